@@ -1,0 +1,1 @@
+"""The engine: pure numpy, every numeric argument broadcasts. work -> timing -> step -> memory -> cost."""

@@ -1,0 +1,95 @@
+"""Number formats: how many bytes a weight or a cached element takes, its scales included.
+
+An element width alone is wrong: a block-scaled format carries its scales along, and a scale per token
+and head adds bytes to every cached token.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from costcalc.errors import CostcalcError, nearest
+
+
+@dataclass(frozen=True, slots=True)
+class WeightFormat:
+    """How weights are stored, and the activations that they are multiplied with by default."""
+
+    name: str
+    bytes: float  # [B/weight], scales included
+    activations: str  # the precision of the activations, when nothing else is said
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class CacheFormat:
+    """How keys and values are stored."""
+
+    name: str
+    bytes: float  # [B/element], scales per group of elements included
+    head_scale: float = 0.0  # [B] of scale per token, KV head and tensor (once for K, once for V)
+    latent: str = "plain"  # packing of an MLA latent: plain, or a kernel's own layout
+    note: str = ""
+
+
+_WEIGHTS = (
+    WeightFormat("fp32", 4.0, "fp32", "single precision"),
+    WeightFormat("bf16", 2.0, "bf16", "brain float"),
+    WeightFormat("fp16", 2.0, "fp16", "half precision"),
+    WeightFormat("fp8", 1.0, "fp8", "E4M3, one scale per tensor or channel"),
+    WeightFormat("fp8_block", 1.0 + 4 / (128 * 128), "fp8", "E4M3, an fp32 scale per 128 x 128 block"),
+    WeightFormat("int8", 1.0, "int8", "8-bit integers with 8-bit activations"),
+    WeightFormat("int8_wo", 1.0, "bf16", "8-bit integers, weights only"),
+    WeightFormat("int4", 0.5 + 2 / 128, "bf16", "4-bit integers, weights only, a 16-bit scale per 128"),
+    WeightFormat("mxfp4", 0.5 + 1 / 32, "bf16", "FP4 with an 8-bit exponent per 32"),
+    WeightFormat("nvfp4", 0.5 + 1 / 16, "fp4", "FP4 with an fp8 scale per 16"),
+)
+_CACHES = (
+    CacheFormat("fp32", 4.0),
+    CacheFormat("bf16", 2.0),
+    CacheFormat("fp16", 2.0),
+    CacheFormat("fp8", 1.0, note="one scale per tensor: free"),
+    CacheFormat("fp8_per_head", 1.0, head_scale=4.0, note="an fp32 scale per token and head"),
+    CacheFormat("int8", 1.0, head_scale=4.0, note="an fp32 scale per token and head"),
+    CacheFormat("int6", 0.75, note="6-bit elements, as DeepSeek-V2 deployed"),
+    CacheFormat("int4", 0.5 + 1 / 32, note="4-bit integers, a 16-bit scale per 64"),
+    CacheFormat("nvfp4", 0.5 + 1 / 16, latent="fp4", note="FP4 with an fp8 scale per 16"),
+    CacheFormat("fp8_ds_mla", 1.0, latent="fp8_ds_mla", note="fp8 latent, fp32 scale per 128, bf16 rope key"),
+    CacheFormat("nvfp4_ds_mla", 0.5 + 1 / 16, latent="nvfp4_ds_mla", note="FP4 latent with scales, fp8 rope key"),
+)
+
+WEIGHT_FORMATS = {f.name: f for f in _WEIGHTS}
+CACHE_FORMATS = {f.name: f for f in _CACHES}
+COMPUTE_PRECISIONS = ("fp32", "bf16", "fp16", "fp8", "int8", "fp4")
+
+
+def _find(name: str, table: dict[str, WeightFormat] | dict[str, CacheFormat], what: str) -> object:
+    try:
+        return table[name.lower()]
+    except KeyError:
+        near = nearest(name.lower(), list(table))
+        hint = f"did you mean {near!r}?" if near else f"one of {', '.join(table)}"
+        raise CostcalcError(f"unknown {what} format {name!r}", hint=hint) from None
+
+
+def weight_format(name: str) -> WeightFormat:
+    """Return the weight format called `name`; raises CostcalcError for an unknown one."""
+    found = _find(name, WEIGHT_FORMATS, "weight")
+    assert isinstance(found, WeightFormat)
+    return found
+
+
+def cache_format(name: str) -> CacheFormat:
+    """Return the cache format called `name`; raises CostcalcError for an unknown one."""
+    found = _find(name, CACHE_FORMATS, "cache")
+    assert isinstance(found, CacheFormat)
+    return found
+
+
+def activation_format(name: str) -> str:
+    """Return the compute precision called `name`; raises CostcalcError for an unknown one."""
+    if name.lower() in COMPUTE_PRECISIONS:
+        return name.lower()
+    near = nearest(name.lower(), list(COMPUTE_PRECISIONS))
+    hint = f"did you mean {near!r}?" if near else f"one of {', '.join(COMPUTE_PRECISIONS)}"
+    raise CostcalcError(f"unknown activation precision {name!r}", hint=hint)

@@ -1,0 +1,1 @@
+"""Specifications: validated, frozen, without I/O."""

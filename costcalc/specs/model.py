@@ -1,0 +1,235 @@
+"""A model: its shape, the precision it ships in, what its makers publish and charge."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from costcalc.attention import AnyAttention, Attention
+from costcalc.feedforward import AnyFeedForward, FeedForward
+from costcalc.formats import activation_format, cache_format, weight_format
+from costcalc.schema import OptionalSize, Size, Spec
+from costcalc.specs.quantities import Count, Usd
+
+
+def _as_labels(value: Any) -> Any:
+    """Accept one label, a list of labels, or null."""
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value
+
+
+Labels = Annotated[tuple[str, ...], BeforeValidator(_as_labels)]
+Provenance = Literal["seen", "recalled", "derived", "partly", "name"]
+
+
+class LayerGroup(Spec):
+    """`count` consecutive layers of the same make; labels name entries of the model's tables."""
+
+    count: Size
+    attention: Labels = ()
+    feedforward: Labels = ()
+
+
+class Precision(Spec):
+    """What the weights, the cache and the activations are kept and computed in."""
+
+    weights: str = "bf16"
+    experts: str | None = None  # routed experts, where they differ from the other matrices
+    head: str = "bf16"  # embeddings and LM head, which quantized checkpoints keep wide
+    kv_cache: str = "bf16"
+    activations: str | None = None  # null: what the weight format is multiplied with
+
+    @field_validator("weights", "experts", "head")
+    @classmethod
+    def _weights_known(cls, value: str | None) -> str | None:
+        return None if value is None else weight_format(value).name
+
+    @field_validator("kv_cache")
+    @classmethod
+    def _cache_known(cls, value: str) -> str:
+        return cache_format(value).name
+
+    @field_validator("activations")
+    @classmethod
+    def _activations_known(cls, value: str | None) -> str | None:
+        return None if value is None else activation_format(value)
+
+
+class PredictionHeads(Spec):
+    """Multi-token prediction: draft layers shipped beside the model, not part of its parameter count."""
+
+    layers: Size
+    attention: Labels = ()
+    feedforward: Labels = ()
+    note: str | None = None
+
+
+class Published(Spec):
+    """Parameter counts as the publisher states them."""
+
+    total: Count | None = None
+    active: Count | None = None
+    source: str
+    provenance: Provenance
+    note: str | None = None  # why the count differs, where it does by more than 1%
+
+
+class ApiPrice(Spec):
+    """A list price of an API that serves the model, in dollars per million tokens."""
+
+    provider: str
+    input_usd_per_million: Usd
+    cached_input_usd_per_million: Usd | None = None
+    output_usd_per_million: Usd
+    date: str
+    source: str
+    provenance: Provenance = "seen"
+    note: str | None = None
+
+
+class Source(Spec):
+    """Where facts come from."""
+
+    what: str
+    source: str
+    date: str | None = None
+    provenance: Provenance
+    note: str | None = None
+
+
+class ModelSpec(Spec):
+    """A decoder-only language model."""
+
+    name: str
+    aliases: tuple[str, ...] = ()
+    hf_id: str | None = None
+    family: str | None = None
+    released: str | None = None
+    hidden_size: Size
+    vocab_size: Size
+    tied_embeddings: bool = False
+    max_context: Size | None = None
+    position_embeddings: OptionalSize = 0  # rows of a learned position table
+    attention: dict[str, AnyAttention]
+    feedforward: dict[str, AnyFeedForward]
+    layers: tuple[LayerGroup, ...] = Field(min_length=1)
+    norms_per_sublayer: Annotated[int, Field(ge=0, le=4)] = 1  # 2 where norms stand before and after (Gemma)
+    norm_bias: bool = False
+    parallel_block: bool = False  # attention and feed-forward share one norm (Falcon, Command R)
+    residual_streams: Annotated[int, Field(ge=1, le=64)] = 1  # n of manifold hyper-connections (DeepSeek-V4)
+    lookup_parameters: Count = 0.0  # tables looked up and never multiplied (Gemma 3n)
+    shared_parameters: Count = 0.0  # weights counted twice by the layer list because layers share them
+    precision: Precision = Precision()
+    mtp: PredictionHeads | None = None
+    published: Published | None = None
+    api_prices: tuple[ApiPrice, ...] = ()
+    sources: tuple[Source, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _labels_exist(self) -> ModelSpec:
+        groups: list[LayerGroup | PredictionHeads] = [*self.layers, *([self.mtp] if self.mtp else [])]
+        for group in groups:
+            for label in group.attention:
+                if label not in self.attention:
+                    raise ValueError(f"layers name attention {label!r}, but attention defines {list(self.attention)}")
+            for label in group.feedforward:
+                if label not in self.feedforward:
+                    raise ValueError(
+                        f"layers name feedforward {label!r}, but feedforward defines {list(self.feedforward)}"
+                    )
+        return self
+
+    @property
+    def num_layers(self) -> int:
+        """Layers of the main model; heads for multi-token prediction are not counted."""
+        return sum(group.count for group in self.layers)
+
+    def attention_layers(self) -> list[tuple[int, Attention]]:
+        """Attention layers as (count, variant), equal ones merged, in order of first use."""
+        counts: dict[str, int] = {}
+        for group in self.layers:
+            for label in group.attention:
+                counts[label] = counts.get(label, 0) + group.count
+        return [(count, self.attention[label]) for label, count in counts.items()]
+
+    def feedforward_layers(self) -> list[tuple[int, FeedForward]]:
+        """Feed-forward layers as (count, variant), equal ones merged, in order of first use."""
+        counts: dict[str, int] = {}
+        for group in self.layers:
+            for label in group.feedforward:
+                counts[label] = counts.get(label, 0) + group.count
+        return [(count, self.feedforward[label]) for label, count in counts.items()]
+
+    @cached_property
+    def embedding_parameters(self) -> float:
+        """Tables that are looked up: token and learned position embeddings [parameters]."""
+        return self.hidden_size * (self.vocab_size + self.position_embeddings) + self.lookup_parameters
+
+    @cached_property
+    def head_parameters(self) -> float:
+        """The LM head's matrix, which every step reads and multiplies even where it is tied [parameters]."""
+        return float(self.hidden_size * self.vocab_size)
+
+    @cached_property
+    def norm_parameters(self) -> float:
+        """Norm vectors of all blocks and the last one, and hyper-connections [parameters]."""
+        width = self.hidden_size * (2 if self.norm_bias else 1)
+        sublayers = 0
+        for group in self.layers:
+            own = 1 if self.parallel_block else len(group.attention) + len(group.feedforward)
+            sublayers += group.count * own * self.norms_per_sublayer
+        return sublayers * width + width + self._hyper_connection_parameters()
+
+    def _hyper_connection_parameters(self) -> float:
+        # Two per layer, one for each sublayer, and a read-out at the head (DeepSeek-V4 model code).
+        n, d = self.residual_streams, self.hidden_size
+        if n == 1:
+            return 0.0
+        per_layer = 2 * ((n * n + 2 * n) * n * d + n * n + 2 * n + 3)
+        return float(self.num_layers * per_layer + n * n * d + n + 1)
+
+    @cached_property
+    def total_parameters(self) -> float:
+        """Parameters of the main model, each stored matrix once [parameters]."""
+        d = self.hidden_size
+        mixers = sum(count * layer.parameters(d) for count, layer in self.attention_layers())
+        mlps = sum(count * layer.parameters(d) for count, layer in self.feedforward_layers())
+        head = 0.0 if self.tied_embeddings else self.head_parameters
+        return mixers + mlps + self.norm_parameters + self.embedding_parameters + head - self.shared_parameters
+
+    @cached_property
+    def active_parameters(self) -> float:
+        """Elements of every matrix that one token multiplies, LM head included, embedding table not."""
+        d = self.hidden_size
+        mixers = sum(
+            count * sum(m.parameters for m in layer.linears(d)) for count, layer in self.attention_layers()
+        )
+        mlps = sum(count * layer.active_parameters(d) for count, layer in self.feedforward_layers())
+        return mixers + mlps + self.head_parameters
+
+    @cached_property
+    def routed_parameters(self) -> float:
+        """Parameters of all routed experts [parameters]."""
+        total = 0.0
+        for count, layer in self.feedforward_layers():
+            routed = layer.routed(self.hidden_size)
+            if routed:
+                total += count * routed.experts * routed.parameters
+        return total
+
+    @property
+    def has_experts(self) -> bool:
+        """Whether any layer routes tokens to experts."""
+        return self.routed_parameters > 0
+
+    @property
+    def attention_name(self) -> str:
+        """The attention variants of the model in short, e.g. 'GQA-8' or 'MLA absorbed'."""
+        names = dict.fromkeys(layer.describe() for _, layer in self.attention_layers())
+        return " + ".join(names)
