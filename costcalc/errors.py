@@ -1,0 +1,79 @@
+"""The one error that users see, and the suggestion of a nearest valid name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class CostcalcError(Exception):
+    """An input that cannot be used, told in one line: where, what, and how to mend it.
+
+    message: what is wrong.
+    where: the place of the mistake, as `file:line:column` or the option, when known.
+    hint: how to mend it, such as the nearest valid name, when known.
+    """
+
+    def __init__(self, message: str, where: str | None = None, hint: str | None = None) -> None:
+        self.message = _one_line(message)
+        self.where = _one_line(where) if where else None
+        self.hint = _one_line(hint) if hint else None
+        super().__init__(self.message, self.where, self.hint)
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.message}" if self.where else self.message
+        return f"{text}; {self.hint}" if self.hint else text
+
+
+def nearest(name: str, candidates: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the candidate spelled most like a name, ignoring case, or None when none is close.
+
+    name: what was typed.
+    candidates: the valid names.
+    cutoff: least similarity [0 to 1] that counts as close.
+    """
+    # difflib takes milliseconds to import and is needed only when something is already wrong.
+    from difflib import get_close_matches
+
+    by_folded = {candidate.casefold(): candidate for candidate in reversed(list(candidates))}
+    close = get_close_matches(name.casefold(), by_folded, n=1, cutoff=cutoff)
+    return by_folded[close[0]] if close else None
+
+
+def did_you_mean(name: str, candidates: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the hint "did you mean 'x'?" for the nearest candidate, or None when none is close.
+
+    name: what was typed.
+    candidates: the valid names.
+    cutoff: least similarity [0 to 1] that counts as close.
+    """
+    close = nearest(name, candidates, cutoff)
+    return f"did you mean '{close}'?" if close is not None else None
+
+
+def shown(value: object, limit: int = 48) -> str:
+    """Return a value as an error message quotes it: on one line, shortened, text in quotes.
+
+    value: what was given.
+    limit: most characters to quote.
+    """
+    if value is None:
+        return "nothing (null)"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, (list, tuple)):
+        return "a list"
+    text = value if isinstance(value, str) else str(value)
+    text = _one_line(text[: limit - 3] + "..." if len(text) > limit else text)
+    return f"'{text}'" if isinstance(value, str) else text
+
+
+def _one_line(text: str) -> str:
+    """Escape control characters and line breaks, so that an error is always exactly one line."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in text
+    )
