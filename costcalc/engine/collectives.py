@@ -1,0 +1,39 @@
+"""Time on the links: all-reduce, all-to-all and pipeline transfers, as bytes over bandwidth and hops.
+
+Sources: ring all-reduce after Patarasuk and Yuan 2009 (doi 10.1016/j.jpdc.2008.09.002); hierarchical form
+as NCCL runs it over several nodes; expert all-to-all after DeepSeek-V3 (arXiv 2412.19437, 3.2).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from costcalc.arrays import Number
+from costcalc.engine.machine import Machine, inside
+
+
+def ring_seconds(message: Number, ranks: Number, bandwidth: Number) -> Number:
+    """All-reduce of `message` [B] over `ranks` at `bandwidth` [B/s]: 2(n - 1)/n bytes cross each link."""
+    return 2 * (ranks - 1) / ranks * message / bandwidth
+
+
+def all_reduce_seconds(message: Number, ranks: Number, machine: Machine) -> Number:
+    """All-reduce over one domain, or reduced inside each domain first and between domains on a share of it."""
+    local = inside(machine, ranks)
+    domains = np.ceil(ranks / machine.domain)
+    within = ring_seconds(message, local, machine.link_bandwidth)
+    between = ring_seconds(message / local, domains, machine.network_bandwidth)
+    return within + between
+
+
+def all_to_all_seconds(sent: Number, ranks: Number, machine: Machine) -> Number:
+    """Each GPU sends `sent` [B] evenly to `ranks`: inside the domain and out of it at the same time."""
+    local = inside(machine, ranks)
+    within = sent * (local - 1) / ranks / machine.link_bandwidth
+    between = sent * (ranks - local) / ranks / machine.network_bandwidth
+    return np.maximum(within, between)
+
+
+def transfer_seconds(message: Number, crosses: Number, machine: Machine) -> Number:
+    """Send `message` [B] to the next pipeline stage, over the network where `crosses` is true."""
+    return message / np.where(crosses, machine.network_bandwidth, machine.link_bandwidth)

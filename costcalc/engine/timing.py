@@ -1,0 +1,118 @@
+"""From work to time: the same equations, ideal with every efficiency 1, calibrated with measured ones.
+
+An op takes `roofline(bytes / (e_b BW), FLOPs / (e_f F))`; a step adds what the kernels do not explain:
+elementwise passes, and overheads per layer, per expert layer and per sequence by serving engine.
+The forms and the fit behind the constants are in docs/method.md; the constants are data
+(hardware_profiles/efficiency/).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import numpy as np
+
+from costcalc.arrays import Number
+from costcalc.engine.collectives import all_reduce_seconds, all_to_all_seconds, transfer_seconds
+from costcalc.engine.machine import Machine
+from costcalc.engine.roofline import compute_seconds, memory_seconds, roofline_seconds
+from costcalc.engine.work import COMMUNICATION, Work
+
+_NONE: Mapping[str, float] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Efficiency:
+    """What hardware and software reach of the peaks, and what they add. The defaults are the ideal."""
+
+    norm: float = np.inf  # how memory and arithmetic overlap in one op; inf: perfectly
+    bandwidth: Mapping[str, float] = field(default=_NONE)  # share of peak bandwidth, by kind of op
+    flops: Mapping[str, float] = field(default=_NONE)  # share of peak FLOP/s of GEMMs, by weight format
+    kind_flops: Mapping[str, float] = field(default=_NONE)  # of other kinds of op, alone or times the GEMM's
+    layer_seconds: float = 0.0  # [s] per layer and decode step
+    expert_layer_seconds: float = 0.0  # [s] more per expert layer
+    latent_layer_seconds: float = 0.0  # [s] more per MLA layer
+    sequence_seconds: float = 0.0  # [s] per sequence on a rank and step
+    elementwise_passes: float = 0.0  # passes over a token's activations per layer
+    routed_seconds: float = 0.0  # [s] per token-expert pair and layer: permutation
+    all_reduce_seconds: float = 0.0  # [s] per all-reduce
+    all_reduce_log_seconds: float = 0.0  # [s] per doubling of the ranks
+    all_to_all_seconds: float = 0.0  # [s] per direction
+    link: float = 1.0  # share of the links' bandwidth
+    prefill_layer_seconds: float = 0.0  # [s] per layer and prefill pass
+    prefill_expert_layer_seconds: float = 0.0  # [s] more per expert layer
+
+    def share(self, table: Mapping[str, float], *keys: str) -> float:
+        """The first of `keys` that `table` has, else 1 (ideal)."""
+        for key in keys:
+            if key in table:
+                return table[key]
+        return 1.0
+
+
+IDEAL = Efficiency()
+
+
+@dataclass(frozen=True, slots=True)
+class OpTime:
+    """What one op of a step costs: whole-step totals on the busiest GPU."""
+
+    op: str
+    kind: str
+    flops: Number  # [FLOP] per GPU and step
+    bytes: Number  # [B] per GPU and step
+    seconds: Number  # [s] per step
+    memory_seconds: Number  # [s] at the peaks
+    compute_seconds: Number  # [s] at the peaks
+    precision: str = "bf16"
+
+    @property
+    def communicates(self) -> bool:
+        return self.kind in COMMUNICATION
+
+
+def op_times(works: Iterable[Work], machine: Machine, efficiency: Efficiency) -> list[OpTime]:
+    """Time every op of a step [s]."""
+    return [_op_time(work, machine, efficiency) for work in works]
+
+
+def _op_time(work: Work, machine: Machine, efficiency: Efficiency) -> OpTime:
+    if work.kind in COMMUNICATION:
+        seconds = _link_seconds(work, machine, efficiency)
+        ideal = _link_seconds(work, machine, IDEAL)
+        memory, compute = ideal, 0.0 * ideal
+    else:
+        memory = memory_seconds(work.bytes, machine.memory_bandwidth)
+        compute = compute_seconds(work.flops, machine.peak(work.precision))
+        if work.kind == "elementwise":
+            memory = memory * efficiency.elementwise_passes
+        achieved_memory = memory / efficiency.share(efficiency.bandwidth, work.kind)
+        achieved_compute = compute / _flop_share(work, efficiency)
+        seconds = roofline_seconds(achieved_memory, achieved_compute, efficiency.norm)
+        seconds = seconds + work.routed * efficiency.routed_seconds
+    n = work.layers
+    passes = efficiency.elementwise_passes if work.kind == "elementwise" else 1.0
+    return OpTime(
+        work.op, work.kind, n * work.flops, n * work.bytes * passes, n * seconds, n * memory, n * compute, work.precision
+    )
+
+
+def _flop_share(work: Work, efficiency: Efficiency) -> float:
+    if work.kind in ("gemm", "head"):
+        return efficiency.share(efficiency.flops, work.weights, work.precision)
+    if work.kind == "experts":
+        base = efficiency.share(efficiency.flops, work.weights, work.precision)
+        return base * efficiency.share(efficiency.kind_flops, "experts")
+    return efficiency.share(efficiency.kind_flops, work.kind)
+
+
+def _link_seconds(work: Work, machine: Machine, efficiency: Efficiency) -> Number:
+    if work.kind == "all_reduce":
+        ranks = np.maximum(work.ranks, 1)
+        moved = all_reduce_seconds(work.bytes, ranks, machine) / efficiency.link
+        return moved + efficiency.all_reduce_seconds + efficiency.all_reduce_log_seconds * np.log2(ranks)
+    if work.kind == "all_to_all":
+        return all_to_all_seconds(work.bytes, work.ranks, machine) / efficiency.link + efficiency.all_to_all_seconds
+    return transfer_seconds(work.bytes, machine.domain < work.ranks, machine) / efficiency.link

@@ -1,0 +1,236 @@
+"""What a step has to do: FLOPs and bytes, op by op, exactly. Nothing here knows how fast hardware is.
+
+A `Work` is one op of one layer on the busiest GPU, with the number of layers that run it. Sources:
+method.md's sections 3-5 restate Pope et al. 2022 (arXiv 2211.05102) and DeepSeek-V3 (arXiv 2412.19437).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from costcalc.arrays import Number
+from costcalc.attention.base import Attention, Linear, heads_per_rank
+from costcalc.engine.layout import Layout
+from costcalc.engine.precision import Formats
+from costcalc.feedforward.base import FeedForward, RoutedExperts
+from costcalc.feedforward.experts import experts_touched
+from costcalc.specs.model import ModelSpec
+
+Kind = Literal[
+    "gemm",
+    "head",
+    "experts",
+    "grouped",
+    "latent",
+    "recurrent",
+    "indexer",
+    "prefill",
+    "elementwise",
+    "all_reduce",
+    "all_to_all",
+    "pipeline",
+]
+COMMUNICATION = ("all_reduce", "all_to_all", "pipeline")
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One op: per layer, on the busiest GPU."""
+
+    op: str
+    kind: Kind
+    layers: Number  # how often a step runs it
+    flops: Number  # [FLOP]
+    bytes: Number  # [B] moved through memory, or sent where the op is a collective
+    precision: str = "bf16"  # computed in
+    weights: str = "bf16"  # weight format of a GEMM
+    ranks: Number = 1  # GPUs of a collective
+    rows: Number = 1  # tokens that share a weight read
+    routed: Number = 0  # token-expert pairs of the whole stage
+    tile_flops: Number = 0  # [FLOP] of an attention kernel after padding query tiles
+    scores: Number = 0  # softmax exponentials
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What passes through the layers at once, on one attention-data rank of one stage."""
+
+    sequences: Number  # per rank
+    tokens: Number  # new tokens per sequence
+    context: Number  # decode: tokens visible to the newest; prefill: tokens already cached
+    prefill: bool = False
+
+    @property
+    def rows(self) -> Number:
+        """New tokens on the rank."""
+        return self.sequences * self.tokens
+
+
+ACTIVATION_BYTES = 2  # activations travel and are kept in 16 bits
+DISPATCH_BYTES = {"fp8": 1, "fp4": 1}  # tokens go to experts in fp8 where experts compute in fp8 or below
+
+
+def decode_batch(batch: Number, context: Number, layout: Layout, tokens: Number = 1) -> Batch:
+    """The batch of one decode pass: micro-batches over pipeline stages, sequences over attention ranks."""
+    micro = np.maximum(np.asarray(batch, dtype=float) / layout.pipeline, 1.0)
+    return Batch(np.maximum(micro / layout.data, 1.0), tokens, context)
+
+
+def prefill_batch(tokens: Number, cached: Number, prompts: Number = 1) -> Batch:
+    """The batch of one prefill pass: `prompts` of `tokens` [tokens] on every attention-data rank."""
+    return Batch(prompts, tokens, cached, prefill=True)
+
+
+def step_work(model: ModelSpec, layout: Layout, formats: Formats, batch: Batch) -> list[Work]:
+    """All ops of one pass of `batch` through the model: sum of layers x time is the time of a step."""
+    works: list[Work] = []
+    for count, attention in model.attention_layers():
+        works += _attention_work(model, attention, count, layout, formats, batch)
+    for count, feedforward in model.feedforward_layers():
+        works += _feedforward_work(model, feedforward, count, layout, formats, batch)
+    works.append(_head_work(model, layout, formats, batch))
+    activation = batch.rows * model.hidden_size * ACTIVATION_BYTES
+    works.append(Work("elementwise", "elementwise", model.num_layers, 0.0 * activation, activation))
+    works.append(
+        Work("pipeline", "pipeline", layout.pipeline - 1, 0.0 * activation, activation / layout.tensor, ranks=2)
+    )
+    return works
+
+
+def rank_parameters(linears: tuple[Linear, ...], tensor: Number, kv_heads: int) -> Number:
+    """Matrix elements that one tensor-parallel rank holds."""
+    total: Number = 0.0
+    for m in linears:
+        if m.split == "tensor":
+            total = total + m.parameters / tensor
+        elif m.split == "kv":
+            total = total + m.parameters * heads_per_rank(kv_heads, tensor) / kv_heads
+        else:
+            total = total + m.parameters + 0.0 * tensor
+    return total
+
+
+def _gemm(op: str, layers: int, parameters: Number, rows: Number, formats: Formats) -> Work:
+    return Work(
+        op,
+        "gemm",
+        layers,
+        flops=2 * parameters * rows,
+        bytes=parameters * formats.weights.bytes + 0.0 * rows,
+        precision=formats.compute,
+        weights=formats.weights.name,
+        rows=rows,
+    )
+
+
+def _attention_work(
+    model: ModelSpec, attention: Attention, count: int, layout: Layout, formats: Formats, batch: Batch
+) -> list[Work]:
+    t = layout.tensor
+    held = rank_parameters(attention.linears(model.hidden_size), t, attention.kv_heads)
+    works = [_gemm("attention projections", count, held, batch.rows, formats)]
+    if batch.prefill:
+        cores = attention.prefill_cores(batch.tokens, batch.context, formats.cache, t)
+    else:
+        cores = attention.decode_cores(batch.context, formats.cache, t)
+    # A verify pass reads the cache once for all drafted tokens; a prefill's cores count all its tokens already.
+    repeat = 1 if batch.prefill else batch.tokens
+    for core in cores:
+        recurrent_or_indexer = core.kernel in ("recurrent", "indexer")
+        kind: Kind = "prefill" if batch.prefill and not recurrent_or_indexer else core.kernel
+        works.append(
+            Work(
+                {"recurrent": "state update", "indexer": "indexer"}.get(core.kernel, "attention core"),
+                kind,
+                count,
+                flops=core.flops * batch.sequences * repeat,
+                bytes=core.bytes * batch.sequences,
+                precision=formats.indexer if core.kernel == "indexer" else formats.attention,
+                tile_flops=core.tile_flops * batch.sequences * repeat,
+                scores=core.scores * batch.sequences * repeat,
+            )
+        )
+    works.append(_all_reduce(model, count, layout, batch))
+    return works
+
+
+def _all_reduce(model: ModelSpec, count: Number, layout: Layout, batch: Batch) -> Work:
+    message = batch.rows * model.hidden_size * ACTIVATION_BYTES
+    times = count * np.where(np.asarray(layout.tensor) > 1, 1, 0)
+    return Work("all-reduce", "all_reduce", times, 0.0 * message, message, ranks=layout.tensor)
+
+
+def _feedforward_work(
+    model: ModelSpec, layer: FeedForward, count: int, layout: Layout, formats: Formats, batch: Batch
+) -> list[Work]:
+    routed = layer.routed(model.hidden_size)
+    held = rank_parameters(layer.linears(model.hidden_size), layout.tensor, 1)
+    name = "shared experts" if routed else "dense FFN"
+    works = [_gemm(name, count, held, batch.rows, formats)]
+    if routed is None:
+        works.append(_all_reduce(model, count, layout, batch))
+        return works
+    works.append(_expert_work(routed, count, layout, formats, batch))
+    works += _expert_traffic(model, routed, count, layout, formats, batch)
+    return works
+
+
+def _expert_work(
+    routed: RoutedExperts, count: int, layout: Layout, formats: Formats, batch: Batch
+) -> Work:
+    tokens = batch.rows * layout.data  # of the whole stage
+    pairs = tokens * routed.per_token
+    touched = experts_touched(routed.experts, routed.per_token, tokens)
+    share = routed.parameters / layout.stage
+    return Work(
+        "routed experts",
+        "experts",
+        count,
+        flops=2 * pairs * share,
+        bytes=touched * share * formats.experts.bytes,
+        precision=formats.experts_compute,
+        weights=formats.experts.name,
+        ranks=layout.expert,
+        rows=pairs / touched,
+        routed=pairs,
+    )
+
+
+def _expert_traffic(
+    model: ModelSpec, routed: RoutedExperts, count: int, layout: Layout, formats: Formats, batch: Batch
+) -> list[Work]:
+    """Dispatch and combine: between experts' ranks where attention is data parallel, else the TP all-reduce."""
+    tokens = batch.rows * layout.data
+    data_parallel = np.asarray(layout.data) > 1
+    by_expert = data_parallel & (np.asarray(layout.expert) > 1)
+    sent = tokens / layout.stage * np.minimum(routed.per_token, layout.expert) * routed.width
+    each_way = DISPATCH_BYTES.get(formats.experts_compute, ACTIVATION_BYTES), ACTIVATION_BYTES
+    works = [
+        Work(op, "all_to_all", np.where(by_expert, count, 0), 0.0 * sent, sent * width, ranks=layout.stage)
+        for op, width in zip(("all-to-all dispatch", "all-to-all combine"), each_way, strict=True)
+    ]
+    # Experts cut over all ranks under attention data parallelism: gather all tokens, scatter the sums.
+    message = tokens * model.hidden_size * ACTIVATION_BYTES
+    gathered = np.where(data_parallel & ~by_expert, count, 0)
+    works.append(Work("all-reduce", "all_reduce", gathered, 0.0 * message, message, ranks=layout.stage))
+    works.append(_all_reduce(model, np.where(data_parallel, 0, count), layout, batch))
+    return works
+
+
+def _head_work(model: ModelSpec, layout: Layout, formats: Formats, batch: Batch) -> Work:
+    held = model.head_parameters / layout.tensor
+    # Only the last token of a prompt needs its logits.
+    rows = batch.sequences if batch.prefill else batch.rows
+    return Work(
+        "LM head",
+        "head",
+        1,
+        flops=2 * held * rows,
+        bytes=held * formats.head.bytes + 0.0 * rows,
+        precision=formats.head_compute,
+        weights=formats.head.name,
+        rows=rows,
+    )
