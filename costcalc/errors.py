@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 
-class CostcalcError(Exception):
+class CostcalcError(ValueError):
     """An input that cannot be used, told in one line: where, what, and how to mend it.
+
+    A ValueError, so that pydantic adds the place in the specification when a field validator raises it.
 
     message: what is wrong.
     where: the place of the mistake, as `file:line:column` or the option, when known.

@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, WithJsonSchema
-from pydantic_core import PydanticCustomError
 
-from costcalc.errors import CostcalcError
 from costcalc.units import parse_quantity, parse_whole
-
-QUANTITY_ERROR = "quantity"
-"""The type of pydantic error whose message is already a sentence for the user."""
-
-
-def _field(read: Callable[[Any], float]) -> BeforeValidator:
-    def validate(value: Any) -> float:
-        try:
-            return read(value)
-        except CostcalcError as error:
-            raise PydanticCustomError(QUANTITY_ERROR, "{reason}", {"reason": str(error)}) from None
-
-    return BeforeValidator(validate)
 
 
 def _quantity(dimension: str, *, positive: bool) -> BeforeValidator:
-    return _field(lambda value: parse_quantity(value, dimension, positive=positive))
+    def read(value: Any) -> float:
+        return parse_quantity(value, dimension, positive=positive)
+
+    return BeforeValidator(read)
 
 
 def _whole(least: int) -> BeforeValidator:
-    return _field(lambda value: parse_whole(value, least=least))
+    def read(value: Any) -> int:
+        return parse_whole(value, least=least)
+
+    return BeforeValidator(read)
 
 
 def _schema(description: str, *examples: str, positive: bool, number: str = "number") -> WithJsonSchema:

@@ -1,0 +1,151 @@
+"""Find a catalog file by its name, by an alias or by its path."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from costcalc.catalog.paths import Kind, catalog_roots
+from costcalc.errors import CostcalcError, did_you_mean, nearest, shown
+
+_NOUNS: dict[Kind, tuple[str, str]] = {"models": ("model", "models"), "hardware_profiles": ("GPU", "gpus")}
+_SUFFIXES = (".yaml", ".yml")
+# Names stand in the first lines of a file, so that finding one costs a short read and no parsing.
+_HEAD_BYTES = 2048
+_ALIASES = re.compile(r"^aliases:[ \t]*(?:\[([^\]]*)\]|((?:\r?\n[ \t]*-[ \t]+[^\n]*)+))", re.MULTILINE)
+_HF_ID = re.compile(r"^hf_id:[ \t]*[\"']?([^\s\"'#]+)", re.MULTILINE)
+
+
+class CatalogEntry(NamedTuple):
+    """A file of the catalog: its name, where it is, and the other names it answers to."""
+
+    name: str
+    path: Path
+    aliases: tuple[str, ...]
+
+
+def find_path(kind: Kind, name: str | Path, extra: str | Path | None = None) -> Path:
+    """Return the catalog file of a model or an accelerator.
+
+    kind: 'models' or 'hardware_profiles'.
+    name: a file's name without its suffix, an alias, a Hugging Face id, or a path.
+    extra: a catalog folder to search first.
+    Raises CostcalcError with the nearest valid name.
+    """
+    text = str(name).strip()
+    noun, command = _NOUNS[kind]
+    if not text:
+        raise CostcalcError(f"the name of the {noun} is empty", hint=f"list them with: costcalc {command}")
+    looks_like_path = os.sep in text or "/" in text or text.lower().endswith(_SUFFIXES)
+    path = Path(os.path.expanduser(text))  # noqa: PTH111 - unlike Path.expanduser, never raises
+    if looks_like_path and os.path.lexists(path):
+        return path
+    found = None if text.lower().endswith(_SUFFIXES) else _by_name(kind, normal_name(text), extra)
+    if found is None:
+        raise _no_such_file(text, noun) if looks_like_path else _unknown(kind, text, extra)
+    return found
+
+
+def list_entries(kind: Kind, extra: str | Path | None = None) -> list[CatalogEntry]:
+    """Return every model or accelerator of the catalog by name; shadowed files are left out.
+
+    kind: 'models' or 'hardware_profiles'.
+    extra: a catalog folder to search first.
+    """
+    files: dict[str, Path] = {}
+    for root in catalog_roots(extra):
+        files = {**_files(root, kind), **files}
+    return [CatalogEntry(name, files[name], read_aliases(files[name])) for name in sorted(files)]
+
+
+def list_paths(kind: Kind, extra: str | Path | None = None) -> list[Path]:
+    """Return the file of every model or accelerator of the catalog; shadowed files are left out.
+
+    kind: 'models' or 'hardware_profiles'.
+    extra: a catalog folder to search first.
+    """
+    return [entry.path for entry in list_entries(kind, extra)]
+
+
+def read_aliases(path: Path) -> tuple[str, ...]:
+    """Return the aliases and the Hugging Face id that stand in the first lines of a catalog file.
+
+    path: the file; one that cannot be read has none.
+    """
+    try:
+        # A pipe in an overlay would block, and nothing but a file can be part of a catalog.
+        if not path.is_file():
+            return ()
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES).decode("utf-8", "replace")
+    except OSError:
+        return ()
+    match = _ALIASES.search(head)
+    if match is None:
+        names: list[str] = []
+    elif match[1] is not None:
+        names = match[1].split(",")
+    else:
+        names = [line.strip().removeprefix("-") for line in match[2].splitlines()]
+    cleaned = [re.sub(r"\s+#.*", "", name).strip().strip("'\"") for name in names]
+    hf_id = _HF_ID.search(head)
+    return tuple(name for name in [*cleaned, hf_id[1] if hf_id else ""] if name and name != "null")
+
+
+def normal_name(text: str) -> str:
+    """Return a name as files spell it: lower case, with hyphens for spaces and underscores."""
+    return re.sub(r"[\s_]+", "-", text.strip()).casefold()
+
+
+def _by_name(kind: Kind, name: str, extra: str | Path | None) -> Path | None:
+    roots = catalog_roots(extra)
+    for index, root in enumerate(roots):
+        files = _files(root, kind)
+        if name in files:
+            return files[name]
+        for stem, path in files.items():
+            if name in map(normal_name, read_aliases(path)):
+                # An overlay's file of the same name stands for this one, its aliases included.
+                return next(
+                    (above for each in roots[:index] if (above := _files(each, kind).get(stem))), path
+                )
+    return None
+
+
+def _files(root: Path, kind: Kind) -> dict[str, Path]:
+    """Return the YAML files of one folder by normal name."""
+    folder = root / kind
+    try:
+        names = sorted(os.listdir(folder))  # noqa: PTH208 - several times faster than iterdir
+    except OSError:
+        return {}
+    visible = [name for name in names if name.lower().endswith(_SUFFIXES) and not name.startswith(".")]
+    return {normal_name(name.rpartition(".")[0]): folder / name for name in reversed(visible)}
+
+
+def _no_such_file(text: str, noun: str) -> CostcalcError:
+    path = Path(text)
+    try:
+        beside = [each.name for each in path.parent.iterdir()]
+    except (OSError, ValueError):
+        beside = []
+    close = nearest(path.name, beside)
+    hint = f"did you mean '{path.parent / close}'?" if close else f"name a {noun} or an existing YAML file"
+    return CostcalcError(f"no such file: {shown(text, 200)}", hint=hint)
+
+
+def _unknown(kind: Kind, text: str, extra: str | Path | None) -> CostcalcError:
+    noun, command = _NOUNS[kind]
+    spellings: dict[str, str] = {}
+    for entry in list_entries(kind, extra):
+        for alias in entry.aliases:
+            spellings.setdefault(alias, entry.name)
+        spellings[entry.name] = entry.name
+    close = nearest(normal_name(text), spellings)
+    suggestion = did_you_mean(spellings[close], [spellings[close]]) if close else None
+    listing = f"list them with: costcalc {command}"
+    return CostcalcError(
+        f"unknown {noun} {shown(text)}", hint=f"{suggestion} {listing}" if suggestion else listing
+    )

@@ -1,0 +1,67 @@
+"""Models and accelerators from the catalog as validated specifications."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from costcalc.catalog.find import find_path
+from costcalc.catalog.overrides import apply_overrides
+from costcalc.catalog.validation import validate
+from costcalc.catalog.yaml import load_yaml
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from costcalc.specs.accelerator import Accelerator
+    from costcalc.specs.model import ModelSpec
+
+SpecT = TypeVar("SpecT", bound="BaseModel")
+
+
+def load_model(
+    name: str | Path, *, catalog: str | Path | None = None, overrides: Mapping[str, str] | None = None
+) -> ModelSpec:
+    """Return a model of the catalog.
+
+    name: its name, an alias, its Hugging Face id or the path of its file.
+    catalog: a catalog folder to search first.
+    overrides: values to replace, by dotted path: {'attention.full.num_key_value_heads': '8'}.
+    Raises CostcalcError when it is unknown or its file is wrong.
+    """
+    from costcalc.specs.model import ModelSpec
+
+    return load_spec(ModelSpec, find_path("models", name, catalog), "model", overrides)
+
+
+def load_gpu(
+    name: str | Path, *, catalog: str | Path | None = None, overrides: Mapping[str, str] | None = None
+) -> Accelerator:
+    """Return an accelerator of the catalog.
+
+    name: its name, an alias or the path of its file.
+    catalog: a catalog folder to search first.
+    overrides: values to replace, by dotted path: {'memory_bandwidth': '3.3 TB/s'}.
+    Raises CostcalcError when it is unknown or its file is wrong.
+    """
+    from costcalc.specs.accelerator import Accelerator
+
+    return load_spec(Accelerator, find_path("hardware_profiles", name, catalog), "gpu", overrides)
+
+
+def load_spec(
+    spec: type[SpecT], path: str | Path, prefix: str, overrides: Mapping[str, str] | None = None
+) -> SpecT:
+    """Return the specification that one YAML file describes.
+
+    spec: the class of the specification.
+    path: the file.
+    prefix: what stands before an override's path on the command line: 'model' or 'gpu'.
+    overrides: values to replace, by dotted path.
+    Raises CostcalcError with file:line:column, or the option, of the first mistake.
+    """
+    data, positions = load_yaml(path)
+    if overrides:
+        data = apply_overrides(data, overrides, prefix=prefix, spec=spec, positions=positions)
+    return validate(spec, data, positions, path)
