@@ -202,7 +202,7 @@ def _read(text: str, dimension: str, rules: _Dimension) -> tuple[float, bool]:
     if cleaned.lower().strip("+-.$ ") in _NOT_FINITE:
         raise _unreadable(text, rules, "it is not a finite number")
     match = _NUMBER.fullmatch(cleaned) if len(cleaned) <= 64 else None
-    if match is None:
+    if match is None or (match["dollar"] and match["dollar2"]):
         raise _unreadable(text, rules, "")
     dollar = bool(match["dollar"] or match["dollar2"])
     unit = match["unit"] or ""
