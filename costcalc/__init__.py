@@ -1,3 +1,63 @@
-"""costcalc: what a token costs on this hardware, how many users fit, and why."""
+"""costcalc: what a token costs on this hardware, how many users fit, and why.
+
+>>> import costcalc
+>>> answer = costcalc.estimate("v3", "h100")
+>>> answer.cost.usd_per_million_output_tokens
+
+Names are imported when first used, so that `import costcalc` is free.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from costcalc.catalog.load import load_gpu, load_model
+    from costcalc.errors import CostcalcError
+    from costcalc.explore.compare import compare_attention, compare_gpus, compare_models
+    from costcalc.explore.estimate import estimate
+    from costcalc.explore.result import Comparison, Estimate
+    from costcalc.specs.accelerator import Accelerator
+    from costcalc.specs.model import ModelSpec
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "Accelerator": "costcalc.specs.accelerator",
+    "Comparison": "costcalc.explore.result",
+    "CostcalcError": "costcalc.errors",
+    "Estimate": "costcalc.explore.result",
+    "ModelSpec": "costcalc.specs.model",
+    "compare_attention": "costcalc.explore.compare",
+    "compare_gpus": "costcalc.explore.compare",
+    "compare_models": "costcalc.explore.compare",
+    "estimate": "costcalc.explore.estimate",
+    "load_gpu": "costcalc.catalog.load",
+    "load_model": "costcalc.catalog.load",
+}
+
+__all__ = [
+    "Accelerator",
+    "Comparison",
+    "CostcalcError",
+    "Estimate",
+    "ModelSpec",
+    "compare_attention",
+    "compare_gpus",
+    "compare_models",
+    "estimate",
+    "load_gpu",
+    "load_model",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        from importlib import import_module
+
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'costcalc' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from costcalc.arrays import Number
+from costcalc.specs.accelerator import Accelerator
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class Machine:
     peak_flops: Mapping[str, Number]  # [FLOP/s] dense peak by the precision computed in
     link_bandwidth: Number  # [B/s] per GPU and direction inside the scale-up domain
     domain: Number  # GPUs that share the scale-up links
-    network_bandwidth: Number  # [B/s] per GPU and direction outside the domain
+    network_bandwidth: Number  # [B/s] per GPU and direction outside the domain; infinite where unknown
     architecture: str = "unknown"
     vendor: str = "unknown"
     switched: bool = True  # scale-up by NVLink, xGMI or ICI; False: over the host's PCIe
@@ -32,3 +33,26 @@ class Machine:
 def inside(machine: Machine, ranks: Number) -> Number:
     """How many of `ranks` GPUs sit in one scale-up domain."""
     return np.minimum(ranks, machine.domain)
+
+
+def machine_of(gpu: Accelerator) -> Machine:
+    """The machine made of `gpu`s; links that are not known are infinite, so callers ask `reach` first."""
+    up, out = gpu.scale_up, gpu.scale_out
+    return Machine(
+        memory=gpu.usable_memory,
+        memory_bandwidth=gpu.memory_bandwidth,
+        peak_flops=gpu.peak_flops.rates(),
+        link_bandwidth=up.bandwidth if up and up.bandwidth else np.inf,
+        domain=up.domain if up else 1,
+        network_bandwidth=out.bandwidth if out else np.inf,
+        architecture=gpu.architecture,
+        vendor=gpu.vendor,
+        switched=bool(up) and not up.technology.upper().startswith("PCIE"),
+    )
+
+
+def reach(gpu: Accelerator) -> float:
+    """How many of `gpu`s known links can join: one without links, one domain without a network."""
+    if gpu.scale_out:
+        return np.inf
+    return gpu.scale_up.domain if gpu.scale_up and gpu.scale_up.bandwidth else 1

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from costcalc.errors import CostcalcError
 from costcalc.formats import CacheFormat, WeightFormat, cache_format, weight_format
+from costcalc.specs.accelerator import FALLBACKS
 from costcalc.specs.model import Precision
-
-# What to run in where a machine has no unit for the precision asked for: the next wider one.
-_FALLBACK = {"fp4": "fp8", "fp8": "bf16", "int8": "bf16", "bf16": "fp16", "fp16": "bf16"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +27,11 @@ class Formats:
 
 
 def compute_precision(wanted: str, available: Collection[str]) -> str:
-    """The precision that an op runs in: the one wanted, or the next wider that the machine has."""
-    seen: list[str] = []
-    while wanted not in available and wanted not in seen:
-        seen.append(wanted)
-        wanted = _FALLBACK.get(wanted, "fp32")
-    return wanted if wanted in available else next(iter(available))
+    """The precision that an op runs in: the one wanted, or the first stand-in that the machine has."""
+    for key in (wanted, *FALLBACKS[wanted]):
+        if key in available:
+            return key
+    raise CostcalcError(f"the machine has no known {wanted} rate", hint=f"it has {', '.join(available)}")
 
 
 def resolve_formats(precision: Precision, available: Collection[str]) -> Formats:
@@ -42,7 +40,6 @@ def resolve_formats(precision: Precision, available: Collection[str]) -> Formats
     experts = weight_format(precision.experts or precision.weights)
     head = weight_format(precision.head)
     asked = precision.activations
-    # Sixteen-bit activations are what a narrower format falls back to, never a wider one than the weights need.
     return Formats(
         weights=weights,
         experts=experts,

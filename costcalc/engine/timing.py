@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 import numpy as np
 
@@ -20,7 +19,6 @@ from costcalc.engine.machine import Machine
 from costcalc.engine.roofline import compute_seconds, memory_seconds, roofline_seconds
 from costcalc.engine.work import COMMUNICATION, Work
 
-_NONE: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +26,9 @@ class Efficiency:
     """What hardware and software reach of the peaks, and what they add. The defaults are the ideal."""
 
     norm: float = np.inf  # how memory and arithmetic overlap in one op; inf: perfectly
-    bandwidth: Mapping[str, float] = field(default=_NONE)  # share of peak bandwidth, by kind of op
-    flops: Mapping[str, float] = field(default=_NONE)  # share of peak FLOP/s of GEMMs, by weight format
-    kind_flops: Mapping[str, float] = field(default=_NONE)  # of other kinds of op, alone or times the GEMM's
+    bandwidth: Mapping[str, float] = field(default_factory=dict)  # share of peak bandwidth, by kind of op
+    flops: Mapping[str, float] = field(default_factory=dict)  # share of peak FLOP/s of GEMMs, by weight format
+    kind_flops: Mapping[str, float] = field(default_factory=dict)  # of other kinds of op, alone or times the GEMM's
     layer_seconds: float = 0.0  # [s] per layer and decode step
     expert_layer_seconds: float = 0.0  # [s] more per expert layer
     latent_layer_seconds: float = 0.0  # [s] more per MLA layer
@@ -41,6 +39,7 @@ class Efficiency:
     all_reduce_log_seconds: float = 0.0  # [s] per doubling of the ranks
     all_to_all_seconds: float = 0.0  # [s] per direction
     link: float = 1.0  # share of the links' bandwidth
+    overlap: float = 1.0  # share of a step behind which an all-to-all over the network hides (two micro-batches)
     prefill_layer_seconds: float = 0.0  # [s] per layer and prefill pass
     prefill_expert_layer_seconds: float = 0.0  # [s] more per expert layer
 

@@ -49,7 +49,7 @@ class Work:
     weights: str = "bf16"  # weight format of a GEMM
     ranks: Number = 1  # GPUs of a collective
     rows: Number = 1  # tokens that share a weight read
-    routed: Number = 0  # token-expert pairs of the whole stage
+    routed: Number = 0  # token-expert pairs that one rank handles
     tile_flops: Number = 0  # [FLOP] of an attention kernel after padding query tiles
     scores: Number = 0  # softmax exponentials
 
@@ -184,7 +184,7 @@ def _expert_work(
     tokens = batch.rows * layout.data  # of the whole stage
     pairs = tokens * routed.per_token
     touched = experts_touched(routed.experts, routed.per_token, tokens)
-    share = routed.parameters / layout.stage
+    share = routed.parameters / layout.stage  # of one expert on one GPU, averaged over the stage
     return Work(
         "routed experts",
         "experts",
@@ -195,7 +195,7 @@ def _expert_work(
         weights=formats.experts.name,
         ranks=layout.expert,
         rows=pairs / touched,
-        routed=pairs,
+        routed=pairs / layout.expert,
     )
 
 

@@ -1,0 +1,95 @@
+"""Does it fit, and how many sequences: weights by layout, the pool left for the cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from costcalc.arrays import Number
+from costcalc.engine.layout import Layout
+from costcalc.engine.machine import Machine
+from costcalc.engine.precision import Formats
+from costcalc.engine.work import rank_parameters
+from costcalc.specs.model import ModelSpec
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryBudget:
+    """How much of a GPU's memory an engine gives to weights and cache."""
+
+    utilization: float = 0.9  # of what the driver reports
+    reserve: float = 1.5e9  # [B] activations, graphs and workspace
+
+
+def weights_bytes_per_gpu(model: ModelSpec, layout: Layout, formats: Formats) -> Number:
+    """Weights on the fullest GPU [B]: experts over the stage, matrices over tensor ranks, layers over stages.
+
+    Norms and biases (kept in 16 bits) and the router stay whole on every rank; embeddings and the LM head
+    are cut over the vocabulary.
+    """
+    d, t = model.hidden_size, layout.tensor
+    matrices: Number = 0.0
+    vectors = model.norm_parameters
+    for count, attention in model.attention_layers():
+        matrices = matrices + count * rank_parameters(attention.linears(d), t, attention.kv_heads)
+        vectors += count * attention.extra_parameters(d)
+    routed_bytes: Number = 0.0
+    for count, layer in model.feedforward_layers():
+        matrices = matrices + count * rank_parameters(layer.linears(d), t, 1)
+        vectors += count * layer.extra_parameters(d)
+        routed = layer.routed(d)
+        if routed:
+            slots = np.ceil(routed.experts / layout.expert) * layout.expert
+            share = slots * routed.parameters / layout.stage
+            routed_bytes = routed_bytes + count * share * formats.experts.bytes
+    # The first stage looks tokens up, the last one multiplies the head; alone, a stage may share a tied table.
+    both = model.embedding_parameters + (0.0 if model.tied_embeddings else model.head_parameters)
+    tables = np.where(np.asarray(layout.pipeline) > 1, model.embedding_parameters, both)
+    layers = matrices * formats.weights.bytes + routed_bytes + vectors * 2
+    return layers / layout.pipeline + tables / t * formats.head.bytes
+
+
+def cache_bytes_per_token(model: ModelSpec, formats: Formats) -> float:
+    """What each further token of context adds to the cache, all layers, one copy [B/token]."""
+    return float(sum(n * a.growth_bytes(formats.cache, 1) for n, a in model.attention_layers()))
+
+
+def cache_bytes_per_token_per_gpu(model: ModelSpec, layout: Layout, formats: Formats) -> Number:
+    """What each further token adds on one GPU that holds the sequence [B/token]."""
+    grown = sum((n * a.growth_bytes(formats.cache, layout.tensor) for n, a in model.attention_layers()), start=0.0)
+    return grown / layout.pipeline
+
+
+def cache_bytes_per_sequence(model: ModelSpec, formats: Formats, context: Number) -> Number:
+    """Cache of one sequence of `context` [tokens], all layers, one copy [B]."""
+    return sum((n * a.cache_bytes(context, formats.cache, 1) for n, a in model.attention_layers()), start=0.0)
+
+
+def cache_bytes_read(model: ModelSpec, formats: Formats, context: Number) -> Number:
+    """Cache that one sequence reads and writes in a decode step, one copy [B]."""
+    total: Number = 0.0
+    for count, attention in model.attention_layers():
+        for core in attention.decode_cores(context, formats.cache, 1):
+            total = total + count * core.bytes
+    return total
+
+
+def kv_pool_bytes_per_gpu(
+    model: ModelSpec, machine: Machine, layout: Layout, formats: Formats, budget: MemoryBudget
+) -> Number:
+    """Memory left for the cache on the fullest GPU [B]; negative where the weights do not fit."""
+    usable = machine.memory * budget.utilization - budget.reserve
+    return usable - weights_bytes_per_gpu(model, layout, formats)
+
+
+def max_sequences(
+    model: ModelSpec, layout: Layout, formats: Formats, pool: Number, context: Number
+) -> Number:
+    """Sequences of `context` [tokens] that a replica's pools hold; 0 where not even the weights fit."""
+    held: Number = 0.0
+    for count, attention in model.attention_layers():
+        held = held + count * attention.cache_bytes(context, formats.cache, layout.tensor)
+    per_sequence = held / layout.pipeline
+    per_rank = np.floor(np.maximum(pool, 0.0) / np.maximum(per_sequence, 1e-300))
+    return np.where(np.asarray(pool) > 0, per_rank * layout.data, 0)

@@ -1,0 +1,81 @@
+"""What was taken for granted, and what a reader has to know besides the numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from costcalc.explore.evaluate import Evaluation
+from costcalc.explore.plan import Plan
+from costcalc.explore.question import DEFAULT_TPOT, Question
+from costcalc.explore.ranges import ranges_of
+from costcalc.explore.result import Assumption
+from costcalc.readable import format_count, format_percent, format_seconds, format_usd
+from costcalc.specs.prices import PriceChoice
+
+
+def assumptions_of(q: Question, chosen: Plan, price: PriceChoice | None) -> tuple[Assumption, ...]:
+    """Every default that was taken, why, and the option that overrides it."""
+    o, layout = q.options, chosen.spread.layout
+    limit = format_seconds(o.tpot or DEFAULT_TPOT)
+    found: list[Assumption] = []
+
+    def took(taken: bool, name: str, value: str, why: str, override: str) -> None:
+        if taken:
+            found.append(Assumption(name, value, why, override))
+
+    degrees = f"tp {layout.tensor}, pp {layout.pipeline}, dp {layout.data}, ep {layout.expert}"
+    if o.terms == "all":
+        took(chosen.gpus_chosen, "gpus", str(chosen.spread.gpus), "the fewest that fit, in whole nodes", "--gpus N")
+        took(chosen.layout_chosen, "layout", degrees, "customary for this model, cheapest", "--tp --pp --dp --ep")
+        why = f"lowest cost under a TPOT of {limit}" if chosen.meets_tpot else f"none keeps TPOT under {limit}"
+        took(chosen.batch_chosen, "batch", str(chosen.batch), why, "--batch N or --tpot TIME")
+    else:
+        took(chosen.gpus_chosen, "gpus", "1", "a term of the bill costs the same on any number", "--gpus N")
+        took(chosen.batch_chosen, "batch", "1", "a term of the bill, per sequence", "--batch N")
+    where = "the given context" if o.context else "a common prompt"
+    took(o.input_tokens is None, "input_tokens", format_count(q.input_tokens), where, "--input N")
+    took(o.output_tokens is None, "output_tokens", format_count(q.output_tokens), "a common answer", "--output N")
+    if o.context is None:
+        half = "input and half of the output"
+        took(True, "context_tokens", format_count(q.decode_context), half, "--context N")
+    native = "as the model ships"
+    took(o.weights is None, "weights", q.formats.weights.name, native, "--weights FORMAT")
+    took(o.kv_cache is None, "kv_cache", q.formats.cache.name, "what engines keep by default", "--kv FORMAT")
+    if price is not None and o.price is None:
+        shown = f"{format_usd(price.usd_per_gpu_hour)} per GPU-hour"
+        took(True, "price", shown, price.source or "the profile's default", "--price X or --price spot")
+    took(o.utilization == 1.0, "utilization", format_percent(1.0), "GPUs busy all the time", "--utilization 60%")
+    if q.calibrated:
+        took(o.backend is None, "backend", str(q.backend), "overheads of this serving engine", "--backend NAME")
+    return tuple(found)
+
+
+def notes_of(q: Question, chosen: Plan, at: Evaluation) -> tuple[str, ...]:
+    """Warnings in plain words: what runs otherwise than asked, what is beyond the evidence."""
+    notes: list[str] = []
+    if q.options.terms != "all":
+        what = "cache" if q.options.terms == "kv" else "weight"
+        notes.append(f"Counts {what} reads alone: a term of the bill, not a deployment; whether it fits is not asked.")
+    for stored, compute in {
+        q.formats.weights: q.formats.compute,
+        **({q.formats.experts: q.formats.experts_compute} if q.model.has_experts else {}),
+    }.items():
+        wanted = q.precision.activations or stored.activations
+        if wanted != compute:
+            notes.append(
+                f"{q.gpu.name} has no {wanted} units: {stored.name} weights stay {stored.name} in memory and are "
+                f"multiplied in {compute}."
+            )
+    if q.gpu.status == "announced":
+        notes.append(f"{q.gpu.name} is announced, not measured: its figures are its maker's.")
+    if not chosen.meets_tpot and q.options.terms == "all":
+        limit = format_seconds(q.options.tpot or DEFAULT_TPOT)
+        tpot = format_seconds(float(np.asarray(at.time_per_output_token)))
+        notes.append(f"No batch keeps the time per output token under {limit}: it is {tpot}.")
+    if q.model.max_context and q.full_length > q.model.max_context:
+        notes.append(
+            f"{q.full_length:,.0f} tokens exceed the {q.model.max_context:,} that {q.model.name} was trained for."
+        )
+    if q.calibrated and not ranges_of(q).known:
+        notes.append("This GPU or this model was not among the measured ones: the ranges are wider.")
+    return tuple(notes)

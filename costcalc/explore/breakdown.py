@@ -1,0 +1,57 @@
+"""Where a decode step's time goes, op by op, and what bounds it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from costcalc.engine.layout import Layout
+from costcalc.engine.step import Step
+from costcalc.engine.timing import OpTime
+from costcalc.explore.result import OpResult
+
+OVERHEAD = "overhead"
+
+
+def breakdown_of(step: Step, layout: Layout) -> tuple[OpResult, ...]:
+    """Ops of a step, equal names joined, longest first: work of the whole replica, time on the busiest GPU."""
+    names: dict[str, list[OpTime]] = {}
+    for op in step.ops:
+        names.setdefault(op.op, []).append(op)
+    # Every stage runs its layers on `stage` GPUs, once for each micro-batch in flight.
+    copies = float(layout.stage * layout.pipeline)
+    rows = [
+        OpResult(
+            name,
+            flops=copies * sum(float(op.flops) for op in ops),
+            bytes=copies * sum(float(op.bytes) for op in ops),
+            time_s=sum(float(op.seconds) for op in ops),
+            bound_by=_bound(ops),
+        )
+        for name, ops in names.items()
+    ]
+    rows = [row for row in rows if row.time_s > 0]
+    hidden = float(step.hidden_seconds)
+    if hidden > 0:
+        rows.append(OpResult("hidden by overlap", 0.0, 0.0, -hidden, "communication"))
+    overhead = float(step.overhead_seconds)
+    if overhead > 0:
+        rows.append(OpResult("engine overhead", 0.0, 0.0, overhead, OVERHEAD))
+    return tuple(sorted(rows, key=lambda row: -row.time_s))
+
+
+def step_bound(step: Step) -> str:
+    """What most of a step's time is spent on: memory, compute, communication or overhead."""
+    totals: dict[str, float] = {OVERHEAD: float(step.overhead_seconds)}
+    for op in step.ops:
+        bound = _bound([op])
+        totals[bound] = totals.get(bound, 0.0) + float(op.seconds)
+    totals["communication"] = totals.get("communication", 0.0) - float(step.hidden_seconds)
+    return max(totals, key=lambda name: totals[name])
+
+
+def _bound(ops: Iterable[OpTime]) -> str:
+    ops = list(ops)
+    if ops[0].communicates:
+        return "communication"
+    memory = sum(float(op.memory_seconds) for op in ops)
+    return "memory" if memory >= sum(float(op.compute_seconds) for op in ops) else "compute"

@@ -1,0 +1,193 @@
+"""What does a token cost on this hardware, how many users fit, and why: one answer, complete."""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+from costcalc.catalog.load import load_gpu, load_model
+from costcalc.engine.cost import blended_usd_per_million
+from costcalc.engine.memory import (
+    cache_bytes_per_sequence,
+    cache_bytes_per_token,
+    cache_bytes_per_token_per_gpu,
+    cache_bytes_read,
+    weights_bytes_per_gpu,
+)
+from costcalc.explore.assumptions import assumptions_of, notes_of
+from costcalc.explore.breakdown import breakdown_of, step_bound
+from costcalc.explore.evaluate import Evaluation, capacity, evaluate, output_usd_per_million
+from costcalc.explore.explain import explain
+from costcalc.explore.options import OptionKeywords
+from costcalc.explore.plan import Plan, plan
+from costcalc.explore.question import Options, Question, ask
+from costcalc.explore.ranges import Spread80, inverse, ranges_of, scaled
+from costcalc.explore.result import (
+    CostResult,
+    DecodeResult,
+    DeploymentResult,
+    Estimate,
+    KvCacheResult,
+    MarketPrice,
+    MemoryResult,
+    ModelResult,
+    Parameters,
+    PrecisionResult,
+    PrefillResult,
+    ServingResult,
+    WorkloadResult,
+)
+from costcalc.specs.accelerator import Accelerator
+from costcalc.specs.model import ModelSpec
+
+
+def estimate(
+    model: ModelSpec | str,
+    gpu: Accelerator | str,
+    *,
+    catalog: str | None = None,
+    **options: Unpack[OptionKeywords],
+) -> Estimate:
+    """Estimate what `model` costs on `gpu`; whatever is left out is chosen, and the choice is said.
+
+    model, gpu: specifications, or names, aliases or paths of the catalog.
+    catalog: a folder of models/ and hardware_profiles/ that is looked at first.
+    options: fields of `costcalc.explore.question.Options`: degrees of parallelism, batch [sequences],
+        context, input_tokens and output_tokens [tokens], cached [share], weights, kv_cache and activations
+        (formats), price [$/GPU-hour or words], utilization [share], tpot [s], efficiency, terms, mla.
+    Raises CostcalcError for names, values and layouts that cannot be, and where nothing fits.
+    """
+    spec = load_model(model, catalog=catalog) if isinstance(model, str) else model
+    machine = load_gpu(gpu, catalog=catalog) if isinstance(gpu, str) else gpu
+    question = ask(spec, machine, Options(**options))
+    return answer(question, plan(question))
+
+
+def answer(question: Question, chosen: Plan) -> Estimate:
+    """Evaluate a planned deployment into the result tree."""
+    q, layout, batch = question, chosen.spread.layout, chosen.batch
+    at = evaluate(q, layout, batch)
+    price = q.gpu.price_for(None if q.options.price is None else str(q.options.price))
+    usd_per_hour = price.usd_per_gpu_hour if price else None
+    ranges = ranges_of(q)
+    cost = _cost(q, chosen, at, usd_per_hour, ranges)
+    result = Estimate(
+        model=ModelResult(
+            q.model.name,
+            Parameters(q.model.total_parameters, q.model.active_parameters),
+            q.model.attention_name,
+            q.model.num_layers,
+        ),
+        deployment=_deployment(q, chosen, usd_per_hour, price.source if price else None),
+        workload=WorkloadResult(batch, q.input_tokens, q.output_tokens, q.decode_context, q.options.cached),
+        kv_cache=KvCacheResult(
+            cache_bytes_per_token(q.model, q.formats),
+            float(cache_bytes_per_token_per_gpu(q.model, layout, q.formats)),
+            float(cache_bytes_per_sequence(q.model, q.formats, q.full_length)),
+            float(cache_bytes_read(q.model, q.formats, q.decode_context)),
+        ),
+        memory=_memory(q, chosen),
+        prefill=_prefill(q, chosen, at, ranges),
+        decode=_decode(chosen, at, ranges),
+        serving=_serving(chosen, at, ranges),
+        cost=cost,
+        breakdown=breakdown_of(at.step, layout),
+        market=tuple(
+            MarketPrice(p.provider, p.input_usd_per_million, p.output_usd_per_million, p.date, p.source)
+            for p in q.model.api_prices
+        ),
+        assumptions=assumptions_of(q, chosen, price),
+        notes=notes_of(q, chosen, at),
+    )
+    return explain(q, chosen, result)
+
+
+def _deployment(q: Question, chosen: Plan, usd_per_hour: float | None, source: str | None) -> DeploymentResult:
+    layout = chosen.spread.layout
+    experts = q.formats.experts.name if q.model.has_experts else q.formats.weights.name
+    weights = q.formats.weights.name
+    return DeploymentResult(
+        gpu=q.gpu.name,
+        gpus=chosen.spread.gpus,
+        replicas=chosen.spread.replicas,
+        tensor_parallel=int(layout.tensor),
+        pipeline_parallel=int(layout.pipeline),
+        expert_parallel=int(layout.expert),
+        attention_data_parallel=int(layout.data),
+        precision=PrecisionResult(
+            weights if experts == weights else f"{weights} + {experts} experts", q.formats.cache.name, q.formats.compute
+        ),
+        usd_per_gpu_hour=usd_per_hour,
+        price_source=source,
+        utilization=q.options.utilization,
+        efficiency=q.options.efficiency,
+        backend=q.backend,
+    )
+
+
+def _memory(q: Question, chosen: Plan) -> MemoryResult:
+    layout = chosen.spread.layout
+    pool, most = capacity(q, layout)
+    weights = float(weights_bytes_per_gpu(q.model, layout, q.formats))
+    return MemoryResult(most >= chosen.batch, float(q.machine.memory), weights, max(pool, 0.0), most)
+
+
+def _prefill(q: Question, chosen: Plan, at: Evaluation, ranges: Spread80) -> PrefillResult:
+    seconds = float(at.prefill.seconds)
+    rate = chosen.spread.replicas * at.prefill_prompts * q.input_tokens / seconds
+    return PrefillResult(
+        seconds, rate, scaled(seconds, ranges.prefill), scaled(rate, inverse(ranges.prefill))
+    )
+
+
+def _decode(chosen: Plan, at: Evaluation, ranges: Spread80) -> DecodeResult:
+    seconds = float(at.step.seconds)
+    rate = float(at.decode_tokens_per_s()) * chosen.spread.replicas
+    per_gpu, per_user, faster = rate / chosen.spread.gpus, 1 / seconds, inverse(ranges.decode)
+    return DecodeResult(
+        seconds,
+        rate,
+        per_gpu,
+        per_user,
+        step_bound(at.step),
+        scaled(seconds, ranges.decode),
+        scaled(rate, faster),
+        scaled(per_gpu, faster),
+        scaled(per_user, faster),
+    )
+
+
+def _serving(chosen: Plan, at: Evaluation, ranges: Spread80) -> ServingResult:
+    ttft, tpot = float(at.time_to_first_token), float(at.time_per_output_token)
+    per_gpu = chosen.batch * chosen.spread.replicas / tpot / chosen.spread.gpus
+    return ServingResult(
+        ttft,
+        tpot,
+        per_gpu,
+        scaled(ttft, ranges.prefill),
+        scaled(tpot, ranges.decode),
+        scaled(per_gpu, inverse(ranges.decode)),
+    )
+
+
+def _cost(q: Question, chosen: Plan, at: Evaluation, usd: float | None, ranges: Spread80) -> CostResult:
+    if usd is None:
+        return CostResult(None, None, None)
+    gpus, replicas = chosen.spread.gpus, chosen.spread.replicas
+    output = float(output_usd_per_million(q, gpus, usd, at.decode_tokens_per_s() * replicas))
+    if q.options.terms != "all":  # prefill reads no cache and is no part of these terms
+        return CostResult(output, None, None, scaled(output, ranges.decode))
+    rate = replicas * at.prefill_prompts * q.input_tokens / at.prefill.seconds
+    entered = float(output_usd_per_million(q, gpus, usd, rate))
+    blended = float(blended_usd_per_million(entered, output, q.input_tokens, q.output_tokens))
+    out_range, in_range = scaled(output, ranges.decode), scaled(entered, ranges.prefill)
+    blended_range = None
+    if out_range and in_range:
+        low, high = (
+            float(blended_usd_per_million(i, o, q.input_tokens, q.output_tokens))
+            for i, o in zip(in_range, out_range, strict=True)
+        )
+        blended_range = (low, high)
+    return CostResult(output, entered, blended, out_range, in_range, blended_range)
+
+
+

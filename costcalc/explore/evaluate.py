@@ -1,0 +1,59 @@
+"""One deployment evaluated: the engine's equations joined, over any array of batch sizes at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from costcalc.arrays import Number
+from costcalc.engine.cost import usd_per_million
+from costcalc.engine.layout import Layout
+from costcalc.engine.memory import kv_pool_bytes_per_gpu, max_sequences
+from costcalc.engine.serving import time_per_output_token, time_to_first_token
+from costcalc.engine.step import Step, decode_step, prefill_pass
+from costcalc.explore.question import Question
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Times and throughputs of one replica; arrays where the batch is one."""
+
+    batch: Number  # [sequences]
+    step: Step  # decode
+    prefill: Step
+    prefill_prompts: int  # prompts in one prefill pass of all stages and ranks together
+    time_per_output_token: Number  # [s] while prefilling the others
+    time_to_first_token: Number  # [s]
+
+    def decode_tokens_per_s(self) -> Number:
+        """Output tokens of one replica, decoding only [tokens/s]."""
+        return self.batch / self.step.seconds
+
+
+def evaluate(question: Question, layout: Layout, batch: Number, context: Number | None = None) -> Evaluation:
+    """Evaluate one replica at `batch` [sequences] and `context` [tokens], the question's by default."""
+    q = question
+    at = q.decode_context if context is None else context
+    terms = q.options.terms
+    step = decode_step(q.model, q.machine, layout, q.formats, q.efficiency, batch, at, terms=terms)
+    cached = q.input_tokens * q.options.cached
+    prefill = prefill_pass(q.model, q.machine, layout, q.formats, q.efficiency, q.fresh_tokens, cached)
+    prompts = int(layout.data * layout.pipeline)
+    startup = q.constants.backends[q.backend].startup if q.backend else 0.0
+    tpot = time_per_output_token(step.seconds, prefill.seconds / prompts, batch, q.output_tokens)
+    ttft = time_to_first_token(step.seconds, prefill.seconds, startup)
+    return Evaluation(np.asarray(batch, dtype=float), step, prefill, prompts, tpot, ttft)
+
+
+def capacity(question: Question, layout: Layout, length: Number | None = None) -> tuple[float, int]:
+    """Cache pool of one GPU [B] and the sequences of `length` [tokens] that a replica holds."""
+    q = question
+    pool = kv_pool_bytes_per_gpu(q.model, q.machine, layout, q.formats, q.budget)
+    held = max_sequences(q.model, layout, q.formats, pool, q.full_length if length is None else length)
+    return float(pool), int(np.minimum(held, 1e9))
+
+
+def output_usd_per_million(question: Question, gpus: int, usd_per_hour: float, tokens_per_s: Number) -> Number:
+    """Dollars of decode's GPU time per million output tokens."""
+    return usd_per_million(gpus, usd_per_hour, tokens_per_s, question.options.utilization)

@@ -1,0 +1,156 @@
+"""Which layouts suit a model on so many GPUs, and whether one that was asked for is possible."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import gcd
+
+from costcalc.engine.layout import Layout
+from costcalc.engine.machine import reach
+from costcalc.errors import CostcalcError
+from costcalc.formats import cache_format
+from costcalc.specs.accelerator import Accelerator
+from costcalc.specs.model import ModelSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Degrees:
+    """Degrees of parallelism as asked for; None leaves the choice open."""
+
+    gpus: int | None = None
+    tensor: int | None = None
+    pipeline: int | None = None
+    expert: int | None = None
+    data: int | None = None
+
+    @property
+    def layout_given(self) -> bool:
+        """Whether any degree was asked for."""
+        return any(x is not None for x in (self.tensor, self.pipeline, self.expert, self.data))
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A layout and how many replicas of it run side by side."""
+
+    layout: Layout
+    replicas: int = 1
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of all replicas."""
+        return int(self.layout.gpus) * self.replicas
+
+
+def node_counts(gpu: Accelerator, most: int = 4096) -> list[int]:
+    """GPU counts to try, smallest first: powers of two inside a node, then whole nodes."""
+    node = gpu.node_size
+    if gpu.scale_up and gpu.scale_up.domain > node:
+        node = gpu.scale_up.domain
+    counts = [n for n in (1, 2, 4, 8, 16, 32, 64) if n < node] + [node]
+    nodes = 2
+    while counts[-1] < most:
+        counts.append(node * nodes)
+        nodes += 1 if nodes < 8 else nodes // 4
+    limit = reach(gpu)
+    return [n for n in counts if n <= limit]
+
+
+def candidate_layouts(model: ModelSpec, gpu: Accelerator, gpus: int) -> list[Layout]:
+    """Layouts of one replica on `gpus`, the customary one first.
+
+    MLA with experts runs attention data parallel with expert parallel (every rank would hold the whole
+    latent under tensor parallelism); everything else runs tensor parallel inside a scale-up domain, and
+    beyond it in pipeline stages, or with experts spread over all of it.
+    """
+    domain = gpu.scale_up.domain if gpu.scale_up else 1
+    if model.has_experts and shares_latent(model):
+        tensors = [t for t in (1, 2, 4, 8) if gpus % t == 0 and t <= domain and divides_heads(model, t)]
+        return [Layout(t, gpus // t, expert_degree(model, gpus), 1) for t in tensors or [1]]
+    local = gcd(gpus, domain) if gpus > domain else gpus
+    tensor = max((t for t in range(1, local + 1) if local % t == 0 and divides_heads(model, t)), default=1)
+    rest = gpus // tensor
+    layouts = []
+    if rest <= model.num_layers:
+        layouts.append(Layout(tensor, 1, 1, rest))
+    if model.has_experts and gpus > 1:
+        # Experts whole on their ranks, attention tensor parallel inside the domain.
+        layouts.append(Layout(tensor, rest, expert_degree(model, gpus), 1))
+    return layouts or [Layout(tensor, rest, 1, 1)]
+
+
+def shares_latent(model: ModelSpec) -> bool:
+    """Whether the cache is one that tensor parallelism copies to every rank instead of dividing it."""
+    cache = cache_format("bf16")
+    whole = sum(float(n * layer.growth_bytes(cache, 1)) for n, layer in model.attention_layers())
+    halved = sum(float(n * layer.growth_bytes(cache, 2)) for n, layer in model.attention_layers())
+    return whole > 0 and halved > 0.9 * whole
+
+
+def divides_heads(model: ModelSpec, tensor: int) -> bool:
+    """Whether `tensor` divides the heads of every attention layer."""
+    return all(layer.shard_unit % tensor == 0 for _, layer in model.attention_layers())
+
+
+def expert_degree(model: ModelSpec, gpus: int) -> int:
+    """The largest expert-parallel degree on `gpus`: a divisor of them, no more than there are experts.
+
+    Where it does not divide the experts, every rank holds as many as the fullest: spare slots take
+    redundant copies, as DeepSeek-V3 deploys them.
+    """
+    fewest = min(
+        (r.experts for _, layer in model.feedforward_layers() if (r := layer.routed(model.hidden_size))), default=1
+    )
+    return max(e for e in range(1, min(gpus, fewest) + 1) if gpus % e == 0)
+
+
+def given_spread(model: ModelSpec, gpu: Accelerator, asked: Degrees) -> Spread:
+    """The layout asked for, with what was left open filled in; raises CostcalcError where it is impossible."""
+    tensor, pipeline = asked.tensor or 1, asked.pipeline or 1
+    data = asked.data
+    replicas = 1
+    if asked.gpus is not None:
+        used = tensor * pipeline * (data or 1)
+        if asked.gpus % used:
+            raise CostcalcError(
+                f"--gpus {asked.gpus} is not a multiple of tp x pp x dp = {used}", hint="change one of them"
+            )
+        rest = asked.gpus // used
+        if data is None and model.has_experts and (shares_latent(model) or asked.expert):
+            data = rest
+        else:
+            replicas = rest
+    stage = tensor * (data or 1)
+    expert = asked.expert or (expert_degree(model, stage) if (data or 1) > 1 and model.has_experts else 1)
+    layout = Layout(tensor, data or 1, expert, pipeline)
+    _check_layout(model, gpu, layout)
+    return Spread(layout, replicas)
+
+
+def _check_layout(model: ModelSpec, gpu: Accelerator, layout: Layout) -> None:
+    t, e, p, stage = int(layout.tensor), int(layout.expert), int(layout.pipeline), int(layout.stage)
+    if not divides_heads(model, t):
+        heads = [layer.shard_unit for _, layer in model.attention_layers()]
+        fits = [n for n in range(1, t + 1) if divides_heads(model, n)]
+        raise CostcalcError(
+            f"--tp {t} does not divide the {min(heads)} attention heads of {model.name}",
+            hint=f"the nearest that does is {max(fits)}",
+        )
+    if p > model.num_layers:
+        raise CostcalcError(f"--pp {p} exceeds the {model.num_layers} layers of {model.name}", hint="use fewer stages")
+    if e > 1 and not model.has_experts:
+        raise CostcalcError(f"--ep {e}: {model.name} has no experts", hint="leave --ep out")
+    if stage % e:
+        raise CostcalcError(
+            f"--ep {e} does not divide the {stage} GPUs of a stage (tp x dp)",
+            hint=f"use {gcd(e, stage)}, or set --gpus or --dp so that tp x dp is a multiple of {e}",
+        )
+    if e > 1 and expert_degree(model, e) != e:
+        raise CostcalcError(
+            f"--ep {e} exceeds the experts of {model.name}", hint=f"use at most {expert_degree(model, e)}"
+        )
+    if layout.gpus > reach(gpu):
+        raise CostcalcError(
+            f"{gpu.name} has no known link that joins {int(layout.gpus)} GPUs",
+            hint=f"use at most {int(reach(gpu))}, or --set gpu.scale_out.bandwidth=...",
+        )

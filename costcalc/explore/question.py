@@ -1,0 +1,198 @@
+"""What is asked: options as a person gives them, checked, with the specifications they name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite
+from typing import Literal
+
+from costcalc.attention import LatentAttention
+from costcalc.attention.latent import MlaMode
+from costcalc.catalog.serving import serving_efficiency
+from costcalc.engine.calibrated import calibrated_efficiency
+from costcalc.engine.machine import Machine, machine_of
+from costcalc.engine.memory import MemoryBudget
+from costcalc.engine.precision import Formats, resolve_formats
+from costcalc.engine.step import Terms
+from costcalc.engine.timing import IDEAL, Efficiency
+from costcalc.errors import CostcalcError, did_you_mean
+from costcalc.explore.layouts import Degrees
+from costcalc.specs.accelerator import Accelerator
+from costcalc.specs.model import ModelSpec, Precision
+from costcalc.specs.serving import ServingEfficiency
+
+EfficiencyMode = Literal["calibrated", "ideal"]
+DEFAULT_INPUT = 4096
+DEFAULT_OUTPUT = 1024
+DEFAULT_TPOT = 0.05  # [s]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Everything that an estimate can be told; None leaves a choice to costcalc, which then says so."""
+
+    gpus: int | None = None
+    tensor_parallel: int | None = None
+    pipeline_parallel: int | None = None
+    expert_parallel: int | None = None
+    attention_data_parallel: int | None = None
+    batch: int | None = None
+    context: float | None = None
+    input_tokens: float | None = None
+    output_tokens: float | None = None
+    cached: float = 0.0
+    weights: str | None = None
+    kv_cache: str | None = None
+    activations: str | None = None
+    price: float | str | None = None
+    utilization: float = 1.0
+    memory_utilization: float | None = None
+    tpot: float | None = None
+    efficiency: EfficiencyMode = "calibrated"
+    backend: str | None = None
+    terms: Terms = "all"
+    mla: MlaMode | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("gpus", "tensor_parallel", "pipeline_parallel", "expert_parallel"):
+            _check(name, getattr(self, name), 1, 100_000)
+        _check("attention_data_parallel", self.attention_data_parallel, 1, 100_000)
+        _check("batch", self.batch, 1, 1e8)
+        _check("context", self.context, 1, 1e9)
+        _check("input_tokens", self.input_tokens, 1, 1e9)
+        _check("output_tokens", self.output_tokens, 1, 1e9)
+        _check("cached", self.cached, 0, 1, open_top=True)
+        _check("utilization", self.utilization, 0, 1, open_bottom=True)
+        _check("memory_utilization", self.memory_utilization, 0, 1, open_bottom=True)
+        _check("tpot", self.tpot, 0, 1e6, open_bottom=True)
+        _choice("efficiency", self.efficiency, ("calibrated", "ideal"))
+        _choice("terms", self.terms, ("all", "kv", "weights"))
+        if self.mla is not None:
+            _choice("mla", self.mla, ("absorbed", "expanded", "naive"))
+
+    @property
+    def degrees(self) -> Degrees:
+        """The degrees of parallelism asked for."""
+        return Degrees(
+            self.gpus,
+            self.tensor_parallel,
+            self.pipeline_parallel,
+            self.expert_parallel,
+            self.attention_data_parallel,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Options joined with the specifications: all that the engine needs, layout and batch apart."""
+
+    model: ModelSpec
+    gpu: Accelerator
+    options: Options
+    precision: Precision
+    formats: Formats
+    machine: Machine
+    efficiency: Efficiency
+    constants: ServingEfficiency
+    budget: MemoryBudget
+    backend: str | None
+    input_tokens: float
+    output_tokens: float
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether measured efficiencies apply, rather than the ideal bound."""
+        return self.options.efficiency == "calibrated"
+
+    @property
+    def full_length(self) -> float:
+        """Tokens that a sequence holds when it ends [tokens]."""
+        return self.options.context or self.input_tokens + self.output_tokens
+
+    @property
+    def decode_context(self) -> float:
+        """KV length at which decode is evaluated: the one given, or half of the output behind the input."""
+        return self.options.context or self.input_tokens + self.output_tokens / 2
+
+    @property
+    def fresh_tokens(self) -> float:
+        """Input tokens that are prefilled, the cached share left out [tokens]."""
+        return self.input_tokens * (1 - self.options.cached)
+
+
+def ask(model: ModelSpec, gpu: Accelerator, options: Options) -> Question:
+    """Join options and specifications; raises CostcalcError for what cannot be."""
+    if options.mla:
+        model = with_mla_mode(model, options.mla)
+    machine = machine_of(gpu)
+    precision = asked_precision(model, options)
+    constants = serving_efficiency()
+    backend = options.backend or constants.default_backend
+    if backend not in constants.backends:
+        hint = did_you_mean(backend, constants.backends) or f"one of {', '.join(constants.backends)}"
+        raise CostcalcError(f"unknown backend {backend!r}", where="--backend", hint=hint)
+    calibrated = options.efficiency == "calibrated"
+    return Question(
+        model=model,
+        gpu=gpu,
+        options=options,
+        precision=precision,
+        formats=resolve_formats(precision, machine.peak_flops),
+        machine=machine,
+        efficiency=calibrated_efficiency(constants, machine, backend) if calibrated else IDEAL,
+        constants=constants,
+        budget=MemoryBudget(
+            options.memory_utilization or constants.memory_utilization, float(constants.memory_reserve)
+        ),
+        backend=backend if calibrated else None,
+        input_tokens=options.input_tokens or options.context or DEFAULT_INPUT,
+        output_tokens=options.output_tokens or DEFAULT_OUTPUT,
+    )
+
+
+def asked_precision(model: ModelSpec, options: Options) -> Precision:
+    """The model's native precision with the formats asked for; --weights sets the experts' format too."""
+    changes: dict[str, str | None] = {}
+    if options.weights:
+        changes |= {"weights": options.weights, "experts": None, "activations": None}
+    if options.kv_cache:
+        changes["kv_cache"] = options.kv_cache
+    if options.activations:
+        changes["activations"] = options.activations
+    return Precision(**{**model.precision.model_dump(), **changes})
+
+
+def with_mla_mode(model: ModelSpec, mode: MlaMode) -> ModelSpec:
+    """The model with its latent attention executed in `mode`; raises CostcalcError where it has none."""
+    if not any(isinstance(layer, LatentAttention) for layer in model.attention.values()):
+        raise CostcalcError(f"--mla {mode}: {model.name} has no latent attention", hint="leave --mla out")
+    changed = {
+        label: layer.model_copy(update={"mode": mode}) if isinstance(layer, LatentAttention) else layer
+        for label, layer in model.attention.items()
+    }
+    return model.model_copy(update={"attention": changed})
+
+
+def _check(
+    name: str,
+    value: float | None,
+    low: float,
+    high: float,
+    *,
+    open_bottom: bool = False,
+    open_top: bool = False,
+) -> None:
+    if value is None:
+        return
+    below = value <= low if open_bottom else value < low
+    above = value >= high if open_top else value > high
+    if not isfinite(value) or below or above:
+        floor = f"more than {low:g}" if open_bottom else f"at least {low:g}"
+        roof = f"less than {high:g}" if open_top else f"at most {high:g}"
+        raise CostcalcError(f"{name} is {value:g}", hint=f"it must be {floor} and {roof}")
+
+
+def _choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        near = did_you_mean(value, choices)
+        raise CostcalcError(f"unknown {name} {value!r}", hint=near or f"one of {', '.join(choices)}")

@@ -1,0 +1,44 @@
+"""Low and high of an estimate at 80% coverage, from the residuals of measured points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from costcalc.explore.question import Question
+from costcalc.explore.result import Range
+from costcalc.specs.serving import Quantiles
+
+
+@dataclass(frozen=True, slots=True)
+class Spread80:
+    """Observed over predicted at 10% and 90%, of times; None for the ideal bound, which has no error."""
+
+    decode: Range | None
+    prefill: Range | None
+    known: bool  # whether this GPU and this model were among the measured ones
+
+
+def ranges_of(question: Question) -> Spread80:
+    """The ranges of a question: the narrow ones only where both its GPU and its model were measured."""
+    known = question.gpu.name in question.constants.measured_gpus and (
+        question.model.name in question.constants.measured_models
+    )
+    if not question.calibrated:
+        return Spread80(None, None, known)
+    table = question.constants.ranges
+
+    def pick(kind: str) -> Range:
+        chosen: Quantiles = table[kind].known if known else table[kind].unseen
+        return chosen.low, chosen.high
+
+    return Spread80(pick("decode"), pick("prefill"), known)
+
+
+def scaled(value: float, spread: Range | None) -> Range | None:
+    """The range of a number whose observed value over the predicted one spreads so."""
+    return None if spread is None else (value * spread[0], value * spread[1])
+
+
+def inverse(spread: Range | None) -> Range | None:
+    """The spread of a rate, given that of its time."""
+    return None if spread is None else (1 / spread[1], 1 / spread[0])

@@ -1,0 +1,233 @@
+"""The result of an estimate: one frozen tree, which tables, JSON, charts and explanations all render.
+
+Numbers are SI: bytes, seconds, tokens per second, dollars. A time, throughput or cost may carry a
+`<name>_range` of low and high at 80% coverage; None where the ideal bound was asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    total: float
+    active: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelResult:
+    name: str
+    parameters: Parameters
+    attention: str
+    layers: int
+
+
+@dataclass(frozen=True, slots=True)
+class PrecisionResult:
+    weights: str
+    kv_cache: str
+    activations: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentResult:
+    gpu: str
+    gpus: int
+    replicas: int
+    tensor_parallel: int
+    pipeline_parallel: int
+    expert_parallel: int
+    attention_data_parallel: int
+    precision: PrecisionResult
+    usd_per_gpu_hour: float | None
+    price_source: str | None
+    utilization: float
+    efficiency: str
+    backend: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadResult:
+    batch: int  # sequences of one replica
+    input_tokens: float
+    output_tokens: float
+    context_tokens: float  # KV length at which decode is evaluated
+    cached_share: float  # of the input, served from a prefix cache
+
+
+@dataclass(frozen=True, slots=True)
+class KvCacheResult:
+    bytes_per_token: float
+    bytes_per_token_per_gpu: float
+    bytes_per_sequence: float
+    bytes_read_per_token: float  # cache read for one output token
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryResult:
+    fits: bool
+    capacity_bytes_per_gpu: float
+    weights_bytes_per_gpu: float
+    kv_pool_bytes_per_gpu: float
+    max_sequences: int  # of one replica, at full length
+
+
+@dataclass(frozen=True, slots=True)
+class PrefillResult:
+    time_s: float
+    tokens_per_s: float
+    time_s_range: Range | None = None
+    tokens_per_s_range: Range | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeResult:
+    step_time_s: float
+    tokens_per_s: float
+    tokens_per_s_per_gpu: float
+    tokens_per_s_per_user: float
+    bound_by: str
+    step_time_s_range: Range | None = None
+    tokens_per_s_range: Range | None = None
+    tokens_per_s_per_gpu_range: Range | None = None
+    tokens_per_s_per_user_range: Range | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServingResult:
+    """Prefill and decode sharing the GPUs, at `batch` concurrent requests per replica."""
+
+    time_to_first_token_s: float
+    time_per_output_token_s: float
+    output_tokens_per_s_per_gpu: float
+    time_to_first_token_s_range: Range | None = None
+    time_per_output_token_s_range: Range | None = None
+    output_tokens_per_s_per_gpu_range: Range | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CostResult:
+    usd_per_million_output_tokens: float | None
+    usd_per_million_input_tokens: float | None
+    usd_per_million_blended_tokens: float | None
+    usd_per_million_output_tokens_range: Range | None = None
+    usd_per_million_input_tokens_range: Range | None = None
+    usd_per_million_blended_tokens_range: Range | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OpResult:
+    """One op of a decode step: work of the whole replica, time on the busiest GPU."""
+
+    op: str
+    flops: float
+    bytes: float
+    time_s: float
+    bound_by: str  # memory, compute, communication or overhead
+
+
+@dataclass(frozen=True, slots=True)
+class MarketPrice:
+    """A list price to set beside the cost."""
+
+    provider: str
+    input_usd_per_million: float
+    output_usd_per_million: float
+    date: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Assumption:
+    """A value that was not given, why it was taken, and how to override it."""
+
+    name: str
+    value: str
+    why: str
+    override: str
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """A headline number as formula, the numbers put in, the result and where the formula comes from."""
+
+    quantity: str  # path in the result tree, e.g. 'cost.usd_per_million_output_tokens'
+    title: str
+    formula: str
+    numbers: str
+    value: float
+    unit: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a deployment does and costs."""
+
+    model: ModelResult
+    deployment: DeploymentResult
+    workload: WorkloadResult
+    kv_cache: KvCacheResult
+    memory: MemoryResult
+    prefill: PrefillResult
+    decode: DecodeResult
+    serving: ServingResult
+    cost: CostResult
+    breakdown: tuple[OpResult, ...]
+    market: tuple[MarketPrice, ...] = ()
+    assumptions: tuple[Assumption, ...] = ()
+    notes: tuple[str, ...] = ()
+    explanation: tuple[Formula, ...] = field(default=(), repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The tree as plain dictionaries, lists and numbers; absent ranges are left out."""
+        plain: dict[str, Any] = _plain(self)
+        return plain
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a comparison."""
+
+    variant: str
+    estimate: Estimate
+    cache_ratio: float | None = None  # reference row's cache bytes per token over this row's
+    cost_ratio: float | None = None  # this row's $/M output over the reference row's
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The same question asked of several variants, models or GPUs; the first row is the reference."""
+
+    title: str
+    rows: tuple[Row, ...]
+    contexts: tuple[float, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """`{"rows": [{"variant", ...an estimate's tree...}]}`."""
+        rows = []
+        for row in self.rows:
+            tree = {"variant": row.variant, **row.estimate.to_dict()}
+            tree |= {"cache_ratio": row.cache_ratio, "cost_ratio": row.cost_ratio, "note": row.note}
+            rows.append(tree)
+        return {"title": self.title, "rows": rows, "notes": list(self.notes)}
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        tree = {}
+        for f in fields(value):
+            item = getattr(value, f.name)
+            if item is None and f.name.endswith("_range"):
+                continue
+            tree[f.name] = _plain(item)
+        return tree
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value
