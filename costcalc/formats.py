@@ -41,6 +41,7 @@ _WEIGHTS = (
     WeightFormat("int8", 1.0, "int8", "8-bit integers with 8-bit activations"),
     WeightFormat("int8_wo", 1.0, "bf16", "8-bit integers, weights only"),
     WeightFormat("int4", 0.5 + 2 / 128, "bf16", "4-bit integers, weights only, a 16-bit scale per 128"),
+    WeightFormat("int4_g32", 0.5 + 2 / 32, "bf16", "4-bit integers, weights only, a 16-bit scale per 32"),
     WeightFormat("mxfp4", 0.5 + 1 / 32, "bf16", "FP4 with an 8-bit exponent per 32"),
     WeightFormat("nvfp4", 0.5 + 1 / 16, "fp4", "FP4 with an fp8 scale per 16"),
 )

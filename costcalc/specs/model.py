@@ -33,6 +33,7 @@ class LayerGroup(Spec):
     count: Size
     attention: Labels = ()
     feedforward: Labels = ()
+    norms: OptionalSize | None = None  # norm vectors of one layer, where it is not one per sublayer
 
 
 class Precision(Spec):
@@ -123,6 +124,7 @@ class ModelSpec(Spec):
     parallel_block: bool = False  # attention and feed-forward share one norm (Falcon, Command R)
     residual_streams: Annotated[int, Field(ge=1, le=64)] = 1  # n of manifold hyper-connections (DeepSeek-V4)
     lookup_parameters: Count = 0.0  # tables looked up and never multiplied (Gemma 3n)
+    other_parameters: Count = 0.0  # small tensors of no kind above: scales, residual gates, a head's bias
     shared_parameters: Count = 0.0  # weights counted twice by the layer list because layers share them
     precision: Precision = Precision()
     mtp: PredictionHeads | None = None
@@ -180,11 +182,14 @@ class ModelSpec(Spec):
     def norm_parameters(self) -> float:
         """Norm vectors of all blocks and the last one, and hyper-connections [parameters]."""
         width = self.hidden_size * (2 if self.norm_bias else 1)
-        sublayers = 0
-        for group in self.layers:
-            own = 1 if self.parallel_block else len(group.attention) + len(group.feedforward)
-            sublayers += group.count * own * self.norms_per_sublayer
-        return sublayers * width + width + self._hyper_connection_parameters()
+        norms = sum(group.count * self._norms_of(group) for group in self.layers)
+        return norms * width + width + self._hyper_connection_parameters()
+
+    def _norms_of(self, group: LayerGroup) -> int:
+        if group.norms is not None:
+            return group.norms
+        sublayers = 1 if self.parallel_block else len(group.attention) + len(group.feedforward)
+        return sublayers * self.norms_per_sublayer
 
     def _hyper_connection_parameters(self) -> float:
         # Two per layer, one for each sublayer, and a read-out at the head (DeepSeek-V4 model code).
@@ -201,7 +206,8 @@ class ModelSpec(Spec):
         mixers = sum(count * layer.parameters(d) for count, layer in self.attention_layers())
         mlps = sum(count * layer.parameters(d) for count, layer in self.feedforward_layers())
         head = 0.0 if self.tied_embeddings else self.head_parameters
-        return mixers + mlps + self.norm_parameters + self.embedding_parameters + head - self.shared_parameters
+        tables = self.embedding_parameters + head + self.norm_parameters + self.other_parameters
+        return mixers + mlps + tables - self.shared_parameters
 
     @cached_property
     def active_parameters(self) -> float:
@@ -222,6 +228,20 @@ class ModelSpec(Spec):
             if routed:
                 total += count * routed.experts * routed.parameters
         return total
+
+    @cached_property
+    def prediction_parameters(self) -> float:
+        """Parameters of the multi-token-prediction heads, beside the main model's [parameters].
+
+        Each is one layer with its norms, three more norms and a projection of two hidden states to one;
+        embedding and LM head are the main model's (DeepSeek-V3, arXiv 2412.19437, section 2.2).
+        """
+        if self.mtp is None:
+            return 0.0
+        d = self.hidden_size
+        layer = sum(self.attention[label].parameters(d) + d for label in self.mtp.attention)
+        layer += sum(self.feedforward[label].parameters(d) + d for label in self.mtp.feedforward)
+        return self.mtp.layers * (layer + 2.0 * d * d + 3 * d)
 
     @property
     def has_experts(self) -> bool:
