@@ -12,6 +12,7 @@ from costcalc.errors import CostcalcError, did_you_mean, nearest, shown
 
 _NOUNS: dict[Kind, tuple[str, str]] = {"models": ("model", "models"), "hardware_profiles": ("GPU", "gpus")}
 _SUFFIXES = (".yaml", ".yml")
+CLOSED_MODELS = "closed_models.yaml"  # lists prices of models without a shape; is not a model itself
 # Names stand in the first lines of a file, so that finding one costs a short read and no parsing.
 _HEAD_BYTES = 2048
 _ALIASES = re.compile(r"^aliases:[ \t]*(?:\[([^\]]*)\]|((?:\r?\n[ \t]*-[ \t]+[^\n]*)+))", re.MULTILINE)
@@ -122,6 +123,7 @@ def _files(root: Path, kind: Kind) -> dict[str, Path]:
     except OSError:
         return {}
     visible = [name for name in names if name.lower().endswith(_SUFFIXES) and not name.startswith(".")]
+    visible = [name for name in visible if name != CLOSED_MODELS]
     return {normal_name(name.rpartition(".")[0]): folder / name for name in reversed(visible)}
 
 

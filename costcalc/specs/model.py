@@ -139,7 +139,9 @@ class ModelSpec(Spec):
         for group in groups:
             for label in group.attention:
                 if label not in self.attention:
-                    raise ValueError(f"layers name attention {label!r}, but attention defines {list(self.attention)}")
+                    raise ValueError(
+                        f"layers name attention {label!r}, but attention defines {list(self.attention)}"
+                    )
             for label in group.feedforward:
                 if label not in self.feedforward:
                     raise ValueError(
@@ -242,6 +244,18 @@ class ModelSpec(Spec):
         layer = sum(self.attention[label].parameters(d) + d for label in self.mtp.attention)
         layer += sum(self.feedforward[label].parameters(d) + d for label in self.mtp.feedforward)
         return self.mtp.layers * (layer + 2.0 * d * d + 3 * d)
+
+    @property
+    def total_deviation(self) -> float | None:
+        """Relative difference of the counted parameters from the published total, or None without one."""
+        published = self.published.total if self.published else None
+        return self.total_parameters / published - 1 if published else None
+
+    @property
+    def active_deviation(self) -> float | None:
+        """Relative difference of the counted active parameters from the published ones, or None without any."""
+        published = self.published.active if self.published else None
+        return self.active_parameters / published - 1 if published else None
 
     @property
     def has_experts(self) -> bool:

@@ -1,0 +1,45 @@
+"""Models that only their makers serve: no weights, no shape, but a list price to compare with."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from costcalc.schema import Size, Spec
+from costcalc.specs.model import ApiPrice
+
+
+class ClosedModel(Spec):
+    """A model known by its list prices alone."""
+
+    name: str
+    aliases: tuple[str, ...] = ()
+    provider: str
+    max_context: Size | None = None
+    api_prices: tuple[ApiPrice, ...] = Field(min_length=1)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Everything the model answers to, in lower case with hyphens for spaces."""
+        return tuple(dict.fromkeys(name.lower().replace(" ", "-") for name in (self.name, *self.aliases)))
+
+
+class ClosedModels(Spec):
+    """The models of one file, which answer to different names."""
+
+    models: tuple[ClosedModel, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> ClosedModels:
+        seen: dict[str, str] = {}
+        for model in self.models:
+            for name in model.names:
+                if name in seen:
+                    raise ValueError(f"{seen[name]!r} and {model.name!r} both answer to {name!r}")
+                seen[name] = model.name
+        return self
+
+    def find(self, name: str) -> ClosedModel | None:
+        """Return the model that answers to a name or an alias, or None."""
+        wanted = name.strip().lower().replace(" ", "-").replace("_", "-")
+        return next((model for model in self.models if wanted in model.names), None)
