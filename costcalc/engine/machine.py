@@ -47,7 +47,7 @@ def machine_of(gpu: Accelerator) -> Machine:
         network_bandwidth=out.bandwidth if out else np.inf,
         architecture=gpu.architecture,
         vendor=gpu.vendor,
-        switched=bool(up) and not up.technology.upper().startswith("PCIE"),
+        switched=up is not None and not up.technology.upper().startswith("PCIE"),
     )
 
 

@@ -57,7 +57,9 @@ def cache_bytes_per_token(model: ModelSpec, formats: Formats) -> float:
 
 def cache_bytes_per_token_per_gpu(model: ModelSpec, layout: Layout, formats: Formats) -> Number:
     """What each further token adds on one GPU that holds the sequence [B/token]."""
-    grown = sum((n * a.growth_bytes(formats.cache, layout.tensor) for n, a in model.attention_layers()), start=0.0)
+    grown = sum(
+        (n * a.growth_bytes(formats.cache, layout.tensor) for n, a in model.attention_layers()), start=0.0
+    )
     return grown / layout.pipeline
 
 

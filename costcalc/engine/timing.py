@@ -20,15 +20,18 @@ from costcalc.engine.roofline import compute_seconds, memory_seconds, roofline_s
 from costcalc.engine.work import COMMUNICATION, Work
 
 
-
 @dataclass(frozen=True, slots=True)
 class Efficiency:
     """What hardware and software reach of the peaks, and what they add. The defaults are the ideal."""
 
     norm: float = np.inf  # how memory and arithmetic overlap in one op; inf: perfectly
     bandwidth: Mapping[str, float] = field(default_factory=dict)  # share of peak bandwidth, by kind of op
-    flops: Mapping[str, float] = field(default_factory=dict)  # share of peak FLOP/s of GEMMs, by weight format
-    kind_flops: Mapping[str, float] = field(default_factory=dict)  # of other kinds of op, alone or times the GEMM's
+    flops: Mapping[str, float] = field(
+        default_factory=dict
+    )  # share of peak FLOP/s of GEMMs, by weight format
+    kind_flops: Mapping[str, float] = field(
+        default_factory=dict
+    )  # of other kinds of op, alone or times the GEMM's
     layer_seconds: float = 0.0  # [s] per layer and decode step
     expert_layer_seconds: float = 0.0  # [s] more per expert layer
     latent_layer_seconds: float = 0.0  # [s] more per MLA layer
@@ -39,7 +42,9 @@ class Efficiency:
     all_reduce_log_seconds: float = 0.0  # [s] per doubling of the ranks
     all_to_all_seconds: float = 0.0  # [s] per direction
     link: float = 1.0  # share of the links' bandwidth
-    overlap: float = 1.0  # share of a step behind which an all-to-all over the network hides (two micro-batches)
+    overlap: float = (
+        1.0  # share of a step behind which an all-to-all over the network hides (two micro-batches)
+    )
     prefill_layer_seconds: float = 0.0  # [s] per layer and prefill pass
     prefill_expert_layer_seconds: float = 0.0  # [s] more per expert layer
 
@@ -94,7 +99,14 @@ def _op_time(work: Work, machine: Machine, efficiency: Efficiency) -> OpTime:
     n = work.layers
     passes = efficiency.elementwise_passes if work.kind == "elementwise" else 1.0
     return OpTime(
-        work.op, work.kind, n * work.flops, n * work.bytes * passes, n * seconds, n * memory, n * compute, work.precision
+        work.op,
+        work.kind,
+        n * work.flops,
+        n * work.bytes * passes,
+        n * seconds,
+        n * memory,
+        n * compute,
+        work.precision,
     )
 
 
@@ -113,5 +125,8 @@ def _link_seconds(work: Work, machine: Machine, efficiency: Efficiency) -> Numbe
         moved = all_reduce_seconds(work.bytes, ranks, machine) / efficiency.link
         return moved + efficiency.all_reduce_seconds + efficiency.all_reduce_log_seconds * np.log2(ranks)
     if work.kind == "all_to_all":
-        return all_to_all_seconds(work.bytes, work.ranks, machine) / efficiency.link + efficiency.all_to_all_seconds
+        return (
+            all_to_all_seconds(work.bytes, work.ranks, machine) / efficiency.link
+            + efficiency.all_to_all_seconds
+        )
     return transfer_seconds(work.bytes, machine.domain < work.ranks, machine) / efficiency.link

@@ -95,7 +95,9 @@ def step_work(model: ModelSpec, layout: Layout, formats: Formats, batch: Batch) 
     activation = batch.rows * model.hidden_size * ACTIVATION_BYTES
     works.append(Work("elementwise", "elementwise", model.num_layers, 0.0 * activation, activation))
     works.append(
-        Work("pipeline", "pipeline", layout.pipeline - 1, 0.0 * activation, activation / layout.tensor, ranks=2)
+        Work(
+            "pipeline", "pipeline", layout.pipeline - 1, 0.0 * activation, activation / layout.tensor, ranks=2
+        )
     )
     return works
 
@@ -178,9 +180,7 @@ def _feedforward_work(
     return works
 
 
-def _expert_work(
-    routed: RoutedExperts, count: int, layout: Layout, formats: Formats, batch: Batch
-) -> Work:
+def _expert_work(routed: RoutedExperts, count: int, layout: Layout, formats: Formats, batch: Batch) -> Work:
     tokens = batch.rows * layout.data  # of the whole stage
     pairs = tokens * routed.per_token
     touched = experts_touched(routed.experts, routed.per_token, tokens)

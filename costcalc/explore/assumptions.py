@@ -25,16 +25,36 @@ def assumptions_of(q: Question, chosen: Plan, price: PriceChoice | None) -> tupl
 
     degrees = f"tp {layout.tensor}, pp {layout.pipeline}, dp {layout.data}, ep {layout.expert}"
     if o.terms == "all":
-        took(chosen.gpus_chosen, "gpus", str(chosen.spread.gpus), "the fewest that fit, in whole nodes", "--gpus N")
-        took(chosen.layout_chosen, "layout", degrees, "customary for this model, cheapest", "--tp --pp --dp --ep")
-        why = f"lowest cost under a TPOT of {limit}" if chosen.meets_tpot else f"none keeps TPOT under {limit}"
+        took(
+            chosen.gpus_chosen,
+            "gpus",
+            str(chosen.spread.gpus),
+            "the fewest that fit, in whole nodes",
+            "--gpus N",
+        )
+        took(
+            chosen.layout_chosen,
+            "layout",
+            degrees,
+            "customary for this model, cheapest",
+            "--tp --pp --dp --ep",
+        )
+        why = (
+            f"lowest cost under a TPOT of {limit}" if chosen.meets_tpot else f"none keeps TPOT under {limit}"
+        )
         took(chosen.batch_chosen, "batch", str(chosen.batch), why, "--batch N or --tpot TIME")
     else:
         took(chosen.gpus_chosen, "gpus", "1", "a term of the bill costs the same on any number", "--gpus N")
         took(chosen.batch_chosen, "batch", "1", "a term of the bill, per sequence", "--batch N")
     where = "the given context" if o.context else "a common prompt"
     took(o.input_tokens is None, "input_tokens", format_count(q.input_tokens), where, "--input N")
-    took(o.output_tokens is None, "output_tokens", format_count(q.output_tokens), "a common answer", "--output N")
+    took(
+        o.output_tokens is None,
+        "output_tokens",
+        format_count(q.output_tokens),
+        "a common answer",
+        "--output N",
+    )
     if o.context is None:
         half = "input and half of the output"
         took(True, "context_tokens", format_count(q.decode_context), half, "--context N")
@@ -44,9 +64,17 @@ def assumptions_of(q: Question, chosen: Plan, price: PriceChoice | None) -> tupl
     if price is not None and o.price is None:
         shown = f"{format_usd(price.usd_per_gpu_hour)} per GPU-hour"
         took(True, "price", shown, price.source or "the profile's default", "--price X or --price spot")
-    took(o.utilization == 1.0, "utilization", format_percent(1.0), "GPUs busy all the time", "--utilization 60%")
+    took(
+        o.utilization == 1.0,
+        "utilization",
+        format_percent(1.0),
+        "GPUs busy all the time",
+        "--utilization 60%",
+    )
     if q.calibrated:
-        took(o.backend is None, "backend", str(q.backend), "overheads of this serving engine", "--backend NAME")
+        took(
+            o.backend is None, "backend", str(q.backend), "overheads of this serving engine", "--backend NAME"
+        )
     return tuple(found)
 
 
@@ -55,7 +83,9 @@ def notes_of(q: Question, chosen: Plan, at: Evaluation) -> tuple[str, ...]:
     notes: list[str] = []
     if q.options.terms != "all":
         what = "cache" if q.options.terms == "kv" else "weight"
-        notes.append(f"Counts {what} reads alone: a term of the bill, not a deployment; whether it fits is not asked.")
+        notes.append(
+            f"Counts {what} reads alone: a term of the bill, not a deployment; whether it fits is not asked."
+        )
     for stored, compute in {
         q.formats.weights: q.formats.compute,
         **({q.formats.experts: q.formats.experts_compute} if q.model.has_experts else {}),

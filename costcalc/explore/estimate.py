@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Unpack
 
 from costcalc.catalog.load import load_gpu, load_model
@@ -17,6 +18,7 @@ from costcalc.explore.assumptions import assumptions_of, notes_of
 from costcalc.explore.breakdown import breakdown_of, step_bound
 from costcalc.explore.evaluate import Evaluation, capacity, evaluate, output_usd_per_million
 from costcalc.explore.explain import explain
+from costcalc.explore.layouts import Spread
 from costcalc.explore.options import OptionKeywords
 from costcalc.explore.plan import Plan, plan
 from costcalc.explore.question import Options, Question, ask
@@ -79,12 +81,7 @@ def answer(question: Question, chosen: Plan) -> Estimate:
         ),
         deployment=_deployment(q, chosen, usd_per_hour, price.source if price else None),
         workload=WorkloadResult(batch, q.input_tokens, q.output_tokens, q.decode_context, q.options.cached),
-        kv_cache=KvCacheResult(
-            cache_bytes_per_token(q.model, q.formats),
-            float(cache_bytes_per_token_per_gpu(q.model, layout, q.formats)),
-            float(cache_bytes_per_sequence(q.model, q.formats, q.full_length)),
-            float(cache_bytes_read(q.model, q.formats, q.decode_context)),
-        ),
+        kv_cache=_cache(q, chosen),
         memory=_memory(q, chosen),
         prefill=_prefill(q, chosen, at, ranges),
         decode=_decode(chosen, at, ranges),
@@ -101,7 +98,9 @@ def answer(question: Question, chosen: Plan) -> Estimate:
     return explain(q, chosen, result)
 
 
-def _deployment(q: Question, chosen: Plan, usd_per_hour: float | None, source: str | None) -> DeploymentResult:
+def _deployment(
+    q: Question, chosen: Plan, usd_per_hour: float | None, source: str | None
+) -> DeploymentResult:
     layout = chosen.spread.layout
     experts = q.formats.experts.name if q.model.has_experts else q.formats.weights.name
     weights = q.formats.weights.name
@@ -114,13 +113,41 @@ def _deployment(q: Question, chosen: Plan, usd_per_hour: float | None, source: s
         expert_parallel=int(layout.expert),
         attention_data_parallel=int(layout.data),
         precision=PrecisionResult(
-            weights if experts == weights else f"{weights} + {experts} experts", q.formats.cache.name, q.formats.compute
+            weights if experts == weights else f"{weights} + {experts} experts",
+            q.formats.cache.name,
+            q.formats.compute,
         ),
         usd_per_gpu_hour=usd_per_hour,
         price_source=source,
         utilization=q.options.utilization,
         efficiency=q.options.efficiency,
         backend=q.backend,
+    )
+
+
+def unanswered(question: Question, tried: Spread) -> Estimate:
+    """The tree of a deployment that does not fit: cache and memory, but no times, rates or costs."""
+    result = answer(question, Plan(tried, question.options.batch or 1))
+    return replace(
+        result,
+        memory=replace(result.memory, fits=False),
+        prefill=PrefillResult(None, None),
+        decode=DecodeResult(None, None, None, None, None),
+        serving=ServingResult(None, None, None),
+        cost=CostResult(None, None, None),
+        breakdown=(),
+        explanation=(),
+    )
+
+
+def _cache(q: Question, chosen: Plan) -> KvCacheResult:
+    if q.recompute:
+        return KvCacheResult(0.0, 0.0, 0.0, 0.0)
+    return KvCacheResult(
+        cache_bytes_per_token(q.model, q.formats),
+        float(cache_bytes_per_token_per_gpu(q.model, chosen.spread.layout, q.formats)),
+        float(cache_bytes_per_sequence(q.model, q.formats, q.full_length)),
+        float(cache_bytes_read(q.model, q.formats, q.decode_context)),
     )
 
 
@@ -188,6 +215,3 @@ def _cost(q: Question, chosen: Plan, at: Evaluation, usd: float | None, ranges: 
         )
         blended_range = (low, high)
     return CostResult(output, entered, blended, out_range, in_range, blended_range)
-
-
-

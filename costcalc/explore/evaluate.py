@@ -14,6 +14,9 @@ from costcalc.engine.serving import time_per_output_token, time_to_first_token
 from costcalc.engine.step import Step, decode_step, prefill_pass
 from costcalc.explore.question import Question
 
+UNBOUNDED = 10**9
+"""Sequences, where no cache limits them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
@@ -36,10 +39,14 @@ def evaluate(question: Question, layout: Layout, batch: Number, context: Number 
     q = question
     at = q.decode_context if context is None else context
     terms = q.options.terms
-    step = decode_step(q.model, q.machine, layout, q.formats, q.efficiency, batch, at, terms=terms)
+    prompts = int(layout.data * layout.pipeline)
+    if q.recompute:
+        each = np.maximum(np.asarray(batch, dtype=float) / prompts, 1.0)
+        step = prefill_pass(q.model, q.machine, layout, q.formats, q.efficiency, at, prompts=each)
+    else:
+        step = decode_step(q.model, q.machine, layout, q.formats, q.efficiency, batch, at, terms=terms)
     cached = q.input_tokens * q.options.cached
     prefill = prefill_pass(q.model, q.machine, layout, q.formats, q.efficiency, q.fresh_tokens, cached)
-    prompts = int(layout.data * layout.pipeline)
     startup = q.constants.backends[q.backend].startup if q.backend else 0.0
     tpot = time_per_output_token(step.seconds, prefill.seconds / prompts, batch, q.output_tokens)
     ttft = time_to_first_token(step.seconds, prefill.seconds, startup)
@@ -50,10 +57,14 @@ def capacity(question: Question, layout: Layout, length: Number | None = None) -
     """Cache pool of one GPU [B] and the sequences of `length` [tokens] that a replica holds."""
     q = question
     pool = kv_pool_bytes_per_gpu(q.model, q.machine, layout, q.formats, q.budget)
+    if q.recompute and pool > 0:
+        return float(pool), UNBOUNDED
     held = max_sequences(q.model, layout, q.formats, pool, q.full_length if length is None else length)
-    return float(pool), int(np.minimum(held, 1e9))
+    return float(pool), int(np.minimum(held, UNBOUNDED))
 
 
-def output_usd_per_million(question: Question, gpus: int, usd_per_hour: float, tokens_per_s: Number) -> Number:
+def output_usd_per_million(
+    question: Question, gpus: int, usd_per_hour: float, tokens_per_s: Number
+) -> Number:
     """Dollars of decode's GPU time per million output tokens."""
     return usd_per_million(gpus, usd_per_hour, tokens_per_s, question.options.utilization)

@@ -12,12 +12,14 @@ from costcalc.readable import format_bytes, format_count, format_rate, format_se
 
 def explain(question: Question, chosen: Plan, result: Estimate) -> Estimate:
     """The result with its explanation."""
+    if question.recompute:
+        return result
     found = (
         *_cache(question, result),
         *_memory(question, chosen, result),
         *_decode(question, result),
         *_prefill(result),
-        *_serving(question, chosen, result),
+        *_serving(chosen, result),
         *_cost(result),
     )
     return replace(result, explanation=found)
@@ -26,7 +28,9 @@ def explain(question: Question, chosen: Plan, result: Estimate) -> Estimate:
 def _cache(q: Question, r: Estimate) -> list[Formula]:
     per_layer = []
     for count, layer in q.model.attention_layers():
-        per_layer.append(f"{count} x {float(layer.growth_bytes(q.formats.cache)):,.10g} B ({layer.describe()})")
+        per_layer.append(
+            f"{count} x {float(layer.growth_bytes(q.formats.cache)):,.10g} B ({layer.describe()})"
+        )
     kv = r.kv_cache
     return [
         Formula(
@@ -79,6 +83,7 @@ def _memory(q: Question, chosen: Plan, r: Estimate) -> list[Formula]:
 
 def _decode(q: Question, r: Estimate) -> list[Formula]:
     d = r.decode
+    assert d.step_time_s is not None and d.tokens_per_s is not None and d.tokens_per_s_per_user is not None
     ops = " + ".join(f"{op.op} {format_seconds(op.time_s)}" for op in r.breakdown)
     how = "max(bytes / BW, FLOPs / F)" if not q.calibrated else "bytes / (e_b BW) + FLOPs / (e_f F)"
     return [
@@ -89,7 +94,8 @@ def _decode(q: Question, r: Estimate) -> list[Formula]:
             ops,
             d.step_time_s,
             "s",
-            "roofline: Williams et al. 2009; constants: " + (q.constants.provenance.source if q.calibrated else "all 1"),
+            "roofline: Williams et al. 2009; constants: "
+            + (q.constants.provenance.source if q.calibrated else "all 1"),
         ),
         Formula(
             "decode.tokens_per_s",
@@ -114,6 +120,7 @@ def _decode(q: Question, r: Estimate) -> list[Formula]:
 
 def _prefill(r: Estimate) -> list[Formula]:
     p, w = r.prefill, r.workload
+    assert p.time_s is not None
     fresh = w.input_tokens * (1 - w.cached_share)
     return [
         Formula(
@@ -128,8 +135,9 @@ def _prefill(r: Estimate) -> list[Formula]:
     ]
 
 
-def _serving(q: Question, chosen: Plan, r: Estimate) -> list[Formula]:
+def _serving(chosen: Plan, r: Estimate) -> list[Formula]:
     s, d = r.serving, r.decode
+    assert s.time_per_output_token_s is not None
     ranks = int(chosen.spread.layout.data * chosen.spread.layout.pipeline)
     return [
         Formula(

@@ -99,7 +99,8 @@ def expert_degree(model: ModelSpec, gpus: int) -> int:
     redundant copies, as DeepSeek-V3 deploys them.
     """
     fewest = min(
-        (r.experts for _, layer in model.feedforward_layers() if (r := layer.routed(model.hidden_size))), default=1
+        (r.experts for _, layer in model.feedforward_layers() if (r := layer.routed(model.hidden_size))),
+        default=1,
     )
     return max(e for e in range(1, min(gpus, fewest) + 1) if gpus % e == 0)
 
@@ -137,7 +138,9 @@ def _check_layout(model: ModelSpec, gpu: Accelerator, layout: Layout) -> None:
             hint=f"the nearest that does is {max(fits)}",
         )
     if p > model.num_layers:
-        raise CostcalcError(f"--pp {p} exceeds the {model.num_layers} layers of {model.name}", hint="use fewer stages")
+        raise CostcalcError(
+            f"--pp {p} exceeds the {model.num_layers} layers of {model.name}", hint="use fewer stages"
+        )
     if e > 1 and not model.has_experts:
         raise CostcalcError(f"--ep {e}: {model.name} has no experts", hint="leave --ep out")
     if stage % e:

@@ -10,7 +10,14 @@ from costcalc.engine.layout import Layout
 from costcalc.engine.memory import weights_bytes_per_gpu
 from costcalc.errors import CostcalcError
 from costcalc.explore.evaluate import capacity, evaluate
-from costcalc.explore.layouts import Degrees, Spread, candidate_layouts, given_spread, node_counts, shares_latent
+from costcalc.explore.layouts import (
+    Degrees,
+    Spread,
+    candidate_layouts,
+    given_spread,
+    node_counts,
+    shares_latent,
+)
 from costcalc.explore.question import DEFAULT_TPOT, Question
 from costcalc.readable import format_bytes
 
@@ -27,13 +34,23 @@ class Plan:
     batch_chosen: bool = False
 
 
+class DoesNotFit(CostcalcError):
+    """The weights or the sequences asked for exceed the memory of the GPUs asked for."""
+
+    def __init__(self, message: str, hint: str, tried: Spread) -> None:
+        super().__init__(message, hint=hint)
+        self.tried = tried
+
+
 def plan(question: Question) -> Plan:
-    """Choose what was left open; raises CostcalcError where nothing fits on the GPUs asked for."""
+    """Choose what was left open; raises DoesNotFit where nothing fits on the GPUs asked for."""
     asked = question.options.degrees
     wanted = question.options.batch
     if question.options.terms != "all" and asked == Degrees():
         # A term of the bill costs the same on any number of GPUs; one shows it plainly.
-        return Plan(Spread(Layout()), wanted or 1, gpus_chosen=True, layout_chosen=True, batch_chosen=wanted is None)
+        return Plan(
+            Spread(Layout()), wanted or 1, gpus_chosen=True, layout_chosen=True, batch_chosen=wanted is None
+        )
     if asked.layout_given:
         spreads = [given_spread(question.model, question.gpu, asked)]
     elif asked.gpus:
@@ -41,10 +58,10 @@ def plan(question: Question) -> Plan:
         if any(x.gpus > 1 for x in spreads):
             _check_reach(question, asked.gpus)
     else:
-        spreads = smallest_spreads(question)
+        spreads = economical_spreads(question)
     fitting = [s for s in spreads if fits(question, s)]
-    if shares_latent(question.model) and question.model.has_experts:
-        fitting = fitting[:1]  # the customary layout comes first: the least tensor parallelism that fits
+    if customary_only(question) and asked.gpus:
+        fitting = fitting[:1]
     if not fitting:
         if question.options.terms == "all":
             raise does_not_fit(question, spreads[0])
@@ -75,8 +92,25 @@ def smallest_spreads(question: Question) -> list[Spread]:
         tried = [Spread(x) for x in candidate_layouts(question.model, question.gpu, gpus)]
         fitting = [s for s in tried if fits(question, s)]
         if fitting:
-            return fitting
+            return fitting[: 1 if customary_only(question) else None]
     raise does_not_fit(question, tried[0], more=False)
+
+
+def economical_spreads(question: Question) -> list[Spread]:
+    """Layouts on the fewest whole nodes that fit; inside one node on any count that fits, to take the cheapest."""
+    found = smallest_spreads(question)
+    smallest = found[0].gpus
+    node = question.gpu.node_size
+    for gpus in node_counts(question.gpu, most=node):
+        if smallest < gpus <= node:
+            more = [Spread(x) for x in candidate_layouts(question.model, question.gpu, gpus)]
+            found += [s for s in more if fits(question, s)][: 1 if customary_only(question) else None]
+    return found
+
+
+def customary_only(question: Question) -> bool:
+    """Whether the customary layout, which comes first, is taken without weighing the others' cost."""
+    return shares_latent(question.model) and question.model.has_experts
 
 
 def fits(question: Question, spread: Spread) -> bool:
@@ -114,7 +148,7 @@ def _usd_proxy(question: Question, spread: Spread, batch: int) -> float:
     return float(spread.gpus / (at.decode_tokens_per_s() * spread.replicas))
 
 
-def does_not_fit(question: Question, spread: Spread, more: bool = True) -> CostcalcError:
+def does_not_fit(question: Question, spread: Spread, more: bool = True) -> DoesNotFit:
     """The error that says what is missing, and what would fit."""
     q = question
     pool, most = capacity(q, spread.layout)
@@ -132,13 +166,14 @@ def does_not_fit(question: Question, spread: Spread, more: bool = True) -> Costc
             f"{q.model.name} does not fit on {machine}: {sequences:,} sequence{'s' if sequences > 1 else ''} of "
             f"{q.full_length:,.0f} tokens are asked for, the cache holds {most:,}"
         )
-    return CostcalcError(message, hint=_what_would_fit(q) if more else "use a narrower --weights or --kv")
+    hint = _what_would_fit(q) if more else "use a narrower --weights or --kv"
+    return DoesNotFit(message, hint, spread)
 
 
 def _what_would_fit(question: Question) -> str:
     try:
         fitting = [s for s in smallest_spreads(question) if fits(question, s)]
-    except CostcalcError:
+    except DoesNotFit:
         return "no number of these GPUs fits it; use a narrower --weights or --kv"
     gpus = fitting[0].gpus
     return f"--gpus {gpus} would fit, or a narrower --weights or --kv"

@@ -98,6 +98,7 @@ class Question:
     backend: str | None
     input_tokens: float
     output_tokens: float
+    recompute: bool = False  # no cache: every step prefills the context again
 
     @property
     def calibrated(self) -> bool:

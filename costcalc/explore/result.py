@@ -78,19 +78,19 @@ class MemoryResult:
 
 @dataclass(frozen=True, slots=True)
 class PrefillResult:
-    time_s: float
-    tokens_per_s: float
+    time_s: float | None
+    tokens_per_s: float | None
     time_s_range: Range | None = None
     tokens_per_s_range: Range | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DecodeResult:
-    step_time_s: float
-    tokens_per_s: float
-    tokens_per_s_per_gpu: float
-    tokens_per_s_per_user: float
-    bound_by: str
+    step_time_s: float | None
+    tokens_per_s: float | None
+    tokens_per_s_per_gpu: float | None
+    tokens_per_s_per_user: float | None
+    bound_by: str | None
     step_time_s_range: Range | None = None
     tokens_per_s_range: Range | None = None
     tokens_per_s_per_gpu_range: Range | None = None
@@ -101,9 +101,9 @@ class DecodeResult:
 class ServingResult:
     """Prefill and decode sharing the GPUs, at `batch` concurrent requests per replica."""
 
-    time_to_first_token_s: float
-    time_per_output_token_s: float
-    output_tokens_per_s_per_gpu: float
+    time_to_first_token_s: float | None
+    time_per_output_token_s: float | None
+    output_tokens_per_s_per_gpu: float | None
     time_to_first_token_s_range: Range | None = None
     time_per_output_token_s_range: Range | None = None
     output_tokens_per_s_per_gpu_range: Range | None = None

@@ -31,7 +31,9 @@ class ExpertsFeedForward(FeedForward):
     latent_size: OptionalSize = 0  # experts work on a projection of the token; 0: on the token itself
     latent_norm: bool = False
     zero_experts: OptionalSize = 0  # identity experts in the router's table: no weights, no work
-    expected_experts_per_token: float | None = Field(default=None, gt=0)  # with zero experts: those that compute
+    expected_experts_per_token: float | None = Field(
+        default=None, gt=0
+    )  # with zero experts: those that compute
     router_bias: bool = False
 
     @model_validator(mode="after")
