@@ -7,9 +7,7 @@ from costcalc.arrays import Number
 SECONDS_PER_HOUR = 3600.0
 
 
-def usd_per_million(
-    gpus: Number, usd_per_gpu_hour: Number, tokens_per_s: Number, utilization: Number = 1.0
-) -> Number:
+def usd_per_million(gpus: Number, usd_per_gpu_hour: Number, tokens_per_s: Number, utilization: Number = 1.0) -> Number:
     """Dollars per million tokens: N·$h / 3600 / (tokens/s) / utilization · 1e6.
 
     `gpus` deliver `tokens_per_s` [tokens/s] together at `usd_per_gpu_hour` [$/h] each, for a share

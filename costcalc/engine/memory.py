@@ -57,9 +57,7 @@ def cache_bytes_per_token(model: ModelSpec, formats: Formats) -> float:
 
 def cache_bytes_per_token_per_gpu(model: ModelSpec, layout: Layout, formats: Formats) -> Number:
     """What each further token adds on one GPU that holds the sequence [B/token]."""
-    grown = sum(
-        (n * a.growth_bytes(formats.cache, layout.tensor) for n, a in model.attention_layers()), start=0.0
-    )
+    grown = sum((n * a.growth_bytes(formats.cache, layout.tensor) for n, a in model.attention_layers()), start=0.0)
     return grown / layout.pipeline
 
 
@@ -85,9 +83,7 @@ def kv_pool_bytes_per_gpu(
     return usable - weights_bytes_per_gpu(model, layout, formats)
 
 
-def max_sequences(
-    model: ModelSpec, layout: Layout, formats: Formats, pool: Number, context: Number
-) -> Number:
+def max_sequences(model: ModelSpec, layout: Layout, formats: Formats, pool: Number, context: Number) -> Number:
     """Sequences of `context` [tokens] that a replica's pools hold; 0 where not even the weights fit."""
     held: Number = 0.0
     for count, attention in model.attention_layers():

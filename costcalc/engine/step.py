@@ -85,9 +85,7 @@ def prefill_pass(
     """Prefill `tokens` [tokens] behind `cached` ones, of `prompts` on every attention-data rank at once."""
     works = step_work(model, layout, formats, prefill_batch(tokens, cached, prompts))
     layers, expert_layers = model.num_layers, _expert_layers(model)
-    overhead = (
-        layers * efficiency.prefill_layer_seconds + expert_layers * efficiency.prefill_expert_layer_seconds
-    )
+    overhead = layers * efficiency.prefill_layer_seconds + expert_layers * efficiency.prefill_expert_layer_seconds
     ops = tuple(op_times(works, machine, efficiency))
     hidden = hidden_seconds(ops, _overlap(layout, machine, efficiency))
     return Step(ops, overhead + 0.0 * np.asarray(tokens, dtype=float), hidden)

@@ -26,12 +26,8 @@ class Efficiency:
 
     norm: float = np.inf  # how memory and arithmetic overlap in one op; inf: perfectly
     bandwidth: Mapping[str, float] = field(default_factory=dict)  # share of peak bandwidth, by kind of op
-    flops: Mapping[str, float] = field(
-        default_factory=dict
-    )  # share of peak FLOP/s of GEMMs, by weight format
-    kind_flops: Mapping[str, float] = field(
-        default_factory=dict
-    )  # of other kinds of op, alone or times the GEMM's
+    flops: Mapping[str, float] = field(default_factory=dict)  # share of peak FLOP/s of GEMMs, by weight format
+    kind_flops: Mapping[str, float] = field(default_factory=dict)  # of other kinds of op, alone or times the GEMM's
     layer_seconds: float = 0.0  # [s] per layer and decode step
     expert_layer_seconds: float = 0.0  # [s] more per expert layer
     latent_layer_seconds: float = 0.0  # [s] more per MLA layer
@@ -42,9 +38,7 @@ class Efficiency:
     all_reduce_log_seconds: float = 0.0  # [s] per doubling of the ranks
     all_to_all_seconds: float = 0.0  # [s] per direction
     link: float = 1.0  # share of the links' bandwidth
-    overlap: float = (
-        1.0  # share of a step behind which an all-to-all over the network hides (two micro-batches)
-    )
+    overlap: float = 1.0  # share of a step behind which an all-to-all over the network hides (two micro-batches)
     prefill_layer_seconds: float = 0.0  # [s] per layer and prefill pass
     prefill_expert_layer_seconds: float = 0.0  # [s] more per expert layer
 
@@ -125,8 +119,5 @@ def _link_seconds(work: Work, machine: Machine, efficiency: Efficiency) -> Numbe
         moved = all_reduce_seconds(work.bytes, ranks, machine) / efficiency.link
         return moved + efficiency.all_reduce_seconds + efficiency.all_reduce_log_seconds * np.log2(ranks)
     if work.kind == "all_to_all":
-        return (
-            all_to_all_seconds(work.bytes, work.ranks, machine) / efficiency.link
-            + efficiency.all_to_all_seconds
-        )
+        return all_to_all_seconds(work.bytes, work.ranks, machine) / efficiency.link + efficiency.all_to_all_seconds
     return transfer_seconds(work.bytes, machine.domain < work.ranks, machine) / efficiency.link

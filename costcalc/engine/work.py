@@ -95,9 +95,7 @@ def step_work(model: ModelSpec, layout: Layout, formats: Formats, batch: Batch) 
     activation = batch.rows * model.hidden_size * ACTIVATION_BYTES
     works.append(Work("elementwise", "elementwise", model.num_layers, 0.0 * activation, activation))
     works.append(
-        Work(
-            "pipeline", "pipeline", layout.pipeline - 1, 0.0 * activation, activation / layout.tensor, ranks=2
-        )
+        Work("pipeline", "pipeline", layout.pipeline - 1, 0.0 * activation, activation / layout.tensor, ranks=2)
     )
     return works
 

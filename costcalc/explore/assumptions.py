@@ -29,7 +29,7 @@ def assumptions_of(q: Question, chosen: Plan, price: PriceChoice | None) -> tupl
             chosen.gpus_chosen,
             "gpus",
             str(chosen.spread.gpus),
-            "the fewest that fit, in whole nodes",
+            "fewest whole nodes; inside one, the cheapest",
             "--gpus N",
         )
         took(
@@ -39,9 +39,7 @@ def assumptions_of(q: Question, chosen: Plan, price: PriceChoice | None) -> tupl
             "customary for this model, cheapest",
             "--tp --pp --dp --ep",
         )
-        why = (
-            f"lowest cost under a TPOT of {limit}" if chosen.meets_tpot else f"none keeps TPOT under {limit}"
-        )
+        why = f"lowest cost under a TPOT of {limit}" if chosen.meets_tpot else f"none keeps TPOT under {limit}"
         took(chosen.batch_chosen, "batch", str(chosen.batch), why, "--batch N or --tpot TIME")
     else:
         took(chosen.gpus_chosen, "gpus", "1", "a term of the bill costs the same on any number", "--gpus N")
@@ -72,9 +70,7 @@ def assumptions_of(q: Question, chosen: Plan, price: PriceChoice | None) -> tupl
         "--utilization 60%",
     )
     if q.calibrated:
-        took(
-            o.backend is None, "backend", str(q.backend), "overheads of this serving engine", "--backend NAME"
-        )
+        took(o.backend is None, "backend", str(q.backend), "overheads of this serving engine", "--backend NAME")
     return tuple(found)
 
 
@@ -83,9 +79,7 @@ def notes_of(q: Question, chosen: Plan, at: Evaluation) -> tuple[str, ...]:
     notes: list[str] = []
     if q.options.terms != "all":
         what = "cache" if q.options.terms == "kv" else "weight"
-        notes.append(
-            f"Counts {what} reads alone: a term of the bill, not a deployment; whether it fits is not asked."
-        )
+        notes.append(f"Counts {what} reads alone: a term of the bill, not a deployment; whether it fits is not asked.")
     for stored, compute in {
         q.formats.weights: q.formats.compute,
         **({q.formats.experts: q.formats.experts_compute} if q.model.has_experts else {}),

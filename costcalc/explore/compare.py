@@ -43,9 +43,7 @@ def compare_attention(
     for context in contexts or (asked.context,):
         at = replace(asked, context=context)
         rows += _related([_twin_row(twin, machine, at, contexts) for twin in twins])
-    notes = [
-        f"{twin.variant}: {twin.rule}; {twin.model.total_parameters / 1e9:,.4g}B parameters" for twin in twins
-    ]
+    notes = [f"{twin.variant}: {twin.rule}; {twin.model.total_parameters / 1e9:,.4g}B parameters" for twin in twins]
     title = f"{spec.name} on {gpus} x {machine.name}, attention replaced"
     return Comparison(title, tuple(rows), tuple(c for c in contexts), tuple(notes))
 

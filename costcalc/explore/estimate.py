@@ -98,9 +98,7 @@ def answer(question: Question, chosen: Plan) -> Estimate:
     return explain(q, chosen, result)
 
 
-def _deployment(
-    q: Question, chosen: Plan, usd_per_hour: float | None, source: str | None
-) -> DeploymentResult:
+def _deployment(q: Question, chosen: Plan, usd_per_hour: float | None, source: str | None) -> DeploymentResult:
     layout = chosen.spread.layout
     experts = q.formats.experts.name if q.model.has_experts else q.formats.weights.name
     weights = q.formats.weights.name
@@ -161,9 +159,7 @@ def _memory(q: Question, chosen: Plan) -> MemoryResult:
 def _prefill(q: Question, chosen: Plan, at: Evaluation, ranges: Spread80) -> PrefillResult:
     seconds = float(at.prefill.seconds)
     rate = chosen.spread.replicas * at.prefill_prompts * q.input_tokens / seconds
-    return PrefillResult(
-        seconds, rate, scaled(seconds, ranges.prefill), scaled(rate, inverse(ranges.prefill))
-    )
+    return PrefillResult(seconds, rate, scaled(seconds, ranges.prefill), scaled(rate, inverse(ranges.prefill)))
 
 
 def _decode(chosen: Plan, at: Evaluation, ranges: Spread80) -> DecodeResult:

@@ -63,8 +63,6 @@ def capacity(question: Question, layout: Layout, length: Number | None = None) -
     return float(pool), int(np.minimum(held, UNBOUNDED))
 
 
-def output_usd_per_million(
-    question: Question, gpus: int, usd_per_hour: float, tokens_per_s: Number
-) -> Number:
+def output_usd_per_million(question: Question, gpus: int, usd_per_hour: float, tokens_per_s: Number) -> Number:
     """Dollars of decode's GPU time per million output tokens."""
     return usd_per_million(gpus, usd_per_hour, tokens_per_s, question.options.utilization)

@@ -28,9 +28,7 @@ def explain(question: Question, chosen: Plan, result: Estimate) -> Estimate:
 def _cache(q: Question, r: Estimate) -> list[Formula]:
     per_layer = []
     for count, layer in q.model.attention_layers():
-        per_layer.append(
-            f"{count} x {float(layer.growth_bytes(q.formats.cache)):,.10g} B ({layer.describe()})"
-        )
+        per_layer.append(f"{count} x {float(layer.growth_bytes(q.formats.cache)):,.10g} B ({layer.describe()})")
     kv = r.kv_cache
     return [
         Formula(

@@ -138,9 +138,7 @@ def _check_layout(model: ModelSpec, gpu: Accelerator, layout: Layout) -> None:
             hint=f"the nearest that does is {max(fits)}",
         )
     if p > model.num_layers:
-        raise CostcalcError(
-            f"--pp {p} exceeds the {model.num_layers} layers of {model.name}", hint="use fewer stages"
-        )
+        raise CostcalcError(f"--pp {p} exceeds the {model.num_layers} layers of {model.name}", hint="use fewer stages")
     if e > 1 and not model.has_experts:
         raise CostcalcError(f"--ep {e}: {model.name} has no experts", hint="leave --ep out")
     if stage % e:

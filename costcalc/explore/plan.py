@@ -48,9 +48,7 @@ def plan(question: Question) -> Plan:
     wanted = question.options.batch
     if question.options.terms != "all" and asked == Degrees():
         # A term of the bill costs the same on any number of GPUs; one shows it plainly.
-        return Plan(
-            Spread(Layout()), wanted or 1, gpus_chosen=True, layout_chosen=True, batch_chosen=wanted is None
-        )
+        return Plan(Spread(Layout()), wanted or 1, gpus_chosen=True, layout_chosen=True, batch_chosen=wanted is None)
     if asked.layout_given:
         spreads = [given_spread(question.model, question.gpu, asked)]
     elif asked.gpus:
@@ -68,7 +66,7 @@ def plan(question: Question) -> Plan:
         fitting = spreads
     best, batch, meets = min(
         ((s, *choose_batch(question, s)) for s in fitting),
-        key=lambda option: (not option[2], _usd_proxy(question, option[0], option[1])),
+        key=lambda option: (not option[2], gpu_seconds_per_request(question, option[0], option[1])),
     )
     return Plan(
         best,
@@ -143,9 +141,11 @@ def batch_sizes(most: int, unit: int) -> np.ndarray:
     return sizes[sizes <= most]
 
 
-def _usd_proxy(question: Question, spread: Spread, batch: int) -> float:
+def gpu_seconds_per_request(question: Question, spread: Spread, batch: int) -> float:
+    """GPU time of one request [GPU·s], its prefill and all its decode steps: what its price is proportional to."""
     at = evaluate(question, spread.layout, batch)
-    return float(spread.gpus / (at.decode_tokens_per_s() * spread.replicas))
+    decode = question.output_tokens * float(at.step.seconds) / batch
+    return int(spread.layout.gpus) * (float(at.prefill.seconds) / at.prefill_prompts + decode)
 
 
 def does_not_fit(question: Question, spread: Spread, more: bool = True) -> DoesNotFit:

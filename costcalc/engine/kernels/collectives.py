@@ -66,9 +66,7 @@ def collective_seconds(sent: Number, ranks: Number, link: Number, curve: Collect
     return (np.sqrt(latency) + np.sqrt(transfer)) ** 2
 
 
-def custom_all_reduce_seconds(
-    message: Number, ranks: Number, link: Number, curve: CustomAllReduceCurve
-) -> Number:
+def custom_all_reduce_seconds(message: Number, ranks: Number, link: Number, curve: CustomAllReduceCurve) -> Number:
     """Time of the faster of one-shot (all send all) and two-shot (reduce-scatter, all-gather) [s].
 
     message: bytes reduced [B]. ranks: GPUs [1]. link: bandwidth of one GPU, one direction [B/s].

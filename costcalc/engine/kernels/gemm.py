@@ -52,6 +52,4 @@ def quantize_seconds(
 
     quantized_bytes: bytes of one quantized activation [B]. bandwidth: memory peak [B/s].
     """
-    return curve.quantize_launch + rows * depth * (2 + quantized_bytes) / (
-        share(curve.quantize_bandwidth) * bandwidth
-    )
+    return curve.quantize_launch + rows * depth * (2 + quantized_bytes) / (share(curve.quantize_bandwidth) * bandwidth)
