@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from costcalc.arrays import Number
-from costcalc.errors import CostcalcError, nearest
+from costcalc.errors import CostcalcError, did_you_mean
 from costcalc.schema import Size, Spec
 from costcalc.specs.prices import Capex, Date, Price, PriceChoice, Provenance, ProviderPrice, choose_price
 from costcalc.specs.quantities import Bandwidth, Bytes, FlopRate, Power
@@ -30,6 +30,10 @@ Narrow formats are converted to the next wider one that there is; 16-bit formats
 (bf16 weights run in fp16 on Volta and Turing). 32 and 64 bits have no stand-in: less precision is not
 the same result.
 """
+
+
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+"""A lower-case word, such as 'nvidia' or 'rtx-blackwell'."""
 
 
 class PeakFlops(Spec):
@@ -104,8 +108,8 @@ class Accelerator(Spec):
 
     name: str
     aliases: tuple[str, ...] = ()
-    vendor: str
-    architecture: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]  # family of efficiency curves
+    vendor: Slug
+    architecture: Slug  # family of efficiency curves
     released: Annotated[str, Field(pattern=r"^\d{4}(-\d{2})?$")] | None = None
     status: Literal["announced"] | None = None  # announced: figures before the product
     memory: Bytes  # as sold
@@ -142,9 +146,9 @@ class Accelerator(Spec):
         for source in value:
             for field in source.fields:
                 if field.partition(".")[0] not in cls.model_fields:
-                    near = nearest(field.partition(".")[0], list(cls.model_fields))
+                    near = did_you_mean(field.partition(".")[0], cls.model_fields)
                     raise ValueError(
-                        f"a source names the unknown field {field!r}" + (f"; {near}?" if near else "")
+                        "; ".join(filter(None, [f"a source names the unknown field {field!r}", near]))
                     )
         return value
 
@@ -170,8 +174,7 @@ class Accelerator(Spec):
             CostcalcError: an unknown precision, or one without a stand-in among FALLBACKS.
         """
         if precision not in FALLBACKS:
-            near = nearest(precision, list(FALLBACKS))
-            hint = f"did you mean {near!r}?" if near else f"one of {', '.join(FALLBACKS)}"
+            hint = did_you_mean(precision, FALLBACKS) or f"one of {', '.join(FALLBACKS)}"
             raise CostcalcError(f"unknown compute precision {precision!r}", hint=hint)
         rates = self.peak_flops.rates()
         for key in (precision, *FALLBACKS[precision]):
