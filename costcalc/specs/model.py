@@ -253,7 +253,7 @@ class ModelSpec(Spec):
 
     @property
     def active_deviation(self) -> float | None:
-        """Relative difference of the counted active parameters from the published ones, or None without any."""
+        """Relative difference of the counted active parameters from those published, or None without."""
         published = self.published.active if self.published else None
         return self.active_parameters / published - 1 if published else None
 

@@ -1,0 +1,290 @@
+"""Every model of the catalog: it loads, names its sources, and its shape adds up to what is published."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from costcalc.catalog.closed import load_closed_models
+from costcalc.catalog.find import list_entries, normal_name
+from costcalc.catalog.load import load_model
+from costcalc.formats import cache_format
+from costcalc.specs.model import ApiPrice, ModelSpec
+
+ENTRIES = list_entries("models")
+NAMES = [entry.name for entry in ENTRIES]
+
+
+@cache
+def model(name: str) -> ModelSpec:
+    return load_model(name)
+
+
+def growth(name: str, kv_cache: str = "bf16") -> float:
+    """Bytes that each further token adds to the cache of all layers."""
+    layers = model(name).attention_layers()
+    return float(sum(count * layer.growth_bytes(cache_format(kv_cache)) for count, layer in layers))
+
+
+def held(name: str, context: float, kv_cache: str = "bf16") -> float:
+    """Bytes of cache that a sequence holds in all layers."""
+    layers = model(name).attention_layers()
+    return float(sum(count * layer.cache_bytes(context, cache_format(kv_cache)) for count, layer in layers))
+
+
+# Published counts that are rounded, or count what the shape leaves out. The file's note says which.
+TOTALS_OFF = {
+    "deepseek-v4-pro": 0.02,  # "1.6T"
+    "gemma-4-26b-a4b": 0.03,  # the name counts the vision tower
+    "glm-4-9b-1m": 0.06,  # the name rounds 9.5B
+    "granite-4.1-8b": 0.05,
+    "granite-4.2-30b": 0.025,
+    "kimi-k2": 0.03,  # "1T"
+    "kimi-k2.5": 0.03,
+    "kimi-k2.6": 0.03,
+    "kimi-k2.7-code": 0.03,
+    "kimi-linear-48b-a3b": 0.025,
+    "llama-4-scout": 0.012,  # counts the vision tower
+    "mistral-large-4": 0.051,  # "1T"
+    "muse-glimmer-30b": 0.072,  # the name counts the vision tower
+    "nemotron-3.5-lightning-30b-a3b": 0.053,
+    "opt-13b": 0.012,
+    "qwen3-1.7b": 0.013,
+    "solar-open-100b": 0.027,
+}
+# Active counts: here the LM head counts once and the input embedding not at all, as DeepSeek counts.
+ACTIVE_OFF = {
+    "gemma-4-26b-a4b": 0.045,
+    "glm-4.5-air": 0.07,
+    "glm-4.7-flash": 0.2,
+    "kimi-linear-48b-a3b": 0.04,
+    "llama-4-maverick": 0.051,
+    "llama-4-scout": 0.051,
+    "minimax-m2": 0.042,
+    "minimax-m2.5": 0.042,
+    "minimax-m2.7": 0.042,
+    "minimax-m3": 0.08,
+    "muse-spark-open": 0.06,
+    "nemotron-3.5-lightning-30b-a3b": 0.08,
+    "qwen3-30b-a3b": 0.08,
+    "qwen3-next-80b-a3b": 0.19,
+    "qwen3.5-122b-a10b": 0.1,
+    "qwen3.5-397b-a17b": 0.04,
+    "solar-open-100b": 0.063,
+    "step-3.7-flash": 0.042,
+}
+
+
+def test_the_catalog_has_the_models_that_people_ask_about() -> None:
+    assert len(NAMES) >= 110
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_loads_and_names_its_sources(name: str) -> None:
+    spec = model(name)
+    assert spec.sources and all(source.source and source.date for source in spec.sources)
+    assert spec.family and spec.released
+    assert spec.published is None or spec.published.source
+    assert all(price.source and price.date for price in spec.api_prices)
+    assert 0 < spec.active_parameters <= spec.total_parameters
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_parameters_add_up_to_the_published_total(name: str) -> None:
+    spec = model(name)
+    if spec.total_deviation is None:
+        return
+    if abs(spec.total_deviation) > 0.01:
+        assert name in TOTALS_OFF
+        assert spec.published is not None and spec.published.note
+    assert abs(spec.total_deviation) <= TOTALS_OFF.get(name, 0.01)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_active_parameters_add_up_to_the_published_ones(name: str) -> None:
+    spec = model(name)
+    if spec.active_deviation is None:
+        return
+    if abs(spec.active_deviation) > 0.03:
+        assert name in ACTIVE_OFF
+        assert spec.published is not None and spec.published.note
+    assert abs(spec.active_deviation) <= ACTIVE_OFF.get(name, 0.03)
+
+
+@pytest.mark.parametrize("table", [TOTALS_OFF, ACTIVE_OFF])
+def test_every_excused_model_exists(table: dict[str, float]) -> None:
+    assert set(table) <= set(NAMES)
+
+
+# Totals in the headers of the safetensors files on the Hugging Face hub.
+SAFETENSORS = {
+    "bloom-176b": 176_247_271_424,
+    "command-r-plus": 103_810_674_688,
+    "dbrx": 131_596_523_520,
+    "deepseek-v2-lite": 15_706_484_224,
+    "falcon-7b": 7_217_189_760,
+    "gemma-2-27b": 27_227_128_320,
+    "gemma-2-9b": 9_241_705_984,
+    "llama-2-13b": 13_015_864_320,
+    "llama-2-70b": 68_976_648_192,
+    "llama-2-7b": 6_738_415_616,
+    "llama-3.1-405b": 405_853_388_800,
+    "llama-3.1-70b": 70_553_706_496,
+    "llama-3.1-8b": 8_030_261_248,
+    "llama-3.2-1b": 1_235_814_400,
+    "llama-3.2-3b": 3_212_749_824,
+    "mistral-7b-v0.1": 7_241_732_096,
+    "mixtral-8x22b": 140_620_634_112,
+    "mixtral-8x7b": 46_702_792_704,
+    "olmo-2-7b": 7_298_617_344,
+    "opt-13b": 12_853_473_280,
+    "opt-30b": 29_974_540_288,
+    "phi-3-mini-4k": 3_821_079_552,
+    "phi-4": 14_659_507_200,
+    "qwen2.5-72b": 72_706_203_648,
+    "qwen2.5-7b": 7_615_616_512,
+    "qwen3-235b-a22b": 235_093_634_560,
+    "qwen3-30b-a3b": 30_532_122_624,
+    "qwen3-32b": 32_762_123_264,
+    "qwen3-8b": 8_190_735_360,
+    "smollm2-1.7b": 1_711_376_384,
+    "yi-34b": 34_388_917_248,
+}
+
+
+@pytest.mark.parametrize(("name", "total"), SAFETENSORS.items())
+def test_total_is_exactly_that_of_the_checkpoint(name: str, total: int) -> None:
+    assert model(name).total_parameters == total
+
+
+# Classes of transformers 5.23.0, built without weights from the same config.json.
+INSTANTIATED = {
+    "gpt-oss-120b": 116_829_156_672,
+    "gpt-oss-20b": 20_914_757_184,
+    "longcat-flash": 560_664_958_976,  # with no weights for the idle experts
+    "minimax-m2.5": 228_689_748_992,
+}
+
+
+@pytest.mark.parametrize(("name", "total"), INSTANTIATED.items())
+def test_total_is_that_of_the_reference_class(name: str, total: int) -> None:
+    assert model(name).total_parameters == pytest.approx(total, rel=1e-7)
+
+
+def test_prediction_head_of_deepseek_v3() -> None:
+    # The publisher: 11.5B parameters of its own (DeepSeek-V3 README_WEIGHTS.md).
+    assert model("deepseek-v3").prediction_parameters == 11_610_067_968
+    assert model("llama-3.1-8b").prediction_parameters == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "kv_cache", "bytes_per_token", "tolerance"),
+    [
+        ("gpt-3", "bf16", 4.7e6, 0.01),  # Epoch AI 2025-01-17: 4.7 MB
+        ("deepseek-v3", "bf16", 70_272, 0),  # DeepSeek, ISCA 2025, table 1
+        ("qwen2.5-72b", "bf16", 327_680, 0),  # same table
+        ("llama-3.1-405b", "bf16", 516_096, 0),  # same table
+        ("llama-3.1-70b", "fp8", 160e3, 0.03),  # scaling book, part 8: "160 kB" in 8 bits without scales
+        ("opt-13b", "fp16", 819_200, 0),  # PagedAttention, section 3: 800 KiB
+        ("opt-30b", "bf16", 1_376_256, 0),  # a table computed from config.json files, as the four below
+        ("llama3-8b", "bf16", 131_072, 0),
+        ("qwen3-8b", "bf16", 147_456, 0),
+        ("qwen3-30b-a3b", "bf16", 98_304, 0),
+        ("glm-4-9b-1m", "bf16", 81_920, 0),
+        ("gemma-3-27b", "bf16", 81_920, 0),  # ten full layers of 16 KV heads of 128 grow
+    ],
+)
+def test_cache_per_token(name: str, kv_cache: str, bytes_per_token: float, tolerance: float) -> None:
+    assert growth(name, kv_cache) == pytest.approx(bytes_per_token, rel=tolerance, abs=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "elements", "tolerance"),
+    [
+        ("gpt-3", 2.36e6, 0.005),  # Epoch AI 2025-01-17
+        ("deepseek-v2", 34_600, 0.005),  # DeepSeek-V2 paper, table 9
+        ("deepseek-v2-lite", 15_600, 0.005),  # the same, small model
+    ],
+)
+def test_cached_elements_per_token(name: str, elements: float, tolerance: float) -> None:
+    assert growth(name) / 2 == pytest.approx(elements, rel=tolerance)
+
+
+def test_cache_of_a_sequence() -> None:
+    # Scaling book, part 7: LLaMA-2 13B holds 6.7 GB at 8192 tokens.
+    assert held("llama-2-13b", 8192) == pytest.approx(6.7e9, rel=0.01)
+    # Windowed layers stop at their window: 18 full and 18 of 128 tokens, 2 x 8 x 64 elements each.
+    assert held("gpt-oss-120b", 131_072) == 18 * (131_072 + 128) * 2 * 8 * 64 * 2
+    # Cross-layer attention: half of the layers hold a cache (Hunyuan-Large, CLA 2).
+    assert growth("hunyuan-large") == 81_920
+
+
+def test_names_are_unique() -> None:
+    names: Counter[str] = Counter()
+    for entry in ENTRIES:
+        spellings = {normal_name(each) for each in (entry.name, model(entry.name).name, *entry.aliases)}
+        names.update(spellings)
+    for closed in load_closed_models().models:
+        names.update(closed.names)
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+@pytest.mark.parametrize(
+    ("alias", "name"),
+    [
+        ("gpt-3", "gpt-3-175b"),
+        ("gpt3", "gpt-3-175b"),
+        ("v3", "deepseek-v3"),
+        ("r1", "deepseek-r1"),
+        ("v2", "deepseek-v2"),
+        ("qwq", "qwq-32b-preview"),
+        ("llama3-70b", "llama-3.1-70b"),
+        ("deepseek-ai/DeepSeek-V3", "deepseek-v3"),
+        ("DeepSeek V3", "deepseek-v3"),
+    ],
+)
+def test_short_names(alias: str, name: str) -> None:
+    assert load_model(alias) == model(name)
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=NAMES)
+def test_a_file_starts_so_that_names_are_found(entry: object) -> None:
+    path: Path = entry.path  # type: ignore[attr-defined]
+    first, second, third, *_ = path.read_text(encoding="utf-8").splitlines()
+    assert first == "# yaml-language-server: $schema=../docs/schemas/model.json"
+    assert second.startswith("name: ") and third.startswith("aliases: [") and third.endswith("]")
+
+
+def prices(name: str) -> tuple[ApiPrice, ...]:
+    closed = load_closed_models().find(name)
+    return closed.api_prices if closed else model(name).api_prices
+
+
+@pytest.mark.parametrize(
+    ("name", "provider", "paid"),
+    [
+        ("claude-3-5-sonnet-20241022", "Anthropic", (3.0, 15.0)),  # litellm 1.60.0, as are all but two
+        ("gpt-4o", "OpenAI", (2.5, 10.0)),
+        ("deepseek-v3", "DeepSeek", (0.27, 1.1)),  # DeepSeek API documentation, autumn 2025
+        ("deepseek-r1", "DeepSeek", (0.55, 2.19)),
+        ("llama-3.1-405b", "Together AI", (3.5, 3.5)),
+        ("llama-3.1-70b", "Together AI", (0.88, 0.88)),
+        ("deepseek-v3", "Fireworks AI", (0.9, 0.9)),
+    ],
+)
+def test_list_prices_of_2025(name: str, provider: str, paid: tuple[float, float]) -> None:
+    asked = [
+        (price.input_usd_per_million, price.output_usd_per_million)
+        for price in prices(name)
+        if price.provider == provider and price.date < "2026"
+    ]
+    assert asked == [paid]
+
+
+def test_closed_models_have_prices_and_sources() -> None:
+    closed = load_closed_models().models
+    assert len(closed) >= 45
+    assert all(price.source and price.date for each in closed for price in each.api_prices)
