@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from costcalc.catalog.load import load_gpu, load_model
     from costcalc.errors import CostcalcError
+    from costcalc.explore.breakeven import break_even
     from costcalc.explore.compare import compare_attention, compare_gpus, compare_models
+    from costcalc.explore.curves import attention_curves
     from costcalc.explore.estimate import estimate
     from costcalc.explore.result import Comparison, Estimate
     from costcalc.specs.accelerator import Accelerator
@@ -28,6 +30,8 @@ _HOMES = {
     "CostcalcError": "costcalc.errors",
     "Estimate": "costcalc.explore.result",
     "ModelSpec": "costcalc.specs.model",
+    "attention_curves": "costcalc.explore.curves",
+    "break_even": "costcalc.explore.breakeven",
     "compare_attention": "costcalc.explore.compare",
     "compare_gpus": "costcalc.explore.compare",
     "compare_models": "costcalc.explore.compare",
@@ -42,6 +46,8 @@ __all__ = [
     "CostcalcError",
     "Estimate",
     "ModelSpec",
+    "attention_curves",
+    "break_even",
     "compare_attention",
     "compare_gpus",
     "compare_models",

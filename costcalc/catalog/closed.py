@@ -1,28 +1,20 @@
-"""Priced-only models: those whose makers publish a price list and no shape."""
+"""Models known by their list prices alone."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from costcalc.catalog.find import CLOSED_MODELS
+from costcalc.catalog.load import load_spec
 from costcalc.catalog.paths import catalog_roots
-from costcalc.catalog.validation import validate
-from costcalc.catalog.yaml import load_yaml
-
-if TYPE_CHECKING:
-    from costcalc.specs.closed import ClosedModels
+from costcalc.specs.closed import ClosedModel, ClosedModels
 
 
-def load_closed_models(catalog: str | Path | None = None) -> ClosedModels:
-    """Return the models that are known by their list prices alone.
-
-    catalog: a catalog folder to search first; one that has the file shadows the shipped list.
-    Raises CostcalcError with file:line:column when the file is wrong.
-    """
-    from costcalc.specs.closed import ClosedModels
-
-    files = [root / "models" / CLOSED_MODELS for root in catalog_roots(catalog)]
-    path = next((each for each in files if each.is_file()), files[-1])
-    data, positions = load_yaml(path)
-    return validate(ClosedModels, data, positions, path)
+def closed_model(name: str, catalog: str | Path | None = None) -> ClosedModel | None:
+    """Return the closed model that answers to `name`, from the nearest catalog folder that has it, or None."""
+    for root in catalog_roots(catalog):
+        path = root / "models" / "closed_models.yaml"
+        if path.is_file():
+            found = load_spec(ClosedModels, path, "closed models").find(name)
+            if found is not None:
+                return found
+    return None

@@ -35,7 +35,7 @@ def compare_attention(
     spec = load_model(model, catalog=catalog) if isinstance(model, str) else model
     machine = load_gpu(gpu, catalog=catalog) if isinstance(gpu, str) else gpu
     asked = Options(**options)
-    gpus = plan(ask(spec, machine, asked)).spread.gpus if asked.gpus is None else asked.gpus
+    gpus = gpus_of(spec, machine, asked)
     if not asked.degrees.layout_given:
         asked = replace(asked, gpus=gpus)
     twins = attention_twins(spec, groups)
@@ -46,6 +46,11 @@ def compare_attention(
     notes = [f"{twin.variant}: {twin.rule}; {twin.model.total_parameters / 1e9:,.4g}B parameters" for twin in twins]
     title = f"{spec.name} on {gpus} x {machine.name}, attention replaced"
     return Comparison(title, tuple(rows), tuple(c for c in contexts), tuple(notes))
+
+
+def gpus_of(model: ModelSpec, gpu: Accelerator, options: Options) -> int:
+    """GPUs that a comparison gives to every variant: those asked for, or what the model itself takes."""
+    return options.gpus or plan(ask(model, gpu, options)).spread.gpus
 
 
 def compare_models(

@@ -19,6 +19,7 @@ from costcalc.explore.breakdown import breakdown_of, step_bound
 from costcalc.explore.evaluate import Evaluation, capacity, evaluate, output_usd_per_million
 from costcalc.explore.explain import explain
 from costcalc.explore.layouts import Spread
+from costcalc.explore.market import market_prices
 from costcalc.explore.options import OptionKeywords
 from costcalc.explore.plan import Plan, plan
 from costcalc.explore.question import Options, Question, ask
@@ -29,7 +30,6 @@ from costcalc.explore.result import (
     DeploymentResult,
     Estimate,
     KvCacheResult,
-    MarketPrice,
     MemoryResult,
     ModelResult,
     Parameters,
@@ -88,13 +88,11 @@ def answer(question: Question, chosen: Plan) -> Estimate:
         serving=_serving(chosen, at, ranges),
         cost=cost,
         breakdown=breakdown_of(at.step, layout),
-        market=tuple(
-            MarketPrice(p.provider, p.input_usd_per_million, p.output_usd_per_million, p.date, p.source)
-            for p in q.model.api_prices
-        ),
         assumptions=assumptions_of(q, chosen, price),
         notes=notes_of(q, chosen, at),
     )
+    if q.options.terms == "all":
+        result = replace(result, market=market_prices(result, q.model.api_prices))
     return explain(q, chosen, result)
 
 

@@ -35,9 +35,13 @@ class Evaluation:
 
 
 def evaluate(question: Question, layout: Layout, batch: Number, context: Number | None = None) -> Evaluation:
-    """Evaluate one replica at `batch` [sequences] and `context` [tokens], the question's by default."""
+    """Evaluate one replica at `batch` [sequences], both arrays if you like.
+
+    context: KV length [tokens] to evaluate at instead of the question's; prompts are then as long.
+    """
     q = question
     at = q.decode_context if context is None else context
+    prompt = q.input_tokens if context is None else context
     terms = q.options.terms
     prompts = int(layout.data * layout.pipeline)
     if q.recompute:
@@ -45,22 +49,27 @@ def evaluate(question: Question, layout: Layout, batch: Number, context: Number 
         step = prefill_pass(q.model, q.machine, layout, q.formats, q.efficiency, at, prompts=each)
     else:
         step = decode_step(q.model, q.machine, layout, q.formats, q.efficiency, batch, at, terms=terms)
-    cached = q.input_tokens * q.options.cached
-    prefill = prefill_pass(q.model, q.machine, layout, q.formats, q.efficiency, q.fresh_tokens, cached)
+    cached = prompt * q.options.cached
+    prefill = prefill_pass(q.model, q.machine, layout, q.formats, q.efficiency, prompt - cached, cached)
     startup = q.constants.backends[q.backend].startup if q.backend else 0.0
     tpot = time_per_output_token(step.seconds, prefill.seconds / prompts, batch, q.output_tokens)
     ttft = time_to_first_token(step.seconds, prefill.seconds, startup)
     return Evaluation(np.asarray(batch, dtype=float), step, prefill, prompts, tpot, ttft)
 
 
-def capacity(question: Question, layout: Layout, length: Number | None = None) -> tuple[float, int]:
-    """Cache pool of one GPU [B] and the sequences of `length` [tokens] that a replica holds."""
+def capacity(question: Question, layout: Layout) -> tuple[float, int]:
+    """Cache pool of one GPU [B] and the sequences of full length that a replica holds."""
     q = question
-    pool = kv_pool_bytes_per_gpu(q.model, q.machine, layout, q.formats, q.budget)
-    if q.recompute and pool > 0:
-        return float(pool), UNBOUNDED
-    held = max_sequences(q.model, layout, q.formats, pool, q.full_length if length is None else length)
-    return float(pool), int(np.minimum(held, UNBOUNDED))
+    pool = float(kv_pool_bytes_per_gpu(q.model, q.machine, layout, q.formats, q.budget))
+    return pool, int(sequences_held(q, layout, pool, q.full_length))
+
+
+def sequences_held(question: Question, layout: Layout, pool: float, length: Number) -> Number:
+    """Sequences of `length` [tokens] that pools of `pool` [B] on every GPU hold."""
+    if question.recompute:
+        return np.where(np.asarray(length) * pool > 0, UNBOUNDED, 0)
+    held = max_sequences(question.model, layout, question.formats, pool, length)
+    return np.minimum(held, UNBOUNDED)
 
 
 def output_usd_per_million(question: Question, gpus: int, usd_per_hour: float, tokens_per_s: Number) -> Number:

@@ -115,11 +115,6 @@ class Question:
         """KV length at which decode is evaluated: the one given, or half of the output behind the input."""
         return self.options.context or self.input_tokens + self.output_tokens / 2
 
-    @property
-    def fresh_tokens(self) -> float:
-        """Input tokens that are prefilled, the cached share left out [tokens]."""
-        return self.input_tokens * (1 - self.options.cached)
-
 
 def ask(model: ModelSpec, gpu: Accelerator, options: Options) -> Question:
     """Join options and specifications; raises CostcalcError for what cannot be."""

@@ -136,7 +136,11 @@ class MarketPrice:
 
     provider: str
     input_usd_per_million: float
+    cached_input_usd_per_million: float | None
     output_usd_per_million: float
+    blended_usd_per_million: float  # at the workload's mix of cached, fresh and output tokens
+    price_over_cost: float | None  # above 1: self-hosting is cheaper
+    break_even_utilization: float | None  # share of full use at which both cost the same; above 1: never
     date: str
     source: str
 
@@ -187,6 +191,18 @@ class Estimate:
         """The tree as plain dictionaries, lists and numbers; absent ranges are left out."""
         plain: dict[str, Any] = _plain(self)
         return plain
+
+
+@dataclass(frozen=True, slots=True)
+class BreakEven:
+    """Self-hosting against the list prices of an API, in `estimate.market`."""
+
+    against: str
+    estimate: Estimate
+
+    def to_dict(self) -> dict[str, Any]:
+        """`{"against", ...an estimate's tree...}`."""
+        return {"against": self.against, **self.estimate.to_dict()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,46 @@
+"""Self-host or buy: the use at which a deployment of one's own costs what an API charges."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Unpack
+
+from costcalc.catalog.closed import closed_model
+from costcalc.catalog.load import load_gpu, load_model
+from costcalc.errors import CostcalcError
+from costcalc.explore.estimate import estimate
+from costcalc.explore.market import market_prices
+from costcalc.explore.options import OptionKeywords
+from costcalc.explore.result import BreakEven
+from costcalc.specs.accelerator import Accelerator
+from costcalc.specs.model import ModelSpec
+
+
+def break_even(
+    model: ModelSpec | str,
+    gpu: Accelerator | str,
+    *,
+    against: str | None = None,
+    catalog: str | None = None,
+    **options: Unpack[OptionKeywords],
+) -> BreakEven:
+    """At which share of full use does self-hosting cost what an API charges, for the same mix of tokens?
+
+    against: a model whose list prices to compare with, open or closed ('claude-3.5-sonnet'); by default
+        the model's own.
+    Raises CostcalcError where no list price or no GPU price is known.
+    """
+    spec = load_model(model, catalog=catalog) if isinstance(model, str) else model
+    machine = load_gpu(gpu, catalog=catalog) if isinstance(gpu, str) else gpu
+    answer = estimate(spec, machine, **options)
+    if answer.cost.usd_per_million_blended_tokens is None:
+        raise CostcalcError(f"no price per hour of {machine.name} is known", hint="give one with --price")
+    name, prices = spec.name, spec.api_prices
+    if against is not None:
+        closed = closed_model(against, catalog)
+        other = closed or load_model(against, catalog=catalog)
+        name, prices = other.name, other.api_prices
+    if not prices:
+        raise CostcalcError(f"no list price of {name} is known", hint="name a model that has one with --against")
+    answer = replace(answer, market=market_prices(answer, prices))
+    return BreakEven(name, answer)

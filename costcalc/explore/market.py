@@ -1,0 +1,35 @@
+"""List prices beside the cost of an estimate, at the same mix of tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from costcalc.engine.cost import blended_usd_per_million, break_even_utilization
+from costcalc.explore.result import Estimate, MarketPrice
+from costcalc.specs.model import ApiPrice
+
+
+def market_prices(answer: Estimate, prices: Iterable[ApiPrice]) -> tuple[MarketPrice, ...]:
+    """Each list price at the workload's mix of cached, fresh and output tokens, against the cost."""
+    return tuple(_market_price(answer, price) for price in prices)
+
+
+def _market_price(answer: Estimate, price: ApiPrice) -> MarketPrice:
+    w, cost = answer.workload, answer.cost.usd_per_million_blended_tokens
+    cached = price.cached_input_usd_per_million
+    hit = price.input_usd_per_million if cached is None else cached
+    entered = hit * w.cached_share + price.input_usd_per_million * (1 - w.cached_share)
+    blended = float(blended_usd_per_million(entered, price.output_usd_per_million, w.input_tokens, w.output_tokens))
+    # The cost already carries the utilization assumed; at full use it is that share of it.
+    busy = None if cost is None else cost * answer.deployment.utilization
+    return MarketPrice(
+        provider=price.provider,
+        input_usd_per_million=price.input_usd_per_million,
+        cached_input_usd_per_million=cached,
+        output_usd_per_million=price.output_usd_per_million,
+        blended_usd_per_million=blended,
+        price_over_cost=blended / cost if cost else None,
+        break_even_utilization=float(break_even_utilization(busy, blended)) if busy and blended else None,
+        date=price.date,
+        source=price.source,
+    )
