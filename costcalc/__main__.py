@@ -1,0 +1,10 @@
+"""`python -m costcalc`: the same as the costcalc command."""
+
+from __future__ import annotations
+
+import sys
+
+from costcalc.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

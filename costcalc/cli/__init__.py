@@ -1,0 +1,17 @@
+"""The command line: each file parses, calls and shows one command; none computes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run costcalc and return its exit code: 0, or 2 for input that cannot be used.
+
+    arguments: the words after the program's name; those of the process when None.
+    """
+    # Imported here, so that `import costcalc.cli` stays free of typer.
+    from costcalc.cli.run import run
+
+    return run(list(sys.argv[1:] if arguments is None else arguments))

@@ -1,0 +1,54 @@
+"""The commands of costcalc, and what each is for; their files are imported when they are run."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from costcalc.cli.lazy import Command, Group, Table, lazy_group
+
+COMMANDS: Table = {
+    "estimate": Command("costcalc.cli.estimate:estimate", "What a deployment does and costs, and why."),
+    "compare": Group(
+        {
+            "attention": Command("costcalc.cli.compare:attention", "One model with its attention replaced."),
+            "models": Command("costcalc.cli.compare:models", "Several models on one kind of GPU."),
+            "gpus": Command("costcalc.cli.compare:gpus", "One model on several kinds of GPU."),
+        },
+        "Attention variants, models or GPUs side by side.",
+    ),
+}
+
+
+def build() -> Any:
+    """Return the whole command, ready to parse; what its commands need is not imported yet."""
+    app = typer.Typer(
+        name="costcalc",
+        cls=lazy_group(COMMANDS),
+        help="What a token costs on this hardware, how many users fit, and why.",
+        epilog="Start with: costcalc estimate --model v3 --gpu h100",
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        invoke_without_command=True,
+    )
+    app.callback()(_root)
+    return typer.main.get_command(app)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from costcalc import __version__
+
+        typer.echo(f"costcalc {__version__}")
+        raise typer.Exit
+
+
+def _root(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    if context.invoked_subcommand is None and not version:
+        typer.echo(context.get_help())

@@ -1,0 +1,34 @@
+"""Names for shells to complete, found without reading more than the names of the files."""
+
+from __future__ import annotations
+
+
+def model_names(incomplete: str) -> list[str]:
+    """Return the models whose names begin as typed.
+
+    incomplete: what was typed so far.
+    """
+    return _names("models", incomplete, "")
+
+
+def gpu_names(incomplete: str) -> list[str]:
+    """Return the accelerators whose names begin as typed, behind a count such as '8x'.
+
+    incomplete: what was typed so far.
+    """
+    digits = len(incomplete) - len(incomplete.lstrip("0123456789"))
+    counted = digits > 0 and incomplete[digits : digits + 1].lower() == "x"
+    count = incomplete[: digits + 1] if counted else ""
+    return _names("hardware_profiles", incomplete[len(count) :], count)
+
+
+def _names(kind: str, incomplete: str, prefix: str) -> list[str]:
+    from costcalc.catalog.paths import catalog_roots
+    from costcalc.errors import CostcalcError
+
+    try:
+        roots = catalog_roots()
+    except CostcalcError:
+        return []
+    stems = {path.stem for root in roots for path in (root / kind).glob("*.y*ml")}
+    return [prefix + stem for stem in sorted(stems) if stem.startswith(incomplete.lower())]

@@ -1,0 +1,30 @@
+"""`costcalc estimate`: what a deployment does and costs, and why."""
+
+from __future__ import annotations
+
+from costcalc.cli.bundle import with_options
+from costcalc.cli.inputs import subject
+from costcalc.cli.options import Catalog, Gpu, Model, Serving
+from costcalc.cli.output import Output
+
+CHART_KINDS = ("roofline", "time")
+
+
+@with_options
+def estimate(serving: Serving, output: Output, catalog: Catalog, model: Model = None, gpu: Gpu = None) -> None:
+    """What a deployment does and costs, and why.
+
+    A model and a GPU are enough: what is left out is chosen, marked in the answer, and explained.
+    """
+    tokens = output.tokens()
+    with output.opened(CHART_KINDS) as opened:
+        asked = subject(model, gpu, serving, catalog, tokens)
+        from costcalc.explore.estimate import estimate as answer
+        from costcalc.show.present import present
+
+        result = answer(asked.model, asked.gpu, **asked.options)
+        if opened.chart is not None:
+            from costcalc.show.figures import draw_estimate
+
+            opened.chart.write_bytes(draw_estimate(result, asked.gpu, opened.chart.path.suffix, opened.chart_kind))
+        present(result, opened.form, opened.text, explain=output.explain, plot=output.plot)

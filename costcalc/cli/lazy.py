@@ -1,0 +1,153 @@
+"""Commands that are imported when they are run, so that help and completion start at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from typing import Any, ClassVar
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from costcalc.errors import CostcalcError, did_you_mean, shown
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command: where its function is, as 'module:function', and what it is for in one line."""
+
+    target: str
+    help: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A command with commands of its own; `default` is the one that runs when none is named."""
+
+    commands: Mapping[str, Command]
+    help: str
+    default: str | None = None
+
+
+Table = Mapping[str, Command | Group]
+
+
+class SectionedCommand(TyperCommand):
+    """A command whose help lists its options in sections."""
+
+    def __init__(self, *args: Any, params: Sequence[Any] = (), **settings: Any) -> None:
+        super().__init__(*args, params=_as_text(params), **settings)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write arguments and options under the headings that they name."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                fallback = "Arguments" if param.param_type_name == "argument" else "Other"
+                title = getattr(param, "rich_help_panel", None) or fallback
+                sections.setdefault(str(title), []).append(record)
+        for title in sorted(sections, key=lambda each: each == "Other"):
+            with formatter.section(title):
+                formatter.write_dl(sections[title], col_max=26)
+
+
+class LazyGroup(TyperGroup):
+    """A group that imports a command when it is run."""
+
+    table: ClassVar[Table] = {}
+    default: ClassVar[str | None] = None
+
+    def __init__(self, *args: Any, params: Sequence[Any] = (), **settings: Any) -> None:
+        super().__init__(*args, params=_as_text(params), **settings)
+        self._only_listing = False
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of the commands, in the order of the table."""
+        return list(self.table)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command by its name, importing it unless it is only listed, or None."""
+        entry = self.table.get(cmd_name)
+        if entry is None:
+            return None
+        if self._only_listing:
+            return TyperCommand(name=cmd_name, help=entry.help, rich_markup_mode=None)
+        return _load(cmd_name, entry)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the default command before words that name none."""
+        named = args and (not args[0].startswith("-") or args[0] == "--help")
+        if self.default is not None and not named and not ctx.resilient_parsing:
+            args = [self.default, *args]
+        return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that the first word names, and the other words."""
+        if args and args[0] not in self.table and not ctx.resilient_parsing:
+            listed = f"the commands are: {', '.join(self.table)}"
+            raise CostcalcError(f"unknown command {shown(args[0])}", hint=did_you_mean(args[0], self.table) or listed)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write what each command is for, without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in self.table.items()])
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """Return the commands and options that begin as typed, without importing any command."""
+        self._only_listing = True
+        try:
+            return super().shell_complete(ctx, incomplete)
+        finally:
+            self._only_listing = False
+
+
+def lazy_group(table: Table, default: str | None = None) -> type[LazyGroup]:
+    """Return the class of a group of commands.
+
+    table: the commands by name.
+    default: the command that runs when none is named.
+    """
+    return type("CommandGroup", (LazyGroup,), {"table": table, "default": default})
+
+
+def _load(name: str, entry: Command | Group) -> Any:
+    if isinstance(entry, Group):
+        app = _new_app(name, cls=lazy_group(entry.commands, entry.default), help=entry.help)
+        app.callback()(_nothing)
+        return typer.main.get_command(app)
+    module, _, function = entry.target.partition(":")
+    app = _new_app(name)
+    app.command(name, cls=SectionedCommand)(getattr(import_module(module), function))
+    return typer.main.get_command(app)
+
+
+def _new_app(name: str, **settings: Any) -> typer.Typer:
+    return typer.Typer(
+        name=name, rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False, **settings
+    )
+
+
+def _nothing() -> None:
+    """Do nothing: a group without options of its own."""
+
+
+def _as_text(params: Sequence[Any]) -> list[Any]:
+    # Every option here is text that costcalc reads itself. Left alone, typer builds a pydantic adapter
+    # for each of them, given or not, which takes longer than an estimate.
+    for param in params:
+        if hasattr(param, "get_runtime_param"):
+            param.process_value = partial(_plain_value, param)
+    return list(params)
+
+
+def _plain_value(param: Any, context: Any, value: Any) -> Any:
+    if value is None and (param.multiple or param.nargs == -1):
+        value = ()
+    if param.required and param.value_is_missing(value) and not context.resilient_parsing:
+        name = param.opts[-1] if param.param_type_name == "option" else str(param.name).upper()
+        raise CostcalcError(f"{name} is missing", hint=f"see {context.command_path} --help")
+    return param.callback(context, param, value) if param.callback is not None else value

@@ -1,0 +1,217 @@
+"""Options that every command understands in the same way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+from typer import Option
+
+from costcalc.cli import parse
+from costcalc.cli.complete import gpu_names, model_names
+from costcalc.errors import CostcalcError
+
+if TYPE_CHECKING:
+    from costcalc.explore.options import OptionKeywords
+
+LAYOUT = "Machine and layout"
+LOAD = "Load"
+NUMBERS = "Precision and method"
+MONEY = "Money"
+CATALOG = "Catalog"
+SHOW = "Output"
+
+MOST_GPUS = 100_000
+MOST_SEQUENCES = 100_000_000
+EFFICIENCIES = ("calibrated", "ideal")
+TERMS = ("all", "kv", "weights")
+MLA_MODES = ("absorbed", "expanded", "naive")
+
+Model = Annotated[
+    str | None,
+    Option(
+        "--model", "-m", metavar="NAME", autocompletion=model_names,
+        help="A model's name, alias, Hugging Face id or YAML file; see: costcalc models",
+    ),
+]  # fmt: skip
+Gpu = Annotated[
+    str | None,
+    Option(
+        "--gpu", "-g", metavar="NAME", autocompletion=gpu_names,
+        help="An accelerator's name, alias or YAML file, as in h100 or 8xh100; see: costcalc gpus",
+    ),
+]  # fmt: skip
+
+
+def required(text: str | None, option: str, example: str, listing: str) -> str:
+    """Return what was typed for an option that has no default.
+
+    text: what was typed.
+    option, example: the option, and a value for it, for errors.
+    listing: the command that lists its values.
+    Raises CostcalcError when nothing was typed.
+    """
+    if text is None:
+        raise CostcalcError(
+            f"{option} is missing", hint=f"name one, such as {option} {example}; list them with: {listing}"
+        )
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """How the model is deployed, loaded and paid for, as typed."""
+
+    gpus: Annotated[
+        str | None,
+        Option("--gpus", metavar="N", help="GPUs in all; default: the fewest that fit, in whole nodes.",
+               rich_help_panel=LAYOUT),
+    ] = None  # fmt: skip
+    tp: Annotated[str | None, Option("--tp", metavar="N", help="Tensor parallel degree.", rich_help_panel=LAYOUT)] = (
+        None
+    )
+    pp: Annotated[str | None, Option("--pp", metavar="N", help="Pipeline parallel degree.", rich_help_panel=LAYOUT)] = (
+        None
+    )
+    ep: Annotated[str | None, Option("--ep", metavar="N", help="Expert parallel degree.", rich_help_panel=LAYOUT)] = (
+        None
+    )
+    dp: Annotated[
+        str | None,
+        Option("--dp", metavar="N", help="Attention data parallel degree: sequences spread over N groups.",
+               rich_help_panel=LAYOUT),
+    ] = None  # fmt: skip
+    memory_utilization: Annotated[
+        str | None,
+        Option("--memory-utilization", metavar="SHARE", rich_help_panel=LAYOUT,
+               help="Share of the GPU's memory that the engine takes; default: 90%."),
+    ] = None  # fmt: skip
+    batch: Annotated[
+        str | None,
+        Option("--batch", "-b", metavar="N|auto", rich_help_panel=LOAD,
+               help="Sequences at once, of one replica; auto, the default, is the cheapest under --tpot."),
+    ] = None  # fmt: skip
+    context: Annotated[
+        str | None,
+        Option("--context", "-c", metavar="TOKENS", rich_help_panel=LOAD,
+               help="KV length at which decode is evaluated; default: the input and half of the output."),
+    ] = None  # fmt: skip
+    input: Annotated[
+        str | None,
+        Option("--input", "--input-tokens", metavar="TOKENS", rich_help_panel=LOAD,
+               help="Tokens of a prompt; default: 4096."),
+    ] = None  # fmt: skip
+    cached: Annotated[
+        str | None,
+        Option("--cached", metavar="SHARE", rich_help_panel=LOAD,
+               help="Share of the input served from a prefix cache; default: 0."),
+    ] = None  # fmt: skip
+    tpot: Annotated[
+        str | None,
+        Option("--tpot", metavar="TIME", rich_help_panel=LOAD,
+               help="Most time per output token, when the batch is chosen; default: 50 ms."),
+    ] = None  # fmt: skip
+    weights: Annotated[
+        str | None,
+        Option("--weights", metavar="FORMAT", rich_help_panel=NUMBERS,
+               help="Number format of the weights, such as bf16, fp8, int4 or mxfp4; default: the model's."),
+    ] = None  # fmt: skip
+    kv: Annotated[
+        str | None,
+        Option("--kv", metavar="FORMAT", rich_help_panel=NUMBERS,
+               help="Number format of the KV cache, such as bf16 or fp8; default: the model's."),
+    ] = None  # fmt: skip
+    activations: Annotated[
+        str | None,
+        Option("--activations", metavar="FORMAT", rich_help_panel=NUMBERS,
+               help="Precision of the activations; default: what the weights are multiplied with."),
+    ] = None  # fmt: skip
+    mla: Annotated[
+        str | None,
+        Option("--mla", metavar="|".join(MLA_MODES), rich_help_panel=NUMBERS,
+               help="How latent attention is executed; default: absorbed."),
+    ] = None  # fmt: skip
+    efficiency: Annotated[
+        str | None,
+        Option("--efficiency", metavar="|".join(EFFICIENCIES), rich_help_panel=NUMBERS,
+               help="Speeds as measured (the default), or the bound that the data sheet allows."),
+    ] = None  # fmt: skip
+    backend: Annotated[
+        str | None,
+        Option("--backend", metavar="NAME", rich_help_panel=NUMBERS,
+               help="Serving engine whose overheads are counted: vllm, sglang or trtllm."),
+    ] = None  # fmt: skip
+    terms: Annotated[
+        str | None,
+        Option("--terms", metavar="|".join(TERMS), rich_help_panel=NUMBERS,
+               help="Count everything, or reads of the KV cache or of the weights alone."),
+    ] = None  # fmt: skip
+    price: Annotated[
+        str | None,
+        Option("--price", metavar="PRICE", rich_help_panel=MONEY,
+               help="Dollars per GPU-hour, or words such as spot, reserved or lambda; default: the profile's."),
+    ] = None  # fmt: skip
+    utilization: Annotated[
+        str | None,
+        Option("--utilization", metavar="SHARE", rich_help_panel=MONEY,
+               help="Share of the paid hours in which the GPUs work; default: 100%."),
+    ] = None  # fmt: skip
+
+    def keywords(self, output_tokens: str | None = None) -> OptionKeywords:
+        """Return the options as keyword arguments of `costcalc.estimate`, those not given left out.
+
+        output_tokens: what was typed for them, an option that this bundle does not hold.
+        Raises CostcalcError for a value that cannot be read.
+        """
+        given: dict[str, Any] = {
+            "gpus": parse.whole(self.gpus, "--gpus", most=MOST_GPUS),
+            "tensor_parallel": parse.whole(self.tp, "--tp", most=MOST_GPUS),
+            "pipeline_parallel": parse.whole(self.pp, "--pp", most=MOST_GPUS),
+            "expert_parallel": parse.whole(self.ep, "--ep", most=MOST_GPUS),
+            "attention_data_parallel": parse.whole(self.dp, "--dp", most=MOST_GPUS),
+            "batch": self._batch(),
+            "context": parse.tokens(self.context, "--context"),
+            "input_tokens": parse.tokens(self.input, "--input"),
+            "output_tokens": parse.tokens(output_tokens, "--output"),
+            "cached": parse.share(self.cached, "--cached", positive=False, below_one=True),
+            "price": parse.price(self.price, "--price"),
+            "utilization": parse.share(self.utilization, "--utilization"),
+            "memory_utilization": parse.share(self.memory_utilization, "--memory-utilization"),
+            "tpot": parse.seconds(self.tpot, "--tpot"),
+            "efficiency": parse.choice(self.efficiency, "--efficiency", EFFICIENCIES),
+            "backend": self.backend,
+            "terms": parse.choice(self.terms, "--terms", TERMS),
+            "mla": parse.choice(self.mla, "--mla", MLA_MODES),
+            **self._formats(),
+        }
+        return cast("OptionKeywords", {name: value for name, value in given.items() if value is not None})
+
+    def _batch(self) -> int | None:
+        if self.batch is not None and self.batch.strip().lower() == "auto":
+            return None
+        return parse.whole(self.batch, "--batch", most=MOST_SEQUENCES)
+
+    def _formats(self) -> dict[str, str | None]:
+        from costcalc.formats import CACHE_FORMATS, COMPUTE_PRECISIONS, WEIGHT_FORMATS
+
+        return {
+            "weights": parse.choice(self.weights, "--weights", WEIGHT_FORMATS),
+            "kv_cache": parse.choice(self.kv, "--kv", CACHE_FORMATS),
+            "activations": parse.choice(self.activations, "--activations", COMPUTE_PRECISIONS),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """Where specifications come from, and what is changed in them."""
+
+    catalog: Annotated[
+        str | None,
+        Option("--catalog", metavar="DIR", rich_help_panel=CATALOG,
+               help="A folder with models/ and hardware_profiles/ of your own, looked at first."),
+    ] = None  # fmt: skip
+    set: Annotated[
+        list[str] | None,
+        Option("--set", metavar="PATH=VALUE", rich_help_panel=CATALOG,
+               help="Change a value of the model or the GPU, as in gpu.memory_bandwidth=3.3TB/s; repeatable."),
+    ] = None  # fmt: skip

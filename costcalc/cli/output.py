@@ -1,0 +1,141 @@
+"""Where an answer goes and in which form: stdout or a file, and a chart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Option
+
+from costcalc.cli import parse
+from costcalc.cli.options import LOAD, SHOW
+from costcalc.errors import CostcalcError, shown
+
+if TYPE_CHECKING:
+    from costcalc.show.files import NewFile
+
+FORMATS = ("table", "json", "csv", "markdown")
+FILE_FORMATS = {".json": "json", ".csv": "csv", ".md": "markdown", ".markdown": "markdown", ".txt": "table"}
+CHART_SUFFIXES = (".png", ".svg", ".pdf")
+_ENDINGS = ".json, .csv, .md or .txt"
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What is written, as typed."""
+
+    output: Annotated[
+        list[str] | None,
+        Option("--output", metavar="TOKENS|FILE", rich_help_panel=LOAD,
+               help="A number is the output tokens of an answer (default: 1024), and anything else is the file "
+                    f"to write, by its ending {_ENDINGS}; both may be given, or the plain options for each: "
+                    "--output-tokens and --output-file."),
+    ] = None  # fmt: skip
+    output_tokens: Annotated[
+        str | None,
+        Option("--output-tokens", metavar="TOKENS", rich_help_panel=LOAD, help="Output tokens of an answer."),
+    ] = None
+    output_file: Annotated[
+        str | None,
+        Option("--output-file", "-o", metavar="FILE", rich_help_panel=SHOW,
+               help=f"Write to a file instead of the screen; its ending, {_ENDINGS}, chooses the format."),
+    ] = None  # fmt: skip
+    format: Annotated[
+        str | None,
+        Option("--format", "-f", metavar="|".join(FORMATS), rich_help_panel=SHOW, help="The form of the answer."),
+    ] = None
+    explain: Annotated[
+        bool, Option("--explain", help="Show every headline number as a formula with its source.",
+                     rich_help_panel=SHOW),
+    ] = False  # fmt: skip
+    plot: Annotated[bool, Option("--plot", help="Draw bars and lines in the terminal.", rich_help_panel=SHOW)] = False
+    chart: Annotated[
+        str | None,
+        Option("--chart", metavar="FILE", rich_help_panel=SHOW,
+               help="Draw a chart into a file ending in .png, .svg or .pdf."),
+    ] = None  # fmt: skip
+    chart_kind: Annotated[
+        str | None,
+        Option("--chart-kind", metavar="KIND", rich_help_panel=SHOW,
+               help="One panel of the chart alone: roofline or time of an estimate; cache, throughput or cost "
+                    "of a comparison."),
+    ] = None  # fmt: skip
+
+    def tokens(self) -> str | None:
+        """Return the output tokens as typed, or None.
+
+        Raises CostcalcError when they were given twice.
+        """
+        counts = [each for each in self.output or [] if not _names_a_file(each)]
+        counts += [self.output_tokens] if self.output_tokens is not None else []
+        if len(counts) > 1:
+            raise CostcalcError("the output tokens are given twice", where="--output", hint="keep one")
+        return counts[0] if counts else None
+
+    def file(self) -> str | None:
+        """Return the file to write, or None for stdout.
+
+        Raises CostcalcError when it was given twice.
+        """
+        files = [each for each in self.output or [] if _names_a_file(each)]
+        files += [self.output_file] if self.output_file is not None else []
+        if len(files) > 1:
+            raise CostcalcError("the output file is given twice", where="--output-file", hint="keep one")
+        return files[0] if files else None
+
+    def form(self) -> str:
+        """Return the format: the one asked for, else the file's, else a table.
+
+        Raises CostcalcError for an unknown format or ending.
+        """
+        chosen = parse.choice(self.format, "--format", FORMATS)
+        file = self.file()
+        if chosen is not None or file is None:
+            return chosen or "table"
+        found = FILE_FORMATS.get(Path(file).suffix.lower())
+        if found is None:
+            raise CostcalcError(
+                f"{shown(file)} has an unknown ending", where="--output-file", hint=f"end it in {_ENDINGS}"
+            )
+        return found
+
+    @contextmanager
+    def opened(self, chart_kinds: tuple[str, ...]) -> Iterator[Opened]:
+        """Check and open the files asked for; nothing of them stays behind when the work inside fails.
+
+        chart_kinds: the panels that `--chart-kind` may name.
+        Raises CostcalcError for a file that cannot be written, before anything is computed.
+        """
+        from costcalc.show.files import new_file
+
+        form, file = self.form(), self.file()
+        kind = parse.choice(self.chart_kind, "--chart-kind", chart_kinds)
+        if self.chart is not None and Path(self.chart).suffix.lower() not in CHART_SUFFIXES:
+            raise CostcalcError(
+                f"{shown(self.chart)} has an unknown ending", where="--chart", hint="end it in .png, .svg or .pdf"
+            )
+        if kind is not None and self.chart is None:
+            raise CostcalcError("there is no chart to draw", where="--chart-kind", hint="add --chart chart.png")
+        with new_file(file, "--output-file") as text, new_file(self.chart, "--chart") as chart:
+            yield Opened(form, text, chart, kind)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The format, and the files that are ready to be written."""
+
+    form: str
+    text: NewFile | None
+    chart: NewFile | None
+    chart_kind: str | None
+
+
+def _names_a_file(text: str) -> bool:
+    """Whether a value of --output is a file: it has a known ending, a folder, or a name and an ending."""
+    if "/" in text or "\\" in text or Path(text).suffix.lower() in FILE_FORMATS:
+        return True
+    stem, dot, ending = text.rpartition(".")
+    return bool(dot and stem and ending.isalpha() and not stem.lstrip("+-").replace(",", "").isdigit())

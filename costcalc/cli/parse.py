@@ -1,0 +1,111 @@
+"""Options as people type them, read into numbers; every error names the option."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from costcalc.errors import CostcalcError, did_you_mean, shown
+from costcalc.units import format_count, parse_count, parse_quantity, parse_whole
+
+Value = TypeVar("Value")
+
+
+def whole(text: str | None, option: str, *, most: int, least: int = 1) -> int | None:
+    """Return a whole number, or None when nothing was typed.
+
+    text: what was typed, such as '8' or '100k'.
+    option: the option, for errors.
+    most, least: the limits.
+    """
+    return _limited(text, option, lambda typed: parse_whole(typed, least=least), most)
+
+
+def tokens(text: str | None, option: str, *, most: float = 1e9) -> float | None:
+    """Return a number of tokens, or None when nothing was typed.
+
+    text: what was typed, such as '100k'.
+    option: the option, for errors.
+    most: the limit [tokens].
+    """
+    number = _limited(text, option, lambda typed: parse_count(typed, positive=True), most)
+    if number is not None and number < 1:
+        raise CostcalcError(f"{shown(text)} is less than one token", where=option)
+    return number
+
+
+def share(text: str | None, option: str, *, positive: bool = True, below_one: bool = False) -> float | None:
+    """Return a share of 0 to 1, or None when nothing was typed.
+
+    text: what was typed, such as '90%' or '0.9'.
+    option: the option, for errors.
+    positive: refuse 0.
+    below_one: refuse 1.
+    """
+    number = _read(text, option, lambda typed: parse_quantity(typed, "ratio", positive=positive))
+    if number is not None and below_one and number >= 1:
+        raise CostcalcError(f"{shown(text)} leaves nothing: it must be below 1 (100%)", where=option)
+    return number
+
+
+def seconds(text: str | None, option: str, *, most: float = 1e5) -> float | None:
+    """Return a time [s], or None when nothing was typed.
+
+    text: what was typed, such as '50ms'.
+    option: the option, for errors.
+    most: the limit [s].
+    """
+    number = _read(text, option, lambda typed: parse_quantity(typed, "time", positive=True))
+    if number is not None and number > most:
+        raise CostcalcError(f"{shown(text)} is beyond all reason", where=option)
+    return number
+
+
+def choice(text: str | None, option: str, choices: Iterable[str]) -> str | None:
+    """Return one of several words, or None when nothing was typed.
+
+    text: what was typed; upper and lower case are the same.
+    option: the option, for errors.
+    choices: the words.
+    """
+    if text is None:
+        return None
+    words = list(choices)
+    word = text.strip().lower()
+    if word in words:
+        return word
+    hint = did_you_mean(word, words) or f"one of: {', '.join(words)}"
+    raise CostcalcError(f"{shown(text)} is unknown", where=option, hint=hint)
+
+
+def price(text: str | None, option: str) -> str | None:
+    """Return a price in words, or as a number of dollars per hour, or None when nothing was typed.
+
+    text: what was typed, such as '2.00', '$2/h', 'spot' or 'lambda'.
+    option: the option, for errors.
+    """
+    if text is None:
+        return None
+    word = text.strip()
+    if not word:
+        raise CostcalcError("the price is empty", where=option, hint="write it like '2.00' or 'spot'")
+    if word.lower() in ("nan", "inf", "infinity") or not word[0].isalpha():
+        _read(text, option, lambda typed: parse_quantity(typed, "price_per_hour"))
+    return word
+
+
+def _limited(text: str | None, option: str, read: Callable[[str], Value], most: float) -> Value | None:
+    number = _read(text, option, read)
+    if isinstance(number, (int, float)) and number > most:
+        limit = format_count(most)
+        raise CostcalcError(f"{shown(text)} is beyond all reason", where=option, hint=f"the most is {limit}")
+    return number
+
+
+def _read(text: str | None, option: str, read: Callable[[str], Value]) -> Value | None:
+    if text is None:
+        return None
+    try:
+        return read(text)
+    except CostcalcError as error:
+        raise CostcalcError(error.message, where=option, hint=error.hint) from None

@@ -1,0 +1,1 @@
+"""The faces of a result: tables, exports, explanations, charts. None computes."""

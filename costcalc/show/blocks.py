@@ -1,0 +1,81 @@
+"""What a page is made of: lines and grids of text, with the role that each part plays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+Role = Literal[
+    "text", "title", "heading", "value", "headline", "dim", "memory", "compute", "communication", "overhead", "good"
+]
+"""What a piece of text is for; a terminal with colours gives each role a look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of text; `wrap` lets a narrow terminal break it between words."""
+
+    text: str = ""
+    role: Role = "text"
+    wrap: bool = False
+    indent: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a grid.
+
+    right: whether it is aligned to the right, as numbers are.
+    keep: how long it is kept when the terminal is too narrow: 0 for always, larger ones go first.
+    """
+
+    title: str = ""
+    right: bool = False
+    role: Role = "text"
+    keep: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Rows of cells under columns; without any titles the head is left out.
+
+    roles: role of a single cell by (row, column), where it differs from its column's.
+    """
+
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[str]]
+    roles: dict[tuple[int, int], Role] = field(default_factory=dict)
+    indent: int = 2
+
+
+Block = Line | Grid
+
+
+def fitting_columns(grid: Grid, width: int | None, gap: int = 2) -> list[int]:
+    """Return the columns that a terminal has room for; cells are never cut.
+
+    grid: the grid.
+    width: columns of the terminal, or None without a limit.
+    gap: spaces between columns.
+    """
+    kept = list(range(len(grid.columns)))
+    while width is not None and _width(grid, kept, gap) > width:
+        spare = [index for index in kept if grid.columns[index].keep > 0]
+        if not spare:
+            break
+        kept.remove(max(spare, key=lambda index: (grid.columns[index].keep, index)))
+    return kept
+
+
+def column_width(grid: Grid, index: int) -> int:
+    """Return the width of a column: its widest cell or its title.
+
+    grid: the grid.
+    index: which column.
+    """
+    return max([len(grid.columns[index].title), *(len(row[index]) for row in grid.rows)])
+
+
+def _width(grid: Grid, kept: list[int], gap: int) -> int:
+    return grid.indent + sum(column_width(grid, index) for index in kept) + gap * (len(kept) - 1)

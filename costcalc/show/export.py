@@ -1,0 +1,95 @@
+"""Results for other programs: JSON by the contract, CSV with dotted columns, Markdown tables."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from costcalc.explore.result import Comparison, Estimate
+
+_PROSE = frozenset({"assumptions", "notes", "note", "explanation", "title"})
+"""Branches that are sentences for people: JSON keeps them, CSV leaves them out."""
+
+
+def exported(result: Estimate | Comparison, form: str) -> str:
+    """Return a result as text that ends in a line break.
+
+    result: an estimate or a comparison.
+    form: 'json', 'csv' or 'markdown'.
+    """
+    if form == "json":
+        return as_json(result.to_dict())
+    if form == "csv":
+        rows = result.to_dict()["rows"] if isinstance(result, Comparison) else [result.to_dict()]
+        return as_csv([dict(flattened(row)) for row in rows])
+    from costcalc.show.markdown import markdown_page
+
+    return markdown_page(result)
+
+
+def as_json(tree: Any) -> str:
+    """Return a tree as JSON; numbers that are not finite become null, which JSON has.
+
+    tree: dictionaries, lists, text and numbers.
+    """
+    return json.dumps(_finite(tree), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def as_csv(rows: list[dict[str, Any]]) -> str:
+    """Return rows as CSV, one column for every key that any row has; what is unknown stays empty.
+
+    rows: flat rows.
+    """
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_cell(row.get(column)) for column in columns] for row in rows)
+    return text.getvalue()
+
+
+def flattened(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield a result tree as dotted names and values: 'decode.step_time_s_range.low', 'breakdown.LM head.time_s'.
+
+    tree: the tree as plain dictionaries.
+    path: what stands before the names.
+    """
+    for name, value in tree.items():
+        where = f"{path}.{name}" if path else name
+        if name in _PROSE:
+            continue
+        if name.endswith("_range"):
+            yield from ((f"{where}.low", value[0]), (f"{where}.high", value[1]))
+        elif isinstance(value, Mapping):
+            yield from flattened(value, where)
+        elif isinstance(value, list):
+            for index, item in enumerate(value):
+                if isinstance(item, Mapping):
+                    key = item.get("op", index)
+                    yield from flattened({k: v for k, v in item.items() if k != "op"}, f"{where}.{key}")
+                else:
+                    yield f"{where}.{index}", item
+        else:
+            yield where, value
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else value
+
+
+def _finite(tree: Any) -> Any:
+    if isinstance(tree, float):
+        return tree if math.isfinite(tree) else None
+    if isinstance(tree, dict):
+        return {key: _finite(value) for key, value in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return [_finite(item) for item in tree]
+    return tree

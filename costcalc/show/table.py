@@ -1,0 +1,285 @@
+"""An estimate as a page: the headline first, then what it stands on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from costcalc.explore.result import CostResult, Estimate, MarketPrice, OpResult
+from costcalc.readable import format_bytes, format_count, format_percent, format_rate, format_usd
+from costcalc.show.blocks import Block, Column, Grid, Line, Role
+from costcalc.show.numbers import MARK, bar, dollars_span, seconds, span, speed, usd
+
+BAR = 20
+Row = tuple[str, str, str, str]
+_KINDS: tuple[Role, ...] = ("memory", "compute", "communication", "overhead")
+
+
+def estimate_page(result: Estimate) -> list[Block]:
+    """Return an estimate as a page.
+
+    result: the estimate.
+    """
+    return [
+        *_title(result),
+        *_headline(result),
+        *_deployment(result),
+        *_memory(result),
+        *_breakdown(result),
+        *_market(result),
+        *_notes(result),
+        *_assumptions(result),
+    ]
+
+
+def _title(result: Estimate) -> Iterator[Block]:
+    machine = result.deployment
+    yield Line(f"{result.model.name} on {machine.gpus} × {machine.gpu}", "title")
+    total, active = result.model.parameters.total, result.model.parameters.active
+    yield Line(
+        f"{format_count(total, 3)} parameters, {format_count(active, 3)} active; "
+        f"{result.model.layers} layers; {result.model.attention}",
+        "dim",
+        wrap=True,
+    )
+    yield Line()
+
+
+def _headline(result: Estimate) -> Iterator[Block]:
+    rows = [*_money(result.cost), *_speeds(result)]
+    rows += [
+        ("Users at once", _marked(result, "batch", f"{result.workload.batch:,}"), "", _room(result)),
+        ("Bound by", result.decode.bound_by, "", _why(result)),
+    ]
+    columns = (Column(), Column(right=True), Column(role="dim"), Column(role="dim", keep=1))
+    roles: dict[tuple[int, int], Role] = {(row, 1): "headline" if row < 3 else "value" for row in range(len(rows))}
+    yield Grid(columns, rows, roles)
+    if any(row[2] for row in rows):
+        yield Line("In brackets: the range that holds in 8 of 10 cases.", "dim", indent=2)
+    yield Line()
+
+
+def _money(cost: CostResult) -> list[Row]:
+    return [
+        (
+            "$ per M output tokens",
+            usd(cost.usd_per_million_output_tokens),
+            dollars_span(cost.usd_per_million_output_tokens_range),
+            "GPU time of decoding",
+        ),
+        (
+            "$ per M input tokens",
+            usd(cost.usd_per_million_input_tokens),
+            dollars_span(cost.usd_per_million_input_tokens_range),
+            "GPU time of prefill",
+        ),
+        (
+            "$ per M tokens, blended",
+            usd(cost.usd_per_million_blended_tokens),
+            dollars_span(cost.usd_per_million_blended_tokens_range),
+            "all GPU time over all tokens",
+        ),
+    ]
+
+
+def _speeds(result: Estimate) -> list[Row]:
+    decode, serving = result.decode, result.serving
+    return [
+        (
+            "Tokens/s per GPU",
+            speed(decode.tokens_per_s_per_gpu),
+            span(decode.tokens_per_s_per_gpu_range, speed),
+            f"decoding; {speed(decode.tokens_per_s)} in all",
+        ),
+        (
+            "Tokens/s per user",
+            speed(decode.tokens_per_s_per_user),
+            span(decode.tokens_per_s_per_user_range, speed),
+            f"decoding; a step is {seconds(decode.step_time_s)}",
+        ),
+        (
+            "Time per output token",
+            seconds(serving.time_per_output_token_s),
+            span(serving.time_per_output_token_s_range, seconds),
+            "with prefills in between",
+        ),
+        (
+            "Time to first token",
+            seconds(serving.time_to_first_token_s),
+            span(serving.time_to_first_token_s_range, seconds),
+            f"{format_count(result.workload.input_tokens)} tokens in",
+        ),
+    ]
+
+
+def _room(result: Estimate) -> str:
+    most = result.memory.max_sequences
+    return f"of {most:,} that fit" if result.memory.fits else "the model does not fit"
+
+
+def _why(result: Estimate) -> str:
+    longest = _longest(result.breakdown)
+    if longest is None:
+        return ""
+    return f"{longest.op}: {format_percent(longest.time_s / _total(result), 2)} of a step"
+
+
+def _longest(ops: Sequence[OpResult]) -> OpResult | None:
+    return max(ops, key=lambda op: op.time_s, default=None)
+
+
+def _total(result: Estimate) -> float:
+    return sum(op.time_s for op in result.breakdown) or 1.0
+
+
+def _marked(result: Estimate, name: str, text: str) -> str:
+    return text + (MARK if any(each.name == name for each in result.assumptions) else "")
+
+
+def _deployment(result: Estimate) -> Iterator[Block]:
+    machine, load = result.deployment, result.workload
+    precision = machine.precision
+    price = format_usd(machine.usd_per_gpu_hour)
+    hourly = None if machine.usd_per_gpu_hour is None else machine.usd_per_gpu_hour * machine.gpus
+    gpus = f"{_marked(result, 'gpus', str(machine.gpus))} × {machine.gpu}"
+    if machine.replicas > 1:
+        gpus += f", {machine.replicas} replicas"
+    layout = (
+        f"tensor {machine.tensor_parallel}, pipeline {machine.pipeline_parallel}, "
+        f"expert {machine.expert_parallel}, attention data {machine.attention_data_parallel}"
+    )
+    engine = machine.efficiency if machine.efficiency == "ideal" else _marked(result, "backend", str(machine.backend))
+    rows = [
+        ("GPUs", gpus),
+        ("Price", f"{_marked(result, 'price', price)} per GPU-hour, {format_usd(hourly)} per hour in all"),
+        ("Layout", _marked(result, "layout", layout)),
+        (
+            "Precision",
+            f"weights {_marked(result, 'weights', precision.weights)}, KV cache "
+            f"{_marked(result, 'kv_cache', precision.kv_cache)}, activations {precision.activations}",
+        ),
+        (
+            "Load",
+            f"{_marked(result, 'input_tokens', format_count(load.input_tokens))} tokens in, "
+            f"{_marked(result, 'output_tokens', format_count(load.output_tokens))} out, "
+            f"decode at {_marked(result, 'context_tokens', format_count(load.context_tokens))} of context"
+            + (f", {format_percent(load.cached_share)} of the input cached" if load.cached_share else ""),
+        ),
+        (
+            "Efficiency",
+            "the ideal bound of the data sheet"
+            if machine.efficiency == "ideal"
+            else f"as measured, overheads of {engine}",
+        ),
+    ]
+    if "utilization" in {each.name for each in result.assumptions} or machine.utilization < 1:
+        busy = _marked(result, "utilization", format_percent(machine.utilization))
+        rows.append(("Utilization", f"{busy} of the paid hours"))
+    yield Line("Deployment", "heading")
+    yield Grid((Column(), Column()), rows)
+    yield Line()
+
+
+def _memory(result: Estimate) -> Iterator[Block]:
+    memory, cache = result.memory, result.kv_cache
+    capacity = memory.capacity_bytes_per_gpu
+    parts = [("weights", memory.weights_bytes_per_gpu), ("KV cache pool", max(0.0, memory.kv_pool_bytes_per_gpu))]
+    rest = capacity - sum(size for _, size in parts)
+    parts += [("workspace and reserve", rest)] if rest > 0 else []
+    yield Line(f"Memory of a GPU: {format_bytes(capacity, 3)}", "heading")
+    yield Grid(
+        (Column(), Column(right=True), Column(right=True, role="dim"), Column(role="memory", keep=1)),
+        [
+            (name, format_bytes(size, 3), format_percent(size / capacity, 2), bar(size / capacity, BAR))
+            for name, size in parts
+        ],
+    )
+    yield Line(
+        f"KV cache: {format_bytes(cache.bytes_per_token)} per token, {format_bytes(cache.bytes_per_sequence)} per "
+        f"sequence; one output token reads {format_bytes(cache.bytes_read_per_token)} of it.",
+        wrap=True,
+        indent=2,
+    )
+    yield Line()
+
+
+def _breakdown(result: Estimate) -> Iterator[Block]:
+    if not result.breakdown:
+        return
+    total = _total(result)
+    longest = max(op.time_s for op in result.breakdown)
+    yield Line(f"One decode step: {seconds(result.decode.step_time_s, 4)}", "heading")
+    rows = [
+        (
+            op.op,
+            seconds(op.time_s),
+            format_percent(op.time_s / total, 2),
+            bar(op.time_s / longest, BAR),
+            op.bound_by,
+            format_bytes(op.bytes, 3) if op.bytes else "",
+            format_rate(op.flops, "FLOP", 3) if op.flops else "",
+        )
+        for op in result.breakdown
+    ]
+    roles: dict[tuple[int, int], Role] = {}
+    for number, op in enumerate(result.breakdown):
+        kind: Role = next((each for each in _KINDS if each == op.bound_by), "text")
+        roles[number, 3] = roles[number, 4] = kind
+    yield Grid(
+        (
+            Column("op"),
+            Column("time", right=True),
+            Column("share", right=True),
+            Column("", keep=2),
+            Column("bound by"),
+            Column("bytes", right=True, role="dim", keep=1),
+            Column("work", right=True, role="dim", keep=1),
+        ),
+        rows,
+        roles,
+    )
+    yield Line()
+
+
+def _market(result: Estimate) -> Iterator[Block]:
+    if not result.market:
+        return
+    newest: dict[str, MarketPrice] = {}
+    for price in sorted(result.market, key=lambda each: each.date, reverse=True):
+        newest.setdefault(price.provider, price)
+    cost = result.cost
+    rows = [
+        (
+            "this deployment, at cost",
+            usd(cost.usd_per_million_input_tokens),
+            usd(cost.usd_per_million_output_tokens),
+            "",
+        )
+    ]
+    rows += [
+        (price.provider, usd(price.input_usd_per_million), usd(price.output_usd_per_million), price.date)
+        for price in newest.values()
+    ]
+    yield Line("Market: list prices of APIs, per million tokens", "heading")
+    yield Grid(
+        (Column(""), Column("input", right=True), Column("output", right=True), Column("date", role="dim")),
+        rows,
+        {(0, 1): "headline", (0, 2): "headline"},
+    )
+    yield Line()
+
+
+def _notes(result: Estimate) -> Iterator[Block]:
+    if result.notes:
+        yield Line("Notes", "heading")
+        yield from (Line(note, wrap=True, indent=2) for note in result.notes)
+        yield Line()
+
+
+def _assumptions(result: Estimate) -> Iterator[Block]:
+    if not result.assumptions:
+        return
+    yield Line(f"{MARK} taken by default; how to override it:", "dim")
+    yield Grid(
+        (Column(role="dim"), Column(role="dim"), Column(role="dim"), Column(role="dim", keep=1)),
+        [(each.name.replace("_", " "), each.override, each.value, each.why) for each in result.assumptions],
+    )
