@@ -7,33 +7,16 @@ computes. Cache sizes are per sequence. A multiply-add is 2 FLOPs; norms and sof
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 
 from costcalc.arrays import Number
 from costcalc.formats import CacheFormat
+from costcalc.matrices import Linear
 from costcalc.schema import Spec
 
-Split = Literal["tensor", "kv", "none"]
 Kernel = Literal["grouped", "latent", "recurrent", "indexer"]
-
-
-class Linear(NamedTuple):
-    """A weight matrix: `inputs` x `outputs`, and how tensor parallelism divides it.
-
-    `tensor` divides by the degree, `kv` by the degree up to the number of KV heads (replicated above it),
-    `none` keeps a whole copy on every rank.
-    """
-
-    name: str
-    inputs: float
-    outputs: float
-    split: Split = "tensor"
-
-    @property
-    def parameters(self) -> float:
-        return self.inputs * self.outputs
 
 
 @dataclass(frozen=True, slots=True)

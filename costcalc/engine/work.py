@@ -12,11 +12,12 @@ from typing import Literal
 import numpy as np
 
 from costcalc.arrays import Number
-from costcalc.attention.base import Attention, Linear, heads_per_rank
+from costcalc.attention.base import Attention, heads_per_rank
 from costcalc.engine.layout import Layout
 from costcalc.engine.precision import Formats
 from costcalc.feedforward.base import FeedForward, RoutedExperts
 from costcalc.feedforward.experts import experts_touched
+from costcalc.matrices import Linear
 from costcalc.specs.model import ModelSpec
 
 Kind = Literal[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from costcalc.attention.base import Linear
+from costcalc.matrices import Linear
 from costcalc.schema import Spec
 
 

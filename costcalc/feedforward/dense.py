@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from costcalc.attention.base import Linear
 from costcalc.feedforward.base import FeedForward, RoutedExperts
+from costcalc.matrices import Linear
 from costcalc.schema import Size
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from costcalc.arrays import Number
-from costcalc.attention.base import Linear
 from costcalc.feedforward.base import FeedForward, RoutedExperts
+from costcalc.matrices import Linear
 from costcalc.schema import OptionalSize, Size
 
 
