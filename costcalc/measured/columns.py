@@ -1,0 +1,55 @@
+"""The columns of a file of measurements, by kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Columns that a kind of file has; others are kept as text."""
+
+    text: tuple[str, ...]  # required, may not be empty
+    numbers: tuple[str, ...]  # required, may not be empty
+    optional_text: tuple[str, ...] = ()  # may be empty or missing
+    optional_numbers: tuple[str, ...] = ()  # may be empty or missing
+    measured: tuple[str, ...] = ("ms",)  # what was measured; a row without any is only predicted
+
+
+KINDS: dict[str, Columns] = {
+    "decode_attention": Columns(
+        text=("gpu", "kind", "kv_dtype"),
+        numbers=("batch", "context", "q_heads", "kv_heads", "head_dim"),
+        optional_text=("framework", "kernel", "q_dtype", "note", "suspect"),
+        optional_numbers=("kv_lora_rank", "rope_dim"),
+    ),
+    "prefill_attention": Columns(
+        text=("gpu", "kind"),
+        numbers=("batch", "seq", "q_heads", "kv_heads", "qk_head_dim", "v_head_dim"),
+        optional_text=("framework", "kernel", "q_dtype", "kv_dtype", "note", "suspect"),
+    ),
+    "gemm": Columns(
+        text=("gpu", "dtype"),
+        numbers=("m", "n", "k"),
+        optional_text=("framework", "kernel", "op", "note", "suspect"),
+    ),
+    "moe": Columns(
+        text=("gpu", "dtype"),
+        numbers=("tokens", "hidden", "inter", "topk", "experts", "moe_tp", "moe_ep"),
+        optional_text=("framework", "kernel", "distribution", "model_shape", "note", "suspect"),
+    ),
+    "comm": Columns(
+        text=("gpu", "op"),
+        numbers=("n_gpus",),
+        optional_text=("impl", "fabric", "note", "suspect"),
+        optional_numbers=("bytes", "tokens", "hidden", "topk", "experts"),
+    ),
+    "e2e": Columns(
+        text=("gpu", "model", "kind"),
+        numbers=("n_gpus", "isl", "osl"),
+        optional_text=("dtype", "moe_dtype", "kv_dtype", "framework", "version", "spec", "date", "suspect"),
+        optional_numbers=("tp", "pp", "ep", "dp_attn", "concurrency", "total_tok_s_gpu", "disagg"),
+        measured=("ttft_ms", "tpot_ms", "out_tok_s_gpu"),
+    ),
+}
+"""Columns by kind of measurement."""

@@ -1,0 +1,107 @@
+"""From the rows of a file to what its kernels need: features by kernel, and the rows left over with why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from costcalc.errors import CostcalcError
+from costcalc.measured.gpus import find_gpu
+from costcalc.measured.load import Row
+from costcalc.measured.model import KernelModel, KernelRows
+from costcalc.specs.accelerator import Accelerator
+
+FLOPS_PER_MULTIPROCESSOR = 7.5e12
+"""16-bit peak of a multiprocessor [FLOP/s], for accelerators whose count is not known: Hopper's."""
+
+Described = tuple[str, dict[str, Any]]
+"""A kernel's op and the features of one row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The rows of a file by kernel, and those that no kernel predicts, with the reason."""
+
+    kernels: tuple[KernelRows, ...]
+    refused: Mapping[int, str]
+
+
+def prepare(
+    rows: Sequence[Row], describe: Callable[[Row, Accelerator], Described], models: Mapping[str, KernelModel]
+) -> Prepared:
+    """Return the rows by kernel.
+
+    rows: of one kind. describe: names a row's kernel and features, or raises CostcalcError.
+    models: the kernels by op, in the order in which they need each other.
+    """
+    found: dict[str, list[tuple[int, dict[str, Any]]]] = {op: [] for op in models}
+    refused = {}
+    for index, row in enumerate(rows):
+        try:
+            name, gpu = find_gpu(str(row["gpu"]))
+            op, features = describe(row, gpu)
+        except CostcalcError as error:
+            refused[index] = str(error)
+            continue
+        found[op].append((index, {**features, **machine_features(name, gpu)}))
+    kernels = []
+    for op, described in found.items():
+        if described:
+            features = {key: np.array([each[key] for _, each in described]) for key in described[0][1]}
+            kernels.append(KernelRows(models[op], np.array([index for index, _ in described]), features))
+    return Prepared(tuple(kernels), refused)
+
+
+def machine_features(name: str, gpu: Accelerator) -> dict[str, Any]:
+    """What every kernel may need of the GPU."""
+    peak = gpu.peak("bf16").flops
+    return {
+        "gpu": name,
+        "family": gpu.architecture,
+        "bandwidth": gpu.memory_bandwidth,
+        "peak16": peak,
+        "sm_count": gpu.sm_count or peak / FLOPS_PER_MULTIPROCESSOR,
+    }
+
+
+def backend_of(row: Row) -> str:
+    """The serving stack that a row names: 'trtllm', 'vllm', 'sglang' or ''."""
+    text = f"{row.get('framework', '')} {row.get('impl', '')}".lower()
+    for name, backend in (("trt", "trtllm"), ("tensorrt", "trtllm"), ("vllm", "vllm"), ("sglang", "sglang")):
+        if name in text:
+            return backend
+    return ""
+
+
+def element_bytes(dtype: str) -> float:
+    """Bytes of one stored element [B], scales included; raises CostcalcError for an unknown type."""
+    for start, size in _ELEMENT_BYTES.items():
+        if dtype.lower().startswith(start):
+            return size
+    raise CostcalcError(f"unknown number type {dtype!r}", hint=f"one of: {', '.join(_ELEMENT_BYTES)}")
+
+
+_ELEMENT_BYTES = {
+    "bf16": 2.0,
+    "bfloat16": 2.0,
+    "fp16": 2.0,
+    "float16": 2.0,
+    "half": 2.0,
+    "fp8": 1.0,
+    "float8": 1.0,
+    "e4m3": 1.0,
+    "int8": 1.0,
+    "sq": 1.0,
+    "w8a8": 1.0,
+    "nvfp4": 0.5 + 1 / 16,
+    "mxfp4": 0.5 + 1 / 32,
+    "w4a16_mxfp4": 0.5 + 1 / 32,
+    "w4a8_mxfp4": 0.5 + 1 / 32,
+    "fp4": 0.5 + 1 / 16,
+    "int4": 0.5 + 1 / 64,
+    "w4a": 0.5 + 1 / 64,
+}
+"""Bytes by the start of a type's name."""

@@ -1,0 +1,137 @@
+"""Score predictions against measurements: every row predicted where it can be, and every other one named."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypedDict
+
+import numpy as np
+
+from costcalc.catalog.efficiency import load_kernel_efficiency
+from costcalc.errors import CostcalcError
+from costcalc.measured.kinds import KERNEL_KINDS, exclusions, measured_seconds, predict_kernel, prepared
+from costcalc.measured.load import Row, columns_of
+from costcalc.measured.model import KernelParameters, KernelRows
+from costcalc.specs.efficiency import FitRecord, KernelEfficiency, KernelFit
+
+UNKNOWN_FAMILY = 1.5
+"""How much wider, in logarithms, the range is for a family without measurements."""
+
+Scored = dict[str, Any]
+"""A row with `predicted`, `low`, `high` and `ideal` in the unit of its `quantity`; `ape` [ratio]; the
+`op_class` it counts in; a `warning` where the stack lacks a tuned kernel; and why it is `excluded` ('' if not).
+"""
+
+
+class Summary(TypedDict):
+    """How good predictions are; ratios, not percent."""
+
+    n: int  # points scored
+    median_ape: float | None
+    mape: float | None
+    bias: float | None  # median of predicted / measured, minus 1
+    coverage: float | None  # share of points within their range
+    ideal_median_ape: float | None  # of the roofline alone
+    excluded: dict[str, int]  # rows not scored, by reason
+
+
+def score(kind: str, rows: Sequence[Row], efficiency: KernelEfficiency | None = None) -> list[Scored]:
+    """Return every row with its prediction and error.
+
+    kind: of measurement. rows: as load_measurements returns them.
+    efficiency: fitted parameters, else those of the catalog.
+    Raises CostcalcError for an unknown kind.
+    """
+    columns_of(kind)
+    if kind not in SCORERS:
+        raise CostcalcError(f"measurements of kind {kind!r} cannot be scored", hint=f"one of: {', '.join(SCORERS)}")
+    return SCORERS[kind](kind, rows, efficiency)
+
+
+def summary(scored: Sequence[Scored]) -> Summary:
+    """Return the errors of scored rows; excluded ones are counted by reason."""
+    counted = [row for row in scored if not row["excluded"]]
+    reasons = Counter(str(row["excluded"]) for row in scored if row["excluded"])
+    if not counted:
+        return Summary(
+            n=0,
+            median_ape=None,
+            mape=None,
+            bias=None,
+            coverage=None,
+            ideal_median_ape=None,
+            excluded=dict(reasons),
+        )
+    measured = np.array([row[row["quantity"]] for row in counted], dtype=float)
+    predicted, low, high, ideal = (
+        np.array([row[name] for row in counted], dtype=float) for name in ("predicted", "low", "high", "ideal")
+    )
+    off = np.abs(predicted / measured - 1)
+    return Summary(
+        n=len(counted),
+        median_ape=float(np.median(off)),
+        mape=float(off.mean()),
+        bias=float(np.median(predicted / measured) - 1),
+        coverage=float(np.mean((low <= measured) & (measured <= high))),
+        ideal_median_ape=float(np.median(np.abs(ideal / measured - 1))),
+        excluded=dict(reasons),
+    )
+
+
+def score_kernels(kind: str, rows: Sequence[Row], efficiency: KernelEfficiency | None = None) -> list[Scored]:
+    """Return every row of a kernel kind with its prediction [ms] and error."""
+    efficiency = efficiency or load_kernel_efficiency()
+    fits: dict[str, KernelFit[Any]] = {op: getattr(efficiency, op) for op in KERNEL_KINDS[kind].models}
+    parameters = {op: parameters_of(fit) for op, fit in fits.items()}
+    parts = prepared(kind, rows)
+    scored: list[Scored] = [_unpredicted(row, parts.refused.get(index, "")) for index, row in enumerate(rows)]
+    for kernel in parts.kernels:
+        model, record = kernel.model, fits[kernel.model.op].fit
+        predicted = predict_kernel(kernel, parameters, parts.kernels)
+        ideal, measured = model.bound(kernel.features), measured_seconds(rows, kernel)
+        factors = _ranges(kernel, record, fits[model.op].multipliers)
+        reasons = exclusions(rows, kernel)
+        for position, index in enumerate(kernel.index):
+            seconds, (low, high) = float(predicted[position]), factors[position]
+            known = np.isfinite(measured[position]) and measured[position] > 0
+            scored[index].update(
+                predicted=seconds * 1e3,
+                low=max(seconds * low, float(ideal[position])) * 1e3,
+                high=seconds * high * 1e3,
+                ideal=float(ideal[position]) * 1e3,
+                ape=abs(seconds / float(measured[position]) - 1) if known else None,
+                op_class=model.label,
+                warning="no tuned kernel" if model.fallback else "",
+                excluded=reasons[position],
+            )
+    return scored
+
+
+def parameters_of(fit: KernelFit[Any]) -> KernelParameters:
+    """Return the parameters of a fit from the catalog."""
+    values = {name: float(value) for name, value in fit.parameters}
+    return KernelParameters(values, fit.multipliers)
+
+
+def _unpredicted(row: Row, reason: str) -> Scored:
+    nothing = dict.fromkeys(("predicted", "low", "high", "ideal", "ape"))
+    return {**row, **nothing, "quantity": "ms", "op_class": "", "warning": "", "excluded": reason}
+
+
+def _ranges(
+    kernel: KernelRows, record: FitRecord, multipliers: Mapping[str, Mapping[str, Any]]
+) -> list[tuple[float, float]]:
+    """Low and high over predicted, for a GPU that was measured, one of its family, or neither."""
+    families = multipliers.get("family")
+    factors = []
+    for gpu, family in zip(kernel.features["gpu"], kernel.features["family"], strict=True):
+        known = record.ranges.known if gpu in record.gpus else record.ranges.unseen
+        wider = UNKNOWN_FAMILY if families and gpu not in record.gpus and family not in families else 1.0
+        factors.append((known.low**wider, known.high**wider))
+    return factors
+
+
+Scorer = Callable[[str, Sequence[Row], KernelEfficiency | None], list[Scored]]
+SCORERS: dict[str, Scorer] = dict.fromkeys(KERNEL_KINDS, score_kernels)
+"""What scores each kind of measurement."""
