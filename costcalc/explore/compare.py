@@ -72,13 +72,22 @@ def compare_gpus(
     model: ModelSpec | str,
     /,
     *,
+    counts: Sequence[int | None] = (),
     catalog: str | None = None,
     **options: Unpack[OptionKeywords],
 ) -> Comparison:
-    """One model on several kinds of GPU; the first one is the reference."""
+    """One model on several kinds of GPU; the first one is the reference.
+
+    counts: how many of each kind, where they differ; None leaves one to be chosen.
+    """
     spec = load_model(model, catalog=catalog) if isinstance(model, str) else model
     machines = [load_gpu(g, catalog=catalog) if isinstance(g, str) else g for g in gpus]
-    rows = [Row(machine.name, estimate(spec, machine, **options)) for machine in machines]
+    asked: list[OptionKeywords] = [options] * len(machines)
+    if counts:
+        asked = [{**options, "gpus": count} for count in counts]
+    rows = [
+        Row(machine.name, estimate(spec, machine, **each)) for machine, each in zip(machines, asked, strict=True)
+    ]
     return Comparison(f"{spec.name} on several accelerators", tuple(_related(rows)))
 
 

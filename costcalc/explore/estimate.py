@@ -93,6 +93,8 @@ def answer(question: Question, chosen: Plan) -> Estimate:
     )
     if q.options.terms == "all":
         result = replace(result, market=market_prices(result, q.model.api_prices))
+    else:  # prefill and its interference are no part of these terms
+        result = replace(result, prefill=PrefillResult(None, None), serving=ServingResult(None, None, None))
     return explain(q, chosen, result)
 
 

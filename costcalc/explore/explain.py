@@ -118,7 +118,8 @@ def _decode(q: Question, r: Estimate) -> list[Formula]:
 
 def _prefill(r: Estimate) -> list[Formula]:
     p, w = r.prefill, r.workload
-    assert p.time_s is not None
+    if p.time_s is None:
+        return []
     fresh = w.input_tokens * (1 - w.cached_share)
     return [
         Formula(
@@ -135,7 +136,8 @@ def _prefill(r: Estimate) -> list[Formula]:
 
 def _serving(chosen: Plan, r: Estimate) -> list[Formula]:
     s, d = r.serving, r.decode
-    assert s.time_per_output_token_s is not None
+    if s.time_per_output_token_s is None or r.prefill.time_s is None or d.step_time_s is None:
+        return []
     ranks = int(chosen.spread.layout.data * chosen.spread.layout.pipeline)
     return [
         Formula(
@@ -154,7 +156,7 @@ def _serving(chosen: Plan, r: Estimate) -> list[Formula]:
 def _cost(r: Estimate) -> list[Formula]:
     c, n = r.cost, r.deployment.gpus
     usd = r.deployment.usd_per_gpu_hour
-    if usd is None or c.usd_per_million_output_tokens is None or c.usd_per_million_input_tokens is None:
+    if usd is None:
         return []
     share = "" if r.deployment.utilization == 1 else f" / {r.deployment.utilization:g}"
     bill = "GPUs x $/h / 3600 / (tokens/s) / utilization x 1e6"
@@ -172,9 +174,10 @@ def _cost(r: Estimate) -> list[Formula]:
             ("output", r.decode.tokens_per_s, c.usd_per_million_output_tokens, "decode's GPU time only"),
             ("input", r.prefill.tokens_per_s, c.usd_per_million_input_tokens, "prefill's GPU time only"),
         )
+        if value is not None and rate is not None
     ]
     blended = c.usd_per_million_blended_tokens
-    if blended is not None:
+    if blended is not None and c.usd_per_million_input_tokens and c.usd_per_million_output_tokens:
         w = r.workload
         found.append(
             Formula(
