@@ -19,3 +19,11 @@ def time_per_output_token(step: Number, prefill: Number, batch: Number, output_t
 def time_to_first_token(step: Number, prefill: Number, startup: Number = 0.0) -> Number:
     """Time from a request to its first token [s]: start-up, the step under way, its own prefill."""
     return startup + step / 2 + prefill
+
+
+def concurrency(tokens_per_s: Number, time_per_token: Number) -> Number:
+    """Sequences in flight when `tokens_per_s` [tokens/s] come out and a user waits `time_per_token` [s] for each.
+
+    Little's law, L = λW (Little 1961, doi 10.1287/opre.9.3.383).
+    """
+    return tokens_per_s * time_per_token
