@@ -62,9 +62,7 @@ class Attention(Spec):
         """Kernels of one decode step with `context` [tokens] visible, itself included."""
         raise TypeError(f"{type(self).__name__} defines no decode step")
 
-    def prefill_cores(
-        self, tokens: Number, cached: Number, cache: CacheFormat, ranks: Number = 1
-    ) -> tuple[Core, ...]:
+    def prefill_cores(self, tokens: Number, cached: Number, cache: CacheFormat, ranks: Number = 1) -> tuple[Core, ...]:
         """Kernels of prefilling `tokens` [tokens] behind `cached` [tokens] already in the cache."""
         raise TypeError(f"{type(self).__name__} defines no prefill")
 

@@ -12,9 +12,10 @@ import numpy as np
 from pydantic import model_validator
 
 from costcalc.arrays import Number
-from costcalc.attention.base import TILE_ROWS, Attention, Core, Linear, heads_per_rank
+from costcalc.attention.base import TILE_ROWS, Attention, Core, heads_per_rank
 from costcalc.attention.pairs import full_pairs
 from costcalc.formats import CacheFormat
+from costcalc.matrices import Linear
 from costcalc.schema import OptionalSize, Size
 
 
@@ -134,9 +135,7 @@ class GroupedAttention(Attention):
             ),
         )
 
-    def prefill_cores(
-        self, tokens: Number, cached: Number, cache: CacheFormat, ranks: Number = 1
-    ) -> tuple[Core, ...]:
+    def prefill_cores(self, tokens: Number, cached: Number, cache: CacheFormat, ranks: Number = 1) -> tuple[Core, ...]:
         """2·H(q + v) FLOPs for each of the causal pairs; the cached prefix is read, the new tokens written."""
         pairs = self.pairs(tokens + cached) - self.pairs(cached)
         heads = self.num_attention_heads / ranks

@@ -11,9 +11,10 @@ from typing import Literal
 import numpy as np
 
 from costcalc.arrays import Number
-from costcalc.attention.base import TILE_ROWS, Attention, Core, Linear
+from costcalc.attention.base import TILE_ROWS, Attention, Core
 from costcalc.attention.pairs import full_pairs
 from costcalc.formats import CacheFormat
+from costcalc.matrices import Linear
 from costcalc.schema import OptionalSize, Size
 
 MlaMode = Literal["absorbed", "expanded", "naive"]
@@ -34,6 +35,7 @@ class LatentAttention(Attention):
     qk_rope_head_dim: OptionalSize
     v_head_dim: Size
     output_gate: Literal["none", "elementwise", "head"] = "none"
+    stores_cache: bool = True  # False: reads another layer's latent (Mistral Large 4's kv_source_layers)
     mode: MlaMode = "absorbed"
 
     @property
@@ -56,8 +58,9 @@ class LatentAttention(Attention):
         matrices = [Linear("q", hidden, queries)]
         if self.q_lora_rank:
             matrices = [Linear("q_a", hidden, self.q_lora_rank, "none"), Linear("q_b", self.q_lora_rank, queries)]
+        if self.stores_cache:
+            matrices.append(Linear("kv_a", hidden, self.latent_dim, "none"))
         matrices += [
-            Linear("kv_a", hidden, self.latent_dim, "none"),
             Linear("kv_b", rank, heads * (self.qk_nope_head_dim + values)),
             Linear("o", heads * values, hidden),
         ]
@@ -67,7 +70,7 @@ class LatentAttention(Attention):
 
     def extra_parameters(self, hidden: int) -> float:
         del hidden
-        return (self.q_lora_rank or 0) + self.kv_lora_rank
+        return (self.q_lora_rank or 0) + self.kv_lora_rank * self.stores_cache
 
     def token_bytes(self, cache: CacheFormat, ranks: Number = 1) -> Number:
         """What one token caches on one rank [B]: the latent is not divided, expanded heads are."""
@@ -77,7 +80,7 @@ class LatentAttention(Attention):
         return latent_bytes(self.kv_lora_rank, self.qk_rope_head_dim, cache) + 0.0 * ranks
 
     def growth_bytes(self, cache: CacheFormat, ranks: Number = 1) -> Number:
-        return self.token_bytes(cache, ranks)
+        return self.token_bytes(cache, ranks) * self.stores_cache
 
     @property
     def absorbed_width(self) -> int:
@@ -103,9 +106,7 @@ class LatentAttention(Attention):
             flops, tiles = flops + expansion, tiles + expansion
         return (Core("grouped", flops=flops, bytes=moved, tile_flops=tiles, scores=context * heads),)
 
-    def prefill_cores(
-        self, tokens: Number, cached: Number, cache: CacheFormat, ranks: Number = 1
-    ) -> tuple[Core, ...]:
+    def prefill_cores(self, tokens: Number, cached: Number, cache: CacheFormat, ranks: Number = 1) -> tuple[Core, ...]:
         """The cheaper of expanded (a cached prefix is expanded again) and absorbed."""
         heads = self.num_attention_heads / ranks
         pairs = full_pairs(tokens + cached) - full_pairs(cached)
