@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from costcalc.measured.kinds import exclusions, fit_kernels, measured_seconds, predict_kernel, prepared
+from costcalc.measured.kinds import Parameters, exclusions, fit_kernels, measured_seconds, predict_kernel, prepared
 from costcalc.measured.load import Row
 from costcalc.measured.model import Array, KernelParameters, KernelRows
 
@@ -30,15 +30,16 @@ class CrossValidated:
     residuals: tuple[Residuals, ...]
 
 
-def cross_validate(kind: str, rows: Sequence[Row]) -> CrossValidated:
+def cross_validate(kind: str, rows: Sequence[Row], around: Parameters | None = None) -> CrossValidated:
     """Return the fit of all points of a kind, and its residuals in sample and left out.
 
     kind: of kernel measurement. rows: the points; those excluded by rule are not used.
+    around: an earlier fit to stay close to, instead of the priors.
     """
     kernels, measured = usable(kind, rows)
-    parameters = fit_kernels(kernels, measured)
+    parameters = fit_kernels(kernels, measured, around=around)
     fitted = [np.log(predict_kernel(each, parameters, kernels)) for each in kernels]
-    left_out = {level: _left_out(kernels, measured, level, parameters) for level in ("gpu", "shape")}
+    left_out = {level: _left_out(kernels, measured, level, parameters, around) for level in ("gpu", "shape")}
     return CrossValidated(
         parameters,
         tuple(
@@ -66,7 +67,11 @@ def usable(kind: str, rows: Sequence[Row]) -> tuple[list[KernelRows], list[Array
 
 
 def _left_out(
-    kernels: Sequence[KernelRows], measured: Sequence[Array], level: str, start: dict[str, KernelParameters]
+    kernels: Sequence[KernelRows],
+    measured: Sequence[Array],
+    level: str,
+    start: Parameters,
+    around: Parameters | None,
 ) -> list[Array]:
     """Log of the predicted time of each point by a fit without the points of its group."""
     predicted = [np.full(len(each), np.nan) for each in kernels]
@@ -74,7 +79,8 @@ def _left_out(
     for group in groups:
         outside = [each.features[level] != group for each in kernels]
         kept = [(k.take(o), m[o]) for k, m, o in zip(kernels, measured, outside, strict=True) if o.any()]
-        parameters = fit_kernels([k for k, _ in kept], [m for _, m in kept], start)
+        parameters = fit_kernels([k for k, _ in kept], [m for _, m in kept], start, around)
+        parameters = {**(around or {}), **parameters}
         for i, (kernel, out) in enumerate(zip(kernels, outside, strict=True)):
             if not out.all():
                 predicted[i][~out] = np.log(predict_kernel(kernel.take(~out), parameters, kernels))

@@ -9,7 +9,7 @@ needs one evaluation per parameter of the form, however many families and kernel
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -34,13 +34,19 @@ class _Coefficient:
     spread: float
 
 
-def fit_kernel(rows: KernelRows, measured: Array, start: KernelParameters | None = None) -> KernelParameters:
+def fit_kernel(
+    rows: KernelRows,
+    measured: Array,
+    start: KernelParameters | None = None,
+    around: KernelParameters | None = None,
+) -> KernelParameters:
     """Return the parameters that fit the measured times.
 
-    rows: what is known of each point. measured: its time [s]. start: where to begin, else the priors.
+    rows: what is known of each point. measured: its time [s]. start: where to begin, else the centre.
+    around: an earlier fit to stay close to, instead of the model's priors.
     """
     model, features = rows.model, rows.features
-    coefficients = _coefficients(model, features)
+    coefficients = _coefficients(model, features, around)
     design = _design(model, coefficients, features)
     centre = np.array([each.centre for each in coefficients])
     precision = np.array([each.spread for each in coefficients]) ** -2.0
@@ -80,13 +86,16 @@ def fit_kernel(rows: KernelRows, measured: Array, start: KernelParameters | None
     return _unpacked(coefficients, values)
 
 
-def _coefficients(model: KernelModel, features: Features) -> list[_Coefficient]:
+def _coefficients(model: KernelModel, features: Features, around: KernelParameters | None) -> list[_Coefficient]:
     found = [
         _Coefficient(name, None, "", float(np.log(prior.value)), prior.spread) for name, prior in model.priors.items()
     ]
     for level in model.levels:
         members = [str(member) for member in np.unique(features[level.name]) if member]
         found += [_Coefficient(level.parameter, level.name, member, 0.0, level.spread) for member in members]
+    if around is not None:
+        centres = _packed(found, around)
+        found = [replace(each, centre=float(at)) for each, at in zip(found, centres, strict=True)]
     return found
 
 

@@ -74,17 +74,22 @@ def exclusions(rows: Sequence[Row], kernel: KernelRows) -> list[str]:
 
 
 def fit_kernels(
-    kernels: Sequence[KernelRows], measured: Sequence[Array], start: Parameters | None = None
+    kernels: Sequence[KernelRows],
+    measured: Sequence[Array],
+    start: Parameters | None = None,
+    around: Parameters | None = None,
 ) -> dict[str, KernelParameters]:
     """Return the fitted parameters of kernels in the order in which they need each other.
 
-    kernels: rows to fit. measured: their times [s]. start: where to begin, else the priors.
+    kernels: rows to fit. measured: their times [s]. start: where to begin, else the centre.
+    around: an earlier fit to stay close to, instead of the priors.
     """
     fitted: dict[str, KernelParameters] = {}
     for kernel, times in zip(kernels, measured, strict=True):
         begin = start.get(kernel.model.op) if start else None
+        centre = around.get(kernel.model.op) if around else None
         complete = KernelRows(kernel.model, kernel.index, with_needed(kernel, fitted, kernels))
-        fitted[kernel.model.op] = fit_kernel(complete, times, begin)
+        fitted[kernel.model.op] = fit_kernel(complete, times, begin, centre)
     return fitted
 
 

@@ -16,13 +16,21 @@ LOW, HIGH = 0.1, 0.9
 _TIMES = ("launch", "quantize_launch", "latency")
 
 
-def fit(kind: str, rows: Sequence[Row], *, source: str, date: str) -> dict[str, dict[str, Any]]:
+def fit(
+    kind: str,
+    rows: Sequence[Row],
+    *,
+    source: str,
+    date: str,
+    around: Mapping[str, KernelParameters] | None = None,
+) -> dict[str, dict[str, Any]]:
     """Fit the kernels of one kind; return their curves with errors and ranges, ready for KernelEfficiency.
 
     kind: of kernel measurement. rows: the points; those excluded by rule are not used.
     source: where the points come from. date: of the fit, '2026-11-23'.
+    around: an earlier fit by op to stay close to, as for a few points of one machine; else the priors.
     """
-    result = cross_validate(kind, rows)
+    result = cross_validate(kind, rows, around)
     return {residuals.kernel.model.op: _entry(result, residuals, source, date) for residuals in result.residuals}
 
 

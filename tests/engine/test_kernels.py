@@ -1,0 +1,203 @@
+"""The kernel forms: bounds, monotony, and kernels that others have published."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from costcalc.catalog.efficiency import load_kernel_efficiency
+from costcalc.engine.kernels import (
+    CollectiveCurve,
+    CustomAllReduceCurve,
+    ExpertsCurve,
+    GemmCurve,
+    GroupedDecodeCurve,
+    LatentDecodeCurve,
+    PrefillCurve,
+    UnsplitDecodeCurve,
+    all_reduce_bytes,
+    causal_scores,
+    collective_seconds,
+    custom_all_reduce_seconds,
+    experts_hit,
+    experts_seconds,
+    gemm_seconds,
+    grouped_decode_seconds,
+    latent_decode_seconds,
+    multicast_bytes,
+    prefill_attention_seconds,
+    tile_padded_flops,
+    unsplit_decode_seconds,
+)
+from costcalc.engine.kernels.choice import experts_kernel, grouped_decode_kernel, latent_decode_kernel
+from costcalc.engine.kernels.levels import curve_of
+from costcalc.engine.kernels.shares import overlapped
+
+BANDWIDTH, PEAK16, PEAK8, LINK, SMS = 3.35e12, 989.4e12, 1978.9e12, 450e9, 132  # H100 SXM
+sizes = st.floats(1, 1e12)
+shares = st.floats(0.01, 1.5)
+
+
+def fitted(op, curve, **members):
+    fit = getattr(load_kernel_efficiency(), op)
+    return curve_of(curve, dict(fit.parameters), fit.multipliers, {"family": "hopper", **members})
+
+
+@given(sizes, sizes, shares, shares, st.floats(1, 16))
+def test_no_share_of_a_peak_beats_the_roofline(nbytes, flops, bandwidth, rate, norm):
+    bound = max(nbytes / BANDWIDTH, flops / PEAK16) * (1 - 1e-12)
+    grouped = GroupedDecodeCurve(0.0, bandwidth, rate, norm)
+    assert grouped_decode_seconds(nbytes, flops, BANDWIDTH, PEAK16, grouped) >= bound
+    latent = LatentDecodeCurve(0.0, bandwidth, rate, norm)
+    assert latent_decode_seconds(nbytes, flops, BANDWIDTH, PEAK16, latent) >= bound
+
+
+@given(st.floats(1, 1e6), st.floats(1, 1e6), st.floats(1, 20))
+def test_two_resources_take_between_their_maximum_and_their_sum(first, second, norm):
+    both = overlapped(first, second, norm)
+    assert max(first, second) * (1 - 1e-12) <= both <= (first + second) * (1 + 1e-12)
+
+
+@given(sizes, st.floats(1.01, 10))
+def test_more_bytes_take_longer_and_more_bandwidth_less(nbytes, factor):
+    curve = fitted("decode_grouped", GroupedDecodeCurve, kernel="fa3")
+    base = grouped_decode_seconds(nbytes, 1e9, BANDWIDTH, PEAK16, curve)
+    assert grouped_decode_seconds(nbytes * factor, 1e9, BANDWIDTH, PEAK16, curve) >= base
+    assert grouped_decode_seconds(nbytes, 1e9, BANDWIDTH * factor, PEAK16, curve) <= base
+
+
+def test_every_argument_broadcasts():
+    curve = fitted("gemm", GemmCurve, precision="16-bit")
+    rows = np.array([1, 64, 65, 8192])[:, None]
+    times = gemm_seconds(rows, 8192, 8192, 2 * 8192.0**2, np.array([2e12, 3.35e12, 8e12]), PEAK16, curve)
+    assert times.shape == (4, 3)
+    assert np.all(np.diff(times, axis=1) <= 0) and np.all(np.diff(times, axis=0) >= 0)
+
+
+def test_a_query_tile_has_at_least_64_rows():
+    assert tile_padded_flops(1, 1, 1, 8, 256) == 2 * 64 * 256
+    assert tile_padded_flops(1, 1, 1, 128, 256) == 2 * 128 * 256
+
+
+def test_a_gemm_of_few_rows_does_the_work_of_64():
+    curve = GemmCurve(0.0, 1.0, 1.0, 0.0)
+    few = gemm_seconds(1, 4096, 4096, 0.0, BANDWIDTH, PEAK16, curve)
+    assert few == gemm_seconds(64, 4096, 4096, 0.0, BANDWIDTH, PEAK16, curve)
+    assert gemm_seconds(65, 4096, 4096, 0.0, BANDWIDTH, PEAK16, curve) == 2 * few
+
+
+def test_experts_hit_are_one_a_pair_until_all_are():
+    assert experts_hit(256, 8) == 8 and experts_hit(16, 100) == 16 and experts_hit(8, 0.5) == 1
+
+
+def test_experts_reach_half_their_rate_at_the_ramp():
+    curve = ExpertsCurve(0.0, 1.0, 0.5, 32.0, 1.0)
+    many = experts_seconds(1e9, 8, 4096, 2048, 0.0, 0.0, BANDWIDTH, PEAK16, curve)
+    at_ramp = experts_seconds(8 * 32.0, 8, 4096, 2048, 0.0, 0.0, BANDWIDTH, PEAK16, curve)
+    assert at_ramp / (8 * 32) == pytest.approx(2 * many / 1e9, rel=1e-6)
+
+
+def test_ring_and_switch_traffic():
+    # Ring: 2(n-1)/n (Patarasuk and Yuan 2009); NVLink SHARP sends the message once and a share of the sum.
+    assert all_reduce_bytes(8.0, 8) == 14.0
+    assert multicast_bytes(8.0, 8) == 9.0
+
+
+def test_an_empty_collective_costs_its_latency_and_a_long_one_its_bytes():
+    curve = CollectiveCurve(latency=10e-6, link=0.8, rank_growth=0.05)
+    assert collective_seconds(0.0, 2, LINK, curve) == pytest.approx(10e-6)
+    assert collective_seconds(1e12, 2, LINK, curve) == pytest.approx(1e12 / (0.8 * LINK), rel=0.01)
+
+
+def test_two_shots_win_for_longer_messages():
+    curve = CustomAllReduceCurve(5e-6, 0.6, 0.15, 1.8)
+    times = [custom_all_reduce_seconds(m, 8, LINK, curve) for m in (1e3, 1e7)]
+    latency = 5e-6 * (1 + 0.15 * 2)
+    assert times[0] == pytest.approx(latency + 7 * 1e3 / (0.6 * LINK))
+    assert times[1] == pytest.approx(1.8 * latency + 1.75 * 1e7 / (0.6 * LINK))
+
+
+def test_an_unsplit_sequence_occupies_one_multiprocessor():
+    curve = UnsplitDecodeCurve(launch=0.0, flops=1.0)
+    flops = 2 * 8192 * 64 * 1088.0
+    one = unsplit_decode_seconds(1, flops, 64, PEAK16, SMS, curve)
+    assert one == pytest.approx(flops / (PEAK16 / SMS))
+    assert unsplit_decode_seconds(SMS, SMS * flops, 64, PEAK16, SMS, curve) == pytest.approx(one)
+    assert unsplit_decode_seconds(SMS + 1, (SMS + 1) * flops, 64, PEAK16, SMS, curve) == pytest.approx(2 * one)
+
+
+def test_kernels_that_stacks_run():
+    assert grouped_decode_kernel("trtllm", "hopper", 8) == "xqa"
+    assert grouped_decode_kernel("vllm", "hopper", 8) == "fa3"
+    assert grouped_decode_kernel("sglang", "blackwell", 8) == "trtllm-gen"
+    assert latent_decode_kernel("trtllm", "ampere", 2.0) == "unsplit"
+    assert latent_decode_kernel("sglang", "hopper", 1.0) == "cast"
+    assert latent_decode_kernel("vllm", "hopper", 1.0) == "tuned"
+    assert latent_decode_kernel("vllm", "ada", 2.0) == "triton"
+    assert experts_kernel("vllm", "ampere", "int4_wo") == "marlin"
+    assert experts_kernel("trtllm", "blackwell", "fp8_block") == "deepgemm"
+    assert experts_kernel("sglang", "hopper", "bf16") == "triton"
+
+
+def test_members_never_fitted_keep_the_global_value():
+    multipliers = {"family": {"hopper": {"launch": 2.0}}}
+    values = {"launch": 1.0, "bandwidth": 0.5, "flops": 0.5}
+    for family, expected in (("hopper", 2.0), ("cdna9", 1.0)):
+        assert curve_of(GroupedDecodeCurve, values, multipliers, {"family": family}).launch == expected
+    both = curve_of(GroupedDecodeCurve, values, multipliers, {"family": np.array(["hopper", "ada"])})
+    assert list(both.launch) == [2.0, 1.0]
+
+
+# aiconfigurator's own tables for an H100 SXM, read outside of measurements/ (golden.yaml, ids aic-*).
+@pytest.mark.parametrize(("batch", "context", "seconds"), [(128, 4096, 0.2605e-3), (256, 2048, 0.2898e-3)], ids=str)
+def test_mla_decode_of_128_heads_on_an_h100(batch, context, seconds):
+    tokens = batch * context
+    time = latent_decode_seconds(
+        tokens * 1152.0, 2 * tokens * 128 * 1088.0, BANDWIDTH, PEAK16, fitted("decode_latent", LatentDecodeCurve)
+    )
+    assert 0.6 < time / seconds < 1.5
+
+
+@pytest.mark.parametrize(
+    ("rows", "precision", "width", "peak", "seconds"),
+    [
+        (1, "16-bit", 2, PEAK16, 47.9e-6),
+        (8192, "16-bit", 2, PEAK16, 1500.1e-6),
+        (64, "fp8_block", 1, PEAK8, 30.2e-6),
+    ],
+)
+def test_gemm_of_8192_by_8192_on_an_h100(rows, precision, width, peak, seconds):
+    nbytes = width * 8192.0**2 + rows * 8192 * (width + 2)
+    time = gemm_seconds(rows, 8192, 8192, nbytes, BANDWIDTH, peak, fitted("gemm", GemmCurve, precision=precision))
+    assert 0.75 < time / seconds < 1.35
+
+
+@pytest.mark.parametrize(("elements", "seconds"), [(128, 3.47e-6), (1048576, 28.3e-6)])
+def test_trtllm_all_reduce_over_8_h100(elements, seconds):
+    curve = fitted("custom_all_reduce", CustomAllReduceCurve, framework="trtllm")
+    assert 0.6 < custom_all_reduce_seconds(2 * elements, 8, LINK, curve) / seconds < 1.6
+
+
+def test_flashmla_reaches_the_bandwidth_that_its_authors_state():
+    # github.com/deepseek-ai/FlashMLA: 3000 GB/s of 3350 in the memory-bound configuration on an H800.
+    curve = fitted("decode_latent", LatentDecodeCurve)
+    nbytes = 1e10
+    assert nbytes / latent_decode_seconds(nbytes, 0.0, BANDWIDTH, PEAK16, curve) == pytest.approx(3.0e12, rel=0.1)
+
+
+def test_prefill_stays_below_the_best_published_attention():
+    # FlashAttention-3 (arXiv 2407.08608): up to 740 TFLOP/s in fp16 on an H100, not causal.
+    tokens, heads = 16384, 16
+    flops = heads * tokens**2 * 256.0
+    curve = fitted("prefill", PrefillCurve)
+    time = prefill_attention_seconds(flops, causal_scores(1, heads, tokens), tokens, PEAK16, SMS, curve)
+    assert 400e12 < flops / time < 740e12
+
+
+def test_nccl_over_8_h100_stays_near_the_best_measured_bus_bandwidth():
+    # The scaling book, chapter on GPUs: 370 GB/s without SHARP.
+    curve = fitted("collective", CollectiveCurve, collective="all_reduce")
+    sent = all_reduce_bytes(4e9, 8)
+    assert sent / collective_seconds(sent, 8, LINK, curve) == pytest.approx(370e9, rel=0.2)
