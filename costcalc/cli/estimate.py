@@ -24,7 +24,7 @@ def estimate(serving: Serving, output: Output, catalog: Catalog, model: Model = 
 
         result = answer(asked.model, asked.gpu, **asked.options)
         if opened.chart is not None:
-            from costcalc.show.figures import draw_estimate
+            from costcalc.show.figures.estimate import draw_estimate
 
             opened.chart.write_bytes(draw_estimate(result, asked.gpu, opened.chart.path.suffix, opened.chart_kind))
         present(result, opened.form, opened.text, explain=output.explain, plot=output.plot)

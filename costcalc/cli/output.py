@@ -60,8 +60,8 @@ class Output:
     chart_kind: Annotated[
         str | None,
         Option("--chart-kind", metavar="KIND", rich_help_panel=SHOW,
-               help="One panel of the chart alone: roofline or time of an estimate; cache, throughput or cost "
-                    "of a comparison."),
+               help="One panel of the chart alone: roofline or time of an estimate; cache, throughput, "
+                    "speed or cost of a comparison."),
     ] = None  # fmt: skip
 
     def tokens(self) -> str | None:

@@ -28,12 +28,14 @@ class Column:
 
     right: whether it is aligned to the right, as numbers are.
     keep: how long it is kept when the terminal is too narrow: 0 for always, larger ones go first.
+    drawing: whether its cells are bars, which text for other programs leaves out.
     """
 
     title: str = ""
     right: bool = False
     role: Role = "text"
     keep: int = 0
+    drawing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

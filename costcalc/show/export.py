@@ -1,4 +1,4 @@
-"""Results for other programs: JSON by the contract, CSV with dotted columns, Markdown tables."""
+"""Results for other programs: JSON by the contract, CSV with dotted columns."""
 
 from __future__ import annotations
 
@@ -19,16 +19,12 @@ def exported(result: Estimate | Comparison, form: str) -> str:
     """Return a result as text that ends in a line break.
 
     result: an estimate or a comparison.
-    form: 'json', 'csv' or 'markdown'.
+    form: 'json' or 'csv'.
     """
+    tree = result.to_dict()
     if form == "json":
-        return as_json(result.to_dict())
-    if form == "csv":
-        rows = result.to_dict()["rows"] if isinstance(result, Comparison) else [result.to_dict()]
-        return as_csv([dict(flattened(row)) for row in rows])
-    from costcalc.show.markdown import markdown_page
-
-    return markdown_page(result)
+        return as_json(tree)
+    return as_csv([dict(flattened(row)) for row in tree.get("rows", [tree])])
 
 
 def as_json(tree: Any) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from costcalc.explore.result import CostResult, Estimate, MarketPrice, OpResult
-from costcalc.readable import format_bytes, format_count, format_percent, format_rate, format_usd
+from costcalc.readable import NOTHING, format_bytes, format_count, format_percent, format_rate, format_usd
 from costcalc.show.blocks import Block, Column, Grid, Line, Role
-from costcalc.show.numbers import MARK, bar, dollars_span, seconds, span, speed, usd
+from costcalc.show.numbers import bar, dollars_span, seconds, span, speed, times, usd
+from costcalc.show.parts import defaults_taken, marked, notes
 
 BAR = 20
 Row = tuple[str, str, str, str]
@@ -26,8 +27,8 @@ def estimate_page(result: Estimate) -> list[Block]:
         *_memory(result),
         *_breakdown(result),
         *_market(result),
-        *_notes(result),
-        *_assumptions(result),
+        *notes(result.notes),
+        *defaults_taken(result.assumptions),
     ]
 
 
@@ -47,8 +48,8 @@ def _title(result: Estimate) -> Iterator[Block]:
 def _headline(result: Estimate) -> Iterator[Block]:
     rows = [*_money(result.cost), *_speeds(result)]
     rows += [
-        ("Users at once", _marked(result, "batch", f"{result.workload.batch:,}"), "", _room(result)),
-        ("Bound by", result.decode.bound_by, "", _why(result)),
+        ("Users at once", marked(result, "batch", f"{result.workload.batch:,}"), "", _room(result)),
+        ("Bound by", result.decode.bound_by or NOTHING, "", _why(result)),
     ]
     columns = (Column(), Column(right=True), Column(role="dim"), Column(role="dim", keep=1))
     roles: dict[tuple[int, int], Role] = {(row, 1): "headline" if row < 3 else "value" for row in range(len(rows))}
@@ -131,37 +132,33 @@ def _total(result: Estimate) -> float:
     return sum(op.time_s for op in result.breakdown) or 1.0
 
 
-def _marked(result: Estimate, name: str, text: str) -> str:
-    return text + (MARK if any(each.name == name for each in result.assumptions) else "")
-
-
 def _deployment(result: Estimate) -> Iterator[Block]:
     machine, load = result.deployment, result.workload
     precision = machine.precision
     price = format_usd(machine.usd_per_gpu_hour)
     hourly = None if machine.usd_per_gpu_hour is None else machine.usd_per_gpu_hour * machine.gpus
-    gpus = f"{_marked(result, 'gpus', str(machine.gpus))} × {machine.gpu}"
+    gpus = f"{marked(result, 'gpus', str(machine.gpus))} × {machine.gpu}"
     if machine.replicas > 1:
         gpus += f", {machine.replicas} replicas"
     layout = (
         f"tensor {machine.tensor_parallel}, pipeline {machine.pipeline_parallel}, "
         f"expert {machine.expert_parallel}, attention data {machine.attention_data_parallel}"
     )
-    engine = machine.efficiency if machine.efficiency == "ideal" else _marked(result, "backend", str(machine.backend))
+    engine = machine.efficiency if machine.efficiency == "ideal" else marked(result, "backend", str(machine.backend))
     rows = [
         ("GPUs", gpus),
-        ("Price", f"{_marked(result, 'price', price)} per GPU-hour, {format_usd(hourly)} per hour in all"),
-        ("Layout", _marked(result, "layout", layout)),
+        ("Price", f"{marked(result, 'price', price)} per GPU-hour, {format_usd(hourly)} per hour in all"),
+        ("Layout", marked(result, "layout", layout)),
         (
             "Precision",
-            f"weights {_marked(result, 'weights', precision.weights)}, KV cache "
-            f"{_marked(result, 'kv_cache', precision.kv_cache)}, activations {precision.activations}",
+            f"weights {marked(result, 'weights', precision.weights)}, KV cache "
+            f"{marked(result, 'kv_cache', precision.kv_cache)}, activations {precision.activations}",
         ),
         (
             "Load",
-            f"{_marked(result, 'input_tokens', format_count(load.input_tokens))} tokens in, "
-            f"{_marked(result, 'output_tokens', format_count(load.output_tokens))} out, "
-            f"decode at {_marked(result, 'context_tokens', format_count(load.context_tokens))} of context"
+            f"{marked(result, 'input_tokens', format_count(load.input_tokens))} tokens in, "
+            f"{marked(result, 'output_tokens', format_count(load.output_tokens))} out, "
+            f"decode at {marked(result, 'context_tokens', format_count(load.context_tokens))} of context"
             + (f", {format_percent(load.cached_share)} of the input cached" if load.cached_share else ""),
         ),
         (
@@ -172,7 +169,7 @@ def _deployment(result: Estimate) -> Iterator[Block]:
         ),
     ]
     if "utilization" in {each.name for each in result.assumptions} or machine.utilization < 1:
-        busy = _marked(result, "utilization", format_percent(machine.utilization))
+        busy = marked(result, "utilization", format_percent(machine.utilization))
         rows.append(("Utilization", f"{busy} of the paid hours"))
     yield Line("Deployment", "heading")
     yield Grid((Column(), Column()), rows)
@@ -187,7 +184,7 @@ def _memory(result: Estimate) -> Iterator[Block]:
     parts += [("workspace and reserve", rest)] if rest > 0 else []
     yield Line(f"Memory of a GPU: {format_bytes(capacity, 3)}", "heading")
     yield Grid(
-        (Column(), Column(right=True), Column(right=True, role="dim"), Column(role="memory", keep=1)),
+        (Column(), Column(right=True), Column(right=True, role="dim"), Column(role="memory", keep=1, drawing=True)),
         [
             (name, format_bytes(size, 3), format_percent(size / capacity, 2), bar(size / capacity, BAR))
             for name, size in parts
@@ -229,7 +226,7 @@ def _breakdown(result: Estimate) -> Iterator[Block]:
             Column("op"),
             Column("time", right=True),
             Column("share", right=True),
-            Column("", keep=2),
+            Column("", keep=2, drawing=True),
             Column("bound by"),
             Column("bytes", right=True, role="dim", keep=1),
             Column("work", right=True, role="dim", keep=1),
@@ -246,40 +243,52 @@ def _market(result: Estimate) -> Iterator[Block]:
     newest: dict[str, MarketPrice] = {}
     for price in sorted(result.market, key=lambda each: each.date, reverse=True):
         newest.setdefault(price.provider, price)
+    yield Line("Market: list prices of APIs, per million tokens", "heading")
+    yield market_grid(result, list(newest.values()))
+    yield Line()
+
+
+def market_grid(result: Estimate, prices: Sequence[MarketPrice]) -> Grid:
+    """Return list prices beside the cost of a deployment.
+
+    result: the deployment.
+    prices: the list prices to show.
+    """
     cost = result.cost
     rows = [
         (
             "this deployment, at cost",
             usd(cost.usd_per_million_input_tokens),
             usd(cost.usd_per_million_output_tokens),
+            usd(cost.usd_per_million_blended_tokens),
+            "",
+            "",
             "",
         )
     ]
     rows += [
-        (price.provider, usd(price.input_usd_per_million), usd(price.output_usd_per_million), price.date)
-        for price in newest.values()
+        (
+            price.provider,
+            usd(price.input_usd_per_million),
+            usd(price.output_usd_per_million),
+            usd(price.blended_usd_per_million),
+            times(price.price_over_cost),
+            _break_even(price.break_even_utilization),
+            price.date,
+        )
+        for price in prices
     ]
-    yield Line("Market: list prices of APIs, per million tokens", "heading")
-    yield Grid(
-        (Column(""), Column("input", right=True), Column("output", right=True), Column("date", role="dim")),
-        rows,
-        {(0, 1): "headline", (0, 2): "headline"},
+    columns = (
+        Column(""),
+        Column("input", right=True),
+        Column("output", right=True),
+        Column("blended", right=True),
+        Column("price/cost", right=True),
+        Column("break-even use", right=True),
+        Column("date", role="dim", keep=1),
     )
-    yield Line()
+    return Grid(columns, rows, {(0, index): "headline" for index in (1, 2, 3)})
 
 
-def _notes(result: Estimate) -> Iterator[Block]:
-    if result.notes:
-        yield Line("Notes", "heading")
-        yield from (Line(note, wrap=True, indent=2) for note in result.notes)
-        yield Line()
-
-
-def _assumptions(result: Estimate) -> Iterator[Block]:
-    if not result.assumptions:
-        return
-    yield Line(f"{MARK} taken by default; how to override it:", "dim")
-    yield Grid(
-        (Column(role="dim"), Column(role="dim"), Column(role="dim"), Column(role="dim", keep=1)),
-        [(each.name.replace("_", " "), each.override, each.value, each.why) for each in result.assumptions],
-    )
+def _break_even(share: float | None) -> str:
+    return "never" if share is not None and share > 1 else format_percent(share, 2)

@@ -1,0 +1,50 @@
+"""Every headline number as a formula, the numbers put in, the result and its source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from costcalc.explore.result import Comparison, Estimate, Formula
+from costcalc.readable import format_bytes, format_count, format_rate, format_seconds, format_usd
+from costcalc.show.blocks import Block, Line
+
+
+def explanation(result: Estimate | Comparison) -> list[Block]:
+    """Return the formulas behind a result as a page.
+
+    result: an estimate, or a comparison, of which every row is explained.
+    """
+    if isinstance(result, Estimate):
+        return [Line(), Line("How each number comes about", "title"), Line(), *_formulas(result.explanation)]
+    page: list[Block] = [Line()]
+    for row in result.rows:
+        if row.estimate.explanation:
+            page += [Line(f"How each number of {row.variant} comes about", "title"), Line()]
+            page += _formulas(row.estimate.explanation)
+    return page
+
+
+def _formulas(formulas: Sequence[Formula]) -> Iterator[Block]:
+    for each in formulas:
+        yield Line(f"{each.title}: {shown_value(each)}", "value", wrap=True)
+        yield Line(f"= {each.formula}", wrap=True, indent=2)
+        yield Line(f"= {each.numbers}", wrap=True, indent=2)
+        yield Line(f"{each.quantity}; {each.source}", "dim", wrap=True, indent=2)
+        yield Line()
+
+
+def shown_value(formula: Formula) -> str:
+    """Return the result of a formula with its unit.
+
+    formula: the formula.
+    """
+    value, unit = formula.value, formula.unit
+    if unit in ("B", "B/token"):
+        return format_bytes(value) + unit[1:]
+    if unit == "s":
+        return format_seconds(value)
+    if unit.startswith("$"):
+        return f"{format_usd(value)} per million tokens" if unit == "$/M" else f"{format_usd(value)}{unit[1:]}"
+    if unit == "tokens/s":
+        return format_rate(value, "tokens/s")
+    return f"{format_count(value)} {unit}".strip()

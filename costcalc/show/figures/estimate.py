@@ -1,0 +1,52 @@
+"""The chart of an estimate: the roofline, and the time of a decode step by op."""
+
+from __future__ import annotations
+
+from costcalc.errors import CostcalcError
+from costcalc.explore.result import Estimate
+from costcalc.readable import format_count, format_usd
+from costcalc.show.figures.roofline import draw_roofline
+from costcalc.show.figures.steptime import draw_step_time
+from costcalc.show.figures.style import look, panels, saved
+from costcalc.specs.accelerator import Accelerator
+
+
+def draw_estimate(result: Estimate, gpu: Accelerator, suffix: str, kind: str | None = None) -> bytes:
+    """Return the chart of an estimate as the content of a file.
+
+    result: the estimate.
+    gpu: the accelerator that it is about.
+    suffix: '.png', '.svg' or '.pdf'.
+    kind: 'roofline' or 'time' for one panel alone.
+    Raises CostcalcError when there is nothing to draw.
+    """
+    if not result.breakdown:
+        raise CostcalcError("there is no decode step to draw: the deployment does not fit", where="--chart")
+    kinds = ("roofline", "time") if kind is None else (kind,)
+    with look():
+        width = 6.8 if len(kinds) > 1 else 8.0
+        figure, axes = panels(len(kinds), _title(result), _subtitle(result), width=width)
+        for each, where in zip(kinds, axes, strict=True):
+            if each == "roofline":
+                draw_roofline(where, result, gpu)
+            else:
+                draw_step_time(where, result)
+        return saved(figure, suffix)
+
+
+def _title(result: Estimate) -> str:
+    cost = result.cost.usd_per_million_output_tokens
+    price = "" if cost is None else f": {format_usd(cost)} per million output tokens"
+    # A lone dollar sign is text; two would be read as mathematics.
+    return f"{result.model.name} on {result.deployment.gpus} × {result.deployment.gpu}{price}".replace("$", r"\$")
+
+
+def _subtitle(result: Estimate) -> str:
+    load, machine = result.workload, result.deployment
+    hourly = format_usd(machine.usd_per_gpu_hour)
+    text = (
+        f"{format_count(load.input_tokens)} tokens in, {format_count(load.output_tokens)} out; "
+        f"weights {machine.precision.weights}, KV cache {machine.precision.kv_cache}; {hourly} per GPU-hour; "
+        f"{'ideal bound' if machine.efficiency == 'ideal' else 'efficiency as measured'}"
+    )
+    return text.replace("$", r"\$")

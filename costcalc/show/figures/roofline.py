@@ -1,0 +1,128 @@
+"""The roofline of a GPU with the ops of a decode step placed on it."""
+
+from __future__ import annotations
+
+import math
+
+from matplotlib.axes import Axes
+
+from costcalc.explore.result import Estimate, OpResult
+from costcalc.readable import format_count, format_rate
+from costcalc.show.figures.style import BOUND_COLOURS, FAINT, INK, shown_ticks, spread
+from costcalc.specs.accelerator import Accelerator
+
+Point = tuple[OpResult, float, float]
+"""An op, its intensity [FLOP/B] and its rate on one GPU [FLOP/s]."""
+
+
+def draw_roofline(axes: Axes, result: Estimate, gpu: Accelerator) -> None:
+    """Draw the roofs of a GPU and what each op of a decode step reaches under them.
+
+    axes: where to draw.
+    result: the estimate.
+    gpu: the accelerator that it is about.
+    Source: Williams, Waterman, Patterson, "Roofline", CACM 52 (2009).
+    """
+    roofs = _roofs(result, gpu)
+    points = _points(result)
+    most = max(roofs.values())
+    ridge = most / gpu.memory_bandwidth
+    lowest = min([rate for _, _, rate in points], default=most / 100)
+    left = min([ridge / 100, *(intensity / 6 for _, intensity, _ in points)])
+    right = max([ridge * 12, *(intensity * 8 for _, intensity, _ in points)])
+    for number, (name, flops) in enumerate(sorted(roofs.items(), key=lambda each: each[1])):
+        knee = flops / gpu.memory_bandwidth
+        colour = INK if number == len(roofs) - 1 else FAINT
+        axes.plot([left, knee, right], [left * gpu.memory_bandwidth, flops, flops], color=colour, lw=1.8, zorder=2)
+        axes.text(right, flops * 1.12, f"{format_rate(flops, 'FLOP/s', 3)} {name}", ha="right", va="bottom", size=9)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlim(left, right)
+    axes.set_ylim(min(lowest / 3, left * gpu.memory_bandwidth), most * 3)
+    _bandwidth_label(axes, gpu, left, ridge)
+    _place_ops(axes, points)
+    shown_ticks(axes.xaxis, lambda value: f"{value:g}" if value < 1 else format_count(value))
+    shown_ticks(axes.yaxis, lambda value: format_rate(value, "", 3).strip())
+    axes.set_xlabel("arithmetic intensity [FLOP per byte]")
+    axes.set_ylabel("FLOP/s of one GPU")
+    axes.set_title(f"Roofline of {gpu.name}, ops of a decode step")
+
+
+def _roofs(result: Estimate, gpu: Accelerator) -> dict[str, float]:
+    """Peaks that the step's work runs at: of the weights' products, and of 16-bit attention."""
+    roofs: dict[str, float] = {}
+    for precision in ("bf16", result.deployment.precision.activations):
+        peak = gpu.peak(precision)
+        roofs[peak.precision] = peak.flops
+    return roofs
+
+
+def _points(result: Estimate) -> list[Point]:
+    """Ops with arithmetic, their intensity [FLOP/B] and rate [FLOP/s] on one GPU of a replica."""
+    gpus = result.deployment.gpus / result.deployment.replicas
+    return [
+        (op, op.flops / op.bytes, op.flops / gpus / op.time_s)
+        for op in result.breakdown
+        if op.flops > 0 and op.bytes > 0 and op.time_s > 0
+    ]
+
+
+def _bandwidth_label(axes: Axes, gpu: Accelerator, left: float, ridge: float) -> None:
+    middle = math.exp((math.log(left) + math.log(ridge)) / 2)
+    axes.annotate(
+        format_rate(gpu.memory_bandwidth, "B/s", 3),
+        (middle, middle * gpu.memory_bandwidth),
+        xytext=(-6, 4),
+        textcoords="offset points",
+        ha="right",
+        va="bottom",
+        size=9,
+    )
+
+
+def _place_ops(axes: Axes, points: list[Point]) -> None:
+    total = sum(op.time_s for op, _, _ in points)
+    for op, intensity, rate in points:
+        colour = BOUND_COLOURS.get(op.bound_by, FAINT)
+        area = 30 + 500 * op.time_s / total
+        axes.scatter([intensity], [rate], s=area, color=colour, alpha=0.85, zorder=4, lw=0.8, edgecolor="white")
+    low, high = (math.log(edge) for edge in axes.get_ylim())
+    groups = _neighbours(points)
+    heights = [(math.log(group[0][2]) - low) / (high - low) for group in groups]
+    lines = [len(group) for group in groups]
+    for group, height, label in zip(groups, heights, _apart(heights, lines), strict=True):
+        moved = abs(label - height) > 0.02
+        axes.annotate(
+            "\n".join(op.op for op, _, _ in group),
+            (group[0][1], group[0][2]),
+            xytext=(18, (label - height) * axes.get_window_extent().height * 72 / axes.figure.dpi),
+            textcoords="offset points",
+            ha="left",
+            va="center",
+            size=9,
+            linespacing=1.25,
+            arrowprops={"arrowstyle": "-", "color": FAINT, "lw": 0.6} if moved else None,
+            zorder=5,
+        )
+
+
+def _neighbours(points: list[Point]) -> list[list[Point]]:
+    """Ops that share a place on the chart, so that one label can name them all."""
+    groups: list[list[Point]] = []
+    for point in sorted(points, key=lambda each: -each[0].time_s):
+        for group in groups:
+            if _near(point[1], group[0][1]) and _near(point[2], group[0][2]):
+                group.append(point)
+                break
+        else:
+            groups.append([point])
+    return groups
+
+
+def _near(one: float, other: float) -> bool:
+    return abs(math.log(one / other)) < 0.45
+
+
+def _apart(heights: list[float], lines: list[int]) -> list[float]:
+    """Heights of labels of several lines, moved apart."""
+    return spread(heights, 0.048 * (max(lines, default=1) + 1) / 2, 0.05, 0.95) if heights else []

@@ -1,0 +1,141 @@
+"""One look for every chart, and files that are the same byte for byte when drawn again."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import FuncFormatter
+
+INK = "#1f2933"
+FAINT = "#7b8794"
+GRID = "#e4e7eb"
+ACCENT = "#d64545"
+
+BOUND_COLOURS = {"memory": "#2f6fab", "compute": "#e0952b", "communication": "#8f4fa8", "overhead": "#9aa5b1"}
+
+# Grouped variants are shades of one blue, darker with more cache; latent ones are red.
+VARIANT_COLOURS = {
+    "MHA": "#0b2f5b",
+    "MQA": "#7cc0ea",
+    "MLA absorbed": "#d64545",
+    "MLA expanded": "#f0a3a3",
+    "Low rank": "#3f9142",
+    "No cache": "#9aa5b1",
+}
+_GROUPED = ("#15508f", "#2f7cc4", "#539fdc")
+_OTHERS = ("#2f6fab", "#d64545", "#3f9142", "#e0952b", "#8f4fa8", "#0f9b8e", "#9aa5b1", "#7c5e10")
+
+_RC: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.titlepad": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.8,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "text.color": INK,
+    "savefig.facecolor": "white",
+    "svg.hashsalt": "costcalc",
+    "svg.fonttype": "path",
+    "pdf.fonttype": 42,
+}
+_METADATA: dict[str, dict[str, Any]] = {
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": "costcalc"},
+    "pdf": {"CreationDate": None, "ModDate": None, "Creator": "costcalc", "Producer": None},
+}
+
+
+def look() -> Any:
+    """Return a context in which figures get costcalc's look."""
+    return mpl.rc_context(_RC)
+
+
+def saved(figure: Figure, suffix: str) -> bytes:
+    """Return a figure as the content of a file.
+
+    figure: the figure.
+    suffix: '.png', '.svg' or '.pdf'.
+    """
+    kind = suffix.lower().lstrip(".")
+    content = io.BytesIO()
+    figure.savefig(content, format=kind, dpi=160, metadata=_METADATA[kind])
+    return content.getvalue()
+
+
+def panels(count: int, title: str, subtitle: str, width: float = 6.2, height: float = 5.0) -> tuple[Figure, list[Axes]]:
+    """Return a figure with panels side by side under a title.
+
+    count: panels.
+    title, subtitle: what it shows, and on what conditions.
+    width, height: of one panel [inches].
+    """
+    across, top = width * count, height + 0.9
+    engine = ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.08, rect=(0, 0, 1, 1 - 0.72 / top))
+    figure = Figure(figsize=(across, top), layout=engine)
+    for text, size, weight, below, colour in ((title, 14, "bold", 0.14, INK), (subtitle, 10, "normal", 0.43, FAINT)):
+        # A letter of this font is about 0.62 as wide as it is high; a long title is set smaller.
+        fitting = min(size, (across - 0.3) * 72 / (0.62 * max(len(text), 1)))
+        figure.text(0.12 / across, 1 - below / top, text, size=fitting, weight=weight, va="top", color=colour)
+    return figure, [figure.add_subplot(1, count, index + 1) for index in range(count)]
+
+
+def variant_colour(name: str, index: int) -> str:
+    """Return the colour of a variant, a model or a GPU.
+
+    name: its name.
+    index: its place in the comparison.
+    """
+    if name in VARIANT_COLOURS:
+        return VARIANT_COLOURS[name]
+    if name.startswith("GQA-"):
+        return _GROUPED[(index - 1) % len(_GROUPED)]
+    return _OTHERS[index % len(_OTHERS)]
+
+
+def shown_ticks(axis: Any, show: Any) -> None:
+    """Label an axis with numbers as tables show them.
+
+    axis: the axis.
+    show: how a number is written.
+    """
+    axis.set_major_formatter(FuncFormatter(lambda value, _: show(value)))
+    axis.set_minor_formatter(FuncFormatter(lambda _value, _place: ""))
+
+
+def spread(heights: Sequence[float], gap: float, low: float = 0.0, high: float = 1.0) -> list[float]:
+    """Return heights of labels moved apart so that none covers another, as near to their own as can be.
+
+    heights: where they would stand, as shares of the axis.
+    gap: least distance.
+    low, high: the ends of the axis.
+    """
+    order = sorted(range(len(heights)), key=lambda index: heights[index])
+    placed = list(heights)
+    for before, index in pairwise(order):
+        placed[index] = max(placed[index], placed[before] + gap)
+    over = placed[order[-1]] - high if order else 0.0
+    if over > 0:
+        placed[order[-1]] = high
+        for index, after in zip(reversed(order[:-1]), reversed(order), strict=False):
+            placed[index] = max(low, min(placed[index], placed[after] - gap))
+    return placed
