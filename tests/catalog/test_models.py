@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from costcalc.catalog.closed import load_closed_models
-from costcalc.catalog.find import list_entries, normal_name
-from costcalc.catalog.load import load_model
-from costcalc.formats import cache_format
+from costcalc.catalog.closed import closed_model
+from costcalc.catalog.find import CLOSED_MODELS, list_entries, normal_name
+from costcalc.catalog.load import load_model, load_spec
+from costcalc.catalog.paths import packaged_root
+from costcalc.formats import cache_format, weight_format
+from costcalc.specs.closed import ClosedModel, ClosedModels
 from costcalc.specs.model import ApiPrice, ModelSpec
 
 ENTRIES = list_entries("models")
@@ -21,6 +23,11 @@ NAMES = [entry.name for entry in ENTRIES]
 @cache
 def model(name: str) -> ModelSpec:
     return load_model(name)
+
+
+@cache
+def closed_models() -> tuple[ClosedModel, ...]:
+    return load_spec(ClosedModels, packaged_root() / "models" / CLOSED_MODELS, "closed models").models
 
 
 def growth(name: str, kv_cache: str = "bf16") -> float:
@@ -40,6 +47,7 @@ TOTALS_OFF = {
     "deepseek-v4-pro": 0.02,  # "1.6T"
     "gemma-4-26b-a4b": 0.03,  # the name counts the vision tower
     "glm-4-9b-1m": 0.06,  # the name rounds 9.5B
+    "glm-5.3-flash": 0.022,  # counts the prediction head
     "granite-4.1-8b": 0.05,
     "granite-4.2-30b": 0.025,
     "kimi-k2": 0.03,  # "1T"
@@ -60,7 +68,11 @@ ACTIVE_OFF = {
     "gemma-4-26b-a4b": 0.045,
     "glm-4.5-air": 0.07,
     "glm-4.7-flash": 0.2,
+    "glm-5.3-flash": 0.073,
+    "hy3-preview": 0.04,
+    "inkling": 0.04,
     "kimi-linear-48b-a3b": 0.04,
+    "laguna-xs.2": 0.064,
     "llama-4-maverick": 0.051,
     "llama-4-scout": 0.051,
     "minimax-m2": 0.042,
@@ -79,7 +91,7 @@ ACTIVE_OFF = {
 
 
 def test_the_catalog_has_the_models_that_people_ask_about() -> None:
-    assert len(NAMES) >= 110
+    assert len(NAMES) >= 130
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -160,24 +172,45 @@ def test_total_is_exactly_that_of_the_checkpoint(name: str, total: int) -> None:
     assert model(name).total_parameters == total
 
 
-# Classes of transformers 5.23.0, built without weights from the same config.json.
+# Classes of transformers 5.23.0, built without weights from the same config.json (text model only).
 INSTANTIATED = {
+    "deepseek-v3.2": 671_877_929_216,
+    "deepseek-v4-flash": 284_332_230_231,
+    "deepseek-v4-pro": 1_572_997_179_491,
+    "glm-5.2": 743_377_000_704,
     "gpt-oss-120b": 116_829_156_672,
     "gpt-oss-20b": 20_914_757_184,
+    "ling-3.0-flash": 124_414_191_072,
     "longcat-flash": 560_664_958_976,  # with no weights for the idle experts
-    "minimax-m2.5": 228_689_748_992,
+    "minimax-m2": 228_689_748_992,
+    "minimax-m3": 426_174_565_632,
+    "nemotron-3-nano-30b-a3b": 31_577_937_344,
+    "nemotron-3-super-120b-a12b": 120_668_687_360,
+    "nemotron-3-ultra-550b-a55b": 549_308_968_960,
+    "nemotron-h-56b": 56_324_350_464,
+    "qwen3-next-80b-a3b": 79_674_391_296,
+    "qwen3.5-397b-a17b": 396_346_350_336,
 }
 
 
 @pytest.mark.parametrize(("name", "total"), INSTANTIATED.items())
 def test_total_is_that_of_the_reference_class(name: str, total: int) -> None:
-    assert model(name).total_parameters == pytest.approx(total, rel=1e-7)
+    assert model(name).total_parameters == total
 
 
-def test_prediction_head_of_deepseek_v3() -> None:
-    # The publisher: 11.5B parameters of its own (DeepSeek-V3 README_WEIGHTS.md).
-    assert model("deepseek-v3").prediction_parameters == 11_610_067_968
-    assert model("llama-3.1-8b").prediction_parameters == 0
+@pytest.mark.parametrize(
+    ("name", "heads", "parameters", "tolerance"),
+    [
+        ("deepseek-v3", 1, 11_610_067_968, 0),  # README_WEIGHTS.md: 11.5B of its own, unrounded
+        ("hy3-preview", 1, 3.8e9, 0.02),  # GitHub Tencent-Hunyuan/Hy3-preview
+        ("mimo-v2-flash", 3, 3 * 0.33e9, 0.01),  # MiMo-V2-Flash report: 0.33B each
+        ("inkling", 8, 952e9 - 946.9e9, 0.05),  # what the checkpoint holds beyond the text model
+    ],
+)
+def test_prediction_heads(name: str, heads: int, parameters: float, tolerance: float) -> None:
+    spec = model(name)
+    assert spec.mtp is not None and spec.mtp.layers == heads
+    assert spec.prediction_parameters == pytest.approx(parameters, rel=tolerance, abs=0)
 
 
 @pytest.mark.parametrize(
@@ -195,6 +228,22 @@ def test_prediction_head_of_deepseek_v3() -> None:
         ("qwen3-30b-a3b", "bf16", 98_304, 0),
         ("glm-4-9b-1m", "bf16", 81_920, 0),
         ("gemma-3-27b", "bf16", 81_920, 0),  # ten full layers of 16 KV heads of 128 grow
+        ("gemma-4-26b-a4b", "bf16", 20_480, 0),  # five full layers of 2 KV heads of 512, K and V cached
+        ("gemma-4-31b", "bf16", 81_920, 0),
+        ("mimo-v2-flash", "bf16", 23_040, 0),  # nine full layers of 4 x (192 + 128)
+        ("step-3.7-flash", "bf16", 49_152, 0),
+        ("llama-4-scout", "bf16", 49_152, 0),
+        ("deepseek-v3.2", "fp8_ds_mla", 48_068, 0),  # 61 x (656 + 132), FlashMLA's layout and fp8 keys
+        ("glm-5.2", "fp8_ds_mla", 53_940, 0),  # 78 x 656, keys in 21 layers
+        ("minimax-m3", "bf16", 137_472, 0),  # 60 x 2048 and bf16 keys in 57 layers
+        ("deepseek-v4-flash", "fp8_ds_mla", 21 * (584 + 132) / 4 + 20 * 584 / 128, 0),
+        ("deepseek-v4-pro", "fp8_ds_mla", 30 * (584 + 132) / 4 + 31 * 584 / 128, 0),
+        ("glm-5.3-flash", "bf16", 11 * (1024 + 132 / 16), 0),  # keys of 16 tokens pooled into one
+        ("mistral-large-4", "bf16", 54 * 1152 + 9 * 1024 + 72 * 132, 0),  # nine layers read another's latent
+        ("kimi-linear-48b-a3b", "bf16", 7 * 1152, 0),
+        ("kimi-k3", "bf16", 24 * 1152, 0),
+        ("nemotron-h-56b", "bf16", 40_960, 0),
+        ("jamba-1.5-large", "bf16", 9 * 2 * 8 * 128 * 2, 0),
     ],
 )
 def test_cache_per_token(name: str, kv_cache: str, bytes_per_token: float, tolerance: float) -> None:
@@ -222,12 +271,58 @@ def test_cache_of_a_sequence() -> None:
     assert growth("hunyuan-large") == 81_920
 
 
+@pytest.mark.parametrize(
+    ("name", "constant"),
+    [
+        # Windows: layers x tokens x KV elements x 2 bytes.
+        ("gemma-3-27b", 52 * 1024 * 2 * 16 * 128 * 2),
+        ("mimo-v2-flash", 39 * 128 * 8 * (192 + 128) * 2),
+        ("step-3.7-flash", 33 * 512 * 2 * 8 * 128 * 2),
+        # Recurrent states in fp32 and convolutions in bf16: layers x (heads x dk x dv x 4 + channels x 3 x 2).
+        ("qwen3-next-80b-a3b", 36 * (32 * 128 * 128 * 4 + (2 * 16 + 32) * 128 * 3 * 2)),
+        ("qwen3.5-397b-a17b", 45 * (64 * 128 * 128 * 4 + (2 * 16 + 64) * 128 * 3 * 2)),
+        ("kimi-linear-48b-a3b", 20 * (32 * 128 * 128 * 4 + 3 * 32 * 128 * 3 * 2)),
+        ("kimi-k3", 69 * (96 * 128 * 128 * 4 + 3 * 96 * 128 * 3 * 2)),
+        ("minimax-text-01", 70 * 64 * 128 * 128 * 4),
+        ("nemotron-3-nano-30b-a3b", 23 * (64 * 64 * 128 * 4 + (64 * 64 + 2 * 8 * 128) * 3 * 2)),
+        ("jamba-1.5-large", 63 * 16_384 * (16 + 3) * 2),  # bf16
+    ],
+)
+def test_what_a_sequence_holds_at_any_length(name: str, constant: float) -> None:
+    context = 1 << 20
+    assert held(name, context) - context * growth(name) == constant
+
+
+def test_compressed_cache_against_deepseek_v3_2() -> None:
+    # DeepSeek-V4: at 1M tokens 10% of V3.2's cache for Pro; 7% for Flash with FP4 index keys, 8% with FP8 ones.
+    million = 1e6
+    dense = held("deepseek-v3.2", million, "fp8_ds_mla")
+    assert held("deepseek-v4-pro", million, "fp8_ds_mla") / dense == pytest.approx(0.10, abs=0.016)
+    assert held("deepseek-v4-flash", million, "fp8_ds_mla") / dense == pytest.approx(0.08, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("gpt-oss-120b", 60.8 * 2**30),  # gpt-oss model card, checkpoint size
+        ("gpt-oss-20b", 12.8 * 2**30),  # same
+        ("kimi-k2.5", 594e9),  # size of Kimi-K2-Thinking, the same weights in INT4
+    ],
+)
+def test_checkpoint_size_follows_from_the_formats(name: str, size: float) -> None:
+    spec = model(name)
+    experts = weight_format(spec.precision.experts or spec.precision.weights).bytes
+    others = weight_format(spec.precision.weights).bytes
+    counted = spec.routed_parameters * experts + (spec.total_parameters - spec.routed_parameters) * others
+    assert counted == pytest.approx(size, rel=0.015)
+
+
 def test_names_are_unique() -> None:
     names: Counter[str] = Counter()
     for entry in ENTRIES:
         spellings = {normal_name(each) for each in (entry.name, model(entry.name).name, *entry.aliases)}
         names.update(spellings)
-    for closed in load_closed_models().models:
+    for closed in closed_models():
         names.update(closed.names)
     assert [name for name, count in names.items() if count > 1] == []
 
@@ -259,7 +354,7 @@ def test_a_file_starts_so_that_names_are_found(entry: object) -> None:
 
 
 def prices(name: str) -> tuple[ApiPrice, ...]:
-    closed = load_closed_models().find(name)
+    closed = closed_model(name)
     return closed.api_prices if closed else model(name).api_prices
 
 
@@ -285,6 +380,5 @@ def test_list_prices_of_2025(name: str, provider: str, paid: tuple[float, float]
 
 
 def test_closed_models_have_prices_and_sources() -> None:
-    closed = load_closed_models().models
-    assert len(closed) >= 45
-    assert all(price.source and price.date for each in closed for price in each.api_prices)
+    assert len(closed_models()) >= 45
+    assert all(price.source and price.date for each in closed_models() for price in each.api_prices)
