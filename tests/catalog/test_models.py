@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import cache
-from pathlib import Path
 
 import pytest
 
 from costcalc.catalog.closed import closed_model
-from costcalc.catalog.find import CLOSED_MODELS, list_entries, normal_name
+from costcalc.catalog.find import CLOSED_MODELS, CatalogEntry, list_entries, normal_name
 from costcalc.catalog.load import load_model, load_spec
 from costcalc.catalog.paths import packaged_root
 from costcalc.formats import cache_format, weight_format
@@ -131,7 +130,7 @@ def test_every_excused_model_exists(table: dict[str, float]) -> None:
     assert set(table) <= set(NAMES)
 
 
-# Totals in the headers of the safetensors files on the Hugging Face hub.
+# Parameters that the Hugging Face hub counts in the safetensors files (recalled, not read again).
 SAFETENSORS = {
     "bloom-176b": 176_247_271_424,
     "command-r-plus": 103_810_674_688,
@@ -346,9 +345,8 @@ def test_short_names(alias: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=NAMES)
-def test_a_file_starts_so_that_names_are_found(entry: object) -> None:
-    path: Path = entry.path  # type: ignore[attr-defined]
-    first, second, third, *_ = path.read_text(encoding="utf-8").splitlines()
+def test_a_file_starts_so_that_names_are_found(entry: CatalogEntry) -> None:
+    first, second, third, *_ = entry.path.read_text(encoding="utf-8").splitlines()
     assert first == "# yaml-language-server: $schema=../docs/schemas/model.json"
     assert second.startswith("name: ") and third.startswith("aliases: [") and third.endswith("]")
 
