@@ -26,11 +26,19 @@ def all_reduce_seconds(message: Number, ranks: Number, machine: Machine) -> Numb
     return within + between
 
 
-def all_to_all_seconds(sent: Number, ranks: Number, machine: Machine) -> Number:
-    """Each GPU sends `sent` [B] evenly to `ranks`: inside the domain and out of it at the same time."""
+def all_to_all_seconds(sent: Number, ranks: Number, machine: Machine, copies: Number = 1) -> Number:
+    """Each GPU sends `sent` [B] evenly to `ranks`: inside the domain and out of it at the same time.
+
+    copies: how many destinations each token has among what is sent. Beyond 1, a token crosses the network
+    once to every domain that holds any of them and is handed on inside it, as throughput kernels do
+    (DeepSeek-V3, 2412.19437, 3.2.2); spread over D domains, c copies reach (D - 1)(1 - (1 - 1/D)^c) others.
+    """
     local = inside(machine, ranks)
-    within = sent * (local - 1) / ranks / machine.link_bandwidth
-    between = sent * (ranks - local) / ranks / machine.network_bandwidth
+    domains = ranks / local
+    reached = (domains - 1) * (1 - (1 - 1 / domains) ** copies)
+    handed_on = np.where(np.asarray(copies) > 1, local, ranks)
+    within = sent * (local - 1) / handed_on / machine.link_bandwidth
+    between = sent / copies * reached / machine.network_bandwidth
     return np.maximum(within, between)
 
 

@@ -119,5 +119,6 @@ def _link_seconds(work: Work, machine: Machine, efficiency: Efficiency) -> Numbe
         moved = all_reduce_seconds(work.bytes, ranks, machine) / efficiency.link
         return moved + efficiency.all_reduce_seconds + efficiency.all_reduce_log_seconds * np.log2(ranks)
     if work.kind == "all_to_all":
-        return all_to_all_seconds(work.bytes, work.ranks, machine) / efficiency.link + efficiency.all_to_all_seconds
+        moved = all_to_all_seconds(work.bytes, work.ranks, machine, work.copies) / efficiency.link
+        return moved + efficiency.all_to_all_seconds
     return transfer_seconds(work.bytes, machine.domain < work.ranks, machine) / efficiency.link

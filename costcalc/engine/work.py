@@ -49,6 +49,7 @@ class Work:
     precision: str = "bf16"  # computed in
     weights: str = "bf16"  # weight format of a GEMM
     ranks: Number = 1  # GPUs of a collective
+    copies: Number = 1  # destinations of a token that an all-to-all sends once to each domain
     rows: Number = 1  # tokens that share a weight read
     routed: Number = 0  # token-expert pairs that one rank handles
     tile_flops: Number = 0  # [FLOP] of an attention kernel after padding query tiles
@@ -207,10 +208,21 @@ def _expert_traffic(
     tokens = batch.rows * layout.data
     data_parallel = np.asarray(layout.data) > 1
     by_expert = data_parallel & (np.asarray(layout.expert) > 1)
-    sent = tokens / layout.stage * np.minimum(routed.per_token, layout.expert) * routed.width
+    destinations = np.minimum(routed.per_token, layout.expert)
+    sent = tokens / layout.stage * destinations * routed.width
+    # Kernels made for latency send every copy by itself; those made for throughput once to each domain.
+    copies = destinations if batch.prefill else 1
     each_way = DISPATCH_BYTES.get(formats.experts_compute, ACTIVATION_BYTES), ACTIVATION_BYTES
     works = [
-        Work(op, "all_to_all", np.where(by_expert, count, 0), 0.0 * sent, sent * width, ranks=layout.stage)
+        Work(
+            op,
+            "all_to_all",
+            np.where(by_expert, count, 0),
+            0.0 * sent,
+            sent * width,
+            ranks=layout.stage,
+            copies=copies,
+        )
         for op, width in zip(("all-to-all dispatch", "all-to-all combine"), each_way, strict=True)
     ]
     # Experts cut over all ranks under attention data parallelism: gather all tokens, scatter the sums.
