@@ -1,0 +1,28 @@
+"""What all tests share: repeatable property tests, and no catalog but the packaged one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Slow machines and shared ones are no reason to fail, and a red run must be red again.
+settings.register_profile(
+    "costcalc",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("costcalc")
+
+
+@pytest.fixture(autouse=True)
+def packaged_catalog_only(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep the folders of whoever runs the tests out of the results."""
+    empty: Path = tmp_path_factory.getbasetemp() / "no-config"
+    monkeypatch.delenv("COSTCALC_CATALOG", raising=False)
+    for name in ("XDG_CONFIG_HOME", "APPDATA"):
+        monkeypatch.setenv(name, str(empty))
