@@ -124,12 +124,11 @@ class GroupedAttention(Attention):
         heads = self.num_attention_heads / ranks
         held = heads_per_rank(self.num_key_value_heads, ranks)
         per_head = 2 * seen * self._score_width()
-        written = self.token_bytes(cache, ranks) * self.stores_cache
         return (
             Core(
                 kernel="grouped",
                 flops=per_head * heads,
-                bytes=(seen - self.stores_cache) * self.token_bytes(cache, ranks) + written,
+                bytes=seen * self.token_bytes(cache, ranks),  # the newest is written instead of read
                 tile_flops=per_head * held * np.maximum(heads / held, TILE_ROWS),
                 scores=seen * heads,
             ),
