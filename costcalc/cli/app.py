@@ -18,6 +18,28 @@ COMMANDS: Table = {
         },
         "Attention variants, models or GPUs side by side.",
     ),
+    "breakeven": Command("costcalc.cli.breakeven:breakeven", "How busy GPUs of your own must be to beat an API."),
+    "models": Group(
+        {
+            "list": Command("costcalc.cli.models:list_models", "All of them, one line each."),
+            "show": Command("costcalc.cli.models:show_model", "Everything known of one, with its sources."),
+            "check": Command("costcalc.cli.models:check_models", "Check files, or the whole catalog."),
+            "new": Command("costcalc.cli.models:new_model", "A commented file to start one of your own from."),
+        },
+        "The models of the catalog.",
+        default="list",
+    ),
+    "gpus": Group(
+        {
+            "list": Command("costcalc.cli.gpus:list_gpus", "All of them, one line each."),
+            "show": Command("costcalc.cli.gpus:show_gpu", "Everything known of one, with its sources and prices."),
+            "check": Command("costcalc.cli.gpus:check_gpus", "Check files, or the whole catalog."),
+            "new": Command("costcalc.cli.gpus:new_gpu", "A commented file to start one of your own from."),
+        },
+        "The accelerators of the catalog.",
+        default="list",
+    ),
+    "schema": Command("costcalc.cli.schema:schema", "JSON Schema of results, models and accelerators."),
 }
 
 

@@ -52,7 +52,7 @@ def attention(
     """
     tokens = output.tokens()
     lengths = _contexts(contexts, serving)
-    with output.opened(ATTENTION_KINDS) as opened:
+    with output.opened_with_chart(ATTENTION_KINDS) as opened:
         asked = subject(model, gpu, serving, catalog, tokens)
         from costcalc.explore.compare import compare_attention
 
@@ -69,7 +69,7 @@ def attention(
 def models(serving: Serving, output: Output, catalog: Catalog, names: Models = None, gpu: Gpu = None) -> None:
     """Several models on one kind of GPU; the first one is the reference."""
     tokens = output.tokens()
-    with output.opened(MODEL_KINDS) as opened:
+    with output.opened_with_chart(MODEL_KINDS) as opened:
         count, machine = gpu_name(gpu)
         wanted = _some(names, "MODEL", "costcalc compare models v3 llama-3.1-70b --gpu h100")
         options = counted(serving.keywords(tokens), count, str(gpu))
@@ -83,7 +83,7 @@ def models(serving: Serving, output: Output, catalog: Catalog, names: Models = N
 def gpus(serving: Serving, output: Output, catalog: Catalog, names: Gpus = None, model: Model = None) -> None:
     """One model on several kinds of GPU, each with a count of its own if need be; the first is the reference."""
     tokens = output.tokens()
-    with output.opened(GPU_KINDS) as opened:
+    with output.opened_with_chart(GPU_KINDS) as opened:
         wanted = model_name(model)
         typed = _some(names, "GPU", "costcalc compare gpus h100 b200 --model v3")
         machines = [machine_name(each, "GPU") for each in typed]

@@ -17,7 +17,7 @@ def estimate(serving: Serving, output: Output, catalog: Catalog, model: Model = 
     A model and a GPU are enough: what is left out is chosen, marked in the answer, and explained.
     """
     tokens = output.tokens()
-    with output.opened(CHART_KINDS) as opened:
+    with output.opened_with_chart(CHART_KINDS) as opened:
         asked = subject(model, gpu, serving, catalog, tokens)
         from costcalc.explore.estimate import estimate as answer
         from costcalc.show.present import present

@@ -24,7 +24,7 @@ _ENDINGS = ".json, .csv, .md or .txt"
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
+class TextOutput:
     """What is written, as typed."""
 
     output: Annotated[
@@ -51,18 +51,6 @@ class Output:
         bool, Option("--explain", help="Show every headline number as a formula with its source.",
                      rich_help_panel=SHOW),
     ] = False  # fmt: skip
-    plot: Annotated[bool, Option("--plot", help="Draw bars and lines in the terminal.", rich_help_panel=SHOW)] = False
-    chart: Annotated[
-        str | None,
-        Option("--chart", metavar="FILE", rich_help_panel=SHOW,
-               help="Draw a chart into a file ending in .png, .svg or .pdf."),
-    ] = None  # fmt: skip
-    chart_kind: Annotated[
-        str | None,
-        Option("--chart-kind", metavar="KIND", rich_help_panel=SHOW,
-               help="One panel of the chart alone: roofline or time of an estimate; cache, throughput, "
-                    "speed or cost of a comparison."),
-    ] = None  # fmt: skip
 
     def tokens(self) -> str | None:
         """Return the output tokens as typed, or None.
@@ -103,15 +91,44 @@ class Output:
         return found
 
     @contextmanager
-    def opened(self, chart_kinds: tuple[str, ...]) -> Iterator[Opened]:
-        """Check and open the files asked for; nothing of them stays behind when the work inside fails.
+    def opened(self) -> Iterator[Opened]:
+        """Check and open the file asked for; nothing of it stays behind when the work inside fails.
+
+        Raises CostcalcError for a file that cannot be written, before anything is computed.
+        """
+        from costcalc.show.files import new_file
+
+        form = self.form()
+        with new_file(self.file(), "--output-file") as text:
+            yield Opened(form, text)
+
+
+@dataclass(frozen=True, slots=True)
+class Output(TextOutput):
+    """What is written and drawn, as typed."""
+
+    plot: Annotated[bool, Option("--plot", help="Draw bars and lines in the terminal.", rich_help_panel=SHOW)] = False
+    chart: Annotated[
+        str | None,
+        Option("--chart", metavar="FILE", rich_help_panel=SHOW,
+               help="Draw a chart into a file ending in .png, .svg or .pdf."),
+    ] = None  # fmt: skip
+    chart_kind: Annotated[
+        str | None,
+        Option("--chart-kind", metavar="KIND", rich_help_panel=SHOW,
+               help="One panel of the chart alone: roofline or time of an estimate; cache, throughput, "
+                    "speed or cost of a comparison."),
+    ] = None  # fmt: skip
+
+    @contextmanager
+    def opened_with_chart(self, chart_kinds: tuple[str, ...]) -> Iterator[Opened]:
+        """Check and open the files asked for, the chart's included.
 
         chart_kinds: the panels that `--chart-kind` may name.
         Raises CostcalcError for a file that cannot be written, before anything is computed.
         """
         from costcalc.show.files import new_file
 
-        form, file = self.form(), self.file()
         kind = parse.choice(self.chart_kind, "--chart-kind", chart_kinds)
         if self.chart is not None and Path(self.chart).suffix.lower() not in CHART_SUFFIXES:
             raise CostcalcError(
@@ -119,8 +136,8 @@ class Output:
             )
         if kind is not None and self.chart is None:
             raise CostcalcError("there is no chart to draw", where="--chart-kind", hint="add --chart chart.png")
-        with new_file(file, "--output-file") as text, new_file(self.chart, "--chart") as chart:
-            yield Opened(form, text, chart, kind)
+        with self.opened() as opened, new_file(self.chart, "--chart") as chart:
+            yield Opened(opened.form, opened.text, chart, kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +146,8 @@ class Opened:
 
     form: str
     text: NewFile | None
-    chart: NewFile | None
-    chart_kind: str | None
+    chart: NewFile | None = None
+    chart_kind: str | None = None
 
 
 def _names_a_file(text: str) -> bool:

@@ -9,16 +9,16 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from costcalc.explore.result import Comparison, Estimate
+from costcalc.explore.result import BreakEven, Comparison, Estimate
 
 _PROSE = frozenset({"assumptions", "notes", "note", "explanation", "title"})
 """Branches that are sentences for people: JSON keeps them, CSV leaves them out."""
 
 
-def exported(result: Estimate | Comparison, form: str) -> str:
+def exported(result: Estimate | Comparison | BreakEven, form: str) -> str:
     """Return a result as text that ends in a line break.
 
-    result: an estimate or a comparison.
+    result: an estimate, a comparison or a break-even.
     form: 'json' or 'csv'.
     """
     tree = result.to_dict()

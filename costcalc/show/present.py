@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from costcalc.explore.result import Comparison, Estimate
+from costcalc.explore.result import BreakEven, Comparison, Estimate
 from costcalc.show.blocks import Block
 from costcalc.show.files import NewFile
 from costcalc.show.plain import plain_page
@@ -14,9 +15,11 @@ from costcalc.show.terminal import is_terminal, print_page
 if TYPE_CHECKING:
     from costcalc.explore.curves import Curves
 
+Result = Estimate | Comparison | BreakEven
+
 
 def present(
-    result: Estimate | Comparison,
+    result: Result,
     form: str,
     file: NewFile | None = None,
     *,
@@ -26,7 +29,7 @@ def present(
 ) -> None:
     """Show a result.
 
-    result: an estimate or a comparison.
+    result: an estimate, a comparison or a break-even.
     form: 'table', 'json', 'csv' or 'markdown'.
     file: the file to write, or None for stdout.
     explain: whether a table is followed by the formulas behind it.
@@ -70,15 +73,19 @@ def write(text: str, file: NewFile | None = None) -> None:
         file.write_text(text)
 
 
-def _page(result: Estimate | Comparison, explain: bool, plot: bool, curves: Curves | None) -> list[Block]:
-    if isinstance(result, Estimate):
-        from costcalc.show.table import estimate_page
-
-        page = estimate_page(result)
-    else:
+def _page(result: Result, explain: bool, plot: bool, curves: Curves | None) -> list[Block]:
+    if isinstance(result, Comparison):
         from costcalc.show.comparison import comparison_page
 
         page = comparison_page(result)
+    elif isinstance(result, BreakEven):
+        from costcalc.show.breakeven import breakeven_page
+
+        page, result = breakeven_page(result), result.estimate
+    else:
+        from costcalc.show.table import estimate_page
+
+        page = estimate_page(result)
     if plot:
         from costcalc.show.plot import plots
 
@@ -88,3 +95,38 @@ def _page(result: Estimate | Comparison, explain: bool, plot: bool, curves: Curv
 
         page += explanation(result)
     return page
+
+
+def present_list(rows: Sequence[dict[str, Any]], page: list[Block], form: str, file: NewFile | None = None) -> None:
+    """Show a list: as the page made of it, as JSON or as CSV.
+
+    rows: the entries as plain dictionaries.
+    page: the list as a page.
+    form: 'table', 'json', 'csv' or 'markdown'.
+    file: the file to write, or None for stdout.
+    """
+    if form in ("json", "csv"):
+        from costcalc.show.export import as_csv, as_json
+
+        write(as_json(list(rows)) if form == "json" else as_csv(list(rows)), file)
+    else:
+        show_page(page, form, file)
+
+
+def present_card(
+    tree: dict[str, Any], row: dict[str, Any], page: list[Block], form: str, file: NewFile | None = None
+) -> None:
+    """Show one entry of the catalog.
+
+    tree: all of it, for JSON.
+    row: its facts in one line, for CSV.
+    page: the entry as a page.
+    form: 'table', 'json', 'csv' or 'markdown'.
+    file: the file to write, or None for stdout.
+    """
+    if form == "json":
+        from costcalc.show.export import as_json
+
+        write(as_json(tree), file)
+    else:
+        present_list([row], page, form, file)

@@ -23,7 +23,9 @@ def _as_labels(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-Labels = Annotated[tuple[str, ...], BeforeValidator(_as_labels)]
+Labels = Annotated[
+    tuple[str, ...], BeforeValidator(_as_labels, json_schema_input_type=str | list[str] | None)
+]
 Provenance = Literal["seen", "recalled", "derived", "partly", "name"]
 
 

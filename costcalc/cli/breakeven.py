@@ -1,0 +1,39 @@
+"""`costcalc breakeven`: self-host, or pay an API."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from typer import Option
+
+from costcalc.cli.bundle import with_options
+from costcalc.cli.inputs import subject
+from costcalc.cli.options import MONEY, Catalog, Gpu, Model, Serving
+from costcalc.cli.output import TextOutput
+
+Against = Annotated[
+    str | None,
+    Option("--against", metavar="NAME", rich_help_panel=MONEY,
+           help="A model whose list prices to compare with, open or closed, as in claude-3.5-sonnet; "
+                "default: the model's own."),
+]  # fmt: skip
+
+
+@with_options
+def breakeven(
+    serving: Serving,
+    output: TextOutput,
+    catalog: Catalog,
+    model: Model = None,
+    gpu: Gpu = None,
+    against: Against = None,
+) -> None:
+    """How busy GPUs of your own must be to cost what an API charges for the same tokens."""
+    tokens = output.tokens()
+    with output.opened() as opened:
+        asked = subject(model, gpu, serving, catalog, tokens)
+        from costcalc.explore.breakeven import break_even
+        from costcalc.show.present import present
+
+        result = break_even(asked.model, asked.gpu, against=against, catalog=catalog.catalog, **asked.options)
+        present(result, opened.form, opened.text, explain=output.explain)

@@ -1,0 +1,127 @@
+"""`costcalc models`: the models of the catalog."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+from costcalc.cli.bundle import with_options
+from costcalc.cli.catalogued import (
+    CatalogFolder,
+    Written,
+    check_each,
+    matching,
+    names_given_twice,
+    ordered,
+    report,
+    write_template,
+)
+from costcalc.cli.complete import model_names
+
+SORTS = ("name", "total", "active", "layers", "kv", "context", "released", "family", "price")
+
+Search = Annotated[str | None, Argument(metavar="[TEXT]", help="Only models with this in their id or name.")]
+Family = Annotated[str | None, Option("--family", metavar="NAME", help="Only this family, such as qwen.")]
+Attention = Annotated[
+    str | None, Option("--attention", metavar="NAME", help="Only this attention, such as mla, gqa, gqa-8 or mamba.")
+]
+Sort = Annotated[str | None, Option("--sort", metavar="|".join(SORTS), help="The order; default: by name.")]
+Reverse = Annotated[bool, Option("--reverse", help="Largest or last first.")]
+Name = Annotated[str, Argument(metavar="NAME", help="A model's name, alias or YAML file.", autocompletion=model_names)]
+Paths = Annotated[list[str] | None, Argument(metavar="[FILE]...", help="YAML files; default: the whole catalog.")]
+NewFile = Annotated[
+    str | None, Option("--output", "-o", "--output-file", metavar="FILE", help="Write to this new YAML file.")
+]
+
+
+@with_options
+def list_models(
+    written: Written,
+    search: Search = None,
+    family: Family = None,
+    attention: Attention = None,
+    sort: Sort = None,
+    reverse: Reverse = False,
+    catalog: CatalogFolder = None,
+) -> None:
+    """The models of the catalog, one line each."""
+    form = written.form()
+    from costcalc.catalog.find import list_entries
+    from costcalc.catalog.load import load_model
+    from costcalc.explore.facts import ModelFacts, model_facts
+    from costcalc.show.files import new_file
+    from costcalc.show.listing import models_page
+    from costcalc.show.present import present_list
+
+    with new_file(written.output, "--output") as file:
+        entries = list_entries("models", catalog)
+        facts = [model_facts(entry.name, load_model(entry.path)) for entry in entries]
+        facts = matching(facts, lambda each: f"{each.id} {each.name}", search, "TEXT")
+        facts = matching(facts, lambda each: each.family, family, "--family")
+        facts = matching(facts, lambda each: each.attention, attention, "--attention")
+        found: list[ModelFacts] = ordered(
+            facts,
+            {
+                "name": lambda each: each.id,
+                "total": lambda each: each.total_parameters,
+                "active": lambda each: each.active_parameters,
+                "layers": lambda each: each.layers,
+                "kv": lambda each: each.kv_bytes_per_token,
+                "context": lambda each: each.max_context,
+                "released": lambda each: each.released,
+                "family": lambda each: each.family,
+                "price": lambda each: each.usd_per_million_output_tokens,
+            },
+            sort,
+            reverse,
+        )
+        present_list([each.to_dict() for each in found], models_page(found), form, file)
+
+
+@with_options
+def show_model(written: Written, name: Name, catalog: CatalogFolder = None) -> None:
+    """Everything that the catalog knows of a model, with its sources."""
+    form = written.form()
+    from costcalc.catalog.find import find_path
+    from costcalc.catalog.load import load_model
+    from costcalc.catalog.positions import place
+    from costcalc.explore.facts import model_facts
+    from costcalc.show.files import new_file
+    from costcalc.show.modelcard import model_page
+    from costcalc.show.present import present_card
+
+    with new_file(written.output, "--output") as file:
+        path = find_path("models", name, catalog)
+        model = load_model(path)
+        facts = model_facts(path.stem, model)
+        tree = {**facts.to_dict(), "spec": model.model_dump(mode="json")}
+        present_card(tree, facts.to_dict(), model_page(path.stem, model, place(path)), form, file)
+
+
+@with_options
+def check_models(paths: Paths = None, catalog: CatalogFolder = None) -> None:
+    """Check model files: keys, units, sources, and parameters counted from the shape against those published."""
+    from costcalc.catalog.find import list_paths
+    from costcalc.catalog.load import load_model
+    from costcalc.explore.facts import doubts_of_model
+
+    files = [Path(each) for each in paths or []] or list_paths("models", catalog)
+
+    def doubts(path: Path) -> Iterator[str]:
+        yield from doubts_of_model(load_model(path))
+
+    problems = check_each(files, doubts)
+    if not paths:
+        problems += names_given_twice("models", catalog)
+    report(problems, f"{len(files)} model files: no problem")
+
+
+@with_options
+def new_model(output: NewFile = None) -> None:
+    """A commented YAML file to start a model of your own from."""
+    from costcalc.show.templates import MODEL
+
+    write_template(MODEL, output)

@@ -1,0 +1,26 @@
+"""`costcalc schema`: the JSON Schema of results and of catalog files."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from typer import Argument
+
+from costcalc.cli import parse
+from costcalc.cli.bundle import with_options
+
+KINDS = ("result", "model", "gpu")
+What = Annotated[
+    str, Argument(metavar="|".join(KINDS), help="What to describe: --format json, a model file or an accelerator file.")
+]
+
+
+@with_options
+def schema(what: What) -> None:
+    """The JSON Schema of what --format json prints, or of a YAML file of the catalog."""
+    kind = parse.choice(what, "WHAT", KINDS)
+    from costcalc.show.export import as_json
+    from costcalc.show.present import write
+    from costcalc.show.schema import schema_of
+
+    write(as_json(schema_of(str(kind))))

@@ -1,0 +1,129 @@
+"""JSON Schemas: of results, made from the dataclasses, and of catalog files, made from their specifications."""
+
+from __future__ import annotations
+
+import types
+from dataclasses import fields, is_dataclass
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from costcalc.explore.result import BreakEven, Comparison, Estimate, Row
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+KINDS = ("result", "model", "gpu", "closed_models")
+_PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
+
+
+def schema_of(kind: str) -> dict[str, Any]:
+    """Return a JSON Schema.
+
+    kind: 'result', 'model', 'gpu' or 'closed_models'.
+    """
+    if kind == "result":
+        return result_schema()
+    if kind == "model":
+        from costcalc.specs.model import ModelSpec
+
+        return _published(ModelSpec.model_json_schema(), "A model of costcalc's catalog")
+    if kind == "gpu":
+        from costcalc.specs.accelerator import Accelerator
+
+        return _published(Accelerator.model_json_schema(), "An accelerator of costcalc's catalog")
+    from costcalc.specs.closed import ClosedModels
+
+    return _published(ClosedModels.model_json_schema(), "Models of costcalc's catalog that only have prices")
+
+
+def result_schema() -> dict[str, Any]:
+    """Return the JSON Schema of what `--format json` prints: an estimate, or a comparison with rows."""
+    definitions: dict[str, Any] = {}
+    _reference(Estimate, definitions)
+    _definition_of_rows(definitions)
+    estimate = definitions["Estimate"]
+    definitions["BreakEven"] = {
+        "type": "object",
+        "description": _summary(BreakEven),
+        "properties": {"against": {"type": "string"}, **estimate["properties"]},
+        "required": ["against", *estimate["required"]],
+    }
+    return {
+        "$schema": DIALECT,
+        "title": "A result of costcalc",
+        "description": (
+            "Numbers are SI: bytes, seconds, tokens per second, FLOP, US dollars. A time, throughput or cost may "
+            "carry a sibling <name>_range of [low, high], which holds in 8 of 10 cases."
+        ),
+        "anyOf": [{"$ref": f"#/$defs/{name}"} for name in ("Estimate", "Comparison", "BreakEven")],
+        "$defs": definitions,
+    }
+
+
+def _definition_of_rows(definitions: dict[str, Any]) -> None:
+    hints = get_type_hints(Row)
+    estimate = definitions["Estimate"]
+    own = {name: _schema(hint, definitions) for name, hint in hints.items() if name != "estimate"}
+    definitions["Row"] = {
+        "type": "object",
+        "description": _summary(Row),
+        "properties": {"variant": own.pop("variant"), **estimate["properties"], **own},
+        "required": ["variant", *estimate["required"], *own],
+    }
+    definitions["Comparison"] = {
+        "type": "object",
+        "description": _summary(Comparison),
+        "properties": {
+            "title": {"type": "string"},
+            "rows": {"type": "array", "items": {"$ref": "#/$defs/Row"}},
+            "notes": {"type": "array", "items": {"type": "string"}},
+        },
+        "required": ["title", "rows", "notes"],
+    }
+
+
+def _schema(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return {"anyOf": [_schema(each, definitions) for each in arguments]}
+    if origin is tuple:
+        if arguments[-1] is Ellipsis:
+            return {"type": "array", "items": _schema(arguments[0], definitions)}
+        items = [_schema(each, definitions) for each in arguments]
+        return {"type": "array", "prefixItems": items, "minItems": len(items), "maxItems": len(items)}
+    if is_dataclass(hint):
+        return _reference(hint, definitions)
+    return {"type": _PLAIN[hint]}
+
+
+def _reference(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
+    if kind.__name__ not in definitions:
+        definitions[kind.__name__] = {}
+        hints = get_type_hints(kind)
+        definitions[kind.__name__] = {
+            "type": "object",
+            "description": _summary(kind),
+            "properties": {
+                each.name: _present(each.name, _schema(hints[each.name], definitions)) for each in fields(kind)
+            },
+            # A range that does not apply is left out; everything else is always there, if only as null.
+            "required": [each.name for each in fields(kind) if not each.name.endswith("_range")],
+        }
+        if not definitions[kind.__name__]["description"]:
+            del definitions[kind.__name__]["description"]
+    return {"$ref": f"#/$defs/{kind.__name__}"}
+
+
+def _present(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """Leave null out of a range, which is absent where it does not apply."""
+    if not name.endswith("_range") or "anyOf" not in schema:
+        return schema
+    kept = [each for each in schema["anyOf"] if each.get("type") != "null"]
+    return kept[0] if len(kept) == 1 else {"anyOf": kept}
+
+
+def _summary(kind: Any) -> str:
+    text = (kind.__doc__ or "").strip()
+    # A dataclass without a docstring of its own gets its signature for one.
+    return "" if text.startswith(f"{kind.__name__}(") else text.partition("\n\n")[0].replace("\n", " ")
+
+
+def _published(schema: dict[str, Any], title: str) -> dict[str, Any]:
+    return {"$schema": DIALECT, **schema, "title": title}
