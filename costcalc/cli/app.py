@@ -39,6 +39,7 @@ COMMANDS: Table = {
         "The accelerators of the catalog.",
         default="list",
     ),
+    "validate": Command("costcalc.cli.validate:validate", "How far predictions are from measurements."),
     "schema": Command("costcalc.cli.schema:schema", "JSON Schema of results, models and accelerators."),
 }
 

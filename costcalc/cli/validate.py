@@ -1,0 +1,119 @@
+"""`costcalc validate`: how far predictions are from measurements."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Option
+
+from costcalc.cli import parse
+from costcalc.cli.bundle import with_options
+from costcalc.cli.catalogued import CatalogFolder, Written
+from costcalc.cli.output import CHART_SUFFIXES
+from costcalc.errors import CostcalcError, shown
+
+if TYPE_CHECKING:
+    from costcalc.measured.load import Measurements
+    from costcalc.show.files import NewFile
+
+GROUPINGS = ("gpu", "model", "backend", "family", "precision")
+MOST_POINTS = 100_000
+
+Kinds = Annotated[
+    list[str] | None,
+    Option("--kind", "-k", metavar="KIND",
+           help="decode_attention, prefill_attention, gemm, moe, comm or e2e; repeatable. With --data: what it holds."),
+]  # fmt: skip
+Data = Annotated[
+    list[str] | None,
+    Option("--data", "-d", metavar="FILE.csv",
+           help="Measurements of your own, in the columns of measurements/; default: those that costcalc ships."),
+]  # fmt: skip
+By = Annotated[str | None, Option("--by", metavar="|".join(GROUPINGS), help="Divide the classes of measurement.")]
+Worst = Annotated[str | None, Option("--worst", metavar="N", help="List the N worst points; default: 5.")]
+Chart = Annotated[
+    str | None,
+    Option("--chart", metavar="FILE", help="Draw predicted against measured into a file: .png, .svg or .pdf."),
+]
+
+
+@with_options
+def validate(
+    written: Written,
+    kind: Kinds = None,
+    data: Data = None,
+    by: By = None,
+    worst: Worst = None,
+    chart: Chart = None,
+    catalog: CatalogFolder = None,
+) -> None:
+    """How far predictions are from measurements, beside the error of the ideal bound.
+
+    Without --data, the measurements that costcalc ships: those that its constants were fitted on.
+    """
+    form = written.form()
+    division = parse.choice(by, "--by", GROUPINGS)
+    count = 0 if worst is not None and worst.strip() == "0" else parse.whole(worst, "--worst", most=MOST_POINTS)
+    _check_chart(chart)
+    from costcalc.show.files import new_file
+
+    with new_file(written.output, "--output") as file, new_file(chart, "--chart") as drawing:
+        files = _measurements(kind or [], data or [])
+        _answer(files, form, division, 5 if count is None else count, file, drawing, catalog, bool(data))
+
+
+def _answer(
+    files: list[Measurements],
+    form: str,
+    by: str | None,
+    worst: int,
+    file: NewFile | None,
+    drawing: NewFile | None,
+    catalog: str | None,
+    own: bool,
+) -> None:
+    from costcalc.catalog.efficiency import load_kernel_efficiency
+    from costcalc.measured.groups import validate as scored
+    from costcalc.show.accuracy import accuracy_page
+    from costcalc.show.export import as_csv, as_json
+    from costcalc.show.present import show_page, write
+
+    efficiency = load_kernel_efficiency(catalog)
+    result = scored(files, efficiency)
+    if drawing is not None:
+        from costcalc.show.figures.accuracy import draw_accuracy
+
+        drawing.write_bytes(draw_accuracy(result, drawing.path.suffix))
+    if form == "json":
+        write(as_json(result.to_dict()), file)
+    elif form == "csv":
+        write(as_csv(result.to_dict()["rows"]), file)
+    else:
+        groups = result.groups(by, None if own else efficiency)
+        title = "Predicted against measured" + (f": {', '.join(Path(each.path).name for each in files)}" if own else "")
+        show_page(accuracy_page(result, groups, worst, by, title), form, file)
+
+
+def _measurements(kinds: list[str], data: list[str]) -> list[Measurements]:
+    from costcalc.measured.load import columns_of, load_measurements, shipped_measurements
+    from costcalc.measured.scoring import SCORERS
+
+    wanted = list(dict.fromkeys(each.strip().lower() for each in kinds))
+    for each in wanted:
+        try:
+            columns_of(each)
+        except CostcalcError as error:
+            raise CostcalcError(error.message, where="--kind", hint=error.hint) from None
+    if not data:
+        return [shipped_measurements(each) for each in wanted or SCORERS]
+    if len(wanted) > 1:
+        raise CostcalcError("several kinds for --data", where="--kind", hint="give the one that the file holds")
+    return [load_measurements(each, wanted[0] if wanted else None) for each in data]
+
+
+def _check_chart(chart: str | None) -> None:
+    if chart is not None and Path(chart).suffix.lower() not in CHART_SUFFIXES:
+        raise CostcalcError(
+            f"{shown(chart)} has an unknown ending", where="--chart", hint="end it in .png, .svg or .pdf"
+        )
