@@ -9,7 +9,16 @@ from typer import Argument, Option
 from costcalc.cli import parse
 from costcalc.cli.bundle import with_options
 from costcalc.cli.complete import gpu_names, model_names
-from costcalc.cli.inputs import counted, gpu_name, load_gpus, load_models, machine_name, model_name, subject
+from costcalc.cli.inputs import (
+    check_price,
+    counted,
+    gpu_name,
+    load_gpus,
+    load_models,
+    machine_name,
+    model_name,
+    subject,
+)
 from costcalc.cli.options import LOAD, Catalog, Gpu, Model, Serving
 from costcalc.cli.output import Opened, Output
 from costcalc.errors import CostcalcError
@@ -74,6 +83,7 @@ def models(serving: Serving, output: Output, catalog: Catalog, names: Models = N
         wanted = _some(names, "MODEL", "costcalc compare models v3 llama-3.1-70b --gpu h100")
         options = counted(serving.keywords(tokens), count, str(gpu))
         specs, gpus = load_models(wanted, catalog), load_gpus([machine], catalog)
+        check_price(gpus[0], options)
         from costcalc.explore.compare import compare_models
 
         _finish(compare_models(specs, gpus[0], **options), output, opened, MODEL_KINDS)
@@ -90,6 +100,8 @@ def gpus(serving: Serving, output: Output, catalog: Catalog, names: Gpus = None,
         options = serving.keywords(tokens)
         counts = [counted(options, count, each).get("gpus") for (count, _), each in zip(machines, typed, strict=True)]
         specs, found = load_models([wanted], catalog), load_gpus([name for _, name in machines], catalog)
+        for each in found:
+            check_price(each, options)
         from costcalc.explore.compare import compare_gpus
 
         _finish(compare_gpus(found, specs[0], counts=counts, **options), output, opened, GPU_KINDS)

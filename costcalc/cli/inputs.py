@@ -35,7 +35,9 @@ def subject(
     count, name = gpu_name(gpu)
     wanted = model_name(model)
     options = counted(serving.keywords(output_tokens), count, str(gpu))
-    return Subject(load_models([wanted], catalog)[0], load_gpus([name], catalog)[0], options)
+    found = Subject(load_models([wanted], catalog)[0], load_gpus([name], catalog)[0], options)
+    check_price(found.gpu, options)
+    return found
 
 
 def model_name(text: str | None) -> str:
@@ -75,6 +77,19 @@ def counted(options: OptionKeywords, count: int | None, typed: str) -> OptionKey
     if gpus is not None and gpus != count:
         raise CostcalcError(f"{gpus} contradicts {shown(typed)}", where="--gpus", hint="leave one out")
     return {**options, "gpus": count}
+
+
+def check_price(gpu: Accelerator, options: OptionKeywords) -> None:
+    """Raise CostcalcError, naming the option, when the words of --price fit no price of a GPU.
+
+    gpu: the GPU.
+    options: the options given.
+    """
+    price = options.get("price")
+    try:
+        gpu.price_for(None if price is None else str(price))
+    except CostcalcError as error:
+        raise CostcalcError(error.message, where="--price", hint=error.hint) from None
 
 
 def load_models(names: list[str], catalog: Catalog) -> list[ModelSpec]:

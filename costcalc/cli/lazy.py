@@ -87,9 +87,14 @@ class LazyGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that the first word names, and the other words."""
         if args and args[0] not in self.table and not ctx.resilient_parsing:
-            listed = f"the commands are: {', '.join(self.table)}"
-            raise CostcalcError(f"unknown command {shown(args[0])}", hint=did_you_mean(args[0], self.table) or listed)
+            raise CostcalcError(f"unknown command {shown(args[0])}", hint=self._nearest_command(ctx, args[0]))
         return super().resolve_command(ctx, args)
+
+    def _nearest_command(self, ctx: Any, word: str) -> str:
+        near = did_you_mean(word, self.table)
+        if near is None and "show" in self.table:
+            return f"to see one of them: {ctx.command_path} show NAME"
+        return near or f"the commands are: {', '.join(self.table)}"
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write what each command is for, without importing any."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from typer import BadParameter
@@ -35,6 +36,11 @@ def told(error: Any) -> CostcalcError:
         return CostcalcError("the value is missing", where=error.option_name, hint=help_hint)
     if kind == "BadParameter" and error.param is not None:
         return CostcalcError(_sentence(error.message), where=_name_of(error.param), hint=help_hint)
+    extra = re.search(r"unexpected extra argument\S* \((.*)\)", str(error.message))
+    if extra is not None:
+        named = any(name == "--model" for name in _options_of(context))
+        hint = "a model and a GPU are named by --model and --gpu" if named else help_hint
+        return CostcalcError(f"unexpected argument {shown(extra[1])}", hint=hint)
     return CostcalcError(_sentence(error.format_message()), hint=help_hint)
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from costcalc.explore.result import BreakEven, MarketPrice
 from costcalc.readable import format_count, format_percent
 from costcalc.show.blocks import Block, Line
+from costcalc.show.market import market_grid
 from costcalc.show.numbers import times, usd
 from costcalc.show.parts import defaults_taken, notes
-from costcalc.show.table import market_grid
 
 
 def breakeven_page(result: BreakEven) -> list[Block]:
@@ -55,4 +55,5 @@ def _verdict(price: MarketPrice, cost: float | None) -> str:
     both = f"{usd(price.blended_usd_per_million)} against {usd(cost)}"
     if share > 1:
         return f"the API is cheaper even if your GPUs never idle: {both} ({times(ratio)})"
-    return f"self-hosting is cheaper once your GPUs are busy {format_percent(share, 2)} of the time: {both} ({times(ratio)})"
+    busy = format_percent(share, 2)
+    return f"self-hosting is cheaper once your GPUs are busy {busy} of the time: {both} ({times(ratio)})"

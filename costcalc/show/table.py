@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from costcalc.explore.result import CostResult, Estimate, MarketPrice, OpResult
+from costcalc.explore.result import CostResult, Estimate, MemoryResult, OpResult
 from costcalc.readable import NOTHING, format_bytes, format_count, format_percent, format_rate, format_usd
 from costcalc.show.blocks import Block, Column, Grid, Line, Role
-from costcalc.show.numbers import bar, dollars_span, seconds, span, speed, times, usd
+from costcalc.show.market import market
+from costcalc.show.numbers import bar, dollars_span, seconds, span, speed, usd
 from costcalc.show.parts import defaults_taken, marked, notes
 
 BAR = 20
@@ -26,7 +27,7 @@ def estimate_page(result: Estimate) -> list[Block]:
         *_deployment(result),
         *_memory(result),
         *_breakdown(result),
-        *_market(result),
+        *market(result),
         *notes(result.notes),
         *defaults_taken(result.assumptions),
     ]
@@ -47,16 +48,26 @@ def _title(result: Estimate) -> Iterator[Block]:
 
 def _headline(result: Estimate) -> Iterator[Block]:
     rows = [*_money(result.cost), *_speeds(result)]
-    rows += [
-        ("Users at once", marked(result, "batch", f"{result.workload.batch:,}"), "", _room(result)),
-        ("Bound by", result.decode.bound_by or NOTHING, "", _why(result)),
-    ]
+    if _is_term(result):
+        # A term of the bill has no prefill: what was not asked for is left out, rather than shown as unknown.
+        rows = [row for row in rows if row[1] != NOTHING]
+        rows.append(("Batch", marked(result, "batch", f"{result.workload.batch:,}"), "", ""))
+    else:
+        rows.append(("Users at once", marked(result, "batch", f"{result.workload.batch:,}"), "", _room(result)))
+    rows.append(("Bound by", result.decode.bound_by or NOTHING, "", _why(result)))
     columns = (Column(), Column(right=True), Column(role="dim"), Column(role="dim", keep=1))
-    roles: dict[tuple[int, int], Role] = {(row, 1): "headline" if row < 3 else "value" for row in range(len(rows))}
+    roles: dict[tuple[int, int], Role] = {
+        (number, 1): "headline" if row[0].startswith("$") else "value" for number, row in enumerate(rows)
+    }
     yield Grid(columns, rows, roles)
     if any(row[2] for row in rows):
         yield Line("In brackets: the range that holds in 8 of 10 cases.", "dim", indent=2)
     yield Line()
+
+
+def _is_term(result: Estimate) -> bool:
+    """Whether reads of the cache or the weights alone were counted."""
+    return result.prefill.time_s is None and result.decode.step_time_s is not None
 
 
 def _money(cost: CostResult) -> list[Row]:
@@ -177,26 +188,36 @@ def _deployment(result: Estimate) -> Iterator[Block]:
 
 
 def _memory(result: Estimate) -> Iterator[Block]:
-    memory, cache = result.memory, result.kv_cache
-    capacity = memory.capacity_bytes_per_gpu
-    parts = [("weights", memory.weights_bytes_per_gpu), ("KV cache pool", max(0.0, memory.kv_pool_bytes_per_gpu))]
-    rest = capacity - sum(size for _, size in parts)
-    parts += [("workspace and reserve", rest)] if rest > 0 else []
-    yield Line(f"Memory of a GPU: {format_bytes(capacity, 3)}", "heading")
-    yield Grid(
-        (Column(), Column(right=True), Column(right=True, role="dim"), Column(role="memory", keep=1, drawing=True)),
-        [
-            (name, format_bytes(size, 3), format_percent(size / capacity, 2), bar(size / capacity, BAR))
-            for name, size in parts
-        ],
-    )
+    cache = result.kv_cache
+    if not _is_term(result):
+        capacity = result.memory.capacity_bytes_per_gpu
+        yield Line(f"Memory of a GPU: {format_bytes(capacity, 3)}", "heading")
+        yield _memory_grid(result.memory)
     yield Line(
-        f"KV cache: {format_bytes(cache.bytes_per_token)} per token, {format_bytes(cache.bytes_per_sequence)} per "
+        f"KV cache: {cache.bytes_per_token:,.0f} B per token, {format_bytes(cache.bytes_per_sequence)} per "
         f"sequence; one output token reads {format_bytes(cache.bytes_read_per_token)} of it.",
         wrap=True,
         indent=2,
     )
     yield Line()
+
+
+def _memory_grid(memory: MemoryResult) -> Grid:
+    capacity = memory.capacity_bytes_per_gpu
+    parts = [("weights", memory.weights_bytes_per_gpu), ("KV cache pool", max(0.0, memory.kv_pool_bytes_per_gpu))]
+    rest = capacity - sum(size for _, size in parts)
+    parts += [("workspace and reserve", rest)] if rest > 0 else []
+    rows = [
+        (name, format_bytes(size, 3), format_percent(size / capacity, 2), bar(size / capacity, BAR))
+        for name, size in parts
+    ]
+    columns = (
+        Column(),
+        Column(right=True),
+        Column(right=True, role="dim"),
+        Column(role="memory", keep=1, drawing=True),
+    )
+    return Grid(columns, rows)
 
 
 def _breakdown(result: Estimate) -> Iterator[Block]:
@@ -235,60 +256,3 @@ def _breakdown(result: Estimate) -> Iterator[Block]:
         roles,
     )
     yield Line()
-
-
-def _market(result: Estimate) -> Iterator[Block]:
-    if not result.market:
-        return
-    newest: dict[str, MarketPrice] = {}
-    for price in sorted(result.market, key=lambda each: each.date, reverse=True):
-        newest.setdefault(price.provider, price)
-    yield Line("Market: list prices of APIs, per million tokens", "heading")
-    yield market_grid(result, list(newest.values()))
-    yield Line()
-
-
-def market_grid(result: Estimate, prices: Sequence[MarketPrice]) -> Grid:
-    """Return list prices beside the cost of a deployment.
-
-    result: the deployment.
-    prices: the list prices to show.
-    """
-    cost = result.cost
-    rows = [
-        (
-            "this deployment, at cost",
-            usd(cost.usd_per_million_input_tokens),
-            usd(cost.usd_per_million_output_tokens),
-            usd(cost.usd_per_million_blended_tokens),
-            "",
-            "",
-            "",
-        )
-    ]
-    rows += [
-        (
-            price.provider,
-            usd(price.input_usd_per_million),
-            usd(price.output_usd_per_million),
-            usd(price.blended_usd_per_million),
-            times(price.price_over_cost),
-            _break_even(price.break_even_utilization),
-            price.date,
-        )
-        for price in prices
-    ]
-    columns = (
-        Column(""),
-        Column("input", right=True),
-        Column("output", right=True),
-        Column("blended", right=True),
-        Column("price/cost", right=True),
-        Column("break-even use", right=True),
-        Column("date", role="dim", keep=1),
-    )
-    return Grid(columns, rows, {(0, index): "headline" for index in (1, 2, 3)})
-
-
-def _break_even(share: float | None) -> str:
-    return "never" if share is not None and share > 1 else format_percent(share, 2)
