@@ -10,12 +10,20 @@ from costcalc.specs.serving import ServingEfficiency
 def calibrated_efficiency(constants: ServingEfficiency, machine: Machine, backend: str) -> Efficiency:
     """Efficiency of `machine` under `backend`, one of `constants.backends`."""
     engine = constants.backends[backend]
-    vendor = constants.vendor_bandwidth.get(machine.vendor, 1.0)
+    memory = constants.vendor_bandwidth.get(machine.vendor, 1.0)
+    compute = constants.vendor_flops.get(machine.vendor, 1.0)
+    relative = ("experts",)  # kinds whose share is of the GEMM's rate, which is the vendor's already
     return Efficiency(
-        norm=constants.norm,
-        bandwidth={kind: share * vendor for kind, share in constants.bandwidth.items()},
-        flops=constants.flops,
-        kind_flops=constants.kind_flops,
+        norms=constants.norms,
+        bandwidth={kind: share * memory for kind, share in constants.bandwidth.items()},
+        flops={name: share * compute for name, share in constants.flops.items()},
+        kind_flops={
+            kind: share if kind in relative else share * compute for kind, share in constants.kind_flops.items()
+        },
+        padded_tiles=True,
+        padding_rows=constants.padding_rows,
+        hottest_rank=constants.hottest_rank,
+        quantize_seconds=constants.quantize,
         layer_seconds=engine.layer,
         expert_layer_seconds=constants.expert_layer,
         latent_layer_seconds=constants.latent_layer,
@@ -24,9 +32,11 @@ def calibrated_efficiency(constants: ServingEfficiency, machine: Machine, backen
         routed_seconds=constants.routed_pair,
         all_reduce_seconds=constants.all_reduce,
         all_reduce_log_seconds=constants.all_reduce_per_doubling,
+        all_reduce_network_seconds=constants.all_reduce_network,
         all_to_all_seconds=constants.all_to_all,
+        all_to_all_network_seconds=constants.all_to_all_network,
         link=constants.link,
         overlap=constants.overlap,
         prefill_layer_seconds=constants.prefill_layer,
-        prefill_expert_layer_seconds=engine.prefill_expert_layer,
+        prefill_expert_layer_seconds=constants.prefill_expert_layer,
     )

@@ -1,7 +1,8 @@
 """From work to time: the same equations, ideal with every efficiency 1, calibrated with measured ones.
 
-An op takes `roofline(bytes / (e_b BW), FLOPs / (e_f F))`; a step adds what the kernels do not explain:
-elementwise passes, and overheads per layer, per expert layer and per sequence by serving engine.
+An op takes `roofline(bytes / (e_b BW), FLOPs / (e_f F))`; attention pays for padded query tiles, grouped
+GEMMs for the rows that pad every expert touched, expert parallelism for its hottest rank. A step adds what
+kernels do not explain: elementwise passes, overheads per layer, expert layer and sequence by serving engine.
 The forms and the fit behind the constants are in docs/method.md; the constants are data
 (hardware_profiles/efficiency/).
 """
@@ -15,6 +16,7 @@ import numpy as np
 
 from costcalc.arrays import Number
 from costcalc.engine.collectives import all_reduce_seconds, all_to_all_seconds, transfer_seconds
+from costcalc.engine.imbalance import hottest_rank
 from costcalc.engine.machine import Machine
 from costcalc.engine.roofline import compute_seconds, memory_seconds, roofline_seconds
 from costcalc.engine.work import COMMUNICATION, Work
@@ -24,11 +26,15 @@ from costcalc.engine.work import COMMUNICATION, Work
 class Efficiency:
     """What hardware and software reach of the peaks, and what they add. The defaults are the ideal."""
 
-    norm: float = np.inf  # how memory and arithmetic overlap in one op; inf: perfectly
+    norms: Mapping[str, float] = field(default_factory=dict)  # how memory and arithmetic overlap, by kind of op
     bandwidth: Mapping[str, float] = field(default_factory=dict)  # share of peak bandwidth, by kind of op
     flops: Mapping[str, float] = field(default_factory=dict)  # share of peak FLOP/s of GEMMs, by weight format
     kind_flops: Mapping[str, float] = field(default_factory=dict)  # of other kinds of op, alone or times the GEMM's
-    layer_seconds: float = 0.0  # [s] per layer and decode step
+    padded_tiles: bool = False  # attention kernels compute whole query tiles
+    padding_rows: float = 0.0  # rows that pad the GEMM of every expert touched
+    hottest_rank: float = 0.0  # share of the hottest expert rank's random overload that a step waits for
+    quantize_seconds: Mapping[str, float] = field(default_factory=dict)  # [s] per GEMM, by weight format
+    layer_seconds: Number = 0.0  # [s] per layer and decode step
     expert_layer_seconds: float = 0.0  # [s] more per expert layer
     latent_layer_seconds: float = 0.0  # [s] more per MLA layer
     sequence_seconds: float = 0.0  # [s] per sequence on a rank and step
@@ -37,10 +43,12 @@ class Efficiency:
     all_reduce_seconds: float = 0.0  # [s] per all-reduce
     all_reduce_log_seconds: float = 0.0  # [s] per doubling of the ranks
     all_to_all_seconds: float = 0.0  # [s] per direction
+    all_reduce_network_seconds: float = 0.0  # [s] more where it leaves the scale-up domain
+    all_to_all_network_seconds: float = 0.0  # [s] more where it leaves the scale-up domain
     link: float = 1.0  # share of the links' bandwidth
     overlap: float = 1.0  # share of a step behind which an all-to-all over the network hides (two micro-batches)
     prefill_layer_seconds: float = 0.0  # [s] per layer and prefill pass
-    prefill_expert_layer_seconds: float = 0.0  # [s] more per expert layer
+    prefill_expert_layer_seconds: Number = 0.0  # [s] more per expert layer
 
     def share(self, table: Mapping[str, float], *keys: str) -> float:
         """The first of `keys` that `table` has, else 1 (ideal)."""
@@ -87,9 +95,12 @@ def _op_time(work: Work, machine: Machine, efficiency: Efficiency) -> OpTime:
         if work.kind == "elementwise":
             memory = memory * efficiency.elementwise_passes
         achieved_memory = memory / efficiency.share(efficiency.bandwidth, work.kind)
-        achieved_compute = compute / _flop_share(work, efficiency)
-        seconds = roofline_seconds(achieved_memory, achieved_compute, efficiency.norm)
+        achieved_compute = compute * _padding(work, efficiency) / _flop_share(work, efficiency)
+        norm = efficiency.norms.get(work.kind, np.inf)
+        seconds = roofline_seconds(achieved_memory, achieved_compute, norm) * _overload(work, efficiency)
         seconds = seconds + work.routed * efficiency.routed_seconds
+        if work.kind == "gemm":
+            seconds = seconds + efficiency.quantize_seconds.get(work.weights, 0.0)
     n = work.layers
     passes = efficiency.elementwise_passes if work.kind == "elementwise" else 1.0
     return OpTime(
@@ -104,6 +115,21 @@ def _op_time(work: Work, machine: Machine, efficiency: Efficiency) -> OpTime:
     )
 
 
+def _padding(work: Work, efficiency: Efficiency) -> Number:
+    """FLOPs of the kernel over those of the model."""
+    if work.kind == "experts":
+        return 1 + efficiency.padding_rows / work.rows
+    if efficiency.padded_tiles and work.kind == "grouped":
+        return np.maximum(work.tile_flops / np.maximum(work.flops, 1.0), 1.0)
+    return 1.0
+
+
+def _overload(work: Work, efficiency: Efficiency) -> Number:
+    if work.kind != "experts" or not efficiency.hottest_rank:
+        return 1.0
+    return 1 + efficiency.hottest_rank * (hottest_rank(work.routed, work.ranks) - 1)
+
+
 def _flop_share(work: Work, efficiency: Efficiency) -> float:
     if work.kind in ("gemm", "head"):
         return efficiency.share(efficiency.flops, work.weights, work.precision)
@@ -114,11 +140,13 @@ def _flop_share(work: Work, efficiency: Efficiency) -> float:
 
 
 def _link_seconds(work: Work, machine: Machine, efficiency: Efficiency) -> Number:
+    outside = np.asarray(work.ranks) > machine.domain
     if work.kind == "all_reduce":
         ranks = np.maximum(work.ranks, 1)
         moved = all_reduce_seconds(work.bytes, ranks, machine) / efficiency.link
-        return moved + efficiency.all_reduce_seconds + efficiency.all_reduce_log_seconds * np.log2(ranks)
+        hops = efficiency.all_reduce_seconds + efficiency.all_reduce_log_seconds * np.log2(ranks)
+        return moved + hops + outside * efficiency.all_reduce_network_seconds
     if work.kind == "all_to_all":
         moved = all_to_all_seconds(work.bytes, work.ranks, machine, work.copies) / efficiency.link
-        return moved + efficiency.all_to_all_seconds
+        return moved + efficiency.all_to_all_seconds + outside * efficiency.all_to_all_network_seconds
     return transfer_seconds(work.bytes, machine.domain < work.ranks, machine) / efficiency.link

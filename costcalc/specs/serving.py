@@ -41,18 +41,47 @@ class BackendOverhead(Spec):
 
     name: str
     layer: Seconds  # per layer and decode step
-    prefill_expert_layer: Seconds  # per expert layer and prefill pass
-    startup: Seconds  # from a request's arrival to its prefill
+    startup: Seconds  # from a request's arrival to its first token, beyond what the GPUs do
+    admission_steps: Annotated[float, Field(ge=0)]  # decode steps until a request is looked at
+    balance_steps: Annotated[float, Field(ge=0)] = 0  # and until attention-data ranks may prefill together
+    mixes_prefill: bool  # prompts ride on decode steps, instead of stopping them
+
+
+class Speculation(Spec):
+    """Multi-token prediction as engines run it."""
+
+    accepted: Annotated[float, Field(ge=1)]  # tokens per step and sequence
+    verified: Annotated[float, Field(ge=1)]  # positions per step and sequence
+
+
+class ClosedLoop(Spec):
+    """How requests meet on the GPUs."""
+
+    prefill_tokens: Annotated[float, Field(gt=0)]  # prompt tokens in one pass where prompts wait
+    fusion_norm: Annotated[float, Field(ge=1)]  # how prompts' arithmetic overlaps with decode's reads
+    reserved_output: Share  # of the output, in the cache that an offline scheduler sets aside
+    scheduled_sequences: Annotated[float, Field(gt=0)]  # a replica decodes at most, offline
+    first_burst: Annotated[float, Field(ge=0)]  # mean wait behind the first round, prefills per request ahead
+    equal_lengths: Annotated[float, Field(ge=0)]  # wait among equal requests, prefills per root of their number
+    stream_steps: Annotated[float, Field(ge=0)]  # steps until the first tokens are streamed, where batched
+    reused_prompt: Share  # of prompts that a benchmark repeats
+    memory_utilization: Share  # of the driver's memory, in deployments tuned for throughput
+    memory_reserve: Bytes  # [B] in deployments tuned for throughput
+    speculation: Speculation
 
 
 class ServingEfficiency(Spec):
     """Constants of the calibrated mode; one file, hardware_profiles/efficiency/serving.yaml."""
 
-    norm: Annotated[float, Field(ge=1)]
+    norms: dict[str, Annotated[float, Field(ge=1)]]
     bandwidth: dict[str, Share]
     flops: dict[str, Share]
     kind_flops: dict[str, Share]
     vendor_bandwidth: dict[str, Share]
+    vendor_flops: dict[str, Share]
+    padding_rows: Annotated[float, Field(ge=0)]
+    hottest_rank: Share
+    quantize: dict[str, Seconds]
     expert_layer: Seconds
     latent_layer: Seconds
     sequence: Seconds
@@ -60,14 +89,18 @@ class ServingEfficiency(Spec):
     routed_pair: Seconds
     all_reduce: Seconds
     all_reduce_per_doubling: Seconds
+    all_reduce_network: Seconds
     all_to_all: Seconds
+    all_to_all_network: Seconds
     link: Share
     overlap: Share
     prefill_layer: Seconds
+    prefill_expert_layer: Seconds
     memory_utilization: Share
     memory_reserve: Bytes
     default_backend: str
     backends: dict[str, BackendOverhead]
+    closed_loop: ClosedLoop
     measured_gpus: tuple[str, ...]
     measured_models: tuple[str, ...]
     ranges: dict[str, Ranges]
