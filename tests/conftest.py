@@ -16,6 +16,7 @@ settings.register_profile(
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
+settings.register_profile("deep", settings.get_profile("costcalc"), derandomize=False, max_examples=2000)
 settings.load_profile("costcalc")
 
 

@@ -1,0 +1,109 @@
+"""Weights by layout, cache per sequence and how many sequences fit, against published deployments."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import costcalc
+from costcalc.engine.layout import Layout
+from costcalc.engine.machine import machine_of
+from costcalc.engine.memory import (
+    MemoryBudget,
+    cache_bytes_per_sequence,
+    cache_bytes_per_token,
+    kv_pool_bytes_per_gpu,
+    max_sequences,
+    weights_bytes_per_gpu,
+)
+from costcalc.engine.precision import Formats, resolve_formats
+from costcalc.formats import WeightFormat
+from costcalc.specs.model import ModelSpec, Precision
+
+PEAKS = {"bf16", "fp8"}
+FP8 = resolve_formats(Precision(weights="fp8"), PEAKS)
+NONE = WeightFormat("none", 0.0, "fp8", "")
+
+
+def formats_of(model: ModelSpec) -> Formats:
+    return resolve_formats(model.precision, PEAKS)
+
+
+@pytest.mark.parametrize(
+    ("name", "nbytes"),
+    [
+        ("gpt-3", 4_718_592),  # 96 layers of 96 heads of 128: 2 · 96 · 96 · 128 elements
+        ("llama-3.1-405b", 516_096),  # Zhao et al. 2025 (arXiv 2505.09343), table 1
+        ("qwen2.5-72b", 327_680),
+        ("llama-3.1-70b", 327_680),
+        ("qwq-32b-preview", 262_144),  # 64 layers of 8 heads of 128
+        ("v3", 70_272),
+    ],
+)
+def test_cache_per_token_of_published_models(name: str, nbytes: int) -> None:
+    assert cache_bytes_per_token(costcalc.load_model(name), formats_of(costcalc.load_model(name))) == nbytes
+
+
+def test_opt_13b_on_an_a100() -> None:
+    # Kwon et al. 2023 (arXiv 2309.06180), section 3 and figure 1: 26 GB of weights are 65% of 40 GB, and one
+    # request of 2,048 tokens takes up to 1.6 GB of cache.
+    model = costcalc.load_model("opt-13b")
+    weights = float(weights_bytes_per_gpu(model, Layout(), formats_of(model)))
+    assert weights == pytest.approx(26e9, rel=0.02)
+    assert weights / costcalc.load_gpu("a100-40gb-sxm").memory == pytest.approx(0.65, abs=0.01)
+    one = float(cache_bytes_per_sequence(model, formats_of(model), 2048))
+    assert one == pytest.approx(1.6 * 2**30, rel=0.03)
+
+
+def test_deepseek_v3_prefill_unit() -> None:
+    # DeepSeek-V3 report (arXiv 2412.19437), 3.4.1: 32 GPUs, attention TP4 with DP8, EP32. A GPU of 8 routed
+    # experts in each of 58 layers holds 58 · 8 · 3 · 7168 · 2048 bytes of them in fp8, 22.99 GB with the ninth.
+    model, layout = costcalc.load_model("v3"), Layout(tensor=4, data=8, expert=32)
+    weights = float(weights_bytes_per_gpu(model, layout, FP8))
+    rest = float(weights_bytes_per_gpu(model, layout, replace(FP8, experts=NONE)))
+    assert weights - rest == pytest.approx(22.99e9 * 8 / 9, rel=1e-3)
+
+
+def test_deepseek_v3_beside_its_routed_experts() -> None:
+    # 61 layers of 187.1M attention parameters are 11.4 GB; 58 shared experts 2.55 GB; 3 dense layers 1.19 GB.
+    # Embeddings and head stay in 16 bits, the router and norms are small.
+    model = costcalc.load_model("v3")
+    rest = float(weights_bytes_per_gpu(model, Layout(data=32, expert=32), replace(FP8, experts=NONE, head=NONE)))
+    assert rest == pytest.approx(11.41e9 + 2.554e9 + 1.189e9 + 58 * 7168 * 256, rel=1e-3)
+
+
+def test_experts_that_do_not_divide_fill_the_fullest_rank() -> None:
+    # 256 experts on 48 ranks: 6 slots each, 288 in all.
+    model = costcalc.load_model("v3")
+    model = model.model_copy(update={"precision": Precision(weights="fp8")})
+    fullest = float(weights_bytes_per_gpu(model, Layout(data=48, expert=48), FP8))
+    rest = float(weights_bytes_per_gpu(model, Layout(data=48, expert=48), replace(FP8, experts=NONE)))
+    assert fullest - rest == 58 * 6 * 3 * 7168 * 2048
+
+
+def test_llama_70b_of_the_scaling_book() -> None:
+    # jax-ml/scaling-book, applied inference: int8 weights are 70 GB, int8 cache 160 kB a token; 43 sequences of
+    # 8,192 tokens fit beside them on 8 chips of 16 GB (128 GB in all, nothing kept back).
+    model, chip = costcalc.load_model("llama-3.1-70b"), machine_of(costcalc.load_gpu("tpu-v5e"))
+    formats = resolve_formats(Precision(weights="int8_wo", head="int8_wo", kv_cache="fp8"), PEAKS)
+    pool = kv_pool_bytes_per_gpu(model, replace(chip, memory=16e9), Layout(tensor=8), formats, MemoryBudget(1.0, 0.0))
+    assert float(max_sequences(model, Layout(tensor=8), formats, pool, 8192)) == pytest.approx(43, abs=1)
+
+
+def test_ranks_hold_their_own_sequences() -> None:
+    # Attention data parallelism adds pools; tensor parallelism of a latent only adds copies.
+    model = costcalc.load_model("v3")
+    pool = 20e9
+    alone = float(max_sequences(model, Layout(), formats_of(model), pool, 4096))
+    assert alone == np.floor(20e9 / (4096 * 70_272))
+    assert max_sequences(model, Layout(data=8), formats_of(model), pool, 4096) == 8 * alone
+    assert max_sequences(model, Layout(tensor=8), formats_of(model), pool, 4096) == alone
+
+
+def test_nothing_is_held_where_the_weights_do_not_fit() -> None:
+    model, h100 = costcalc.load_model("gpt-3"), machine_of(costcalc.load_gpu("h100"))
+    pool = kv_pool_bytes_per_gpu(model, h100, Layout(), formats_of(model), MemoryBudget())
+    assert pool < 0
+    assert max_sequences(model, Layout(), formats_of(model), pool, 100) == 0

@@ -1,0 +1,92 @@
+"""Bytes and time on the links, against counting the messages of the algorithms and DeepSeek's own bound."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pytest
+
+import costcalc
+from costcalc.engine.collectives import all_reduce_seconds, all_to_all_seconds, ring_seconds, transfer_seconds
+from costcalc.engine.layout import Layout
+from costcalc.engine.machine import Machine, machine_of
+from costcalc.engine.precision import resolve_formats
+from costcalc.engine.step import decode_step
+from costcalc.engine.timing import IDEAL
+
+
+def links(domain: int = 8, inside: float = 1.0, network: float = 1.0) -> Machine:
+    h100 = machine_of(costcalc.load_gpu("h100"))
+    return replace(h100, domain=domain, link_bandwidth=inside, network_bandwidth=network)
+
+
+def ring_all_reduce(ranks: int) -> tuple[np.ndarray, float]:
+    """Run the algorithm on one element a chunk: the sums that every rank ends with, and messages per link."""
+    data = np.arange(ranks * ranks, dtype=float).reshape(ranks, ranks)
+    expected = data.sum(axis=0)
+    sent = np.zeros(ranks)
+    for phase in (0, 1):  # reduce-scatter, all-gather
+        for step in range(ranks - 1):
+            before = data.copy()
+            for rank in range(ranks):
+                chunk, to = (rank + phase - step) % ranks, (rank + 1) % ranks
+                data[to, chunk] = before[rank, chunk] + (0 if phase else before[to, chunk])
+                sent[rank] += 1 / ranks
+    assert np.all(data == expected)
+    return data, float(sent.max())
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 8, 13])
+def test_ring_all_reduce_moves_what_the_algorithm_sends(ranks: int) -> None:
+    _, sent = ring_all_reduce(ranks)
+    assert ring_seconds(1.0, ranks, 1.0) == pytest.approx(sent)
+
+
+def test_all_reduce_over_nodes_reduces_inside_them_first() -> None:
+    # 16 GPUs in two nodes: a ring of 8 over NVLink, then pairs over the network on an eighth of the message.
+    machine = links(domain=8, inside=450e9, network=50e9)
+    expected = 2 * 7 / 8 * 1e9 / 450e9 + 2 * 1 / 2 * (1e9 / 8) / 50e9
+    assert all_reduce_seconds(1e9, 16, machine) == pytest.approx(expected)
+    assert all_reduce_seconds(1e9, 1, machine) == 0
+
+
+@pytest.mark.parametrize(("ranks", "domain"), [(8, 8), (8, 1), (16, 8), (12, 4)])
+def test_all_to_all_by_counting_destinations(ranks: int, domain: int) -> None:
+    near = sum(1 for to in range(1, ranks) if to < domain)
+    far = sum(1 for to in range(1, ranks) if to >= domain)
+    quick = 1e12
+    assert all_to_all_seconds(1.0, ranks, links(domain, inside=quick)) == pytest.approx(max(far, near / quick) / ranks)
+    assert all_to_all_seconds(1.0, ranks, links(domain, network=quick)) == pytest.approx(max(near, far / quick) / ranks)
+
+
+@pytest.mark.parametrize(("domains", "copies"), [(2, 8), (3, 4), (4, 4), (4, 1), (1, 8)])
+def test_a_token_crosses_the_network_once_to_every_domain(domains: int, copies: int) -> None:
+    # Experts of a token fall on any domain; the own one, number 0, needs no network.
+    reached = [len(set(choice) - {0}) for choice in product(range(domains), repeat=copies)]
+    expected = sum(reached) / len(reached) / copies
+    machine = links(domain=8, inside=1e12)
+    assert all_to_all_seconds(1.0, 8 * domains, machine, copies) == pytest.approx(expected, abs=1e-11)
+
+
+def test_a_stage_hands_over_to_the_next() -> None:
+    machine = links(inside=450e9, network=50e9)
+    assert transfer_seconds(450e6, np.array([False, True]), machine) == pytest.approx([1e-3, 9e-3])
+
+
+@pytest.mark.parametrize(("bandwidth", "milliseconds"), [(50e9, 14.76), (900e9, 0.82)])
+def test_deepseeks_bound_on_the_time_per_token(bandwidth: float, milliseconds: float) -> None:
+    """Zhao et al. 2025 (arXiv 2505.09343), 2.3.2: one expert a device, 32 tokens each, dispatch and combine.
+
+    They send to 9 experts (the shared one too), take the hidden size as 7,000, count all 61 layers and
+    let no token stay at home; two micro-batches take turns.
+    """
+    model, ranks = costcalc.load_model("v3"), 256
+    machine = links(domain=1, network=bandwidth)
+    layout = Layout(tensor=1, data=ranks, expert=ranks)
+    formats = resolve_formats(model.precision, machine.peak_flops)
+    step = decode_step(model, machine, layout, formats, IDEAL, batch=32 * ranks, context=4096)
+    sent = sum(float(op.seconds) for op in step.ops if op.kind == "all_to_all")
+    ours_over_theirs = 8 / 9 * 7168 / 7000 * 58 / 61 * (ranks - 1) / ranks
+    assert 2 * 1e3 * sent / ours_over_theirs == pytest.approx(milliseconds, rel=0.002)

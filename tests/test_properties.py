@@ -1,0 +1,290 @@
+"""What holds for every model, machine, layout and workload: laws of the engine, on random ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from random_specs import (
+    HEADS,
+    WIDTHS,
+    batches,
+    contexts,
+    deployments,
+    divisors,
+    heads_divisor,
+    layouts,
+    machines,
+    models,
+)
+
+import costcalc
+from costcalc.attention import GroupedAttention
+from costcalc.engine.cost import usd_per_million
+from costcalc.engine.layout import Layout
+from costcalc.engine.machine import Machine
+from costcalc.engine.memory import (
+    cache_bytes_per_sequence,
+    kv_pool_bytes_per_gpu,
+    max_sequences,
+    weights_bytes_per_gpu,
+)
+from costcalc.engine.speculation import tokens_per_pass
+from costcalc.engine.step import decode_step, prefill_pass
+from costcalc.explore.evaluate import Evaluation, evaluate
+from costcalc.explore.question import Options, Question, ask
+from costcalc.feedforward.experts import experts_touched
+from costcalc.formats import CACHE_FORMATS
+
+CLOSE = {"rtol": 1e-12, "atol": 0.0}
+SLACK = 1 + 1e-12
+"""What rounding may cost where one number may not exceed another."""
+
+Deployment = tuple[Question, Question, Layout]
+
+
+def no_slower(at: Evaluation, than: Evaluation) -> None:
+    """Every time of `at` is at most that of `than`."""
+    assert np.all(at.step.seconds <= than.step.seconds * SLACK)
+    assert np.all(at.prefill.seconds <= than.prefill.seconds * SLACK)
+    assert np.all(at.time_per_output_token <= than.time_per_output_token * SLACK)
+    assert np.all(at.time_to_first_token <= than.time_to_first_token * SLACK)
+
+
+def with_machine(question: Question, **changes: Any) -> Question:
+    return replace(question, machine=replace(question.machine, **changes))
+
+
+@given(deployments(), batches, contexts)
+def test_calibrated_never_beats_ideal(deployment: Deployment, batch: int, context: int) -> None:
+    ideal, calibrated, layout = deployment
+    bound, expected = evaluate(ideal, layout, batch, context), evaluate(calibrated, layout, batch, context)
+    no_slower(bound, than=expected)
+    for op, achieved in zip(bound.step.ops, expected.step.ops, strict=True):
+        assert op.op == achieved.op
+        assert np.all(op.seconds <= achieved.seconds * SLACK), op.op
+
+
+@given(deployments(), batches, contexts, st.floats(1, 100))
+@pytest.mark.parametrize("rate", ["memory_bandwidth", "link_bandwidth", "network_bandwidth", "peak_flops"])
+def test_a_faster_machine_is_never_slower(
+    rate: str, deployment: Deployment, batch: int, context: int, factor: float
+) -> None:
+    *questions, layout = deployment
+    for question in questions:
+        old = getattr(question.machine, rate)
+        new = {key: value * factor for key, value in old.items()} if rate == "peak_flops" else old * factor
+        faster = evaluate(with_machine(question, **{rate: new}), layout, batch, context)
+        no_slower(faster, than=evaluate(question, layout, batch, context))
+
+
+@given(deployments(), contexts, st.floats(1, 10))
+def test_more_memory_never_holds_fewer_sequences(deployment: Deployment, context: int, factor: float) -> None:
+    question, _, layout = deployment
+    q = question
+
+    def held(machine: Machine) -> Any:
+        pool = kv_pool_bytes_per_gpu(q.model, machine, layout, q.formats, q.budget)
+        return max_sequences(q.model, layout, q.formats, pool, context)
+
+    assert held(q.machine) <= held(replace(q.machine, memory=q.machine.memory * factor))
+
+
+@given(deployments(), contexts)
+def test_the_sequences_held_fit_and_one_more_per_rank_does_not(deployment: Deployment, context: int) -> None:
+    q, _, layout = deployment
+    pool = float(kv_pool_bytes_per_gpu(q.model, q.machine, layout, q.formats, q.budget))
+    assume(pool > 0)
+    layers = q.model.attention_layers()
+    each = sum(float(n * a.cache_bytes(context, q.formats.cache, layout.tensor)) for n, a in layers) / layout.pipeline
+    held = float(max_sequences(q.model, layout, q.formats, pool, context)) / layout.data
+    assert held * each <= pool * SLACK
+    assert (held + 1) * each > pool / SLACK
+
+
+@given(
+    st.sampled_from(HEADS), st.sampled_from(WIDTHS), st.sampled_from(sorted(CACHE_FORMATS)),
+    st.sampled_from([1, 2, 8, 64]), contexts, st.data(),
+)  # fmt: skip
+def test_fewer_kv_heads_never_cache_more(
+    heads: int, width: int, cache: str, ranks: int, context: int, data: st.DataObject
+) -> None:
+    def cached(kv_heads: int) -> Any:
+        layer = GroupedAttention(num_attention_heads=heads, num_key_value_heads=kv_heads, head_dim=width)
+        return layer.cache_bytes(context, CACHE_FORMATS[cache], ranks)
+
+    gqa = data.draw(st.sampled_from(divisors(heads)))
+    assert cached(heads) >= cached(gqa) >= cached(1)
+    if ranks == 1:
+        assert cached(heads) == pytest.approx(cached(gqa) * heads / gqa, rel=1e-12)
+
+
+@given(deployments(), batches, contexts, st.floats(0.01, 100), st.floats(0.01, 1), st.floats(0.01, 100))
+def test_dollars_are_linear_in_price_and_inverse_in_utilization(
+    deployment: Deployment, batch: int, context: int, price: float, utilization: float, factor: float
+) -> None:
+    _, question, layout = deployment
+    rate = evaluate(question, layout, batch, context).decode_tokens_per_s()
+    cost = usd_per_million(layout.gpus, price, rate)
+    np.testing.assert_allclose(usd_per_million(layout.gpus, price * factor, rate), cost * factor, **CLOSE)
+    np.testing.assert_allclose(usd_per_million(layout.gpus, price, rate, utilization), cost / utilization, **CLOSE)
+
+
+@given(models(), machines(), st.floats(0.01, 100), st.floats(0.01, 1))
+def test_an_estimate_scales_with_price_and_utilization(
+    model: costcalc.ModelSpec, gpu: costcalc.Accelerator, price: float, utilization: float
+) -> None:
+    given_layout = {"tensor_parallel": 1, "attention_data_parallel": 64, "batch": 64, "context": 1000}
+    try:
+        one = costcalc.estimate(model, gpu, price=1.0, **given_layout)
+    except costcalc.CostcalcError as error:
+        assume("fit" not in str(error))
+        raise
+    other = costcalc.estimate(model, gpu, price=price, utilization=utilization, **given_layout)
+    for name in ("input", "output", "blended"):
+        cost = getattr(one.cost, f"usd_per_million_{name}_tokens")
+        assert getattr(other.cost, f"usd_per_million_{name}_tokens") == pytest.approx(cost * price / utilization)
+    assert other.decode == one.decode
+
+
+def elementwise(call: Callable[..., Any], *arrays: Any) -> Any:
+    """`call` on one element at a time of arrays that broadcast together."""
+    together = np.broadcast_arrays(*arrays)
+    found = [call(*(array[i].item() for array in together)) for i in np.ndindex(together[0].shape)]
+    return np.reshape([float(x) for x in found], together[0].shape)
+
+
+def assert_broadcasts(call: Callable[..., Any], *arrays: Any) -> None:
+    shape = np.broadcast_shapes(*(np.shape(array) for array in arrays))
+    at_once = np.broadcast_to(call(*arrays), shape)
+    np.testing.assert_allclose(at_once, elementwise(call, *arrays), **CLOSE)
+
+
+several = st.lists(batches, min_size=1, max_size=4).map(lambda values: np.array(values)[:, None])
+lengths = st.lists(contexts, min_size=1, max_size=4).map(np.array)
+
+
+@given(deployments(), several, lengths)
+def test_arrays_of_batches_and_contexts_equal_one_by_one(deployment: Deployment, batch: Any, context: Any) -> None:
+    *questions, layout = deployment
+    for question in questions:
+        assert_broadcasts(lambda b, s, q=question: evaluate(q, layout, b, s).step.seconds, batch, context)
+        assert_broadcasts(lambda b, s, q=question: evaluate(q, layout, b, s).time_per_output_token, batch, context)
+        assert_broadcasts(lambda b, s, q=question: evaluate(q, layout, b, s).decode_tokens_per_s(), batch, context)
+        assert_broadcasts(lambda s, q=question: evaluate(q, layout, 8, s).prefill.seconds, context)
+
+
+@given(deployments(), batches, contexts, st.lists(st.floats(0.1, 10), min_size=2, max_size=4).map(np.array))
+@pytest.mark.parametrize("rate", ["memory_bandwidth", "link_bandwidth", "network_bandwidth", "peak_flops", "memory"])
+def test_arrays_of_rates_equal_one_by_one(
+    rate: str, deployment: Deployment, batch: int, context: int, factors: Any
+) -> None:
+    *questions, layout = deployment
+
+    def at(question: Question, factor: Any) -> Question:
+        old = getattr(question.machine, rate)
+        new = {key: value * factor for key, value in old.items()} if rate == "peak_flops" else old * factor
+        return with_machine(question, **{rate: new})
+
+    def pool(q: Question) -> Any:
+        return kv_pool_bytes_per_gpu(q.model, q.machine, layout, q.formats, q.budget)
+
+    for question in questions:
+        assert_broadcasts(lambda f, q=question: evaluate(at(q, f), layout, batch, context).step.seconds, factors)
+        assert_broadcasts(lambda f, q=question: evaluate(at(q, f), layout, batch, context).prefill.seconds, factors)
+        assert_broadcasts(lambda f, q=question: pool(at(q, f)), factors)
+
+
+@given(st.data())
+def test_arrays_of_degrees_equal_one_by_one(data: st.DataObject) -> None:
+    ideal, calibrated, _ = data.draw(deployments())
+    several_layouts = data.draw(st.lists(layouts(ideal.model), min_size=2, max_size=4))
+    names = ("tensor", "data", "expert", "pipeline")
+    together = Layout(**{name: np.array([getattr(x, name) for x in several_layouts]) for name in names})
+    batch, context = data.draw(batches), data.draw(contexts)
+
+    def answers(q: Question, layout: Layout) -> list[Any]:
+        parts = (q.model, q.machine, layout, q.formats)
+        pool = kv_pool_bytes_per_gpu(*parts, q.budget)
+        return [
+            decode_step(*parts, q.efficiency, batch, context).seconds,
+            prefill_pass(*parts, q.efficiency, context, 0).seconds,
+            weights_bytes_per_gpu(q.model, layout, q.formats),
+            pool,
+            max_sequences(q.model, layout, q.formats, pool, context),
+        ]
+
+    for q in (ideal, calibrated):
+        one_by_one = np.transpose([[float(x) for x in answers(q, layout)] for layout in several_layouts])
+        for at_once, expected in zip(answers(q, together), one_by_one, strict=True):
+            np.testing.assert_allclose(np.broadcast_to(at_once, expected.shape), expected, **CLOSE)
+
+
+@given(deployments(), contexts, st.lists(batches, min_size=2, max_size=12, unique=True))
+def test_a_larger_batch_never_lowers_throughput(deployment: Deployment, context: int, sizes: list[int]) -> None:
+    *questions, layout = deployment
+    for question in questions:
+        rates = evaluate(question, layout, np.sort(sizes), context).decode_tokens_per_s()
+        assert np.all(rates[1:] * SLACK >= rates[:-1])
+
+
+@given(deployments(monotone=True), batches, st.lists(contexts, min_size=2, max_size=12, unique=True))
+def test_a_longer_context_is_never_faster(deployment: Deployment, batch: int, tokens: list[int]) -> None:
+    *questions, layout = deployment
+    for question in questions:
+        at = evaluate(question, layout, batch, np.sort(tokens))
+        for seconds in (at.step.seconds, at.prefill.seconds, at.time_per_output_token):
+            assert np.all(seconds[1:] * SLACK >= seconds[:-1])
+
+
+@given(deployments(), batches, contexts)
+def test_the_terms_of_the_bill_are_parts_of_it(deployment: Deployment, batch: int, context: int) -> None:
+    q, _, layout = deployment
+    parts = (q.model, q.machine, layout, q.formats, q.efficiency, batch, context)
+    cache, weights, everything = (float(decode_step(*parts, terms=terms).seconds) for terms in ("kv", "weights", "all"))
+    assert cache + weights <= everything * SLACK
+    assert min(cache, weights) >= 0
+
+
+@given(models(), machines(), contexts, st.integers(1, 64), st.data())
+def test_reading_the_cache_costs_the_same_on_any_number_of_gpus(
+    model: costcalc.ModelSpec, gpu: costcalc.Accelerator, context: int, per_rank: int, data: st.DataObject
+) -> None:
+    q = ask(model, gpu, Options(efficiency="ideal", terms="kv"))
+    divided = [layer.kv_heads for _, layer in model.attention_layers()]
+    tensor = data.draw(st.sampled_from([t for t in divisors(heads_divisor(model)) if all(k % t == 0 for k in divided)]))
+    layout = Layout(tensor, data.draw(st.integers(1, 50)), 1, data.draw(st.integers(1, min(8, model.num_layers))))
+
+    def cost(spread: Layout, batch: int) -> float:
+        rate = evaluate(q, spread, batch, context).decode_tokens_per_s()
+        return float(usd_per_million(spread.gpus, 2.0, rate))
+
+    assert cost(layout, per_rank * layout.data * layout.pipeline) == pytest.approx(cost(Layout(), 1), rel=1e-9)
+
+
+@given(deployments(), contexts)
+def test_a_sequence_caches_no_less_when_it_is_longer(deployment: Deployment, context: int) -> None:
+    q, _, _ = deployment
+    held = cache_bytes_per_sequence(q.model, q.formats, np.array([context, context + 1, 2 * context]))
+    assert np.all(np.diff(held) >= 0)
+
+
+@given(st.integers(1, 1024), st.data(), st.lists(st.integers(0, 100_000), min_size=2, max_size=8))
+def test_touched_experts_grow_up_to_all(experts: int, data: st.DataObject, tokens: list[int]) -> None:
+    per_token = data.draw(st.integers(1, experts))
+    batch = np.sort(tokens)
+    touched = experts_touched(experts, per_token, batch)
+    assert np.all(np.diff(touched) >= -1e-9)
+    assert np.all(touched <= np.minimum(experts, per_token * batch) * (1 + 1e-9))
+
+
+@given(st.floats(0, 1), st.integers(0, 32), st.integers(0, 32))
+def test_more_drafts_never_yield_fewer_tokens(acceptance: float, drafts: int, more: int) -> None:
+    few, many = tokens_per_pass(acceptance, np.array([drafts, drafts + more]))
+    assert 1 - 1e-12 <= few <= many * SLACK
+    assert many <= drafts + more + 1 + 1e-9
