@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from typer import Option
 
@@ -14,7 +16,9 @@ from costcalc.cli.output import CHART_SUFFIXES
 from costcalc.errors import CostcalcError, shown
 
 if TYPE_CHECKING:
+    from costcalc.explore.options import OptionKeywords
     from costcalc.measured.load import Measurements
+    from costcalc.measured.published import PublishedCase
     from costcalc.show.files import NewFile
 
 GROUPINGS = ("gpu", "model", "backend", "family", "precision")
@@ -32,6 +36,12 @@ Data = Annotated[
 ]  # fmt: skip
 By = Annotated[str | None, Option("--by", metavar="|".join(GROUPINGS), help="Divide the classes of measurement.")]
 Worst = Annotated[str | None, Option("--worst", metavar="N", help="List the N worst points; default: 5.")]
+Against = Annotated[
+    str | None,
+    Option("--against", metavar="NAME",
+           help="Compare with what a paper published instead, such as deepseek-v3, epoch or flashmla; "
+                "'list' names them, 'all' takes them all."),
+]  # fmt: skip
 Chart = Annotated[
     str | None,
     Option("--chart", metavar="FILE", help="Draw predicted against measured into a file: .png, .svg or .pdf."),
@@ -45,6 +55,7 @@ def validate(
     data: Data = None,
     by: By = None,
     worst: Worst = None,
+    against: Against = None,
     chart: Chart = None,
     catalog: CatalogFolder = None,
 ) -> None:
@@ -56,11 +67,54 @@ def validate(
     division = parse.choice(by, "--by", GROUPINGS)
     count = 0 if worst is not None and worst.strip() == "0" else parse.whole(worst, "--worst", most=MOST_POINTS)
     _check_chart(chart)
+    if against is not None:
+        measured_alone = {"--kind": kind, "--data": data, "--by": by, "--worst": worst, "--chart": chart}
+        _against(against, measured_alone, form, written.output, catalog)
+        return
     from costcalc.show.files import new_file
 
     with new_file(written.output, "--output") as file, new_file(chart, "--chart") as drawing:
         files = _measurements(kind or [], data or [])
         _answer(files, form, division, 5 if count is None else count, file, drawing, catalog, bool(data))
+
+
+def _against(name: str, others: Mapping[str, object], form: str, output: str | None, catalog: str | None) -> None:
+    """Compare with published figures, which know none of the options of measurements."""
+    for option, given in others.items():
+        if given:
+            raise CostcalcError("published figures know no such choice", where=option, hint="leave it or --against out")
+    from costcalc.measured.published import compare, published_figures
+    from costcalc.show.files import new_file
+    from costcalc.show.present import present_list
+    from costcalc.show.published import papers_page, papers_tree, published_page
+
+    published, wanted = published_figures(), name.strip().lower()
+    with new_file(output, "--output") as file:
+        if wanted == "list":
+            present_list(papers_tree(published), papers_page(published), form, file)
+            return
+        try:
+            cases = published.of_paper(wanted)
+        except CostcalcError as error:
+            raise CostcalcError(error.message, where="--against", hint=error.hint) from None
+        compared = compare(cases, partial(asked, catalog))
+        present_list([each.to_dict() for each in compared], published_page(compared), form, file)
+
+
+def asked(catalog: str | None, case: PublishedCase) -> dict[str, Any]:
+    """Return the tree of the estimate that a published figure asks for.
+
+    catalog: a folder to look at first.
+    case: the figure.
+    """
+    from costcalc.catalog.load import load_gpu, load_model
+    from costcalc.catalog.overrides import split_overrides
+    from costcalc.explore.estimate import estimate
+
+    changes = split_overrides([f"{path}={value}" for path, value in case.set.items()])
+    model = load_model(case.model, catalog=catalog, overrides=changes["model"])
+    gpu = load_gpu(case.gpu, catalog=catalog, overrides=changes["gpu"])
+    return estimate(model, gpu, **cast("OptionKeywords", case.options)).to_dict()
 
 
 def _answer(

@@ -79,7 +79,7 @@ def _scatter(axes: Axes, measured: Any, predicted: Any, chosen: Any, inside: Any
 
 
 def _colour_labels(points: Sequence[Point]) -> list[str]:
-    """What points are coloured by: their class, or kind where classes are many; their GPU where all are of one class."""
+    """What points are coloured by: their class, or kind where there are many; their GPU in one class."""
     classes = [point.label for point in points]
     if 1 < len(set(classes)) <= _MOST_COLOURS:
         return classes
