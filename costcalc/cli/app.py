@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from costcalc.cli.lazy import Command, Group, Table, lazy_group
+from costcalc.cli.lazy import Command, Group, Table, as_text, lazy_group
 
 COMMANDS: Table = {
     "estimate": Command("costcalc.cli.estimate:estimate", "What a deployment does and costs, and why."),
@@ -56,7 +56,9 @@ def build() -> Any:
         invoke_without_command=True,
     )
     app.callback()(_root)
-    return typer.main.get_command(app)
+    command: Any = typer.main.get_command(app)
+    command.params = as_text(command.params)  # those that install completion come last
+    return command
 
 
 def _show_version(wanted: bool) -> None:

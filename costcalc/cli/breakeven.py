@@ -1,7 +1,5 @@
 """`costcalc breakeven`: self-host, or pay an API."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from typer import Option

@@ -1,7 +1,5 @@
 """What `costcalc models` and `costcalc gpus` have in common: sorting, filtering, checking, writing."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass

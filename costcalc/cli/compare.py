@@ -1,7 +1,5 @@
 """`costcalc compare`: attention variants, models or GPUs side by side."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
@@ -130,7 +128,7 @@ def _some(names: list[str] | None, what: str, example: str) -> list[str]:
 
 
 def _finish(
-    result: Comparison, output: Output, opened: Opened, kinds: tuple[str, ...], curves: Curves | None = None
+    result: "Comparison", output: Output, opened: Opened, kinds: tuple[str, ...], curves: "Curves | None" = None
 ) -> None:
     if opened.chart is not None:
         from costcalc.show.figures.comparison import draw_comparison

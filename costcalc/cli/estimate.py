@@ -1,7 +1,5 @@
 """`costcalc estimate`: what a deployment does and costs, and why."""
 
-from __future__ import annotations
-
 from costcalc.cli.bundle import with_options
 from costcalc.cli.inputs import subject
 from costcalc.cli.options import Catalog, Gpu, Model, Serving

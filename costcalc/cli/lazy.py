@@ -38,7 +38,11 @@ class SectionedCommand(TyperCommand):
     """A command whose help lists its options in sections."""
 
     def __init__(self, *args: Any, params: Sequence[Any] = (), **settings: Any) -> None:
-        super().__init__(*args, params=_as_text(params), **settings)
+        super().__init__(*args, params=as_text(params), **settings)
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """Return the option that shows the help."""
+        return as_text([super().get_help_option(ctx)])[0]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write arguments and options under the headings that they name."""
@@ -61,8 +65,12 @@ class LazyGroup(TyperGroup):
     default: ClassVar[str | None] = None
 
     def __init__(self, *args: Any, params: Sequence[Any] = (), **settings: Any) -> None:
-        super().__init__(*args, params=_as_text(params), **settings)
+        super().__init__(*args, params=as_text(params), **settings)
         self._only_listing = False
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """Return the option that shows the help."""
+        return as_text([super().get_help_option(ctx)])[0]
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of the commands, in the order of the table."""
@@ -140,9 +148,14 @@ def _nothing() -> None:
     """Do nothing: a group without options of its own."""
 
 
-def _as_text(params: Sequence[Any]) -> list[Any]:
-    # Every option here is text that costcalc reads itself. Left alone, typer builds a pydantic adapter
-    # for each of them, given or not, which takes longer than an estimate.
+def as_text(params: Sequence[Any]) -> list[Any]:
+    """Return options and arguments that hand over what was typed.
+
+    Every option here is text that costcalc reads itself. Left alone, typer builds a pydantic adapter for
+    each of them, given or not, which takes longer than an estimate.
+
+    params: the options and arguments, as typer made them.
+    """
     for param in params:
         if hasattr(param, "get_runtime_param"):
             param.process_value = partial(_plain_value, param)

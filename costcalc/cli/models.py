@@ -1,7 +1,5 @@
 """`costcalc models`: the models of the catalog."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated

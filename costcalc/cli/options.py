@@ -1,7 +1,5 @@
 """Options that every command understands in the same way."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -157,7 +155,7 @@ class Serving:
                help="Share of the paid hours in which the GPUs work; default: 100%."),
     ] = None  # fmt: skip
 
-    def keywords(self, output_tokens: str | None = None) -> OptionKeywords:
+    def keywords(self, output_tokens: str | None = None) -> "OptionKeywords":
         """Return the options as keyword arguments of `costcalc.estimate`, those not given left out.
 
         output_tokens: what was typed for them, an option that this bundle does not hold.

@@ -1,7 +1,5 @@
 """Where an answer goes and in which form: stdout or a file, and a chart."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -91,7 +89,7 @@ class TextOutput:
         return found
 
     @contextmanager
-    def opened(self) -> Iterator[Opened]:
+    def opened(self) -> "Iterator[Opened]":
         """Check and open the file asked for; nothing of it stays behind when the work inside fails.
 
         Raises CostcalcError for a file that cannot be written, before anything is computed.
@@ -121,7 +119,7 @@ class Output(TextOutput):
     ] = None  # fmt: skip
 
     @contextmanager
-    def opened_with_chart(self, chart_kinds: tuple[str, ...]) -> Iterator[Opened]:
+    def opened_with_chart(self, chart_kinds: tuple[str, ...]) -> "Iterator[Opened]":
         """Check and open the files asked for, the chart's included.
 
         chart_kinds: the panels that `--chart-kind` may name.
@@ -145,8 +143,8 @@ class Opened:
     """The format, and the files that are ready to be written."""
 
     form: str
-    text: NewFile | None
-    chart: NewFile | None = None
+    text: "NewFile | None"
+    chart: "NewFile | None" = None
     chart_kind: str | None = None
 
 

@@ -1,7 +1,5 @@
 """`costcalc schema`: the JSON Schema of results and of catalog files."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from typer import Argument

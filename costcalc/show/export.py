@@ -32,7 +32,7 @@ def as_json(tree: Any) -> str:
 
     tree: dictionaries, lists, text and numbers.
     """
-    return json.dumps(_finite(tree), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(_finite(tree), indent=2, allow_nan=False) + "\n"
 
 
 def as_csv(rows: list[dict[str, Any]]) -> str:

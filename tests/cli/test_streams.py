@@ -1,0 +1,134 @@
+"""Where the output goes: pipes, terminals, narrow encodings, closed readers, full disks, signals."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+COMMAND = [sys.executable, "-m", "costcalc"]
+ESTIMATE = [*COMMAND, "estimate", "--model", "llama-3.1-8b", "--gpu", "h100"]
+COMPARE = [*COMMAND, "compare", "attention", "--model", "v3", "--gpu", "h100"]
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX terminals and signals")
+
+
+def run(command: list[str], **environment: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(command, capture_output=True, env={**os.environ, **environment}, check=False)
+
+
+def on_a_terminal(command: list[str], columns: int, **environment: str) -> str:
+    """Run a command on a pseudo-terminal and return what it prints."""
+    import pty
+
+    leader, follower = pty.openpty()
+    settings = {**os.environ, "TERM": "xterm-256color", "COLUMNS": str(columns), **environment}
+    with subprocess.Popen(command, stdout=follower, stderr=follower, env=settings) as process:
+        os.close(follower)
+        output = b""
+        while True:
+            try:
+                part = os.read(leader, 65536)
+            except OSError:  # Linux ends a terminal with an error
+                break
+            if not part:
+                break
+            output += part
+        assert process.wait() == 0
+    os.close(leader)
+    return output.decode()
+
+
+def visible(text: str) -> list[str]:
+    """Return lines as they are seen, without colours."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", text).replace("\r", "").splitlines()
+
+
+def test_a_pipe_gets_plain_text_however_narrow() -> None:
+    wide, narrow = run(ESTIMATE, COLUMNS="200"), run(ESTIMATE, COLUMNS="40")
+    assert wide.returncode == narrow.returncode == 0
+    assert wide.stdout == narrow.stdout
+    assert b"\x1b" not in wide.stdout and "…" not in wide.stdout.decode()
+
+
+@pytest.mark.parametrize("command", [ESTIMATE, COMPARE], ids=["estimate", "compare"])
+@pytest.mark.parametrize("columns", [80, 100, 160])
+def test_a_terminal_is_filled_and_not_overrun(command: list[str], columns: int) -> None:
+    output = on_a_terminal(command, columns)
+    assert "\x1b[" in output
+    assert max(map(len, visible(output))) <= columns
+    assert "…" not in output and "..." not in output
+
+
+def test_no_digit_is_lost_on_a_narrow_terminal() -> None:
+    def dollars(lines: list[str]) -> set[str]:
+        return set(re.findall(r"\$[0-9.,]+", "\n".join(lines[:8])))
+
+    assert dollars(visible(on_a_terminal(ESTIMATE, 40))) <= dollars(visible(on_a_terminal(ESTIMATE, 200)))
+    assert dollars(visible(on_a_terminal(ESTIMATE, 40)))
+
+
+def test_no_color_is_honoured() -> None:
+    assert "\x1b[3" not in on_a_terminal(ESTIMATE, 100, NO_COLOR="1")
+
+
+def test_a_dumb_terminal_gets_plain_text() -> None:
+    assert "\x1b" not in on_a_terminal(ESTIMATE, 100, TERM="dumb")
+
+
+@pytest.mark.parametrize("arguments", [["--plot"], ["--explain"], ["--format", "markdown"], ["--format", "json"]])
+def test_ascii_output_has_lookalikes(arguments: list[str]) -> None:
+    full = run([*COMPARE, *arguments], PYTHONIOENCODING="utf-8")
+    plain = run([*COMPARE, *arguments], PYTHONIOENCODING="ascii", LC_ALL="C", PYTHONUTF8="0")
+    assert plain.returncode == 0 and not plain.stderr
+    assert plain.stdout.isascii()
+    # No sign without a look-alike, and every column where it was.
+    assert plain.stdout.count(b"?") == full.stdout.count(b"?")
+    assert list(map(len, plain.stdout.decode().splitlines())) == list(map(len, full.stdout.decode().splitlines()))
+
+
+def test_ascii_errors_have_lookalikes() -> None:
+    result = run([*ESTIMATE, "--batch", "é"], PYTHONIOENCODING="ascii", LC_ALL="C")
+    assert result.returncode == 2
+    assert result.stderr.startswith(b"error: --batch") and result.stderr.count(b"\n") == 1
+
+
+def test_a_reader_that_leaves_is_no_error() -> None:
+    command = " ".join(COMPARE)
+    result = subprocess.run(f"{command} --explain | head -n 1", shell=True, capture_output=True, text=True, check=True)
+    assert result.stdout.count("\n") == 1 and not result.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_is_told_in_one_line() -> None:
+    with Path("/dev/full").open("wb") as full:
+        result = subprocess.run(ESTIMATE, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert result.returncode == 2
+    assert result.stderr == "error: stdout: No space left on device\n"
+
+
+def test_an_interrupt_is_quiet() -> None:
+    # A fifo without a writer keeps the command busy until it is interrupted.
+    code = "import time\nfrom costcalc.cli import main\nimport costcalc.cli.run as r\n"
+    code += "r._invoke = lambda _: (print('ready', flush=True), time.sleep(30))\nimport sys\nsys.exit(main([]))\n"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.readline()
+        time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+        assert process.stderr.read() == b""
+
+
+def test_our_own_faults_are_one_line_without_a_traceback() -> None:
+    code = "import costcalc.cli.run as r\nr._invoke = lambda _: {}['x']\nimport sys\nsys.exit(r.run([]))\n"
+    result = run([sys.executable, "-c", code])
+    assert result.returncode == 1
+    assert result.stderr == b"error: unexpected KeyError: 'x'; set COSTCALC_DEBUG=1 to see where\n"
+    assert b"Traceback" in run([sys.executable, "-c", code], COSTCALC_DEBUG="1").stderr
