@@ -68,7 +68,7 @@ def decode_step(
     if terms != "all":
         return Step(tuple(op_times(_memory_terms(works, terms), machine, efficiency)), 0.0 * passing.rows)
     ops = tuple(op_times(works, machine, efficiency))
-    hidden = hidden_seconds(ops, _overlap(layout, machine, efficiency))
+    hidden = hidden_seconds(ops, overlap_share(layout, machine, efficiency))
     return Step(ops, decode_overhead_seconds(model, efficiency, passing), hidden)
 
 
@@ -83,28 +83,38 @@ def prefill_pass(
     prompts: Number = 1,
 ) -> Step:
     """Prefill `tokens` [tokens] behind `cached` ones, of `prompts` on every attention-data rank at once."""
-    works = step_work(model, layout, formats, prefill_batch(tokens, cached, prompts))
-    layers, expert_layers = model.num_layers, _expert_layers(model)
-    overhead = layers * efficiency.prefill_layer_seconds + expert_layers * efficiency.prefill_expert_layer_seconds
-    ops = tuple(op_times(works, machine, efficiency))
-    hidden = hidden_seconds(ops, _overlap(layout, machine, efficiency))
+    passing = prefill_batch(tokens, cached, prompts)
+    ops = tuple(op_times(step_work(model, layout, formats, passing), machine, efficiency))
+    overhead = layers_seconds(model, efficiency) + prefill_overhead_seconds(model, efficiency)
+    hidden = hidden_seconds(ops, overlap_share(layout, machine, efficiency))
     return Step(ops, overhead + 0.0 * np.asarray(tokens, dtype=float), hidden)
 
 
-def _overlap(layout: Layout, machine: Machine, efficiency: Efficiency) -> Number:
+def prefill_overhead_seconds(model: ModelSpec, efficiency: Efficiency) -> Number:
+    """What prompts add to a pass beyond its ops and the overhead of its layers [s]."""
+    layers, expert_layers = model.num_layers, _expert_layers(model)
+    return layers * efficiency.prefill_layer_seconds + expert_layers * efficiency.prefill_expert_layer_seconds
+
+
+def overlap_share(layout: Layout, machine: Machine, efficiency: Efficiency) -> Number:
+    """Share of the computing time that hides all-to-all [ratio]."""
     # Engines split a batch in two only where experts' traffic leaves the scale-up domain.
     return np.where(np.asarray(layout.stage) > machine.domain, efficiency.overlap, 0.0)
 
 
-def decode_overhead_seconds(model: ModelSpec, efficiency: Efficiency, batch: Batch) -> Number:
-    """What a decode step takes beyond its ops [s]: per layer, per expert and MLA layer, per sequence."""
+def layers_seconds(model: ModelSpec, efficiency: Efficiency) -> Number:
+    """What a pass takes beyond its ops whatever its batch [s]: per layer, expert layer and MLA layer."""
     latent = sum(n for n, layer in model.attention_layers() if isinstance(layer, LatentAttention))
-    fixed = (
+    return (
         model.num_layers * efficiency.layer_seconds
         + _expert_layers(model) * efficiency.expert_layer_seconds
         + latent * efficiency.latent_layer_seconds
     )
-    return fixed + batch.sequences * efficiency.sequence_seconds
+
+
+def decode_overhead_seconds(model: ModelSpec, efficiency: Efficiency, batch: Batch) -> Number:
+    """What a decode step takes beyond its ops [s]: its layers', and that of every sequence."""
+    return layers_seconds(model, efficiency) + batch.sequences * efficiency.sequence_seconds
 
 
 def _expert_layers(model: ModelSpec) -> int:

@@ -96,8 +96,10 @@ def _op_time(work: Work, machine: Machine, efficiency: Efficiency) -> OpTime:
             memory = memory * efficiency.elementwise_passes
         achieved_memory = memory / efficiency.share(efficiency.bandwidth, work.kind)
         achieved_compute = compute * _padding(work, efficiency) / _flop_share(work, efficiency)
-        norm = efficiency.norms.get(work.kind, np.inf)
-        seconds = roofline_seconds(achieved_memory, achieved_compute, norm) * _overload(work, efficiency)
+        if work.kind == "experts" and efficiency.hottest_rank:
+            pairs, touched = hottest_rank(work.routed, work.held, work.ranks, efficiency.hottest_rank)
+            achieved_memory, achieved_compute = achieved_memory * touched, achieved_compute * pairs
+        seconds = roofline_seconds(achieved_memory, achieved_compute, efficiency.norms.get(work.kind, np.inf))
         seconds = seconds + work.routed * efficiency.routed_seconds
         if work.kind == "gemm":
             seconds = seconds + efficiency.quantize_seconds.get(work.weights, 0.0)
@@ -122,12 +124,6 @@ def _padding(work: Work, efficiency: Efficiency) -> Number:
     if efficiency.padded_tiles and work.kind == "grouped":
         return np.maximum(work.tile_flops / np.maximum(work.flops, 1.0), 1.0)
     return 1.0
-
-
-def _overload(work: Work, efficiency: Efficiency) -> Number:
-    if work.kind != "experts" or not efficiency.hottest_rank:
-        return 1.0
-    return 1 + efficiency.hottest_rank * (hottest_rank(work.routed, work.ranks) - 1)
 
 
 def _flop_share(work: Work, efficiency: Efficiency) -> float:

@@ -52,6 +52,7 @@ class Work:
     copies: Number = 1  # destinations of a token that an all-to-all sends once to each domain
     rows: Number = 1  # tokens that share a weight read
     routed: Number = 0  # token-expert pairs that one rank handles
+    held: Number = 1  # experts that one rank holds
     tile_flops: Number = 0  # [FLOP] of an attention kernel after padding query tiles
     scores: Number = 0  # softmax exponentials
 
@@ -198,6 +199,7 @@ def _expert_work(routed: RoutedExperts, count: int, layout: Layout, formats: For
         ranks=layout.expert,
         rows=pairs / touched,
         routed=pairs / layout.expert,
+        held=routed.experts / layout.expert,
     )
 
 
