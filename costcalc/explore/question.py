@@ -17,6 +17,7 @@ from costcalc.engine.step import Terms
 from costcalc.engine.timing import IDEAL, Efficiency
 from costcalc.errors import CostcalcError, did_you_mean
 from costcalc.explore.layouts import Degrees
+from costcalc.formats import activation_format, cache_format, weight_format
 from costcalc.specs.accelerator import Accelerator
 from costcalc.specs.model import ModelSpec, Precision
 from costcalc.specs.serving import ServingEfficiency
@@ -147,14 +148,17 @@ def ask(model: ModelSpec, gpu: Accelerator, options: Options) -> Question:
 
 
 def asked_precision(model: ModelSpec, options: Options) -> Precision:
-    """The model's native precision with the formats asked for; --weights sets the experts' format too."""
+    """The model's native precision with the formats asked for; --weights sets the experts' format too.
+
+    Raises CostcalcError for a format that is not known.
+    """
     changes: dict[str, str | None] = {}
     if options.weights:
-        changes |= {"weights": options.weights, "experts": None, "activations": None}
+        changes |= {"weights": weight_format(options.weights).name, "experts": None, "activations": None}
     if options.kv_cache:
-        changes["kv_cache"] = options.kv_cache
+        changes["kv_cache"] = cache_format(options.kv_cache).name
     if options.activations:
-        changes["activations"] = options.activations
+        changes["activations"] = activation_format(options.activations)
     return Precision(**{**model.precision.model_dump(), **changes})
 
 
