@@ -1,0 +1,176 @@
+"""What is left open is chosen: how many GPUs, which layout, which batch; and what cannot be is said."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import costcalc
+from costcalc.engine.memory import MemoryBudget
+from costcalc.errors import CostcalcError
+from costcalc.explore.layouts import Degrees, candidate_layouts, expert_degree, given_spread, node_counts
+from costcalc.explore.plan import DoesNotFit, batch_sizes
+from costcalc.explore.question import DEFAULT_TPOT, Options, ask
+
+
+def degrees(answer: costcalc.Estimate) -> tuple[int, int, int, int, int]:
+    d = answer.deployment
+    return d.gpus, d.tensor_parallel, d.pipeline_parallel, d.attention_data_parallel, d.expert_parallel
+
+
+def test_deepseek_v3_on_h100s() -> None:
+    # 671 GB of fp8 weights need more than one node of 640 GB; a latent is not divided by tensor parallelism, so
+    # attention is data parallel and experts are spread, as its makers run it.
+    answer = costcalc.estimate("v3", "h100")
+    assert degrees(answer) == (16, 1, 1, 16, 16)
+    assert answer.memory.fits and answer.memory.max_sequences >= answer.workload.batch
+    taken = {assumption.name: assumption for assumption in answer.assumptions}
+    assert {"gpus", "layout", "batch", "input_tokens", "output_tokens", "weights", "kv_cache", "price"} <= taken.keys()
+    assert all(assumption.override.startswith("--") for assumption in answer.assumptions)
+    assert answer.deployment.usd_per_gpu_hour == 2.0
+
+
+@pytest.mark.parametrize(
+    ("model", "gpu", "least"),
+    [
+        ("llama-3.1-8b", "h100", 1),  # 16 GB
+        ("llama-3.1-70b", "h100", 2),  # 141 GB on 2 x 85.5 GB at 90%
+        ("gpt-3", "h100", 8),  # 349 GB in 16 bits, whole nodes or parts of one
+        ("llama-3.1-405b", "h100", 16),  # 810 GB: more than a node
+        ("v3", "h200", 8),
+    ],
+)
+def test_the_weights_fit_on_what_is_chosen_and_on_no_less(model: str, gpu: str, least: int) -> None:
+    answer = costcalc.estimate(model, gpu)
+    assert answer.deployment.gpus >= least
+    spec, machine = costcalc.load_model(model), costcalc.load_gpu(gpu)
+    fewer = [n for n in node_counts(machine) if n < least]
+    for gpus in fewer:
+        with pytest.raises(DoesNotFit):
+            costcalc.estimate(spec, machine, gpus=gpus)
+
+
+def test_counts_are_powers_of_two_in_a_node_and_then_whole_nodes() -> None:
+    counts = node_counts(costcalc.load_gpu("h100"))
+    assert counts[:7] == [1, 2, 4, 8, 16, 24, 32]
+    assert all(n % 8 == 0 for n in counts if n > 8)
+    # Without a network there is nothing beyond the node.
+    assert node_counts(costcalc.load_gpu("rtx-4090"))[-1] == 8
+
+
+@pytest.mark.parametrize("tpot", [None, 0.02, 0.1])
+def test_the_batch_is_the_cheapest_under_the_limit(tpot: float | None) -> None:
+    answer = costcalc.estimate("llama-3.1-70b", "h100", gpus=4, tpot=tpot)
+    limit = tpot or DEFAULT_TPOT
+    assert answer.serving.time_per_output_token_s is not None
+    assert answer.serving.time_per_output_token_s <= limit
+    assert answer.workload.batch <= answer.memory.max_sequences
+    if answer.workload.batch < answer.memory.max_sequences:
+        # A tenth more would either not be in time or not fit.
+        larger = costcalc.estimate("llama-3.1-70b", "h100", gpus=4, batch=int(answer.workload.batch * 1.1) + 1)
+        assert (larger.serving.time_per_output_token_s or 0) > limit
+
+
+def test_a_limit_that_no_batch_keeps_is_said() -> None:
+    answer = costcalc.estimate("v3", "h100", tpot=0.001)
+    assert any("No batch keeps the time per output token under 1 ms" in note for note in answer.notes)
+
+
+def test_batches_to_try_are_multiples_of_the_ranks() -> None:
+    sizes = batch_sizes(688, 16)
+    assert sizes[0] == 16 and sizes[-1] == 688
+    assert np.all(sizes % 16 == 0) and np.all(np.diff(sizes) > 0)
+    assert batch_sizes(5, 16).tolist() == [1, 2, 3, 4, 5]
+
+
+def test_what_does_not_fit_says_what_is_missing_and_what_would_fit() -> None:
+    with pytest.raises(DoesNotFit) as caught:
+        costcalc.estimate("v3", "h100", gpus=8)
+    text = str(caught.value)
+    assert "\n" not in text
+    assert "DeepSeek-V3 does not fit on 8 x NVIDIA H100 SXM5 80GB" in text
+    assert "weights take" in text and "per GPU of 75.47 GB usable" in text
+    assert "--gpus 16 would fit" in text
+
+
+def test_more_sequences_than_the_cache_holds_say_so() -> None:
+    with pytest.raises(DoesNotFit, match=r"5,000 sequences of 5,120 tokens are asked for, the cache holds"):
+        costcalc.estimate("v3", "h100", gpus=16, batch=5000)
+
+
+def test_the_count_that_would_fit_does() -> None:
+    with pytest.raises(DoesNotFit) as caught:
+        costcalc.estimate("v3", "h100", gpus=16, batch=5000)
+    named = int(str(caught.value).partition("--gpus ")[2].split()[0])
+    assert costcalc.estimate("v3", "h100", gpus=named, batch=5000).memory.fits
+
+
+def test_a_term_of_the_bill_asks_for_no_deployment() -> None:
+    # The article's GPT-3: 472 GB of cache on one GPU of 80 GB.
+    answer = costcalc.estimate("gpt-3", "h100", batch=1, context=100_000, terms="kv", efficiency="ideal")
+    assert answer.deployment.gpus == 1
+    assert answer.cost.usd_per_million_input_tokens is None
+    assert any("a term of the bill, not a deployment" in note for note in answer.notes)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"tensor_parallel": 3}, "--tp 3 does not divide the 64 attention heads"),
+        ({"tensor_parallel": 4, "gpus": 6}, "--gpus 6 is not a multiple of tp x pp x dp = 4"),
+        ({"pipeline_parallel": 81}, "--pp 81 exceeds the 80 layers"),
+        ({"expert_parallel": 2}, "has no experts"),
+        ({"gpus": 0}, "gpus is 0"),
+        ({"batch": -1}, "batch is -1"),
+        ({"context": float("nan")}, "context is nan"),
+        ({"cached": 1.0}, "cached is 1"),
+        ({"utilization": 0.0}, "utilization is 0"),
+        ({"efficiency": "idael"}, "did you mean 'ideal'"),
+        ({"backend": "tensorrt"}, "unknown backend"),
+        ({"mla": "absorbed"}, "has no latent attention"),
+        ({"weights": "fp9"}, "unknown weight format"),
+    ],
+)
+def test_what_cannot_be_is_one_line(asked: dict[str, Any], message: str) -> None:
+    with pytest.raises(CostcalcError) as caught:
+        costcalc.estimate("llama-3.1-70b", "h100", **asked)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_gpus_without_a_link_are_not_joined() -> None:
+    with pytest.raises(CostcalcError, match="no known link that joins 16 GPUs"):
+        costcalc.estimate("llama-3.1-8b", "rtx-4090", gpus=16, attention_data_parallel=16)
+
+
+def test_what_is_left_of_the_gpus_are_replicas() -> None:
+    one = costcalc.estimate("llama-3.1-8b", "h100", tensor_parallel=1, gpus=1, batch=32)
+    four = costcalc.estimate("llama-3.1-8b", "h100", tensor_parallel=1, gpus=4, batch=32)
+    assert four.deployment.replicas == 4
+    assert four.decode.tokens_per_s == pytest.approx(4 * (one.decode.tokens_per_s or 0))
+    assert four.decode.tokens_per_s_per_gpu == pytest.approx(one.decode.tokens_per_s_per_gpu)
+    assert four.cost == one.cost
+
+
+def test_experts_take_what_tensor_parallelism_leaves() -> None:
+    model, gpu = costcalc.load_model("v3"), costcalc.load_gpu("h100")
+    spread = given_spread(model, gpu, Degrees(gpus=32, tensor=4))
+    assert (spread.layout.data, spread.layout.expert, spread.replicas) == (8, 32, 1)
+    assert expert_degree(model, 320) == 160  # the largest divisor of 320 that 256 experts fill
+    assert candidate_layouts(model, gpu, 16)[0].expert == 16
+
+
+def test_a_latent_can_be_cached_expanded() -> None:
+    absorbed, expanded = (
+        costcalc.estimate("v3", "h100", gpus=16, mla=mode, batch=16).kv_cache.bytes_per_token
+        for mode in ("absorbed", "expanded")
+    )
+    assert expanded / absorbed == pytest.approx(128 * 320 / 576)
+
+
+def test_memory_kept_back_is_named() -> None:
+    question = ask(costcalc.load_model("v3"), costcalc.load_gpu("h100"), Options(memory_utilization=0.5))
+    assert question.budget.utilization == 0.5
+    assert question.budget.reserve == MemoryBudget().reserve

@@ -1,0 +1,169 @@
+"""The same model with another attention: built by stated rules, compared on one deployment."""
+
+from __future__ import annotations
+
+import pytest
+
+import costcalc
+from costcalc.attention import GroupedAttention, LatentAttention, LowRankAttention
+from costcalc.errors import CostcalcError
+from costcalc.explore.twins import Twin, attention_twins
+from costcalc.specs.model import ModelSpec
+
+
+def twins_of(name: str) -> dict[str, Twin]:
+    return {twin.variant: twin for twin in attention_twins(costcalc.load_model(name))}
+
+
+def cached_elements(model: ModelSpec) -> float:
+    """Elements cached per token in the layers that were replaced."""
+    answer = costcalc.estimate(model, "h100", terms="kv", kv_cache="bf16")
+    return answer.kv_cache.bytes_per_token / 2
+
+
+def the_layer(twin: Twin) -> GroupedAttention | LatentAttention:
+    (layer,) = {type(a): a for _, a in twin.model.attention_layers()}.values()
+    assert isinstance(layer, GroupedAttention | LatentAttention)
+    return layer
+
+
+def test_twins_of_deepseek_v3_keep_heads_and_take_the_value_dim() -> None:
+    twins = twins_of("v3")
+    expected = {"MHA": 128, "GQA-4": 32, "GQA-8": 16, "GQA-16": 8, "MQA": 1}
+    for name, kv_heads in expected.items():
+        layer = the_layer(twins[name])
+        assert isinstance(layer, GroupedAttention)
+        assert (layer.num_attention_heads, layer.num_key_value_heads) == (128, kv_heads)
+        assert layer.head_dim == layer.value_dim == 128
+        # All layers, keys and values of 128 elements a head.
+        assert cached_elements(twins[name].model) == 61 * 2 * kv_heads * 128
+    for name in ("MLA absorbed", "Low rank"):
+        assert cached_elements(twins[name].model) == 61 * 576
+    # Heads of 128 + 64 for keys and 128 for values, where a runtime caches them expanded.
+    assert cached_elements(twins["MLA expanded"].model) == 61 * 128 * 320
+    assert list(twins) == [*expected, "MLA absorbed", "MLA expanded", "Low rank", "No cache"]
+
+
+def test_parameters_of_twins_by_hand() -> None:
+    # DeepSeek-V3's layers of 187.1M attention parameters, replaced by q, k, v and o of 128 heads of 128.
+    model = costcalc.load_model("v3")
+    own = sum(count * layer.parameters(7168) for count, layer in model.attention_layers())
+    for name, twin in twins_of("v3").items():
+        layer = the_layer(twin)
+        if isinstance(layer, GroupedAttention):
+            heads = 2 * layer.num_attention_heads * layer.head_dim + 2 * layer.num_key_value_heads * layer.head_dim
+            assert twin.model.total_parameters == pytest.approx(model.total_parameters - own + 61 * 7168 * heads), name
+        else:
+            assert twin.model.total_parameters == model.total_parameters, name
+
+
+def test_the_control_keeps_heads_and_narrows_them_to_the_latents_size() -> None:
+    # 576 cached elements over 2 x 128 heads leave each a width of 2.25.
+    layer = the_layer(twins_of("v3")["Low rank"])
+    assert isinstance(layer, LowRankAttention)
+    assert (layer.num_attention_heads, layer.num_key_value_heads, layer.head_dim) == (128, 128, 2.25)
+
+
+def test_a_model_without_a_latent_takes_deepseek_v2s_proportions() -> None:
+    # arXiv 2405.04434, 2.1.4: d_c = 4 d_h and d_r = d_h / 2, the cache of GQA with 2.25 groups.
+    twins = twins_of("llama-3.1-70b")
+    layer = the_layer(twins["MLA absorbed"])
+    assert isinstance(layer, LatentAttention)
+    assert (layer.kv_lora_rank, layer.qk_rope_head_dim, layer.v_head_dim) == (512, 64, 128)
+    assert cached_elements(twins["MLA absorbed"].model) == 2.25 * cached_elements(twins["MQA"].model)
+    # The model's own attention, 8 KV heads for 64, is among its twins.
+    assert twins["GQA-8"].model.total_parameters == costcalc.load_model("llama-3.1-70b").total_parameters
+
+
+def test_groups_that_do_not_divide_are_left_out() -> None:
+    # 40 heads: no groups of 16 or 3.
+    model = costcalc.load_model("llama-2-13b")
+    names = [twin.variant for twin in attention_twins(model, groups=(3, 4, 8, 16, 40, 1))]
+    assert [name for name in names if name.startswith("GQA")] == ["GQA-4", "GQA-8"]
+
+
+def test_states_stay_as_they_are() -> None:
+    # A hybrid keeps its recurrent layers: only layers that cache keys and values per token are replaced.
+    model = costcalc.load_model("qwen3-next-80b-a3b")
+    kinds = {label: layer.kind for label, layer in model.attention.items()}
+    for twin in attention_twins(model):
+        for label, kind in kinds.items():
+            if kind == "gated_deltanet":
+                assert twin.model.attention[label] == model.attention[label]
+
+
+def test_a_model_that_caches_nothing_has_no_twins() -> None:
+    model = costcalc.load_model("qwen3-next-80b-a3b")
+    layers = tuple(g for g in model.layers if all(model.attention[x].kind == "gated_deltanet" for x in g.attention))
+    assert layers
+    with pytest.raises(CostcalcError, match="no attention whose keys and values could be replaced"):
+        attention_twins(model.model_copy(update={"layers": layers}))
+
+
+@pytest.fixture(scope="module")
+def compared() -> costcalc.Comparison:
+    return costcalc.compare_attention("v3", "h100", contexts=(4096, 32_768))
+
+
+def test_grouping_divides_the_cache_by_exactly_the_group(compared: costcalc.Comparison) -> None:
+    ratios = {row.variant: row.cache_ratio for row in compared.rows}
+    for group in (4, 8, 16):
+        assert ratios[f"GQA-{group} @ 4,096"] == group
+    assert ratios["MQA @ 4,096"] == 128
+    assert ratios["MLA absorbed @ 4,096"] == pytest.approx(2 * 128 * 128 / 576)  # 56.9
+    assert ratios["MHA @ 4,096"] == 1
+    assert ratios["No cache @ 4,096"] is None
+
+
+def test_every_variant_stands_on_the_same_gpus_at_every_context(compared: costcalc.Comparison) -> None:
+    assert {row.estimate.deployment.gpus for row in compared.rows} == {16}
+    assert {row.estimate.workload.context_tokens for row in compared.rows} == {4096, 32_768}
+    assert compared.contexts == (4096, 32_768)
+    assert len(compared.rows) == 2 * 9
+
+
+def test_costs_are_related_to_the_first_row_of_their_context(compared: costcalc.Comparison) -> None:
+    costs = {row.variant: row.estimate.cost.usd_per_million_output_tokens or 0.0 for row in compared.rows}
+    for row in compared.rows:
+        reference = costs["MHA @" + row.variant.partition("@")[2]]
+        assert row.cost_ratio == pytest.approx(costs[row.variant] / reference)
+
+
+def test_no_cache_is_the_dearest(compared: costcalc.Comparison) -> None:
+    # Why caches exist: every token would prefill its whole context again.
+    for context in ("4,096", "32,768"):
+        rows = [row for row in compared.rows if row.variant.endswith(f"@ {context}")]
+        dearest = max(rows, key=lambda row: row.estimate.cost.usd_per_million_output_tokens or 0)
+        assert dearest.variant == f"No cache @ {context}"
+        assert dearest.estimate.kv_cache.bytes_per_token == 0
+
+
+def test_notes_say_the_rule_and_the_parameters(compared: costcalc.Comparison) -> None:
+    notes = "\n".join(compared.notes)
+    assert "Low rank: 128 heads x 2.25" in notes
+    assert "MHA: 128 heads x 128; 688.3B parameters" in notes
+
+
+def test_a_variant_that_does_not_fit_says_so_and_has_no_price() -> None:
+    # MHA would cache 4 MB a token: 64 sequences of 32k tokens take 8.4 TB, 16 GPUs have 1.2.
+    rows = costcalc.compare_attention("v3", "h100", contexts=(32_768,), batch=64).rows
+    found = {row.variant: row for row in rows}
+    assert found["MHA"].estimate.memory.fits is False
+    assert found["MHA"].estimate.cost.usd_per_million_output_tokens is None
+    assert found["MHA"].note is not None and "does not fit" in found["MHA"].note
+    assert found["MLA absorbed"].estimate.memory.fits
+
+
+def test_models_and_gpus_are_compared_with_the_first() -> None:
+    models = costcalc.compare_models(["llama-3.1-8b", "llama-3.1-70b"], "h100").rows
+    assert [row.variant for row in models] == ["Llama-3.1-8B", "Llama-3.1-70B"]
+    # 32 against 80 layers of the same 8 KV heads.
+    assert models[1].cache_ratio == 32 / 80
+    gpus = costcalc.compare_gpus(["h100", "h200"], "llama-3.1-8b").rows
+    assert [row.estimate.deployment.gpu for row in gpus] == ["NVIDIA H100 SXM5 80GB", "NVIDIA H200 SXM 141GB"]
+
+
+def test_a_comparison_as_a_dictionary_has_rows_of_whole_trees() -> None:
+    tree = costcalc.compare_models(["llama-3.1-8b"], "h100").to_dict()
+    assert tree["rows"][0]["variant"] == "Llama-3.1-8B"
+    assert tree["rows"][0]["decode"]["tokens_per_s"] > 0
