@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Literal
 
@@ -13,13 +16,35 @@ Kind = Literal["models", "hardware_profiles"]
 KINDS: tuple[Kind, ...] = ("models", "hardware_profiles")
 
 
+_FIRST: ContextVar[str | Path | None] = ContextVar("costcalc_catalog", default=None)
+
+
+@contextmanager
+def searched_first(folder: str | Path | None) -> Iterator[None]:
+    """Search a catalog folder first in everything inside that names none itself.
+
+    folder: the folder, as given by `--catalog`, or None to change nothing.
+    Raises CostcalcError when it is no catalog.
+    """
+    if folder is None:
+        yield
+        return
+    catalog_roots(folder)
+    token = _FIRST.set(folder)
+    try:
+        yield
+    finally:
+        _FIRST.reset(token)
+
+
 def catalog_roots(extra: str | Path | None = None) -> list[Path]:
     """Return the folders of the catalog that exist; an earlier one shadows the later ones.
 
     extra: a folder to put first, as given by `--catalog`.
     Raises CostcalcError when a folder named by `--catalog` or COSTCALC_CATALOG is no catalog.
     """
-    roots = [] if extra is None else [_named_root(str(extra), "--catalog")]
+    first = extra if extra is not None else _FIRST.get()
+    roots = [] if first is None else [_named_root(str(first), "--catalog")]
     listed = os.environ.get("COSTCALC_CATALOG", "").split(os.pathsep)
     roots += [_named_root(each, "COSTCALC_CATALOG") for each in listed if each.strip()]
     personal = config_folder()

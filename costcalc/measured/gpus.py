@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 
 from costcalc.catalog.find import CatalogEntry, list_entries, normal_name
 from costcalc.catalog.load import load_gpu
+from costcalc.catalog.paths import catalog_roots
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.specs.accelerator import Accelerator
 
@@ -16,13 +18,17 @@ _FORMS = ("pcie", "nvl", "sxm")
 _NOISE = {"server", "se", "workstation", "edition", "oam", "hgx", "tensor", "core", "hbm3", "hbm3e"}
 
 
-@lru_cache(maxsize=256)
 def find_gpu(name: str) -> tuple[str, Accelerator]:
     """Return the catalog's name of an accelerator, and the accelerator.
 
     name: as a source spells it, such as 'H100-SXM5-80GB', 'NVIDIA L4' or 'RTX-PRO-6000-SE'.
     Raises CostcalcError with the nearest name when the catalog has nothing like it.
     """
+    return _found(name, tuple(catalog_roots()))
+
+
+@lru_cache(maxsize=256)
+def _found(name: str, _roots: tuple[Path, ...]) -> tuple[str, Accelerator]:
     entries = list_entries("hardware_profiles")
     entry = _exact(name, entries) or _alike(name, entries)
     if entry is None:

@@ -10,6 +10,8 @@ import numpy as np
 from costcalc.measured.crossval import CrossValidated, Residuals, cross_validate
 from costcalc.measured.load import Row
 from costcalc.measured.model import Array, KernelParameters
+from costcalc.specs.efficiency import FitError, MachineFit
+from costcalc.specs.serving import Quantiles
 
 LOW, HIGH = 0.1, 0.9
 """Quantiles of the left-out residuals that a range spans: 80%."""
@@ -55,6 +57,27 @@ def kernels_yaml(entries: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def machines_yaml(machines: Mapping[str, Mapping[str, MachineFit]]) -> str:
+    """Return the text of machines.yaml that holds what was found on machines.
+
+    machines: fits by GPU and kernel.
+    """
+    lines = [
+        "# Efficiency of machines that were measured, written by `costcalc calibrate`: factors on the parameters of",
+        "# the shipped hardware_profiles/efficiency/kernels.yaml. Used from hardware_profiles/efficiency/machines.yaml",
+        "# in a catalog of your own: --catalog DIR, COSTCALC_CATALOG, or the configuration folder of costcalc.",
+        "# gpu_left_out: error of the shipped fit on the same points; shape_left_out: of every shape without its own.",
+        "machines:",
+    ]
+    for gpu, fits in machines.items():
+        lines.append(f"  {gpu}:")
+        for op, machine in fits.items():
+            lines += [f"    {op}:", f"      factors: {_flow(machine.factors)}", "      fit:"]
+            record = machine.fit.model_dump()
+            lines += [f"        {key}: {_flow(value)}" for key, value in record.items()]
+    return "\n".join(lines) + "\n"
+
+
 def _entry(result: CrossValidated, residuals: Residuals, source: str, date: str) -> dict[str, Any]:
     known = result.parameters[residuals.kernel.model.op]
     return {
@@ -65,12 +88,12 @@ def _entry(result: CrossValidated, residuals: Residuals, source: str, date: str)
             "gpus": sorted({str(name) for name in residuals.kernel.features["gpu"]}),
             "source": source,
             "date": date,
-            "in_sample": _error(residuals.in_sample),
-            "gpu_left_out": _error(residuals.gpu_left_out),
-            "shape_left_out": _error(residuals.shape_left_out),
+            "in_sample": fit_error(residuals.in_sample).model_dump(),
+            "gpu_left_out": fit_error(residuals.gpu_left_out).model_dump(),
+            "shape_left_out": fit_error(residuals.shape_left_out).model_dump(),
             "ranges": {
-                "known": _range(residuals.shape_left_out),
-                "unseen": _range(residuals.gpu_left_out),
+                "known": residual_range(residuals.shape_left_out).model_dump(),
+                "unseen": residual_range(residuals.gpu_left_out).model_dump(),
             },
         },
     }
@@ -86,20 +109,24 @@ def _multipliers(known: KernelParameters) -> dict[str, dict[str, dict[str, float
     }
 
 
-def _error(residuals: Array) -> dict[str, float]:
+def fit_error(residuals: Array) -> FitError:
+    """Return the errors of residuals ln(predicted / measured)."""
     off = np.abs(np.expm1(residuals))
-    return {
-        "median_ape": round(float(np.median(off)), 3),
-        "mape": round(float(off.mean()), 3),
-        "bias": round(float(np.median(residuals)), 3),
-    }
+    return FitError(
+        median_ape=round(float(np.median(off)), 3),
+        mape=round(float(off.mean()), 3),
+        bias=round(float(np.median(residuals)), 3),
+    )
 
 
-def _range(residuals: Array) -> dict[str, float]:
-    """Observed over predicted at LOW and HIGH, a little wider for few points."""
+def residual_range(residuals: Array) -> Quantiles:
+    """Return observed over predicted at LOW and HIGH, a little wider for few points.
+
+    residuals: ln(predicted / measured).
+    """
     spare = 1 / (len(residuals) + 1)
     low, high = np.quantile(-residuals, [max(LOW - spare, 0.0), min(HIGH + spare, 1.0)])
-    return {"low": round(float(np.exp(min(low, -0.02))), 3), "high": round(float(np.exp(max(high, 0.02))), 3)}
+    return Quantiles(low=round(float(np.exp(min(low, -0.02))), 3), high=round(float(np.exp(max(high, 0.02))), 3))
 
 
 def _shown(name: str, value: float) -> float | str:
@@ -109,7 +136,7 @@ def _shown(name: str, value: float) -> float | str:
 def _flow(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{key}: {_flow(each)}" for key, each in value.items()) + "}"
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_flow, value)) + "]"
     if isinstance(value, str) and (any(mark in value for mark in ",:#[]{}'") or value[:1].isdigit()):
         return value if value.endswith(" us") else "'" + value.replace("'", "''") + "'"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypedDict
 
 import numpy as np
@@ -13,7 +13,7 @@ from costcalc.errors import CostcalcError
 from costcalc.measured.kinds import KERNEL_KINDS, exclusions, measured_seconds, predict_kernel, prepared
 from costcalc.measured.load import Row, columns_of
 from costcalc.measured.model import KernelParameters, KernelRows
-from costcalc.specs.efficiency import FitRecord, KernelEfficiency, KernelFit
+from costcalc.specs.efficiency import KernelEfficiency, KernelFit
 
 UNKNOWN_FAMILY = 1.5
 """How much wider, in logarithms, the range is for a family without measurements."""
@@ -87,10 +87,10 @@ def score_kernels(kind: str, rows: Sequence[Row], efficiency: KernelEfficiency |
     parts = prepared(kind, rows)
     scored: list[Scored] = [_unpredicted(row, parts.refused.get(index, "")) for index, row in enumerate(rows)]
     for kernel in parts.kernels:
-        model, record = kernel.model, fits[kernel.model.op].fit
+        model = kernel.model
         predicted = predict_kernel(kernel, parameters, parts.kernels)
         ideal, measured = model.bound(kernel.features), measured_seconds(rows, kernel)
-        factors = _ranges(kernel, record, fits[model.op].multipliers)
+        factors = _ranges(kernel, fits[model.op])
         reasons = exclusions(rows, kernel)
         for position, index in enumerate(kernel.index):
             seconds, (low, high) = float(predicted[position]), factors[position]
@@ -109,9 +109,10 @@ def score_kernels(kind: str, rows: Sequence[Row], efficiency: KernelEfficiency |
 
 
 def parameters_of(fit: KernelFit[Any]) -> KernelParameters:
-    """Return the parameters of a fit from the catalog."""
+    """Return the parameters of a fit from the catalog, measured machines included."""
     values = {name: float(value) for name, value in fit.parameters}
-    return KernelParameters(values, fit.multipliers)
+    machines = {gpu: machine.factors for gpu, machine in fit.machines.items()}
+    return KernelParameters(values, {**fit.multipliers, "gpu": machines} if machines else fit.multipliers)
 
 
 def _unpredicted(row: Row, reason: str) -> Scored:
@@ -119,13 +120,12 @@ def _unpredicted(row: Row, reason: str) -> Scored:
     return {**row, **nothing, "quantity": "ms", "op_class": "", "warning": "", "excluded": reason}
 
 
-def _ranges(
-    kernel: KernelRows, record: FitRecord, multipliers: Mapping[str, Mapping[str, Any]]
-) -> list[tuple[float, float]]:
+def _ranges(kernel: KernelRows, fit: KernelFit[Any]) -> list[tuple[float, float]]:
     """Low and high over predicted, for a GPU that was measured, one of its family, or neither."""
-    families = multipliers.get("family")
+    families = fit.multipliers.get("family")
     factors = []
     for gpu, family in zip(kernel.features["gpu"], kernel.features["family"], strict=True):
+        record = fit.machines[gpu].fit if gpu in fit.machines else fit.fit
         known = record.ranges.known if gpu in record.gpus else record.ranges.unseen
         wider = UNKNOWN_FAMILY if families and gpu not in record.gpus and family not in families else 1.0
         factors.append((known.low**wider, known.high**wider))

@@ -120,6 +120,13 @@ class FitRecord(Spec):
     ranges: Ranges  # observed over predicted at 10% and 90%, left out
 
 
+class MachineFit(Spec):
+    """What the points of one machine change: factors on the parameters that its family has anyway."""
+
+    factors: dict[str, Factor]
+    fit: FitRecord  # gpu_left_out: of these points without their own fit
+
+
 Parameters = TypeVar("Parameters", bound=Spec)
 
 
@@ -129,6 +136,7 @@ class KernelFit(Spec, Generic[Parameters]):
     parameters: Parameters
     multipliers: dict[str, dict[str, dict[str, Factor]]] = Field(default_factory=dict)  # level, member, parameter
     fit: FitRecord
+    machines: dict[str, MachineFit] = Field(default_factory=dict)  # by catalog name of the GPU
 
     @model_validator(mode="after")
     def _known_parameters(self) -> KernelFit[Parameters]:

@@ -1,0 +1,145 @@
+"""Calibration on a few points of one's own: what they change, machine by machine, about the shipped fit.
+
+The forms and their parameters stay those of the catalog; a machine gets a factor on each parameter, drawn
+towards 1 as strongly as families differ, so that three points move little and thirty decide. Other
+machines are left as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from costcalc.engine.kernels.levels import curve_of
+from costcalc.errors import CostcalcError
+from costcalc.measured.crossval import usable
+from costcalc.measured.fitting import fit_kernel
+from costcalc.measured.kinds import KERNEL_KINDS, with_needed
+from costcalc.measured.load import Measurements, Row
+from costcalc.measured.model import Array, Features, KernelModel, KernelParameters, KernelRows, Prior, predict_seconds
+from costcalc.measured.record import fit_error, residual_range
+from costcalc.measured.scoring import parameters_of
+from costcalc.specs.efficiency import FitRecord, KernelEfficiency, KernelFit, MachineFit
+from costcalc.specs.serving import Quantiles, Ranges
+
+CLOSER = 0.5
+"""Spread of a machine's factor over that of the parameter before any measurement."""
+SHIPPED_POINTS = 10
+"""Points that the shipped range counts for beside a machine's own residuals."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnFit:
+    """What a machine's points change about one kernel."""
+
+    gpu: str
+    op: str
+    label: str
+    fit: MachineFit
+
+
+def fit_machines(
+    kind: str, rows: Sequence[Row], efficiency: KernelEfficiency, *, source: str, date: str
+) -> list[OwnFit]:
+    """Return what measurements change about the kernels of the machines that they were taken on.
+
+    kind: of kernel measurement. rows: the points; those excluded by rule are not used.
+    efficiency: the shipped fit. source: where the points come from. date: of the fit, '2026-11-23'.
+    """
+    fits: Mapping[str, KernelFit[Any]] = {op: _shipped(efficiency, op) for op in KERNEL_KINDS[kind].models}
+    parameters = {op: parameters_of(fit) for op, fit in fits.items()}
+    kernels, measured = usable(kind, rows)
+    found = []
+    for kernel, times in zip(kernels, measured, strict=True):
+        op = kernel.model.op
+        complete = KernelRows(kernel.model, kernel.index, with_needed(kernel, parameters, kernels))
+        for gpu in dict.fromkeys(str(name) for name in kernel.features["gpu"]):
+            chosen = kernel.features["gpu"] == gpu
+            machine = _fit_machine(complete.take(chosen), times[chosen], parameters[op], fits[op].fit, source, date)
+            found.append(OwnFit(gpu, op, kernel.model.label, machine))
+    return found
+
+
+def fit_files(files: Sequence[Measurements], efficiency: KernelEfficiency, *, date: str) -> list[OwnFit]:
+    """Return what files of measurements change; raises CostcalcError for a kind that is not fitted, or no points.
+
+    files: the measurements; those of one kind count together. efficiency: the shipped fit. date: of the fit.
+    """
+    found = []
+    for kind in dict.fromkeys(file.kind for file in files):
+        if kind not in KERNEL_KINDS:
+            hint = f"one of: {', '.join(KERNEL_KINDS)}; score them with costcalc validate --data"
+            raise CostcalcError(f"measurements of kind {kind!r} are not calibrated on", hint=hint)
+        ours = [file for file in files if file.kind == kind]
+        source = ", ".join(dict.fromkeys(file.path.replace("\\", "/").rpartition("/")[2] for file in ours))
+        rows = [row for file in ours for row in file.rows]
+        found += fit_machines(kind, rows, efficiency, source=source or "own measurements", date=date)
+    return found
+
+
+def _shipped(efficiency: KernelEfficiency, op: str) -> KernelFit[Any]:
+    fit: KernelFit[Any] = getattr(efficiency, op)
+    return fit.model_copy(update={"machines": {}})
+
+
+def _fit_machine(
+    rows: KernelRows, measured: Array, shipped: KernelParameters, record: FitRecord, source: str, date: str
+) -> MachineFit:
+    factored = replace(rows, model=_factored(rows.model, shipped))
+    factors = fit_kernel(factored, measured).values
+    before = np.log(predict_seconds(rows.model, shipped, rows.features) / measured)
+    after = np.log(_predicted(factored, factors) / measured)
+    left_out = _left_out(factored, measured, before)
+    return MachineFit(
+        factors={name: float(f"{factor:.3g}") for name, factor in factors.items()},
+        fit=FitRecord(
+            points=len(rows),
+            gpus=(str(rows.features["gpu"][0]),),
+            source=source,
+            date=date,
+            in_sample=fit_error(after),
+            gpu_left_out=fit_error(before),
+            shape_left_out=fit_error(left_out),
+            ranges=Ranges(known=_range(left_out, record.ranges.known), unseen=record.ranges.unseen),
+        ),
+    )
+
+
+def _factored(model: KernelModel, shipped: KernelParameters) -> KernelModel:
+    """The same form with a factor on each parameter in place of the parameters."""
+
+    def seconds(features: Features, factors: Mapping[str, Any]) -> Array:
+        curve = curve_of(model.curve, shipped.values, shipped.multipliers, features)
+        scaled = {name: getattr(curve, name) * factor for name, factor in factors.items()}
+        return model.seconds(features, replace(curve, **scaled))
+
+    priors = {name: Prior(1.0, prior.spread * CLOSER) for name, prior in model.priors.items()}
+    return replace(model, curve=dict, priors=priors, levels=(), seconds=seconds)
+
+
+def _predicted(rows: KernelRows, factors: Mapping[str, float]) -> Array:
+    return predict_seconds(rows.model, KernelParameters(factors), rows.features)
+
+
+def _left_out(rows: KernelRows, measured: Array, before: Array) -> Array:
+    """Residuals of every shape by a fit without its points; with one shape alone, those of the shipped fit."""
+    shapes = rows.features["shape"]
+    residuals = before.copy()
+    for shape in np.unique(shapes):
+        out = shapes == shape
+        if not out.all():
+            factors = fit_kernel(rows.take(~out), measured[~out]).values
+            residuals[out] = np.log(_predicted(rows.take(out), factors) / measured[out])
+    return residuals
+
+
+def _range(residuals: Array, shipped: Quantiles) -> Quantiles:
+    """The 80% range of a machine: of its own left-out residuals, with the shipped one as some points more."""
+    own = residual_range(residuals)
+    weight = len(residuals) / (len(residuals) + SHIPPED_POINTS)
+    low = own.low**weight * shipped.low ** (1 - weight)
+    high = own.high**weight * shipped.high ** (1 - weight)
+    return Quantiles(low=round(low, 3), high=round(high, 3))
