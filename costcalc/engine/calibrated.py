@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from costcalc.engine.machine import Machine
+from costcalc.engine.measured import compute_share, computed_in, memory_share
 from costcalc.engine.timing import Efficiency
 from costcalc.specs.serving import ServingEfficiency
 
@@ -15,10 +16,16 @@ def calibrated_efficiency(constants: ServingEfficiency, machine: Machine, backen
     relative = ("experts",)  # kinds whose share is of the GEMM's rate, which is the vendor's already
     return Efficiency(
         norms=constants.norms,
-        bandwidth={kind: share * memory for kind, share in constants.bandwidth.items()},
-        flops={name: share * compute for name, share in constants.flops.items()},
+        bandwidth={
+            kind: memory_share(kind, share, memory, machine.measured) for kind, share in constants.bandwidth.items()
+        },
+        flops={
+            name: compute_share(computed_in(name), share, compute, machine.measured)
+            for name, share in constants.flops.items()
+        },
         kind_flops={
-            kind: share if kind in relative else share * compute for kind, share in constants.kind_flops.items()
+            kind: share if kind in relative else compute_share("bf16", share, compute, machine.measured)
+            for kind, share in constants.kind_flops.items()
         },
         padded_tiles=True,
         padding_rows=constants.padding_rows,

@@ -9,6 +9,7 @@ import numpy as np
 
 from costcalc.arrays import Number
 from costcalc.specs.accelerator import Accelerator
+from costcalc.specs.measured import MeasuredEfficiency
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Machine:
     architecture: str = "unknown"
     vendor: str = "unknown"
     switched: bool = True  # scale-up by NVLink, xGMI or ICI; False: over the host's PCIe
+    measured: MeasuredEfficiency | None = None  # what this machine reached, where someone measured it
 
     def peak(self, precision: str) -> Number:
         """Dense peak [FLOP/s] of the precision that an op runs in."""
@@ -48,6 +50,7 @@ def machine_of(gpu: Accelerator) -> Machine:
         architecture=gpu.architecture,
         vendor=gpu.vendor,
         switched=up is not None and not up.technology.upper().startswith("PCIE"),
+        measured=gpu.efficiency,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 from costcalc.arrays import Number
 from costcalc.errors import CostcalcError, did_you_mean
 from costcalc.schema import Size, Spec
+from costcalc.specs.measured import MeasuredEfficiency
 from costcalc.specs.prices import Capex, Date, Price, PriceChoice, Provenance, ProviderPrice, choose_price
 from costcalc.specs.quantities import Bandwidth, Bytes, FlopRate, Power
 
@@ -131,7 +132,7 @@ class Accelerator(Spec):
     sources: tuple[Source, ...] = ()
     disputed: tuple[Dispute, ...] = ()
     notes: tuple[str, ...] = ()
-    efficiency: dict[str, Any] | None = None  # measured on this machine, instead of the family's
+    efficiency: MeasuredEfficiency | None = None  # as `costcalc calibrate` measured it
 
     @field_validator("peak_flops")
     @classmethod

@@ -1,0 +1,72 @@
+"""A machine that was measured scales the fitted constants by its own speed; no kernel outruns a copy."""
+
+from __future__ import annotations
+
+import pytest
+
+from costcalc.catalog.load import load_gpu
+from costcalc.catalog.serving import serving_efficiency
+from costcalc.engine.calibrated import calibrated_efficiency
+from costcalc.engine.machine import machine_of
+from costcalc.errors import CostcalcError
+from costcalc.specs.measured import MeasuredEfficiency
+
+BASE = {"points": 40, "source": "own", "date": "2026-11-23"}
+
+
+def efficiency_of(gpu: str, **measured):
+    machine = load_gpu(gpu)
+    own = MeasuredEfficiency(**BASE, **measured) if measured else None
+    machine = machine.model_copy(update={"efficiency": own})
+    return calibrated_efficiency(serving_efficiency(), machine_of(machine), "vllm")
+
+
+def test_nothing_measured_changes_nothing():
+    assert load_gpu("h100").efficiency is None
+    assert efficiency_of("h100") == efficiency_of("h100", bandwidth=1.0)
+
+
+def test_speeds_scale_their_own_class_of_ops():
+    typical = efficiency_of("h100")
+    slow = efficiency_of("h100", weights={"share": 0.7, "speed": 0.8})
+    for kind in ("gemm", "head", "experts"):
+        assert slow.bandwidth[kind] == pytest.approx(0.8 * typical.bandwidth[kind])
+    assert slow.bandwidth["grouped"] == typical.bandwidth["grouped"]
+    slow = efficiency_of("h100", attention={"share": 0.7, "speed": 0.8})
+    assert slow.bandwidth["latent"] == pytest.approx(0.8 * typical.bandwidth["latent"])
+    assert slow.bandwidth["gemm"] == typical.bandwidth["gemm"]
+
+
+def test_no_kernel_outruns_a_copy():
+    capped = efficiency_of("h100", bandwidth=0.5, weights={"share": 0.9, "speed": 1.1})
+    assert max(capped.bandwidth.values()) == 0.5
+
+
+def test_precisions_scale_the_formats_that_compute_in_them():
+    typical = efficiency_of("h100")
+    found = efficiency_of("h100", flops={"fp8": {"share": 0.5, "speed": 0.5}})
+    assert found.flops["fp8_block"] == pytest.approx(0.5 * typical.flops["fp8_block"])
+    # Weights of 4 bits are multiplied in 16, which was not measured.
+    assert found.flops["int4"] == typical.flops["int4"] and found.flops["bf16"] == typical.flops["bf16"]
+    # 16-bit formats run at one rate.
+    found = efficiency_of("h100", flops={"bf16": {"share": 0.5, "speed": 0.5}})
+    assert found.flops["fp16"] == pytest.approx(0.5 * typical.flops["fp16"])
+
+
+def test_a_measured_speed_stands_for_that_of_the_vendor():
+    # Fitted on AMD's machines as a whole; this one was measured as fast as expected of any.
+    typical, measured = efficiency_of("mi300x"), efficiency_of("mi300x", weights={"share": 0.8, "speed": 1.0})
+    assert typical.bandwidth["gemm"] < measured.bandwidth["gemm"] == efficiency_of("h100").bandwidth["gemm"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"flops": {"fp9": {"share": 0.5, "speed": 1}}}, "unknown precision 'fp9'"),
+        ({"bandwidth": 1.2}, "less than or equal to 1"),
+        ({"weight": {"share": 0.5, "speed": 1}}, "Extra inputs"),
+    ],
+)
+def test_wrong_entries_are_refused(wrong, message):
+    with pytest.raises((CostcalcError, ValueError), match=message):
+        MeasuredEfficiency(**BASE, **wrong)
