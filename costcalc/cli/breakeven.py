@@ -19,12 +19,13 @@ Against = Annotated[
 
 @with_options
 def breakeven(
-    serving: Serving,
-    output: TextOutput,
-    catalog: Catalog,
+    *,
     model: Model = None,
     gpu: Gpu = None,
     against: Against = None,
+    serving: Serving,
+    output: TextOutput,
+    catalog: Catalog,
 ) -> None:
     """How busy GPUs of your own must be to cost what an API charges for the same tokens."""
     tokens = output.tokens()

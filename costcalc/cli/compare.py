@@ -46,12 +46,13 @@ Gpus = Annotated[
 
 @with_options
 def attention(
-    serving: Serving,
-    output: Output,
-    catalog: Catalog,
+    *,
     model: Model = None,
     gpu: Gpu = None,
     contexts: Contexts = None,
+    serving: Serving,
+    output: Output,
+    catalog: Catalog,
 ) -> None:
     """One model with its attention replaced: MHA, GQA, MQA, MLA, a low-rank control, and no cache at all.
 
@@ -73,7 +74,7 @@ def attention(
 
 
 @with_options
-def models(serving: Serving, output: Output, catalog: Catalog, names: Models = None, gpu: Gpu = None) -> None:
+def models(*, names: Models = None, gpu: Gpu = None, serving: Serving, output: Output, catalog: Catalog) -> None:
     """Several models on one kind of GPU; the first one is the reference."""
     tokens = output.tokens()
     with output.opened_with_chart(MODEL_KINDS) as opened:
@@ -88,7 +89,7 @@ def models(serving: Serving, output: Output, catalog: Catalog, names: Models = N
 
 
 @with_options
-def gpus(serving: Serving, output: Output, catalog: Catalog, names: Gpus = None, model: Model = None) -> None:
+def gpus(*, names: Gpus = None, model: Model = None, serving: Serving, output: Output, catalog: Catalog) -> None:
     """One model on several kinds of GPU, each with a count of its own if need be; the first is the reference."""
     tokens = output.tokens()
     with output.opened_with_chart(GPU_KINDS) as opened:
@@ -118,7 +119,7 @@ def _split(text: str) -> list[str]:
     """Split at commas, except those between the thousands of a number such as 128,000."""
     import re
 
-    return [each for each in re.split(r",(?![0-9]{3}(?![0-9]))|\s+", text.strip()) if each] or [""]
+    return [each for each in re.split(r",(?!(?<=[0-9],)[0-9]{3}(?![0-9A-Za-z]))|\s+", text.strip()) if each] or [""]
 
 
 def _some(names: list[str] | None, what: str, example: str) -> list[str]:

@@ -9,7 +9,7 @@ CHART_KINDS = ("roofline", "time")
 
 
 @with_options
-def estimate(serving: Serving, output: Output, catalog: Catalog, model: Model = None, gpu: Gpu = None) -> None:
+def estimate(*, model: Model = None, gpu: Gpu = None, serving: Serving, output: Output, catalog: Catalog) -> None:
     """What a deployment does and costs, and why.
 
     A model and a GPU are enough: what is left out is chosen, marked in the answer, and explained.

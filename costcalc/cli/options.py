@@ -12,7 +12,8 @@ from costcalc.errors import CostcalcError
 if TYPE_CHECKING:
     from costcalc.explore.options import OptionKeywords
 
-LAYOUT = "Machine and layout"
+SUBJECT = "Model and GPU"
+LAYOUT = "Layout"
 LOAD = "Load"
 NUMBERS = "Precision and method"
 MONEY = "Money"
@@ -28,14 +29,14 @@ MLA_MODES = ("absorbed", "expanded", "naive")
 Model = Annotated[
     str | None,
     Option(
-        "--model", "-m", metavar="NAME", autocompletion=model_names,
+        "--model", "-m", metavar="NAME", autocompletion=model_names, rich_help_panel=SUBJECT,
         help="A model's name, alias, Hugging Face id or YAML file; see: costcalc models",
     ),
 ]  # fmt: skip
 Gpu = Annotated[
     str | None,
     Option(
-        "--gpu", "-g", metavar="NAME", autocompletion=gpu_names,
+        "--gpu", "-g", metavar="NAME", autocompletion=gpu_names, rich_help_panel=SUBJECT,
         help="An accelerator's name, alias or YAML file, as in h100 or 8xh100; see: costcalc gpus",
     ),
 ]  # fmt: skip

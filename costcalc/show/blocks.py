@@ -64,7 +64,7 @@ def fitting_columns(grid: Grid, width: int | None, gap: int = 2) -> list[int]:
     kept = list(range(len(grid.columns)))
     while width is not None and _width(grid, kept, gap) > width:
         spare = [index for index in kept if grid.columns[index].keep > 0]
-        if not spare:
+        if not spare or len(kept) == 1:
             break
         kept.remove(max(spare, key=lambda index: (grid.columns[index].keep, index)))
     return kept

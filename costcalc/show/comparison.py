@@ -25,9 +25,10 @@ _COLUMNS = (
     Column("$/M out", right=True, role="headline"),
     Column("80% range", role="dim", keep=5),
     Column("$/M in", right=True, keep=4),
-    Column("$ vs first", right=True),
+    Column("vs first", right=True),
 )
 _BOUND = 10
+_OF_THE_CACHE = (2, 3)
 _UNLIMITED = 10**8
 _BOUND_ROLES: tuple[Role, ...] = ("memory", "compute", "communication", "overhead")
 
@@ -38,13 +39,19 @@ def comparison_page(comparison: Comparison) -> list[Block]:
     comparison: the comparison.
     """
     page: list[Block] = [Line(comparison.title, "title"), Line()]
+    caches = {row.estimate.kv_cache.bytes_per_token for row in comparison.rows}
+    same_cache = len(caches) == 1
     for context, rows in by_context(comparison):
         if len(comparison.contexts) > 1:
             page.append(Line(f"At {format_count(context)} tokens of context", "heading"))
-        page += [comparison_grid(rows), Line()]
+        page += [comparison_grid(rows, same_cache=same_cache), Line()]
     unfit = [f"{row.variant}: {row.note}" for row in comparison.rows if row.note]
     shared = _shared_defaults(comparison.rows)
-    legend = "KV/token: cache that one token takes in all layers; smaller, $ vs first: against the first row."
+    legend = (
+        "KV/token: cache that one token takes in all layers. smaller, vs first: its size and $/M out, to the first row."
+    )
+    if same_cache:
+        legend = f"vs first: $/M out, to the first row. KV cache per token: {format_bytes(caches.pop())} in every row."
     page += [Line(legend, "dim", wrap=True), *_load(comparison), Line()]
     page += [*notes([*unfit, *comparison.notes]), *defaults_taken(shared)]
     return page
@@ -70,17 +77,19 @@ def row_name(row: Row) -> str:
     return row.variant.partition(" @ ")[0]
 
 
-def comparison_grid(rows: list[Row]) -> Grid:
+def comparison_grid(rows: list[Row], *, same_cache: bool = False) -> Grid:
     """Return rows as a grid.
 
     rows: the rows of one context; the first is the reference.
+    same_cache: whether the size of the cache is the same everywhere, and so left out.
     """
+    kept = [index for index in range(len(_COLUMNS)) if not (same_cache and index in _OF_THE_CACHE)]
     cells = [_cells(row) for row in rows]
     roles: dict[tuple[int, int], Role] = {}
     for number, row in enumerate(rows):
         bound = row.estimate.decode.bound_by
-        roles[number, _BOUND] = next((each for each in _BOUND_ROLES if each == bound), "text")
-    return Grid(_COLUMNS, cells, roles)
+        roles[number, kept.index(_BOUND)] = next((each for each in _BOUND_ROLES if each == bound), "text")
+    return Grid([_COLUMNS[index] for index in kept], [[row[index] for index in kept] for row in cells], roles)
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -115,13 +124,19 @@ def _most(sequences: int) -> str:
 def _load(comparison: Comparison) -> Iterator[Block]:
     first = comparison.rows[0].estimate
     load, precision = first.workload, first.deployment.precision
-    context = "" if len(comparison.contexts) > 1 else f", decode at {format_count(load.context_tokens)} of context"
-    yield Line(
-        f"{format_count(load.input_tokens)} tokens in, {format_count(load.output_tokens)} out{context}; "
-        f"KV cache {precision.kv_cache}; {usd(first.deployment.usd_per_gpu_hour)} per GPU-hour in the first row.",
-        "dim",
-        wrap=True,
-    )
+    if len(comparison.contexts) > 1:
+        tokens = f"{format_count(load.output_tokens)} tokens out"
+    else:
+        tokens = (
+            f"{format_count(load.input_tokens)} tokens in, {format_count(load.output_tokens)} out, "
+            f"decode at {format_count(load.context_tokens)} of context"
+        )
+    yield Line(f"{tokens}; KV cache {precision.kv_cache}; {_price(comparison.rows)}.", "dim", wrap=True)
+
+
+def _price(rows: Iterable[Row]) -> str:
+    prices = {row.estimate.deployment.usd_per_gpu_hour for row in rows}
+    return f"{usd(prices.pop())} per GPU-hour" if len(prices) == 1 else "each GPU at its own price"
 
 
 def _shared_defaults(rows: Iterable[Row]) -> list[Assumption]:

@@ -65,12 +65,14 @@ def _values(gpu: Accelerator) -> Iterator[tuple[str, str]]:
     if gpu.l2_cache:
         yield "l2_cache", format_bytes(gpu.l2_cache)
     if gpu.scale_up:
-        up = gpu.scale_up
-        yield "scale_up", f"{up.technology}, {format_rate(up.bandwidth)}, {up.domain} devices"
+        yield "scale_up.technology", gpu.scale_up.technology
+        yield "scale_up.bandwidth", format_rate(gpu.scale_up.bandwidth)
+        yield "scale_up.domain", f"{gpu.scale_up.domain:,} devices"
     if gpu.scale_out:
-        yield "scale_out", format_rate(gpu.scale_out.bandwidth)
+        yield "scale_out.bandwidth", format_rate(gpu.scale_out.bandwidth)
     if gpu.host_link:
-        yield "host_link", f"{gpu.host_link.technology}, {format_rate(gpu.host_link.bandwidth)}"
+        yield "host_link.technology", gpu.host_link.technology
+        yield "host_link.bandwidth", format_rate(gpu.host_link.bandwidth)
     yield "node_size", f"{gpu.node_size:,}"
     if gpu.power:
         yield "power", format_power(gpu.power)

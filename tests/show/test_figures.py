@@ -1,0 +1,117 @@
+"""Charts: the right files, the same bytes when drawn again, every op and variant on them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.figure import Figure
+
+from costcalc.catalog.load import load_gpu
+from costcalc.errors import CostcalcError
+from costcalc.explore.curves import Curve, Curves
+from costcalc.explore.result import Comparison, Estimate
+from costcalc.show.figures.comparison import draw_comparison
+from costcalc.show.figures.estimate import draw_estimate
+from costcalc.show.figures.roofline import draw_roofline
+from costcalc.show.figures.steptime import draw_step_time
+from costcalc.show.figures.style import VARIANT_COLOURS, look, spread, variant_colour
+from costcalc.specs.accelerator import Accelerator
+
+MAGIC = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
+
+
+@pytest.fixture(scope="module")
+def h100() -> Accelerator:
+    return load_gpu("h100")
+
+
+@pytest.fixture
+def curves() -> Curves:
+    contexts = np.array([1e3, 8e3, 64e3, 128e3])
+    lines = []
+    for name, rate in (("MHA", 200.0), ("MLA absorbed", 2000.0), ("No cache", 1.0)):
+        rates = rate / (contexts / 1e3)
+        rates[-1] = np.nan if name == "MHA" else rates[-1]
+        lines.append(Curve(name, 0.0 if name == "No cache" else 70e3, contexts, rates, rates, rates, 1e3 / rates))
+    return Curves("X", 16, tuple(lines))
+
+
+@pytest.mark.parametrize("suffix", MAGIC)
+def test_charts_of_an_estimate_are_the_same_every_time(estimate: Estimate, h100: Accelerator, suffix: str) -> None:
+    first = draw_estimate(estimate, h100, suffix)
+    assert first.startswith(MAGIC[suffix])
+    assert draw_estimate(estimate, h100, suffix) == first
+
+
+@pytest.mark.parametrize("suffix", MAGIC)
+def test_charts_of_a_comparison_are_the_same_every_time(comparison: Comparison, curves: Curves, suffix: str) -> None:
+    first = draw_comparison(comparison, curves, suffix)
+    assert first.startswith(MAGIC[suffix])
+    assert draw_comparison(comparison, curves, suffix) == first
+
+
+def test_files_tell_no_date(estimate: Estimate, h100: Accelerator) -> None:
+    assert b"<dc:date>" not in draw_estimate(estimate, h100, ".svg")
+    assert b"CreationDate" not in draw_estimate(estimate, h100, ".pdf")
+
+
+@pytest.mark.parametrize("kind", ["cache", "throughput", "speed", "cost"])
+@pytest.mark.parametrize("with_curves", [True, False])
+def test_every_panel_can_stand_alone(comparison: Comparison, curves: Curves, kind: str, with_curves: bool) -> None:
+    chart = draw_comparison(comparison, curves if with_curves else None, ".png", (kind,))
+    assert chart.startswith(MAGIC[".png"])
+
+
+@pytest.mark.parametrize("kind", ["roofline", "time"])
+def test_either_panel_of_an_estimate(estimate: Estimate, h100: Accelerator, kind: str) -> None:
+    assert draw_estimate(estimate, h100, ".png", kind).startswith(MAGIC[".png"])
+
+
+def test_what_does_not_fit_has_no_chart(comparison: Comparison, h100: Accelerator) -> None:
+    with pytest.raises(CostcalcError, match="does not fit"):
+        draw_estimate(comparison.rows[2].estimate, h100, ".png")
+
+
+def test_ops_stand_on_the_roofline_at_their_intensity(estimate: Estimate, h100: Accelerator) -> None:
+    with look():
+        axes = Figure().add_subplot()
+        draw_roofline(axes, estimate, h100)
+    placed = sorted(tuple(np.asarray(each.get_offsets())[0]) for each in axes.collections)
+    # The two ops with arithmetic: FLOPs over bytes, and FLOPs over time on each of 16 GPUs.
+    expected = sorted([(15.7e12 / 654e9, 15.7e12 / 16 / 0.020), (30e12 / 124e9, 30e12 / 16 / 0.012)])
+    assert np.allclose(placed, expected)
+    assert axes.get_xscale() == axes.get_yscale() == "log"
+    # The data sheet of the H100 SXM: dense fp8 and bf16 peaks, and 3.35 TB/s under them.
+    labels = {text.get_text() for text in axes.texts}
+    assert {"1.98 PFLOP/s fp8", "989 TFLOP/s bf16", "3.35 TB/s"} <= labels
+
+
+def test_every_op_has_a_bar(estimate: Estimate) -> None:
+    with look():
+        axes = Figure().add_subplot()
+        draw_step_time(axes, estimate)
+    assert [label.get_text() for label in axes.get_yticklabels()] == [op.op for op in reversed(estimate.breakdown)]
+    assert [bar.get_width() for bar in axes.patches] == [op.time_s for op in reversed(estimate.breakdown)]
+
+
+def test_dollars_are_no_mathematics(estimate: Estimate, h100: Accelerator) -> None:
+    dear = replace(estimate, cost=replace(estimate.cost, usd_per_million_output_tokens=12.5))
+    assert draw_estimate(dear, h100, ".svg") != draw_estimate(estimate, h100, ".svg")
+
+
+def test_variants_have_colours_of_their_own() -> None:
+    names = ["MHA", "GQA-4", "GQA-8", "GQA-16", "MQA", "MLA absorbed", "MLA expanded", "Low rank", "No cache"]
+    colours = [variant_colour(name, index) for index, name in enumerate(names)]
+    assert len(set(colours)) == len(names)
+    assert variant_colour("MHA", 5) == VARIANT_COLOURS["MHA"]
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_labels_are_moved_apart(heights: list[float]) -> None:
+    placed = sorted(spread(heights, 0.05))
+    assert all(0 <= each <= 1.0001 for each in placed)
+    assert all(after - before >= 0.05 - 1e-9 for before, after in zip(placed, placed[1:], strict=False))

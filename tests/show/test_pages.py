@@ -1,0 +1,206 @@
+"""Pages: the headline first, defaults marked, what is unknown as '-', nothing cut on any terminal."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from costcalc.explore.result import BreakEven, Comparison, CostResult, Estimate, PrefillResult, ServingResult
+from costcalc.show.blocks import Block, Column, Grid, Line
+from costcalc.show.breakeven import breakeven_page
+from costcalc.show.comparison import comparison_page
+from costcalc.show.encoding import plain_text
+from costcalc.show.explain import explanation
+from costcalc.show.markdown import markdown_page
+from costcalc.show.numbers import bar, span, speed, times
+from costcalc.show.plain import plain_page
+from costcalc.show.plot import plots
+from costcalc.show.table import estimate_page
+
+
+def row(page: str, start: str) -> str:
+    """Return the only line that starts with a text."""
+    [found] = [line for line in page.splitlines() if line.strip().startswith(start)]
+    return found
+
+
+def test_the_headline_comes_first_with_its_ranges(estimate: Estimate) -> None:
+    lines = plain_page(estimate_page(estimate)).splitlines()
+    assert lines[0] == "Model-X on 16 × GPU-Y"
+    assert lines[3].split()[:5] == ["$", "per", "M", "output", "tokens"]
+    assert "$0.83" in lines[3] and "[$0.68–$0.99]" in lines[3]
+
+
+def test_an_unknown_price_is_a_dash_and_never_zero(estimate: Estimate) -> None:
+    unpriced = replace(
+        estimate,
+        cost=CostResult(None, None, None),
+        deployment=replace(estimate.deployment, usd_per_gpu_hour=None),
+        market=(),
+    )
+    page = plain_page(estimate_page(unpriced))
+    assert row(page, "$ per M output tokens").split()[5] == "-"
+    assert "$0" not in page
+    assert row(page, "Price").split()[1].startswith("-")
+
+
+def test_defaults_are_marked_and_their_options_named(estimate: Estimate) -> None:
+    page = plain_page(estimate_page(estimate))
+    assert "384°" in row(page, "Users at once") and "$2.00°" in row(page, "Price")
+    assert "4,096°" not in page  # not among the assumptions
+    assert "--batch N" in row(page, "batch")
+    given = plain_page(estimate_page(replace(estimate, assumptions=())))
+    assert "°" not in given
+
+
+def test_a_term_of_the_bill_leaves_out_what_it_does_not_ask(estimate: Estimate) -> None:
+    term = replace(
+        estimate,
+        prefill=PrefillResult(None, None),
+        serving=ServingResult(None, None, None),
+        cost=CostResult(79.44, None, None),
+    )
+    page = plain_page(estimate_page(term))
+    assert "$79.44" in page and "Time to first token" not in page and "Users at once" not in page
+
+
+def test_time_saved_by_overlap_is_negative_and_has_no_bar(estimate: Estimate) -> None:
+    line = row(plain_page(estimate_page(estimate)), "hidden by overlap")
+    assert "-4.2 ms" in line and "█" not in line
+
+
+def test_market_prices_are_the_newest_of_each_provider(estimate: Estimate) -> None:
+    page = plain_page(estimate_page(estimate))
+    assert "$1.10" in row(page, "Somebody") and "53%" in row(page, "Somebody")
+    assert "never" in row(page, "Dear")
+
+
+def test_a_break_even_says_who_is_cheaper(estimate: Estimate) -> None:
+    page = plain_page(breakeven_page(BreakEven("Claude", estimate)))
+    assert "self-hosting is cheaper once your GPUs are busy 53% of the time" in page
+    assert "the API is cheaper even if your GPUs never idle" in page
+
+
+def test_a_comparison_has_its_reference_first_and_says_what_does_not_fit(comparison: Comparison) -> None:
+    page = plain_page(comparison_page(comparison))
+    assert row(page, "MLA  ").split()[-1] == "1×"
+    assert "does not fit" in row(page, "MHA  ") and "$" not in row(page, "MHA  ")
+    assert "2.25×" in row(page, "MQA  ")
+    assert "does not fit on 16 x GPU-Y" in page
+
+
+def test_contexts_are_sections_of_their_own(comparison: Comparison) -> None:
+    rows = tuple(
+        replace(
+            each,
+            variant=f"{each.variant} @ {context:,.0f}",
+            estimate=replace(each.estimate, workload=replace(each.estimate.workload, context_tokens=context)),
+        )
+        for context in (4096.0, 131_072.0)
+        for each in comparison.rows
+    )
+    page = plain_page(comparison_page(replace(comparison, rows=rows, contexts=(4096.0, 131_072.0))))
+    assert "At 4,096 tokens of context" in page and "At 131,072 tokens of context" in page
+    assert len(re.findall(r"^  MQA  ", page, re.MULTILINE)) == 2
+
+
+def test_a_cache_that_is_the_same_everywhere_is_no_column(comparison: Comparison) -> None:
+    rows = tuple(replace(each, estimate=comparison.rows[0].estimate) for each in comparison.rows)
+    page = plain_page(comparison_page(replace(comparison, rows=rows)))
+    assert "70.27 kB in every row" in page and "smaller" not in page
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, 160])
+def test_pages_fit_their_terminal(estimate: Estimate, comparison: Comparison, width: int) -> None:
+    for page in (estimate_page(estimate), comparison_page(comparison), explanation(estimate), plots(comparison)):
+        assert max(map(len, plain_page(page, width).splitlines())) <= width
+
+
+texts = st.text(st.characters(whitelist_categories=["Lu", "Ll", "Nd"]), min_size=1, max_size=24)
+
+
+@given(st.data(), st.integers(10, 200))
+def test_no_cell_is_ever_cut(data: st.DataObject, width: int) -> None:
+    columns = [
+        Column(data.draw(texts), right=data.draw(st.booleans()), keep=data.draw(st.integers(0, 3))) for _ in "abcd"
+    ]
+    rows = [[data.draw(texts) for _ in columns] for _ in range(3)]
+    page = plain_page([Grid(columns, rows)], width)
+    for index, column in enumerate(columns):
+        shown = [cells[index] in line for cells, line in zip(rows, page.splitlines()[2:], strict=True)]
+        assert all(shown) or column.keep > 0
+
+
+def test_the_columns_that_matter_least_go_first() -> None:
+    grid = Grid([Column("keep"), Column("first", keep=2), Column("second", keep=1)], [["a" * 10, "b" * 10, "c" * 10]])
+    assert plain_page([grid], 60).splitlines()[0].split() == ["keep", "first", "second"]
+    assert plain_page([grid], 30).splitlines()[0].split() == ["keep", "second"]
+    assert plain_page([grid], 14).splitlines()[0].split() == ["keep"]
+
+
+def test_prose_is_broken_between_words() -> None:
+    line = Line("a long sentence " * 12, wrap=True, indent=2)
+    lines = plain_page([line], 40).splitlines()
+    assert max(map(len, lines)) <= 40 and " ".join(" ".join(lines).split()) == line.text.strip()
+    assert plain_page([line]).count("\n") == 1
+
+
+def test_explanations_show_formula_numbers_result_and_source(estimate: Estimate) -> None:
+    lines = plain_page(explanation(estimate)).splitlines()
+    start = lines.index("Cache: 70.27 kB/token")
+    assert lines[start + 1 : start + 4] == [
+        "  = layers x bytes",
+        "  = 61 x 1,152 B",
+        "  kv_cache.bytes_per_token; a paper",
+    ]
+
+
+def test_markdown_has_tables_and_no_bars(estimate: Estimate) -> None:
+    text = markdown_page(estimate_page(estimate))
+    assert text.startswith("# Model-X on 16 × GPU-Y\n")
+    assert "| op | time | share | bound by | bytes | work |" in text and "█" not in text
+    tables = [block for block in text.split("\n\n") if block.startswith("|")]
+    for table in tables:
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1
+
+
+def test_markdown_escapes_what_it_would_read_as_markup() -> None:
+    page: list[Block] = [Grid([Column("a|b")], [["fp8_block * $2 <x>"]])]
+    assert markdown_page(page) == "| a\\|b |\n| :-- |\n| fp8\\_block \\* \\$2 \\<x> |\n"
+
+
+def test_bars_and_lines_of_a_comparison(comparison: Comparison) -> None:
+    page = plain_page(plots(comparison))
+    lengths = {name: row(page[: page.index("$ per")], name).count("█") for name in ("MLA", "MQA", "MHA")}
+    assert lengths["MHA"] == 40 > lengths["MLA"] > lengths["MQA"] > 0
+
+
+@given(st.floats(0, 1), st.integers(1, 60))
+def test_a_bar_is_as_long_as_its_share(share: float, width: int) -> None:
+    drawn = bar(share, width)
+    assert abs(drawn.count("█") + (len(drawn) > drawn.count("█")) * 0.5 - share * width) <= 0.6
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (bar(-0.2, 10), ""),
+        (bar(7, 10), "█" * 10),
+        (times(None), "-"),
+        (times(56.889), "56.9×"),
+        (times(12345.6), "12,346×"),
+        (speed(None), "-"),
+        (speed(10_704.6), "10,700"),
+        (speed(27.876), "27.9"),
+        (span(None, speed), ""),
+        (span((560.4, 821.7), speed), "[560–820]"),
+        (plain_text("8×, ≈1, 90–100, 2·K, 5 µs, █▌"), "8x, ~1, 90-100, 2|K, 5 us, #="),
+        (plain_text("日"), "?"),
+    ],
+)
+def test_numbers_as_shown(shown: str, expected: str) -> None:
+    assert shown == expected
