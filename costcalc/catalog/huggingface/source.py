@@ -1,0 +1,112 @@
+"""Where a configuration comes from: a file, a folder, or the Hugging Face hub."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from costcalc.errors import CostcalcError, shown
+
+CONFIG = "config.json"
+QUANTIZATION = "hf_quant_config.json"
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+_SNAPSHOT = re.compile(r"models--([^/\\]+?)--([^/\\]+)[/\\]snapshots[/\\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A configuration that was found.
+
+    config: the file. quantization: ModelOpt's file beside it, if there is one. hf_id: the model's id on the
+    hub, where it is known. told: what the imported model names as its source. name: of the model.
+    """
+
+    config: Path
+    quantization: Path | None
+    hf_id: str | None
+    told: str
+    name: str
+
+
+def find_source(text: str, *, online: bool = False) -> Source:
+    """Return the configuration that a path or a hub id names.
+
+    text: a config.json, a folder that holds one, or an id such as 'Qwen/Qwen3-8B'.
+    online: whether what the local cache of the hub lacks may be fetched, from HF_ENDPOINT where it is set.
+    Raises CostcalcError when there is none.
+    """
+    if not text.strip() or "\0" in text:
+        raise CostcalcError("the path is empty" if not text.strip() else "a path cannot hold a NUL byte")
+    path = Path(os.path.expanduser(text))  # noqa: PTH111 - unlike Path.expanduser, never raises
+    if os.path.isdir(path):  # noqa: PTH112 - nor does this, on names that no file can have
+        if not os.path.lexists(path / CONFIG):
+            raise CostcalcError(f"there is no {CONFIG} in this folder", text, "name the folder of a checkpoint")
+        return _local(path / CONFIG)
+    if os.path.lexists(path) or not _HUB_ID.fullmatch(text) or text.endswith(".json"):
+        return _local(path)
+    return _from_hub(text, online)
+
+
+def _local(config: Path) -> Source:
+    beside = config.with_name(config.name.replace(CONFIG, QUANTIZATION))
+    hub = _SNAPSHOT.search(str(config))
+    hf_id = f"{hub.group(1)}/{hub.group(2)}" if hub else None
+    name = hf_id.split("/")[1] if hf_id else _name_of(config)
+    folder = Path(os.path.abspath(config)).parent.name  # noqa: PTH100 - keeps links as they are named
+    told = f"{folder}/{CONFIG}" if config.name == CONFIG else config.name
+    found = beside if beside != config and beside.is_file() else None
+    return Source(config, found, hf_id, f"{hf_id}, {CONFIG}" if hf_id else told.lstrip("/"), name)
+
+
+def _name_of(config: Path) -> str:
+    """Return a name for a model from its file's name, or its folder's where the file is a plain config.json."""
+    stem = config.stem
+    if stem == "config":
+        stem = Path(os.path.abspath(config)).parent.name  # noqa: PTH100 - keeps links as they are named
+    stem = re.sub(r"[._-]config$", "", stem).split("--")[-1]
+    cleaned = re.sub(r"[^\w.+-]+", "-", stem, flags=re.ASCII).strip("-._")
+    return cleaned or "imported-model"
+
+
+def _from_hub(hf_id: str, online: bool) -> Source:
+    hub = _hub_library(hf_id)
+    config = _cached(hub, hf_id, CONFIG) or (_fetched(hub, hf_id, CONFIG) if online else None)
+    if config is None:
+        raise CostcalcError(
+            f"{shown(hf_id)} is no file or folder, and not in the local cache of the hub",
+            hint="add --online to fetch its config.json, or name a file",
+        )
+    quantization = _cached(hub, hf_id, QUANTIZATION)
+    if quantization is None and online:
+        quantization = _fetched(hub, hf_id, QUANTIZATION, needed=False)
+    return Source(config, quantization, hf_id, f"{hf_id}, {CONFIG}", hf_id.split("/")[1])
+
+
+def _hub_library(hf_id: str) -> Any:
+    try:
+        import huggingface_hub
+    except ImportError:
+        raise CostcalcError(
+            f"{shown(hf_id)} is no file or folder; reading the hub needs huggingface_hub, which is not installed",
+            hint="pip install 'costcalc[hub]', or name a config.json",
+        ) from None
+    return huggingface_hub
+
+
+def _cached(hub: Any, hf_id: str, file: str) -> Path | None:
+    found = hub.try_to_load_from_cache(hf_id, file)
+    return Path(found) if isinstance(found, str) else None
+
+
+def _fetched(hub: Any, hf_id: str, file: str, *, needed: bool = True) -> Path | None:
+    try:
+        return Path(hub.hf_hub_download(hf_id, file))
+    except Exception as error:  # the library raises its own, its HTTP client's and the system's
+        if not needed and type(error).__name__ in ("EntryNotFoundError", "RemoteEntryNotFoundError"):
+            return None
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        endpoint = os.environ.get("HF_ENDPOINT", "the hub")
+        raise CostcalcError(f"cannot fetch {file} of {shown(hf_id)} from {endpoint}: {reason}") from None
