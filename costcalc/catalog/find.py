@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from costcalc.catalog.paths import Kind, catalog_roots
-from costcalc.errors import CostcalcError, did_you_mean, nearest, shown
+from costcalc.errors import CostcalcError, nearest, shown
 
 _NOUNS: dict[Kind, tuple[str, str]] = {"models": ("model", "models"), "hardware_profiles": ("GPU", "gpus")}
 _SUFFIXES = (".yaml", ".yml")
@@ -16,6 +16,7 @@ CLOSED_MODELS = "closed_models.yaml"  # lists prices of models without a shape; 
 # Names stand in the first lines of a file, so that finding one costs a short read and no parsing.
 _HEAD_BYTES = 2048
 _ALIASES = re.compile(r"^aliases:[ \t]*(?:\[([^\]]*)\]|((?:\r?\n[ \t]*-[ \t]+[^\n]*)+))", re.MULTILINE)
+_NAME = re.compile(r"^name:[ \t]*[\"']?(.*?)[\"']?[ \t]*(?:#.*)?$", re.MULTILINE)
 _HF_ID = re.compile(r"^hf_id:[ \t]*[\"']?([^\s\"'#]+)", re.MULTILINE)
 
 
@@ -75,14 +76,28 @@ def read_aliases(path: Path) -> tuple[str, ...]:
 
     path: the file; one that cannot be read has none.
     """
+    return _aliases(_head(path))
+
+
+def _head(path: Path) -> str:
+    """Return the first lines of a catalog file, or nothing when it cannot be read."""
     try:
         # A pipe in an overlay would block, and nothing but a file can be part of a catalog.
         if not path.is_file():
-            return ()
+            return ""
         with path.open("rb") as file:
-            head = file.read(_HEAD_BYTES).decode("utf-8", "replace")
+            return file.read(_HEAD_BYTES).decode("utf-8", "replace")
     except OSError:
-        return ()
+        return ""
+
+
+def _names(head: str) -> list[str]:
+    """Return what a file answers to besides its own name: the name that it shows, and its aliases."""
+    shown_name = _NAME.search(head)
+    return [*([shown_name[1]] if shown_name else []), *_aliases(head)]
+
+
+def _aliases(head: str) -> tuple[str, ...]:
     match = _ALIASES.search(head)
     if match is None:
         names: list[str] = []
@@ -107,11 +122,9 @@ def _by_name(kind: Kind, name: str, extra: str | Path | None) -> Path | None:
         if name in files:
             return files[name]
         for stem, path in files.items():
-            if name in map(normal_name, read_aliases(path)):
+            if name in map(normal_name, _names(_head(path))):
                 # An overlay's file of the same name stands for this one, its aliases included.
-                return next(
-                    (above for each in roots[:index] if (above := _files(each, kind).get(stem))), path
-                )
+                return next((above for each in roots[:index] if (above := _files(each, kind).get(stem))), path)
     return None
 
 
@@ -138,16 +151,30 @@ def _no_such_file(text: str, noun: str) -> CostcalcError:
     return CostcalcError(f"no such file: {shown(text, 200)}", hint=hint)
 
 
+def _closed_models(kind: Kind, extra: str | Path | None) -> dict[str, str]:
+    """Return the models that have list prices only, by every normal name; an alias stands for itself."""
+    if kind != "models":
+        return {}
+    from costcalc.catalog.closed import list_closed_models  # which finds its files through this module
+
+    entries = list_closed_models(extra)
+    return {normal_name(name): entry.model.name for entry in reversed(entries) for name in entry.model.names}
+
+
 def _unknown(kind: Kind, text: str, extra: str | Path | None) -> CostcalcError:
     noun, command = _NOUNS[kind]
-    spellings: dict[str, str] = {}
+    closed = _closed_models(kind, extra)
+    if (wanted := normal_name(text)) in closed:
+        return CostcalcError(
+            f"{closed[wanted]} is known by its list prices only, not by its shape",
+            hint=f"compare with them as in: costcalc breakeven --model v3 --gpu h100 --against {wanted}",
+        )
+    spellings = {name: name for name in closed}
     for entry in list_entries(kind, extra):
         for alias in entry.aliases:
             spellings.setdefault(alias, entry.name)
         spellings[entry.name] = entry.name
-    close = nearest(normal_name(text), spellings)
-    suggestion = did_you_mean(spellings[close], [spellings[close]]) if close else None
-    listing = f"list them with: costcalc {command}"
-    return CostcalcError(
-        f"unknown {noun} {shown(text)}", hint=f"{suggestion} {listing}" if suggestion else listing
-    )
+    close = nearest(wanted, spellings)
+    suggestion = f"did you mean '{spellings[close]}'? " if close else ""
+    listing = f"list them with: costcalc {command}{' list --closed' if close in closed else ''}"
+    return CostcalcError(f"unknown {noun} {shown(text)}", hint=suggestion + listing)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+NO_MODEL = "closed_models"  # lists prices of models without a shape
+
 
 def model_names(incomplete: str) -> list[str]:
     """Return the models whose names begin as typed.
@@ -30,5 +32,5 @@ def _names(kind: str, incomplete: str, prefix: str) -> list[str]:
         roots = catalog_roots()
     except CostcalcError:
         return []
-    stems = {path.stem for root in roots for path in (root / kind).glob("*.y*ml")}
+    stems = {path.stem for root in roots for path in (root / kind).glob("*.y*ml")} - {NO_MODEL}
     return [prefix + stem for stem in sorted(stems) if stem.startswith(incomplete.lower())]

@@ -28,8 +28,10 @@ def break_even(
 
     against: a model whose list prices to compare with, open or closed ('claude-3.5-sonnet'); by default
         the model's own.
-    Raises CostcalcError where no list price or no GPU price is known.
+    Raises CostcalcError where no list price or no GPU price is known, and for a part of the bill alone.
     """
+    if options.get("terms", "all") != "all":
+        raise CostcalcError("a list price pays for everything, not for one term of the bill", hint="leave --terms out")
     spec = load_model(model, catalog=catalog) if isinstance(model, str) else model
     machine = load_gpu(gpu, catalog=catalog) if isinstance(gpu, str) else gpu
     answer = estimate(spec, machine, **options)

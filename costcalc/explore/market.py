@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from costcalc.engine.cost import blended_usd_per_million, break_even_utilization
-from costcalc.explore.result import Estimate, MarketPrice
+from costcalc.explore.result import Estimate, MarketPrice, Range
 from costcalc.specs.model import ApiPrice
 
 
@@ -20,8 +20,8 @@ def _market_price(answer: Estimate, price: ApiPrice) -> MarketPrice:
     hit = price.input_usd_per_million if cached is None else cached
     entered = hit * w.cached_share + price.input_usd_per_million * (1 - w.cached_share)
     blended = float(blended_usd_per_million(entered, price.output_usd_per_million, w.input_tokens, w.output_tokens))
-    # The cost already carries the utilization assumed; at full use it is that share of it.
-    busy = None if cost is None else cost * answer.deployment.utilization
+    # The costs already carry the utilization assumed; at full use they are that share of it.
+    use, limits = answer.deployment.utilization, answer.cost.usd_per_million_blended_tokens_range
     return MarketPrice(
         provider=price.provider,
         input_usd_per_million=price.input_usd_per_million,
@@ -29,7 +29,16 @@ def _market_price(answer: Estimate, price: ApiPrice) -> MarketPrice:
         output_usd_per_million=price.output_usd_per_million,
         blended_usd_per_million=blended,
         price_over_cost=blended / cost if cost else None,
-        break_even_utilization=float(break_even_utilization(busy, blended)) if busy and blended else None,
+        margin=1 - cost / blended if cost is not None and blended else None,
+        break_even_utilization=float(break_even_utilization(cost * use, blended))
+        if cost is not None and blended
+        else None,
         date=price.date,
         source=price.source,
+        note=price.note,
+        break_even_utilization_range=_times(limits, use / blended) if limits and blended else None,
     )
+
+
+def _times(limits: Range, factor: float) -> Range:
+    return limits[0] * factor, limits[1] * factor

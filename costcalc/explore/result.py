@@ -144,9 +144,12 @@ class MarketPrice:
     date: str
     source: str
 
+    margin: float | None  # share of the price that is left above the cost; below 0: the API is cheaper
 
 @dataclass(frozen=True, slots=True)
 class Assumption:
+    note: str | None = None
+    break_even_utilization_range: Range | None = None
     """A value that was not given, why it was taken, and how to override it."""
 
     name: str

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from costcalc.explore.result import BreakEven, MarketPrice
+from costcalc.explore.result import BreakEven, Estimate, MarketPrice
 from costcalc.readable import format_count, format_percent
 from costcalc.show.blocks import Block, Line
-from costcalc.show.market import market_grid
+from costcalc.show.market import break_even_range, break_even_use, market_grid, newest
 from costcalc.show.numbers import times, usd
 from costcalc.show.parts import defaults_taken, notes
 
@@ -19,41 +19,96 @@ def breakeven_page(result: BreakEven) -> list[Block]:
     """
     here = result.estimate
     load = here.workload
+    cached = f", {format_percent(load.cached_share)} of the input cached" if load.cached_share else ""
     return [
-        Line(
-            f"{here.model.name} on {here.deployment.gpus} × {here.deployment.gpu}, or {result.against} by API", "title"
-        ),
+        Line(f"{here.model.name} on {_fleet(here)}, or {result.against} by API", "title"),
         Line(),
-        *_verdicts(result),
+        Line(conclusion(result), "value", wrap=True),
         Line(),
         Line("Per million tokens", "heading"),
-        market_grid(here, here.market),
+        market_grid(here, here.market, full=True),
         Line(
-            f"Blended over a request of {format_count(load.input_tokens)} tokens in and "
-            f"{format_count(load.output_tokens)} out. price/cost above 1 means that self-hosting is cheaper; "
-            "break-even use is the share of the paid hours that the GPUs must be busy for both to cost the same.",
+            f"blended: over a request of {format_count(load.input_tokens)} tokens in and "
+            f"{format_count(load.output_tokens)} out{cached}. price/cost: above 1, self-hosting is cheaper. "
+            "margin: what the list price leaves above the cost. break-even use: share of the paid hours that the "
+            "GPUs must be busy for both to cost the same; in brackets, the range that holds in 8 of 10 cases.",
             "dim",
             wrap=True,
             indent=2,
         ),
         Line(),
+        *_sources(here.market),
         *notes(here.notes),
         *defaults_taken(here.assumptions),
     ]
 
 
-def _verdicts(result: BreakEven) -> Iterator[Block]:
-    cost = result.estimate.cost.usd_per_million_blended_tokens
-    for price in result.estimate.market:
-        yield Line(f"{price.provider} ({price.date}): {_verdict(price, cost)}", "value", wrap=True, indent=2)
+def conclusion(result: BreakEven) -> str:
+    """Return what follows from a break-even, in plain words.
+
+    result: the deployment and the list prices that it competes with; of each provider the newest counts.
+    """
+    here = result.estimate
+    prices = sorted(newest(here.market), key=lambda each: each.blended_usd_per_million)
+    beaten = [each for each in prices if each.break_even_utilization is not None and each.break_even_utilization <= 1]
+    unbeaten = _alike([each for each in prices if each not in beaten])
+    price = here.deployment.usd_per_gpu_hour
+    subject, cost = f"{_fleet(here)} at {usd(price)} per GPU-hour", "cost" if here.deployment.gpus > 1 else "costs"
+    sentences = []
+    if beaten:
+        hardest, *others = _alike(beaten)
+        sentences.append(
+            f"Busy {_use(hardest[0])} of the time or more, {subject} {cost} less than {_named(hardest)} "
+            "per million tokens"
+            + "".join(f"; busy {break_even_use(each[0])}, less than {_named(each)}" for each in others)
+        )
+        subject = "they" if here.deployment.gpus > 1 else "it"
+    if unbeaten:
+        named = _listed([_named(each) for each in unbeaten])
+        sentences.append(f"Even when never idle, {subject} {cost} more than {named}")
+    return ". ".join([*sentences, _at_the_use_assumed(here, prices)]) + "."
 
 
-def _verdict(price: MarketPrice, cost: float | None) -> str:
-    share, ratio = price.break_even_utilization, price.price_over_cost
-    if share is None or ratio is None:
-        return "not to be compared"
-    both = f"{usd(price.blended_usd_per_million)} against {usd(cost)}"
-    if share > 1:
-        return f"the API is cheaper even if your GPUs never idle: {both} ({times(ratio)})"
-    busy = format_percent(share, 2)
-    return f"self-hosting is cheaper once your GPUs are busy {busy} of the time: {both} ({times(ratio)})"
+def _at_the_use_assumed(here: Estimate, prices: Sequence[MarketPrice]) -> str:
+    use = here.deployment.utilization
+    when = "At full use" if use == 1 else f"At the {format_percent(use)} use assumed"
+    ratios = [each.price_over_cost for each in prices if each.price_over_cost is not None]
+    own = f"{when} a million tokens of this mix cost {usd(here.cost.usd_per_million_blended_tokens)}"
+    if not ratios:
+        return own
+    low, high = times(min(ratios)), times(max(ratios))
+    return f"{own}, and the list price is {low if low == high else f'{low} to {high}'} that"
+
+
+def _use(price: MarketPrice) -> str:
+    limits = break_even_range(price)
+    return f"{break_even_use(price)} {limits}" if limits else break_even_use(price)
+
+
+def _alike(prices: Sequence[MarketPrice]) -> list[list[MarketPrice]]:
+    """Group providers that ask the same, as shown."""
+    groups: dict[str, list[MarketPrice]] = {}
+    for price in prices:
+        groups.setdefault(usd(price.blended_usd_per_million), []).append(price)
+    return list(groups.values())
+
+
+def _named(prices: Sequence[MarketPrice]) -> str:
+    providers = _listed([f"{each.provider}'s" for each in prices])
+    return f"{providers} list price of {usd(prices[0].blended_usd_per_million)}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def _fleet(here: Estimate) -> str:
+    return f"{here.deployment.gpus:,} × {here.deployment.gpu}"
+
+
+def _sources(prices: Sequence[MarketPrice]) -> Iterator[Block]:
+    yield Line("List prices", "heading")
+    for price in prices:
+        note = f"; {price.note}" if price.note else ""
+        yield Line(f"{price.provider}, {price.date}: {price.source}{note}", "dim", wrap=True, indent=2)
+    yield Line()

@@ -6,8 +6,22 @@ from collections.abc import Iterator, Sequence
 
 from costcalc.explore.result import Estimate, MarketPrice
 from costcalc.readable import format_percent
-from costcalc.show.blocks import Block, Column, Grid, Line
-from costcalc.show.numbers import times, usd
+from costcalc.show.blocks import Block, Column, Grid, Line, Role
+from costcalc.show.numbers import span, times, usd
+
+_COLUMNS = (
+    Column(""),
+    Column("input", right=True),
+    Column("cached", right=True, keep=3),
+    Column("output", right=True),
+    Column("blended", right=True),
+    Column("price/cost", right=True),
+    Column("margin", right=True, keep=2),
+    Column("break-even use", right=True),
+    Column("80% range", role="dim", keep=4),
+    Column("date", role="dim", keep=1),
+)
+_IN_FULL_ONLY = ("cached", "margin", "80% range")
 
 
 def market(result: Estimate) -> Iterator[Block]:
@@ -17,55 +31,71 @@ def market(result: Estimate) -> Iterator[Block]:
     """
     if not result.market:
         return
-    newest: dict[str, MarketPrice] = {}
-    for price in sorted(result.market, key=lambda each: each.date, reverse=True):
-        newest.setdefault(price.provider, price)
     yield Line("Market: list prices of APIs, per million tokens", "heading")
-    yield market_grid(result, list(newest.values()))
+    yield market_grid(result, newest(result.market), full=False)
     yield Line()
 
 
-def market_grid(result: Estimate, prices: Sequence[MarketPrice]) -> Grid:
+def newest(prices: Sequence[MarketPrice]) -> list[MarketPrice]:
+    """Return the newest list price of each provider, in the order of their dates.
+
+    prices: the list prices.
+    """
+    found: dict[str, MarketPrice] = {}
+    for price in sorted(prices, key=lambda each: each.date, reverse=True):
+        found.setdefault(price.provider, price)
+    return list(found.values())
+
+
+def market_grid(result: Estimate, prices: Sequence[MarketPrice], *, full: bool) -> Grid:
     """Return list prices beside the cost of a deployment.
 
     result: the deployment.
     prices: the list prices to show.
+    full: whether cached input, margin and the range are shown too.
     """
     cost = result.cost
+    own = [usd(each) for each in (cost.usd_per_million_input_tokens, None, cost.usd_per_million_output_tokens)]
     rows = [
-        (
-            "this deployment, at cost",
-            usd(cost.usd_per_million_input_tokens),
-            usd(cost.usd_per_million_output_tokens),
-            usd(cost.usd_per_million_blended_tokens),
-            "",
-            "",
-            "",
-        )
+        ["this deployment, at cost", own[0], "", own[2], usd(cost.usd_per_million_blended_tokens), "", "", "", "", ""]
     ]
     rows += [
-        (
+        [
             price.provider,
             usd(price.input_usd_per_million),
+            usd(price.cached_input_usd_per_million),
             usd(price.output_usd_per_million),
             usd(price.blended_usd_per_million),
             times(price.price_over_cost),
-            _break_even(price.break_even_utilization),
+            format_percent(price.margin, 2),
+            break_even_use(price),
+            break_even_range(price),
             price.date,
-        )
+        ]
         for price in prices
     ]
-    columns = (
-        Column(""),
-        Column("input", right=True),
-        Column("output", right=True),
-        Column("blended", right=True),
-        Column("price/cost", right=True),
-        Column("break-even use", right=True),
-        Column("date", role="dim", keep=1),
-    )
-    return Grid(columns, rows, {(0, index): "headline" for index in (1, 2, 3)})
+    hidden = () if full else _IN_FULL_ONLY
+    kept = [
+        index for index, column in enumerate(_COLUMNS) if column.title not in hidden and any(row[index] for row in rows)
+    ]
+    columns = [_COLUMNS[index] for index in kept]
+    dollars = [place for place, index in enumerate(kept) if _COLUMNS[index].title in ("input", "output", "blended")]
+    roles: dict[tuple[int, int], Role] = {(0, place): "headline" for place in dollars}
+    return Grid(columns, [[row[index] for index in kept] for row in rows], roles)
 
 
-def _break_even(share: float | None) -> str:
+def break_even_use(price: MarketPrice) -> str:
+    """Return the share of the paid hours at which both cost the same, such as '46%', or 'never'.
+
+    price: the list price.
+    """
+    share = price.break_even_utilization
     return "never" if share is not None and share > 1 else format_percent(share, 2)
+
+
+def break_even_range(price: MarketPrice) -> str:
+    """Return the range of the break-even use that follows from that of the cost, such as '[38%–62%]'.
+
+    price: the list price.
+    """
+    return span(price.break_even_utilization_range, format_percent)
