@@ -25,6 +25,7 @@ COMMANDS: Table = {
             "show": Command("costcalc.cli.models:show_model", "Everything known of one, with its sources."),
             "check": Command("costcalc.cli.models:check_models", "Check files, or the whole catalog."),
             "new": Command("costcalc.cli.models:new_model", "A commented file to start one of your own from."),
+            "import": Command("costcalc.cli.models_import:import_model", "A model from a Hugging Face config.json."),
         },
         "The models of the catalog.",
         default="list",
@@ -40,6 +41,7 @@ COMMANDS: Table = {
         default="list",
     ),
     "validate": Command("costcalc.cli.validate:validate", "How far predictions are from measurements."),
+    "calibrate": Command("costcalc.cli.calibrate:calibrate", "Fit the kernels on measurements of your own."),
     "schema": Command("costcalc.cli.schema:schema", "JSON Schema of results, models and accelerators."),
 }
 

@@ -1,7 +1,5 @@
 """`costcalc validate`: how far predictions are from measurements."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -71,11 +69,16 @@ def validate(
         measured_alone = {"--kind": kind, "--data": data, "--by": by, "--worst": worst, "--chart": chart}
         _against(against, measured_alone, form, written.output, catalog)
         return
+    from costcalc.catalog.paths import searched_first
     from costcalc.show.files import new_file
 
-    with new_file(written.output, "--output") as file, new_file(chart, "--chart") as drawing:
+    with (
+        searched_first(catalog),
+        new_file(written.output, "--output") as file,
+        new_file(chart, "--chart") as drawing,
+    ):
         files = _measurements(kind or [], data or [])
-        _answer(files, form, division, 5 if count is None else count, file, drawing, catalog, bool(data))
+        _answer(files, form, division, 5 if count is None else count, file, drawing, bool(data))
 
 
 def _against(name: str, others: Mapping[str, object], form: str, output: str | None, catalog: str | None) -> None:
@@ -101,7 +104,7 @@ def _against(name: str, others: Mapping[str, object], form: str, output: str | N
         present_list([each.to_dict() for each in compared], published_page(compared), form, file)
 
 
-def asked(catalog: str | None, case: PublishedCase) -> dict[str, Any]:
+def asked(catalog: str | None, case: "PublishedCase") -> dict[str, Any]:
     """Return the tree of the estimate that a published figure asks for.
 
     catalog: a folder to look at first.
@@ -118,13 +121,12 @@ def asked(catalog: str | None, case: PublishedCase) -> dict[str, Any]:
 
 
 def _answer(
-    files: list[Measurements],
+    files: "list[Measurements]",
     form: str,
     by: str | None,
     worst: int,
-    file: NewFile | None,
-    drawing: NewFile | None,
-    catalog: str | None,
+    file: "NewFile | None",
+    drawing: "NewFile | None",
     own: bool,
 ) -> None:
     from costcalc.catalog.efficiency import load_kernel_efficiency
@@ -133,7 +135,7 @@ def _answer(
     from costcalc.show.export import as_csv, as_json
     from costcalc.show.present import show_page, write
 
-    efficiency = load_kernel_efficiency(catalog)
+    efficiency = load_kernel_efficiency()
     result = scored(files, efficiency)
     if drawing is not None:
         from costcalc.show.figures.accuracy import draw_accuracy
@@ -149,7 +151,7 @@ def _answer(
         show_page(accuracy_page(result, groups, worst, by, title), form, file)
 
 
-def _measurements(kinds: list[str], data: list[str]) -> list[Measurements]:
+def _measurements(kinds: list[str], data: list[str]) -> "list[Measurements]":
     from costcalc.measured.load import columns_of, load_measurements, shipped_measurements
     from costcalc.measured.scoring import SCORERS
 

@@ -1,8 +1,8 @@
 """Calibration on a few points of one's own: what they change, machine by machine, about the shipped fit.
 
 The forms and their parameters stay those of the catalog; a machine gets a factor on each parameter, drawn
-towards 1 as strongly as families differ, so that three points move little and thirty decide. Other
-machines are left as they are.
+towards 1 as strongly as families differ, so that three points move little and thirty decide. It counts
+only where it predicts shapes left out of it no worse than the shipped fit does. Other machines stay as they are.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ def fit_machines(
     """Return what measurements change about the kernels of the machines that they were taken on.
 
     kind: of kernel measurement. rows: the points; those excluded by rule are not used.
-    efficiency: the shipped fit. source: where the points come from. date: of the fit, '2026-11-23'.
+    efficiency: the shipped fit alone. source: where the points come from. date: of the fit, '2026-11-23'.
     """
-    fits: Mapping[str, KernelFit[Any]] = {op: _shipped(efficiency, op) for op in KERNEL_KINDS[kind].models}
+    fits: Mapping[str, KernelFit[Any]] = {op: getattr(efficiency, op) for op in KERNEL_KINDS[kind].models}
     parameters = {op: parameters_of(fit) for op, fit in fits.items()}
     kernels, measured = usable(kind, rows)
     found = []
@@ -66,7 +66,7 @@ def fit_machines(
 def fit_files(files: Sequence[Measurements], efficiency: KernelEfficiency, *, date: str) -> list[OwnFit]:
     """Return what files of measurements change; raises CostcalcError for a kind that is not fitted, or no points.
 
-    files: the measurements; those of one kind count together. efficiency: the shipped fit. date: of the fit.
+    files: the measurements; those of one kind count together. efficiency: the shipped fit alone. date: of the fit.
     """
     found = []
     for kind in dict.fromkeys(file.kind for file in files):
@@ -80,9 +80,10 @@ def fit_files(files: Sequence[Measurements], efficiency: KernelEfficiency, *, da
     return found
 
 
-def _shipped(efficiency: KernelEfficiency, op: str) -> KernelFit[Any]:
-    fit: KernelFit[Any] = getattr(efficiency, op)
-    return fit.model_copy(update={"machines": {}})
+def shipped_alone(efficiency: KernelEfficiency) -> KernelEfficiency:
+    """Return fitted parameters without those of measured machines."""
+    every = {op: getattr(efficiency, op).model_copy(update={"machines": {}}) for op in KernelEfficiency.model_fields}
+    return efficiency.model_copy(update=every)
 
 
 def _fit_machine(
@@ -93,6 +94,9 @@ def _fit_machine(
     before = np.log(predict_seconds(rows.model, shipped, rows.features) / measured)
     after = np.log(_predicted(factored, factors) / measured)
     left_out = _left_out(factored, measured, before)
+    if fit_error(left_out).mape > fit_error(before).mape:
+        # On shapes that it has not seen the fit does worse than none: the shipped one stands.
+        factors, after, left_out = {}, before, before
     return MachineFit(
         factors={name: float(f"{factor:.3g}") for name, factor in factors.items()},
         fit=FitRecord(

@@ -1,0 +1,298 @@
+"""`costcalc calibrate`: on files of measurements, and on a GPU whose timer is played here."""
+
+from __future__ import annotations
+
+import json
+import sys
+from unittest.mock import MagicMock
+
+import pytest
+
+from costcalc.catalog.efficiency import load_kernel_efficiency, load_machines
+from costcalc.catalog.load import load_gpu
+from costcalc.cli import main
+from costcalc.measured import load_measurements, score, shipped_measurements, summary
+from costcalc.measured.gpu_bench import Copy, Decode, Product, cases, cuda
+from costcalc.measured.gpu_bench.profile import with_efficiency
+from costcalc.specs.measured import MeasuredEfficiency
+
+
+def out_of(capsys, *arguments):
+    code = main(["calibrate", *map(str, arguments)])
+    streams = capsys.readouterr()
+    assert code == 0 and streams.err == "", streams.err
+    return streams.out
+
+
+def error_of(capsys, *arguments):
+    code = main(["calibrate", *map(str, arguments)])
+    streams = capsys.readouterr()
+    assert code == 2 and streams.out == "" and streams.err.count("\n") == 1
+    return streams.err
+
+
+@pytest.fixture
+def slow_h100(tmp_path):
+    """Products of an H100 that takes 1.3 times as long as the measured ones."""
+    rows = [row for row in shipped_measurements("gemm").rows if row["gpu"] == "h100-sxm"]
+    path = tmp_path / "slow.csv"
+    columns = ("gpu", "dtype", "m", "n", "k", "framework", "kernel", "note")
+    lines = [",".join([*(str(row[name]) for name in columns), str(row["ms"] * 1.3)]) for row in rows]
+    path.write_text("\n".join([",".join([*columns, "ms"]), *lines]) + "\n")
+    return path
+
+
+def test_own_points_replace_the_shipped_error(capsys, tmp_path, slow_h100):
+    text = out_of(capsys, "--from", slow_h100, "--output", tmp_path / "mine")
+    assert "h100-sxm" in text and "Written to" in text
+    found = load_machines(tmp_path / "mine/hardware_profiles/efficiency/machines.yaml")["h100-sxm"]["gemm"]
+    assert found.fit.points == 51 and found.fit.source == "slow.csv"
+    assert found.fit.gpu_left_out.median_ape > 0.2 > 0.1 > found.fit.shape_left_out.median_ape
+    # Everything takes 1.3 times as long: rates are 1 / 1.3 of the shipped ones.
+    assert found.factors["bandwidth"] == pytest.approx(1 / 1.3, rel=0.1)
+    assert found.factors["launch"] == pytest.approx(1.3, rel=0.15)
+
+
+def test_what_was_found_is_read_from_a_catalog_and_changes_its_machine_alone(capsys, tmp_path, slow_h100):
+    out_of(capsys, "--from", slow_h100, "--output", tmp_path / "mine")
+    shipped, mine = load_kernel_efficiency(), load_kernel_efficiency(tmp_path / "mine")
+    own = summary(score("gemm", load_measurements(slow_h100).rows, mine))
+    assert (
+        own["median_ape"] < 0.1 < 0.2 < summary(score("gemm", load_measurements(slow_h100).rows, shipped))["median_ape"]
+    )
+    assert own["coverage"] >= 0.75
+    others = [row for row in shipped_measurements("gemm").rows if row["gpu"] != "h100-sxm"]
+    assert score("gemm", others, mine) == score("gemm", others, shipped)
+    assert main(["validate", "--data", str(slow_h100), "--catalog", str(tmp_path / "mine"), "-f", "json"]) == 0
+    tree = json.loads(capsys.readouterr().out)
+    assert tree["kinds"]["gemm"]["median_ape"] == pytest.approx(own["median_ape"])
+
+
+def test_a_second_file_is_added_to_the_first(capsys, tmp_path, slow_h100):
+    path = tmp_path / "machines.yaml"
+    out_of(capsys, "--from", slow_h100, "--output", path)
+    rows = [row for row in shipped_measurements("prefill_attention").rows if row["gpu"] == "l40s"]
+    prefill = tmp_path / "prefill.csv"
+    lines = [",".join(map(str, row.values())).replace("None", "") for row in rows]
+    prefill.write_text("\n".join([",".join(rows[0]), *lines]) + "\n")
+    out_of(capsys, "--from", prefill, "--output", path)
+    assert {gpu: list(fits) for gpu, fits in load_machines(path).items()} == {"h100-sxm": ["gemm"], "l40s": ["prefill"]}
+
+
+def test_a_fit_that_does_worse_on_unseen_shapes_is_not_used(capsys, tmp_path):
+    path = tmp_path / "noise.csv"
+    shipped = {row["m"]: row["predicted"] for row in score("gemm", _products(1, 64, 1024, 4096))}
+    times = {1: 3.0, 64: 0.99, 1024: 0.99, 4096: 0.99}  # one shape is off, and tells nothing of the others
+    lines = [f"h100-sxm,bf16,{m},{8192 + i},8192,{shipped[m] * times[m]}" for i, m in enumerate(times)]
+    path.write_text("gpu,dtype,m,n,k,ms\n" + "\n".join(lines) + "\n")
+    (row,) = json.loads(out_of(capsys, "--from", path, "--format", "json"))
+    assert row["factors"] == {} and row["fit"]["in_sample"] == row["fit"]["gpu_left_out"]
+
+
+def _products(*rows):
+    shape = {"gpu": "h100-sxm", "dtype": "bf16", "n": 8192.0, "k": 8192.0, "ms": 1.0}
+    empty = {"framework": "", "kernel": "", "op": "", "note": "", "suspect": ""}
+    return [{**shape, **empty, "m": float(m)} for m in rows]
+
+
+def test_without_a_folder_nothing_is_written(capsys, tmp_path, monkeypatch, slow_h100):
+    monkeypatch.chdir(tmp_path)
+    assert "Nothing was written" in out_of(capsys, "--from", slow_h100)
+    assert [each.name for each in tmp_path.iterdir()] == ["slow.csv"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--from", "nowhere.csv"], "no such file"),
+        (["--kind", "gemm"], "--kind: there is no file; add --from FILE.csv"),
+        (["--from", "slow.csv", "--kind", "e2e"], "--kind: 'e2e' is unknown"),
+        (["--from", "slow.csv", "--gpu", "h100"], "--gpu: the files name their GPUs"),
+        (["--from", "slow.csv", "--output", "out.json"], "--output: 'out.json' has an unknown ending"),
+        (["--from", "slow.csv", "--output", "slow.csv/sub"], "--output: cannot make the folder"),
+        (["--from", "slow.csv", "--output", " "], "--output: the folder's name is empty"),
+        (["--from", "unknown.csv"], "no row can be used: 1 row: unknown GPU 'H900'"),
+        (["--from", "serving.csv"], "measurements of kind 'e2e' are not calibrated on"),
+    ],
+)
+@pytest.mark.usefixtures("slow_h100")
+def test_wrong_input_is_told_in_one_line(capsys, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "unknown.csv").write_text("gpu,dtype,m,n,k,ms\nH900,bf16,1,1,1,1\n")
+    (tmp_path / "serving.csv").write_text("gpu,model,kind,n_gpus,isl,osl,tpot_ms\nh100-sxm,x,online,1,1,1,1\n")
+    assert message in error_of(capsys, *arguments)
+
+
+WRONG_MACHINES = {
+    "machines: {}": "at least 1 item",
+    "machines: {h100-sxm: {gem: {factors: {}, fit: FIT}}}": "unknown kernel 'gem'; did you mean 'gemm'?",
+    "machines: {h100-sxm: {gemm: {factors: {lanch: 1}, fit: FIT}}}": "no parameter 'lanch'; did you mean 'launch'?",
+    "machines: {h100-sxm: {gemm: {factors: {launch: -1}, fit: FIT}}}": "greater than 0",
+    "machine: {}": "unknown key",
+}
+
+
+ERROR = "{median_ape: 0.1, mape: 0.1, bias: 0}"
+RANGE = "{low: 0.8, high: 1.2}"
+FIT = (
+    f"{{points: 3, gpus: [h100-sxm], source: own, date: '2026', in_sample: {ERROR}, gpu_left_out: {ERROR}, "
+    f"shape_left_out: {ERROR}, ranges: {{known: {RANGE}, unseen: {RANGE}}}}}"
+)
+
+
+@pytest.mark.parametrize("text", WRONG_MACHINES)
+def test_a_wrong_file_of_machines_is_refused(capsys, tmp_path, slow_h100, text):
+    folder = tmp_path / "mine/hardware_profiles/efficiency"
+    folder.mkdir(parents=True)
+    (folder / "machines.yaml").write_text(text.replace("FIT", FIT) + "\n")
+    message = error_of(capsys, "--from", slow_h100, "--output", tmp_path / "mine")
+    assert "machines.yaml" in message and WRONG_MACHINES[text] in message
+
+
+# A GPU whose timer is played: an H100 that reaches 90% of its bandwidth in copies, 80% elsewhere.
+
+
+class PlayedDevice:
+    name, version, attention = "NVIDIA H100 80GB HBM3", "2.9", "sdpa"
+    free_bytes, precisions = 70e9, ("bf16", "fp8")
+
+    def seconds(self, case):
+        gpu = load_gpu("h100")
+        if isinstance(case, Copy):
+            return 2 * case.nbytes / (0.9 * gpu.memory_bandwidth)
+        if isinstance(case, Decode):
+            if case.batch == 256 and case.context == 1024:
+                raise MemoryError
+            return 10e-6 + case.nbytes / (0.8 * gpu.memory_bandwidth)
+        assert isinstance(case, Product)
+        compute = 2 * case.m * case.n * case.k / (0.7 * gpu.peak(case.dtype).flops)
+        return 5e-6 + max(case.nbytes / (0.8 * gpu.memory_bandwidth), compute)
+
+
+@pytest.fixture
+def played(monkeypatch, tmp_path):
+    monkeypatch.setattr(cuda, "find_device", PlayedDevice)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "calibrated"
+
+
+def test_a_gpu_is_measured_into_a_catalog(capsys, played):
+    text = out_of(capsys)
+    assert "Copies reach 90%" in text and "cases did not fit" in text and "--catalog calibrated" in text
+    gemm = load_measurements(played / "measurements/gemm.csv")
+    decode = load_measurements(played / "measurements/decode_attention.csv")
+    assert (gemm.kind, decode.kind) == ("gemm", "decode_attention")
+    assert {row["gpu"] for row in gemm.rows + decode.rows} == {"h100-sxm"}
+    assert {row["dtype"] for row in gemm.rows} == {"bf16", "fp8"}
+    machines = load_machines(played / "hardware_profiles/efficiency/machines.yaml")
+    assert set(machines["h100-sxm"]) == {"gemm", "decode_grouped"}
+
+
+def test_the_profile_tells_what_the_machine_reached(capsys, played):
+    out_of(capsys)
+    profile = load_gpu("h100", catalog=played)
+    found, shipped = profile.efficiency, load_gpu("h100")
+    assert found is not None and shipped.efficiency is None
+    assert found.bandwidth == pytest.approx(0.9, abs=0.001)
+    assert found.weights.share == pytest.approx(0.75, abs=0.07)  # less 5 us a call
+    assert found.attention.share == pytest.approx(0.79, abs=0.02)
+    assert found.flops["bf16"].share == pytest.approx(0.69, abs=0.02)
+    assert found.flops["fp8"].share == pytest.approx(0.69, abs=0.03)
+    assert profile.model_copy(update={"efficiency": None}) == shipped
+
+
+def test_estimates_follow_the_machine(capsys, played):
+    out_of(capsys)
+    question = ["estimate", "--model", "llama-3.1-8b", "--gpu", "1xh100", "--batch", "64", "-f", "json"]
+    times = []
+    for more in ([], ["--catalog", str(played)]):
+        assert main([*question, *more]) == 0
+        times.append(json.loads(capsys.readouterr().out)["decode"]["step_time_s"])
+    speed = load_gpu("h100", catalog=played).efficiency.weights.speed
+    assert times[1] != times[0] and (times[1] > times[0]) == (speed < 1)
+
+
+def test_measuring_again_replaces_the_measurement(capsys, played):
+    out_of(capsys)
+    first = (played / "hardware_profiles/h100-sxm.yaml").read_text()
+    out_of(capsys, "--catalog", played)
+    assert (played / "hardware_profiles/h100-sxm.yaml").read_text() == first
+    assert first.count("\nefficiency:") == 1
+
+
+def test_a_profile_keeps_what_stands_behind_an_earlier_measurement():
+    own = MeasuredEfficiency(bandwidth=0.9, points=3, source="own", date="2026-11-23")
+    text = "name: X\nefficiency:\n  bandwidth: 0.5\n  flops: {bf16: 1}\n\nnotes:\n- a\n"
+    changed = with_efficiency(text, own)
+    assert changed.startswith("name: X\nnotes:\n- a\nefficiency:\n  bandwidth: 0.9\n") and "0.5" not in changed
+
+
+def test_a_gpu_of_another_name_is_told(capsys, played, monkeypatch):
+    class Unknown(PlayedDevice):
+        name = "Voodoo 2"
+
+    monkeypatch.setattr(cuda, "find_device", Unknown)
+    assert "unknown GPU 'Voodoo 2'" in error_of(capsys)
+    assert not played.exists()
+    out_of(capsys, "--gpu", "h100")
+
+
+def test_without_pytorch_or_a_gpu_one_line_says_so(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert "pip install 'costcalc[gpu]'" in error_of(capsys)
+    torch = MagicMock()
+    torch.cuda.is_available.return_value = False
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    assert "PyTorch finds no GPU" in error_of(capsys)
+
+
+# What is called of PyTorch, played as far as Python sees it.
+
+
+@pytest.fixture
+def torch(monkeypatch):
+    module = MagicMock()
+    module.cuda.is_available.return_value = True
+    module.cuda.get_device_name.return_value = "NVIDIA H100 80GB HBM3"
+    module.cuda.mem_get_info.return_value = (80e9, 85e9)
+    module.cuda.get_device_capability.return_value = (9, 0)
+    module.cuda.OutOfMemoryError = type("OutOfMemoryError", (RuntimeError,), {})
+    module.cuda.Event.return_value.elapsed_time.return_value = 4.0
+    module.version.hip = None
+    module.__version__ = "2.9.0"
+    monkeypatch.setitem(sys.modules, "torch", module)
+    return module
+
+
+def test_a_call_is_a_share_of_its_stretch(torch):
+    device = cuda.find_device()
+    assert device.precisions == ("bf16", "fp8")
+    # A stretch takes 4 ms: 2 ms are long enough, so it is one replay, of as many calls as keep the cache cold.
+    weights = Product("bf16", 64, 8192, 8192)
+    calls = -(-512e6 // weights.nbytes)
+    assert device.seconds(weights) == pytest.approx(4e-3 / calls)
+    assert device.seconds(Product("fp8", 64, 8192, 8192)) > 0 and torch._scaled_mm.called
+    assert device.seconds(Decode(64, 65536, 32, 8, 128)) == pytest.approx(4e-3)
+    assert device.seconds(Copy(2**30)) == pytest.approx(4e-3)
+
+
+def test_what_does_not_fit_is_no_failure(torch):
+    torch.randn.side_effect = torch.cuda.OutOfMemoryError
+    with pytest.raises(MemoryError):
+        cuda.find_device().seconds(Product("bf16", 64, 8192, 8192))
+
+
+def test_old_gpus_and_rocm_have_no_scaled_products(torch):
+    torch.cuda.get_device_capability.return_value = (8, 0)
+    assert cuda.find_device().precisions == ("bf16",)
+    torch.cuda.get_device_capability.return_value = (9, 4)
+    torch.version.hip = "6.2"
+    assert cuda.find_device().precisions == ("bf16",)
+
+
+@pytest.mark.parametrize("free", [6e9, 24e9, 180e9])
+def test_cases_fit_the_memory(free):
+    wanted = cases(free, ("bf16", "fp8"))
+    assert all(each.nbytes <= 0.35 * free for each in wanted)
+    assert {type(each) for each in wanted} == {Copy, Product, Decode}
+    assert all(each.m % 16 == 0 for each in wanted if isinstance(each, Product) and each.dtype == "fp8")

@@ -1,0 +1,178 @@
+"""`costcalc validate`: errors beside the ideal bound's, every row accounted for, published figures beside ours."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+
+from costcalc.cli import main
+from costcalc.measured.columns import KINDS
+from costcalc.measured.load import shipped_measurements
+from costcalc.measured.scoring import SCORERS, score, summary
+
+
+def out_of(capsys, *arguments):
+    code = main(["validate", *arguments])
+    streams = capsys.readouterr()
+    assert code == 0 and streams.err == "", streams.err
+    return streams.out
+
+
+def error_of(capsys, *arguments):
+    code = main(["validate", *arguments])
+    streams = capsys.readouterr()
+    assert code == 2 and streams.out == "" and streams.err.count("\n") == 1
+    return streams.err
+
+
+@pytest.fixture
+def gemm_csv(tmp_path):
+    path = tmp_path / "own.csv"
+    path.write_text(
+        "gpu,dtype,m,n,k,ms,note,colour\n"
+        "H100-SXM5-80GB,bf16,64,8192,8192,0.05,,red\n"
+        "H100-SXM5-80GB,bf16,4096,8192,8192,0.9,,\n"
+        "H900,bf16,64,8192,8192,0.05,,\n"
+        "H100-SXM5-80GB,bf16,1,8192,8192,0.04,cache-warm,\n"
+        "H100-SXM5-80GB,bf16,2,8192,8192,,,\n"
+    )
+    return path
+
+
+def test_every_shipped_kind_is_scored(capsys):
+    tree = json.loads(out_of(capsys, "--format", "json"))
+    assert list(tree["kinds"]) == list(SCORERS)
+    for kind, errors in tree["kinds"].items():
+        assert {"n", "median_ape", "mape", "bias", "coverage", "excluded"} <= errors.keys()
+        assert 0 < errors["median_ape"] < errors["mape"] < errors["ideal_median_ape"], kind
+        assert 0.75 <= errors["coverage"] <= 1
+        rows = [row for row in tree["rows"] if row["measurement"] == kind]
+        assert errors["n"] + errors["excluded"] == len(rows)
+
+
+def test_json_rows_are_the_input_with_predictions_in_the_unit_of_the_file(capsys, gemm_csv):
+    tree = json.loads(out_of(capsys, "--data", str(gemm_csv), "--format", "json"))
+    assert tree["kinds"]["gemm"]["n"] == 2 and tree["kinds"]["gemm"]["excluded"] == 3
+    first, _, unknown, warm, empty = tree["rows"]
+    assert (first["gpu"], first["m"], first["colour"]) == ("H100-SXM5-80GB", 64, "red")
+    assert first["quantity"] == "ms" and first["low"] < first["predicted"] < first["high"]
+    # 134 MB of weights in 0.05 ms are 2.7 TB/s; a prediction in seconds would be a thousand times less.
+    assert first["predicted"] == pytest.approx(0.05, rel=0.3)
+    assert first["ape"] == pytest.approx(abs(first["predicted"] / 0.05 - 1))
+    assert unknown["predicted"] is None and "unknown GPU 'H900'" in unknown["excluded"]
+    assert warm["predicted"] and warm["excluded"] == "cache-warm"
+    assert empty["predicted"] and empty["ape"] is None and empty["excluded"] == "not measured"
+
+
+def test_the_table_names_what_is_not_scored_and_where(capsys, gemm_csv):
+    text = out_of(capsys, "--data", str(gemm_csv))
+    assert "own.csv:4" in text and "unknown GPU 'H900'" in text and "cache-warm (own.csv:5)" in text
+    assert "unseen GPU" not in text  # of the shipped fit, which knows nothing of these points
+
+
+def test_classes_can_be_divided(capsys):
+    text = out_of(capsys, "--kind", "gemm", "--by", "family", "--worst", "2")
+    for family in ("hopper", "blackwell", "ampere", "ada"):
+        assert family in text
+    assert len([line for line in text.split("Worst points")[1].split("Not scored")[0].splitlines() if "×" in line]) == 2
+    counts = [int(line.split()[1]) for line in text.splitlines() if line.split()[:1] in (["hopper"], ["ampere"])]
+    rows = shipped_measurements("gemm").rows
+    assert sum(counts) == len([row for row in rows if row["gpu"][:2] in ("h1", "h2", "a1", "a4") and not row["note"]])
+
+
+@pytest.mark.parametrize("by", ["gpu", "model", "backend", "family", "precision"])
+def test_every_division_holds_every_point(capsys, by):
+    assert out_of(capsys, "--by", by, "--worst", "0")
+
+
+def test_summaries_agree_with_the_library(capsys):
+    tree = json.loads(out_of(capsys, "--kind", "comm", "--kind", "moe", "-f", "json"))
+    assert list(tree["kinds"]) == ["comm", "moe"]
+    expected = summary(score("moe", shipped_measurements("moe").rows))
+    assert tree["kinds"]["moe"]["median_ape"] == pytest.approx(expected["median_ape"])
+
+
+def test_formats_and_files(capsys, tmp_path):
+    text = out_of(capsys, "--kind", "moe", "--format", "csv")
+    rows = list(csv.DictReader(text.splitlines()))
+    assert len(rows) == len(shipped_measurements("moe").rows) and {"predicted", "quantity"} <= rows[0].keys()
+    page = tmp_path / "page.md"
+    assert out_of(capsys, "--kind", "moe", "-o", str(page)) == "" and "| fused experts |" in page.read_text()
+
+
+def test_charts_are_drawn_the_same_every_time(capsys, tmp_path):
+    one, other = tmp_path / "one.svg", tmp_path / "other.svg"
+    for path in (one, other):
+        out_of(capsys, "--kind", "gemm", "--kind", "comm", "--chart", str(path))
+    assert one.read_bytes() == other.read_bytes() and b"</svg>" in one.read_bytes()
+
+
+def test_published_figures(capsys):
+    assert "deepseek-v3" in out_of(capsys, "--against", "list")
+    rows = json.loads(out_of(capsys, "--against", "deepseek-v3", "-f", "json"))
+    cache = next(row for row in rows if row["id"] == "isca-kv-v3")
+    # Table 1 of 2505.09343.
+    assert cache["published"] == 70.272 and cache["predicted"] == pytest.approx(70.272, rel=1e-9)
+    assert "$/M tokens" in out_of(capsys, "--against", "epoch")
+
+
+BAD_FILES = {
+    "empty": (b"", "no rows"),
+    "header alone": (b"gpu,dtype,m,n,k,ms\n", "a header and no rows"),
+    "binary": (b"\x00\x01\x02\xff" * 40, "binary"),
+    "text": (b"gpu,dtype,m,n,k,ms\nh100-sxm,bf16,many,1,1,1\n", "m is not a number: 'many'"),
+    "missing": (b"gpu,dtype,m,n,k\nh100-sxm,bf16,1,1,1\n", "no column of what was measured: ms"),
+    "other": (b"a,b\n1,2\n", "fit no kind of measurement"),
+    "short": (b"gpu,dtype,m,n,k,ms\nh100-sxm,bf16,1\n", "3 fields where the header names 6"),
+    "quotes": (b'gpu,dtype,m,n,k,ms\n"h100\n', "not CSV"),
+    "latin": ("gpu,dtype,m,n,k,ms\nh100é,bf16,1,1,1,1\n".encode("latin-1"), "UTF-8"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_bad_files_are_told_in_one_line(capsys, tmp_path, name):
+    content, message = BAD_FILES[name]
+    path = tmp_path / "bad.csv"
+    path.write_bytes(content)
+    assert message in error_of(capsys, "--data", str(path))
+
+
+def test_a_huge_file_is_refused(capsys, tmp_path):
+    path = tmp_path / "huge.csv"
+    with path.open("wb") as file:
+        file.truncate(51_000_000)
+    assert "huge.csv" in error_of(capsys, "--data", str(path))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--kind", "gems"], "--kind: unknown kind of measurement 'gems'; did you mean 'gemm'?"),
+        (["--by", "colour"], "--by: 'colour' is unknown"),
+        (["--worst", "-1"], "--worst"),
+        (["--data", "nowhere.csv"], "no such file"),
+        (["--chart", "chart.jpg"], "--chart: 'chart.jpg' has an unknown ending"),
+        (["--against", "deepsek-v3"], "did you mean 'deepseek-v3'?"),
+        (["--against", "all", "--kind", "gemm"], "--kind: published figures know no such choice"),
+        (["--catalog", "nowhere"], "--catalog: no such folder"),
+    ],
+)
+def test_wrong_options_are_told_in_one_line(capsys, arguments, message):
+    assert message in error_of(capsys, *arguments)
+
+
+def test_two_kinds_cannot_be_one_file(capsys, gemm_csv):
+    assert "--kind: several kinds" in error_of(capsys, "--data", str(gemm_csv), "--kind", "gemm", "--kind", "moe")
+
+
+def test_nothing_to_draw_leaves_no_file(capsys, tmp_path):
+    path, chart = tmp_path / "own.csv", tmp_path / "chart.svg"
+    path.write_text("gpu,dtype,m,n,k,ms\nH900,bf16,1,1,1,1\n")
+    assert "no row can be scored" in error_of(capsys, "--data", str(path), "--chart", str(chart))
+    assert not chart.exists()
+
+
+def test_kinds_are_those_of_the_files():
+    assert set(SCORERS) <= set(KINDS)
