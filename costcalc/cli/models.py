@@ -17,7 +17,9 @@ from costcalc.cli.catalogued import (
     report,
     write_template,
 )
+from costcalc.cli.closed import list_closed, show_closed
 from costcalc.cli.complete import model_names
+from costcalc.errors import CostcalcError
 
 SORTS = ("name", "total", "active", "layers", "kv", "context", "released", "family", "price")
 
@@ -27,6 +29,7 @@ Attention = Annotated[
     str | None, Option("--attention", metavar="NAME", help="Only this attention, such as mla, gqa, gqa-8 or mamba.")
 ]
 Sort = Annotated[str | None, Option("--sort", metavar="|".join(SORTS), help="The order; default: by name.")]
+Closed = Annotated[bool, Option("--closed", help="Models without a known shape, which only have list prices.")]
 Reverse = Annotated[bool, Option("--reverse", help="Largest or last first.")]
 Name = Annotated[str, Argument(metavar="NAME", help="A model's name, alias or YAML file.", autocompletion=model_names)]
 Paths = Annotated[list[str] | None, Argument(metavar="[FILE]...", help="YAML files; default: the whole catalog.")]
@@ -43,9 +46,16 @@ def list_models(
     attention: Attention = None,
     sort: Sort = None,
     reverse: Reverse = False,
+    closed: Closed = False,
     catalog: CatalogFolder = None,
 ) -> None:
     """The models of the catalog, one line each."""
+    if closed:
+        if family is not None or attention is not None:
+            where = "--attention" if family is None else "--family"
+            raise CostcalcError("models that only have prices have no shape", where=where, hint="leave one out")
+        list_closed(written, search, sort, reverse=reverse, catalog=catalog)
+        return
     form = written.form()
     from costcalc.catalog.find import list_entries
     from costcalc.catalog.load import load_model
@@ -92,7 +102,12 @@ def show_model(written: Written, name: Name, catalog: CatalogFolder = None) -> N
     from costcalc.show.present import present_card
 
     with new_file(written.output, "--output") as file:
-        path = find_path("models", name, catalog)
+        try:
+            path = find_path("models", name, catalog)
+        except CostcalcError:
+            if not show_closed(name, form, file, catalog):
+                raise
+            return
         model = load_model(path)
         facts = model_facts(path.stem, model)
         tree = {**facts.to_dict(), "spec": model.model_dump(mode="json")}
@@ -102,14 +117,18 @@ def show_model(written: Written, name: Name, catalog: CatalogFolder = None) -> N
 @with_options
 def check_models(paths: Paths = None, catalog: CatalogFolder = None) -> None:
     """Check model files: keys, units, sources, and parameters counted from the shape against those published."""
-    from costcalc.catalog.find import list_paths
+    from costcalc.catalog.closed import closed_paths, load_closed_models
+    from costcalc.catalog.find import CLOSED_MODELS, list_paths
     from costcalc.catalog.load import load_model
     from costcalc.explore.facts import doubts_of_model
 
-    files = [Path(each) for each in paths or []] or list_paths("models", catalog)
+    files = [Path(each) for each in paths or []] or [*list_paths("models", catalog), *closed_paths(catalog)]
 
     def doubts(path: Path) -> Iterator[str]:
-        yield from doubts_of_model(load_model(path))
+        if path.name == CLOSED_MODELS:
+            load_closed_models(path)
+        else:
+            yield from doubts_of_model(load_model(path))
 
     problems = check_each(files, doubts)
     if not paths:

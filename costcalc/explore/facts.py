@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from costcalc.formats import cache_format
 from costcalc.specs.accelerator import Accelerator
 from costcalc.specs.model import ModelSpec
+
+if TYPE_CHECKING:
+    from costcalc.specs.closed import ClosedModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,42 @@ class GpuFacts:
     def to_dict(self) -> dict[str, Any]:
         """The facts as a plain dictionary."""
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedFacts:
+    """A model known by its list prices alone, in one line; the prices are the newest."""
+
+    id: str
+    name: str
+    provider: str
+    max_context: int | None
+    usd_per_million_input_tokens: float
+    usd_per_million_cached_input_tokens: float | None
+    usd_per_million_output_tokens: float
+    date: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The facts as a plain dictionary."""
+        return asdict(self)
+
+
+def closed_facts(model: ClosedModel) -> ClosedFacts:
+    """Return a model known by its list prices alone in one line.
+
+    model: the model.
+    """
+    price = max(model.api_prices, key=lambda each: each.date)
+    return ClosedFacts(
+        id=model.names[0],
+        name=model.name,
+        provider=model.provider,
+        max_context=model.max_context,
+        usd_per_million_input_tokens=price.input_usd_per_million,
+        usd_per_million_cached_input_tokens=price.cached_input_usd_per_million,
+        usd_per_million_output_tokens=price.output_usd_per_million,
+        date=price.date,
+    )
 
 
 def model_facts(identity: str, model: ModelSpec) -> ModelFacts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from costcalc.explore.facts import GpuFacts, ModelFacts
+from costcalc.explore.facts import ClosedFacts, GpuFacts, ModelFacts
 from costcalc.readable import NOTHING, format_bytes, format_count, format_power, format_rate, format_usd
 from costcalc.show.blocks import Block, Column, Grid, Line
 
@@ -45,7 +45,41 @@ def models_page(models: Sequence[ModelFacts]) -> list[Block]:
     ]
     legend = (
         f"{len(models)} models. KV/token: cache of one token in all layers, as the model is served. "
-        "List price: dollars per million input and output tokens. More on one: costcalc models show NAME"
+        "List price: dollars per million input and output tokens. More on one: costcalc models show NAME. "
+        "Models that only have prices: costcalc models list --closed"
+    )
+    return [Grid(columns, rows, indent=0), Line(), Line(legend, "dim", wrap=True)]
+
+
+def closed_models_page(models: Sequence[ClosedFacts]) -> list[Block]:
+    """Return a list of models known by their list prices alone as a page.
+
+    models: the models, in the order to show them.
+    """
+    columns = (
+        Column("model", role="value"),
+        Column("provider"),
+        Column("max context", right=True, keep=2),
+        Column("input", right=True),
+        Column("cached", right=True, keep=1),
+        Column("output", right=True),
+        Column("date", keep=3),
+    )
+    rows = [
+        (
+            each.id,
+            each.provider,
+            format_count(each.max_context),
+            format_usd(each.usd_per_million_input_tokens),
+            format_usd(each.usd_per_million_cached_input_tokens),
+            format_usd(each.usd_per_million_output_tokens),
+            each.date,
+        )
+        for each in models
+    ]
+    legend = (
+        f"{len(models)} models that only have list prices, in dollars per million tokens. "
+        "Compare with one: costcalc breakeven --model v3 --gpu h100 --against NAME"
     )
     return [Grid(columns, rows, indent=0), Line(), Line(legend, "dim", wrap=True)]
 

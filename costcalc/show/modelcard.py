@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from costcalc.explore.facts import kv_bytes_per_token
 from costcalc.readable import NOTHING, format_bytes, format_count, format_usd
 from costcalc.show.blocks import Block, Column, Grid, Line
-from costcalc.specs.model import ModelSpec
+from costcalc.specs.model import ApiPrice, ModelSpec
+
+if TYPE_CHECKING:
+    from costcalc.specs.closed import ClosedModel
 
 CACHE_FORMATS = ("bf16", "fp8", "int4")
 _PLAIN = (Column(), Column())
@@ -29,8 +32,37 @@ def model_page(identity: str, model: ModelSpec, path: str) -> list[Block]:
         *_parameters(model),
         *_shape(model),
         *_cache(model),
-        *_prices(model),
+        *_prices(model.api_prices),
         *_sources(model),
+    ]
+
+
+def closed_model_page(model: ClosedModel, path: str) -> list[Block]:
+    """Return a model known by its list prices alone as a page.
+
+    model: the model.
+    path: the file that lists its prices.
+    """
+    rows = [
+        ("id", model.names[0]),
+        ("aliases", ", ".join(model.aliases) or NOTHING),
+        ("provider", model.provider),
+        ("max context", format_count(model.max_context)),
+    ]
+    return [
+        Line(model.name, "title"),
+        Line(path, "dim"),
+        Line(),
+        Grid(_PLAIN, rows),
+        Line(),
+        *_prices(model.api_prices),
+        *(Line(note, wrap=True) for note in model.notes),
+        Line(
+            "Known by its list prices only, not by its shape. Compare with them: "
+            f"costcalc breakeven --model v3 --gpu h100 --against {model.names[0]}",
+            "dim",
+            wrap=True,
+        ),
     ]
 
 
@@ -124,8 +156,8 @@ def _cache(model: ModelSpec) -> Iterator[Block]:
     yield Line()
 
 
-def _prices(model: ModelSpec) -> Iterator[Block]:
-    if not model.api_prices:
+def _prices(prices: Sequence[ApiPrice]) -> Iterator[Block]:
+    if not prices:
         return
     yield Line("List prices of APIs, per million tokens", "heading")
     rows = [
@@ -138,7 +170,7 @@ def _prices(model: ModelSpec) -> Iterator[Block]:
             price.provenance,
             price.source + (f" ({price.note})" if price.note else ""),
         )
-        for price in model.api_prices
+        for price in prices
     ]
     columns = (
         Column("provider"),
