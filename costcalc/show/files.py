@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,18 +73,13 @@ def _draft(path: Path) -> Path:
         raise CostcalcError(f"cannot write {shown(str(path))}: permission denied")
     if not path.parent.is_dir():
         raise CostcalcError(f"there is no folder {shown(str(path.parent))}", hint="create it first")
-    handle, draft = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=path.suffix, dir=path.parent)
-    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~_umask()
-    with contextlib.suppress(OSError):
-        os.fchmod(handle, mode)
-    os.close(handle)
-    return Path(draft)
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
+    draft = path.with_name(f".{path.name[:40]}.{os.urandom(6).hex()}{path.suffix[:8]}")
+    # Like open(), this leaves the mode of a new file to the umask.
+    os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    if path.exists():
+        with contextlib.suppress(OSError):
+            draft.chmod(stat.S_IMODE(path.stat().st_mode))
+    return draft
 
 
 def _reason(error: Exception) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import MISSING, fields
+from typing import Any, TypeVar, get_type_hints
+
 import pytest
 
 from costcalc.explore.result import (
@@ -25,21 +28,72 @@ from costcalc.explore.result import (
     WorkloadResult,
 )
 
+Tree = TypeVar("Tree")
+
+
+def filled(kind: type[Tree], **given: Any) -> Tree:
+    """Return a part of a result: what is given, and nothing in particular for the rest."""
+    hints = get_type_hints(kind)
+    blank = {
+        each.name: _nothing(hints[each.name])
+        for each in fields(kind)  # type: ignore[arg-type]
+        if each.default is MISSING and each.default_factory is MISSING
+    }
+    return kind(**{**blank, **given})
+
+
+def _nothing(hint: Any) -> Any:
+    return {bool: False, int: 1, float: 1.0, str: "something"}.get(hint)
+
+
+def market_price(
+    provider: str, entered: float, out: float, blended: float, over_cost: float, even: float, date: str
+) -> MarketPrice:
+    return filled(
+        MarketPrice,
+        provider=provider,
+        input_usd_per_million=entered,
+        output_usd_per_million=out,
+        blended_usd_per_million=blended,
+        price_over_cost=over_cost,
+        break_even_utilization=even,
+        date=date,
+    )
+
 
 @pytest.fixture
 def estimate() -> Estimate:
     return Estimate(
-        model=ModelResult("Model-X", Parameters(671e9, 37e9), "MLA absorbed", 61),
-        deployment=DeploymentResult(
-            *("GPU-Y", 16, 1, 1, 1, 16, 16),
-            PrecisionResult("fp8", "bf16", "fp8"),
-            *(2.0, "somewhere", 1.0, "calibrated", "vllm"),
+        model=filled(
+            ModelResult, name="Model-X", parameters=Parameters(671e9, 37e9), attention="MLA absorbed", layers=61
         ),
-        workload=WorkloadResult(384, 4096, 1024, 4608, 0.0),
+        deployment=filled(
+            DeploymentResult,
+            gpu="GPU-Y",
+            gpus=16,
+            expert_parallel=16,
+            attention_data_parallel=16,
+            precision=PrecisionResult("fp8", "bf16", "fp8"),
+            usd_per_gpu_hour=2.0,
+            efficiency="calibrated",
+            backend="vllm",
+        ),
+        workload=filled(
+            WorkloadResult, batch=384, input_tokens=4096, output_tokens=1024, context_tokens=4608, cached_share=0.0
+        ),
         kv_cache=KvCacheResult(70272, 70272, 359_792_640, 323_813_376),
         memory=MemoryResult(True, 85.5e9, 60e9, 15e9, 688),
         prefill=PrefillResult(0.5, 100_000, (0.3, 1.0), (60_000, 180_000)),
-        decode=DecodeResult(0.0358, 10_700, 669, 27.9, "memory", None, None, (560, 820), (23, 34)),
+        decode=filled(
+            DecodeResult,
+            step_time_s=0.0358,
+            tokens_per_s=10_700,
+            tokens_per_s_per_gpu=669,
+            tokens_per_s_per_user=27.9,
+            bound_by="memory",
+            tokens_per_s_per_gpu_range=(560, 820),
+            tokens_per_s_per_user_range=(23, 34),
+        ),
         serving=ServingResult(0.63, 0.0495, 484),
         cost=CostResult(0.8304, 0.0793, None, (0.68, 0.99), (0.048, 0.15), None),
         breakdown=(
@@ -49,9 +103,9 @@ def estimate() -> Estimate:
             OpResult("hidden by overlap", 0, 0, -0.0042, "communication"),
         ),
         market=(
-            MarketPrice("Somebody", 0.27, None, 1.10, 0.436, 1.9, 0.53, "2026-11", "a list"),
-            MarketPrice("Somebody", 0.5, None, 2.0, 0.8, 3.0, 0.33, "2025-01", "an old list"),
-            MarketPrice("Dear", 0.01, None, 0.02, 0.012, 0.05, 19.0, "2026-01", "a list"),
+            market_price("Somebody", 0.27, 1.10, 0.436, 1.9, 0.53, "2026-11"),
+            market_price("Somebody", 0.5, 2.0, 0.8, 3.0, 0.33, "2025-01"),
+            market_price("Dear", 0.01, 0.02, 0.012, 0.05, 19.0, "2026-01"),
         ),
         assumptions=(
             Assumption("batch", "384", "lowest cost", "--batch N"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -114,4 +115,4 @@ def test_variants_have_colours_of_their_own() -> None:
 def test_labels_are_moved_apart(heights: list[float]) -> None:
     placed = sorted(spread(heights, 0.05))
     assert all(0 <= each <= 1.0001 for each in placed)
-    assert all(after - before >= 0.05 - 1e-9 for before, after in zip(placed, placed[1:], strict=False))
+    assert all(after - before >= 0.05 - 1e-9 for before, after in pairwise(placed))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
 from costcalc.errors import CostcalcError
 from costcalc.show.files import new_file
+
+
+def names(folder: Path) -> list[str]:
+    return [each.name for each in folder.iterdir()]
 
 
 def test_a_file_appears_when_the_work_is_done(tmp_path: Path) -> None:
@@ -18,7 +21,7 @@ def test_a_file_appears_when_the_work_is_done(tmp_path: Path) -> None:
         file.write_text("×\n")
         assert not path.exists()
     assert path.read_bytes() == "×\n".encode()
-    assert os.listdir(tmp_path) == ["out.txt"]
+    assert names(tmp_path) == ["out.txt"]
 
 
 def test_a_failure_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -26,7 +29,7 @@ def test_a_failure_leaves_nothing_behind(tmp_path: Path) -> None:
         assert file is not None
         file.write_text("half of it")
         raise ZeroDivisionError
-    assert os.listdir(tmp_path) == []
+    assert names(tmp_path) == []
 
 
 def test_an_old_file_stays_until_then_and_keeps_its_mode(tmp_path: Path) -> None:
@@ -53,7 +56,7 @@ def test_what_cannot_be_written_is_refused_first(tmp_path: Path, name: str, monk
     with pytest.raises(CostcalcError, match=r"^--output: ") as caught, new_file(name, "--output"):
         pytest.fail("the work began")
     assert "\n" not in str(caught.value)
-    assert os.listdir(tmp_path) == []
+    assert names(tmp_path) == []
 
 
 def test_no_name_is_no_file() -> None:

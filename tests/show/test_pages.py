@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from costcalc.explore.result import BreakEven, Comparison, CostResult, Estimate, PrefillResult, ServingResult
+from costcalc.explore.result import Comparison, CostResult, Estimate, PrefillResult, ServingResult
 from costcalc.show.blocks import Block, Column, Grid, Line
-from costcalc.show.breakeven import breakeven_page
 from costcalc.show.comparison import comparison_page
 from costcalc.show.encoding import plain_text
 from costcalc.show.explain import explanation
@@ -76,13 +75,6 @@ def test_time_saved_by_overlap_is_negative_and_has_no_bar(estimate: Estimate) ->
 def test_market_prices_are_the_newest_of_each_provider(estimate: Estimate) -> None:
     page = plain_page(estimate_page(estimate))
     assert "$1.10" in row(page, "Somebody") and "53%" in row(page, "Somebody")
-    assert "never" in row(page, "Dear")
-
-
-def test_a_break_even_says_who_is_cheaper(estimate: Estimate) -> None:
-    page = plain_page(breakeven_page(BreakEven("Claude", estimate)))
-    assert "self-hosting is cheaper once your GPUs are busy 53% of the time" in page
-    assert "the API is cheaper even if your GPUs never idle" in page
 
 
 def test_a_comparison_has_its_reference_first_and_says_what_does_not_fit(comparison: Comparison) -> None:

@@ -1,0 +1,234 @@
+"""Commands from end to end: what is typed reaches the engine, what comes back is shown or written."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from schemacheck import complaints
+
+from costcalc.show.schema import schema_of
+
+Run = Callable[..., str]
+RunJson = Callable[..., Any]
+V3 = ("estimate", "--model", "v3", "--gpu", "h100")
+LLAMA = ("estimate", "--model", "llama-3.1-8b", "--gpu", "h100")
+
+
+def test_two_options_are_enough(run: Run) -> None:
+    page = run(*V3)
+    assert page.startswith("DeepSeek-V3 on 16 × NVIDIA H100 SXM5 80GB\n")
+    assert "70,272 B per token" in page and "°" in page and "--batch N" in page
+
+
+def test_the_article_in_one_command(run: Run, run_json: RunJson) -> None:
+    # Erdil 2025: GPT-3's cache at 100,000 tokens of context, on H100s at $2 per hour and 3.3 TB/s.
+    command = "estimate --model gpt-3 --gpu h100 --batch 1 --context 100k --price 2 --terms kv --efficiency ideal"
+    words = [*command.split(), "--set", "gpu.memory_bandwidth=3.3TB/s"]
+    page = run(*words)
+    assert "4,718,592 B per token" in page and "reads 471.9 GB" in page and "$79.44" in page
+    tree = run_json(*words)
+    assert tree["kv_cache"]["bytes_per_token"] == 2 * 96 * 12288 * 2
+    assert tree["cost"]["usd_per_million_output_tokens"] == pytest.approx(
+        4_718_592 * 100_000 / 3.3e12 / 3600 * 2 * 1e6, rel=1e-9
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "path", "expected"),
+    [
+        ("--gpus 32", "deployment.gpus", 32),
+        ("--gpus 32 --tp 4 --dp 8", "deployment.tensor_parallel", 4),
+        ("--gpus 32 --pp 2", "deployment.pipeline_parallel", 2),
+        ("--gpus 32 --ep 32", "deployment.expert_parallel", 32),
+        ("--gpus 32 --dp 16", "deployment.attention_data_parallel", 16),
+        ("--batch 64", "workload.batch", 64),
+        ("--context 32k", "workload.context_tokens", 32_000),
+        ("--input 1,000", "workload.input_tokens", 1000),
+        ("--input-tokens 2k", "workload.input_tokens", 2000),
+        ("--output 500", "workload.output_tokens", 500),
+        ("--output-tokens 0.5k", "workload.output_tokens", 500),
+        ("--cached 60%", "workload.cached_share", 0.6),
+        ("--weights int4", "deployment.precision.weights", "int4"),
+        ("--kv FP8", "deployment.precision.kv_cache", "fp8"),
+        ("--activations bf16", "deployment.precision.activations", "bf16"),
+        ("--price 3.5", "deployment.usd_per_gpu_hour", 3.5),
+        ("--price $4/h", "deployment.usd_per_gpu_hour", 4.0),
+        ("--utilization 50%", "deployment.utilization", 0.5),
+        ("--efficiency ideal", "deployment.efficiency", "ideal"),
+        ("--backend sglang", "deployment.backend", "sglang"),
+        ("--mla expanded --gpus 32", "model.attention", "MLA expanded"),
+        ("--set gpu.memory=160GB --set gpu.memory_reported=160GB", "deployment.gpus", 8),
+    ],
+)
+def test_an_option_reaches_the_answer(run_json: RunJson, options: str, path: str, expected: object) -> None:
+    value = run_json(*V3, *options.split())
+    for name in path.split("."):
+        value = value[name]
+    assert value == expected
+
+
+def test_what_is_given_is_no_longer_marked(run_json: RunJson) -> None:
+    names = {each["name"] for each in run_json(*V3)["assumptions"]}
+    options = ["--batch", "64", "--gpus", "16", "--price", "2", "--input", "4k", "--kv", "bf16"]
+    given = {each["name"] for each in run_json(*V3, *options)["assumptions"]}
+    assert names - given == {"batch", "gpus", "price", "input_tokens", "kv_cache"}
+    assert "batch" in {each["name"] for each in run_json(*V3, "--batch", "auto")["assumptions"]}
+
+
+def test_a_counted_machine_is_the_number_of_gpus(run_json: RunJson) -> None:
+    assert run_json("estimate", "--model", "v3", "--gpu", "32xh100")["deployment"]["gpus"] == 32
+    assert run_json("estimate", "--model", "v3", "--gpu", "32×h100", "--gpus", "32")["deployment"]["gpus"] == 32
+
+
+def test_price_by_words(run_json: RunJson) -> None:
+    spot = run_json(*LLAMA, "--price", "spot")["deployment"]
+    assert 0 < spot["usd_per_gpu_hour"] < 2 and spot["price_source"]
+
+
+def test_output_is_a_number_or_a_file(run: Run) -> None:
+    assert run(*LLAMA, "--output", "256", "--output", "out.json") == ""
+    tree = json.loads(Path("out.json").read_text(encoding="utf-8"))
+    assert tree["workload"]["output_tokens"] == 256
+    assert [each.name for each in Path().iterdir()] == ["out.json"]
+
+
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [("a.json", "{"), ("a.csv", "model.name,"), ("a.md", "# Llama"), ("a.txt", "Llama-3.1-8B on 1 × ")],
+)
+def test_the_ending_of_the_file_is_its_format(run: Run, name: str, start: str) -> None:
+    assert run(*LLAMA, "-o", name) == ""
+    assert Path(name).read_text(encoding="utf-8").startswith(start)
+
+
+def test_the_format_asked_for_wins_over_the_ending(run: Run) -> None:
+    run(*LLAMA, "--output-file", "answer.out", "--format", "json")
+    assert json.loads(Path("answer.out").read_text(encoding="utf-8"))["model"]["name"] == "Llama-3.1-8B"
+
+
+def test_a_file_holds_what_stdout_would_show(run: Run) -> None:
+    run(*LLAMA, "-o", "a.txt", "--explain")
+    assert Path("a.txt").read_text(encoding="utf-8") == run(*LLAMA, "--explain")
+
+
+@pytest.mark.parametrize("command", ["estimate", "compare attention"])
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
+def test_charts_beside_the_table(run: Run, command: str, suffix: str) -> None:
+    page = run(*command.split(), "--model", "llama-3.1-8b", "--gpu", "h100", "--chart", f"chart{suffix}")
+    assert page.startswith("Llama-3.1-8B on")
+    assert Path(f"chart{suffix}").stat().st_size > 5000
+
+
+def test_explain_gives_formula_numbers_and_source(run: Run) -> None:
+    page = run(*V3, "--explain")
+    assert "How each number comes about" in page
+    assert "= GPUs x $/h / 3600 / (tokens/s) / utilization x 1e6" in page
+    assert "cost.usd_per_million_output_tokens; " in page
+
+
+def test_plot_draws_bars(run: Run) -> None:
+    assert "Decode time by op\n  " in run(*V3, "--plot")
+
+
+def test_compare_attention_replaces_the_attention(run_json: RunJson) -> None:
+    tree = run_json("compare", "attention", "--model", "v3", "--gpu", "h100")
+    cache = {row["variant"]: row["kv_cache"]["bytes_per_token"] for row in tree["rows"]}
+    # DeepSeek-V2 (2405.04434): a latent of 512 + 64 elements against 2 x 128 heads x 128, 61 layers, 2 bytes.
+    assert cache["MHA"] == 61 * 2 * 128 * 128 * 2 and cache["MLA absorbed"] == 61 * 576 * 2
+    assert cache["MQA"] == 61 * 2 * 128 * 2 and cache["No cache"] == 0
+    assert tree["rows"][0]["cache_ratio"] == 1
+
+
+def test_contexts_multiply_the_rows(run_json: RunJson) -> None:
+    command = ("compare", "attention", "--model", "llama-3.1-8b", "--gpu", "h100")
+    one = run_json(*command)["rows"]
+    many = run_json(*command, "--contexts", "4k,32k,131,072")["rows"]
+    assert len(many) == 3 * len(one)
+    assert sorted({row["workload"]["context_tokens"] for row in many}) == [4000, 32_000, 131_072]
+
+
+def test_compare_models_and_gpus(run_json: RunJson) -> None:
+    models = run_json("compare", "models", "llama-3.1-8b", "mistral-7b-v0.3", "--gpu", "h100")["rows"]
+    assert [row["variant"] for row in models] == ["Llama-3.1-8B", "Mistral-7B-v0.3"]
+    gpus = run_json("compare", "gpus", "2xh100", "4xa100-80gb-sxm", "--model", "llama-3.1-8b")["rows"]
+    assert [row["deployment"]["gpus"] for row in gpus] == [2, 4]
+    assert models[0]["cost_ratio"] == gpus[0]["cost_ratio"] == 1
+
+
+def test_breakeven_against_a_closed_model(run_json: RunJson, run: Run) -> None:
+    command = ("breakeven", "--model", "v3", "--gpu", "h100", "--against", "claude-3.5-sonnet")
+    tree = run_json(*command)
+    [price] = tree["market"]
+    # Anthropic's list price of $3 and $15, at 4 input tokens to 1 output token.
+    assert price["blended_usd_per_million"] == pytest.approx((4 * 3 + 15) / 5)
+    assert "Claude 3.5 Sonnet" in run(*command)
+
+
+@pytest.mark.parametrize("command", [V3, ("compare", "models", "v3", "llama-3.1-8b", "--gpu", "h100")])
+def test_results_keep_the_published_schema(run: Run, run_json: RunJson, command: tuple[str, ...]) -> None:
+    published = json.loads(run("schema", "result"))
+    assert complaints(run_json(*command), published, published) == []
+
+
+def test_lists_of_the_catalog(run: Run, run_json: RunJson) -> None:
+    assert run("models") == run("models", "list")
+    models = run_json("models", "--attention", "mla", "--sort", "kv")
+    assert len(models) > 5 and all("MLA" in each["attention"] for each in models)
+    sizes = [each["kv_bytes_per_token"] for each in models]
+    assert sizes == sorted(sizes)
+    gpus = run_json("gpus", "--vendor", "amd", "--sort", "memory", "--reverse")
+    assert {each["vendor"] for each in gpus} == {"amd"}
+    assert [each["memory_bytes"] for each in gpus] == sorted((each["memory_bytes"] for each in gpus), reverse=True)
+    [only] = run_json("models", "list", "gpt-3-175b")
+    assert only["total_parameters"] == pytest.approx(175e9, rel=0.01)
+    table = list(csv.DictReader(io.StringIO(run("gpus", "--format", "csv"))))
+    assert len(table) >= 55 and {"id", "memory_bytes", "usd_per_gpu_hour"} <= set(table[0])
+
+
+def test_what_has_no_price_stands_last_when_sorted(run_json: RunJson) -> None:
+    prices = [each["usd_per_gpu_hour"] for each in run_json("gpus", "--sort", "price")]
+    known = [price for price in prices if price is not None]
+    assert prices == sorted(known) + [None] * (len(prices) - len(known))
+
+
+def test_cards_show_every_source_and_what_is_recalled(run: Run, run_json: RunJson) -> None:
+    page = run("models", "show", "v3")
+    assert "671,026,404,352" in page and "aiconfigurator" in page and "seen" in page
+    page = run("gpus", "show", "h100")
+    assert "recalled" in page and "data sheet" in page.lower() and "CoreWeave" in page
+    assert run_json("gpus", "show", "h100")["spec"]["memory_bandwidth"] == 3.35e12
+    assert run_json("models", "show", "v3")["spec"]["hidden_size"] == 7168
+
+
+def test_the_whole_catalog_passes_its_check(run: Run) -> None:
+    assert run("models", "check").endswith("model files: no problem\n")
+    assert run("gpus", "check").endswith("accelerator files: no problem\n")
+
+
+@pytest.mark.parametrize("kind", ["models", "gpus"])
+def test_templates_pass_their_own_check_and_can_be_used(run: Run, kind: str) -> None:
+    printed = run(kind, "new")
+    assert run(kind, "new", "--output", "mine.yaml") == ""
+    assert Path("mine.yaml").read_text(encoding="utf-8") == printed
+    assert run(kind, "check", "mine.yaml").endswith("no problem\n")
+    other = ("--gpu", "h100", "--model") if kind == "models" else ("--model", "llama-3.1-8b", "--gpu")
+    assert "per M output tokens" in run("estimate", *other, "./mine.yaml")
+
+
+def test_a_catalog_folder_of_ones_own(run: Run, run_json: RunJson) -> None:
+    Path("mine/models").mkdir(parents=True)
+    Path("mine/models/house-model.yaml").write_text(run("models", "new"), encoding="utf-8")
+    tree = run_json("estimate", "--catalog", "mine", "--model", "house-model", "--gpu", "h100")
+    assert tree["model"]["name"] == "My-Model-8B"
+    assert "house-model" in run("models", "--catalog", "mine")
+
+
+@pytest.mark.parametrize("kind", ["result", "model", "gpu"])
+def test_schemas_are_printed(run: Run, kind: str) -> None:
+    assert json.loads(run("schema", kind)) == json.loads(json.dumps(schema_of(kind)))
