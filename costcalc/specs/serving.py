@@ -36,6 +36,24 @@ class Ranges(Spec):
     unseen: Quantiles
 
 
+class ServingError(Spec):
+    """Error of predictions: ratios, not percent."""
+
+    median_ape: Annotated[float, Field(ge=0)]
+    mape: Annotated[float, Field(ge=0)]
+    bias: float  # median of ln(predicted / measured)
+
+
+class ServingRecord(Spec):
+    """How well one class of serving measurements is predicted: by a fit that saw them, and by ones that did not."""
+
+    points: int
+    in_sample: ServingError
+    rows_left_out: ServingError
+    model_left_out: ServingError
+    gpu_left_out: ServingError
+
+
 class BackendOverhead(Spec):
     """What a serving engine adds."""
 
@@ -103,5 +121,7 @@ class ServingEfficiency(Spec):
     closed_loop: ClosedLoop
     measured_gpus: tuple[str, ...]
     measured_models: tuple[str, ...]
-    ranges: dict[str, Ranges]
+    measured_architectures: tuple[str, ...]
+    ranges: dict[str, Ranges]  # by class of measurement
+    errors: dict[str, ServingRecord] = {}  # by class of measurement
     provenance: Provenance
