@@ -21,6 +21,7 @@ CATALOG = "Catalog"
 SHOW = "Output"
 
 MOST_GPUS = 100_000
+MOST_DRAFTS = 64
 MOST_SEQUENCES = 100_000_000
 EFFICIENCIES = ("calibrated", "ideal")
 TERMS = ("all", "kv", "weights")
@@ -140,6 +141,21 @@ class Serving:
         Option("--backend", metavar="NAME", rich_help_panel=NUMBERS,
                help="Serving engine whose overheads are counted: vllm, sglang or trtllm."),
     ] = None  # fmt: skip
+    drafts: Annotated[
+        str | None,
+        Option("--drafts", metavar="N", rich_help_panel=LOAD,
+               help="Tokens drafted per step and verified by it (speculation, multi-token prediction); default: 0."),
+    ] = None  # fmt: skip
+    acceptance: Annotated[
+        str | None,
+        Option("--acceptance", metavar="SHARE", rich_help_panel=LOAD,
+               help="Chance that a drafted token is kept; default: 85%."),
+    ] = None  # fmt: skip
+    disaggregated: Annotated[
+        bool,
+        Option("--disaggregated", rich_help_panel=LOAD,
+               help="Prefill and decode on pools of GPUs of their own, sized so that neither waits."),
+    ] = False  # fmt: skip
     terms: Annotated[
         str | None,
         Option("--terms", metavar="|".join(TERMS), rich_help_panel=NUMBERS,
@@ -180,6 +196,9 @@ class Serving:
             "efficiency": parse.choice(self.efficiency, "--efficiency", EFFICIENCIES),
             "backend": self.backend,
             "terms": parse.choice(self.terms, "--terms", TERMS),
+            "drafts": parse.whole(self.drafts, "--drafts", most=MOST_DRAFTS),
+            "acceptance": parse.share(self.acceptance, "--acceptance"),
+            "disaggregated": self.disaggregated or None,
             "mla": parse.choice(self.mla, "--mla", MLA_MODES),
             **self._formats(),
         }

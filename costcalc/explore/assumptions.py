@@ -69,6 +69,13 @@ def assumptions_of(q: Question, chosen: Plan, price: PriceChoice | None) -> tupl
         "GPUs busy all the time",
         "--utilization 60%",
     )
+    took(
+        q.drafts > 0 and o.acceptance is None,
+        "acceptance",
+        format_percent(q.acceptance),
+        "DeepSeek-V3's own head keeps 85 to 90%",
+        "--acceptance SHARE",
+    )
     if q.calibrated:
         took(o.backend is None, "backend", str(q.backend), "overheads of this serving engine", "--backend NAME")
     return tuple(found)
@@ -90,6 +97,8 @@ def notes_of(q: Question, chosen: Plan, at: Evaluation) -> tuple[str, ...]:
                 f"{q.gpu.name} has no {wanted} units: {stored.name} weights stay {stored.name} in memory and are "
                 f"multiplied in {compute}."
             )
+    if q.drafts and q.model.mtp is None:
+        notes.append("The model ships no prediction head: drafting is charged as one of its layers per token.")
     if q.gpu.status == "announced":
         notes.append(f"{q.gpu.name} is announced, not measured: its figures are its maker's.")
     if not chosen.meets_tpot and q.options.terms == "all":

@@ -113,8 +113,8 @@ def _best(question: Question, layout: Layout, contexts: Array) -> tuple[Array, A
     rates = np.where(allowed, at.decode_tokens_per_s(), np.nan)
     chosen = np.argmax(np.nan_to_num(rates, nan=-1.0), axis=1)
     every = np.arange(len(contexts))
-    steps = np.broadcast_to(at.step.seconds, rates.shape)
+    users = np.broadcast_to(at.user_tokens_per_s(), rates.shape)
     answered = np.isfinite(rates[every, chosen])
     batch = np.where(answered, np.broadcast_to(sizes, rates.shape)[every, chosen], np.nan)
-    user = np.where(answered, 1 / steps[every, chosen], np.nan)
+    user = np.where(answered, users[every, chosen], np.nan)
     return batch, rates[every, chosen], user

@@ -80,12 +80,21 @@ def answer(question: Question, chosen: Plan) -> Estimate:
             q.model.num_layers,
         ),
         deployment=_deployment(q, chosen, usd_per_hour, price.source if price else None),
-        workload=WorkloadResult(batch, q.input_tokens, q.output_tokens, q.decode_context, q.options.cached),
+        workload=WorkloadResult(
+            batch,
+            q.input_tokens,
+            q.output_tokens,
+            q.decode_context,
+            q.options.cached,
+            q.drafts,
+            float(at.accepted),
+            q.options.disaggregated,
+        ),
         kv_cache=_cache(q, chosen),
         memory=_memory(q, chosen),
         prefill=_prefill(q, chosen, at, ranges),
         decode=_decode(chosen, at, ranges),
-        serving=_serving(chosen, at, ranges),
+        serving=_serving(q, chosen, at, ranges),
         cost=cost,
         breakdown=breakdown_of(at.step, layout),
         assumptions=assumptions_of(q, chosen, price),
@@ -94,7 +103,7 @@ def answer(question: Question, chosen: Plan) -> Estimate:
     if q.options.terms == "all":
         result = replace(result, market=market_prices(result, q.model.api_prices))
     else:  # prefill and its interference are no part of these terms
-        result = replace(result, prefill=PrefillResult(None, None), serving=ServingResult(None, None, None))
+        result = replace(result, prefill=PrefillResult(None, None), serving=ServingResult(None, None, None, None))
     return explain(q, chosen, result)
 
 
@@ -131,7 +140,7 @@ def unanswered(question: Question, tried: Spread) -> Estimate:
         memory=replace(result.memory, fits=False),
         prefill=PrefillResult(None, None),
         decode=DecodeResult(None, None, None, None, None),
-        serving=ServingResult(None, None, None),
+        serving=ServingResult(None, None, None, None),
         cost=CostResult(None, None, None),
         breakdown=(),
         explanation=(),
@@ -165,7 +174,8 @@ def _prefill(q: Question, chosen: Plan, at: Evaluation, ranges: Spread80) -> Pre
 def _decode(chosen: Plan, at: Evaluation, ranges: Spread80) -> DecodeResult:
     seconds = float(at.step.seconds)
     rate = float(at.decode_tokens_per_s()) * chosen.spread.replicas
-    per_gpu, per_user, faster = rate / chosen.spread.gpus, 1 / seconds, inverse(ranges.decode)
+    per_gpu, per_user = rate / chosen.spread.gpus, float(at.user_tokens_per_s())
+    faster = inverse(ranges.decode)
     return DecodeResult(
         seconds,
         rate,
@@ -179,13 +189,17 @@ def _decode(chosen: Plan, at: Evaluation, ranges: Spread80) -> DecodeResult:
     )
 
 
-def _serving(chosen: Plan, at: Evaluation, ranges: Spread80) -> ServingResult:
+def _serving(q: Question, chosen: Plan, at: Evaluation, ranges: Spread80) -> ServingResult:
     ttft, tpot = float(at.time_to_first_token), float(at.time_per_output_token)
-    per_gpu = chosen.batch * chosen.spread.replicas / tpot / chosen.spread.gpus
+    # GPU time of one request; pools of their own are sized in this proportion, so that neither waits.
+    prefill = float(at.prefill.seconds) / at.prefill_prompts
+    request = prefill + q.output_tokens / float(at.decode_tokens_per_s())
+    per_gpu = q.output_tokens / request * chosen.spread.replicas / chosen.spread.gpus
     return ServingResult(
         ttft,
         tpot,
         per_gpu,
+        prefill / request,
         scaled(ttft, ranges.prefill),
         scaled(tpot, ranges.decode),
         scaled(per_gpu, inverse(ranges.decode)),

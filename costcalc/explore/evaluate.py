@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from costcalc.engine.cost import usd_per_million
 from costcalc.engine.layout import Layout
 from costcalc.engine.memory import kv_pool_bytes_per_gpu, max_sequences
 from costcalc.engine.serving import time_per_output_token, time_to_first_token
+from costcalc.engine.speculation import tokens_per_pass
 from costcalc.engine.step import Step, decode_step, prefill_pass
 from costcalc.explore.question import Question
 
@@ -28,10 +29,15 @@ class Evaluation:
     prefill_prompts: int  # prompts in one prefill pass of all stages and ranks together
     time_per_output_token: Number  # [s] while prefilling the others
     time_to_first_token: Number  # [s]
+    accepted: Number = 1  # [tokens] that a step yields for each sequence
 
     def decode_tokens_per_s(self) -> Number:
         """Output tokens of one replica, decoding only [tokens/s]."""
-        return self.batch / self.step.seconds
+        return self.batch * self.user_tokens_per_s()
+
+    def user_tokens_per_s(self) -> Number:
+        """Output tokens of one sequence, decoding only [tokens/s]."""
+        return self.accepted / self.step.seconds
 
 
 def evaluate(question: Question, layout: Layout, batch: Number, context: Number | None = None) -> Evaluation:
@@ -48,13 +54,21 @@ def evaluate(question: Question, layout: Layout, batch: Number, context: Number 
         each = np.maximum(np.asarray(batch, dtype=float) / prompts, 1.0)
         step = prefill_pass(q.model, q.machine, layout, q.formats, q.efficiency, at, prompts=each)
     else:
-        step = decode_step(q.model, q.machine, layout, q.formats, q.efficiency, batch, at, terms=terms)
+        step = decode_step(q.model, q.machine, layout, q.formats, q.efficiency, batch, at, q.drafts + 1, terms)
+        if q.drafts:
+            plain = decode_step(q.model, q.machine, layout, q.formats, q.efficiency, batch, at, terms=terms)
+            step = replace(step, overhead_seconds=step.overhead_seconds + q.drafts * q.draft_cost * plain.seconds)
     cached = prompt * q.options.cached
     prefill = prefill_pass(q.model, q.machine, layout, q.formats, q.efficiency, prompt - cached, cached)
     startup = q.constants.backends[q.backend].startup if q.backend else 0.0
-    tpot = time_per_output_token(step.seconds, prefill.seconds / prompts, batch, q.output_tokens)
-    ttft = time_to_first_token(step.seconds, prefill.seconds, startup)
-    return Evaluation(np.asarray(batch, dtype=float), step, prefill, prompts, tpot, ttft)
+    accepted = tokens_per_pass(q.acceptance, q.drafts)
+    if q.options.disaggregated:  # neither pool waits for the other
+        tpot = step.seconds / accepted
+        ttft = time_to_first_token(0.0, prefill.seconds + 0.0 * step.seconds, startup)
+    else:
+        tpot = time_per_output_token(step.seconds, prefill.seconds / prompts, batch, q.output_tokens, accepted)
+        ttft = time_to_first_token(step.seconds, prefill.seconds, startup)
+    return Evaluation(np.asarray(batch, dtype=float), step, prefill, prompts, tpot, ttft, accepted)
 
 
 def capacity(question: Question, layout: Layout) -> tuple[float, int]:

@@ -98,8 +98,9 @@ def _decode(q: Question, r: Estimate) -> list[Formula]:
         Formula(
             "decode.tokens_per_s",
             "Output tokens of all GPUs while decoding",
-            "replicas x batch / step time",
-            f"{r.deployment.replicas} x {r.workload.batch} / {format_seconds(d.step_time_s)}",
+            "replicas x batch x tokens per step / step time",
+            f"{r.deployment.replicas} x {r.workload.batch} x {r.workload.tokens_per_step:.4g} / "
+            f"{format_seconds(d.step_time_s)}",
             d.tokens_per_s,
             "tokens/s",
             "definition",
@@ -107,8 +108,8 @@ def _decode(q: Question, r: Estimate) -> list[Formula]:
         Formula(
             "decode.tokens_per_s_per_user",
             "Output tokens of one user while decoding",
-            "1 / step time",
-            f"1 / {format_seconds(d.step_time_s)}",
+            "tokens per step / step time",
+            f"{r.workload.tokens_per_step:.4g} / {format_seconds(d.step_time_s)}",
             d.tokens_per_s_per_user,
             "tokens/s",
             "definition",
@@ -139,18 +140,23 @@ def _serving(chosen: Plan, r: Estimate) -> list[Formula]:
     if s.time_per_output_token_s is None or r.prefill.time_s is None or d.step_time_s is None:
         return []
     ranks = int(chosen.spread.layout.data * chosen.spread.layout.pipeline)
-    return [
-        Formula(
-            "serving.time_per_output_token_s",
-            "Time between a user's tokens while others' prompts are prefilled",
-            "step + (batch - 1) / output x prefill / ranks",
-            f"{format_seconds(d.step_time_s)} + {r.workload.batch - 1} / {r.workload.output_tokens:,.10g} x "
-            f"{format_seconds(r.prefill.time_s)} / {ranks}",
-            s.time_per_output_token_s,
-            "s",
-            "closed loop: every finished request is followed by another (docs/method.md)",
-        )
-    ]
+    w = r.workload
+    formula, numbers = "step / tokens per step", f"{format_seconds(d.step_time_s)} / {w.tokens_per_step:.4g}"
+    source = "pools of their own: decode waits for no prefill"
+    if not w.disaggregated:
+        formula += " + (batch - 1) / output x prefill / ranks"
+        numbers += f" + {w.batch - 1} / {w.output_tokens:,.10g} x {format_seconds(r.prefill.time_s)} / {ranks}"
+        source = "closed loop: every finished request is followed by another (docs/method.md)"
+    found = Formula(
+        "serving.time_per_output_token_s",
+        "Time between a user's tokens while others' prompts are prefilled",
+        formula,
+        numbers,
+        s.time_per_output_token_s,
+        "s",
+        source,
+    )
+    return [found]
 
 
 def _cost(r: Estimate) -> list[Formula]:

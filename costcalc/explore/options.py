@@ -33,3 +33,6 @@ class OptionKeywords(TypedDict, total=False):
     backend: str | None
     terms: Terms
     mla: MlaMode | None
+    drafts: int | None
+    acceptance: float | None
+    disaggregated: bool

@@ -146,7 +146,7 @@ def batch_sizes(most: int, unit: int) -> np.ndarray:
 def gpu_seconds_per_request(question: Question, spread: Spread, batch: int) -> float:
     """GPU time of one request [GPU·s], its prefill and all its decode steps: what its price is proportional to."""
     at = evaluate(question, spread.layout, batch)
-    decode = question.output_tokens * float(at.step.seconds) / batch
+    decode = question.output_tokens / float(at.decode_tokens_per_s())
     return int(spread.layout.gpus) * (float(at.prefill.seconds) / at.prefill_prompts + decode)
 
 

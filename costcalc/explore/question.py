@@ -26,6 +26,7 @@ EfficiencyMode = Literal["calibrated", "ideal"]
 DEFAULT_INPUT = 4096
 DEFAULT_OUTPUT = 1024
 DEFAULT_TPOT = 0.05  # [s]
+DEFAULT_ACCEPTANCE = 0.85  # of drafted tokens: DeepSeek-V3's own head keeps 85 to 90% (arXiv 2412.19437, 5.4.3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,9 @@ class Options:
     backend: str | None = None
     terms: Terms = "all"
     mla: MlaMode | None = None
+    drafts: int | None = None  # tokens drafted per step and verified by it (speculation, MTP)
+    acceptance: float | None = None  # chance that a drafted token is kept
+    disaggregated: bool = False  # prefill and decode on pools of their own
 
     def __post_init__(self) -> None:
         for name in ("gpus", "tensor_parallel", "pipeline_parallel", "expert_parallel"):
@@ -66,6 +70,12 @@ class Options:
         _check("utilization", self.utilization, 0, 1, open_bottom=True)
         _check("memory_utilization", self.memory_utilization, 0, 1, open_bottom=True)
         _check("tpot", self.tpot, 0, 1e6, open_bottom=True)
+        _check("drafts", self.drafts, 0, 64)
+        _check("acceptance", self.acceptance, 0, 1)
+        if self.acceptance is not None and not self.drafts:
+            raise CostcalcError(
+                "acceptance is given without drafts", hint="add --drafts N, the tokens drafted per step"
+            )
         _choice("efficiency", self.efficiency, ("calibrated", "ideal"))
         _choice("terms", self.terms, ("all", "kv", "weights"))
         if self.mla is not None:
@@ -105,6 +115,22 @@ class Question:
     def calibrated(self) -> bool:
         """Whether measured efficiencies apply, rather than the ideal bound."""
         return self.options.efficiency == "calibrated"
+
+    @property
+    def drafts(self) -> int:
+        """Tokens drafted per step [tokens]."""
+        return self.options.drafts or 0
+
+    @property
+    def acceptance(self) -> float:
+        """Chance that a drafted token is kept."""
+        return DEFAULT_ACCEPTANCE if self.options.acceptance is None else self.options.acceptance
+
+    @property
+    def draft_cost(self) -> float:
+        """Time of drafting one token over that of a step: the share of layers that the model's own heads are."""
+        layers = self.model.mtp.layers if self.model.mtp else 1
+        return layers / self.model.num_layers
 
     @property
     def full_length(self) -> float:

@@ -57,6 +57,9 @@ class WorkloadResult:
     output_tokens: float
     context_tokens: float  # KV length at which decode is evaluated
     cached_share: float  # of the input, served from a prefix cache
+    draft_tokens: int = 0  # drafted per step and sequence, and verified by it
+    tokens_per_step: float = 1.0  # that a step yields for each sequence
+    disaggregated: bool = False  # prefill and decode on pools of their own
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +102,12 @@ class DecodeResult:
 
 @dataclass(frozen=True, slots=True)
 class ServingResult:
-    """Prefill and decode sharing the GPUs, at `batch` concurrent requests per replica."""
+    """Prefill and decode at `batch` concurrent requests per replica, sharing GPUs or on pools of their own."""
 
     time_to_first_token_s: float | None
     time_per_output_token_s: float | None
     output_tokens_per_s_per_gpu: float | None
+    prefill_share: float | None = None  # of the GPU time of a request
     time_to_first_token_s_range: Range | None = None
     time_per_output_token_s_range: Range | None = None
     output_tokens_per_s_per_gpu_range: Range | None = None
@@ -140,16 +144,16 @@ class MarketPrice:
     output_usd_per_million: float
     blended_usd_per_million: float  # at the workload's mix of cached, fresh and output tokens
     price_over_cost: float | None  # above 1: self-hosting is cheaper
+    margin: float | None  # share of the price that is left above the cost; below 0: the API is cheaper
     break_even_utilization: float | None  # share of full use at which both cost the same; above 1: never
     date: str
     source: str
+    note: str | None = None
+    break_even_utilization_range: Range | None = None
 
-    margin: float | None  # share of the price that is left above the cost; below 0: the API is cheaper
 
 @dataclass(frozen=True, slots=True)
 class Assumption:
-    note: str | None = None
-    break_even_utilization_range: Range | None = None
     """A value that was not given, why it was taken, and how to override it."""
 
     name: str
