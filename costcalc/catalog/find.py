@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from costcalc.catalog.paths import Kind, catalog_roots
 from costcalc.errors import CostcalcError, nearest, shown
+
+if TYPE_CHECKING:
+    from costcalc.specs.closed import ClosedModel
 
 _NOUNS: dict[Kind, tuple[str, str]] = {"models": ("model", "models"), "hardware_profiles": ("GPU", "gpus")}
 _SUFFIXES = (".yaml", ".yml")
 CLOSED_MODELS = "closed_models.yaml"  # lists prices of models without a shape; is not a model itself
 # Names stand in the first lines of a file, so that finding one costs a short read and no parsing.
 _HEAD_BYTES = 2048
+_MOST_NAMES = 5
+_MOST_TYPED = 100
 _ALIASES = re.compile(r"^aliases:[ \t]*(?:\[([^\]]*)\]|((?:\r?\n[ \t]*-[ \t]+[^\n]*)+))", re.MULTILINE)
 _NAME = re.compile(r"^name:[ \t]*[\"']?(.*?)[\"']?[ \t]*(?:#.*)?$", re.MULTILINE)
 _HF_ID = re.compile(r"^hf_id:[ \t]*[\"']?([^\s\"'#]+)", re.MULTILINE)
@@ -44,7 +50,9 @@ def find_path(kind: Kind, name: str | Path, extra: str | Path | None = None) -> 
     path = Path(os.path.expanduser(text))  # noqa: PTH111 - unlike Path.expanduser, never raises
     if looks_like_path and os.path.lexists(path):
         return path
-    found = None if text.lower().endswith(_SUFFIXES) else _by_name(kind, normal_name(text), extra)
+    named = not text.lower().endswith(_SUFFIXES)
+    # Hyphens are easily forgotten or made up, as in rtx4090 or gaudi-3; a name spelled right goes first.
+    found = _by_name(kind, text, normal_name, extra) or _by_name(kind, text, squeezed, extra) if named else None
     if found is None:
         raise _no_such_file(text, noun) if looks_like_path else _unknown(kind, text, extra)
     return found
@@ -115,14 +123,22 @@ def normal_name(text: str) -> str:
     return re.sub(r"[\s_]+", "-", text.strip()).casefold()
 
 
-def _by_name(kind: Kind, name: str, extra: str | Path | None) -> Path | None:
-    roots = catalog_roots(extra)
+def squeezed(text: str) -> str:
+    """Return a name without its hyphens.
+
+    text: the name.
+    """
+    return normal_name(text).replace("-", "")
+
+
+def _by_name(kind: Kind, text: str, spelled: Callable[[str], str], extra: str | Path | None) -> Path | None:
+    roots, name = catalog_roots(extra), spelled(text)
     for index, root in enumerate(roots):
         files = _files(root, kind)
-        if name in files:
+        if spelled is normal_name and name in files:
             return files[name]
         for stem, path in files.items():
-            if name in map(normal_name, _names(_head(path))):
+            if name in map(spelled, [stem, *_names(_head(path))]):
                 # An overlay's file of the same name stands for this one, its aliases included.
                 return next((above for each in roots[:index] if (above := _files(each, kind).get(stem))), path)
     return None
@@ -151,14 +167,14 @@ def _no_such_file(text: str, noun: str) -> CostcalcError:
     return CostcalcError(f"no such file: {shown(text, 200)}", hint=hint)
 
 
-def _closed_models(kind: Kind, extra: str | Path | None) -> dict[str, str]:
-    """Return the models that have list prices only, by every normal name; an alias stands for itself."""
+def _closed_models(kind: Kind, extra: str | Path | None) -> dict[str, ClosedModel]:
+    """Return the models that have list prices only, by every normal name."""
     if kind != "models":
         return {}
     from costcalc.catalog.closed import list_closed_models  # which finds its files through this module
 
-    entries = list_closed_models(extra)
-    return {normal_name(name): entry.model.name for entry in reversed(entries) for name in entry.model.names}
+    models = [entry.model for entry in list_closed_models(extra)]
+    return {normal_name(name): model for model in models for name in model.names}
 
 
 def _unknown(kind: Kind, text: str, extra: str | Path | None) -> CostcalcError:
@@ -166,15 +182,32 @@ def _unknown(kind: Kind, text: str, extra: str | Path | None) -> CostcalcError:
     closed = _closed_models(kind, extra)
     if (wanted := normal_name(text)) in closed:
         return CostcalcError(
-            f"{closed[wanted]} is known by its list prices only, not by its shape",
+            f"{closed[wanted].name} is known by its list prices only, not by its shape",
             hint=f"compare with them as in: costcalc breakeven --model v3 --gpu h100 --against {wanted}",
         )
-    spellings = {name: name for name in closed}
+    spellings: dict[str, str] = {}
     for entry in list_entries(kind, extra):
         for alias in entry.aliases:
-            spellings.setdefault(alias, entry.name)
+            spellings.setdefault(normal_name(alias), entry.name)
         spellings[entry.name] = entry.name
-    close = nearest(wanted, spellings)
-    suggestion = f"did you mean '{spellings[close]}'? " if close else ""
-    listing = f"list them with: costcalc {command}{' list --closed' if close in closed else ''}"
+    spellings |= {name: model.names[0] for name, model in closed.items() if name not in spellings}
+    meant = _meant(wanted, spellings)
+    suggestion = f"did you mean {_listed(meant)}? " if meant else ""
+    listing = f"list them with: costcalc {command}{' list --closed' if meant and closed.keys() >= {*meant} else ''}"
     return CostcalcError(f"unknown {noun} {shown(text)}", hint=suggestion + listing)
+
+
+def _meant(wanted: str, spellings: Mapping[str, str]) -> list[str]:
+    """Return the names that begin as typed, else the one spelled most like it, else the longest inside it."""
+    if begun := [name for spelling, name in spellings.items() if wanted and spelling.startswith(wanted)]:
+        return list(dict.fromkeys(begun))
+    inside = [spelling for spelling in spellings if len(spelling) > 2 and spelling in wanted[:_MOST_TYPED]]
+    close = nearest(wanted, spellings) or max(inside, key=len, default=None)
+    return [spellings[close]] if close else []
+
+
+def _listed(names: list[str]) -> str:
+    if len(names) == 1:
+        return f"'{names[0]}'"
+    more = f" or {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return f"one of {', '.join(names[:_MOST_NAMES])}{more}"

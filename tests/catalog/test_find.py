@@ -30,7 +30,8 @@ def packaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "aliases: [v3, DeepSeek_V3 Base]\nhf_id: deepseek-ai/DeepSeek-V3\n",
     )
     write(root, "models", "deepseek-v4-pro.yaml", "aliases: [v4]\n")
-    write(root, "models", "llama-3.1-8b.yaml", "aliases: ['l8', \"llama\"]  # short ones\n")
+    llama = write(root, "models", "llama-3.1-8b.yaml", "aliases: ['l8', \"llama\"]  # short ones\n")
+    llama.write_text(llama.read_text().replace("name: llama-3.1-8b.yaml", "name: 'The Llama'  # on cards"))
     write(root, "hardware_profiles", "h100-sxm.yaml", "aliases: [h100]\n")
     write(root, "hardware_profiles", "b200.yaml")
     monkeypatch.setattr("costcalc.catalog.paths.packaged_root", lambda: root)
@@ -57,6 +58,11 @@ def packaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("models", "llama", "llama-3.1-8b.yaml"),
         ("hardware_profiles", "h100", "h100-sxm.yaml"),
         ("hardware_profiles", "B200", "b200.yaml"),
+        # Hyphens forgotten or made up, and the name that a card shows.
+        ("hardware_profiles", "H-100", "h100-sxm.yaml"),
+        ("hardware_profiles", "h100sxm", "h100-sxm.yaml"),
+        ("models", "deepseekv3", "deepseek-v3.yaml"),
+        ("models", "The Llama", "llama-3.1-8b.yaml"),
     ],
 )
 def test_names_and_aliases(kind: Kind, name: str, file: str, packaged: Path) -> None:
@@ -84,6 +90,8 @@ def test_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             "unknown model 'v4x'; did you mean 'deepseek-v4-pro'? list them with: costcalc models",
         ),
         ("models", "deepsek-v3", "unknown model 'deepsek-v3'; did you mean 'deepseek-v3'? list them with:"),
+        ("models", "deepseek", "unknown model 'deepseek'; did you mean one of deepseek-v3, deepseek-v4-pro? list them"),
+        ("models", "my-llama-3.1-8b-finetuned-2", "unknown model 'my-llama-3.1-8b-finetuned-2'; did you mean 'llama-"),
         ("models", "gpt-9", "unknown model 'gpt-9'; list them with: costcalc models"),
         ("models", "h100", "unknown model 'h100'"),
         ("models", "", "the name of the model is empty; list them with: costcalc models"),
@@ -201,9 +209,7 @@ def test_an_empty_catalog_option_is_refused() -> None:
         ("x: " + "y" * 3000 + "\naliases: [too, late]\n", ()),
     ],
 )
-def test_aliases_are_read_from_the_head_of_a_file(
-    head: str, aliases: tuple[str, ...], tmp_path: Path
-) -> None:
+def test_aliases_are_read_from_the_head_of_a_file(head: str, aliases: tuple[str, ...], tmp_path: Path) -> None:
     assert read_aliases(write(tmp_path, "models", "x.yaml", head)) == aliases
 
 

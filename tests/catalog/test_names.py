@@ -1,0 +1,88 @@
+"""Names of the whole catalog: what people type means one thing, whichever way they spell it."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from functools import cache
+
+import pytest
+
+from costcalc.catalog.closed import list_closed_models
+from costcalc.catalog.find import find_path, list_entries, squeezed
+from costcalc.catalog.load import load_gpu, load_model
+from costcalc.errors import CostcalcError
+from costcalc.specs.model import ModelSpec
+
+DATE = re.compile(r"\d{4}(-\d{2}){0,2}")
+
+
+@cache
+def models() -> dict[str, ModelSpec]:
+    return {entry.name: load_model(entry.path) for entry in list_entries("models")}
+
+
+def test_a_name_belongs_to_one_model_or_accelerator_hyphens_or_not() -> None:
+    owners: defaultdict[str, set[str]] = defaultdict(set)
+    for entry in list_entries("models"):
+        for name in (entry.name, models()[entry.name].name, *entry.aliases):
+            owners[squeezed(name)].add(f"model {entry.name}")
+    for entry in list_entries("hardware_profiles"):
+        for name in (entry.name, load_gpu(entry.path).name, *entry.aliases):
+            owners[squeezed(name)].add(f"gpu {entry.name}")
+    for closed in list_closed_models():
+        for name in closed.model.names:
+            owners[squeezed(name)].add(f"closed {closed.model.name}")
+    assert {name: who for name, who in owners.items() if len(who) > 1} == {}
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("rtx4090", "rtx-4090"),
+        ("RTX 4090", "rtx-4090"),
+        ("NVIDIA H100 SXM5 80GB", "h100-sxm"),  # as an answer names it
+        ("gaudi-3", "gaudi3"),
+        ("a-100", "a100-80gb-sxm"),
+        ("v5e", "tpu-v5e"),
+    ],
+)
+def test_accelerators_as_people_type_them(typed: str, meant: str) -> None:
+    assert find_path("hardware_profiles", typed).stem == meant
+
+
+@pytest.mark.parametrize(
+    ("typed", "suggested"),
+    [
+        ("llama-4", "llama-4-maverick, llama-4-scout"),
+        ("deepseek-v4", "deepseek-v4-flash, deepseek-v4-pro"),
+        ("gemma-3", "gemma-3-12b, gemma-3-27b, gemma-3-4b"),
+        ("llama-3.1-405", "'llama-3.1-405b'"),
+    ],
+)
+def test_the_start_of_a_name_lists_what_begins_so(typed: str, suggested: str) -> None:
+    with pytest.raises(CostcalcError, match=f"did you mean .*{re.escape(suggested)}"):
+        find_path("models", typed)
+
+
+def test_shown_names_are_file_names_with_capitals() -> None:
+    odd = {name for name, spec in models().items() if spec.name.casefold() != name}
+    assert odd == {"command-r-plus", "muse-spark-open"}  # 'Command-R+' is no file name; the other is shorter
+
+
+def test_dates_are_dates_and_no_price_is_older_than_its_model() -> None:
+    for name, spec in models().items():
+        dates = [each.date for each in spec.api_prices] + [each.date or "" for each in spec.sources]
+        assert spec.released and all(DATE.fullmatch(each) for each in [*dates, spec.released]), name
+        assert all(price.date[:4] >= spec.released[:4] for price in spec.api_prices), name
+    for entry in list_entries("hardware_profiles"):
+        released = load_gpu(entry.path).released
+        assert released and DATE.fullmatch(released), entry.name
+
+
+def test_list_prices_are_dear_out_and_cheap_cached() -> None:
+    listed = [price for spec in models().values() for price in spec.api_prices]
+    listed += [price for entry in list_closed_models() for price in entry.model.api_prices]
+    for price in listed:
+        assert 0 < price.input_usd_per_million <= price.output_usd_per_million
+        assert (price.cached_input_usd_per_million or 0) <= price.input_usd_per_million
