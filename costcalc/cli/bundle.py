@@ -7,6 +7,8 @@ from dataclasses import MISSING, fields, is_dataclass
 from inspect import Parameter, Signature, cleandoc, signature
 from typing import Any, get_type_hints
 
+from costcalc.catalog.paths import searched_first
+
 
 def with_options(function: Callable[..., None]) -> Callable[..., None]:
     """Return a command in which every parameter that is a dataclass of options stands for its fields.
@@ -26,9 +28,11 @@ def with_options(function: Callable[..., None]) -> Callable[..., None]:
             plain.append(parameter.replace(annotation=hint, kind=Parameter.KEYWORD_ONLY))
 
     def command(**values: Any) -> None:
-        for name, (bundle, names) in bundles.items():
-            values[name] = bundle(**{each: values.pop(each) for each in names})
-        function(**values)
+        # Fitted constants are found by the same order of folders as models and GPUs.
+        with searched_first(values.get("catalog")):
+            for name, (bundle, names) in bundles.items():
+                values[name] = bundle(**{each: values.pop(each) for each in names})
+            function(**values)
 
     command.__name__ = function.__name__
     command.__doc__ = cleandoc(function.__doc__ or "")

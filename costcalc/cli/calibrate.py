@@ -57,7 +57,7 @@ def calibrate(
     output: Target = None,
     format: Format = None,
     gpu: Gpu = None,
-    catalog: CatalogFolder = None,
+    catalog: CatalogFolder = None,  # noqa: ARG001 - with_options makes all inside look there first
 ) -> None:
     """Fit the kernels on measurements of your own, or measure the GPU of this machine.
 
@@ -66,17 +66,14 @@ def calibrate(
     form = parse.choice(format, "--format", FORMATS) or "table"
     if output is not None and not output.strip():
         raise CostcalcError("the folder's name is empty", where="--output")
-    from costcalc.catalog.paths import searched_first
-
-    with searched_first(catalog):
-        if not files:
-            if kind is not None:
-                raise CostcalcError("there is no file", where="--kind", hint="add --from FILE.csv")
-            _from_this_machine(gpu, Path(output or FOLDER), form)
-        elif gpu is not None:
+    if files:
+        if gpu is not None:
             raise CostcalcError("the files name their GPUs", where="--gpu", hint="leave it out")
-        else:
-            _from_files(files, kind, output, form)
+        _from_files(files, kind, output, form)
+    else:
+        if kind is not None:
+            raise CostcalcError("there is no file", where="--kind", hint="add --from FILE.csv")
+        _from_this_machine(gpu, Path(output or FOLDER), form)
 
 
 def _from_files(files: list[str], kind: str | None, output: str | None, form: str) -> None:

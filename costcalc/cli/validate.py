@@ -1,7 +1,6 @@
 """`costcalc validate`: how far predictions are from measurements."""
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -55,7 +54,7 @@ def validate(
     worst: Worst = None,
     against: Against = None,
     chart: Chart = None,
-    catalog: CatalogFolder = None,
+    catalog: CatalogFolder = None,  # noqa: ARG001 - with_options makes all inside look there first
 ) -> None:
     """How far predictions are from measurements, beside the error of the ideal bound.
 
@@ -67,21 +66,16 @@ def validate(
     _check_chart(chart)
     if against is not None:
         measured_alone = {"--kind": kind, "--data": data, "--by": by, "--worst": worst, "--chart": chart}
-        _against(against, measured_alone, form, written.output, catalog)
+        _against(against, measured_alone, form, written.output)
         return
-    from costcalc.catalog.paths import searched_first
     from costcalc.show.files import new_file
 
-    with (
-        searched_first(catalog),
-        new_file(written.output, "--output") as file,
-        new_file(chart, "--chart") as drawing,
-    ):
+    with new_file(written.output, "--output") as file, new_file(chart, "--chart") as drawing:
         files = _measurements(kind or [], data or [])
         _answer(files, form, division, 5 if count is None else count, file, drawing, bool(data))
 
 
-def _against(name: str, others: Mapping[str, object], form: str, output: str | None, catalog: str | None) -> None:
+def _against(name: str, others: Mapping[str, object], form: str, output: str | None) -> None:
     """Compare with published figures, which know none of the options of measurements."""
     for option, given in others.items():
         if given:
@@ -100,14 +94,13 @@ def _against(name: str, others: Mapping[str, object], form: str, output: str | N
             cases = published.of_paper(wanted)
         except CostcalcError as error:
             raise CostcalcError(error.message, where="--against", hint=error.hint) from None
-        compared = compare(cases, partial(asked, catalog))
+        compared = compare(cases, asked)
         present_list([each.to_dict() for each in compared], published_page(compared), form, file)
 
 
-def asked(catalog: str | None, case: "PublishedCase") -> dict[str, Any]:
+def asked(case: "PublishedCase") -> dict[str, Any]:
     """Return the tree of the estimate that a published figure asks for.
 
-    catalog: a folder to look at first.
     case: the figure.
     """
     from costcalc.catalog.load import load_gpu, load_model
@@ -115,8 +108,8 @@ def asked(catalog: str | None, case: "PublishedCase") -> dict[str, Any]:
     from costcalc.explore.estimate import estimate
 
     changes = split_overrides([f"{path}={value}" for path, value in case.set.items()])
-    model = load_model(case.model, catalog=catalog, overrides=changes["model"])
-    gpu = load_gpu(case.gpu, catalog=catalog, overrides=changes["gpu"])
+    model = load_model(case.model, overrides=changes["model"])
+    gpu = load_gpu(case.gpu, overrides=changes["gpu"])
     return estimate(model, gpu, **cast("OptionKeywords", case.options)).to_dict()
 
 

@@ -13,7 +13,7 @@ from costcalc.errors import CostcalcError
 from costcalc.measured.published import Published, compare, published_figures
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "published.py"
-EVERY = compare(published_figures().cases, lambda case: asked(None, case))
+EVERY = compare(published_figures().cases, asked)
 
 
 def golden_cases():
