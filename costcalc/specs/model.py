@@ -11,6 +11,7 @@ from costcalc.attention import AnyAttention, Attention
 from costcalc.feedforward import AnyFeedForward, FeedForward
 from costcalc.formats import activation_format, cache_format, weight_format
 from costcalc.schema import OptionalSize, Size, Spec
+from costcalc.specs.prices import Date
 from costcalc.specs.quantities import Count, Usd
 
 
@@ -89,7 +90,7 @@ class ApiPrice(Spec):
     input_usd_per_million: Usd
     cached_input_usd_per_million: Usd | None = None
     output_usd_per_million: Usd
-    date: str
+    date: Date
     source: str
     provenance: Provenance = "seen"
     note: str | None = None
@@ -100,7 +101,7 @@ class Source(Spec):
 
     what: str
     source: str
-    date: str | None = None
+    date: Date | None = None
     provenance: Provenance
     note: str | None = None
 
