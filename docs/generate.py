@@ -13,6 +13,8 @@ from pathlib import Path
 from costcalc.show.export import as_json
 from costcalc.show.schema import KINDS, schema_of
 
+from inventory import catalog_page
+
 DOCS = Path(__file__).parent
 
 
@@ -21,7 +23,10 @@ def schema(kind: str) -> str:
     return as_json(schema_of(kind))
 
 
-GENERATED: dict[str, Callable[[], str]] = {f"schemas/{kind}.json": partial(schema, kind) for kind in KINDS}
+GENERATED: dict[str, Callable[[], str]] = {
+    **{f"schemas/{kind}.json": partial(schema, kind) for kind in KINDS},
+    "catalog.md": catalog_page,
+}
 
 
 def outdated() -> list[str]:
