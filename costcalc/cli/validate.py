@@ -32,7 +32,7 @@ Data = Annotated[
            help="Measurements of your own, in the columns of measurements/; default: those that costcalc ships."),
 ]  # fmt: skip
 By = Annotated[str | None, Option("--by", metavar="|".join(GROUPINGS), help="Divide the classes of measurement.")]
-Worst = Annotated[str | None, Option("--worst", metavar="N", help="List the N worst points; default: 5.")]
+Worst = Annotated[str | None, Option("--worst", metavar="N", help="List the N worst points of each kind; default: 3.")]
 Against = Annotated[
     str | None,
     Option("--against", metavar="NAME",
@@ -72,7 +72,7 @@ def validate(
 
     with new_file(written.output, "--output") as file, new_file(chart, "--chart") as drawing:
         files = _measurements(kind or [], data or [])
-        _answer(files, form, division, 5 if count is None else count, file, drawing, bool(data))
+        _answer(files, form, division, 3 if count is None else count, file, drawing, bool(data))
 
 
 def _against(name: str, others: Mapping[str, object], form: str, output: str | None) -> None:
@@ -123,6 +123,8 @@ def _answer(
     own: bool,
 ) -> None:
     from costcalc.catalog.efficiency import load_kernel_efficiency
+    from costcalc.catalog.serving import serving_efficiency
+    from costcalc.measured.groups import left_out_records
     from costcalc.measured.groups import validate as scored
     from costcalc.show.accuracy import accuracy_page
     from costcalc.show.export import as_csv, as_json
@@ -139,7 +141,7 @@ def _answer(
     elif form == "csv":
         write(as_csv(result.to_dict()["rows"]), file)
     else:
-        groups = result.groups(by, None if own else efficiency)
+        groups = result.groups(by, None if own else left_out_records(efficiency, serving_efficiency()))
         title = "Predicted against measured" + (f": {', '.join(Path(each.path).name for each in files)}" if own else "")
         show_page(accuracy_page(result, groups, worst, by, title), form, file)
 

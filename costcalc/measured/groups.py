@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log
 from typing import Any
 
 from costcalc.errors import CostcalcError
+from costcalc.measured.columns import KINDS
 from costcalc.measured.gpus import find_gpu
 from costcalc.measured.kinds import KERNEL_KINDS
 from costcalc.measured.load import Measurements, Row
 from costcalc.measured.rows import backend_of
 from costcalc.measured.scoring import Scored, Summary, score, summary
-from costcalc.specs.efficiency import FitError, KernelEfficiency
+from costcalc.measured.serving import LABELS
+from costcalc.specs.efficiency import KernelEfficiency
+from costcalc.specs.serving import ServingEfficiency
 
+Records = dict[tuple[str, str], dict[str, float]]
+"""Left-out errors of fits by kind and class: `unseen_gpu`, `unseen_model`."""
 NOT_PREDICTED = "not predicted"
 UNNAMED = "-"
 
@@ -27,6 +32,7 @@ class Point:
     row: Scored
     path: str = ""
     line: int = 0
+    beside: bool = False  # a further prediction of a row that stands already: its time to first token
 
     @property
     def label(self) -> str:
@@ -55,7 +61,8 @@ class Group:
     label: str
     member: str  # of what the points are divided by; '' for all
     summary: Summary
-    left_out: FitError | None = None  # of the fit's own record: every GPU predicted without its points
+    unseen_gpu: float | None = None  # median error by the fit's record: every GPU predicted without its points
+    unseen_model: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,44 +72,51 @@ class Validation:
     points: tuple[Point, ...]
 
     def kinds(self) -> dict[str, Summary]:
-        """The errors by kind of measurement."""
-        return {kind: summary([point.row for point in points]) for kind, points in _divided(self.points, _kind).items()}
+        """The errors by kind of measurement, each row counted once."""
+        return {kind: _summary(points) for kind, points in _divided(self._rows(), _kind).items()}
 
-    def groups(self, by: str | None = None, efficiency: KernelEfficiency | None = None) -> list[Group]:
+    def groups(self, by: str | None = None, records: Records | None = None) -> list[Group]:
         """The errors by kind and class, and by one of BY.
 
         by: 'gpu', 'model', 'backend', 'family' or 'precision', or None for whole classes.
-        efficiency: the fit whose left-out errors stand beside those of whole classes.
+        records: left-out errors of the fits, to stand beside those of whole classes.
         """
         found = []
-        for (kind, label), points in _divided(self.points, lambda point: (point.kind, point.label)).items():
+        classes = _divided(self.points, lambda point: (point.kind, point.label))
+        for kind, label in sorted(classes, key=_order):
+            points = classes[kind, label]
             members = _divided(points, BY[by]) if by else {"": points}
             for member in sorted(members, key=lambda name: -len(members[name])):
-                rows = [point.row for point in members[member]]
-                record = None if by else _left_out(kind, label, efficiency)
-                found.append(Group(kind, label, member, summary(rows), record))
+                unseen = {} if by else (records or {}).get((kind, label), {})
+                found.append(Group(kind, label, member, _summary(members[member]), **unseen))
         return found
 
     def worst(self, count: int) -> list[Point]:
-        """The points furthest off, too high and too low alike."""
-        ratios = [(abs(log(point.ratio)), point) for point in self.points if point.ratio]
-        return [point for _, point in sorted(ratios, key=lambda each: -each[0])[:count]]
+        """The points of each kind and quantity that are furthest off, too high and too low alike."""
+        counted = [point for point in self.points if point.ratio]
+        found = []
+        for points in _divided(counted, lambda point: (point.kind, point.row["quantity"])).values():
+            found += sorted(points, key=lambda point: -abs(log(point.ratio or 1)))[:count]
+        return found
 
     def excluded(self) -> dict[str, list[Point]]:
         """The points that are not scored, by reason."""
-        left_out = [point for point in self.points if point.row["excluded"]]
+        left_out = [point for point in self._rows() if point.row["excluded"]]
         return _divided(left_out, lambda point: str(point.row["excluded"]))
 
     def to_dict(self) -> dict[str, Any]:
         """`{"kinds": {kind: errors}, "rows": [{the row, its prediction}]}`; rows are named with their kind."""
         kinds = {}
-        for kind, points in _divided(self.points, _kind).items():
-            tree = _tree(summary([point.row for point in points]))
-            parts = _divided(points, lambda point: str(point.row["quantity"]))
+        for kind, points in _divided(self._rows(), _kind).items():
+            tree = _tree(points)
+            parts = _divided([each for each in self.points if each.kind == kind], lambda each: each.row["quantity"])
             if len(parts) > 1:
-                tree["quantities"] = {name: _tree(summary([each.row for each in part])) for name, part in parts.items()}
+                tree["quantities"] = {name: _tree(part) for name, part in parts.items()}
             kinds[kind] = tree
-        return {"kinds": kinds, "rows": [{"measurement": point.kind, **point.row} for point in self.points]}
+        return {"kinds": kinds, "rows": [{"measurement": point.kind, **point.row} for point in self._rows()]}
+
+    def _rows(self) -> list[Point]:
+        return [point for point in self.points if not point.beside]
 
 
 def validate(files: Sequence[Measurements], efficiency: KernelEfficiency | None = None) -> Validation:
@@ -114,10 +128,43 @@ def validate(files: Sequence[Measurements], efficiency: KernelEfficiency | None 
     """
     points = []
     for file in files:
-        lines = dict(enumerate(file.lines))
-        for index, row in enumerate(score(file.kind, file.rows, efficiency)):
-            points.append(Point(file.kind, row, file.path, lines.get(index, 0)))
+        lines = file.lines or (0,) * len(file.rows)
+        for row, line in zip(score(file.kind, file.rows, efficiency), lines, strict=True):
+            point = Point(file.kind, row, file.path, line)
+            points += [point, *_first_token(point)]
     return Validation(tuple(points))
+
+
+def left_out_records(efficiency: KernelEfficiency, serving: ServingEfficiency) -> Records:
+    """Return the left-out errors that fits keep of themselves, by kind and class.
+
+    efficiency: of kernels. serving: of serving.
+    """
+    found: Records = {}
+    for kind, kernels in KERNEL_KINDS.items():
+        for op, model in kernels.models.items():
+            found[kind, model.label] = {"unseen_gpu": getattr(efficiency, op).fit.gpu_left_out.median_ape}
+    for name, record in serving.errors.items():
+        medians = {"unseen_gpu": record.gpu_left_out.median_ape, "unseen_model": record.model_left_out.median_ape}
+        found["e2e", LABELS[name]] = medians
+    return found
+
+
+def _first_token(point: Point) -> list[Point]:
+    """The time to first token that a serving row predicts beside its rate, where both were measured."""
+    row, label = point.row, _FIRST_TOKEN.get(point.label)
+    if label is None or row["excluded"] or not row.get("ttft_ms"):
+        return []
+    found = {name: row.get(f"ttft_ms_{name}") for name in ("predicted", "low", "high", "ideal", "ape")}
+    return [replace(point, row={**row, **found, "quantity": "ttft_ms", "op_class": label}, beside=True)]
+
+
+_FIRST_TOKEN = {
+    LABELS["decode"]: LABELS["prefill"],
+    LABELS["decode_experts"]: LABELS["prefill"],
+    LABELS["pools"]: LABELS["prefill_pools"],
+}
+"""Class of the time to first token by the class of the row."""
 
 
 def precision_of(row: Row) -> str:
@@ -175,13 +222,19 @@ def _divided(points: Sequence[Point], key: Callable[[Point], Any]) -> dict[Any, 
     return found
 
 
-def _left_out(kind: str, label: str, efficiency: KernelEfficiency | None) -> FitError | None:
-    if efficiency is None or kind not in KERNEL_KINDS:
-        return None
-    ops = [op for op, model in KERNEL_KINDS[kind].models.items() if model.label == label]
-    error: FitError | None = getattr(efficiency, ops[0]).fit.gpu_left_out if ops else None
-    return error
+def _order(of: tuple[str, str]) -> tuple[int, int]:
+    """Kinds in the order of files, and classes as their fits list them."""
+    kind, label = of
+    labels = list(LABELS.values())
+    if kind in KERNEL_KINDS:
+        labels = [model.label for model in KERNEL_KINDS[kind].models.values()]
+    return list(KINDS).index(kind), labels.index(label) if label in labels else len(labels)
 
 
-def _tree(errors: Summary) -> dict[str, Any]:
+def _summary(points: Sequence[Point]) -> Summary:
+    return summary([point.row for point in points])
+
+
+def _tree(points: Sequence[Point]) -> dict[str, Any]:
+    errors = _summary(points)
     return {**errors, "excluded": sum(errors["excluded"].values())}

@@ -13,6 +13,7 @@ from costcalc.errors import CostcalcError
 from costcalc.measured.kinds import KERNEL_KINDS, exclusions, measured_seconds, predict_kernel, prepared
 from costcalc.measured.load import Row, columns_of
 from costcalc.measured.model import KernelParameters, KernelRows
+from costcalc.measured.serving import score_serving
 from costcalc.specs.efficiency import KernelEfficiency, KernelFit
 
 UNKNOWN_FAMILY = 1.5
@@ -133,5 +134,5 @@ def _ranges(kernel: KernelRows, fit: KernelFit[Any]) -> list[tuple[float, float]
 
 
 Scorer = Callable[[str, Sequence[Row], KernelEfficiency | None], list[Scored]]
-SCORERS: dict[str, Scorer] = dict.fromkeys(KERNEL_KINDS, score_kernels)
+SCORERS: dict[str, Scorer] = {**dict.fromkeys(KERNEL_KINDS, score_kernels), "e2e": score_serving}
 """What scores each kind of measurement."""

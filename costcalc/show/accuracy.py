@@ -26,21 +26,21 @@ LEGEND = (
     "in range: measurements inside the 80% range; ideal: median error of the roofline alone; "
     "not scored: rows left out, for the reasons below."
 )
-UNSEEN = " unseen GPU: median error of a fit without any point of that GPU."
+UNSEEN = " unseen GPU, unseen model: median error of fits without any point of that GPU or model."
 _SHOWN_LINES = 8
 
 
 def accuracy_page(
-    validation: Validation, groups: Sequence[Group], worst: int = 5, by: str | None = None, title: str = ""
+    validation: Validation, groups: Sequence[Group], worst: int = 3, by: str | None = None, title: str = ""
 ) -> list[Block]:
     """Return the errors of predictions as a page.
 
     validation: the scored points. groups: their errors by class, or by what `by` names.
-    worst: how many of the worst points to list. by: what the groups are divided by.
+    worst: how many of the worst points of each kind to list. by: what the groups are divided by.
     title: what was scored.
     """
     page: list[Block] = [Line(title or "Predicted against measured", "title"), Line()]
-    recorded = any(each.left_out for each in groups)
+    recorded = any(each.unseen_gpu is not None for each in groups)
     page += [*_tables(groups, by, recorded), Line(LEGEND + UNSEEN * recorded, "dim", wrap=True), Line()]
     page += [*_worst(validation.worst(worst)), *_excluded(validation)]
     return page
@@ -65,7 +65,7 @@ def heading(kind: str, label: str) -> str:
 
 
 def _columns(first: str, recorded: bool) -> tuple[Column, ...]:
-    left_out = (Column("unseen GPU", right=True, keep=2),) if recorded else ()
+    unseen = [Column("unseen GPU", right=True, keep=2), Column("unseen model", right=True, keep=3)] if recorded else []
     return (
         Column(first, role="value"),
         Column("n", right=True),
@@ -73,15 +73,15 @@ def _columns(first: str, recorded: bool) -> tuple[Column, ...]:
         Column("mean", right=True),
         Column("bias", right=True),
         Column("in range", right=True),
-        *left_out,
+        *unseen,
         Column("ideal", right=True, keep=1),
-        Column("not scored", right=True, keep=3),
+        Column("not scored", right=True, keep=4),
     )
 
 
 def _cells(name: str, group: Group, recorded: bool) -> tuple[str, ...]:
     errors = group.summary
-    left_out = (percent(group.left_out.median_ape if group.left_out else None),) if recorded else ()
+    unseen = (percent(group.unseen_gpu), percent(group.unseen_model)) if recorded else ()
     return (
         name,
         str(errors["n"]),
@@ -89,7 +89,7 @@ def _cells(name: str, group: Group, recorded: bool) -> tuple[str, ...]:
         percent(errors["mape"]),
         signed(errors["bias"]),
         percent(errors["coverage"]),
-        *left_out,
+        *unseen,
         percent(errors["ideal_median_ape"]),
         str(sum(errors["excluded"].values()) or NOTHING),
     )
@@ -133,7 +133,7 @@ def _point(point: Point) -> tuple[str, ...]:
         f"{amount(point.measured)} {unit}",
         f"{amount(row['predicted'])} {unit}",
         f"[{low}{DASH}{high}]",
-        f"{ratio:.2g}×",
+        f"{ratio:,.0f}×" if ratio >= 10 else f"{ratio:.2g}×",
     )
 
 

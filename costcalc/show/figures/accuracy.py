@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from costcalc.errors import CostcalcError
 from costcalc.measured.groups import Point, Validation
-from costcalc.show.accuracy import KIND_TITLES, percent
+from costcalc.show.accuracy import KIND_TITLES, amount, percent
 from costcalc.show.figures.style import FAINT, INK, look, panels, saved, shown_ticks, variant_colour
 
 PANELS = {
@@ -66,8 +66,8 @@ def _draw(axes: Axes, quantity: str, points: Sequence[Point]) -> None:
     axes.set_ylabel(f"predicted {unit}")
     off = float(np.median(np.abs(predicted / measured - 1)))
     axes.set_title(f"{title}: median error {percent(off)}, {percent(float(inside.mean()))} in range")
-    shown_ticks(axes.xaxis, lambda value: f"{value:g}")
-    shown_ticks(axes.yaxis, lambda value: f"{value:g}")
+    shown_ticks(axes.xaxis, amount)
+    shown_ticks(axes.yaxis, amount)
     axes.legend(loc="upper left", frameon=False, fontsize=8, handletextpad=0.3, labelspacing=0.3)
 
 
