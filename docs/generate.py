@@ -1,19 +1,22 @@
 """Write the parts of the documentation that follow from the code; --check tells which are out of date.
 
-Run it from anywhere: python docs/generate.py
+Run it from anywhere: python docs/generate.py. Charts are drawn with --charts alone, and are not checked: other
+versions of matplotlib draw the same picture from other bytes.
 """
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
 
+from inventory import catalog_page
+
 from costcalc.show.export import as_json
 from costcalc.show.schema import KINDS, schema_of
-
-from inventory import catalog_page
 
 DOCS = Path(__file__).parent
 
@@ -27,6 +30,24 @@ GENERATED: dict[str, Callable[[], str]] = {
     **{f"schemas/{kind}.json": partial(schema, kind) for kind in KINDS},
     "catalog.md": catalog_page,
 }
+
+
+# Charts of the documentation, and the commands that draw them.
+CHARTS = {
+    "images/attention-v3.svg": "compare attention --model v3 --gpu h100",
+    "images/estimate-v3.svg": "estimate --model v3 --gpu h100",
+}
+
+
+def draw() -> None:
+    """Draw every chart by its command."""
+    from costcalc.cli import main as costcalc
+
+    for name, command in CHARTS.items():
+        path = DOCS / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with redirect_stdout(io.StringIO()):
+            costcalc([*command.split(), "--chart", str(path)])
 
 
 def outdated() -> list[str]:
@@ -48,6 +69,9 @@ def _content(path: Path) -> str | None:
 
 def main() -> int:
     """Write the files, or with --check name those that are out of date and return 1 if there are any."""
+    if "--charts" in sys.argv[1:]:
+        draw()
+        return 0
     if "--check" not in sys.argv[1:]:
         write()
         return 0

@@ -27,9 +27,20 @@ def defaults_taken(assumptions: Sequence[Assumption]) -> Iterator[Block]:
     if not assumptions:
         return
     yield Line(f"{MARK} taken by default; to override:", "dim")
-    # Sources of prices can be long; a footnote needs no more than what one line of a wide screen holds.
-    rows = [(each.name.replace("_", " "), each.value, each.override, each.why) for each in assumptions]
+    # A long reason, such as the source of a price, stands below: in the grid it would cost all others their place.
+    rows = [(_named(each), each.value, each.override, each.why if _is_short(each) else "") for each in assumptions]
     yield Grid((Column(role="dim"), Column(role="dim"), Column(role="dim"), Column(role="dim", keep=1)), rows)
+    for each in assumptions:
+        if not _is_short(each):
+            yield Line(f"{_named(each)}: {each.why}", "dim", wrap=True, indent=2)
+
+
+def _named(assumption: Assumption) -> str:
+    return assumption.name.replace("_", " ")
+
+
+def _is_short(assumption: Assumption) -> bool:
+    return len(assumption.why) <= 52
 
 
 def notes(texts: Sequence[str]) -> Iterator[Block]:

@@ -112,7 +112,7 @@ def _speeds(result: Estimate) -> list[Row]:
             "Time per output token",
             seconds(serving.time_per_output_token_s),
             span(serving.time_per_output_token_s_range, seconds),
-            "with prefills in between",
+            "prefills run elsewhere" if result.workload.disaggregated else "with prefills in between",
         ),
         (
             "Time to first token",
@@ -182,9 +182,20 @@ def _deployment(result: Estimate) -> Iterator[Block]:
     if "utilization" in {each.name for each in result.assumptions} or machine.utilization < 1:
         busy = marked(result, "utilization", format_percent(machine.utilization))
         rows.append(("Utilization", f"{busy} of the paid hours"))
+    rows += _serving_rows(result)
     yield Line("Deployment", "heading")
     yield Grid((Column(), Column()), rows)
     yield Line()
+
+
+def _serving_rows(result: Estimate) -> Iterator[tuple[str, str]]:
+    load, share = result.workload, result.serving.prefill_share
+    if load.draft_tokens:
+        kept = marked(result, "acceptance", f"{load.tokens_per_step:.3g}")
+        yield "Speculation", f"{load.draft_tokens} tokens drafted per step, {kept} tokens out of one"
+    if load.disaggregated:
+        part = f", {format_percent(share, 2)} of the GPU time for prefill" if share is not None else ""
+        yield "Pools", f"prefill and decode on GPUs of their own{part}"
 
 
 def _memory(result: Estimate) -> Iterator[Block]:

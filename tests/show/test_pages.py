@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from costcalc.explore.result import Comparison, CostResult, Estimate, PrefillResult, ServingResult
+from costcalc.explore.result import Assumption, Comparison, CostResult, Estimate, PrefillResult, ServingResult
 from costcalc.show.blocks import Block, Column, Grid, Line
 from costcalc.show.comparison import comparison_page
 from costcalc.show.encoding import plain_text
@@ -65,6 +65,23 @@ def test_a_term_of_the_bill_leaves_out_what_it_does_not_ask(estimate: Estimate) 
     )
     page = plain_page(estimate_page(term))
     assert "$79.44" in page and "Time to first token" not in page and "Users at once" not in page
+
+
+def test_drafts_and_pools_are_said(estimate: Estimate) -> None:
+    load = replace(estimate.workload, draft_tokens=2, tokens_per_step=2.57, disaggregated=True)
+    page = plain_page(estimate_page(replace(estimate, workload=load)))
+    assert "2 tokens drafted per step, 2.57 tokens out of one" in row(page, "Speculation")
+    assert "on GPUs of their own" in row(page, "Pools") and "prefills run elsewhere" in page
+    assert "Speculation" not in plain_page(estimate_page(estimate))
+
+
+def test_long_reasons_stand_below_the_footnotes(estimate: Estimate) -> None:
+    source = Assumption(
+        "price", "$2.00", "a study with a title that goes on and on, in a journal with a long name", "--price X"
+    )
+    page = plain_page(estimate_page(replace(estimate, assumptions=(*estimate.assumptions[:1], source))), 80)
+    assert "price: a study with a title that goes on and on, in a journal" in page
+    assert "lowest cost" in row(page, "batch")
 
 
 def test_time_saved_by_overlap_is_negative_and_has_no_bar(estimate: Estimate) -> None:
