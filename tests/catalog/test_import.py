@@ -1,0 +1,182 @@
+"""Hugging Face configurations become the models that the catalog has, in files of the catalog's own form."""
+
+from __future__ import annotations
+
+import sys
+from datetime import date
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+from hub_configs import CONFIGS, LLAMA, config, imported, layers, prediction
+
+from costcalc.catalog.huggingface import import_model
+from costcalc.catalog.huggingface.writer import MODELINE, model_yaml
+from costcalc.catalog.load import load_model, load_spec
+from costcalc.catalog.yaml import parse_yaml
+from costcalc.errors import CostcalcError
+from costcalc.specs.model import ModelSpec
+
+STORED = sorted(path.stem for path in CONFIGS.glob("*.json"))
+FIELDS = (
+    "family", "hidden_size", "vocab_size", "tied_embeddings", "max_context", "position_embeddings", "norm_bias",
+    "norms_per_sublayer", "parallel_block", "residual_streams", "other_parameters", "precision", "total_parameters",
+    "active_parameters",
+)  # fmt: skip
+UNTIED = "the class ties embeddings and LM head, of which the checkpoint stores two copies"
+ROWS = "the class keeps 64 rows for images that the text model alone does without"
+UNSAID = "recalled in the catalog; the configuration does not say"
+DIFFERENT = {
+    ("falcon-7b", "tied_embeddings"): UNTIED,
+    ("falcon-7b", "total_parameters"): UNTIED,
+    ("falcon-40b", "tied_embeddings"): UNTIED,
+    ("falcon-40b", "total_parameters"): UNTIED,
+    ("gemma-3-4b", "vocab_size"): ROWS,
+    ("gemma-3-4b", "total_parameters"): ROWS,
+    ("gemma-3-4b", "active_parameters"): ROWS,
+    ("gemma-3-27b", "vocab_size"): ROWS,
+    ("gemma-3-27b", "total_parameters"): ROWS,
+    ("gemma-3-27b", "active_parameters"): ROWS,
+    ("command-r-plus", "precision"): "the checkpoint is in fp16, which GPUs of today run like bf16",
+    ("olmo-2-7b", "precision"): "the checkpoint is in fp32, and is run in bf16",
+    ("mimo-v2-flash", "mtp"): UNSAID,
+    ("qwen3-next-80b-a3b", "mtp"): UNSAID,
+}
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_a_stored_configuration_gives_the_model_of_the_catalog(name: str) -> None:
+    read, known = import_model(str(CONFIGS / f"{name}.json")).spec, load_model(name)
+    assert layers(read) == layers(known)
+    pairs = {field: (getattr(read, field), getattr(known, field)) for field in FIELDS}
+    pairs["mtp"] = (prediction(read), prediction(known))
+    found = {field: pair for field, pair in pairs.items() if pair[0] != pair[1] and (name, field) not in DIFFERENT}
+    assert not found
+
+
+def test_every_family_that_was_asked_for_is_stored() -> None:
+    assert len(STORED) >= 50
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_the_text_is_a_file_of_the_catalog(name: str, tmp_path: Path) -> None:
+    made = import_model(str(CONFIGS / f"{name}.json"), name=name, today=date(2026, 11, 23))
+    lines = made.text.splitlines()
+    assert lines[0] == MODELINE
+    assert max(map(len, lines)) <= 110
+    path = tmp_path / f"{name}.yaml"
+    path.write_text(made.text)
+    assert load_spec(ModelSpec, path, "model") == made.spec
+    (source,) = made.spec.sources
+    assert (source.what, source.date, source.provenance) == ("shape", "2026-11-23", "seen")
+    assert made.spec.published is None
+    assert made.spec.notes
+
+
+def test_a_folder_names_the_model(tmp_path: Path) -> None:
+    folder = tmp_path / "Llama-3.1-8B"
+    folder.mkdir()
+    spec = imported(folder, LLAMA).spec
+    assert spec.name == "Llama-3.1-8B"
+    assert spec.sources[0].source == "Llama-3.1-8B/config.json"
+
+
+def test_a_name_can_be_given(tmp_path: Path) -> None:
+    (tmp_path / "some_config.json").write_text((CONFIGS / "gpt-oss-120b.json").read_text())
+    assert import_model(str(tmp_path / "some_config.json")).spec.name == "some"
+    assert import_model(str(tmp_path / "some_config.json"), name="Mine: 'a' # b").spec.name == "Mine: 'a' # b"
+
+
+def test_what_is_derived_is_said(tmp_path: Path) -> None:
+    spec = imported(tmp_path, LLAMA).spec
+    assert spec.attention["gqa"].head_dim == 128  # type: ignore[union-attr]
+    assert "head_dim is hidden_size / num_attention_heads, as the model's code derives it." in spec.notes
+
+
+def test_class_defaults_that_stand_in_are_listed() -> None:
+    notes = import_model(str(CONFIGS / "gemma-3-4b.json")).spec.notes
+    (said,) = (note for note in notes if "defaults of its class" in note)
+    for default in ("num_attention_heads 8", "num_key_value_heads 4", "vocab_size 262208"):
+        assert default in said
+
+
+def test_the_language_model_inside_another_is_read_alone() -> None:
+    notes = import_model(str(CONFIGS / "llama-4-scout.json")).spec.notes
+    assert "The text model; the vision tower is not counted." in notes
+
+
+def test_a_window_as_long_as_the_context_is_none(tmp_path: Path) -> None:
+    data = config("phi-3.5-mini")
+    assert {layer.kind for layer in imported(tmp_path, data).spec.attention.values()} == {"grouped"}  # type: ignore[union-attr]
+    # microsoft/Phi-3-mini-4k-instruct config.json: a window of 2047 in a context of 4096.
+    narrow = imported(tmp_path, data | {"max_position_embeddings": 4096, "sliding_window": 2047}).spec
+    assert narrow.attention["sliding"].window == 2047  # type: ignore[union-attr]
+
+
+def test_settings_of_no_meaning_here_are_left_alone(tmp_path: Path) -> None:
+    # nvidia/Nemotron-H-56B-Base-8K writes an infinity, which Python's json reads beside the standard.
+    data = config("nemotron-h-56b") | {"time_step_limit": [0.0, float("inf")], "id2label": {"0": "é\ud800"}}
+    assert imported(tmp_path, data).spec.num_layers == 118
+
+
+WORDS = ("no", "1e5", "0x10", "- a", "a: b", "x #y", '"', "\\", "é", "\x07", "a  b", "2026-11", "", " a", "a:", "[a]")
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_any_text_survives_the_file(word: str) -> None:
+    long = f"{word} {'and more of it ' * 12}{word}"
+    data, _ = parse_yaml(model_yaml({"name": word, "aliases": [word, "b"], "notes": [word, long, {"a": long}]}), "x")
+    assert data == {"name": word, "aliases": [word, "b"], "notes": [word, long, {"a": long}]}
+
+
+def hub(cached: dict[str, Path], fetched: dict[str, Path]) -> Any:
+    """Return a stand-in for the huggingface_hub library."""
+
+    class EntryNotFoundError(Exception):
+        pass
+
+    def fetch(_: str, file: str) -> str:
+        if file not in fetched:
+            raise EntryNotFoundError
+        return str(fetched[file])
+
+    module: Any = ModuleType("huggingface_hub")
+    module.try_to_load_from_cache = lambda _, file: str(cached[file]) if file in cached else None
+    module.hf_hub_download = fetch
+    quiet = SimpleNamespace(set_verbosity_error=lambda: None)
+    module.utils = SimpleNamespace(logging=quiet, disable_progress_bars=lambda: None)
+    return module
+
+
+def test_a_hub_id_is_read_from_the_local_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub({"config.json": CONFIGS / "llama-3.1-8b.json"}, {}))
+    spec = import_model("meta-llama/Llama-3.1-8B").spec
+    assert (spec.name, spec.hf_id) == ("Llama-3.1-8B", "meta-llama/Llama-3.1-8B")
+
+
+def test_a_hub_id_is_fetched_only_online(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub({}, {"config.json": CONFIGS / "llama-3.1-8b.json"}))
+    with pytest.raises(CostcalcError, match="not in the local cache of the hub; add --online"):
+        import_model("meta-llama/Llama-3.1-8B")
+    assert import_model("meta-llama/Llama-3.1-8B", online=True).spec.num_layers == 32
+
+
+def test_a_model_that_the_hub_lacks_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub({}, {}))
+    monkeypatch.setenv("HF_ENDPOINT", "https://mirror.example")
+    with pytest.raises(CostcalcError, match=r"^cannot fetch config.json of 'a/b' from https://mirror.example: the mod"):
+        import_model("a/b", online=True)
+
+
+def test_the_hub_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(CostcalcError, match=r"pip install 'costcalc\[hub\]', or name a config.json"):
+        import_model("meta-llama/Llama-3.1-8B")
+
+
+def test_a_snapshot_of_the_cache_knows_its_id(tmp_path: Path) -> None:
+    folder = tmp_path / "models--Qwen--Qwen3-8B" / "snapshots" / "abc"
+    folder.mkdir(parents=True)
+    spec = imported(folder, config("qwen3-0.6b")).spec
+    assert (spec.name, spec.hf_id) == ("Qwen3-8B", "Qwen/Qwen3-8B")
