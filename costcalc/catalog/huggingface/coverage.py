@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from costcalc.catalog.huggingface.shape import Shape
 
+_LONGEST_NAME = 300
 PARTS = ("attention", "mlp", "shared", "experts", "head")
 _LAYER = re.compile(r"(?:layers|h|blocks)\.(\d+)(?!\d)")
 _WHOLE_LAYER = re.compile(r"(?:layers|h|blocks)\.\d+(?:\.?\*|\.)?$")
@@ -37,6 +38,8 @@ def meaning(name: str) -> Meaning | None:
 
     name: as the quantization block writes it.
     """
+    if len(name) > _LONGEST_NAME:
+        return None
     text = name.removeprefix("re:").replace("\\", "").lower().strip("^$")
     found = _LAYER.search(text)
     layer = int(found.group(1)) if found else None

@@ -54,7 +54,7 @@ FAMILIES = (
         defaults={"attention_bias": True},
     ),
     Family(
-        "seed",
+        "seed-oss",
         ("SeedOssForCausalLM",),
         ("seed_oss",),
         reader(Traits(qkv_bias="attention_bias", o_bias="attention_out_bias", mlp_bias="mlp_bias")),
@@ -104,7 +104,7 @@ FAMILIES = (
     ),
     Family("granite", ("GraniteForCausalLM",), ("granite",), reader(_LLAMA)),
     Family(
-        "cohere",
+        "command-r",
         ("CohereForCausalLM",),
         ("cohere",),
         reader(
@@ -113,7 +113,7 @@ FAMILIES = (
         ),
     ),
     Family(
-        "cohere",
+        "command-r",
         ("Cohere2ForCausalLM",),
         ("cohere2",),
         reader(

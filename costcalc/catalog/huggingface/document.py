@@ -13,6 +13,7 @@ from costcalc.catalog.yaml import read_text
 from costcalc.errors import CostcalcError, shown
 
 MAX_BYTES = 8_000_000
+_DEEPEST = 16
 _SPACE = re.compile(r"[ \t\n\r]*")
 _DECODER = json.JSONDecoder()
 
@@ -82,19 +83,23 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _duplicate(text: str, path: str | Path) -> NoReturn:
     found = _second(text, _after_space(text, 0))
-    key, offset = found if found else ("", 0)
+    if found is None:
+        raise CostcalcError("a key is named twice in one object", place(path), "remove one of them")
+    key, offset = found
     where = place(path, _line_and_column(text, offset))
     raise CostcalcError(f"duplicate key {shown(key)}", where, "remove one of them")
 
 
-def _second(text: str, start: int) -> tuple[str, int] | None:
+def _second(text: str, start: int, depth: int = 0) -> tuple[str, int] | None:
     """Return the first key named twice in one object, and where its second mention begins."""
+    if depth > _DEEPEST:
+        return None
     seen: set[str | int] = set()
     for key, at, value_at in _children(text, start):
         if isinstance(key, str) and key in seen:
             return key, at
         seen.add(key)
-        if text[value_at] in "{[" and (inner := _second(text, value_at)):
+        if text[value_at] in "{[" and (inner := _second(text, value_at, depth + 1)):
             return inner
     return None
 

@@ -178,7 +178,7 @@ FAMILIES = (
             "num_key_value_heads": ("num_kv_heads", "n_head_kv"),
             "intermediate_size": ("ffn_hidden_size",),
         },
-        {"tie_word_embeddings": True},
+        {"tie_word_embeddings": True, "max_position_embeddings": 2048},
     ),
     Family(
         "glm",

@@ -13,6 +13,13 @@ from costcalc.errors import CostcalcError, shown
 CONFIG = "config.json"
 QUANTIZATION = "hf_quant_config.json"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+_ABSENT = ("EntryNotFoundError", "RemoteEntryNotFoundError")
+_REASONS = {
+    "RepositoryNotFoundError": "there is no such model, or it is private",
+    "GatedRepoError": "it is gated; ask for access on its page and log in",
+    "LocalEntryNotFoundError": "it cannot be reached",
+    **dict.fromkeys(_ABSENT, "the model has no such file"),
+}
 _SNAPSHOT = re.compile(r"models--([^/\\]+?)--([^/\\]+)[/\\]snapshots[/\\]")
 
 
@@ -52,11 +59,11 @@ def find_source(text: str, *, online: bool = False) -> Source:
 
 def _local(config: Path) -> Source:
     beside = config.with_name(config.name.replace(CONFIG, QUANTIZATION))
-    hub = _SNAPSHOT.search(str(config))
+    absolute = Path(os.path.abspath(config))  # noqa: PTH100 - keeps links as they are named
+    hub = _SNAPSHOT.search(str(absolute))
     hf_id = f"{hub.group(1)}/{hub.group(2)}" if hub else None
-    name = hf_id.split("/")[1] if hf_id else _name_of(config)
-    folder = Path(os.path.abspath(config)).parent.name  # noqa: PTH100 - keeps links as they are named
-    told = f"{folder}/{CONFIG}" if config.name == CONFIG else config.name
+    name = hf_id.split("/")[1] if hf_id else _name_of(absolute)
+    told = f"{absolute.parent.name}/{CONFIG}" if config.name == CONFIG else config.name
     found = beside if beside != config and beside.is_file() else None
     return Source(config, found, hf_id, f"{hf_id}, {CONFIG}" if hf_id else told.lstrip("/"), name)
 
@@ -65,7 +72,7 @@ def _name_of(config: Path) -> str:
     """Return a name for a model from its file's name, or its folder's where the file is a plain config.json."""
     stem = config.stem
     if stem == "config":
-        stem = Path(os.path.abspath(config)).parent.name  # noqa: PTH100 - keeps links as they are named
+        stem = config.parent.name
     stem = re.sub(r"[._-]config$", "", stem).split("--")[-1]
     cleaned = re.sub(r"[^\w.+-]+", "-", stem, flags=re.ASCII).strip("-._")
     return cleaned or "imported-model"
@@ -102,11 +109,14 @@ def _cached(hub: Any, hf_id: str, file: str) -> Path | None:
 
 
 def _fetched(hub: Any, hf_id: str, file: str, *, needed: bool = True) -> Path | None:
+    hub.utils.logging.set_verbosity_error()
+    hub.utils.disable_progress_bars()
     try:
         return Path(hub.hf_hub_download(hf_id, file))
-    except Exception as error:  # the library raises its own, its HTTP client's and the system's
-        if not needed and type(error).__name__ in ("EntryNotFoundError", "RemoteEntryNotFoundError"):
+    except Exception as error:  # the library's own, its HTTP client's and the system's
+        kind = type(error).__name__
+        if not needed and kind in _ABSENT:
             return None
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = _REASONS.get(kind) or " ".join(str(error).split())[:200] or kind
         endpoint = os.environ.get("HF_ENDPOINT", "the hub")
         raise CostcalcError(f"cannot fetch {file} of {shown(hf_id)} from {endpoint}: {reason}") from None

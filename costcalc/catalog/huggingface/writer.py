@@ -64,8 +64,7 @@ def _item(value: Any) -> list[str]:
 def _text(prefix: str, value: Any, indent: int) -> list[str]:
     """Return 'key: text', folded over several lines when it is long."""
     whole = prefix + _flow(value, inside=False)
-    folds = isinstance(value, str) and value.isprintable() and value == " ".join(value.split(" ")) and " " in value
-    if len(whole) <= WIDTH or not folds or "  " in value:
+    if len(whole) <= WIDTH or not isinstance(value, str) or not value.isprintable() or value != " ".join(value.split()):
         return [whole]
     lines, current = [prefix + ">-"], ""
     for word in value.split(" "):
