@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator
 
 from costcalc.explore.curves import Curve, Curves
 from costcalc.explore.result import Comparison, Row
@@ -99,6 +100,8 @@ def _bars(
     if logarithmic:
         axes.set_xscale("log")
         axes.set_xlim(left, most * (most / left) ** 0.28)
+        if most < 60 * left:
+            axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     else:
         axes.set_xlim(0, most * 1.25)
     shown_ticks(axes.xaxis, show)

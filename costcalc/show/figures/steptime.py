@@ -18,13 +18,14 @@ def draw_step_time(axes: Axes, result: Estimate) -> None:
     """
     ops = list(reversed(result.breakdown))
     total = sum(op.time_s for op in ops) or 1.0
-    longest = max((op.time_s for op in ops), default=1.0)
+    longest = max((abs(op.time_s) for op in ops), default=1.0)
     for row, op in enumerate(ops):
+        # Time hidden behind other work is drawn as long as it is, but empty: it is no part of the step.
         hidden = op.time_s < 0
         colour = BOUND_COLOURS.get(op.bound_by, FAINT)
         axes.barh(
             row,
-            op.time_s,
+            abs(op.time_s),
             color="none" if hidden else colour,
             edgecolor=colour,
             hatch="////" if hidden else None,
@@ -32,14 +33,12 @@ def draw_step_time(axes: Axes, result: Estimate) -> None:
             lw=0.8,
         )
         label = f"{format_seconds(op.time_s, 3)}  {format_percent(op.time_s / total, 2)}"
-        axes.text(max(op.time_s, 0) + longest * 0.015, row, label, va="center", size=9)
+        axes.text(abs(op.time_s) + longest * 0.015, row, label, va="center", size=9)
     axes.set_yticks(range(len(ops)), [op.op for op in ops])
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
     axes.spines["left"].set_visible(False)
-    lowest = min((op.time_s for op in ops), default=0.0)
-    axes.set_xlim(min(0.0, lowest * 1.05), longest * 1.3)
-    axes.axvline(0, color=FAINT, lw=0.8)
+    axes.set_xlim(0.0, longest * 1.3)
     shown_ticks(axes.xaxis, lambda value: format_seconds(value, 3))
     axes.set_xlabel("time of one decode step")
     step = format_seconds(result.decode.step_time_s, 3)
@@ -47,4 +46,4 @@ def draw_step_time(axes: Axes, result: Estimate) -> None:
     axes.set_title(f"Decode step of {step}: batch {batch}, context {context}")
     seen = dict.fromkeys(op.bound_by for op in result.breakdown)
     handles = [Patch(color=BOUND_COLOURS.get(each, FAINT), label=each) for each in seen]
-    axes.legend(handles=handles, title="bound by", loc="lower right", frameon=False, alignment="left")
+    axes.legend(handles=handles, title="bound by", loc="center right", frameon=False, alignment="left")
