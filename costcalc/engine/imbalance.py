@@ -7,14 +7,23 @@ import numpy as np
 from costcalc.arrays import Number
 
 
+def normal_maximum(count: Number) -> Number:
+    """Expected maximum of `count` standard normal draws, by its asymptotic series (Gumbel 1958, section 4.2.3)."""
+    n = np.maximum(np.asarray(count, dtype=float), 2.0)
+    top = np.sqrt(2 * np.log(n))
+    series = top - (np.log(np.log(n)) + np.log(4 * np.pi) - 2 * np.euler_gamma) / (2 * top)
+    return np.where(np.asarray(count) > 1, series, 0.0)
+
+
 def maximum_load(mean: Number, ranks: Number) -> Number:
     """Expected load of the fullest of `ranks` when balls fall at random, `mean` of them on each.
 
-    mean + sqrt(2 mean ln n) + ln n / 3: Bernstein's tail, the Gaussian term where loads are large and the
-    last one where they are small (Raab and Steger 1998, doi 10.1007/3-540-49543-6_13); at most all balls.
+    mean + z sqrt(mean) + (z^2 - 1)/6 for a Poisson load, with z the expected maximum of as many normal draws
+    (Cornish and Fisher 1938, doi 10.2307/1400905); at most all balls.
     """
-    spread = np.log(np.maximum(np.asarray(ranks, dtype=float), 1.0))
-    return np.minimum(mean + np.sqrt(2 * mean * spread) + spread / 3, mean * np.maximum(ranks, 1.0))
+    z = normal_maximum(ranks)
+    load = mean + z * np.sqrt(mean) + np.maximum(z**2 - 1, 0.0) / 6
+    return np.minimum(load, mean * np.maximum(ranks, 1.0))
 
 
 def hottest_rank(pairs: Number, held: Number, ranks: Number, share: float) -> tuple[Number, Number]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -12,10 +13,18 @@ from costcalc.engine.timing import IDEAL
 from costcalc.errors import CostcalcError
 from costcalc.measured.load import Row
 from costcalc.measured.model import Array
-from costcalc.measured.serving_case import OFFLINE, ONLINE, STATIC, STATIC_OFFLINE, Case, describe_serving
+from costcalc.measured.serving_case import OFFLINE, STATIC, STATIC_OFFLINE, Case, describe_serving
 from costcalc.measured.serving_fit import Measured
 from costcalc.measured.serving_group import ServingGroup, serving_groups
-from costcalc.measured.serving_predict import Answers, answers, capacity, group_times, predict_group, split_pools
+from costcalc.measured.serving_predict import (
+    Answers,
+    GroupWork,
+    answers,
+    capacity,
+    group_times,
+    predict_group,
+    split_pools,
+)
 from costcalc.specs.serving import Quantiles, Ranges, ServingEfficiency
 
 BEATS_ROOFLINE = 0.995
@@ -23,7 +32,7 @@ BEATS_ROOFLINE = 0.995
 UNKNOWN_FAMILY = 1.5
 """How much wider, in logarithms, the range is for an architecture without measurements."""
 
-Scored = dict[str, object]
+Scored = dict[str, Any]
 
 TPOT, TTFT, THROUGHPUT = "tpot_ms", "ttft_ms", "out_tok_s_gpu"
 
@@ -83,8 +92,8 @@ def measured_of(rows: Sequence[Row], group: ServingGroup, chosen: Array | None =
     return Measured(of(TPOT, ~offline, 1e-3), of(TTFT, ~offline, 1e-3), of(THROUGHPUT, offline, 1.0))
 
 
-def bound(group: ServingGroup, constants: ServingEfficiency) -> Answers:
-    """The ideal of a group's rows: the same batches at the peaks, nothing added, every draft accepted."""
+def bound(group: ServingGroup, work: GroupWork, constants: ServingEfficiency) -> Answers:
+    """The ideal of a group's rows: the same work at the peaks, nothing added, every draft accepted."""
     loop = constants.closed_loop
     best = loop.model_copy(
         update={
@@ -95,14 +104,16 @@ def bound(group: ServingGroup, constants: ServingEfficiency) -> Answers:
     nothing = {"startup": 0.0, "admission_steps": 0.0, "balance_steps": 0.0}
     backends = {name: each.model_copy(update=nothing) for name, each in constants.backends.items()}
     ideal = constants.model_copy(update={"closed_loop": best, "backends": backends})
-    _, work = predict_group(group, constants)
     alone = replace(group, prefill_replicas=np.full(len(group), np.inf))  # no queue before a pool apart
     room = np.where(group.online, np.inf, capacity(group, constants))
     return answers(alone, group_times(group, work, IDEAL), work.batch, room, ideal)
 
 
 def score_serving(
-    kind: str, rows: Sequence[Row], efficiency: object = None, constants: ServingEfficiency | None = None
+    kind: str,  # noqa: ARG001 - the signature of all scorers
+    rows: Sequence[Row],
+    efficiency: Any = None,  # noqa: ARG001
+    constants: ServingEfficiency | None = None,
 ) -> list[Scored]:
     """Return every row with its prediction and error: `tpot_ms`, or `out_tok_s_gpu` where all requests queue.
 
@@ -115,8 +126,8 @@ def score_serving(
     by_row = dict(zip(index, cases, strict=True))
     for group in serving_groups(cases, index):
         group = split_pools(group, constants)
-        found, _ = predict_group(group, constants)
-        ideal = bound(group, constants)
+        found, work = predict_group(group, constants)
+        ideal = bound(group, work, constants)
         for position, number in enumerate(group.index):
             scored[number].update(_entry(rows[number], by_row[number], constants, group, found, ideal, position))
     return scored
@@ -135,7 +146,7 @@ def _entry(
     else:
         quantity, value, best = TPOT, found.tpot[at] * 1e3, ideal.tpot[at] * 1e3
         span = max(value * low, best), value * high
-    entry = {
+    entry: Scored = {
         "predicted": float(value), "low": float(span[0]), "high": float(span[1]), "ideal": float(best),
         "ape": _ape(value, row.get(quantity)), "quantity": quantity, "op_class": LABELS[name],
     }  # fmt: skip
@@ -150,6 +161,7 @@ def _first_token(row: Row, case: Case, constants: ServingEfficiency, value: floa
         "ttft_ms_predicted": value,
         "ttft_ms_low": max(value * low, best),
         "ttft_ms_high": value * high,
+        "ttft_ms_ideal": best,
         "ttft_ms_ape": _ape(value, row.get(TTFT)),
     }
 

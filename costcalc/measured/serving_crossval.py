@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,7 +38,7 @@ def cross_validate_serving(
     fitted = fit_serving(split, measured, start)
     split = [split_pools(group, fitted) for group in groups]
     fitted = fit_serving(split, measured, fitted, rounds=1)
-    labels = {
+    labels: dict[str, Callable[[ServingGroup], Array]] = {
         "rows_left_out": lambda group: (group.index * 7919 % FOLDS).astype(str),  # scattered, and the same each time
         "model_left_out": lambda group: np.full(len(group), group.model.name),
         "gpu_left_out": lambda group: group.gpu,

@@ -15,6 +15,7 @@ from costcalc.measured.model import Array
 from costcalc.measured.serving_case import ONLINE, Case
 from costcalc.specs.model import ModelSpec
 
+
 @dataclass(frozen=True, slots=True)
 class ServingGroup:
     """Rows as arrays; whatever is text or shape is the same in all of them."""

@@ -140,12 +140,7 @@ def _lines(key: str, value: Any, path: str, notes: Mapping[str, str], indent: st
 def _shown(path: str, value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    if (
-        isinstance(value, float)
-        and any(part in path for part in _TIMES)
-        and "tokens" not in path
-        and "steps" not in path
-    ):
+    if isinstance(value, float) and (path.startswith("quantize.") or path.rpartition(".")[2] in _TIMES):
         unit, size = next((u, s) for u, s in (("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9)) if value >= s or s == 1e-9)
         return f"{value / size:.3g} {unit}" if value else "0 s"
     if isinstance(value, float):
