@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hub_configs import CONFIGS, LLAMA, config, imported, layers, prediction
 
-from costcalc.catalog.huggingface import import_model
+from costcalc.catalog.huggingface import import_model, known_architectures
 from costcalc.catalog.huggingface.writer import MODELINE, model_yaml
 from costcalc.catalog.load import load_model, load_spec
 from costcalc.catalog.yaml import parse_yaml
@@ -118,6 +118,19 @@ def test_settings_of_no_meaning_here_are_left_alone(tmp_path: Path) -> None:
     # nvidia/Nemotron-H-56B-Base-8K writes an infinity, which Python's json reads beside the standard.
     data = config("nemotron-h-56b") | {"time_step_limit": [0.0, float("inf")], "id2label": {"0": "é\ud800"}}
     assert imported(tmp_path, data).spec.num_layers == 118
+
+
+def test_a_wrapper_that_is_not_known_is_named(tmp_path: Path) -> None:
+    # mistralai/Mistral-Small-3.1-24B-Instruct-2503 and mistralai/Ministral-3-3B: a language model inside Mistral3.
+    inner = {key: value for key, value in LLAMA.items() if key != "architectures"} | {"model_type": "ministral3"}
+    made = imported(tmp_path, {"architectures": ["Mistral3ForConditionalGeneration"], "text_config": inner}).spec
+    told = "Only the language model inside 'Mistral3ForConditionalGeneration' is read"
+    assert f"{told}, which is a Ministral3ForCausalLM." in made.notes
+
+
+def test_the_documentation_names_every_architecture() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "import.md").read_text()
+    assert [name for name in known_architectures() if f"`{name}`" not in text] == []
 
 
 WORDS = ("no", "1e5", "0x10", "- a", "a: b", "x #y", '"', "\\", "é", "\x07", "a  b", "2026-11", "", " a", "a:", "[a]")

@@ -27,11 +27,12 @@ FAMILIES = (
     Family("smollm", ("SmolLM3ForCausalLM",), ("smollm3",), reader(replace(_LLAMA, tied=True))),
     Family(
         "mistral",
-        ("MistralForCausalLM", "MinistralForCausalLM", "Ministral3ForCausalLM"),
-        ("mistral", "ministral", "ministral3"),
+        ("MistralForCausalLM", "MinistralForCausalLM"),
+        ("mistral", "ministral"),
         reader(Traits(window="all")),
         defaults={"sliding_window": 4096},
     ),
+    Family("mistral", ("Ministral3ForCausalLM",), ("ministral3",), reader(Traits(window="all", head_dim=128))),
     Family(
         "qwen",
         ("Qwen2ForCausalLM", "Qwen2VLForConditionalGeneration", "Qwen2_5_VLForConditionalGeneration"),

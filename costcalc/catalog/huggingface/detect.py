@@ -72,6 +72,9 @@ def detect(document: Document) -> Detected:
     family, architecture = _family_of(named)
     fields = Fields(document, data[nested], (nested,), family.names, family.defaults)
     _inherit(fields, outer)
+    around = next(iter(outer.words("architectures") or []), None)
+    if around is not None and around not in _table()[0]:
+        fields.note(f"Only the language model inside {shown(around)} is read, which is a {architecture}.")
     fields.note("The text model; the vision tower is not counted.")
     return Detected(family, fields, outer, architecture)
 

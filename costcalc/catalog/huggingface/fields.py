@@ -96,6 +96,19 @@ class Fields:
         """Return a whole number, or None where the file has none."""
         return None if self.get(name) is None else self.size(name, least=least, most=most)
 
+    def uniform_size(self, name: str, default: int | None = None, *, least: int = 0) -> int | None:
+        """Return a whole number that stands alone or is repeated for every layer, or None where the file has none.
+
+        name: the setting. default: its value where the file has none. least: its least value.
+        Raises CostcalcError where layers differ.
+        """
+        if not isinstance(self.get(name), list):
+            return default if self.get(name) is None else self.size(name, least=least)
+        listed = self.numbers(name) or []
+        if len(set(listed)) != 1:
+            raise self.error(name, "layers of different widths or experts cannot be imported")
+        return listed[0]
+
     def flag(self, name: str, default: bool) -> bool:
         """Return true or false.
 

@@ -143,7 +143,7 @@ def read_minimax_01(fields: Fields) -> Shape:
             "lightning": entry("lightning", num_heads=full["num_attention_heads"], head_dim=full["head_dim"]),
             "full": full,
         },
-        feedforward={"experts": experts(fields, shared=fields.size("shared_intermediate_size", 0, least=0))},
+        feedforward={"experts": experts(fields, shared=fields.uniform_size("shared_intermediate_size") or 0)},
         layers=[Layer("full" if kind == FULL else "lightning", "experts") for kind in kinds],
     )
 

@@ -134,7 +134,7 @@ FAMILIES = (
         _EXPERT_IS_MLP,
         {"attention_bias": True, "sliding_window": 128},
     ),
-    Family("glm", ("Glm4MoeForCausalLM",), ("glm4_moe",), read_glm4_moe),
+    Family("glm", ("Glm4MoeForCausalLM",), ("glm4_moe", "glm4v_moe_text"), read_glm4_moe),
     Family(
         "phi",
         ("PhimoeForCausalLM", "PhiMoEForCausalLM"),

@@ -113,8 +113,8 @@ def _step_sparse(fields: Fields, count: int) -> list[bool]:
 def read_hunyuan(fields: Fields) -> Shape:
     """Return a Hunyuan-Large or A13B: cross-layer attention shares keys and values among neighbours."""
     count = layer_count(fields)
-    plain = {key: _uniform(fields, key) for key in ("num_experts", "moe_topk", "num_shared_expert")}
-    width = _uniform(fields, "moe_intermediate_size") or fields.size("intermediate_size")
+    plain = {key: fields.uniform_size(key) for key in ("num_experts", "moe_topk", "num_shared_expert")}
+    width = fields.uniform_size("moe_intermediate_size") or fields.size("intermediate_size")
     made = fields.with_values(**plain, moe_intermediate_size=width)
     layer = grouped(fields, Traits(qkv_bias="attention_bias", o_bias="attention_bias", qk_norm="head",
                                    qk_norm_key="use_qk_norm", kv_default="heads"))  # fmt: skip
@@ -127,16 +127,6 @@ def read_hunyuan(fields: Fields) -> Shape:
         feedforward={"experts": experts(made, shared=(plain["num_shared_expert"] or 0) * width)},
         layers=[Layer(name if i % factor == 0 else "reusing", "experts") for i in range(count)],
     )
-
-
-def _uniform(fields: Fields, name: str) -> int | None:
-    """Return a number that stands alone or repeats for every layer."""
-    if isinstance(fields.get(name), list):
-        listed = fields.numbers(name) or []
-        if len(set(listed)) != 1:
-            raise fields.error(name, "layers of different widths or experts cannot be imported")
-        return listed[0]
-    return fields.optional_size(name)
 
 
 def read_minimax_m3(fields: Fields) -> Shape:
