@@ -13,6 +13,7 @@ from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
 
+from accuracy import accuracy_page, readme_table
 from inventory import catalog_page
 
 from costcalc.show.export import as_json
@@ -26,9 +27,28 @@ def schema(kind: str) -> str:
     return as_json(schema_of(kind))
 
 
+# Parts of README.md, each between two markers such as <!-- accuracy:begin --> and <!-- accuracy:end -->.
+README_PARTS: dict[str, Callable[[], str]] = {"accuracy": readme_table}
+
+
+def readme() -> str:
+    """Return README.md with its generated parts."""
+    text = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+    for name, make in README_PARTS.items():
+        begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+        before, found, rest = text.partition(begin)
+        _, closed, after = rest.partition(end)
+        if not found or not closed:
+            raise SystemExit(f"README.md lacks {begin} or {end}")
+        text = f"{before}{begin}\n{make()}{end}{after}"
+    return text
+
+
 GENERATED: dict[str, Callable[[], str]] = {
     **{f"schemas/{kind}.json": partial(schema, kind) for kind in KINDS},
     "catalog.md": catalog_page,
+    "accuracy.md": accuracy_page,
+    "../README.md": readme,
 }
 
 
@@ -36,6 +56,7 @@ GENERATED: dict[str, Callable[[], str]] = {
 CHARTS = {
     "images/attention-v3.svg": "compare attention --model v3 --gpu h100",
     "images/estimate-v3.svg": "estimate --model v3 --gpu h100",
+    "images/accuracy.png": "validate",
 }
 
 
@@ -77,7 +98,8 @@ def main() -> int:
         return 0
     stale = outdated()
     for name in stale:
-        print(f"docs/{name} is out of date: run python docs/generate.py")
+        path = (DOCS / name).resolve().relative_to(DOCS.parent.resolve())
+        print(f"{path.as_posix()} is out of date: run python docs/generate.py")
     return 1 if stale else 0
 
 

@@ -69,19 +69,24 @@ def _columns(rows: Sequence[Compared]) -> tuple[Column, ...]:
 
 
 def _cells(each: Compared) -> tuple[str, ...]:
-    low_high = "" if each.low is None or each.high is None else f"[{_figure(each.low, 3)}{DASH}{_figure(each.high, 3)}]"
+    low_high = "" if each.low is None or each.high is None else f"[{figure(each.low, 3)}{DASH}{figure(each.high, 3)}]"
     ranged = (low_high,) if each.follows != "exact" else ()
     return (
         each.statement + (" (recalled)" if each.provenance == "recalled" else ""),
-        _figure(each.published, 6),
-        _figure(each.predicted, 4),
+        figure(each.published, 6),
+        figure(each.predicted, 4),
         *ranged,
         each.unit,
         NOTHING if each.error is None else f"{each.error:+.1%}",
     )
 
 
-def _figure(value: float | None, digits: int) -> str:
+def figure(value: float | None, digits: int) -> str:
+    """Return a figure with a number of digits, or '-' without one.
+
+    value: in its own unit.
+    digits: significant ones.
+    """
     if value is None:
         return NOTHING
     if value >= 1000:

@@ -1,0 +1,246 @@
+"""accuracy.md, and the table of README.md: every prediction against every measurement that costcalc ships."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Any
+
+from costcalc.catalog.efficiency import load_kernel_efficiency
+from costcalc.catalog.serving import serving_efficiency
+from costcalc.cli.validate import asked
+from costcalc.measured.groups import Group, Point, Validation, validate
+from costcalc.measured.kinds import KERNEL_KINDS
+from costcalc.measured.load import shipped_measurements
+from costcalc.measured.published import compare, published_figures
+from costcalc.measured.scoring import SCORERS
+from costcalc.measured.serving import LABELS
+from costcalc.readable import NOTHING
+from costcalc.show.accuracy import QUANTITIES, amount, described, percent, signed
+from costcalc.show.published import figure
+
+INTRODUCTION = """\
+# Accuracy
+
+<!-- Made by docs/generate.py from measurements/ and hardware_profiles/efficiency/: change those, then run it again. -->
+
+costcalc's estimates against {points:,} published measurements: {kernels:,} of single kernels and {serving:,} of
+serving, of which {counted:,} count. Repeat it with `costcalc validate`, divide it with `--by gpu` or `--by model`, and
+score measurements of your own with `--data FILE.csv`. Sources and licences are in
+[measurements/](../measurements/README.md), the equations in [method.md](method.md).
+
+![Every prediction against its measurement](images/accuracy.png)
+
+- **fitted**: median error, and the mean in brackets, of the constants that costcalc ships, on the points that they were
+  fitted on. **Left out**: of fits that have not seen the point's GPU, its model, or any point of its shape (for
+  serving: a random fifth of the rows). What is new to costcalc is off by the errors of what was left out, not by the
+  fitted ones.
+- **bias**: median of predicted over measured, less 1: below 0, costcalc is too optimistic about times.
+- **in range**: measurements inside of the 80% range that estimates show.
+- **roofline**: median error of the ideal bound, `--efficiency ideal`, with no measurement behind it.
+"""
+KERNELS = """\
+One layer on one GPU, or one exchange between GPUs. "Without a tuned kernel" is a stack that lacks one for absorbed MLA;
+estimates say so where it is met.
+"""
+SERVING = """\
+Whole deployments under load: TensorRT-LLM's own tables of maximal throughput, online serving at fixed concurrency from
+InferenceX and others, and static batches from Splitwise. "Pools apart" have prefill and decode on GPUs of their own.
+costcalc knows an engine by its name, whatever its version.
+"""
+DIVIDED = """\
+Median error, and points in brackets, with all points in the fit.
+"""
+PUBLISHED = """\
+`costcalc validate --against NAME` asks the questions of papers and benchmarks, and sets the answers side by side.
+"""
+NOT_MODELLED = """\
+- **Clocks.** Peaks are those of data sheets. Power caps, heat and shared hosts lower them.
+- **Which kernel runs.** An engine's choice changes from version to version; costcalc knows one class for each engine,
+  GPU family and format.
+- **Arrivals.** Requests come in a closed loop or all at once. Bursts, priorities, preemption and admission by hand are
+  not there, which is why the time to first token has the widest ranges.
+- **Pools apart.** How many of the GPUs prefill and how many decode is often not recorded, and one too few makes the
+  queue in front of them grow without end: the time to first token can be off by orders of magnitude.
+- **Routing of tokens.** Experts are hit at random, and a step waits for the fullest rank of such draws. Tokens that
+  favour experts, and copies of those, are not there.
+- **Networks.** One bandwidth within a domain and one beyond. Congestion, rails and topologies are not there; cards that
+  share a PCIe root complex differ from server to server.
+- **Prefix caches and drafts.** The share of hits and of accepted drafts is an input; what decides it is not modelled.
+- **The host.** Sampling, detokenizing and HTTP are a time per sequence and one per request.
+- **What was never measured here.** Linear attention, state spaces, sparse and compressed attention, windows, caches
+  below 8 bits, and accelerators other than NVIDIA's and AMD's follow the same equations with the constants of what was
+  measured. Ranges are wider for GPUs and models that were not.
+"""
+WORST = 5
+
+
+def accuracy_page() -> str:
+    """Return accuracy.md."""
+    found = _validation()
+    serving = [point for point in found.points if point.kind == "e2e" and not point.beside]
+    kernels = [point for point in found.points if point.kind != "e2e"]
+    counted = sum(not point.row["excluded"] for point in (*serving, *kernels))
+    head = INTRODUCTION.format(
+        points=len(serving) + len(kernels), kernels=len(kernels), serving=len(serving), counted=counted
+    )
+    parts = [
+        head,
+        _section("Kernels", KERNELS, _kernels(found.groups())),
+        _section("Serving", SERVING, _serving(found.groups())),
+        _section("By GPU", DIVIDED, _matrix(found, "gpu", KERNEL_KINDS), _matrix(found, "gpu", ("e2e",))),
+        _section("Serving by engine", DIVIDED, _matrix(found, "backend", ("e2e",))),
+        _section("Serving by model", DIVIDED, _matrix(found, "model", ("e2e",))),
+        _section("Against published figures", PUBLISHED, _published()),
+        _section("Worst points", f"The {WORST} furthest off of each kind and quantity.\n", _worst(found.worst(WORST))),
+        _section("Not scored", "Rows that are predicted but not scored, by rule.\n", _excluded(found)),
+        _section("What is not modelled", NOT_MODELLED),
+    ]
+    return "\n".join(parts)
+
+
+def readme_table() -> str:
+    """Return the table between the markers of README.md."""
+    rows = [
+        (
+            group.label,
+            group.summary["n"],
+            _both(group.summary),
+            _record_cell(group, "gpu_left_out"),
+            _record_cell(group, "model_left_out"),
+            percent(group.summary["coverage"]),
+            percent(group.summary["ideal_median_ape"]),
+        )
+        for group in _validation().groups()
+        if "without a tuned" not in group.label
+    ]
+    head = ("", "points", "median error (mean)", "GPU never seen", "model never seen", "in 80% range", "roofline alone")
+    return _table(head, rows)
+
+
+@cache
+def _validation() -> Validation:
+    return validate([shipped_measurements(kind) for kind in SCORERS])
+
+
+def _kernels(groups: Sequence[Group]) -> str:
+    rows = [
+        (
+            *_name_and_count(group),
+            _both(group.summary),
+            *_left_out(group, ("shape_left_out", "gpu_left_out")),
+            *_end(group),
+        )
+        for group in groups
+        if group.kind != "e2e"
+    ]
+    return _table(("", "n", "fitted", "shape left out", "GPU left out", "bias", "in range", "roofline"), rows)
+
+
+def _serving(groups: Sequence[Group]) -> str:
+    levels = ("rows_left_out", "model_left_out", "gpu_left_out")
+    rows = [
+        (*_name_and_count(group), _both(group.summary), *_left_out(group, levels), *_end(group))
+        for group in groups
+        if group.kind == "e2e"
+    ]
+    head = ("", "n", "fitted", "rows left out", "model left out", "GPU left out", "bias", "in range", "roofline")
+    return _table(head, rows)
+
+
+def _name_and_count(group: Group) -> tuple[str, int]:
+    return group.label, group.summary["n"]
+
+
+def _end(group: Group) -> tuple[str, ...]:
+    errors = group.summary
+    return signed(errors["bias"]), percent(errors["coverage"]), percent(errors["ideal_median_ape"])
+
+
+def _left_out(group: Group, levels: Sequence[str]) -> tuple[str, ...]:
+    record = _record(group)
+    return tuple(_both(getattr(record, level).model_dump()) for level in levels)
+
+
+def _record_cell(group: Group, level: str) -> str:
+    error = getattr(_record(group), level, None)
+    return percent(error.median_ape) if error else NOTHING
+
+
+def _record(group: Group) -> Any:
+    """What the fit of a class says of itself."""
+    if group.kind == "e2e":
+        return serving_efficiency().errors[next(name for name, label in LABELS.items() if label == group.label)]
+    models = KERNEL_KINDS[group.kind].models
+    return getattr(load_kernel_efficiency(), next(op for op, each in models.items() if each.label == group.label)).fit
+
+
+def _both(errors: Any) -> str:
+    return f"{percent(errors['median_ape'])} ({percent(errors['mape'])})"
+
+
+def _matrix(found: Validation, by: str, kinds: Iterable[str]) -> str:
+    """Median errors: a row for each GPU, engine or model, a column for each class."""
+    groups = [group for group in found.groups(by) if group.kind in kinds and group.summary["n"]]
+    labels = list(dict.fromkeys(group.label for group in groups if "without a tuned" not in group.label))
+    members = sorted({group.member for group in groups})
+    cells = {(group.member, group.label): group.summary for group in groups}
+    rows = [
+        (
+            member,
+            *(
+                f"{percent(errors['median_ape'])} ({errors['n']})"
+                if (errors := cells.get((member, label)))
+                else NOTHING
+                for label in labels
+            ),
+        )
+        for member in members
+    ]
+    return _table(("", *labels), [row for row in rows if set(row[1:]) != {NOTHING}])
+
+
+def _published() -> str:
+    rows = []
+    for each in compare(published_figures().cases, asked):
+        where = f"[{each.paper}]({each.url}), {each.where}"
+        if each.predicted is None or each.error is None:
+            rows.append((each.statement, figure(each.published, 6), NOTHING, each.unit, each.failed, "", where))
+        else:
+            ours, error = figure(each.predicted, 4), signed(each.error)
+            rows.append((each.statement, figure(each.published, 6), ours, each.unit, error, each.follows, where))
+    return _table(("", "published", "costcalc", "unit", "off", "kind", "source"), rows)
+
+
+def _worst(points: Sequence[Point]) -> str:
+    rows = []
+    for point in points:
+        unit, ratio = QUANTITIES.get(str(point.row["quantity"]), ""), point.ratio or 1.0
+        span = f"{amount(point.row['low'])} to {amount(point.row['high'])}"
+        off = f"{ratio:,.0f}×" if ratio >= 10 else f"{ratio:.2g}×"
+        measured = f"{amount(point.measured)} {unit}"
+        rows.append((point.label, described(point), measured, amount(point.row["predicted"]), span, off))
+    return _table(("", "what", "measured", "predicted", "80% range", "off"), rows)
+
+
+def _excluded(found: Validation) -> str:
+    rows = []
+    for reason, points in sorted(found.excluded().items()):
+        kinds = ", ".join(dict.fromkeys(point.kind for point in points))
+        rows.append((reason, len(points), f"{kinds}: lines {', '.join(str(point.line) for point in points)}"))
+    return _table(("reason", "rows", "where"), rows)
+
+
+def _section(title: str, *parts: str) -> str:
+    return f"## {title}\n\n" + "\n".join(parts)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    cells = [[str(cell).replace("|", "\\|") for cell in row] for row in rows]
+    numbers = [all(_NUMBER.fullmatch(row[index]) for row in cells) for index in range(len(head))]
+    lines = [list(head), ["--:" if number else ":--" for number in numbers], *cells]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+_NUMBER = re.compile(r"-|[-+]?[0-9.,]+([%×]| ms| tok/s)?( \([0-9.,]+%?\))?")
