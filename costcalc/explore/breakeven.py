@@ -13,7 +13,7 @@ from costcalc.explore.market import market_prices
 from costcalc.explore.options import OptionKeywords
 from costcalc.explore.result import BreakEven
 from costcalc.specs.accelerator import Accelerator
-from costcalc.specs.model import ModelSpec
+from costcalc.specs.model import ApiPrice, ModelSpec
 
 
 def break_even(
@@ -34,15 +34,17 @@ def break_even(
         raise CostcalcError("a list price pays for everything, not for one term of the bill", hint="leave --terms out")
     spec = load_model(model, catalog=catalog) if isinstance(model, str) else model
     machine = load_gpu(gpu, catalog=catalog) if isinstance(gpu, str) else gpu
-    answer = estimate(spec, machine, **options)
-    if answer.cost.usd_per_million_blended_tokens is None:
+    name, prices = _list_prices(spec, against, catalog)
+    price = options.get("price")
+    if machine.price_for(None if price is None else str(price)) is None:
         raise CostcalcError(f"no price per hour of {machine.name} is known", hint="give one with --price")
-    name, prices = spec.name, spec.api_prices
-    if against is not None:
-        closed = closed_model(against, catalog)
-        other = closed or load_model(against, catalog=catalog)
-        name, prices = other.name, other.api_prices
-    if not prices:
-        raise CostcalcError(f"no list price of {name} is known", hint="name a model that has one with --against")
-    answer = replace(answer, market=market_prices(answer, prices))
-    return BreakEven(name, answer)
+    answer = estimate(spec, machine, **options)
+    return BreakEven(name, replace(answer, market=market_prices(answer, prices)))
+
+
+def _list_prices(spec: ModelSpec, against: str | None, catalog: str | None) -> tuple[str, tuple[ApiPrice, ...]]:
+    """Return whose list prices count, and the prices."""
+    other = spec if against is None else closed_model(against, catalog) or load_model(against, catalog=catalog)
+    if not other.api_prices:
+        raise CostcalcError(f"no list price of {other.name} is known", hint="name a model that has one with --against")
+    return other.name, other.api_prices

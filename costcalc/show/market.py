@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from costcalc.explore.result import Estimate, MarketPrice
-from costcalc.readable import format_percent
+from costcalc.readable import NOTHING, format_percent
 from costcalc.show.blocks import Block, Column, Grid, Line, Role
 from costcalc.show.numbers import span, times, usd
 
@@ -74,9 +74,11 @@ def market_grid(result: Estimate, prices: Sequence[MarketPrice], *, full: bool) 
         ]
         for price in prices
     ]
-    hidden = () if full else _IN_FULL_ONLY
+    empty = {index for index in range(len(_COLUMNS)) if all(row[index] in ("", NOTHING) for row in rows)}
     kept = [
-        index for index, column in enumerate(_COLUMNS) if column.title not in hidden and any(row[index] for row in rows)
+        index
+        for index, column in enumerate(_COLUMNS)
+        if column.title not in _IN_FULL_ONLY or (full and index not in empty)
     ]
     columns = [_COLUMNS[index] for index in kept]
     dollars = [place for place, index in enumerate(kept) if _COLUMNS[index].title in ("input", "output", "blended")]

@@ -1,0 +1,296 @@
+"""Self-host or buy: the break-even page, its conclusion in words, and models that only have prices."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from schemacheck import complaints
+
+import costcalc
+from costcalc.cli import main
+from costcalc.explore.result import BreakEven
+from costcalc.show.breakeven import breakeven_page, conclusion
+from costcalc.show.plain import plain_page
+from costcalc.show.schema import schema_of
+
+Run = Callable[..., str]
+RunJson = Callable[..., Any]
+V3 = ("breakeven", "--model", "v3", "--gpu", "h100")
+SMALL = ("breakeven", "--model", "llama-3.1-8b", "--gpu", "1xh100", "--batch", "32")
+
+
+def words(text: str) -> str:
+    return " ".join(text.split())
+
+
+def refused(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main(arguments) == 2
+    printed = capfd.readouterr()
+    assert printed.out == "" and printed.err.count("\n") == 1
+    return printed.err.removeprefix("error: ").rstrip()
+
+
+def test_the_page_has_cost_prices_ratio_margin_use_date_and_source(run: Run) -> None:
+    page = run(*V3, "--against", "claude-3.5-sonnet")
+    head = next(line for line in page.splitlines() if "price/cost" in line)
+    assert words(head) == "input output blended price/cost margin break-even use 80% range date"
+    # Anthropic's $3 and $15 per million; 4,096 tokens in and 1,024 out blend to $5.40.
+    row = next(line for line in page.splitlines() if line.strip().startswith("Anthropic "))
+    assert words(row).startswith("Anthropic $3.00 $15.00 $5.40 ") and row.endswith("2025-02")
+    assert "Anthropic, 2025-02: litellm 1.60.0, claude-3-5-sonnet-20241022" in page
+    assert "--utilization" in page  # what was taken by default
+
+
+def test_own_list_prices_have_a_column_for_cached_input(run: Run) -> None:
+    page = run(*V3)
+    rows = [words(line) for line in page.splitlines() if re.match(r"  DeepSeek +\$", line)]
+    assert len(rows) == 2 and all(row.startswith("DeepSeek $0.27 $0.07 $1.10 $0.436 ") for row in rows)
+    assert "the list keeps the last price of models no longer served" in page
+
+
+def test_the_conclusion_says_who_is_cheaper_and_when(run_json: RunJson, run: Run) -> None:
+    tree, page = run_json(*V3, "--price", "1"), run(*V3, "--price", "1")
+    hardest = max(price["break_even_utilization"] for price in tree["market"])
+    said = re.search(r"^Busy (\d+)% \[\d+%–\d+%\] of the time or more, (.*)$", page, re.MULTILINE)
+    assert said and int(said[1]) == pytest.approx(100 * hardest, abs=0.5)
+    assert said[2].startswith(
+        "16 × NVIDIA H100 SXM5 80GB at $1.00 per GPU-hour cost less than DeepSeek's list price of $0.436 "
+        "per million tokens; busy "
+    )
+
+
+def test_an_api_that_cannot_be_beaten_says_never(run: Run) -> None:
+    page = run(*SMALL, "--price", "50")
+    assert (
+        "Even when never idle, 1 × NVIDIA H100 SXM5 80GB at $50.00 per GPU-hour costs more than Together AI's" in page
+    )
+    row = next(line for line in page.splitlines() if line.startswith("  Together AI "))
+    assert " never " in row and re.search(r" -\d+% ", row)
+
+
+def test_some_beaten_and_some_not() -> None:
+    found = costcalc.break_even("gpt-oss-120b", "h100", gpus=4, batch=128, efficiency="ideal")
+    cost = found.estimate.cost.usd_per_million_blended_tokens
+    assert cost
+    between = 0.3 / cost * 2.0  # costs $0.30: above Groq's $0.24 of this mix, below Cerebras's $0.43
+    said = conclusion(costcalc.break_even("gpt-oss-120b", "h100", gpus=4, batch=128, efficiency="ideal", price=between))
+    assert said.startswith("Busy 70% of the time or more, 4 × NVIDIA H100")
+    assert (
+        "cost less than Cerebras's list price of $0.43 per million tokens. Even when never idle, they cost more" in said
+    )
+    assert "Together AI's, Fireworks AI's and Groq's list price of $0.24. At full use" in said
+
+
+def test_the_utilization_assumed_is_in_the_conclusion(run: Run) -> None:
+    page = run(*V3, "--against", "gpt-4o", "--utilization", "5%")
+    assert "At the 5% use assumed a million tokens of this mix cost $" in page
+    assert "At full use" not in page
+
+
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_pages_fit_their_terminal(width: int) -> None:
+    found = costcalc.break_even("v3", "h100")
+    page = plain_page(breakeven_page(found), width)
+    assert max(map(len, page.splitlines())) <= width
+    assert "price/cost" in page and "break-even use" in page
+    assert ("cached" in page.partition("blended:")[0]) == (width == 160)
+
+
+def test_a_free_deployment_has_no_ratio() -> None:
+    found = costcalc.break_even("llama-3.1-8b", "h100", gpus=1, batch=32, price=0.0)
+    assert conclusion(found).endswith("At full use a million tokens of this mix cost $0.")
+    assert " - " in plain_page(breakeven_page(found))
+
+
+def test_no_list_price_of_the_same_provider_counts_twice() -> None:
+    found = costcalc.break_even("v3", "h100")
+    assert sum(price.provider == "DeepSeek" for price in found.estimate.market) == 2
+    assert conclusion(found).count("DeepSeek's") == 1
+    older = tuple(price for price in found.estimate.market if price.date == "2025-08")
+    alone = BreakEven(found.against, replace(found.estimate, market=older))
+    assert "DeepSeek's list price of $0.436" in conclusion(alone)
+
+
+def test_json_is_the_result_and_keeps_the_schema(run_json: RunJson) -> None:
+    tree = run_json(*SMALL, "--against", "gpt-4o")
+    assert tree == json.loads(json.dumps(costcalc.break_even(
+        "llama-3.1-8b", "h100", against="gpt-4o", gpus=1, batch=32
+    ).to_dict()))  # fmt: skip
+    assert tree["against"] == "GPT-4o"
+    assert {"margin", "price_over_cost", "break_even_utilization", "date", "source"} <= set(tree["market"][0])
+    schema = schema_of("result")
+    assert complaints(tree, schema, schema) == []
+
+
+def test_csv_and_markdown(run: Run) -> None:
+    [row] = csv.DictReader(io.StringIO(run(*SMALL, "--format", "csv")))
+    assert float(row["market.0.break_even_utilization"]) > 0 and row["against"] == "Llama-3.1-8B"
+    assert "| --: |" in run(*SMALL, "--format", "markdown")
+
+
+def test_options_of_an_estimate_are_understood(run_json: RunJson) -> None:
+    tree = run_json(*SMALL, "--input", "1000", "--output", "1000", "--cached", "50%", "--price", "3", "--kv", "fp8")
+    assert tree["deployment"]["usd_per_gpu_hour"] == 3 and tree["deployment"]["precision"]["kv_cache"] == "fp8"
+    # Together AI asks $0.18 for a token of any kind.
+    assert tree["market"][0]["blended_usd_per_million"] == pytest.approx(0.18)
+
+
+def test_an_estimate_shows_the_same_ratio_and_break_even(run: Run, run_json: RunJson) -> None:
+    shown, asked = run("estimate", *SMALL[1:]), run(*SMALL)
+    row = {
+        page: words(
+            next(line for line in page.splitlines() if "Together AI " in line and "%" in line and "$0.18" in line)
+        )
+        for page in (shown, asked)
+    }
+    ratio, use = re.findall(r"(\S+×) .*?(\S+%) (?:\[|20)", row[asked])[0]
+    assert ratio in row[shown] and f" {use} " in row[shown]
+    assert run_json("estimate", *SMALL[1:])["market"] == run_json(*SMALL)["market"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((*V3, "--terms", "kv"), "a list price pays for everything, not for one term of the bill; leave --terms out"),
+        ((*V3, "--against", ""), "the name of the model is empty; list them with: costcalc models"),
+        (
+            ("breakeven", "--model", "v3", "--gpu", "h20"),
+            "no price per hour of NVIDIA H20 96GB is known; give one with",
+        ),
+        (("breakeven", "--model", "llama-2-7b", "--gpu", "h100"), "no list price of Llama-2-7B is known; name a model"),
+    ],
+)
+def test_what_cannot_be_compared_is_one_line(
+    arguments: tuple[str, ...], message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert refused(capfd, *arguments).startswith(message)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("estimate", "--model", "GPT-4o", "--gpu", "h100"),
+        ("breakeven", "--model", "gpt_4o", "--gpu", "h100"),
+        ("compare", "models", "v3", "gpt-4o", "--gpu", "h100"),
+        ("compare", "attention", "--model", "gpt 4o", "--gpu", "h100"),
+    ],
+)
+def test_a_closed_model_has_no_shape_and_the_error_says_what_it_is_for(
+    arguments: tuple[str, ...], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert refused(capfd, *arguments) == (
+        "GPT-4o is known by its list prices only, not by its shape; compare with them as in: "
+        "costcalc breakeven --model v3 --gpu h100 --against gpt-4o"
+    )
+
+
+def test_that_command_works(run: Run) -> None:
+    assert "or GPT-4o by API" in run("breakeven", "--model", "v3", "--gpu", "h100", "--against", "gpt-4o")
+
+
+def test_closed_models_are_listed(run: Run, run_json: RunJson) -> None:
+    closed = run_json("models", "list", "--closed")
+    assert len(closed) >= 45 and {"id", "provider", "usd_per_million_input_tokens", "date"} <= set(closed[0])
+    assert not {each["id"] for each in closed} & {each["id"] for each in run_json("models")}
+    anthropic = run_json("models", "--closed", "anthropic", "--sort", "price", "--reverse")
+    assert {each["provider"] for each in anthropic} == {"Anthropic"}
+    prices = [each["usd_per_million_output_tokens"] for each in anthropic]
+    assert prices == sorted(prices, reverse=True)
+    page = run("models", "list", "--closed", "claude-3.5")
+    assert words(page.splitlines()[2]) == "claude-3.5-sonnet Anthropic 200,000 $3.00 - $15.00 2025-02"
+    assert "costcalc models list --closed" in run("models")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--family", "qwen"), "--family: models that only have prices have no shape; leave one out"),
+        (("--attention", "mla"), "--attention: models that only have prices have no shape; leave one out"),
+        (("--sort", "kv"), "--sort: 'kv' is unknown; one of: name, provider, context, price"),
+        (("nobody",), "TEXT: nothing matches 'nobody'"),
+    ],
+)
+def test_closed_lists_that_cannot_be(options: tuple[str, ...], message: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert refused(capfd, "models", "list", "--closed", *options).startswith(message)
+
+
+def test_a_closed_model_shows_its_prices(run: Run, run_json: RunJson, capfd: pytest.CaptureFixture[str]) -> None:
+    page = run("models", "show", "sonnet-3.5")
+    assert page.startswith("Claude 3.5 Sonnet\n") and "claude-3-5-sonnet-20241022" in page
+    assert "$3.00" in page and "$15.00" in page and "2025-02" in page and "--against claude-3.5-sonnet" in page
+    tree = run_json("models", "show", "gpt-4o")
+    assert [each["date"] for each in tree["spec"]["api_prices"]] == ["2026-11", "2025-02"]
+    assert "did you mean 'gpt-4o'?" in refused(capfd, "models", "show", "gpt-4p")
+
+
+def test_ones_own_closed_models_come_first(
+    run: Run, run_json: RunJson, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "models" / "closed_models.yaml"
+    file.parent.mkdir()
+    price = "{provider: Us, input_usd_per_million: 1, output_usd_per_million: 1, date: '2026-11', source: contract}"
+    file.write_text(f"models:\n  - name: GPT-4o\n    provider: Us\n    api_prices: [{price}]\n")
+    own = ("--catalog", str(tmp_path))
+    [found] = run_json("models", "list", "--closed", "gpt-4o", *own)[:1]
+    assert found["provider"] == "Us" and len(run_json("models", "list", "--closed", *own)) >= 45
+    assert run_json(*SMALL, "--against", "gpt-4o", *own)["market"][0]["blended_usd_per_million"] == 1
+    assert "no problem" in run("models", "check", str(file))
+    file.write_text(file.read_text().replace("'2026-11'", "lately"))
+    assert "api_prices.0.date: 'lately' does not fit" in refused(capfd, "models", "check", str(file))
+    assert "api_prices.0.date" in refused(capfd, *SMALL, "--against", "gpt-4o", *own)
+
+
+OPENED = """
+import sys
+opened = []
+sys.addaudithook(lambda event, given: opened.append(str(given[0])) if event == "open" else None)
+from costcalc.cli import main
+import contextlib, io
+with contextlib.redirect_stdout(io.StringIO()):
+    code = main(sys.argv[1:])
+print(code, *(name for name in opened if name.endswith(".yaml")), sep="\\n")
+"""
+
+
+def opened(*arguments: str) -> list[str]:
+    """Return the YAML files of models and accelerators that a command opens."""
+    run = subprocess.run([sys.executable, "-c", OPENED, *arguments], capture_output=True, text=True, check=True)
+    code, *files = run.stdout.splitlines()
+    assert code == "0"
+    return sorted("/".join(Path(name).parts[-2:]) for name in files if "efficiency" not in name)
+
+
+def test_an_estimate_reads_the_files_that_it_needs_and_no_other() -> None:
+    needed = ["hardware_profiles/h100-sxm.yaml", "models/deepseek-v3.yaml"]
+    assert opened("estimate", "--model", "deepseek-v3", "--gpu", "h100-sxm") == needed
+
+
+def test_an_alias_costs_a_look_at_the_heads_and_one_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    from costcalc.catalog import load
+
+    whole: list[str] = []
+    read = load.load_yaml
+
+    def counting(path: str | Path) -> Any:
+        whole.append(Path(path).name)
+        return read(path)
+
+    monkeypatch.setattr(load, "load_yaml", counting)
+    costcalc.load_model("v3")
+    costcalc.load_gpu("h100")
+    assert whole == ["deepseek-v3.yaml", "h100-sxm.yaml"]
+
+
+def test_a_list_price_of_a_closed_model_reads_one_file_more() -> None:
+    files = opened("breakeven", "--model", "deepseek-v3", "--gpu", "h100-sxm", "--against", "gpt-4o")
+    assert files == ["hardware_profiles/h100-sxm.yaml", "models/closed_models.yaml", "models/deepseek-v3.yaml"]

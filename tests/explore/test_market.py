@@ -1,0 +1,166 @@
+"""List prices beside costs: the arithmetic by hand, and what sellers publish about their own margins."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import costcalc
+from costcalc.engine.cost import break_even_utilization, usd_per_million
+from costcalc.errors import CostcalcError
+from costcalc.explore.market import market_prices
+from costcalc.explore.result import Estimate, MarketPrice
+from costcalc.specs.model import ApiPrice
+
+SMALL: dict[str, Any] = {"gpus": 1, "batch": 32}
+DEEPSEEK = ApiPrice(
+    provider="DeepSeek",
+    input_usd_per_million=0.55,
+    cached_input_usd_per_million=0.14,
+    output_usd_per_million=2.19,
+    date="2025-02",
+    source="DeepSeek's open-source week, day 6",
+)
+
+
+@pytest.fixture(scope="module")
+def answer() -> Estimate:
+    return costcalc.estimate("llama-3.1-8b", "h100", **SMALL)
+
+
+def priced(answer: Estimate, price: ApiPrice, cost: float | None, **changes: Any) -> MarketPrice:
+    """Set a price beside a deployment of a given cost and workload."""
+    work = {name: value for name, value in changes.items() if name != "utilization"}
+    [found] = market_prices(
+        replace(
+            answer,
+            workload=replace(answer.workload, **work),
+            deployment=replace(answer.deployment, utilization=changes.get("utilization", 1.0)),
+            cost=replace(answer.cost, usd_per_million_blended_tokens=cost, usd_per_million_blended_tokens_range=None),
+        ),
+        [price],
+    )
+    return found
+
+
+def test_deepseeks_day_of_production(answer: Estimate) -> None:
+    """DeepSeek, open-source week day 6: 608B tokens in, 56.3% of them cached, 168B out, $87,072 a day.
+
+    At R1's list price that is $562,027 a day: cost-profit margin 545%, so the price is 6.45 times the cost.
+    """
+    entered, out, hit = 608e9, 168e9, 342 / 608
+    cost = 87_072 / (entered + out) * 1e6
+    found = priced(answer, DEEPSEEK, cost, input_tokens=entered / 1e6, output_tokens=out / 1e6, cached_share=hit)
+    assert found.blended_usd_per_million * (entered + out) / 1e6 == pytest.approx(562_027, rel=0.002)
+    assert found.price_over_cost == pytest.approx(1 + 5.45, rel=0.002)
+    assert found.margin == pytest.approx(5.45 / 6.45, rel=0.001)
+    assert found.break_even_utilization == pytest.approx(1 / 6.45, rel=0.002)
+    # The bill itself: 226.75 nodes of 8 H800 at $2 per hour.
+    assert usd_per_million(226.75 * 8, 2.0, (entered + out) / 86_400) == pytest.approx(cost, rel=1e-4)
+
+
+def test_a_price_without_a_discount_for_cached_input_asks_the_full_price(answer: Estimate) -> None:
+    plain = DEEPSEEK.model_copy(update={"cached_input_usd_per_million": None})
+    mix: dict[str, Any] = {"input_tokens": 3000, "output_tokens": 1000, "cached_share": 0.5}
+    assert priced(answer, plain, 1.0, **mix).blended_usd_per_million == pytest.approx((3 * 0.55 + 2.19) / 4)
+    half = (1.5 * 0.55 + 1.5 * 0.14 + 2.19) / 4
+    assert priced(answer, DEEPSEEK, 1.0, **mix).blended_usd_per_million == pytest.approx(half)
+
+
+@given(
+    cost=st.floats(1e-3, 1e3),
+    utilization=st.floats(0.01, 1),
+    entered=st.floats(0.01, 100),
+    out=st.floats(0.01, 100),
+    share=st.floats(0, 1),
+)
+def test_ratio_margin_and_break_even_tell_the_same(
+    answer: Estimate, cost: float, utilization: float, entered: float, out: float, share: float
+) -> None:
+    price = DEEPSEEK.model_copy(update={"input_usd_per_million": entered, "output_usd_per_million": out})
+    found = priced(answer, price, cost, utilization=utilization, cached_share=share)
+    assert found.price_over_cost and found.margin is not None and found.break_even_utilization is not None
+    assert found.price_over_cost == pytest.approx(found.blended_usd_per_million / cost)
+    assert found.margin == pytest.approx(1 - 1 / found.price_over_cost)
+    # At the break-even use, the cost at full use divided by that use is the price.
+    assert cost * utilization / found.break_even_utilization == pytest.approx(found.blended_usd_per_million)
+    assert (found.break_even_utilization > utilization) == (found.price_over_cost < 1) or found.price_over_cost == 1
+
+
+def test_what_is_free_or_unknown_divides_nothing(answer: Estimate) -> None:
+    free = DEEPSEEK.model_copy(
+        update=dict.fromkeys(("input_usd_per_million", "cached_input_usd_per_million", "output_usd_per_million"), 0.0)
+    )
+    given_away, owned, unknown = (
+        priced(answer, free, 1.0),
+        priced(answer, DEEPSEEK, 0.0),
+        priced(answer, DEEPSEEK, None),
+    )
+    assert (given_away.price_over_cost, given_away.margin, given_away.break_even_utilization) == (0, None, None)
+    assert (owned.price_over_cost, owned.margin, owned.break_even_utilization) == (None, 1, 0)
+    assert (unknown.price_over_cost, unknown.margin, unknown.break_even_utilization) == (None, None, None)
+
+
+def test_the_range_of_the_break_even_follows_from_that_of_the_cost() -> None:
+    found = costcalc.break_even("v3", "h100", utilization=0.5)
+    limits = found.estimate.cost.usd_per_million_blended_tokens_range
+    assert limits
+    for price in found.estimate.market:
+        spread, middle = price.break_even_utilization_range, price.break_even_utilization
+        assert spread and middle and spread[0] < middle < spread[1]
+        assert spread == pytest.approx([0.5 * each / price.blended_usd_per_million for each in limits])
+    ideal = costcalc.break_even("v3", "h100", efficiency="ideal").estimate
+    assert all(price.break_even_utilization_range is None for price in ideal.market)
+
+
+def test_the_break_even_is_the_same_at_any_utilization_and_scales_with_the_rent() -> None:
+    def shares(**options: Any) -> list[float | None]:
+        market = costcalc.break_even("llama-3.1-8b", "h100", **SMALL, **options).estimate.market
+        return [price.break_even_utilization for price in market]
+
+    once = shares()
+    assert shares(utilization=0.3) == pytest.approx(once)
+    assert shares(price=4.0) == pytest.approx([2 * (each or 0) for each in once])
+
+
+def test_against_takes_prices_of_other_models_open_or_closed() -> None:
+    own = costcalc.break_even("llama-3.1-8b", "h100", **SMALL)
+    assert own.against == "Llama-3.1-8B" and own.to_dict()["against"] == "Llama-3.1-8B"
+    for name, shown in (("gpt-4o", "GPT-4o"), ("sonnet-3.5", "Claude 3.5 Sonnet"), ("r1", "DeepSeek-R1")):
+        other = costcalc.break_even("llama-3.1-8b", "h100", against=name, **SMALL)
+        assert other.against == shown
+        assert other.estimate.cost == own.estimate.cost
+        assert other.estimate.market != own.estimate.market
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"model": "llama-2-7b"}, "no list price of Llama-2-7B is known; name a model that has one with --against"),
+        ({"against": "llama-2-7b"}, "no list price of Llama-2-7B is known"),
+        ({"against": "claude-3.5-sonet"}, "unknown model 'claude-3.5-sonet'; did you mean 'claude-3.5-sonnet'?"),
+        ({"gpu": "h20"}, "no price per hour of NVIDIA H20 96GB is known; give one with --price"),
+        ({"terms": "kv"}, "a list price pays for everything, not for one term of the bill; leave --terms out"),
+        ({"model": "gpt-4o"}, "GPT-4o is known by its list prices only, not by its shape; compare with them as in: "),
+    ],
+)
+def test_what_cannot_be_compared_is_one_line(asked: dict[str, Any], message: str) -> None:
+    question: dict[str, Any] = {"model": "llama-3.1-8b", "gpu": "h100", **SMALL, **asked}
+    with pytest.raises(CostcalcError) as caught:
+        costcalc.break_even(question.pop("model"), question.pop("gpu"), **question)
+    assert str(caught.value).startswith(message)
+
+
+def test_a_price_of_ones_own_makes_every_gpu_comparable() -> None:
+    found = costcalc.break_even("llama-3.1-8b", "h20", price=1.5, **SMALL)
+    assert found.estimate.market[0].break_even_utilization
+
+
+def test_shares_broadcast() -> None:
+    import numpy as np
+
+    assert break_even_utilization(np.array([1.0, 3.0]), 2.0).tolist() == [0.5, 1.5]
