@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Unpack
 
 from costcalc.catalog.load import load_gpu, load_model
+from costcalc.catalog.paths import searched_first
 from costcalc.engine.cost import blended_usd_per_million
 from costcalc.engine.memory import (
     cache_bytes_per_sequence,
@@ -58,10 +59,11 @@ def estimate(
         (formats), price [$/GPU-hour or words], utilization [share], tpot [s], efficiency, terms, mla.
     Raises CostcalcError for names, values and layouts that cannot be, and where nothing fits.
     """
-    spec = load_model(model, catalog=catalog) if isinstance(model, str) else model
-    machine = load_gpu(gpu, catalog=catalog) if isinstance(gpu, str) else gpu
-    question = ask(spec, machine, Options(**options))
-    return answer(question, plan(question))
+    with searched_first(catalog):
+        spec = load_model(model) if isinstance(model, str) else model
+        machine = load_gpu(gpu) if isinstance(gpu, str) else gpu
+        question = ask(spec, machine, Options(**options))
+        return answer(question, plan(question))
 
 
 def answer(question: Question, chosen: Plan) -> Estimate:
@@ -191,8 +193,8 @@ def _decode(chosen: Plan, at: Evaluation, ranges: Spread80) -> DecodeResult:
 
 def _serving(q: Question, chosen: Plan, at: Evaluation, ranges: Spread80) -> ServingResult:
     ttft, tpot = float(at.time_to_first_token), float(at.time_per_output_token)
-    # GPU time of one request; pools of their own are sized in this proportion, so that neither waits.
-    prefill = float(at.prefill.seconds) / at.prefill_prompts
+    # The replica's time for one request; pools of their own are sized in this proportion, so that neither waits.
+    prefill = float(at.joining_seconds)
     request = prefill + q.output_tokens / float(at.decode_tokens_per_s())
     per_gpu = q.output_tokens / request * chosen.spread.replicas / chosen.spread.gpus
     return ServingResult(

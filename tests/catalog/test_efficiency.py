@@ -10,6 +10,7 @@ from costcalc.catalog.efficiency import KERNELS, MACHINES, load_kernel_efficienc
 from costcalc.catalog.paths import catalog_roots, packaged_root, searched_first
 from costcalc.catalog.serving import SERVING, serving_efficiency
 from costcalc.errors import CostcalcError
+from costcalc.explore.estimate import estimate
 
 ERROR, RANGE = "{median_ape: 0.1, mape: 0.1, bias: 0}", "{low: 0.8, high: 1.2}"
 FIT = (
@@ -72,3 +73,10 @@ def test_a_folder_is_searched_first_inside_alone(folder):
     with pytest.raises(CostcalcError, match="no such folder"), searched_first(folder / "none"):
         pass
     assert catalog_roots() == before
+
+
+def test_estimates_follow_a_folder_too(folder):
+    text = (packaged_root() / SERVING).read_text(encoding="utf-8")
+    (folder / SERVING).write_text(text.replace("default_backend: vllm", "default_backend: sglang"))
+    found = [estimate("llama-3.1-8b", "h100", catalog=each).deployment.backend for each in (None, str(folder))]
+    assert found == [serving_efficiency().default_backend, "sglang"]
