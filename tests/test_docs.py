@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -14,6 +13,7 @@ import pytest
 from costcalc.catalog.closed import list_closed_models
 from costcalc.catalog.find import list_entries
 from costcalc.catalog.load import load_gpu, load_model
+from costcalc.show.schema import KINDS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -22,11 +22,9 @@ pytestmark = pytest.mark.skipif(not (DOCS / "generate.py").exists(), reason="doc
 
 
 @pytest.fixture
-def generate(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+def generate(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(str(DOCS))
-    yield importlib.import_module("generate")
-    for name in ("generate", "inventory"):
-        sys.modules.pop(name, None)
+    return importlib.import_module("generate")
 
 
 @pytest.fixture
@@ -34,26 +32,31 @@ def page() -> str:
     return (DOCS / "catalog.md").read_text(encoding="utf-8")
 
 
-def test_generated_files_are_up_to_date(generate: ModuleType) -> None:
-    assert generate.outdated() == [], "run: python docs/generate.py"
+@pytest.mark.parametrize("name", ["catalog.md", *(f"schemas/{kind}.json" for kind in KINDS)])
+def test_generated_files_are_up_to_date(generate: ModuleType, name: str) -> None:
+    written = (DOCS / name).read_text(encoding="utf-8")
+    assert written == generate.GENERATED[name](), "run: python docs/generate.py"
 
 
 def test_the_check_names_what_is_out_of_date_and_mends_nothing(
     generate: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(generate, "DOCS", tmp_path)
+    docs = tmp_path / "docs"
+    monkeypatch.setattr(generate, "DOCS", docs)
+    made = {name: generate.GENERATED[name] for name in ("schemas/gpu.json", "catalog.md")}
+    monkeypatch.setattr(generate, "GENERATED", made)
     monkeypatch.setattr(sys, "argv", ["generate.py"])
     assert generate.main() == 0
     monkeypatch.setattr(sys, "argv", ["generate.py", "--check"])
     assert generate.main() == 0 and capsys.readouterr().out == ""
-    (tmp_path / "catalog.md").write_text("old")
-    (tmp_path / "schemas" / "gpu.json").unlink()
+    (docs / "catalog.md").write_text("old")
+    (docs / "schemas" / "gpu.json").unlink()
     assert generate.main() == 1
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
         "docs/schemas/gpu.json",
         "docs/catalog.md",
     ]
-    assert (tmp_path / "catalog.md").read_text() == "old"
+    assert (docs / "catalog.md").read_text() == "old"
 
 
 def test_nobodys_own_catalog_gets_into_the_documentation(
@@ -62,7 +65,7 @@ def test_nobodys_own_catalog_gets_into_the_documentation(
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "deepseek-v3.yaml").write_text("broken")
     monkeypatch.setenv("COSTCALC_CATALOG", str(tmp_path))
-    assert generate.outdated() == []
+    assert generate.GENERATED["catalog.md"]() == (DOCS / "catalog.md").read_text(encoding="utf-8")
 
 
 def test_every_entry_of_the_catalog_is_listed(page: str) -> None:
