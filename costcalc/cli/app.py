@@ -41,7 +41,7 @@ COMMANDS: Table = {
         default="list",
     ),
     "validate": Command("costcalc.cli.validate:validate", "How far predictions are from measurements."),
-    "calibrate": Command("costcalc.cli.calibrate:calibrate", "Fit the kernels on measurements of your own."),
+    "calibrate": Command("costcalc.cli.calibrate:calibrate", "Fit the constants on measurements of your own."),
     "schema": Command("costcalc.cli.schema:schema", "JSON Schema of results, models and accelerators."),
 }
 

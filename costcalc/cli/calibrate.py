@@ -1,7 +1,7 @@
 """`costcalc calibrate`: fit the kernels on measurements of one's own, or measure the GPU of this machine."""
 
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +14,7 @@ from costcalc.cli.output import FORMATS
 from costcalc.errors import CostcalcError, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from costcalc.measured.load import Measurements
     from costcalc.measured.own import OwnFit
@@ -33,7 +33,8 @@ From = Annotated[
 Kind = Annotated[
     str | None,
     Option("--kind", "-k", metavar="KIND",
-           help="What --from holds: decode_attention, prefill_attention, gemm, moe or comm; default: by its columns."),
+           help="What --from holds: decode_attention, prefill_attention, gemm, moe, comm or e2e; "
+                "default: what its columns say."),
 ]  # fmt: skip
 Target = Annotated[
     str | None,
@@ -59,8 +60,9 @@ def calibrate(
     gpu: Gpu = None,
     catalog: CatalogFolder = None,  # noqa: ARG001 - with_options makes all inside look there first
 ) -> None:
-    """Fit the kernels on measurements of your own, or measure the GPU of this machine.
+    """Fit the constants on measurements of your own, or measure the GPU of this machine.
 
+    Kernels are fitted machine by machine, serving as a whole; what few points do not tell stays as shipped.
     What is found goes into a catalog folder, which costcalc then reads with --catalog DIR.
     """
     form = parse.choice(format, "--format", FORMATS) or "table"
@@ -77,30 +79,40 @@ def calibrate(
 
 
 def _from_files(files: list[str], kind: str | None, output: str | None, form: str) -> None:
-    from costcalc.catalog.efficiency import load_kernel_efficiency
+    from costcalc.catalog.efficiency import MACHINES, load_kernel_efficiency
+    from costcalc.catalog.serving import SERVING, serving_efficiency
     from costcalc.measured.load import load_measurements
     from costcalc.measured.own import fit_files, shipped_alone
+    from costcalc.measured.own_serving import fit_serving_files
+    from costcalc.measured.serving_record import serving_yaml
     from costcalc.show.calibration import calibration_page, calibration_rows
-    from costcalc.show.files import new_file
     from costcalc.show.present import present_list
 
     wanted = _known_kind(kind)
     measurements = [load_measurements(each, wanted) for each in files]
+    serving = [each for each in measurements if each.kind == "e2e"]
+    kernels = [each for each in measurements if each.kind != "e2e"]
     efficiency = shipped_alone(load_kernel_efficiency())
-    fits = fit_files(measurements, efficiency, date=_today())
-    if not fits:
-        raise CostcalcError(_no_points(measurements, efficiency), where=files[0])
-    path = None if output is None else _machines_path(output)
-    if path is not None:
-        _make_folder(path.parent)
-    with new_file(None if path is None else str(path), "--output") as file:
-        _write_machines(file, fits)
-    note = f"Nothing was written; {HINT}" if path is None else f"Written to {path}."
+    paths = [_path(output, MACHINES) if kernels else None, _path(output, SERVING) if serving else None]
+    if output is not None and paths[0] == paths[1]:
+        raise CostcalcError("kernels and serving are two files", where="--output", hint="name a folder")
+    with _new_files(paths) as (machines_file, serving_file):
+        fits = fit_files(kernels, efficiency, date=_today()) if kernels else []
+        if kernels and not fits:
+            raise CostcalcError(_no_points(kernels, efficiency), where=files[0])
+        if serving:
+            own = fit_serving_files(serving, serving_efficiency(), date=_today())
+            fits += own.fits
+            if serving_file is not None:
+                serving_file.write_text(serving_yaml(own.constants))
+        _write_machines(machines_file, [each for each in fits if each.op != "serving"])
+    written = ", ".join(str(each) for each in paths if each is not None)
+    note = f"Written to {written}." if written else f"Nothing was written; {HINT}"
     present_list(calibration_rows(fits), calibration_page(fits, [note]), form)
 
 
 def _from_this_machine(gpu: str | None, folder: Path, form: str) -> None:
-    from costcalc.catalog.efficiency import load_kernel_efficiency
+    from costcalc.catalog.efficiency import MACHINES, load_kernel_efficiency
     from costcalc.catalog.find import find_path
     from costcalc.catalog.load import load_gpu
     from costcalc.measured.gpu_bench import cases, measure
@@ -110,20 +122,15 @@ def _from_this_machine(gpu: str | None, folder: Path, form: str) -> None:
     from costcalc.measured.gpus import find_gpu
     from costcalc.measured.own import fit_files, shipped_alone
     from costcalc.show.calibration import calibration_page, calibration_rows, reached_lines
-    from costcalc.show.files import new_file
     from costcalc.show.present import present_list
 
     device = find_device()
     name = find_path("hardware_profiles", gpu).stem if gpu is not None else find_gpu(device.name)[0]
     profile = find_path("hardware_profiles", name)
-    machines = _machines_path(str(folder))
-    paths = [machines, folder / "hardware_profiles" / f"{name}.yaml"]
+    paths = [folder / MACHINES, folder / "hardware_profiles" / f"{name}.yaml"]
     paths += [folder / "measurements" / f"{kind}.csv" for kind in ("gemm", "decode_attention")]
-    for path in paths:
-        _make_folder(path.parent)
-    with ExitStack() as stack:
-        # Opened before the minutes of measuring, so that a folder that takes no files is told at once.
-        files = [stack.enter_context(new_file(str(path), "--output")) for path in paths]
+    # Opened before the minutes of measuring, so that a folder that takes no files is told at once.
+    with _new_files(paths) as files:
         wanted = cases(device.free_bytes, device.precisions)
         measured = measure(device, name, wanted, date=_today(), tell=_progress)
         efficiency = shipped_alone(load_kernel_efficiency())
@@ -141,6 +148,18 @@ def _from_this_machine(gpu: str | None, folder: Path, form: str) -> None:
     present_list(calibration_rows(fits), calibration_page(fits, notes), form)
 
 
+@contextmanager
+def _new_files(paths: "Sequence[Path | None]") -> "Iterator[list[NewFile | None]]":
+    """Open files in folders made for them; none appears unless all of the work inside succeeds."""
+    from costcalc.show.files import new_file
+
+    with ExitStack() as stack:
+        for path in paths:
+            if path is not None:
+                _make_folder(path.parent)
+        yield [stack.enter_context(new_file(None if path is None else str(path), "--output")) for path in paths]
+
+
 def _write_machines(file: "NewFile | None", fits: "Sequence[OwnFit]") -> None:
     """Write what was found, with what the file held of other kernels and machines."""
     if file is None:
@@ -154,15 +173,16 @@ def _write_machines(file: "NewFile | None", fits: "Sequence[OwnFit]") -> None:
     file.write_text(machines_yaml(found))
 
 
-def _machines_path(output: str) -> Path:
+def _path(output: str | None, place: Path) -> Path | None:
+    """The file to write: `place` in a catalog folder, unless a YAML file is named itself."""
+    if output is None:
+        return None
     path = Path(output).expanduser()
     if path.suffix.lower() in (".yaml", ".yml"):
         return path
     if path.suffix and not path.is_dir():
         raise CostcalcError(f"{shown(output)} has an unknown ending", where="--output", hint="name a folder")
-    from costcalc.catalog.efficiency import MACHINES
-
-    return path / MACHINES
+    return path / place
 
 
 def _make_folder(folder: Path) -> None:
@@ -174,9 +194,9 @@ def _make_folder(folder: Path) -> None:
 
 
 def _known_kind(kind: str | None) -> str | None:
-    from costcalc.measured.kinds import KERNEL_KINDS
+    from costcalc.measured.columns import KINDS
 
-    return parse.choice(kind, "--kind", KERNEL_KINDS)
+    return parse.choice(kind, "--kind", KINDS)
 
 
 def _no_points(measurements: "list[Measurements]", efficiency: "KernelEfficiency") -> str:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from costcalc.engine.kernels.levels import curve_of
-from costcalc.errors import CostcalcError
 from costcalc.measured.crossval import usable
 from costcalc.measured.fitting import fit_kernel
 from costcalc.measured.kinds import KERNEL_KINDS, with_needed
@@ -64,20 +64,21 @@ def fit_machines(
 
 
 def fit_files(files: Sequence[Measurements], efficiency: KernelEfficiency, *, date: str) -> list[OwnFit]:
-    """Return what files of measurements change; raises CostcalcError for a kind that is not fitted, or no points.
+    """Return what files of kernel measurements change.
 
     files: the measurements; those of one kind count together. efficiency: the shipped fit alone. date: of the fit.
     """
     found = []
     for kind in dict.fromkeys(file.kind for file in files):
-        if kind not in KERNEL_KINDS:
-            hint = f"one of: {', '.join(KERNEL_KINDS)}; score them with costcalc validate --data"
-            raise CostcalcError(f"measurements of kind {kind!r} are not calibrated on", hint=hint)
         ours = [file for file in files if file.kind == kind]
-        source = ", ".join(dict.fromkeys(file.path.replace("\\", "/").rpartition("/")[2] for file in ours))
         rows = [row for file in ours for row in file.rows]
-        found += fit_machines(kind, rows, efficiency, source=source or "own measurements", date=date)
+        found += fit_machines(kind, rows, efficiency, source=names_of(ours), date=date)
     return found
+
+
+def names_of(files: Sequence[Measurements]) -> str:
+    """The names of files without their folders, as a source."""
+    return ", ".join(dict.fromkeys(Path(file.path).name for file in files if file.path)) or "own measurements"
 
 
 def shipped_alone(efficiency: KernelEfficiency) -> KernelEfficiency:

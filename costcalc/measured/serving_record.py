@@ -119,6 +119,8 @@ def serving_yaml(constants: ServingEfficiency) -> str:
     }
     lines: list[str] = []
     for key, value in constants.model_dump().items():
+        if key == "errors" and not value:
+            continue  # a few runs of one's own say nothing of whole classes
         if key in ("ranges", "errors"):
             lines.append(f"{key}:")
             for name, entry in value.items():

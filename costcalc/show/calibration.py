@@ -14,9 +14,9 @@ from costcalc.specs.measured import MeasuredEfficiency
 
 LEGEND = (
     "before: median error of the shipped fit on these points, and its bias; after: of the fit on them; left out: of "
-    "every shape by a fit without it, which is what to expect of other shapes; range: measured over predicted in 80% "
-    "of cases. Factors are on the parameters of the shipped fit: few points move them little, and there are none where "
-    "shapes left out were predicted worse with them than without."
+    "every shape, or fifth of the runs, by a fit without it, which is what to expect of others; range: measured over "
+    "predicted in 80% of cases. Factors are on the parameters of the shipped fit: few points move them little, and "
+    "there are none where what was left out was predicted worse with them than without."
 )
 
 
@@ -27,7 +27,7 @@ def calibration_page(fits: Sequence[OwnFit], notes: Sequence[str] = ()) -> list[
     """
     columns = (
         Column("", role="value"),
-        Column("kernel"),
+        Column("what"),
         Column("n", right=True),
         Column("before", right=True),
         Column("bias", right=True, keep=2),

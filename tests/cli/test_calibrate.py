@@ -10,6 +10,8 @@ import pytest
 
 from costcalc.catalog.efficiency import load_kernel_efficiency, load_machines
 from costcalc.catalog.load import load_gpu
+from costcalc.catalog.paths import searched_first
+from costcalc.catalog.serving import serving_efficiency
 from costcalc.cli import main
 from costcalc.measured import load_measurements, score, shipped_measurements, summary
 from costcalc.measured.gpu_bench import Copy, Decode, Product, cases, cuda
@@ -106,13 +108,18 @@ def test_without_a_folder_nothing_is_written(capsys, tmp_path, monkeypatch, slow
     [
         (["--from", "nowhere.csv"], "no such file"),
         (["--kind", "gemm"], "--kind: there is no file; add --from FILE.csv"),
-        (["--from", "slow.csv", "--kind", "e2e"], "--kind: 'e2e' is unknown"),
+        (["--from", "slow.csv", "--kind", "gems"], "--kind: 'gems' is unknown; did you mean 'gemm'?"),
+        (["--from", "slow.csv", "--kind", "e2e"], "the column 'model' is missing"),
         (["--from", "slow.csv", "--gpu", "h100"], "--gpu: the files name their GPUs"),
         (["--from", "slow.csv", "--output", "out.json"], "--output: 'out.json' has an unknown ending"),
         (["--from", "slow.csv", "--output", "slow.csv/sub"], "--output: cannot make the folder"),
         (["--from", "slow.csv", "--output", " "], "--output: the folder's name is empty"),
         (["--from", "unknown.csv"], "no row can be used: 1 row: unknown GPU 'H900'"),
-        (["--from", "serving.csv"], "measurements of kind 'e2e' are not calibrated on"),
+        (["--from", "serving.csv"], "no row can be used: unknown model 'x'"),
+        (
+            ["--from", "slow.csv", "--from", "serving.csv", "--output", "a.yaml"],
+            "--output: kernels and serving are two",
+        ),
     ],
 )
 @pytest.mark.usefixtures("slow_h100")
@@ -147,6 +154,35 @@ def test_a_wrong_file_of_machines_is_refused(capsys, tmp_path, slow_h100, text):
     (folder / "machines.yaml").write_text(text.replace("FIT", FIT) + "\n")
     message = error_of(capsys, "--from", slow_h100, "--output", tmp_path / "mine")
     assert "machines.yaml" in message and WRONG_MACHINES[text] in message
+
+
+@pytest.fixture
+def slow_serving(tmp_path):
+    """Runs of DeepSeek-R1 on 8 H200 that take 1.3 times as long as the measured ones."""
+    rows = [
+        row
+        for row in shipped_measurements("e2e").rows
+        if (row["gpu"], row["model"], row["n_gpus"]) == ("h200-sxm", "DeepSeek-R1", 8) and row["tpot_ms"]
+    ][:4]
+    path = tmp_path / "runs.csv"
+    columns = [name for name in rows[0] if name not in ("tpot_ms", "source")]
+    lines = [
+        ",".join([*("" if row[n] is None else str(row[n]) for n in columns), str(row["tpot_ms"] * 1.3)]) for row in rows
+    ]
+    path.write_text("\n".join([",".join([*columns, "tpot_ms"]), *lines]) + "\n")
+    return path
+
+
+def test_serving_follows_runs_of_ones_own(capsys, tmp_path, slow_serving):
+    rows = json.loads(out_of(capsys, "--from", slow_serving, "--output", tmp_path / "mine", "--format", "json"))
+    rates = next(row for row in rows if row["op_class"] == "time per output token, experts")
+    assert rates["fit"]["points"] == 4
+    assert rates["fit"]["shape_left_out"]["mape"] < 0.75 * rates["fit"]["gpu_left_out"]["mape"]
+    runs = load_measurements(slow_serving)
+    with searched_first(tmp_path / "mine"):
+        own, constants = summary(score("e2e", runs.rows)), serving_efficiency()
+    assert own["mape"] < 0.75 * summary(score("e2e", runs.rows))["mape"]
+    assert constants.provenance.source == "runs.csv" and constants.provenance.points == 4
 
 
 # A GPU whose timer is played: an H100 that reaches 90% of its bandwidth in copies, 80% elsewhere.
