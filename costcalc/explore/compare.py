@@ -85,9 +85,7 @@ def compare_gpus(
     asked: list[OptionKeywords] = [options] * len(machines)
     if counts:
         asked = [{**options, "gpus": count} for count in counts]
-    rows = [
-        Row(machine.name, estimate(spec, machine, **each)) for machine, each in zip(machines, asked, strict=True)
-    ]
+    rows = [Row(machine.name, estimate(spec, machine, **each)) for machine, each in zip(machines, asked, strict=True)]
     return Comparison(f"{spec.name} on several accelerators", tuple(_related(rows)))
 
 

@@ -10,7 +10,8 @@ from costcalc.arrays import Number
 from costcalc.engine.cost import usd_per_million
 from costcalc.engine.layout import Layout
 from costcalc.engine.memory import kv_pool_bytes_per_gpu, max_sequences
-from costcalc.engine.serving import time_per_output_token, time_to_first_token
+from costcalc.engine.mixed import riding_seconds, riding_work
+from costcalc.engine.serving import prefill_queue_seconds, time_per_output_token, time_to_first_token
 from costcalc.engine.speculation import tokens_per_pass
 from costcalc.engine.step import Step, decode_step, prefill_pass
 from costcalc.explore.question import Question
@@ -29,6 +30,7 @@ class Evaluation:
     prefill_prompts: int  # prompts in one prefill pass of all stages and ranks together
     time_per_output_token: Number  # [s] while prefilling the others
     time_to_first_token: Number  # [s]
+    joining_seconds: Number  # [s] of the replica that one more prompt takes from the running requests
     accepted: Number = 1  # [tokens] that a step yields for each sequence
 
     def decode_tokens_per_s(self) -> Number:
@@ -62,13 +64,43 @@ def evaluate(question: Question, layout: Layout, batch: Number, context: Number 
     prefill = prefill_pass(q.model, q.machine, layout, q.formats, q.efficiency, prompt - cached, cached)
     startup = q.constants.backends[q.backend].startup if q.backend else 0.0
     accepted = tokens_per_pass(q.acceptance, q.drafts)
+    joining = joining_seconds(q, layout, batch, prompt - cached, cached, prefill.seconds / prompts)
     if q.options.disaggregated:  # neither pool waits for the other
         tpot = step.seconds / accepted
         ttft = time_to_first_token(0.0, prefill.seconds + 0.0 * step.seconds, startup)
+        joining = prefill.seconds / prompts
     else:
-        tpot = time_per_output_token(step.seconds, prefill.seconds / prompts, batch, q.output_tokens, accepted)
-        ttft = time_to_first_token(step.seconds, prefill.seconds, startup)
-    return Evaluation(np.asarray(batch, dtype=float), step, prefill, prompts, tpot, ttft, accepted)
+        tpot = time_per_output_token(step.seconds, joining, batch, q.output_tokens, accepted)
+        ttft = time_to_first_token(step.seconds, prefill.seconds, startup, *_admission(q, layout, batch, tpot, prefill))
+    return Evaluation(np.asarray(batch, dtype=float), step, prefill, prompts, tpot, ttft, joining, accepted)
+
+
+def joining_seconds(
+    question: Question, layout: Layout, batch: Number, fresh: Number, cached: Number, alone: Number
+) -> Number:
+    """Time of the replica that one more prompt takes from the running requests [s].
+
+    fresh, cached: its tokens to prefill and in the prefix cache [tokens]. alone: its share of a prefill pass of
+    its own [s]. Where the engine lets prompts ride on decode steps, they share their reading of weights.
+    """
+    q = question
+    mixes = q.backend is None or q.constants.backends[q.backend].mixes_prefill
+    if not mixes or q.recompute or q.options.terms != "all":
+        return alone
+    riding = riding_work(q.model, layout, q.formats, batch, fresh, 1, cached, q.drafts + 1)
+    added = riding_seconds(q.model, riding, q.machine, q.efficiency) / (layout.data * layout.pipeline)
+    # Where traffic over the network does not hide behind a riding prompt, a pass of its own is cheaper.
+    return np.minimum(added, alone)
+
+
+def _admission(question: Question, layout: Layout, batch: Number, tpot: Number, prefill: Step) -> tuple[Number, Number]:
+    """Decode steps until a request is admitted, and its wait for the prefills ahead [s]."""
+    if question.backend is None:
+        return 0.5, 0.0
+    engine = question.constants.backends[question.backend]
+    balance = np.where(np.asarray(layout.data) > 1, engine.balance_steps, 0.0)
+    server = prefill.seconds / (layout.data * layout.pipeline)
+    return engine.admission_steps + balance, prefill_queue_seconds(server, batch, question.output_tokens * tpot)
 
 
 def capacity(question: Question, layout: Layout) -> tuple[float, int]:

@@ -19,7 +19,7 @@ def explain(question: Question, chosen: Plan, result: Estimate) -> Estimate:
         *_memory(question, chosen, result),
         *_decode(question, result),
         *_prefill(result),
-        *_serving(chosen, result),
+        *_serving(result),
         *_cost(result),
     )
     return replace(result, explanation=found)
@@ -135,17 +135,18 @@ def _prefill(r: Estimate) -> list[Formula]:
     ]
 
 
-def _serving(chosen: Plan, r: Estimate) -> list[Formula]:
+def _serving(r: Estimate) -> list[Formula]:
     s, d = r.serving, r.decode
     if s.time_per_output_token_s is None or r.prefill.time_s is None or d.step_time_s is None:
         return []
-    ranks = int(chosen.spread.layout.data * chosen.spread.layout.pipeline)
     w = r.workload
     formula, numbers = "step / tokens per step", f"{format_seconds(d.step_time_s)} / {w.tokens_per_step:.4g}"
     source = "pools of their own: decode waits for no prefill"
     if not w.disaggregated:
-        formula += " + (batch - 1) / output x prefill / ranks"
-        numbers += f" + {w.batch - 1} / {w.output_tokens:,.10g} x {format_seconds(r.prefill.time_s)} / {ranks}"
+        joined = (s.time_per_output_token_s - d.step_time_s / w.tokens_per_step) * w.output_tokens
+        each = joined / (w.batch - 1) if w.batch > 1 else 0.0
+        formula += " + (batch - 1) / output x what a prompt takes from the running ones"
+        numbers += f" + {w.batch - 1} / {w.output_tokens:,.10g} x {format_seconds(each)}"
         source = "closed loop: every finished request is followed by another (docs/method.md)"
     found = Formula(
         "serving.time_per_output_token_s",
