@@ -153,10 +153,11 @@ def left_out_records(efficiency: KernelEfficiency, serving: ServingEfficiency) -
 def _first_token(point: Point) -> list[Point]:
     """The time to first token that a serving row predicts beside its rate, where both were measured."""
     row, label = point.row, FIRST_TOKEN.get(point.label)
-    if label is None or row["excluded"] or not row.get("ttft_ms"):
+    counts = row["excluded"] in ("", "not measured")  # of its rate
+    if label is None or not counts or not row.get("ttft_ms"):
         return []
     found = {name: row.get(f"ttft_ms_{name}") for name in ("predicted", "low", "high", "ideal", "ape")}
-    return [replace(point, row={**row, **found, "quantity": "ttft_ms", "op_class": label}, beside=True)]
+    return [replace(point, row={**row, **found, "quantity": "ttft_ms", "op_class": label, "excluded": ""}, beside=True)]
 
 
 FIRST_TOKEN = {

@@ -123,5 +123,5 @@ class ServingEfficiency(Spec):
     measured_models: tuple[str, ...]
     measured_architectures: tuple[str, ...]
     ranges: dict[str, Ranges]  # by class of measurement
-    errors: dict[str, ServingRecord] = {}  # by class of measurement
+    errors: dict[str, ServingRecord] = Field(default_factory=dict)  # by class of measurement
     provenance: Provenance

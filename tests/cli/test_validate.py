@@ -102,6 +102,22 @@ def test_formats_and_files(capsys, tmp_path):
     assert out_of(capsys, "--kind", "moe", "-o", str(page)) == "" and "| fused experts |" in page.read_text()
 
 
+def test_times_to_first_token_are_scored_beside_rates(capsys, tmp_path):
+    path = tmp_path / "runs.csv"
+    path.write_text(
+        "gpu,n_gpus,model,dtype,kind,framework,tp,isl,osl,concurrency,ttft_ms,tpot_ms\n"
+        "h100-sxm,2,Llama-3.1-70B,fp8,online fixed concurrency,vllm,2,1024,1024,4,121,17.4\n"
+        "h100-sxm,2,Llama-3.1-70B,fp8,online fixed concurrency,vllm,2,1024,1024,4,121,\n"
+        "h100-sxm,2,No-Such-Model,fp8,online fixed concurrency,vllm,2,1024,1024,4,121,17.4\n"
+    )
+    tree = json.loads(out_of(capsys, "--data", str(path), "-f", "json"))
+    rate, first_token_alone, unknown = tree["rows"]
+    assert rate["quantity"] == "tpot_ms" and rate["ape"] < 0.5
+    assert first_token_alone["excluded"] == "not measured" and "unknown model" in unknown["excluded"]
+    errors = tree["kinds"]["e2e"]
+    assert (errors["n"], errors["excluded"], errors["quantities"]["ttft_ms"]["n"]) == (1, 2, 2)
+
+
 def test_charts_are_drawn_the_same_every_time(capsys, tmp_path):
     one, other = tmp_path / "one.svg", tmp_path / "other.svg"
     for path in (one, other):
