@@ -73,6 +73,11 @@ NOT_MODELLED = """\
   below 8 bits, and accelerators other than NVIDIA's and AMD's follow the same equations with the constants of what was
   measured. Ranges are wider for GPUs and models that were not.
 """
+README_NOTE = """\
+Errors of the constants on the points that they were fitted on; "never seen" is the median error of fits without any
+point of that GPU or model, which is what to expect of new ones. "Pools apart" prefill and decode on different GPUs. Not
+modelled: power caps and heat, bursts of requests, tokens that favour experts, congested networks, versions of engines.
+"""
 WORST = 5
 
 
@@ -116,7 +121,7 @@ def readme_table() -> str:
         if "without a tuned" not in group.label
     ]
     head = ("", "points", "median error (mean)", "GPU never seen", "model never seen", "in 80% range", "roofline alone")
-    return _table(head, rows)
+    return f"{_table(head, rows)}\n{README_NOTE}"
 
 
 @cache
