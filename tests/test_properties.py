@@ -233,6 +233,14 @@ def test_a_larger_batch_never_lowers_throughput(deployment: Deployment, context:
         assert np.all(rates[1:] * SLACK >= rates[:-1])
 
 
+@given(deployments(), contexts, st.lists(batches, min_size=2, max_size=12, unique=True))
+def test_a_larger_batch_never_takes_a_shorter_step(deployment: Deployment, context: int, sizes: list[int]) -> None:
+    *questions, layout = deployment
+    for question in questions:
+        seconds = evaluate(question, layout, np.sort(sizes), context).step.seconds
+        assert np.all(seconds[1:] * SLACK >= seconds[:-1])
+
+
 @given(deployments(monotone=True), batches, st.lists(contexts, min_size=2, max_size=12, unique=True))
 def test_a_longer_context_is_never_faster(deployment: Deployment, batch: int, tokens: list[int]) -> None:
     *questions, layout = deployment

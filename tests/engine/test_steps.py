@@ -142,3 +142,18 @@ def test_overlap_of_the_roofline() -> None:
     assert roofline_seconds(*times) == 4  # both at once
     assert roofline_seconds(*times, norm=1) == 7  # one after the other
     assert roofline_seconds(*times, norm=2) == 5
+
+
+def test_a_pass_that_checks_drafts_reads_once_and_multiplies_for_every_token() -> None:
+    # Leviathan et al. 2023 (arXiv 2211.17192), 3.4: the cache is read once for all drafted tokens, arithmetic grows
+    # with them, and more tokens reach more experts: 8 sequences of 4 tokens are 32 tokens to the router.
+    model, h100 = costcalc.load_model("v3"), machine_of(costcalc.load_gpu("h100"))
+    formats = resolve_formats(model.precision, h100.peak_flops)
+    one, four, wide = (
+        {op.kind: op for op in decode_step(model, h100, Layout(), formats, IDEAL, batch, 4096, tokens).ops}
+        for batch, tokens in ((8, 1), (8, 4), (32, 1))
+    )
+    assert four["latent"].bytes == one["latent"].bytes
+    assert four["latent"].flops == 4 * one["latent"].flops
+    assert four["experts"].bytes == wide["experts"].bytes > one["experts"].bytes
+    assert four["head"].flops == wide["head"].flops == 4 * one["head"].flops
