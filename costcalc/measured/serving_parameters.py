@@ -46,7 +46,7 @@ PARAMETERS: tuple[ServingParameter, ...] = (
     _share("vendor_bandwidth.amd", 0.80, 0.15, "bandwidth reached on AMD over that on NVIDIA"),
     _share("vendor_flops.amd", 0.55, 0.25, "FLOP/s reached on AMD over those on NVIDIA"),
     _of("padding_rows", 20.0, 0.5, "rows that pad the GEMM of every expert touched"),
-    _share("hottest_rank", 0.5, 0.5, "share of the hottest expert rank's random overload that a step waits for"),
+    _share("hottest_rank", 0.7, 0.4, "share of the hottest expert rank's random overload that a step waits for"),
     _of("quantize.nvfp4 quantize.mxfp4", 6e-6, 0.5, "quantizing the activations of a 4-bit GEMM [s]"),
     _of("expert_layer", 35e-6, 0.3, "routing and gathering in an expert layer [s]"),
     _of("latent_layer", 16e-6, 0.4, "small kernels of an MLA layer [s]"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,8 @@ from costcalc.specs.serving import ServingEfficiency
 
 LOW, HIGH = 0.1, 0.9
 """Quantiles of the left-out residuals that a range spans: 80%."""
+FEW_GROUPS = 1.2
+"""How much wider, in logarithms, the next GPU or model may err than seven that were left out: Student's t at 90%."""
 _TIMES = {
     "layer", "startup", "expert_layer", "latent_layer", "sequence", "routed_pair", "all_reduce",
     "all_reduce_per_doubling", "all_reduce_network", "all_to_all", "all_to_all_network", "prefill_layer",
@@ -68,7 +72,15 @@ def fit_serving_rows(
     return ServingEfficiency.model_validate(tree)
 
 
-def _classes(residuals: ServingResiduals, cases: Mapping[int, Case]) -> dict[str, dict[str, Array]]:
+@dataclass(frozen=True, slots=True)
+class _Off:
+    """Residuals of one class by one way of leaving out; rows of large groups weigh less each."""
+
+    values: Array
+    weights: Array
+
+
+def _classes(residuals: ServingResiduals, cases: Mapping[int, Case]) -> dict[str, dict[str, _Off]]:
     """Residuals of each class, by what was left out."""
     numbers: dict[str, list[tuple[int, int]]] = {name: [] for name in LABELS}
     for number, case in cases.items():
@@ -77,28 +89,43 @@ def _classes(residuals: ServingResiduals, cases: Mapping[int, Case]) -> dict[str
         numbers[name].append((QUANTITIES.index("tokens_per_s_gpu" if offline else "tpot"), number))
         if not offline and name != "static":
             numbers[first_token_class(case)].append((QUANTITIES.index("ttft"), number))
-    found: dict[str, dict[str, Array]] = {}
+    found: dict[str, dict[str, _Off]] = {}
     for name, places in numbers.items():
-        found[name] = {}
-        for left_out in LEFT_OUT:
-            off = np.array([residuals.off[left_out][place] for place in places])
-            found[name][left_out] = off[np.isfinite(off)]
-    return {name: off for name, off in found.items() if len(off["in_sample"])}
+        found[name] = {left_out: _residuals_of(residuals, left_out, places, cases) for left_out in LEFT_OUT}
+    return {name: off for name, off in found.items() if len(off["in_sample"].values)}
 
 
-def _ranges(off: Mapping[str, Array]) -> dict[str, dict[str, float]]:
-    unseen = np.concatenate([off["model_left_out"], off["gpu_left_out"]])
-    return {"known": _range(off["rows_left_out"]), "unseen": _range(unseen)}
+def _residuals_of(
+    residuals: ServingResiduals, left_out: str, places: Sequence[tuple[int, int]], cases: Mapping[int, Case]
+) -> _Off:
+    kept = [place for place in places if np.isfinite(residuals.off[left_out][place])]
+    members = [cases[row].gpu if left_out == "gpu_left_out" else cases[row].model.name for _, row in kept]
+    size = Counter(members)
+    whole = left_out in ("model_left_out", "gpu_left_out")
+    # What is unseen errs as a whole: a group of 300 rows says less of the next group than 300 groups would.
+    weights = np.array([size[member] ** -0.5 if whole else 1.0 for member in members])
+    return _Off(np.array([residuals.off[left_out][place] for place in kept]), weights)
 
 
-def _range(off: Array) -> dict[str, float]:
+def _ranges(off: Mapping[str, _Off]) -> dict[str, dict[str, float]]:
+    parts = [off["model_left_out"], off["gpu_left_out"]]
+    unseen = _Off(np.concatenate([each.values for each in parts]), np.concatenate([each.weights for each in parts]))
+    return {"known": _range(off["rows_left_out"]), "unseen": _range(unseen, FEW_GROUPS)}
+
+
+def _range(off: _Off, wider: float = 1.0) -> dict[str, float]:
     """Observed over predicted at LOW and HIGH, a little wider for few points."""
-    spare = 1 / (len(off) + 1)
-    low, high = np.quantile(-off, [max(LOW - spare, 0.0), min(HIGH + spare, 1.0)])
-    return {"low": round(float(np.exp(min(low, -0.02))), 3), "high": round(float(np.exp(max(high, 0.02))), 3)}
+    spare = 1 / (len(off.values) + 1)
+    order = np.argsort(-off.values)
+    rank = np.cumsum(off.weights[order]) / off.weights.sum() - off.weights[order] / off.weights.sum() / 2
+    low, high = np.interp([LOW - spare, HIGH + spare], rank, -off.values[order])
+    return {
+        "low": round(float(np.exp(min(low, -0.02) * wider)), 3),
+        "high": round(float(np.exp(max(high, 0.02) * wider)), 3),
+    }
 
 
-def _errors(off: Mapping[str, Array]) -> dict[str, Any]:
+def _errors(off: Mapping[str, _Off]) -> dict[str, Any]:
     def error(values: Array) -> dict[str, float]:
         size = np.abs(np.expm1(values))
         return {
@@ -107,7 +134,7 @@ def _errors(off: Mapping[str, Array]) -> dict[str, Any]:
             "bias": round(float(np.median(values)), 3),
         }
 
-    return {"points": len(off["in_sample"]), **{name: error(off[name]) for name in LEFT_OUT}}
+    return {"points": len(off["in_sample"].values), **{name: error(off[name].values) for name in LEFT_OUT}}
 
 
 def serving_yaml(constants: ServingEfficiency) -> str:
