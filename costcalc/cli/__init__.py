@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -11,6 +12,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     arguments: the words after the program's name; those of the process when None.
     """
+    # Looking for plugins of pydantic reads the metadata of every installed package; costcalc uses none.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     # Imported here, so that `import costcalc.cli` stays free of typer.
     from costcalc.cli.run import run
 

@@ -87,8 +87,12 @@ def joining_seconds(
     mixes = q.backend is None or q.constants.backends[q.backend].mixes_prefill
     if not mixes or q.recompute or q.options.terms != "all":
         return alone
-    riding = riding_work(q.model, layout, q.formats, batch, fresh, 1, cached, q.drafts + 1)
-    added = riding_seconds(q.model, riding, q.machine, q.efficiency) / (layout.data * layout.pipeline)
+    ranks = layout.data * layout.pipeline
+    # A closed loop starts (B - 1)/O requests per output token: where that is more than one per step, they share it.
+    waiting = np.maximum(np.asarray(batch, dtype=float) - 1, 0) / q.output_tokens / ranks
+    together = np.maximum(waiting * tokens_per_pass(q.acceptance, q.drafts), 1.0)
+    riding = riding_work(q.model, layout, q.formats, batch, fresh, together, cached, q.drafts + 1)
+    added = riding_seconds(q.model, riding, q.machine, q.efficiency) / together / ranks
     # Where traffic over the network does not hide behind a riding prompt, a pass of its own is cheaper.
     return np.minimum(added, alone)
 
