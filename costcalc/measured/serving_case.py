@@ -27,6 +27,9 @@ _SUFFIXES = re.compile(r"-(instruct|chat|it|hf|fp8|fp4|nvfp4|mxfp4|bf16|awq|gptq
 _ENGINES = (("atom", "atom"), ("sglang", "sglang"), ("vllm", "vllm"), ("trt", "trtllm"), ("tensorrt", "trtllm"))
 _ALL_LINEARS_IN_FP4 = ("llama", "qwen")
 """Families whose 4-bit checkpoints quantize attention too; elsewhere it stays in 16 or 8 bits beside 4-bit experts."""
+# Rates measured at 20,000 tokens are those of full attention, which v0.1 with its window does not have.
+_MEANT = {"mistral-7b": "mistral-7b-v0.3"}
+"""Checkpoints that measurements name shortly."""
 _FITS = 0.9  # of the memory that the driver reports
 
 
@@ -95,7 +98,7 @@ def describe_serving(row: Row) -> Case:
 def find_model(name: str) -> ModelSpec:
     """Return the model that a measurement names, however its checkpoint is called; raises CostcalcError."""
     try:
-        return load_model(name)
+        return load_model(_MEANT.get(name.lower(), name))
     except CostcalcError:
         bare = _SUFFIXES.sub("", name.rpartition("/")[2])
         if bare == name:

@@ -39,7 +39,7 @@ def scored() -> list[Row]:
         ("DeepSeek-R1-0528", "DeepSeek-R1"),
         ("Llama-3.1-405B-Instruct-FP8", "Llama-3.1-405B"),
         ("nvidia/Qwen3-30B-A3B-FP4", "Qwen3-30B-A3B"),
-        ("Mistral-7B", "Mistral-7B-v0.1"),
+        ("Mistral-7B", "Mistral-7B-v0.3"),
     ],
 )
 def test_checkpoints_are_found_by_what_sources_call_them(name: str, expected: str) -> None:
