@@ -67,9 +67,7 @@ _CACHES = (
     CacheFormat("int4", 0.5 + 1 / 32, note="4-bit integers, a 16-bit scale per 64"),
     CacheFormat("nvfp4", 0.5 + 1 / 16, latent="fp4", note="FP4 with an fp8 scale per 16"),
     CacheFormat("fp8_ds_mla", 1.0, latent="fp8_ds_mla", note="fp8 latent, fp32 scale per 128, bf16 rope key"),
-    CacheFormat(
-        "nvfp4_ds_mla", 0.5 + 1 / 16, latent="nvfp4_ds_mla", note="FP4 latent with scales, fp8 rope key"
-    ),
+    CacheFormat("nvfp4_ds_mla", 0.5 + 1 / 16, latent="nvfp4_ds_mla", note="FP4 latent with scales, fp8 rope key"),
 )
 
 WEIGHT_FORMATS = {f.name: f for f in _WEIGHTS}

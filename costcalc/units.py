@@ -98,9 +98,7 @@ _MACHINE = re.compile(r"(?P<count>[+-]?[0-9][0-9.,_]*)\s*[xX×*]\s*(?P<name>.*)"
 Scale = tuple[int, float]  # value = typed number * 10**exponent * factor
 
 
-def parse_quantity(
-    value: str | int | float, dimension: str, *, positive: bool = False, signed: bool = False
-) -> float:
+def parse_quantity(value: str | int | float, dimension: str, *, positive: bool = False, signed: bool = False) -> float:
     """Return the SI value of a quantity typed by a person.
 
     value: text such as '80 GB' or '$2/h', or a plain number already in SI.

@@ -50,9 +50,7 @@ def load_gpu(
     return load_spec(Accelerator, find_path("hardware_profiles", name, catalog), "gpu", overrides)
 
 
-def load_spec(
-    spec: type[SpecT], path: str | Path, prefix: str, overrides: Mapping[str, str] | None = None
-) -> SpecT:
+def load_spec(spec: type[SpecT], path: str | Path, prefix: str, overrides: Mapping[str, str] | None = None) -> SpecT:
     """Return the specification that one YAML file describes.
 
     spec: the class of the specification.

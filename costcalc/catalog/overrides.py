@@ -28,9 +28,7 @@ def split_overrides(texts: Iterable[str], targets: Sequence[str] = TARGETS) -> d
         name, equals, value = (part.strip() for part in text.partition("="))
         where = f"--set {name or shown(text)}"
         if not equals:
-            raise CostcalcError(
-                "the value is missing", where, "write it like --set gpu.memory_bandwidth=3.3TB/s"
-            )
+            raise CostcalcError("the value is missing", where, "write it like --set gpu.memory_bandwidth=3.3TB/s")
         target, _, path = name.partition(".")
         if target not in split:
             known = " or ".join(f"'{each}.'" for each in targets)
@@ -83,9 +81,7 @@ def _read(text: str, where: str) -> Scalar:
         raise CostcalcError(error.message, where, error.hint) from None
 
 
-def _resolve_path(
-    data: dict[str, Any], name: str, prefix: str, where: str, spec: type[BaseModel] | None
-) -> KeyPath:
+def _resolve_path(data: dict[str, Any], name: str, prefix: str, where: str, spec: type[BaseModel] | None) -> KeyPath:
     path: KeyPath = ()
     value: Any = data
     steps = name.split(".")
@@ -99,9 +95,7 @@ def _resolve_path(
     if isinstance(value, dict) or (isinstance(value, list) and any(isinstance(item, dict) for item in value)):
         inside = list(value) if isinstance(value, dict) else list(range(len(value)))
         example = f"{prefix}.{name}.{inside[0]}" if inside else "one of its keys"
-        raise CostcalcError(
-            "this is a group of keys, not a value", where, f"set a value in it, such as {example}"
-        )
+        raise CostcalcError("this is a group of keys, not a value", where, f"set a value in it, such as {example}")
     return path
 
 

@@ -141,9 +141,7 @@ class _Builder:
             inner = (*path, key)
             if key in mapping:
                 first = self.positions[inner][0]
-                raise self._error(
-                    f"duplicate key '{key}' (first on line {first})", event, "remove one of them"
-                )
+                raise self._error(f"duplicate key '{key}' (first on line {first})", event, "remove one of them")
             self.positions[inner] = _position(event)
             mapping[key] = self._value(self.loader.get_event(), inner)
         return mapping

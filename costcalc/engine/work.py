@@ -96,9 +96,7 @@ def step_work(model: ModelSpec, layout: Layout, formats: Formats, batch: Batch) 
         works += _feedforward_work(model, feedforward, count, layout, formats, batch)
     works.append(_head_work(model, layout, formats, batch))
     activation = batch.rows * model.hidden_size * ACTIVATION_BYTES
-    works.append(
-        Work("elementwise", "elementwise", model.num_layers, 0.0 * activation, activation, formats.attention)
-    )
+    works.append(Work("elementwise", "elementwise", model.num_layers, 0.0 * activation, activation, formats.attention))
     works.append(
         Work("pipeline", "pipeline", layout.pipeline - 1, 0.0 * activation, activation / layout.tensor, ranks=2)
     )

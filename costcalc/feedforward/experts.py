@@ -31,17 +31,13 @@ class ExpertsFeedForward(FeedForward):
     latent_size: OptionalSize = 0  # experts work on a projection of the token; 0: on the token itself
     latent_norm: bool = False
     zero_experts: OptionalSize = 0  # identity experts in the router's table: no weights, no work
-    expected_experts_per_token: float | None = Field(
-        default=None, gt=0
-    )  # with zero experts: those that compute
+    expected_experts_per_token: float | None = Field(default=None, gt=0)  # with zero experts: those that compute
     router_bias: bool = False
 
     @model_validator(mode="after")
     def _enough_experts(self) -> ExpertsFeedForward:
         if self.experts_per_token > self.num_experts:
-            raise ValueError(
-                f"experts_per_token ({self.experts_per_token}) exceeds num_experts ({self.num_experts})"
-            )
+            raise ValueError(f"experts_per_token ({self.experts_per_token}) exceeds num_experts ({self.num_experts})")
         return self
 
     @property

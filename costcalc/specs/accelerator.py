@@ -148,9 +148,7 @@ class Accelerator(Spec):
             for field in source.fields:
                 if field.partition(".")[0] not in cls.model_fields:
                     near = did_you_mean(field.partition(".")[0], cls.model_fields)
-                    raise ValueError(
-                        "; ".join(filter(None, [f"a source names the unknown field {field!r}", near]))
-                    )
+                    raise ValueError("; ".join(filter(None, [f"a source names the unknown field {field!r}", near])))
         return value
 
     @property
@@ -202,9 +200,7 @@ class Accelerator(Spec):
         inside = self.scale_up.bandwidth if self.scale_up else None
         beyond = self.scale_out.bandwidth if self.scale_out else None
         if inside is None and np.any((group > 1) & (group <= domain)):
-            raise CostcalcError(
-                f"the scale-up bandwidth of {self.name} is not known", hint="set scale_up.bandwidth"
-            )
+            raise CostcalcError(f"the scale-up bandwidth of {self.name} is not known", hint="set scale_up.bandwidth")
         if beyond is None and np.any(group > domain):
             where = f"beyond {domain} devices" if domain > 1 else "between devices"
             raise CostcalcError(f"{self.name} has no known link {where}", hint="set scale_out.bandwidth")

@@ -24,9 +24,7 @@ def _as_labels(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-Labels = Annotated[
-    tuple[str, ...], BeforeValidator(_as_labels, json_schema_input_type=str | list[str] | None)
-]
+Labels = Annotated[tuple[str, ...], BeforeValidator(_as_labels, json_schema_input_type=str | list[str] | None)]
 Provenance = Literal["seen", "recalled", "derived", "partly", "name"]
 
 
@@ -142,9 +140,7 @@ class ModelSpec(Spec):
         for group in groups:
             for label in group.attention:
                 if label not in self.attention:
-                    raise ValueError(
-                        f"layers name attention {label!r}, but attention defines {list(self.attention)}"
-                    )
+                    raise ValueError(f"layers name attention {label!r}, but attention defines {list(self.attention)}")
             for label in group.feedforward:
                 if label not in self.feedforward:
                     raise ValueError(
@@ -218,9 +214,7 @@ class ModelSpec(Spec):
     def active_parameters(self) -> float:
         """Elements of every matrix that one token multiplies, LM head included, embedding table not."""
         d = self.hidden_size
-        mixers = sum(
-            count * sum(m.parameters for m in layer.linears(d)) for count, layer in self.attention_layers()
-        )
+        mixers = sum(count * sum(m.parameters for m in layer.linears(d)) for count, layer in self.attention_layers())
         mlps = sum(count * layer.active_parameters(d) for count, layer in self.feedforward_layers())
         return mixers + mlps + self.head_parameters
 

@@ -75,9 +75,7 @@ class Capex(Spec):
     note: str | None = None
 
 
-def choose_price(
-    words: str, default: Price | None, prices: Sequence[ProviderPrice], *, of: str
-) -> PriceChoice:
+def choose_price(words: str, default: Price | None, prices: Sequence[ProviderPrice], *, of: str) -> PriceChoice:
     """Return the price that `words` mean.
 
     A number ('2.00', '$2/h') is the price itself and 'default' the accelerator's own. Other words name a

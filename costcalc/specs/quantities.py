@@ -47,12 +47,8 @@ FlopRate = Annotated[
     _quantity("flops", positive=True),
     _schema("A compute rate [FLOP/s].", "989 TFLOP/s", "1.979 PFLOP/s", positive=True),
 ]
-Seconds = Annotated[
-    float, _quantity("time", positive=False), _schema("A time [s].", "50 ms", "5 us", positive=False)
-]
-Power = Annotated[
-    float, _quantity("power", positive=True), _schema("A power [W].", "700 W", "1.73 kW", positive=True)
-]
+Seconds = Annotated[float, _quantity("time", positive=False), _schema("A time [s].", "50 ms", "5 us", positive=False)]
+Power = Annotated[float, _quantity("power", positive=True), _schema("A power [W].", "700 W", "1.73 kW", positive=True)]
 UsdPerHour = Annotated[
     float,
     _quantity("price_per_hour", positive=False),
@@ -63,15 +59,9 @@ Usd = Annotated[
     _quantity("price", positive=False),
     _schema("A price [US dollars].", "$25,000", "$25k", positive=False),
 ]
-Count = Annotated[
-    float, _quantity("count", positive=False), _schema("A count.", "100k", "671B", positive=False)
-]
-Ratio = Annotated[
-    float, _quantity("ratio", positive=False), _schema("A share, 0 to 1.", "90%", "0.9", positive=False)
-]
-PositiveInt = Annotated[
-    int, _whole(1), _schema("An integer of at least 1.", "128k", positive=True, number="integer")
-]
+Count = Annotated[float, _quantity("count", positive=False), _schema("A count.", "100k", "671B", positive=False)]
+Ratio = Annotated[float, _quantity("ratio", positive=False), _schema("A share, 0 to 1.", "90%", "0.9", positive=False)]
+PositiveInt = Annotated[int, _whole(1), _schema("An integer of at least 1.", "128k", positive=True, number="integer")]
 NonNegativeInt = Annotated[
     int, _whole(0), _schema("An integer of at least 0.", "128k", positive=False, number="integer")
 ]

@@ -57,7 +57,8 @@ SETTINGS = {
     "architectures of numbers": (without(architectures=[3]), r"architectures: must list words, got 3"),
     "no layers": (without("num_hidden_layers"), r"num_hidden_layers: is missing; the shape cannot be known without it"),
     "a misspelt key": (
-        without("num_hidden_layers", num_hidden_layer=32), r"num_hidden_layers: is missing; the file has 'num_hidden_la"
+        without("num_hidden_layers", num_hidden_layer=32),
+        r"num_hidden_layers: is missing; the file has 'num_hidden_la",
     ),
     "null heads": (without(num_attention_heads=None), r"num_attention_heads: is null"),
     "a width as text": (without(hidden_size="4096"), r":1:\d+: hidden_size: must be a whole number, got '4096'"),
@@ -70,7 +71,8 @@ SETTINGS = {
     "a million layers": (without(num_hidden_layers=10**6), r"num_hidden_layers: must be at most 2,000, got 1000000"),
     "a list of widths": (without(intermediate_size=[1, 2]), r"intermediate_size: must be a whole number, got a list"),
     "KV heads that divide nothing": (
-        without(num_key_value_heads=5), r"num_key_value_heads: 5 does not divide 32 attention heads"
+        without(num_key_value_heads=5),
+        r"num_key_value_heads: 5 does not divide 32 attention heads",
     ),
     "heads that divide nothing": (
         without(num_attention_heads=30, num_key_value_heads=5),
@@ -87,7 +89,8 @@ SETTINGS = {
         r"layer_types: unknown kind of layer 'mamba'; known: full_attention, sliding_attention",
     ),
     "more experts per token than experts": (
-        changed("mixtral-8x7b", num_experts_per_tok=9), r"num_experts_per_tok: 9 exceeds the 8 experts"
+        changed("mixtral-8x7b", num_experts_per_tok=9),
+        r"num_experts_per_tok: 9 exceeds the 8 experts",
     ),
     "no latent rank": (changed("deepseek-v3", kv_lora_rank=None), r"kv_lora_rank: is null"),
     "a nested group of null": (changed("minimax-m3", sparse_attention_config=None), r"sparse_attention_config: is mis"),
@@ -100,10 +103,12 @@ SETTINGS = {
         r"linear_attn_config.full_attn_layers: must list layers from 1 to 27",
     ),
     "a letter of no layer": (
-        changed("nemotron-h-56b", hybrid_override_pattern="M-X"), r"hybrid_override_pattern: unknown letter 'X'"
+        changed("nemotron-h-56b", hybrid_override_pattern="M-X"),
+        r"hybrid_override_pattern: unknown letter 'X'",
     ),
     "an offset behind its period": (
-        changed("jamba-1.5-large", attn_layer_offset=8), r"attn_layer_offset: 8 is not below the period of 8"
+        changed("jamba-1.5-large", attn_layer_offset=8),
+        r"attn_layer_offset: 8 is not below the period of 8",
     ),
     "layers of another make": (
         changed("gemma-4-26b-a4b", text_config=config("gemma-4-26b-a4b")["text_config"] | {"num_kv_shared_layers": 2}),
@@ -114,7 +119,8 @@ SETTINGS = {
         r"quantization_config.quant_method: unknown method 'awg'; the closest known one is 'awq'",
     ),
     "a quantization of nothing": (
-        without(quantization_config={}), r"quantization_config.quant_method: is missing; known: fp8"
+        without(quantization_config={}),
+        r"quantization_config.quant_method: is missing; known: fp8",
     ),
     "a quantization as text": (without(quantization_config="awq"), r"quantization_config: must be an object, got 'aw"),
     "three bits": (

@@ -32,9 +32,7 @@ class Imported:
     text: str
 
 
-def import_model(
-    source: str, *, name: str | None = None, online: bool = False, today: date | None = None
-) -> Imported:
+def import_model(source: str, *, name: str | None = None, online: bool = False, today: date | None = None) -> Imported:
     """Return the model that a Hugging Face configuration describes, as a file for the catalog.
 
     source: a config.json, a folder that holds one, or a hub id. name: of the model, in place of its file's.

@@ -72,9 +72,7 @@ def query_heads(fields: Fields) -> int:
     return fields.size("num_attention_heads")
 
 
-def kv_heads(
-    fields: Fields, heads: int, *, default: int | None = None, name: str = "num_key_value_heads"
-) -> int:
+def kv_heads(fields: Fields, heads: int, *, default: int | None = None, name: str = "num_key_value_heads") -> int:
     """Return the number of KV heads, which has to divide the query heads.
 
     heads: query heads. default: KV heads where the file has none. name: the setting.
