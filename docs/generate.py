@@ -16,6 +16,7 @@ from pathlib import Path
 from accuracy import accuracy_page, readme_table
 from inventory import catalog_page
 
+from costcalc.cli import main as costcalc
 from costcalc.show.export import as_json
 from costcalc.show.schema import KINDS, schema_of
 
@@ -28,7 +29,16 @@ def schema(kind: str) -> str:
 
 
 # Parts of README.md, each between two markers such as <!-- accuracy:begin --> and <!-- accuracy:end -->.
-README_PARTS: dict[str, Callable[[], str]] = {"accuracy": readme_table}
+def first_screen() -> str:
+    """Return what the first command of README.md shows, up to the market, as a block."""
+    shown = io.StringIO()
+    with redirect_stdout(shown):
+        costcalc(["estimate", "--model", "v3", "--gpu", "h100"])
+    head, _, _ = shown.getvalue().partition("\nMarket")
+    return f"```text\n{head.rstrip()}\n```\n"
+
+
+README_PARTS: dict[str, Callable[[], str]] = {"estimate": first_screen, "accuracy": readme_table}
 
 
 def readme() -> str:
@@ -62,8 +72,6 @@ CHARTS = {
 
 def draw() -> None:
     """Draw every chart by its command."""
-    from costcalc.cli import main as costcalc
-
     for name, command in CHARTS.items():
         path = DOCS / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -196,9 +196,7 @@ def test_counts() -> None:
         parse_count("0", positive=True)
 
 
-@pytest.mark.parametrize(
-    ("text", "value"), [("8", 8), ("100k", 100000), ("4,096", 4096), (7, 7), (1e6, 10**6)]
-)
+@pytest.mark.parametrize(("text", "value"), [("8", 8), ("100k", 100000), ("4,096", 4096), (7, 7), (1e6, 10**6)])
 def test_whole_numbers(text: str | float, value: int) -> None:
     assert parse_whole(text) == value
     assert isinstance(parse_whole(text), int)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from costcalc.explore.breakdown import hidden_share
 from costcalc.explore.evaluate import Evaluation
 from costcalc.explore.plan import Plan
 from costcalc.explore.question import DEFAULT_TPOT, Question
@@ -97,6 +98,12 @@ def notes_of(q: Question, chosen: Plan, at: Evaluation) -> tuple[str, ...]:
                 f"{q.gpu.name} has no {wanted} units: {stored.name} weights stay {stored.name} in memory and are "
                 f"multiplied in {compute}."
             )
+    if hidden_share(at.step) > 0:
+        notes.append(
+            f"{format_percent(hidden_share(at.step))} of the all-to-all, "
+            f"{format_seconds(float(np.asarray(at.step.hidden_seconds)))} of a step, hides behind computation: "
+            "two halves of the batch take turns."
+        )
     if q.drafts and q.model.mtp is None:
         notes.append("The model ships no prediction head: drafting is charged as one of its layers per token.")
     if q.gpu.status == "announced":

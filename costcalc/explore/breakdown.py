@@ -13,30 +13,37 @@ OVERHEAD = "overhead"
 
 
 def breakdown_of(step: Step, layout: Layout) -> tuple[OpResult, ...]:
-    """Ops of a step, equal names joined, longest first: work of the whole replica, time on the busiest GPU."""
+    """Ops of a step, equal names joined, longest first: work of the whole replica, time on the busiest GPU.
+
+    Of all-to-all, only what does not hide behind the other ops counts as time.
+    """
     names: dict[str, list[OpTime]] = {}
     for op in step.ops:
         names.setdefault(op.op, []).append(op)
     # Every stage runs its layers on `stage` GPUs, once for each micro-batch in flight.
     copies = float(layout.stage * layout.pipeline)
+    shown = 1.0 - hidden_share(step)
     rows = [
         OpResult(
             name,
             flops=copies * sum(float(op.flops) for op in ops),
             bytes=copies * sum(float(op.bytes) for op in ops),
-            time_s=sum(float(op.seconds) for op in ops),
+            time_s=sum(float(op.seconds) * (shown if op.kind == "all_to_all" else 1.0) for op in ops),
             bound_by=_bound(ops),
         )
         for name, ops in names.items()
     ]
     rows = [row for row in rows if row.time_s > 0]
-    hidden = float(step.hidden_seconds)
-    if hidden > 0:
-        rows.append(OpResult("hidden by overlap", 0.0, 0.0, -hidden, "communication"))
     overhead = float(step.overhead_seconds)
     if overhead > 0:
         rows.append(OpResult("engine overhead", 0.0, 0.0, overhead, OVERHEAD))
     return tuple(sorted(rows, key=lambda row: -row.time_s))
+
+
+def hidden_share(step: Step) -> float:
+    """Share of a step's all-to-all that hides behind its other ops."""
+    sent = sum(float(op.seconds) for op in step.ops if op.kind == "all_to_all")
+    return float(step.hidden_seconds) / sent if sent else 0.0
 
 
 def step_bound(step: Step) -> str:

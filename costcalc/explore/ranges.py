@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from costcalc.explore.question import Question
 from costcalc.explore.result import Range
-from costcalc.specs.serving import Quantiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,18 +19,13 @@ class Spread80:
 
 def ranges_of(question: Question) -> Spread80:
     """The ranges of a question: the narrow ones only where both its GPU and its model were measured."""
-    known = question.gpu.name in question.constants.measured_gpus and (
-        question.model.name in question.constants.measured_models
-    )
-    if not question.calibrated:
+    q, constants = question, question.constants
+    known = constants.knows(q.gpu.name, q.model.name)
+    if not q.calibrated:
         return Spread80(None, None, known)
-    table = question.constants.ranges
-
-    def pick(kind: str) -> Range:
-        chosen: Quantiles = table[kind].known if known else table[kind].unseen
-        return chosen.low, chosen.high
-
-    return Spread80(pick("decode"), pick("prefill"), known)
+    decode = "decode_experts" if q.model.has_experts else "decode"
+    named = q.gpu.name, q.model.name, q.gpu.architecture
+    return Spread80(constants.range_of(decode, *named), constants.range_of("prefill", *named), known)
 
 
 def scaled(value: float, spread: Range | None) -> Range | None:

@@ -15,9 +15,7 @@ from costcalc.measured.load import Row, columns_of
 from costcalc.measured.model import KernelParameters, KernelRows
 from costcalc.measured.serving import score_serving
 from costcalc.specs.efficiency import KernelEfficiency, KernelFit
-
-UNKNOWN_FAMILY = 1.5
-"""How much wider, in logarithms, the range is for a family without measurements."""
+from costcalc.specs.serving import UNKNOWN_FAMILY
 
 Scored = dict[str, Any]
 """A row with `predicted`, `low`, `high` and `ideal` in the unit of its `quantity`; `ape` [ratio]; the

@@ -25,12 +25,10 @@ from costcalc.measured.serving_predict import (
     predict_group,
     split_pools,
 )
-from costcalc.specs.serving import Quantiles, Ranges, ServingEfficiency
+from costcalc.specs.serving import ServingEfficiency
 
 BEATS_ROOFLINE = 0.995
 """A time below this share of the roofline was not measured under the conditions that the row states."""
-UNKNOWN_FAMILY = 1.5
-"""How much wider, in logarithms, the range is for an architecture without measurements."""
 
 Scored = dict[str, Any]
 
@@ -167,12 +165,8 @@ def _first_token(row: Row, case: Case, constants: ServingEfficiency, value: floa
 
 
 def range_of(constants: ServingEfficiency, name: str, case: Case) -> tuple[float, float]:
-    """Observed over predicted at 10% and 90%: wider where GPU or model were not measured, or no relative of it."""
-    ranges: Ranges = constants.ranges.get(name, constants.ranges["decode"])
-    known = case.machine.name in constants.measured_gpus and case.model.name in constants.measured_models
-    chosen: Quantiles = ranges.known if known else ranges.unseen
-    wider = 1.0 if case.machine.architecture in constants.measured_architectures else UNKNOWN_FAMILY
-    return chosen.low**wider, chosen.high**wider
+    """Observed over predicted at 10% and 90% for a case of a class of measurement."""
+    return constants.range_of(name, case.machine.name, case.model.name, case.machine.architecture)
 
 
 def _exclusion(row: Row, case: Case, quantity: str, best: float) -> str:

@@ -13,6 +13,10 @@ Share = Annotated[float, Field(gt=0, le=1)]
 """A share of a peak: never above 1, so that a calibrated time never beats the bound."""
 
 
+UNKNOWN_FAMILY = 1.5
+"""How much wider the range is, in logarithms, where no GPU of the architecture was measured."""
+
+
 class Provenance(Spec):
     """Where constants come from and how well they hold."""
 
@@ -125,3 +129,17 @@ class ServingEfficiency(Spec):
     ranges: dict[str, Ranges]  # by class of measurement
     errors: dict[str, ServingRecord] = Field(default_factory=dict)  # by class of measurement
     provenance: Provenance
+
+    def knows(self, gpu: str, model: str) -> bool:
+        """Whether both the GPU and the model of these names were among the measured ones."""
+        return gpu in self.measured_gpus and model in self.measured_models
+
+    def range_of(self, name: str, gpu: str, model: str, architecture: str) -> tuple[float, float]:
+        """Observed over predicted at 10% and 90%: wider where GPU or model were not measured, or no relative of it.
+
+        name: class of measurement, one of `ranges`. gpu, model: names as their cards show them.
+        """
+        ranges = self.ranges.get(name, self.ranges["decode"])
+        chosen = ranges.known if self.knows(gpu, model) else ranges.unseen
+        wider = 1.0 if architecture in self.measured_architectures else UNKNOWN_FAMILY
+        return chosen.low**wider, chosen.high**wider

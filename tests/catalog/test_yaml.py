@@ -44,9 +44,7 @@ def test_quoted_scalars_are_text(text: str) -> None:
 
 
 def test_data_and_positions() -> None:
-    text = (
-        "# a comment\nname: X\nlink:\n  bandwidth: 3.35e12\n  ports: [1, {a: b}]\nnotes:\n- one\n- |\n  two\n"
-    )
+    text = "# a comment\nname: X\nlink:\n  bandwidth: 3.35e12\n  ports: [1, {a: b}]\nnotes:\n- one\n- |\n  two\n"
     data, positions = parse_yaml(text, "x.yaml")
     assert data == {
         "name": "X",
@@ -231,23 +229,15 @@ def test_permission_denied_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         load_yaml(path)
 
 
-def test_places_inside_the_current_folder_are_relative(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_places_inside_the_current_folder_are_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert place(tmp_path / "models" / "x.yaml", (12, 3)) == f"{Path('models', 'x.yaml')}:12:3"
     assert place(tmp_path.parent / "x.yaml") == str(tmp_path.parent / "x.yaml")
 
 
 JSON_LIKE = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(10**15), 10**15)
-    | st.floats(-1e300, 1e300)
-    | st.text(max_size=20),
-    lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.text(min_size=1, max_size=8), inner, max_size=4)
-    ),
+    st.none() | st.booleans() | st.integers(-(10**15), 10**15) | st.floats(-1e300, 1e300) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(min_size=1, max_size=8), inner, max_size=4),
     max_leaves=12,
 )
 
@@ -259,9 +249,7 @@ def test_what_pyyaml_writes_is_read_back(data: dict[str, Any], flow: bool) -> No
         pass
 
     Quoting.ignore_aliases = lambda *_: True  # type: ignore[method-assign, assignment]
-    Quoting.add_representer(
-        str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, '"')
-    )
+    Quoting.add_representer(str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, '"'))
     text = yaml.dump(data, Dumper=Quoting, default_flow_style=flow, allow_unicode=False)
     assert parse_yaml(text, "x.yaml")[0] == data
 

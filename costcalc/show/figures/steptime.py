@@ -18,22 +18,11 @@ def draw_step_time(axes: Axes, result: Estimate) -> None:
     """
     ops = list(reversed(result.breakdown))
     total = sum(op.time_s for op in ops) or 1.0
-    longest = max((abs(op.time_s) for op in ops), default=1.0)
+    longest = max((op.time_s for op in ops), default=1.0)
     for row, op in enumerate(ops):
-        # Time hidden behind other work is drawn as long as it is, but empty: it is no part of the step.
-        hidden = op.time_s < 0
-        colour = BOUND_COLOURS.get(op.bound_by, FAINT)
-        axes.barh(
-            row,
-            abs(op.time_s),
-            color="none" if hidden else colour,
-            edgecolor=colour,
-            hatch="////" if hidden else None,
-            height=0.72,
-            lw=0.8,
-        )
+        axes.barh(row, op.time_s, color=BOUND_COLOURS.get(op.bound_by, FAINT), height=0.72)
         label = f"{format_seconds(op.time_s, 3)}  {format_percent(op.time_s / total, 2)}"
-        axes.text(abs(op.time_s) + longest * 0.015, row, label, va="center", size=9)
+        axes.text(op.time_s + longest * 0.015, row, label, va="center", size=9)
     axes.set_yticks(range(len(ops)), [op.op for op in ops])
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
