@@ -99,8 +99,7 @@ def estimate() -> Estimate:
         breakdown=(
             OpResult("routed experts", 15.7e12, 654e9, 0.020, "memory"),
             OpResult("attention core", 30e12, 124e9, 0.012, "compute"),
-            OpResult("all-to-all", 0, 2.5e9, 0.008, "communication"),
-            OpResult("hidden by overlap", 0, 0, -0.0042, "communication"),
+            OpResult("all-to-all", 0, 2.5e9, 0.0038, "communication"),
         ),
         market=(
             market_price("Somebody", 0.27, 1.10, 0.436, 1.9, 0.53, "2026-11"),

@@ -84,11 +84,6 @@ def test_long_reasons_stand_below_the_footnotes(estimate: Estimate) -> None:
     assert "lowest cost" in row(page, "batch")
 
 
-def test_time_saved_by_overlap_is_negative_and_has_no_bar(estimate: Estimate) -> None:
-    line = row(plain_page(estimate_page(estimate)), "hidden by overlap")
-    assert "-4.2 ms" in line and "█" not in line
-
-
 def test_market_prices_are_the_newest_of_each_provider(estimate: Estimate) -> None:
     page = plain_page(estimate_page(estimate))
     assert "$1.10" in row(page, "Somebody") and "53%" in row(page, "Somebody")
