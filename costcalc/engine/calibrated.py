@@ -43,6 +43,7 @@ def calibrated_efficiency(constants: ServingEfficiency, machine: Machine, backen
         all_to_all_seconds=constants.all_to_all,
         all_to_all_network_seconds=constants.all_to_all_network,
         link=constants.link,
+        shared_link=constants.shared_pcie.get(machine.architecture, constants.shared_pcie["other"]),
         overlap=constants.overlap,
         prefill_layer_seconds=constants.prefill_layer,
         prefill_expert_layer_seconds=constants.prefill_expert_layer,

@@ -11,19 +11,34 @@ import numpy as np
 from costcalc.arrays import Number
 from costcalc.engine.machine import Machine, inside
 
+IN_SWITCH = ("hopper", "blackwell")
+"""Architectures whose NVSwitches reduce and multicast (third generation and later)."""
+IN_SWITCH_RANKS = 8
 
-def ring_seconds(message: Number, ranks: Number, bandwidth: Number) -> Number:
-    """All-reduce of `message` [B] over `ranks` at `bandwidth` [B/s]: 2(n - 1)/n bytes cross each link."""
-    return 2 * (ranks - 1) / ranks * message / bandwidth
+
+def all_reduce_bytes(message: Number, ranks: Number) -> Number:
+    """Bytes that each link carries one way in a ring all-reduce of `message` [B]: 2(n - 1)/n of it."""
+    return 2 * (ranks - 1) / ranks * message
+
+
+def multicast_bytes(message: Number, ranks: Number) -> Number:
+    """Bytes that each link carries one way when the switch reduces and multicasts (NVLink SHARP) [B]."""
+    return (ranks + 1) / ranks * message
+
+
+def reduces_in_switch(architecture: str, switched: bool, ranks: Number) -> Number:
+    """Whether NVSwitches add up the data of `ranks` GPUs: of Hopper and later, from 8 ranks on as NCCL uses it."""
+    return (np.asarray(ranks) >= IN_SWITCH_RANKS) & (switched and architecture in IN_SWITCH)
 
 
 def all_reduce_seconds(message: Number, ranks: Number, machine: Machine) -> Number:
     """All-reduce over one domain, or reduced inside each domain first and between domains on a share of it."""
     local = inside(machine, ranks)
     domains = np.ceil(ranks / machine.domain)
-    within = ring_seconds(message, local, machine.link_bandwidth)
-    between = ring_seconds(message / local, domains, machine.network_bandwidth)
-    return within + between
+    in_switch = reduces_in_switch(machine.architecture, machine.switched, local)
+    sent = np.where(in_switch, multicast_bytes(message, local), all_reduce_bytes(message, local))
+    between = all_reduce_bytes(message / local, domains) / machine.network_bandwidth
+    return sent / machine.link_bandwidth + between
 
 
 def all_to_all_seconds(sent: Number, ranks: Number, machine: Machine, copies: Number = 1) -> Number:

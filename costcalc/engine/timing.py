@@ -46,6 +46,7 @@ class Efficiency:
     all_reduce_network_seconds: float = 0.0  # [s] more where it leaves the scale-up domain
     all_to_all_network_seconds: float = 0.0  # [s] more where it leaves the scale-up domain
     link: float = 1.0  # share of the links' bandwidth
+    shared_link: float = 1.0  # of that, where more than two GPUs share the host's PCIe
     overlap: float = 1.0  # share of a step behind which an all-to-all over the network hides (two micro-batches)
     prefill_layer_seconds: float = 0.0  # [s] per layer and prefill pass
     prefill_expert_layer_seconds: Number = 0.0  # [s] more per expert layer
@@ -137,12 +138,14 @@ def _flop_share(work: Work, efficiency: Efficiency) -> float:
 
 def _link_seconds(work: Work, machine: Machine, efficiency: Efficiency) -> Number:
     outside = np.asarray(work.ranks) > machine.domain
+    shared = (np.asarray(work.ranks) > 2) & (not machine.switched)
+    link = efficiency.link * np.where(shared, efficiency.shared_link, 1.0)
     if work.kind == "all_reduce":
         ranks = np.maximum(work.ranks, 1)
-        moved = all_reduce_seconds(work.bytes, ranks, machine) / efficiency.link
+        moved = all_reduce_seconds(work.bytes, ranks, machine) / link
         hops = efficiency.all_reduce_seconds + efficiency.all_reduce_log_seconds * np.log2(ranks)
         return moved + hops + outside * efficiency.all_reduce_network_seconds
     if work.kind == "all_to_all":
-        moved = all_to_all_seconds(work.bytes, work.ranks, machine, work.copies) / efficiency.link
+        moved = all_to_all_seconds(work.bytes, work.ranks, machine, work.copies) / link
         return moved + efficiency.all_to_all_seconds + outside * efficiency.all_to_all_network_seconds
-    return transfer_seconds(work.bytes, machine.domain < work.ranks, machine) / efficiency.link
+    return transfer_seconds(work.bytes, machine.domain < work.ranks, machine) / link

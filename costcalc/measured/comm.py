@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from costcalc.engine.collectives import all_reduce_bytes, multicast_bytes, reduces_in_switch
 from costcalc.engine.kernels import (
     CollectiveCurve,
     CustomAllReduceCurve,
     ExchangeCurve,
-    all_reduce_bytes,
     collective_seconds,
     custom_all_reduce_seconds,
     exchange_seconds,
     gathered_bytes,
-    multicast_bytes,
 )
 from costcalc.errors import CostcalcError
 from costcalc.measured.load import Row
@@ -40,9 +39,8 @@ def describe_comm(row: Row, gpu: Accelerator) -> Described:
     if ranks < 2:
         raise CostcalcError("a collective needs at least 2 GPUs")
     link, fabric = _link(row, gpu)
-    # From 8 ranks on, NCCL lets the NVSwitches of Hopper and later reduce and multicast (NVLink SHARP).
-    in_switch = op == "all_reduce" and ranks >= 8 and gpu.architecture in ("hopper", "blackwell")
-    in_switch = in_switch and fabric == ""
+    switch = op == "all_reduce" and fabric == ""
+    in_switch = bool(reduces_in_switch(gpu.architecture, switch, ranks))
     message = row["bytes"]
     if op == "all_reduce":
         sent = multicast_bytes(message, ranks) if in_switch else all_reduce_bytes(message, ranks)

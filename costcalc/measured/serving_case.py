@@ -130,7 +130,7 @@ def formats_of(row: Row, model: ModelSpec, machine: Accelerator) -> Formats:
         precision = native
     else:
         precision = Precision(weights=dtype)
-    cache = _cache_format(row, model, dtype)
+    cache = _cache_format(row, dtype)
     formats = resolve_formats(precision.model_copy(update={"kv_cache": cache}), machine_of(machine).peak_flops)
     if formats.experts.name == "mxfp4":  # weight-only on paper; newer tensor cores multiply it as it is
         rates = {"cdna4": "fp4", "blackwell": "fp8", "rtx-blackwell": "fp8"}
@@ -146,14 +146,11 @@ def _weight_format(dtype: str) -> str:
     return name
 
 
-def _cache_format(row: Row, model: ModelSpec, dtype: str) -> str:
+def _cache_format(row: Row, dtype: str) -> str:
     asked = str(row.get("kv_dtype") or "").rstrip("?").lower()
     if asked.startswith(("bf16", "fp16", "float16", "bfloat16")):
         return "bf16"
     if dtype in ("bf16", "fp16") and not asked:
-        return "bf16"
-    # TensorRT-LLM takes it from the checkpoint, and Qwen3's 4-bit ones name none.
-    if dtype == "nvfp4" and model.family == "qwen":
         return "bf16"
     return "fp8"
 

@@ -1,4 +1,4 @@
-"""Rows of serving measurements that one call of the engine predicts: same model, formats, engine and vendor."""
+"""Rows of serving measurements that one call of the engine predicts: same model, formats, engine and architecture."""
 
 from __future__ import annotations
 
@@ -62,7 +62,9 @@ def serving_groups(cases: Sequence[Case], index: Sequence[int] | None = None) ->
     numbers = range(len(cases)) if index is None else index
     parts: dict[tuple[Any, ...], list[tuple[int, Case]]] = {}
     for number, case in zip(numbers, cases, strict=True):
-        key = (case.model.name, case.formats, case.backend, case.machine.vendor)
+        gpu = case.machine
+        fabric = (gpu.vendor, gpu.architecture, machine_of(gpu).switched)
+        key = (case.model.name, case.formats, case.backend, fabric)
         parts.setdefault(key, []).append((number, case))
     return [_group([case for _, case in part], np.array([number for number, _ in part])) for part in parts.values()]
 

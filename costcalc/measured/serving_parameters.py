@@ -52,7 +52,7 @@ PARAMETERS: tuple[ServingParameter, ...] = (
     _of("latent_layer", 16e-6, 0.4, "small kernels of an MLA layer [s]"),
     _of("sequence", 5e-6, 0.4, "sampling and scheduling a sequence [s]"),
     _of("elementwise_passes", 20.0, 0.25, "passes over a token's activations per layer"),
-    _of("routed_pair", 6e-9, 0.4, "permuting a token-expert pair [s]"),
+    _of("routed_pair", 8e-9, 0.4, "permuting a token-expert pair [s]"),
     _of("all_reduce", 4.6e-6, 0.2, "latency of an all-reduce of two ranks [s]"),
     _of("all_reduce_per_doubling", 1.5e-6, 0.4, "more for each doubling of the ranks [s]"),
     _of("all_reduce_network", 20e-6, 0.5, "more across nodes [s]"),

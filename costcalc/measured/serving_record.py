@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from costcalc.catalog.efficiency import load_kernel_efficiency
 from costcalc.catalog.serving import serving_efficiency
 from costcalc.measured.load import Row
 from costcalc.measured.model import Array
@@ -25,6 +26,7 @@ from costcalc.measured.serving_crossval import LEFT_OUT, ServingResiduals, cross
 from costcalc.measured.serving_fit import QUANTITIES
 from costcalc.measured.serving_group import serving_groups
 from costcalc.measured.serving_parameters import PARAMETERS
+from costcalc.specs.efficiency import KernelEfficiency
 from costcalc.specs.serving import ServingEfficiency
 
 LOW, HIGH = 0.1, 0.9
@@ -40,7 +42,8 @@ _HEADER = """\
 # Efficiency of serving, written by the fit of measurements/e2e.csv (see docs/accuracy.md).
 # Shares are of datasheet peaks and never exceed 1; times are what engines add. Behind each fitted constant: what it
 # means, and the prior that it was drawn from (value and standard deviation of its logarithm).
-# ranges: observed over predicted, at 10% and 90% of points left out of the fit.
+# shared_pcie: of the collectives' fit in kernels.yaml. ranges: observed over predicted, at 10% and 90% of points left
+# out of the fit.
 """
 
 
@@ -68,8 +71,18 @@ def fit_serving_rows(
         "ranges": {name: _ranges(off) for name, off in classes.items()},
         "errors": {name: _errors(off) for name, off in classes.items()},
         "provenance": {"source": source, "date": date, "points": len(by_row)},
+        "shared_pcie": _shared_pcie(load_kernel_efficiency()),
     }
     return ServingEfficiency.model_validate(tree)
+
+
+def _shared_pcie(kernels: KernelEfficiency) -> dict[str, float]:
+    """What is left of a link's share where cards share PCIe, by architecture, as collectives were measured."""
+    levels = kernels.collective.multipliers
+    any_card = levels["fabric"]["shared-pcie"]["link"]
+    cards = {name.split()[-1]: factors["link"] for name, factors in levels["fabric_family"].items()}
+    shares = {name: any_card * factor for name, factor in cards.items()} | {"other": any_card}
+    return {name: round(min(share, 1.0), 4) for name, share in shares.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,6 +115,7 @@ class ServingEfficiency(Spec):
     all_to_all: Seconds
     all_to_all_network: Seconds
     link: Share
+    shared_pcie: dict[str, Share]  # of that, where more than two GPUs share the host's PCIe, by architecture
     overlap: Share
     prefill_layer: Seconds
     prefill_expert_layer: Seconds

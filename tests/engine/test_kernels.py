@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from costcalc.catalog.efficiency import load_kernel_efficiency
+from costcalc.engine.collectives import all_reduce_bytes, multicast_bytes
 from costcalc.engine.kernels import (
     CollectiveCurve,
     CustomAllReduceCurve,
@@ -17,7 +18,6 @@ from costcalc.engine.kernels import (
     LatentDecodeCurve,
     PrefillCurve,
     UnsplitDecodeCurve,
-    all_reduce_bytes,
     causal_scores,
     collective_seconds,
     custom_all_reduce_seconds,
@@ -26,7 +26,6 @@ from costcalc.engine.kernels import (
     gemm_seconds,
     grouped_decode_seconds,
     latent_decode_seconds,
-    multicast_bytes,
     prefill_attention_seconds,
     tile_padded_flops,
     unsplit_decode_seconds,

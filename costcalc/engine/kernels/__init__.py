@@ -22,12 +22,10 @@ from costcalc.engine.kernels.collectives import (
     CollectiveCurve,
     CustomAllReduceCurve,
     ExchangeCurve,
-    all_reduce_bytes,
     collective_seconds,
     custom_all_reduce_seconds,
     exchange_seconds,
     gathered_bytes,
-    multicast_bytes,
 )
 from costcalc.engine.kernels.experts import (
     ExpertsCurve,
@@ -49,7 +47,6 @@ __all__ = [
     "LatentDecodeCurve",
     "PrefillCurve",
     "UnsplitDecodeCurve",
-    "all_reduce_bytes",
     "cast_decode_seconds",
     "causal_scores",
     "collective_seconds",
@@ -62,7 +59,6 @@ __all__ = [
     "gemm_seconds",
     "grouped_decode_seconds",
     "latent_decode_seconds",
-    "multicast_bytes",
     "prefill_attention_seconds",
     "quantize_seconds",
     "tile_padded_flops",

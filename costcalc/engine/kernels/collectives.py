@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from costcalc.arrays import Number
+from costcalc.engine.collectives import all_reduce_bytes
 from costcalc.engine.kernels.shares import share
 
 
@@ -39,16 +40,6 @@ class ExchangeCurve:
 
     latency: Number  # [s]
     link: Number  # share of the link's bandwidth
-
-
-def all_reduce_bytes(message: Number, ranks: Number) -> Number:
-    """Bytes that each link carries one way in a ring all-reduce of `message` [B]."""
-    return 2 * (ranks - 1) / ranks * message
-
-
-def multicast_bytes(message: Number, ranks: Number) -> Number:
-    """Bytes that each link carries one way when the switch reduces and multicasts (NVLink SHARP) [B]."""
-    return (ranks + 1) / ranks * message
 
 
 def gathered_bytes(message: Number, ranks: Number) -> Number:
