@@ -13,6 +13,7 @@ def calibrated_efficiency(constants: ServingEfficiency, machine: Machine, backen
     engine = constants.backends[backend]
     memory = constants.vendor_bandwidth.get(machine.vendor, 1.0)
     compute = constants.vendor_flops.get(machine.vendor, 1.0)
+    formats = constants.architecture_flops.get(machine.architecture, {})
     relative = ("experts",)  # kinds whose share is of the GEMM's rate, which is the vendor's already
     return Efficiency(
         norms=constants.norms,
@@ -20,7 +21,7 @@ def calibrated_efficiency(constants: ServingEfficiency, machine: Machine, backen
             kind: memory_share(kind, share, memory, machine.measured) for kind, share in constants.bandwidth.items()
         },
         flops={
-            name: compute_share(computed_in(name), share, compute, machine.measured)
+            name: compute_share(computed_in(name), share * formats.get(name, 1.0), compute, machine.measured)
             for name, share in constants.flops.items()
         },
         kind_flops={

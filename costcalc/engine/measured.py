@@ -33,5 +33,7 @@ def compute_share(precision: str, share: float, vendor: float, measured: Measure
 
 
 def computed_in(weights: str) -> str:
-    """The precision that weights of a format are multiplied in."""
+    """The precision that weights of a format, or those that are unpacked ('weight_only'), are multiplied in."""
+    if weights == "weight_only":
+        return "bf16"
     return WEIGHT_FORMATS[weights].activations if weights in WEIGHT_FORMATS else weights

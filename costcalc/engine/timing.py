@@ -60,6 +60,7 @@ class Efficiency:
 
 
 IDEAL = Efficiency()
+_SIXTEEN_BITS = ("bf16", "fp16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ def _op_time(work: Work, machine: Machine, efficiency: Efficiency) -> OpTime:
         seconds = roofline_seconds(achieved_memory, achieved_compute, efficiency.norms.get(work.kind, np.inf))
         seconds = seconds + work.routed * efficiency.routed_seconds
         if work.kind == "gemm":
-            seconds = seconds + efficiency.quantize_seconds.get(work.weights, 0.0)
+            seconds = seconds + efficiency.quantize_seconds.get(_gemm_class(work), 0.0)
     n = work.layers
     passes = efficiency.elementwise_passes if work.kind == "elementwise" else 1.0
     return OpTime(
@@ -127,11 +128,17 @@ def _padding(work: Work, efficiency: Efficiency) -> Number:
     return 1.0
 
 
+def _gemm_class(work: Work) -> str:
+    """The weight format that a GEMM's rate goes by: narrow weights that are unpacked to 16 bits are alike."""
+    unpacked = work.precision in _SIXTEEN_BITS and work.weights not in (*_SIXTEEN_BITS, "fp32")
+    return "weight_only" if unpacked else work.weights
+
+
 def _flop_share(work: Work, efficiency: Efficiency) -> float:
     if work.kind in ("gemm", "head"):
-        return efficiency.share(efficiency.flops, work.weights, work.precision)
+        return efficiency.share(efficiency.flops, _gemm_class(work), work.precision)
     if work.kind == "experts":
-        base = efficiency.share(efficiency.flops, work.weights, work.precision)
+        base = efficiency.share(efficiency.flops, _gemm_class(work), work.precision)
         return base * efficiency.share(efficiency.kind_flops, "experts")
     return efficiency.share(efficiency.kind_flops, work.kind)
 

@@ -93,7 +93,7 @@ def notes_of(q: Question, chosen: Plan, at: Evaluation) -> tuple[str, ...]:
         **({q.formats.experts: q.formats.experts_compute} if q.model.has_experts else {}),
     }.items():
         wanted = q.precision.activations or stored.activations
-        if wanted != compute:
+        if wanted != compute and not q.gpu.supports(wanted):
             notes.append(
                 f"{q.gpu.name} has no {wanted} units: {stored.name} weights stay {stored.name} in memory and are "
                 f"multiplied in {compute}."

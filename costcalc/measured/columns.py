@@ -47,8 +47,21 @@ KINDS: dict[str, Columns] = {
     "e2e": Columns(
         text=("gpu", "model", "kind"),
         numbers=("n_gpus", "isl", "osl"),
-        optional_text=("dtype", "moe_dtype", "kv_dtype", "framework", "version", "spec", "date", "suspect"),
-        optional_numbers=("tp", "pp", "ep", "dp_attn", "concurrency", "total_tok_s_gpu", "disagg"),
+        optional_text=(
+            "dtype",
+            "moe_dtype",
+            "kv_dtype",
+            "framework",
+            "version",
+            "spec",
+            "statistic",
+            "date",
+            "suspect",
+        ),
+        optional_numbers=(
+            *("tp", "pp", "ep", "dp_attn", "concurrency", "total_tok_s_gpu", "disagg"),
+            *("mean_length", "equal_lengths", "streamed", "prompts_reused"),
+        ),
         measured=("ttft_ms", "tpot_ms", "out_tok_s_gpu"),
     ),
 }

@@ -150,7 +150,8 @@ def _entry(
     }  # fmt: skip
     if not throughput:
         entry |= _first_token(row, case, constants, float(found.ttft[at]) * 1e3, float(ideal.ttft[at]) * 1e3)
-    return {**entry, "warning": "", "excluded": _exclusion(row, case, quantity, float(best))}
+    warning = "; ".join((*case.mended, *case.warnings))
+    return {**entry, "warning": warning, "excluded": _exclusion(row, case, quantity, float(best))}
 
 
 def _first_token(row: Row, case: Case, constants: ServingEfficiency, value: float, best: float) -> Scored:
@@ -176,7 +177,10 @@ def _exclusion(row: Row, case: Case, quantity: str, best: float) -> str:
     if row.get("suspect"):
         return f"suspect: {row['suspect']}"
     if float(np.asarray(case.layout.gpus)) > case.gpus:
-        return f"the weights do not fit on {case.gpus:g} GPUs"
+        needed = f"a replica of {float(np.asarray(case.layout.gpus)):g} GPUs on {case.gpus:g}"
+        return "; ".join((*case.mended, needed))
+    if case.mended:
+        return ""  # it was not run as it is predicted, which says nothing of the measurement
     faster = value > best / BEATS_ROOFLINE if quantity == THROUGHPUT else value < best * BEATS_ROOFLINE
     return "faster than the roofline: not measured as the row says" if faster else ""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -11,26 +11,24 @@ import numpy as np
 from costcalc.catalog.load import load_model
 from costcalc.engine.layout import Layout
 from costcalc.engine.machine import machine_of
-from costcalc.engine.memory import weights_bytes_per_gpu
-from costcalc.engine.precision import Formats, resolve_formats
-from costcalc.errors import CostcalcError
-from costcalc.formats import WEIGHT_FORMATS
+from costcalc.engine.precision import Formats, checkpoint_precision, resolve_formats
+from costcalc.errors import CostcalcError, did_you_mean
+from costcalc.formats import CACHE_FORMATS, WEIGHT_FORMATS
 from costcalc.measured.gpus import find_gpu
 from costcalc.measured.load import Row
+from costcalc.measured.serving_conditions import Conditions, conditions_of
+from costcalc.measured.serving_layout import layout_of
 from costcalc.specs.accelerator import Accelerator
-from costcalc.specs.model import ModelSpec, Precision
+from costcalc.specs.model import ModelSpec
 
 ONLINE, OFFLINE, STATIC, STATIC_OFFLINE = "online", "offline", "static", "static offline"
-MEAN_LENGTH = 0.9
-"""InferenceX draws lengths from 0.8 to 1.0 of the nominal ones."""
 _SUFFIXES = re.compile(r"-(instruct|chat|it|hf|fp8|fp4|nvfp4|mxfp4|bf16|awq|gptq|\d{4}|preview)(?=-|$)", re.IGNORECASE)
 _ENGINES = (("atom", "atom"), ("sglang", "sglang"), ("vllm", "vllm"), ("trt", "trtllm"), ("tensorrt", "trtllm"))
-_ALL_LINEARS_IN_FP4 = ("llama", "qwen")
-"""Families whose 4-bit checkpoints quantize attention too; elsewhere it stays in 16 or 8 bits beside 4-bit experts."""
 # Rates measured at 20,000 tokens are those of full attention, which v0.1 with its window does not have.
 _MEANT = {"mistral-7b": "mistral-7b-v0.3"}
 """Checkpoints that measurements name shortly."""
-_FITS = 0.9  # of the memory that the driver reports
+_NO_DRAFTS = ("", "none", "none/unknown", "no", "off", "0", "false")
+_LOOPS = ("online", "closed", "static", "offline", "concurrency", "serving")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +46,11 @@ class Case:
     concurrency: float  # nan offline
     input_tokens: float
     output_tokens: float
+    conditions: Conditions
     drafts: bool = False  # multi-token prediction
     apart: bool = False  # prefill and decode pools
-    means: bool = False  # times are means over a run, not medians
-    equal_lengths: bool = False
-    streamed: bool = False  # first tokens wait for a batch of tokens to stream
-    reused: bool = False  # prompts repeat
+    mended: tuple[str, ...] = ()  # degrees that could not be as recorded
+    warnings: tuple[str, ...] = ()  # of what else is taken otherwise than recorded
 
     @property
     def experts(self) -> bool:
@@ -64,15 +61,18 @@ class Case:
 def describe_serving(row: Row) -> Case:
     """Resolve a row of e2e measurements; raises CostcalcError for what the engine cannot be asked."""
     model, (gpu, machine) = find_model(str(row["model"])), find_gpu(str(row["gpu"]))
-    backend, source = serving_backend(row), str(row.get("source") or "")
-    kind = _kind(row)
+    backend, kind = serving_backend(row), _kind(row)
     if kind != OFFLINE and not row["concurrency"]:
         raise CostcalcError("concurrency is empty", hint="a closed loop or static batch needs the number of requests")
     formats = formats_of(row, model, machine)
-    layout = _layout(row, model, machine, formats)
-    drawn = "InferenceX" in source
-    online = kind == ONLINE
-    mean = MEAN_LENGTH if drawn and online else 1.0
+    layout, mended = layout_of(row, model, machine, formats)
+    conditions = conditions_of(row, backend) if kind == ONLINE else Conditions(equal_lengths=False)
+    drafts, warnings = _drafts(row, model)
+    apart = bool(row.get("disagg")) and row["n_gpus"] > 1
+    if row.get("disagg") and not apart:
+        warnings += ("one GPU cannot be two pools: taken as shared",)
+    if not any(word in str(row["kind"]).lower() for word in (*_LOOPS, "throughput")):
+        warnings += (f"kind {str(row['kind'])!r} is taken as a closed loop",)
     return Case(
         kind=kind,
         model=model,
@@ -83,15 +83,25 @@ def describe_serving(row: Row) -> Case:
         layout=layout,
         gpus=float(row["n_gpus"]),
         concurrency=float(row["concurrency"] or np.nan),
-        input_tokens=row["isl"] * mean,
-        output_tokens=row["osl"] * mean,
-        drafts=str(row.get("spec") or "").lower().startswith("mtp"),
-        apart=bool(row.get("disagg")),
-        means="silicon_sample" in source,
-        equal_lengths=online and not drawn,
-        streamed=online and drawn and _streams_in_batches(row),
-        reused=online and "gap-analysis" in source and backend == "vllm" and not row.get("date"),
+        input_tokens=row["isl"] * conditions.mean_length,
+        output_tokens=row["osl"] * conditions.mean_length,
+        conditions=conditions,
+        drafts=drafts,
+        apart=apart,
+        mended=mended,
+        warnings=warnings,
     )
+
+
+def _drafts(row: Row, model: ModelSpec) -> tuple[bool, tuple[str, ...]]:
+    """Whether tokens are drafted, and what is taken otherwise than recorded."""
+    spec = str(row.get("spec") or "").lower()
+    if spec in _NO_DRAFTS:
+        return False, ()
+    if spec.startswith("mtp") and model.mtp is not None:
+        return True, ()
+    why = f"{model.name} ships no prediction head" if spec.startswith("mtp") else f"spec {spec!r} is not modelled"
+    return True, (f"{why}: taken as one draft of multi-token prediction",)
 
 
 @lru_cache(maxsize=512)
@@ -114,28 +124,14 @@ def serving_backend(row: Row) -> str:
 
 
 def formats_of(row: Row, model: ModelSpec, machine: Accelerator) -> Formats:
-    """What weights, experts and cache are kept and computed in.
-
-    4-bit formats mean experts only where checkpoints leave attention wide; block-scaled models stay so in fp8.
-    """
+    """What weights, experts and cache are kept and computed in: those of the checkpoint that the row means."""
     dtype = _weight_format(str(row.get("dtype") or "") or model.precision.weights)
-    native = model.precision
-    four_bit = WEIGHT_FORMATS[dtype].bytes < 1
-    if dtype == native.experts:
-        precision = native
-    elif four_bit and model.has_experts and model.family not in _ALL_LINEARS_IN_FP4:
-        rest = "fp8_block" if dtype == "mxfp4" else "bf16"
-        precision = Precision(weights=rest, experts=dtype)
-    elif dtype == "fp8" and native.weights == "fp8_block":
-        precision = native
-    else:
-        precision = Precision(weights=dtype)
-    cache = _cache_format(row, dtype)
-    formats = resolve_formats(precision.model_copy(update={"kv_cache": cache}), machine_of(machine).peak_flops)
-    if formats.experts.name == "mxfp4":  # weight-only on paper; newer tensor cores multiply it as it is
-        rates = {"cdna4": "fp4", "blackwell": "fp8", "rtx-blackwell": "fp8"}
-        formats = replace(formats, experts_compute=rates.get(machine.architecture, formats.experts_compute))
-    return formats
+    precision = checkpoint_precision(model, dtype)
+    experts = str(row.get("moe_dtype") or "")
+    if experts and model.has_experts and (wanted := _weight_format(experts)) != dtype:
+        precision = precision.model_copy(update={"experts": wanted})
+    precision = precision.model_copy(update={"kv_cache": _cache_format(row, dtype)})
+    return resolve_formats(precision, machine_of(machine).peak_flops, machine.architecture)
 
 
 def _weight_format(dtype: str) -> str:
@@ -148,39 +144,19 @@ def _weight_format(dtype: str) -> str:
 
 def _cache_format(row: Row, dtype: str) -> str:
     asked = str(row.get("kv_dtype") or "").rstrip("?").lower()
+    if asked in ("", "auto", "none", "unknown"):
+        return "bf16" if WEIGHT_FORMATS[dtype].bytes >= 2 else "fp8"
     if asked.startswith(("bf16", "fp16", "float16", "bfloat16")):
         return "bf16"
-    if dtype in ("bf16", "fp16") and not asked:
-        return "bf16"
-    return "fp8"
+    name = {"fp4": "nvfp4"}.get(asked, "fp8" if asked.startswith("fp8") and asked not in CACHE_FORMATS else asked)
+    if name not in CACHE_FORMATS:
+        hint = did_you_mean(asked, CACHE_FORMATS) or f"one of: {', '.join(CACHE_FORMATS)}"
+        raise CostcalcError(f"unknown cache format {asked!r}", hint=hint)
+    return name
 
 
 def _kind(row: Row) -> str:
     name = str(row["kind"]).lower()
-    if "offline" in name:
+    if "offline" in name or ("throughput" in name and not row["concurrency"]):
         return STATIC_OFFLINE if "static" in name else OFFLINE
     return STATIC if "static" in name else ONLINE
-
-
-def _streams_in_batches(row: Row) -> bool:
-    # InferenceX's TensorRT-LLM recipes of 2025 stream every twentieth token at equal lengths below 8 GPUs.
-    return str(row.get("framework")) == "trtllm" and row["isl"] == row["osl"] and (row["tp"] or 1) < 8
-
-
-def _layout(row: Row, model: ModelSpec, machine: Accelerator, formats: Formats) -> Layout:
-    """Degrees of parallelism as recorded, mended where they cannot be: heads that do not divide, weights too large."""
-    tensor, data = float(row.get("tp") or 1), float(row.get("dp_attn") or 1)
-    expert, pipeline = max(float(row.get("ep") or 1), 1.0), float(row.get("pp") or 1)
-    heads = max((layer.kv_heads for _, layer in model.attention_layers()), default=1)
-    queries = max(
-        (getattr(layer, "num_attention_heads", heads) for _, layer in model.attention_layers()), default=heads
-    )
-    if queries % tensor:  # a width that attention cannot be cut to is attention data parallelism
-        tensor, data, expert = 1.0, tensor * data, tensor * data if model.has_experts else 1.0
-    if expert > tensor * data:
-        data = expert / tensor
-    layout = Layout(tensor, data, expert if model.has_experts else 1.0, pipeline)
-    room = _FITS * float(machine.usable_memory)
-    while float(weights_bytes_per_gpu(model, layout, formats)) > room and layout.tensor < 64:
-        layout = replace(layout, tensor=layout.tensor * 2)
-    return layout

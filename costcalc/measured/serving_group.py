@@ -92,10 +92,10 @@ def _group(cases: list[Case], index: Array) -> ServingGroup:
         output_tokens=_array([c.output_tokens for c in cases]),
         drafts=np.array([c.drafts for c in cases]),
         apart=apart,
-        means=np.array([c.means for c in cases]),
-        equal_lengths=np.array([c.equal_lengths for c in cases]),
-        streamed=np.array([c.streamed for c in cases]),
-        reused=np.array([c.reused for c in cases]),
+        means=np.array([c.conditions.means for c in cases]),
+        equal_lengths=np.array([c.conditions.equal_lengths for c in cases]),
+        streamed=np.array([c.conditions.streamed for c in cases]),
+        reused=np.array([c.conditions.reused for c in cases]),
     )
 
 

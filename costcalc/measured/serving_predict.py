@@ -86,7 +86,7 @@ def group_work(
     if start is not None:
         prefill = start.prefill
     else:
-        together = np.where(group.online | (group.kind == OFFLINE), 1.0, group.concurrency / layout.data)
+        together = np.where(group.online | (group.kind == OFFLINE), 1.0, batch / layout.data)
         prefill = step_work(model, layout, formats, prefill_batch(fresh, cached, together))
     riding = riding_work(model, layout, formats, batch, fresh, prompts, cached, tokens) if rides else None
     return GroupWork(batch, passing, step_work(model, layout, formats, passing), riding, prompts, prefill)
@@ -137,8 +137,9 @@ def answers(group: ServingGroup, times: Times, batch: Array, room: Array, consta
     ttft = np.asarray(time_to_first_token(times.step, times.prefill, startup, steps, wait))
     decoding = np.where(group.online, sequences_decoding(requests, generation, ttft, room), np.minimum(requests, room))
     running = np.minimum(requests, room)
+    static_batch = np.fmin(np.nan_to_num(group.concurrency, nan=1.0), room)
     offline = offline_tokens_per_s(times.step, times.joining, running, output, constants.closed_loop.fusion_norm)
-    static = static_tokens_per_s(times.step, times.prefill, np.nan_to_num(group.concurrency, nan=1.0), output)
+    static = static_tokens_per_s(times.step, times.prefill, static_batch, output)
     return Answers(
         tpot,
         np.where(group.online, ttft, times.prefill),
@@ -154,8 +155,8 @@ def _waits(
     loop, backend = constants.closed_loop, constants.backends[group.backend]
     each = times.prefill / group.layout.data
     server = np.where(group.apart, pool_prefill_seconds(each, group.prefill_replicas, group.workers), each)
-    queue = prefill_queue_seconds(server, requests, generation)
-    running = np.minimum(requests, room)
+    running = np.minimum(requests, room)  # whoever waits for memory does not queue for prefill yet
+    queue = prefill_queue_seconds(server, running, generation)
     burst = np.where(group.means, burst_wait_seconds(each, running, loop.first_burst), 0.0)
     cohort = np.where(group.equal_lengths, cohort_wait_seconds(each, running, loop.equal_lengths), 0.0)
     shared = np.where(group.apart, 0.0, burst + cohort)

@@ -101,6 +101,7 @@ class ServingEfficiency(Spec):
     kind_flops: dict[str, Share]
     vendor_bandwidth: dict[str, Share]
     vendor_flops: dict[str, Share]
+    architecture_flops: dict[str, dict[str, Share]]  # of that of the format, by architecture
     padding_rows: Annotated[float, Field(ge=0)]
     hottest_rank: Share
     quantize: dict[str, Seconds]

@@ -47,7 +47,7 @@ def test_precisions_scale_the_formats_that_compute_in_them():
     found = efficiency_of("h100", flops={"fp8": {"share": 0.5, "speed": 0.5}})
     assert found.flops["fp8_block"] == pytest.approx(0.5 * typical.flops["fp8_block"])
     # Weights of 4 bits are multiplied in 16, which was not measured.
-    assert found.flops["int4"] == typical.flops["int4"] and found.flops["bf16"] == typical.flops["bf16"]
+    assert found.flops["weight_only"] == typical.flops["weight_only"] and found.flops["bf16"] == typical.flops["bf16"]
     # 16-bit formats run at one rate.
     found = efficiency_of("h100", flops={"bf16": {"share": 0.5, "speed": 0.5}})
     assert found.flops["fp16"] == pytest.approx(0.5 * typical.flops["fp16"])

@@ -131,7 +131,7 @@ def test_rows_that_cannot_be_are_named() -> None:
     assert "unknown model" in reasons[1]
     assert "concurrency is empty" in reasons[2]
     assert reasons[3] == "suspect: clock"
-    assert reasons[4] == "the weights do not fit on 1 GPUs"
+    assert reasons[4] == "the weights do not fit at tp 1: taken as 8; a replica of 8 GPUs on 1"
     assert "unknown number type 'fp7'" in reasons[5]
 
 
