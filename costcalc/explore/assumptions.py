@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from costcalc.engine.precision import checkpoint_precision
 from costcalc.explore.breakdown import hidden_share
 from costcalc.explore.evaluate import Evaluation
 from costcalc.explore.plan import Plan
@@ -98,6 +99,11 @@ def notes_of(q: Question, chosen: Plan, at: Evaluation) -> tuple[str, ...]:
                 f"{q.gpu.name} has no {wanted} units: {stored.name} weights stay {stored.name} in memory and are "
                 f"multiplied in {compute}."
             )
+    if q.options.weights and checkpoint_precision(q.model, q.options.weights).experts == q.formats.weights.name:
+        notes.append(
+            f"Published {q.formats.weights.name} checkpoints of this family narrow the routed experts only: "
+            f"--set model.precision.experts={q.formats.weights.name} instead of --weights."
+        )
     if hidden_share(at.step) > 0:
         notes.append(
             f"{format_percent(hidden_share(at.step))} of the all-to-all, "

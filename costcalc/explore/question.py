@@ -12,12 +12,12 @@ from costcalc.catalog.serving import serving_efficiency
 from costcalc.engine.calibrated import calibrated_efficiency
 from costcalc.engine.machine import Machine, machine_of
 from costcalc.engine.memory import MemoryBudget
-from costcalc.engine.precision import Formats, checkpoint_precision, resolve_formats
+from costcalc.engine.precision import Formats, resolve_formats
 from costcalc.engine.step import Terms
 from costcalc.engine.timing import IDEAL, Efficiency
 from costcalc.errors import CostcalcError, did_you_mean
 from costcalc.explore.layouts import Degrees
-from costcalc.formats import activation_format, cache_format
+from costcalc.formats import activation_format, cache_format, weight_format
 from costcalc.specs.accelerator import Accelerator
 from costcalc.specs.model import ModelSpec, Precision
 from costcalc.specs.serving import ServingEfficiency
@@ -174,17 +174,18 @@ def ask(model: ModelSpec, gpu: Accelerator, options: Options) -> Question:
 
 
 def asked_precision(model: ModelSpec, options: Options) -> Precision:
-    """The model's native precision, or that of its checkpoint in --weights, with the other formats asked for.
+    """The model's native precision with the formats asked for; --weights sets the experts' format too.
 
     Raises CostcalcError for a format that is not known.
     """
-    base = checkpoint_precision(model, options.weights) if options.weights else model.precision
-    changes: dict[str, str] = {}
+    changes: dict[str, str | None] = {}
+    if options.weights:
+        changes |= {"weights": weight_format(options.weights).name, "experts": None, "activations": None}
     if options.kv_cache:
         changes["kv_cache"] = cache_format(options.kv_cache).name
     if options.activations:
         changes["activations"] = activation_format(options.activations)
-    return base.model_copy(update=changes)
+    return model.precision.model_copy(update=changes)
 
 
 def with_mla_mode(model: ModelSpec, mode: MlaMode) -> ModelSpec:
