@@ -52,6 +52,25 @@ costcalc knows an engine by its name, whatever its version.
 DIVIDED = """\
 Median error, and points in brackets, with all points in the fit.
 """
+CONDITIONS = """\
+How a benchmark is run changes what it measures. Columns of a file say it; where they are empty, it is taken from the
+source that the row names:
+
+| column | what it says | without it |
+| :-- | :-- | :-- |
+| `mean_length` | mean length of prompts and answers over the nominal one | 0.9 for InferenceX, which draws from 0.8 to 1.0 |
+| `equal_lengths` | 1: all requests are equally long, stay in step and wait in cohorts | 0 for InferenceX, else 1 |
+| `statistic` | `mean`: the burst that starts a run counts; `median`: it does not | `mean` for `silicon_sample` |
+| `streamed` | 1: first tokens wait for a batch of tokens to be streamed | 1 for InferenceX's TensorRT-LLM recipes at equal lengths on fewer than 8 GPUs |
+| `prompts_reused` | 1: prompts repeat, and a prefix cache holds their shared part | 1 for undated vLLM rows of the gap-analysis runs: inferred, as 4,000 tokens cannot be prefilled in the time measured |
+| `kv_dtype` | format of the cache | that of 8-bit weights or narrower: fp8; else bf16 |
+| `tp` | tensor-parallel degree | the GPUs that the other degrees leave |
+
+`costcalc estimate` answers for the median request of a closed loop of mixed lengths, in steady state and with nothing
+reused unless `--cached` says so. Rows of equal lengths, means over a run and streamed tokens take longer to the first
+token than that, by what `costcalc validate` adds for them. Offline rows are predicted with the memory and the batch of a
+deployment tuned for throughput, estimates with those that engines take by default.
+"""
 PUBLISHED = """\
 `costcalc validate --against NAME` asks the questions of papers and benchmarks, and sets the answers side by side.
 """
@@ -94,6 +113,7 @@ def accuracy_page() -> str:
         head,
         _section("Kernels", KERNELS, _kernels(found.groups())),
         _section("Serving", SERVING, _serving(found.groups())),
+        _section("Conditions of a run", CONDITIONS),
         _section("By GPU", DIVIDED, _matrix(found, "gpu", KERNEL_KINDS), _matrix(found, "gpu", ("e2e",))),
         _section("Serving by engine", DIVIDED, _matrix(found, "backend", ("e2e",))),
         _section("Serving by model", DIVIDED, _matrix(found, "model", ("e2e",))),

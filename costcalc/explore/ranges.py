@@ -24,7 +24,7 @@ def ranges_of(question: Question) -> Spread80:
     if not q.calibrated:
         return Spread80(None, None, known)
     decode = "decode_experts" if q.model.has_experts else "decode"
-    named = q.gpu.name, q.model.name, q.gpu.architecture
+    named = q.gpu.name, q.model.name, q.gpu.architecture, q.backend
     return Spread80(constants.range_of(decode, *named), constants.range_of("prefill", *named), known)
 
 

@@ -167,7 +167,7 @@ def _first_token(row: Row, case: Case, constants: ServingEfficiency, value: floa
 
 def range_of(constants: ServingEfficiency, name: str, case: Case) -> tuple[float, float]:
     """Observed over predicted at 10% and 90% for a case of a class of measurement."""
-    return constants.range_of(name, case.machine.name, case.model.name, case.machine.architecture)
+    return constants.range_of(name, case.machine.name, case.model.name, case.machine.architecture, case.backend)
 
 
 def _exclusion(row: Row, case: Case, quantity: str, best: float) -> str:

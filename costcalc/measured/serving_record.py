@@ -31,6 +31,8 @@ from costcalc.specs.serving import ServingEfficiency
 
 LOW, HIGH = 0.1, 0.9
 """Quantiles of the left-out residuals that a range spans: 80%."""
+FEW_POINTS = 10
+"""Points of an engine that say as much of its spread as all the others' do."""
 FEW_GROUPS = 1.2
 """How much wider, in logarithms, the next GPU or model may err than seven that were left out: Student's t at 90%."""
 _TIMES = {
@@ -91,6 +93,7 @@ class _Off:
 
     values: Array
     weights: Array
+    backends: Array  # engine of each
 
 
 def _classes(residuals: ServingResiduals, cases: Mapping[int, Case]) -> dict[str, dict[str, _Off]]:
@@ -117,13 +120,34 @@ def _residuals_of(
     whole = left_out in ("model_left_out", "gpu_left_out")
     # What is unseen errs as a whole: a group of 300 rows says less of the next group than 300 groups would.
     weights = np.array([size[member] ** -0.5 if whole else 1.0 for member in members])
-    return _Off(np.array([residuals.off[left_out][place] for place in kept]), weights)
+    backends = np.array([cases[row].backend for _, row in kept])
+    return _Off(np.array([residuals.off[left_out][place] for place in kept]), weights, backends)
 
 
 def _ranges(off: Mapping[str, _Off]) -> dict[str, dict[str, float]]:
     parts = [off["model_left_out"], off["gpu_left_out"]]
-    unseen = _Off(np.concatenate([each.values for each in parts]), np.concatenate([each.weights for each in parts]))
-    return {"known": _range(off["rows_left_out"]), "unseen": _range(unseen, FEW_GROUPS)}
+    unseen = _Off(
+        np.concatenate([each.values for each in parts]),
+        np.concatenate([each.weights for each in parts]),
+        np.concatenate([each.backends for each in parts]),
+    )
+    return {
+        "known": _range(off["rows_left_out"]),
+        "unseen": _range(unseen, FEW_GROUPS),
+        "backends": _spread_by_backend(off["rows_left_out"]),
+    }
+
+
+def _spread_by_backend(off: _Off) -> dict[str, float]:
+    """How much more than all points those of each engine spread, in logarithms; of few points, drawn towards 1."""
+    size = np.abs(off.values)
+    of_all = np.quantile(size, HIGH - LOW)
+    found = {}
+    for name in sorted(set(off.backends)):
+        own = size[off.backends == name]
+        weight = len(own) / (len(own) + FEW_POINTS)
+        found[str(name)] = round(float(weight * np.quantile(own, HIGH - LOW) / of_all + 1 - weight), 2)
+    return found if len(found) > 1 else {}
 
 
 def _range(off: _Off, wider: float = 1.0) -> dict[str, float]:

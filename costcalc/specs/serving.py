@@ -38,6 +38,7 @@ class Ranges(Spec):
 
     known: Quantiles
     unseen: Quantiles
+    backends: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)  # wider by, in logarithms
 
 
 class ServingError(Spec):
@@ -136,12 +137,16 @@ class ServingEfficiency(Spec):
         """Whether both the GPU and the model of these names were among the measured ones."""
         return gpu in self.measured_gpus and model in self.measured_models
 
-    def range_of(self, name: str, gpu: str, model: str, architecture: str) -> tuple[float, float]:
+    def range_of(
+        self, name: str, gpu: str, model: str, architecture: str, backend: str | None = None
+    ) -> tuple[float, float]:
         """Observed over predicted at 10% and 90%: wider where GPU or model were not measured, or no relative of it.
 
-        name: class of measurement, one of `ranges`. gpu, model: names as their cards show them.
+        name: class of measurement, one of `ranges`. gpu, model: names as their cards show them. backend: an engine
+        whose points spread more or less than others'.
         """
         ranges = self.ranges.get(name, self.ranges["decode"])
         chosen = ranges.known if self.knows(gpu, model) else ranges.unseen
         wider = 1.0 if architecture in self.measured_architectures else UNKNOWN_FAMILY
+        wider *= ranges.backends.get(backend or "", 1.0)
         return chosen.low**wider, chosen.high**wider
