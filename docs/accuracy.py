@@ -53,22 +53,20 @@ DIVIDED = """\
 Median error, and points in brackets, with all points in the fit.
 """
 CONDITIONS = """\
-How a benchmark is run changes what it measures. Columns of a file say it; where they are empty, it is taken from the
-source that the row names:
+How a benchmark is run changes what it measures. Columns of a file say it; where one is empty, its source decides:
 
-| column | what it says | without it |
-| :-- | :-- | :-- |
-| `mean_length` | mean length of prompts and answers over the nominal one | 0.9 for InferenceX, which draws from 0.8 to 1.0 |
-| `equal_lengths` | 1: all requests are equally long, stay in step and wait in cohorts | 0 for InferenceX, else 1 |
-| `statistic` | `mean`: the burst that starts a run counts; `median`: it does not | `mean` for `silicon_sample` |
-| `streamed` | 1: first tokens wait for a batch of tokens to be streamed | 1 for InferenceX's TensorRT-LLM recipes at equal lengths on fewer than 8 GPUs |
-| `prompts_reused` | 1: prompts repeat, and a prefix cache holds their shared part | 1 for undated vLLM rows of the gap-analysis runs: inferred, as 4,000 tokens cannot be prefilled in the time measured |
-| `kv_dtype` | format of the cache | that of 8-bit weights or narrower: fp8; else bf16 |
-| `tp` | tensor-parallel degree | the GPUs that the other degrees leave |
+- `mean_length`: mean length of prompts and answers over the nominal one. InferenceX draws from 0.8 to 1.0: 0.9; else 1.
+- `equal_lengths`, 1: all requests are equally long, stay in step and wait in cohorts. InferenceX: 0; else 1.
+- `statistic`, `mean`: the burst that starts a run counts; `median`: it does not. Rows of `silicon_sample` are means.
+- `streamed`, 1: first tokens wait for a batch of tokens to stream. InferenceX's TensorRT-LLM recipes of 2025, at equal
+  lengths on fewer than 8 GPUs: 1; else 0.
+- `prompts_reused`, 1: prompts repeat, and a prefix cache holds their shared part. Undated vLLM rows of the gap-analysis
+  runs: 1, which is inferred: their 4,000 tokens cannot have been prefilled in the time measured; else 0.
+- `kv_dtype`: empty, fp8 beside weights of 8 bits or fewer, else bf16. `tp`: empty, the GPUs that other degrees leave.
 
-`costcalc estimate` answers for the median request of a closed loop of mixed lengths, in steady state and with nothing
-reused unless `--cached` says so. Rows of equal lengths, means over a run and streamed tokens take longer to the first
-token than that, by what `costcalc validate` adds for them. Offline rows are predicted with the memory and the batch of a
+`costcalc estimate` answers for the median request of a closed loop of mixed lengths, in steady state, with nothing
+reused unless `--cached` says so. Rows of equal lengths, means over a run and streamed tokens wait longer for the first
+token, by what `costcalc validate` adds for them. Offline rows are predicted with the memory and the batch of a
 deployment tuned for throughput, estimates with those that engines take by default.
 """
 PUBLISHED = """\
