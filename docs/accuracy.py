@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from functools import cache
 from typing import Any
 
@@ -183,7 +184,7 @@ def _end(group: Group) -> tuple[str, ...]:
 
 def _left_out(group: Group, levels: Sequence[str]) -> tuple[str, ...]:
     record = _record(group)
-    return tuple(_both(getattr(record, level).model_dump()) for level in levels)
+    return tuple(_both(asdict(getattr(record, level))) for level in levels)
 
 
 def _record_cell(group: Group, level: str) -> str:

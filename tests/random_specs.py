@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from math import gcd
 from typing import Any
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from costcalc.catalog.find import list_paths
 from costcalc.catalog.load import load_model
+from costcalc.catalog.validation import validate
 from costcalc.engine.layout import Layout
 from costcalc.explore.question import Options, Question, ask
 from costcalc.formats import CACHE_FORMATS, WEIGHT_FORMATS
@@ -87,7 +89,7 @@ def models(monotone: bool = False) -> st.SearchStrategy[ModelSpec]:
     """
     kinds = GROWING if monotone else (*GROWING, *RESTARTING)
     shipped = st.builds(
-        lambda model, precision: model.model_copy(update={"precision": precision}),
+        lambda model, precision: replace(model, precision=precision),
         st.sampled_from(catalog_models(monotone)),
         precisions(),
     )
@@ -98,7 +100,8 @@ def models(monotone: bool = False) -> st.SearchStrategy[ModelSpec]:
 def random_models(draw: st.DrawFn, kinds: tuple[str, ...]) -> ModelSpec:
     """A decoder of one or two kinds of layers."""
     groups = draw(st.integers(1, 2))
-    return ModelSpec.model_validate(
+    return validate(
+        ModelSpec,
         {
             "name": "random",
             "hidden_size": 64 * draw(st.integers(2, 192)),
@@ -110,7 +113,7 @@ def random_models(draw: st.DrawFn, kinds: tuple[str, ...]) -> ModelSpec:
                 {"count": draw(st.integers(1, 60)), "attention": str(i), "feedforward": str(i)} for i in range(groups)
             ],
             "precision": draw(precisions()),
-        }
+        },
     )
 
 
@@ -119,7 +122,8 @@ def machines(draw: st.DrawFn) -> Accelerator:
     """An accelerator with links inside a domain and between domains."""
     bf16 = draw(st.floats(50e12, 5e15))
     peaks = {"bf16": bf16} | dict.fromkeys(draw(st.sets(st.sampled_from(["fp8", "int8"]))), 2 * bf16)
-    return Accelerator.model_validate(
+    return validate(
+        Accelerator,
         {
             "name": "Random",
             "vendor": draw(st.sampled_from(["nvidia", "amd"])),
@@ -135,7 +139,7 @@ def machines(draw: st.DrawFn) -> Accelerator:
             },
             "scale_out": {"bandwidth": draw(st.floats(5e9, 200e9))},
             "node_size": 8,
-        }
+        },
     )
 
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
-
 from costcalc.attention.base import Attention, Core
 from costcalc.attention.blocksparse import BlockSparseAttention
 from costcalc.attention.compressed import CompressedAttention
@@ -21,6 +19,7 @@ from costcalc.attention.sparse import IndexedLatentAttention
 from costcalc.attention.statespace import GatedMemoryUnit, Mamba1Attention, Mamba2Attention
 from costcalc.attention.window import ChunkedAttention, SlidingWindowAttention
 from costcalc.matrices import Linear
+from costcalc.schema import ByKind
 
 AnyAttention = Annotated[
     GroupedAttention
@@ -38,7 +37,7 @@ AnyAttention = Annotated[
     | Mamba2Attention
     | GatedMemoryUnit
     | ShortConvAttention,
-    Field(discriminator="kind"),
+    ByKind(),
 ]
 
 __all__ = [

@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
 
 from costcalc.arrays import Number
 from costcalc.attention.base import Attention, Core
@@ -19,7 +18,7 @@ from costcalc.attention.indexer import IndexCache, index_key_bytes, indexer_core
 from costcalc.attention.pairs import compressed_pairs, compressed_window_pairs, window_pairs
 from costcalc.formats import CacheFormat
 from costcalc.matrices import Linear
-from costcalc.schema import OptionalSize, Size
+from costcalc.schema import Limits, OptionalSize, Size
 
 SCALE_BYTES = 8
 """Scales of an fp8 entry: one byte per 64 of 448 elements, padded to 8."""
@@ -41,20 +40,18 @@ class CompressedAttention(Attention):
     o_groups: Size
     o_lora_rank: Size
     window: Size = 128
-    compress_ratio: Annotated[int, Field(ge=0, le=10**6, strict=True)] = 0
+    compress_ratio: Annotated[int, Limits(ge=0, le=10**6, strict=True)] = 0
     index_n_heads: OptionalSize = 0
     index_head_dim: OptionalSize = 0
     index_topk: OptionalSize = 0
     index_cache: IndexCache = "fp8"
 
-    @model_validator(mode="after")
-    def _indexer_is_whole(self) -> CompressedAttention:
+    def __post_init__(self) -> None:
         given = [self.index_n_heads > 0, self.index_head_dim > 0, self.index_topk > 0]
         if any(given) and not all(given):
             raise ValueError("an indexer needs index_n_heads, index_head_dim and index_topk")
         if any(given) and not self.compress_ratio:
             raise ValueError("an indexer chooses compressed entries: compress_ratio must not be 0")
-        return self
 
     @property
     def indexed(self) -> bool:

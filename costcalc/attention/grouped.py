@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from pydantic import model_validator
 
 from costcalc.arrays import Number
 from costcalc.attention.base import TILE_ROWS, Attention, Core, heads_per_rank
@@ -37,14 +36,12 @@ class GroupedAttention(Attention):
     stores_cache: bool = True  # False: reads another layer's keys and values (CLA, Gemma 3n)
     differential: bool = False  # scores of half of the heads against both halves of the values
 
-    @model_validator(mode="after")
-    def _groups_are_whole(self) -> GroupedAttention:
+    def __post_init__(self) -> None:
         if self.num_attention_heads % self.num_key_value_heads:
             raise ValueError(
                 f"num_attention_heads ({self.num_attention_heads}) must be a multiple of "
                 f"num_key_value_heads ({self.num_key_value_heads})"
             )
-        return self
 
     @property
     def value_dim(self) -> float:

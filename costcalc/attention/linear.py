@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import model_validator
-
 from costcalc.arrays import Number
 from costcalc.attention.base import heads_per_rank
 from costcalc.attention.recurrent import RecurrentAttention
@@ -42,13 +40,11 @@ class GatedDeltaNetAttention(RecurrentAttention):
     key_head_dim: Size
     value_head_dim: Size
 
-    @model_validator(mode="after")
-    def _groups_are_whole(self) -> GatedDeltaNetAttention:
+    def __post_init__(self) -> None:
         if self.num_value_heads % self.num_key_heads:
             raise ValueError(
                 f"num_value_heads ({self.num_value_heads}) must be a multiple of num_key_heads ({self.num_key_heads})"
             )
-        return self
 
     @property
     def shard_unit(self) -> int:

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
-
 from costcalc.arrays import Number
 from costcalc.attention.base import Attention, Core
 from costcalc.formats import CacheFormat
+from costcalc.schema import Limits
 
 StateDtype = Literal["fp32", "bf16"]
 STATE_BYTES = {"fp32": 4, "bf16": 2}
@@ -24,7 +23,7 @@ CONV_BYTES = 2
 class RecurrentAttention(Attention):
     """Base of the layers whose memory of a sequence does not grow."""
 
-    conv_kernel: Annotated[int, Field(ge=1, le=1024, strict=True)] = 4
+    conv_kernel: Annotated[int, Limits(ge=1, le=1024, strict=True)] = 4
     state_dtype: StateDtype = "fp32"
 
     def recurrent_elements(self, ranks: Number = 1) -> Number:

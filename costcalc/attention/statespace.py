@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import model_validator
-
 from costcalc.arrays import Number
 from costcalc.attention.base import Attention, Core, heads_per_rank
 from costcalc.attention.recurrent import RecurrentAttention
@@ -81,11 +79,9 @@ class Mamba2Attention(RecurrentAttention):
     gated_norm: bool = True  # a norm over the inner width before the output (Falcon-H1: none)
     chunk_size: Size = 128  # tokens per chunk in prefill
 
-    @model_validator(mode="after")
-    def _groups_are_whole(self) -> Mamba2Attention:
+    def __post_init__(self) -> None:
         if self.num_heads % self.n_groups:
             raise ValueError(f"num_heads ({self.num_heads}) must be a multiple of n_groups ({self.n_groups})")
-        return self
 
     @property
     def inner_size(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -53,8 +54,8 @@ def with_machines(efficiency: KernelEfficiency, machines: Machines) -> KernelEff
     for op in {op for fits in machines.values() for op in fits}:
         fit = getattr(efficiency, op)
         own = {gpu: fits[op] for gpu, fits in machines.items() if op in fits}
-        changed[op] = fit.model_copy(update={"machines": {**fit.machines, **own}})
-    return efficiency.model_copy(update=changed)
+        changed[op] = replace(fit, machines={**fit.machines, **own})
+    return replace(efficiency, **changed)
 
 
 @lru_cache(maxsize=4)

@@ -10,14 +10,13 @@ from costcalc.catalog.find import find_path
 from costcalc.catalog.overrides import apply_overrides
 from costcalc.catalog.validation import validate
 from costcalc.catalog.yaml import load_yaml
+from costcalc.schema import Spec
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
     from costcalc.specs.accelerator import Accelerator
     from costcalc.specs.model import ModelSpec
 
-SpecT = TypeVar("SpecT", bound="BaseModel")
+SpecT = TypeVar("SpecT", bound=Spec)
 
 
 def load_model(

@@ -11,7 +11,7 @@ from costcalc.catalog.scalars import Scalar, resolve_scalar
 from costcalc.errors import CostcalcError, did_you_mean, shown
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
+    from costcalc.schema import Spec
 
 TARGETS = ("model", "gpu")
 
@@ -47,7 +47,7 @@ def apply_overrides(
     overrides: Mapping[str, str],
     *,
     prefix: str,
-    spec: type[BaseModel] | None = None,
+    spec: type[Spec] | None = None,
     positions: Positions | None = None,
 ) -> dict[str, Any]:
     """Return a copy of raw specification data with values replaced.
@@ -81,7 +81,7 @@ def _read(text: str, where: str) -> Scalar:
         raise CostcalcError(error.message, where, error.hint) from None
 
 
-def _resolve_path(data: dict[str, Any], name: str, prefix: str, where: str, spec: type[BaseModel] | None) -> KeyPath:
+def _resolve_path(data: dict[str, Any], name: str, prefix: str, where: str, spec: type[Spec] | None) -> KeyPath:
     path: KeyPath = ()
     value: Any = data
     steps = name.split(".")
@@ -104,7 +104,7 @@ def _may_add(
     path: KeyPath,
     value: Any,
     step: str | int,
-    spec: type[BaseModel] | None,
+    spec: type[Spec] | None,
     is_last: bool,
 ) -> bool:
     """Return whether the specification has this key although the data leaves it out."""
@@ -116,9 +116,7 @@ def _may_add(
     return step in keys if keys is not None else is_last and isinstance(value, dict)
 
 
-def _unknown_path(
-    data: dict[str, Any], name: str, prefix: str, where: str, spec: type[BaseModel] | None
-) -> CostcalcError:
+def _unknown_path(data: dict[str, Any], name: str, prefix: str, where: str, spec: type[Spec] | None) -> CostcalcError:
     if spec is None:
         known = _data_paths(data)
     else:

@@ -6,12 +6,12 @@ import types
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel
-
 from costcalc.catalog.positions import KeyPath, descend
+from costcalc.frozen import hints
+from costcalc.schema import Spec
 
 
-def allowed_keys(spec: type[BaseModel], data: Any, path: KeyPath) -> list[str] | None:
+def allowed_keys(spec: type[Spec], data: Any, path: KeyPath) -> list[str] | None:
     """Return the keys that a group of a specification may hold, or None when any key is allowed.
 
     spec: the class of the whole specification.
@@ -24,10 +24,10 @@ def allowed_keys(spec: type[BaseModel], data: Any, path: KeyPath) -> list[str] |
         annotations = [child for each in annotations for child in _children(each, value, step)]
         value = descend(value, step)
     models = [model for each in annotations for model in _models(each, value)]
-    return list(dict.fromkeys(key for model in models for key in model.model_fields)) if models else None
+    return list(dict.fromkeys(key for model in models for key in hints(model))) if models else None
 
 
-def known_paths(spec: type[BaseModel], data: Any) -> list[KeyPath]:
+def known_paths(spec: type[Spec], data: Any) -> list[KeyPath]:
     """Return every path that is in the data or that the specification would allow there.
 
     spec: the class of the whole specification.
@@ -36,7 +36,7 @@ def known_paths(spec: type[BaseModel], data: Any) -> list[KeyPath]:
     return list(_walk(spec, data, data, ()))
 
 
-def _walk(spec: type[BaseModel], data: Any, value: Any, path: KeyPath) -> Iterator[KeyPath]:
+def _walk(spec: type[Spec], data: Any, value: Any, path: KeyPath) -> Iterator[KeyPath]:
     if isinstance(value, list):
         steps: list[str | int] = list(range(len(value)))
     else:
@@ -59,16 +59,19 @@ def _options(annotation: Any) -> list[Any]:
     return [annotation]
 
 
-def _models(annotation: Any, value: Any) -> list[type[BaseModel]]:
-    models = [each for each in _options(annotation) if isinstance(each, type) and issubclass(each, BaseModel)]
+def _models(annotation: Any, value: Any) -> list[Any]:
+    models = [each for each in _options(annotation) if _is_spec(get_origin(each) or each)]
     kind = value.get("kind") if isinstance(value, dict) else None
     chosen = [model for model in models if kind is not None and kind in _kinds(model)]
     return chosen or models
 
 
-def _kinds(model: type[BaseModel]) -> tuple[Any, ...]:
-    field = model.model_fields.get("kind")
-    annotation = field.annotation if field else None
+def _is_spec(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Spec)
+
+
+def _kinds(model: Any) -> tuple[Any, ...]:
+    annotation = hints(model).get("kind")
     return get_args(annotation) if get_origin(annotation) is Literal else ()
 
 
@@ -80,5 +83,5 @@ def _children(annotation: Any, value: Any, step: str | int) -> Iterator[Any]:
         elif get_origin(option) is dict:
             yield arguments[1]
     for model in _models(annotation, value):
-        if isinstance(step, str) and step in model.model_fields:
-            yield model.model_fields[step].annotation
+        if isinstance(step, str) and step in (found := hints(model)):
+            yield found[step]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from costcalc.catalog.positions import KeyPath, Position, Positions, descend, has, place
 from costcalc.errors import CostcalcError, did_you_mean, nearest, shown
+from costcalc.schema import Spec
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel, ValidationError
+    from pydantic import TypeAdapter, ValidationError
 
-SpecT = TypeVar("SpecT", bound="BaseModel")
+SpecT = TypeVar("SpecT", bound=Spec)
 
 _EXPECTED = {
     "int": "an integer",
@@ -26,6 +28,7 @@ _EXPECTED = {
     "dict": "a mapping",
     "mapping": "a mapping",
     "model": "a mapping",
+    "dataclass": "a mapping",
     "date": "a date such as 2026-11-23",
 }
 _WRONG_TYPE = ("_type", "_parsing", "_from_float", "_number", "_parsing_size")
@@ -44,25 +47,38 @@ class _Mistake(NamedTuple):
     hint: str | None
 
 
-def validate(spec: type[SpecT], data: Any, positions: Positions, path: str | Path) -> SpecT:
-    """Return the specification that raw data describes.
+def validate(spec: type[SpecT], data: Any, positions: Positions | None = None, path: str | Path | None = None) -> SpecT:
+    """Return the specification that raw data describes: the way to make one from what people write.
 
     spec: the class of the specification.
-    data: the raw data, as from load_yaml.
-    positions: where its keys and values stand.
-    path: the file, for errors.
+    data: the raw data, as from load_yaml: plain values such as '80 GB', lists and dictionaries.
+    positions: where its keys and values stand in a file.
+    path: the file, for errors; None for data from elsewhere.
     Raises CostcalcError with file:line:column, or the command-line option that set the value.
     """
     from pydantic import ValidationError
 
     try:
-        return spec.model_validate(data)
+        return adapter(spec).validate_python(data)
     except ValidationError as error:
-        raise _first_mistake(error, spec, data, positions, path) from None
+        raise _first_mistake(error, spec, data, positions or Positions(), path) from None
+
+
+def adapter(spec: type[SpecT]) -> TypeAdapter[SpecT]:
+    """Return what checks raw data against a specification, and makes its JSON Schema."""
+    hint: Any = spec
+    return _adapter(hint)
+
+
+@cache
+def _adapter(spec: Any) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(spec)
 
 
 def _first_mistake(
-    error: ValidationError, spec: type[BaseModel], data: Any, positions: Positions, path: str | Path
+    error: ValidationError, spec: type[Spec], data: Any, positions: Positions, path: str | Path | None
 ) -> CostcalcError:
     details: list[Any] = [each for each in error.errors(include_url=False) if not _is_echo(each)]
     mistakes = [_mistake(detail, spec, data, positions) for detail in details]
@@ -70,7 +86,7 @@ def _first_mistake(
     meant = {
         (*mistake.path[:-1], nearest(str(mistake.path[-1]), _missing(details, data, mistake.path[:-1])))
         for mistake, detail in zip(mistakes, details, strict=True)
-        if detail["type"] == "extra_forbidden"
+        if detail["type"] == "unexpected_keyword_argument"
     }
     told = [
         mistake
@@ -85,7 +101,8 @@ def _first_mistake(
     message = f"{name}: {first.text}" if name else first.text
     if first.hint is None:
         message += more
-    return CostcalcError(message, option or place(path, first.position), first.hint and first.hint + more)
+    where = option or (None if path is None else place(path, first.position))
+    return CostcalcError(message, where, first.hint and first.hint + more)
 
 
 def _is_echo(detail: Any) -> bool:
@@ -98,10 +115,10 @@ def _missing(details: list[Any], data: Any, group: KeyPath) -> list[str]:
     return [str(path[-1]) for path in paths if path[:-1] == group]
 
 
-def _mistake(detail: Any, spec: type[BaseModel], data: Any, positions: Positions) -> _Mistake:
+def _mistake(detail: Any, spec: type[Spec], data: Any, positions: Positions) -> _Mistake:
     path = _data_path(detail["loc"], data)
     kind = detail["type"]
-    if kind == "extra_forbidden":
+    if kind == "unexpected_keyword_argument":
         from costcalc.catalog.shape import allowed_keys
 
         keys = allowed_keys(spec, data, path[:-1]) or []

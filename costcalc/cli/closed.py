@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from costcalc.cli.catalogued import Written, matching, ordered
@@ -57,6 +58,6 @@ def show_closed(name: str, form: str, file: NewFile | None, catalog: str | None)
     if entry is None:
         return False
     facts = closed_facts(entry.model).to_dict()
-    tree = {**facts, "spec": entry.model.model_dump(mode="json")}
+    tree = {**facts, "spec": asdict(entry.model)}
     present_card(tree, facts, closed_model_page(entry.model, place(entry.path)), form, file)
     return True

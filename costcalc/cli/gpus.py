@@ -1,6 +1,7 @@
 """`costcalc gpus`: the accelerators of the catalog."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -97,7 +98,7 @@ def show_gpu(written: Written, name: Name, catalog: CatalogFolder = None) -> Non
         path = find_path("hardware_profiles", name, catalog)
         gpu = load_gpu(path)
         facts = gpu_facts(path.stem, gpu)
-        tree = {**facts.to_dict(), "spec": gpu.model_dump(mode="json")}
+        tree = {**facts.to_dict(), "spec": asdict(gpu)}
         present_card(tree, facts.to_dict(), gpu_page(path.stem, gpu, place(path)), form, file)
 
 

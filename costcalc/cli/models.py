@@ -1,6 +1,7 @@
 """`costcalc models`: the models of the catalog."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -110,7 +111,7 @@ def show_model(written: Written, name: Name, catalog: CatalogFolder = None) -> N
             return
         model = load_model(path)
         facts = model_facts(path.stem, model)
-        tree = {**facts.to_dict(), "spec": model.model_dump(mode="json")}
+        tree = {**facts.to_dict(), "spec": asdict(model)}
         present_card(tree, facts.to_dict(), model_page(path.stem, model, place(path)), form, file)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from costcalc.errors import CostcalcError
 from costcalc.formats import CacheFormat, WeightFormat, cache_format, weight_format
@@ -48,10 +49,10 @@ def checkpoint_precision(model: ModelSpec, weights: str) -> Precision:
     native, asked = model.precision, weight_format(weights)
     if asked.name == native.experts or (asked.name == "fp8" and native.weights == "fp8_block"):
         return native
-    changes: dict[str, str | None] = {"weights": asked.name, "experts": None, "activations": None}
+    changes: dict[str, Any] = {"weights": asked.name, "experts": None, "activations": None}
     if asked.bytes < 1 and model.has_experts and model.family in FOUR_BIT_EXPERTS:
         changes |= {"weights": native.weights if asked.name == "mxfp4" else "bf16", "experts": asked.name}
-    return native.model_copy(update=changes)
+    return replace(native, **changes)
 
 
 def resolve_formats(precision: Precision, available: Collection[str], architecture: str = "") -> Formats:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from math import isfinite
-from typing import Literal
+from typing import Any, Literal
 
 from costcalc.attention import LatentAttention
 from costcalc.attention.latent import MlaMode
@@ -18,6 +18,7 @@ from costcalc.engine.timing import IDEAL, Efficiency
 from costcalc.errors import CostcalcError, did_you_mean
 from costcalc.explore.layouts import Degrees
 from costcalc.formats import activation_format, cache_format, weight_format
+from costcalc.frozen import Record
 from costcalc.specs.accelerator import Accelerator
 from costcalc.specs.model import ModelSpec, Precision
 from costcalc.specs.serving import ServingEfficiency
@@ -29,8 +30,7 @@ DEFAULT_TPOT = 0.05  # [s]
 DEFAULT_ACCEPTANCE = 0.85  # of drafted tokens: DeepSeek-V3's own head keeps 85 to 90% (arXiv 2412.19437, 5.4.3)
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Record):
     """Everything that an estimate can be told; None leaves a choice to costcalc, which then says so."""
 
     gpus: int | None = None
@@ -93,8 +93,7 @@ class Options:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Record):
     """Options joined with the specifications: all that the engine needs, layout and batch apart."""
 
     model: ModelSpec
@@ -178,14 +177,14 @@ def asked_precision(model: ModelSpec, options: Options) -> Precision:
 
     Raises CostcalcError for a format that is not known.
     """
-    changes: dict[str, str | None] = {}
+    changes: dict[str, Any] = {}
     if options.weights:
         changes |= {"weights": weight_format(options.weights).name, "experts": None, "activations": None}
     if options.kv_cache:
         changes["kv_cache"] = cache_format(options.kv_cache).name
     if options.activations:
         changes["activations"] = activation_format(options.activations)
-    return model.precision.model_copy(update=changes)
+    return replace(model.precision, **changes)
 
 
 def with_mla_mode(model: ModelSpec, mode: MlaMode) -> ModelSpec:
@@ -193,10 +192,10 @@ def with_mla_mode(model: ModelSpec, mode: MlaMode) -> ModelSpec:
     if not any(isinstance(layer, LatentAttention) for layer in model.attention.values()):
         raise CostcalcError(f"--mla {mode}: {model.name} has no latent attention", hint="leave --mla out")
     changed = {
-        label: layer.model_copy(update={"mode": mode}) if isinstance(layer, LatentAttention) else layer
+        label: replace(layer, mode=mode) if isinstance(layer, LatentAttention) else layer
         for label, layer in model.attention.items()
     }
-    return model.model_copy(update={"attention": changed})
+    return replace(model, attention=changed)
 
 
 def _check(

@@ -8,9 +8,9 @@ as MLA's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from costcalc.attention import Attention, GroupedAttention, LatentAttention, LowRankAttention
+from costcalc.attention import AnyAttention, GroupedAttention, LatentAttention, LowRankAttention
 from costcalc.attention.latent import MlaMode
 from costcalc.errors import CostcalcError
 from costcalc.specs.model import ModelSpec
@@ -45,7 +45,7 @@ def attention_twins(model: ModelSpec, groups: tuple[int, ...] = (4, 8, 16)) -> l
     rule = "as the model ships" if isinstance(base, LatentAttention) else "latent 4 x head dim, rope head dim / 2"
     modes: tuple[MlaMode, ...] = ("absorbed", "expanded")
     for mode in modes:
-        twins.append(Twin(f"MLA {mode}", _replaced(model, latent.model_copy(update={"mode": mode})), rule))
+        twins.append(Twin(f"MLA {mode}", _replaced(model, replace(latent, mode=mode)), rule))
     rank = latent.latent_dim / (2 * heads)
     control = LowRankAttention(num_attention_heads=heads, num_key_value_heads=heads, head_dim=rank)
     twins.append(Twin("Low rank", _replaced(model, control), f"{heads} heads x {rank:g}: MLA's cache, MHA's form"))
@@ -85,10 +85,10 @@ def _latent(base: GroupedAttention | LatentAttention, heads: int, width: int) ->
     )
 
 
-def _replaced(model: ModelSpec, layer: Attention) -> ModelSpec:
+def _replaced(model: ModelSpec, layer: AnyAttention) -> ModelSpec:
     """The model with every layer that caches keys and values per token replaced; states stay as they are."""
     changed = {
         label: layer if isinstance(old, GroupedAttention | LatentAttention) else old
         for label, old in model.attention.items()
     }
-    return model.model_copy(update={"attention": changed})
+    return replace(model, attention=changed)

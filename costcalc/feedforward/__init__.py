@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
-
 from costcalc.feedforward.base import FeedForward, RoutedExperts
 from costcalc.feedforward.dense import DenseFeedForward
 from costcalc.feedforward.experts import ExpertsFeedForward
+from costcalc.schema import ByKind
 
-AnyFeedForward = Annotated[DenseFeedForward | ExpertsFeedForward, Field(discriminator="kind")]
+AnyFeedForward = Annotated[DenseFeedForward | ExpertsFeedForward, ByKind()]
 
 __all__ = ["AnyFeedForward", "DenseFeedForward", "ExpertsFeedForward", "FeedForward", "RoutedExperts"]

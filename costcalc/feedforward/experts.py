@@ -6,15 +6,14 @@ Nemotron-3 and Kimi K3 for experts behind a latent projection; LongCat for zero-
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
 
 from costcalc.arrays import Number
 from costcalc.feedforward.base import FeedForward, RoutedExperts
 from costcalc.matrices import Linear
-from costcalc.schema import OptionalSize, Size
+from costcalc.schema import Limits, OptionalSize, Size
 
 
 class ExpertsFeedForward(FeedForward):
@@ -31,14 +30,12 @@ class ExpertsFeedForward(FeedForward):
     latent_size: OptionalSize = 0  # experts work on a projection of the token; 0: on the token itself
     latent_norm: bool = False
     zero_experts: OptionalSize = 0  # identity experts in the router's table: no weights, no work
-    expected_experts_per_token: float | None = Field(default=None, gt=0)  # with zero experts: those that compute
+    expected_experts_per_token: Annotated[float, Limits(gt=0)] | None = None  # with zero experts: those that compute
     router_bias: bool = False
 
-    @model_validator(mode="after")
-    def _enough_experts(self) -> ExpertsFeedForward:
+    def __post_init__(self) -> None:
         if self.experts_per_token > self.num_experts:
             raise ValueError(f"experts_per_token ({self.experts_per_token}) exceeds num_experts ({self.num_experts})")
-        return self
 
     @property
     def _matrices(self) -> int:

@@ -8,7 +8,7 @@ only where it predicts shapes left out of it no worse than the shipped fit does.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +83,8 @@ def names_of(files: Sequence[Measurements]) -> str:
 
 def shipped_alone(efficiency: KernelEfficiency) -> KernelEfficiency:
     """Return fitted parameters without those of measured machines."""
-    every = {op: getattr(efficiency, op).model_copy(update={"machines": {}}) for op in KernelEfficiency.model_fields}
-    return efficiency.model_copy(update=every)
+    every = {op.name: replace(getattr(efficiency, op.name), machines={}) for op in fields(KernelEfficiency)}
+    return replace(efficiency, **every)
 
 
 def _fit_machine(

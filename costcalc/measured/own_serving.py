@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log
 from typing import Any
 
@@ -55,7 +55,7 @@ def fit_own_serving(rows: Sequence[Row], shipped: ServingEfficiency, *, source: 
     else:
         note = f"around the constants of: {shipped.provenance.source}"
         provenance = Provenance(source=source, date=date, points=len(usable), note=note)
-        fitted = fitted.model_copy(update={"provenance": provenance, "errors": {}})
+        fitted = replace(fitted, provenance=provenance, errors={})
     gpus = tuple(sorted({str(row["gpu"]) for row in usable}))
     fits = []
     for label, residuals in before.items():

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from typing import Annotated, Any, Literal
-
-from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr, model_validator
 
 from costcalc.catalog.load import load_spec
 from costcalc.catalog.paths import packaged_root
 from costcalc.errors import CostcalcError, did_you_mean, shown
-from costcalc.schema import Spec
+from costcalc.schema import Limits, Spec
 from costcalc.specs.prices import Provenance
 
-Value = StrictBool | StrictInt | StrictFloat | StrictStr
-Finite = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Slug = Annotated[str, Field(pattern=r"^[a-z0-9]+([.-][a-z0-9]+)*$")]
+_AS_IT_IS = Limits(strict=True)
+Value = Annotated[bool, _AS_IT_IS] | Annotated[int, _AS_IT_IS] | Annotated[float, _AS_IT_IS] | Annotated[str, _AS_IT_IS]
+Finite = Annotated[float, Limits(gt=0, allow_inf_nan=False)]
+Slug = Annotated[str, Limits(pattern=r"^[a-z0-9]+([.-][a-z0-9]+)*$")]
 
 
 class Publication(Spec):
@@ -45,8 +44,8 @@ class PublishedCase(Spec):
     source: Origin
     model: str
     gpu: str
-    set: dict[str, str] = Field(default_factory=dict)  # catalog values changed, as by --set
-    options: dict[str, Value] = Field(default_factory=dict)  # of the estimate
+    set: dict[str, str] = field(default_factory=dict)  # catalog values changed, as by --set
+    options: dict[str, Value] = field(default_factory=dict)  # of the estimate
     result: str  # dotted path in its tree
     over: str | None = None  # path that the result is divided by
     expected: Finite  # as published
@@ -61,8 +60,7 @@ class Published(Spec):
     sources: dict[str, Publication]
     cases: tuple[PublishedCase, ...]
 
-    @model_validator(mode="after")
-    def _known_sources(self) -> Published:
+    def __post_init__(self) -> None:
         seen = set()
         for case in self.cases:
             if case.source.of not in self.sources:
@@ -71,7 +69,6 @@ class Published(Spec):
             if case.id in seen:
                 raise CostcalcError(f"the case {case.id} stands twice")
             seen.add(case.id)
-        return self
 
     def papers(self) -> dict[str, list[PublishedCase]]:
         """The cases by the name of their publication."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,7 @@ def machines_yaml(machines: Mapping[str, Mapping[str, MachineFit]]) -> str:
         lines.append(f"  {gpu}:")
         for op, machine in fits.items():
             lines += [f"    {op}:", f"      factors: {_flow(machine.factors)}", "      fit:"]
-            record = machine.fit.model_dump()
+            record = asdict(machine.fit)
             lines += [f"        {key}: {_flow(value)}" for key, value in record.items()]
     return "\n".join(lines) + "\n"
 
@@ -88,12 +89,12 @@ def _entry(result: CrossValidated, residuals: Residuals, source: str, date: str)
             "gpus": sorted({str(name) for name in residuals.kernel.features["gpu"]}),
             "source": source,
             "date": date,
-            "in_sample": fit_error(residuals.in_sample).model_dump(),
-            "gpu_left_out": fit_error(residuals.gpu_left_out).model_dump(),
-            "shape_left_out": fit_error(residuals.shape_left_out).model_dump(),
+            "in_sample": asdict(fit_error(residuals.in_sample)),
+            "gpu_left_out": asdict(fit_error(residuals.gpu_left_out)),
+            "shape_left_out": asdict(fit_error(residuals.shape_left_out)),
             "ranges": {
-                "known": residual_range(residuals.shape_left_out).model_dump(),
-                "unseen": residual_range(residuals.gpu_left_out).model_dump(),
+                "known": asdict(residual_range(residuals.shape_left_out)),
+                "unseen": asdict(residual_range(residuals.gpu_left_out)),
             },
         },
     }

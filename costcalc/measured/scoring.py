@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any, TypedDict
 
 import numpy as np
@@ -109,7 +110,7 @@ def score_kernels(kind: str, rows: Sequence[Row], efficiency: KernelEfficiency |
 
 def parameters_of(fit: KernelFit[Any]) -> KernelParameters:
     """Return the parameters of a fit from the catalog, measured machines included."""
-    values = {name: float(value) for name, value in fit.parameters}
+    values = {name: float(value) for name, value in asdict(fit.parameters).items()}
     machines = {gpu: machine.factors for gpu, machine in fit.machines.items()}
     return KernelParameters(values, {**fit.multipliers, "gpu": machines} if machines else fit.multipliers)
 

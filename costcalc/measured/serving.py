@@ -93,15 +93,15 @@ def measured_of(rows: Sequence[Row], group: ServingGroup, chosen: Array | None =
 def bound(group: ServingGroup, work: GroupWork, constants: ServingEfficiency) -> Answers:
     """The ideal of a group's rows: the same work at the peaks, nothing added, every draft accepted."""
     loop = constants.closed_loop
-    best = loop.model_copy(
-        update={
-            "fusion_norm": np.inf, "first_burst": 0.0, "equal_lengths": 0.0, "stream_steps": 0.0,
-            "speculation": loop.speculation.model_copy(update={"accepted": loop.speculation.verified}),
-        }
+    best = replace(
+        loop, fusion_norm=np.inf, first_burst=0.0, equal_lengths=0.0, stream_steps=0.0,
+        speculation=replace(loop.speculation, accepted=loop.speculation.verified),
     )  # fmt: skip
-    nothing = {"startup": 0.0, "admission_steps": 0.0, "balance_steps": 0.0}
-    backends = {name: each.model_copy(update=nothing) for name, each in constants.backends.items()}
-    ideal = constants.model_copy(update={"closed_loop": best, "backends": backends})
+    backends = {
+        name: replace(each, startup=0.0, admission_steps=0.0, balance_steps=0.0)
+        for name, each in constants.backends.items()
+    }
+    ideal = replace(constants, closed_loop=best, backends=backends)
     alone = replace(group, prefill_replicas=np.full(len(group), np.inf))  # no queue before a pool apart
     room = np.where(group.online, np.inf, capacity(group, constants))
     return answers(alone, group_times(group, work, IDEAL), work.batch, room, ideal)

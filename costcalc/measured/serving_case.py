@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -129,8 +129,8 @@ def formats_of(row: Row, model: ModelSpec, machine: Accelerator) -> Formats:
     precision = checkpoint_precision(model, dtype)
     experts = str(row.get("moe_dtype") or "")
     if experts and model.has_experts and (wanted := _weight_format(experts)) != dtype:
-        precision = precision.model_copy(update={"experts": wanted})
-    precision = precision.model_copy(update={"kv_cache": _cache_format(row, dtype)})
+        precision = replace(precision, experts=wanted)
+    precision = replace(precision, kv_cache=_cache_format(row, dtype))
     return resolve_formats(precision, machine_of(machine).peak_flops, machine.architecture)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from costcalc.catalog.validation import adapter
 from costcalc.measured.model import Array, Prior
 from costcalc.specs.serving import ServingEfficiency
 
@@ -91,17 +92,17 @@ def prior_values() -> Array:
 
 def values_of(constants: ServingEfficiency) -> Array:
     """Logarithms of the constants, in the order of PARAMETERS."""
-    tree = constants.model_dump()
+    tree = asdict(constants)
     return np.log([float(_get(tree, each.paths[0])) for each in PARAMETERS])
 
 
 def with_values(constants: ServingEfficiency, values: Sequence[float] | Array) -> ServingEfficiency:
     """The constants with the exponentials of `values` in their places; shares are capped at 1."""
-    tree = constants.model_dump()
+    tree = asdict(constants)
     for parameter, value in zip(PARAMETERS, np.exp(np.asarray(values)), strict=True):
         for path in parameter.paths:
             _put(tree, path, min(float(value), 1.0) if parameter.share else float(value))
-    return ServingEfficiency.model_validate(tree)
+    return adapter(ServingEfficiency).validate_python(tree)
 
 
 def _get(tree: dict[str, Any], path: str) -> Any:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from costcalc.catalog.efficiency import load_kernel_efficiency
 from costcalc.catalog.serving import serving_efficiency
+from costcalc.catalog.validation import adapter
 from costcalc.measured.load import Row
 from costcalc.measured.model import Array
 from costcalc.measured.serving import (
@@ -65,7 +66,7 @@ def fit_serving_rows(
     residuals = cross_validate_serving(groups, measured, start, len(rows))
     by_row = {number: case for number, case in zip(index, cases, strict=True) if usable[number]}
     classes = _classes(residuals, by_row)
-    tree = residuals.constants.model_dump()
+    tree = asdict(residuals.constants)
     tree |= {
         "measured_gpus": sorted({case.machine.name for case in by_row.values()}),
         "measured_models": sorted({case.model.name for case in by_row.values()}),
@@ -75,7 +76,7 @@ def fit_serving_rows(
         "provenance": {"source": source, "date": date, "points": len(by_row)},
         "shared_pcie": _shared_pcie(load_kernel_efficiency()),
     }
-    return ServingEfficiency.model_validate(tree)
+    return adapter(ServingEfficiency).validate_python(tree)
 
 
 def _shared_pcie(kernels: KernelEfficiency) -> dict[str, float]:
@@ -182,7 +183,7 @@ def serving_yaml(constants: ServingEfficiency) -> str:
         for path in each.paths
     }
     lines: list[str] = []
-    for key, value in constants.model_dump().items():
+    for key, value in asdict(constants).items():
         if key == "errors" and not value:
             continue  # a few runs of one's own say nothing of whole classes
         if key in ("ranges", "errors"):

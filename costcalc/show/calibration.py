@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from costcalc.measured.own import OwnFit
@@ -46,7 +47,7 @@ def calibration_rows(fits: Sequence[OwnFit]) -> list[dict[str, Any]]:
 
     fits: by machine and kernel.
     """
-    return [{"gpu": each.gpu, "op": each.op, "op_class": each.label, **each.fit.model_dump()} for each in fits]
+    return [{"gpu": each.gpu, "op": each.op, "op_class": each.label, **asdict(each.fit)} for each in fits]
 
 
 def reached_lines(efficiency: MeasuredEfficiency) -> list[str]:

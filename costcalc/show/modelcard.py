@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from costcalc.explore.facts import kv_bytes_per_token
@@ -141,8 +142,9 @@ def _shape(model: ModelSpec) -> Iterator[Block]:
 
 
 def _fields(layer: Any) -> str:
-    given: Mapping[str, Any] = layer.model_dump(exclude_defaults=True)
-    return ", ".join([layer.kind, *(f"{name} {value}" for name, value in given.items() if name != "kind")])
+    given = {each.name: getattr(layer, each.name) for each in fields(layer)}
+    told = [f"{each.name} {given[each.name]}" for each in fields(layer) if given[each.name] != each.default]
+    return ", ".join([layer.kind, *told])
 
 
 def _cache(model: ModelSpec) -> Iterator[Block]:

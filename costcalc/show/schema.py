@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import types
 from dataclasses import fields, is_dataclass
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Union, get_args, get_origin
 
+from costcalc.catalog.validation import adapter
 from costcalc.explore.result import BreakEven, Comparison, Estimate, Row
+from costcalc.frozen import hints
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 KINDS = ("result", "model", "gpu", "closed_models")
@@ -23,14 +25,14 @@ def schema_of(kind: str) -> dict[str, Any]:
     if kind == "model":
         from costcalc.specs.model import ModelSpec
 
-        return _published(ModelSpec.model_json_schema(), "A model of costcalc's catalog")
+        return _published(adapter(ModelSpec).json_schema(), "A model of costcalc's catalog")
     if kind == "gpu":
         from costcalc.specs.accelerator import Accelerator
 
-        return _published(Accelerator.model_json_schema(), "An accelerator of costcalc's catalog")
+        return _published(adapter(Accelerator).json_schema(), "An accelerator of costcalc's catalog")
     from costcalc.specs.closed import ClosedModels
 
-    return _published(ClosedModels.model_json_schema(), "Models of costcalc's catalog that only have prices")
+    return _published(adapter(ClosedModels).json_schema(), "Models of costcalc's catalog that only have prices")
 
 
 def result_schema() -> dict[str, Any]:
@@ -58,9 +60,8 @@ def result_schema() -> dict[str, Any]:
 
 
 def _definition_of_rows(definitions: dict[str, Any]) -> None:
-    hints = get_type_hints(Row)
     estimate = definitions["Estimate"]
-    own = {name: _schema(hint, definitions) for name, hint in hints.items() if name != "estimate"}
+    own = {name: _schema(hint, definitions) for name, hint in hints(Row).items() if name != "estimate"}
     definitions["Row"] = {
         "type": "object",
         "description": _summary(Row),
@@ -96,12 +97,11 @@ def _schema(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:
 def _reference(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
     if kind.__name__ not in definitions:
         definitions[kind.__name__] = {}
-        hints = get_type_hints(kind)
         definitions[kind.__name__] = {
             "type": "object",
             "description": _summary(kind),
             "properties": {
-                each.name: _present(each.name, _schema(hints[each.name], definitions)) for each in fields(kind)
+                each.name: _present(each.name, _schema(hints(kind)[each.name], definitions)) for each in fields(kind)
             },
             # A range that does not apply is left out; everything else is always there, if only as null.
             "required": [each.name for each in fields(kind) if not each.name.endswith("_range")],

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
-from pydantic import Field, field_validator
 
 from costcalc.arrays import Number
 from costcalc.errors import CostcalcError, did_you_mean
-from costcalc.schema import Size, Spec
+from costcalc.schema import After, Limits, Size, Spec
 from costcalc.specs.measured import MeasuredEfficiency
 from costcalc.specs.prices import Capex, Date, Price, PriceChoice, Provenance, ProviderPrice, choose_price
 from costcalc.specs.quantities import Bandwidth, Bytes, FlopRate, Power
@@ -33,7 +33,7 @@ the same result.
 """
 
 
-Slug = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+Slug = Annotated[str, Limits(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 """A lower-case word, such as 'nvidia' or 'rtx-blackwell'."""
 
 
@@ -52,7 +52,7 @@ class PeakFlops(Spec):
 
     def rates(self) -> dict[str, float]:
         """The known rates by precision [FLOP/s]."""
-        return {key: rate for key, rate in self if rate is not None}
+        return {each.name: rate for each in fields(self) if (rate := getattr(self, each.name)) is not None}
 
 
 class Peak(NamedTuple):
@@ -86,7 +86,7 @@ class HostLink(Spec):
 class Source(Spec):
     """Where the named fields come from."""
 
-    fields: Annotated[tuple[str, ...], Field(min_length=1)]
+    fields: Annotated[tuple[str, ...], Limits(min_length=1)]
     source: str
     date: Date  # when it was read
     published: Date | None = None  # its own date
@@ -104,6 +104,22 @@ class Dispute(Spec):
     note: str | None = None
 
 
+def _some_peak(value: PeakFlops) -> PeakFlops:
+    if not value.rates():
+        raise ValueError("peak_flops needs at least one precision, such as bf16: 989.4 TFLOP/s")
+    return value
+
+
+def _fields_exist(value: tuple[Source, ...]) -> tuple[Source, ...]:
+    known = [each.name for each in fields(Accelerator)]
+    for source in value:
+        for field in source.fields:
+            if field.partition(".")[0] not in known:
+                near = did_you_mean(field.partition(".")[0], known)
+                raise ValueError("; ".join(filter(None, [f"a source names the unknown field {field!r}", near])))
+    return value
+
+
 class Accelerator(Spec):
     """One GPU, TPU, NPU or processor, as software sees and providers rent it."""
 
@@ -111,13 +127,13 @@ class Accelerator(Spec):
     aliases: tuple[str, ...] = ()
     vendor: Slug
     architecture: Slug  # family of efficiency curves
-    released: Annotated[str, Field(pattern=r"^\d{4}(-\d{2})?$")] | None = None
+    released: Annotated[str, Limits(pattern=r"^\d{4}(-\d{2})?$")] | None = None
     status: Literal["announced"] | None = None  # announced: figures before the product
     memory: Bytes  # as sold
     memory_reported: Bytes | None = None  # as the driver reports it
     memory_type: str
     memory_bandwidth: Bandwidth
-    peak_flops: PeakFlops
+    peak_flops: Annotated[PeakFlops, After(_some_peak)]
     sm_count: Size | None = None  # streaming multiprocessors, compute units or cores
     l2_cache: Bytes | None = None  # last level on the chip
     scale_up: ScaleUp | None = None
@@ -129,27 +145,10 @@ class Accelerator(Spec):
     price: Price | None = None  # the default
     prices: tuple[ProviderPrice, ...] = ()
     capex: Capex | None = None
-    sources: tuple[Source, ...] = ()
+    sources: Annotated[tuple[Source, ...], After(_fields_exist)] = ()
     disputed: tuple[Dispute, ...] = ()
     notes: tuple[str, ...] = ()
     efficiency: MeasuredEfficiency | None = None  # as `costcalc calibrate` measured it
-
-    @field_validator("peak_flops")
-    @classmethod
-    def _some_peak(cls, value: PeakFlops) -> PeakFlops:
-        if not value.rates():
-            raise ValueError("peak_flops needs at least one precision, such as bf16: 989.4 TFLOP/s")
-        return value
-
-    @field_validator("sources")
-    @classmethod
-    def _fields_exist(cls, value: tuple[Source, ...]) -> tuple[Source, ...]:
-        for source in value:
-            for field in source.fields:
-                if field.partition(".")[0] not in cls.model_fields:
-                    near = did_you_mean(field.partition(".")[0], cls.model_fields)
-                    raise ValueError("; ".join(filter(None, [f"a source names the unknown field {field!r}", near])))
-        return value
 
     @property
     def usable_memory(self) -> float:

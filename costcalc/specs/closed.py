@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field, model_validator
+from typing import Annotated
 
-from costcalc.schema import Size, Spec
+from costcalc.schema import Limits, Size, Spec
 from costcalc.specs.model import ApiPrice
 
 
@@ -15,7 +15,7 @@ class ClosedModel(Spec):
     aliases: tuple[str, ...] = ()
     provider: str
     max_context: Size | None = None
-    api_prices: tuple[ApiPrice, ...] = Field(min_length=1)
+    api_prices: Annotated[tuple[ApiPrice, ...], Limits(min_length=1)]
     notes: tuple[str, ...] = ()
 
     @property
@@ -27,17 +27,15 @@ class ClosedModel(Spec):
 class ClosedModels(Spec):
     """The models of one file, which answer to different names."""
 
-    models: tuple[ClosedModel, ...] = Field(min_length=1)
+    models: Annotated[tuple[ClosedModel, ...], Limits(min_length=1)]
 
-    @model_validator(mode="after")
-    def _names_differ(self) -> ClosedModels:
+    def __post_init__(self) -> None:
         seen: dict[str, str] = {}
         for model in self.models:
             for name in model.names:
                 if name in seen:
                     raise ValueError(f"{seen[name]!r} and {model.name!r} both answer to {name!r}")
                 seen[name] = model.name
-        return self
 
     def find(self, name: str) -> ClosedModel | None:
         """Return the model that answers to a name or an alias, or None."""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import field, fields
 from typing import Annotated, Generic, TypeVar
 
-from pydantic import Field, model_validator
-
 from costcalc.errors import CostcalcError, did_you_mean
-from costcalc.schema import Spec
+from costcalc.schema import Limits, Spec
 from costcalc.specs.prices import Date
 from costcalc.specs.quantities import Seconds
 from costcalc.specs.serving import Ranges, Share
 
-Positive = Annotated[float, Field(gt=0)]
-Factor = Annotated[float, Field(gt=0, le=100)]
+Positive = Annotated[float, Limits(gt=0)]
+Factor = Annotated[float, Limits(gt=0, le=100)]
 """What a level of the fit, such as a family or a kernel, multiplies a parameter by."""
 
 
@@ -102,15 +101,15 @@ class ExchangeParameters(Spec):
 class FitError(Spec):
     """Error of a fit: predicted against measured."""
 
-    median_ape: Annotated[float, Field(ge=0)]
-    mape: Annotated[float, Field(ge=0)]
+    median_ape: Annotated[float, Limits(ge=0)]
+    mape: Annotated[float, Limits(ge=0)]
     bias: float  # median of ln(predicted / measured)
 
 
 class FitRecord(Spec):
     """What a curve was fitted on, and how well it holds on what it has not seen."""
 
-    points: Annotated[int, Field(ge=0)]
+    points: Annotated[int, Limits(ge=0)]
     gpus: tuple[str, ...]  # fitted on; others are unseen, and their range is wider
     source: str
     date: Date
@@ -134,13 +133,12 @@ class KernelFit(Spec, Generic[Parameters]):
     """A fitted curve: global parameters, and what families, kernels or precisions multiply them by."""
 
     parameters: Parameters
-    multipliers: dict[str, dict[str, dict[str, Factor]]] = Field(default_factory=dict)  # level, member, parameter
+    multipliers: dict[str, dict[str, dict[str, Factor]]] = field(default_factory=dict)  # level, member, parameter
     fit: FitRecord
-    machines: dict[str, MachineFit] = Field(default_factory=dict)  # by catalog name of the GPU
+    machines: dict[str, MachineFit] = field(default_factory=dict)  # by catalog name of the GPU
 
-    @model_validator(mode="after")
-    def _known_parameters(self) -> KernelFit[Parameters]:
-        known = list(type(self.parameters).model_fields)
+    def __post_init__(self) -> None:
+        known = [each.name for each in fields(self.parameters)]
         for level, members in self.multipliers.items():
             for member, factors in members.items():
                 for name in factors:
@@ -148,7 +146,6 @@ class KernelFit(Spec, Generic[Parameters]):
                         where = f"multipliers.{level}.{member}"
                         hint = did_you_mean(name, known) or f"one of: {', '.join(known)}"
                         raise CostcalcError(f"{where} names the unknown parameter {name!r}", hint=hint)
-        return self
 
 
 class KernelEfficiency(Spec):

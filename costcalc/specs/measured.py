@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import Annotated
-
-from pydantic import Field, field_validator
 
 from costcalc.errors import CostcalcError, did_you_mean
 from costcalc.formats import COMPUTE_PRECISIONS
-from costcalc.schema import Spec
+from costcalc.schema import After, Limits, Spec
 from costcalc.specs.prices import Date
 from costcalc.specs.serving import Share
 
@@ -17,7 +16,18 @@ class Reached(Spec):
     """How fast a class of kernels ran."""
 
     share: Share  # of the data sheet's peak
-    speed: Annotated[float, Field(gt=0, le=10)]  # over what the shipped fit expects of this GPU on the same shapes
+    speed: Annotated[float, Limits(gt=0, le=10)]  # over what the shipped fit expects of this GPU on the same shapes
+
+
+def _known_precisions(flops: dict[str, Reached]) -> dict[str, Reached]:
+    for name in flops:
+        if name not in COMPUTE_PRECISIONS:
+            hint = did_you_mean(name, COMPUTE_PRECISIONS) or f"one of: {', '.join(COMPUTE_PRECISIONS)}"
+            raise CostcalcError(f"unknown precision {name!r}", hint=hint)
+    return flops
+
+
+ByPrecision = Annotated[dict[str, Reached], After(_known_precisions)]
 
 
 class MeasuredEfficiency(Spec):
@@ -26,16 +36,7 @@ class MeasuredEfficiency(Spec):
     bandwidth: Share | None = None  # of memory bandwidth: large copies, which no kernel outruns
     weights: Reached | None = None  # memory bandwidth: matrix products of a few rows
     attention: Reached | None = None  # memory bandwidth: decode attention over long caches
-    flops: dict[str, Reached] = Field(default_factory=dict)  # dense peaks: large matrix products, by precision
-    points: Annotated[int, Field(ge=1)]
+    flops: ByPrecision = field(default_factory=dict)  # dense peaks: large matrix products, by precision
+    points: Annotated[int, Limits(ge=1)]
     source: str
     date: Date
-
-    @field_validator("flops")
-    @classmethod
-    def _known_precisions(cls, value: dict[str, Reached]) -> dict[str, Reached]:
-        for name in value:
-            if name not in COMPUTE_PRECISIONS:
-                hint = did_you_mean(name, COMPUTE_PRECISIONS) or f"one of: {', '.join(COMPUTE_PRECISIONS)}"
-                raise CostcalcError(f"unknown precision {name!r}", hint=hint)
-        return value

@@ -5,12 +5,10 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
-
 from costcalc.attention import AnyAttention, Attention
 from costcalc.feedforward import AnyFeedForward, FeedForward
 from costcalc.formats import activation_format, cache_format, weight_format
-from costcalc.schema import OptionalSize, Size, Spec
+from costcalc.schema import After, Before, Limits, OptionalSize, Size, Spec
 from costcalc.specs.prices import Date
 from costcalc.specs.quantities import Count, Usd
 
@@ -24,8 +22,13 @@ def _as_labels(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-Labels = Annotated[tuple[str, ...], BeforeValidator(_as_labels, json_schema_input_type=str | list[str] | None)]
+_LABELS = [{"type": "string"}, {"items": {"type": "string"}, "type": "array"}, {"type": "null"}]
+Labels = Annotated[tuple[str, ...], Before(_as_labels, {"anyOf": _LABELS})]
 Provenance = Literal["seen", "recalled", "derived", "partly", "name"]
+
+WeightFormatName = Annotated[str, After(lambda name: weight_format(name).name)]
+CacheFormatName = Annotated[str, After(lambda name: cache_format(name).name)]
+ActivationFormatName = Annotated[str, After(activation_format)]
 
 
 class LayerGroup(Spec):
@@ -40,26 +43,11 @@ class LayerGroup(Spec):
 class Precision(Spec):
     """What the weights, the cache and the activations are kept and computed in."""
 
-    weights: str = "bf16"
-    experts: str | None = None  # routed experts, where they differ from the other matrices
-    head: str = "bf16"  # embeddings and LM head, which quantized checkpoints keep wide
-    kv_cache: str = "bf16"
-    activations: str | None = None  # null: what the weight format is multiplied with
-
-    @field_validator("weights", "experts", "head")
-    @classmethod
-    def _weights_known(cls, value: str | None) -> str | None:
-        return None if value is None else weight_format(value).name
-
-    @field_validator("kv_cache")
-    @classmethod
-    def _cache_known(cls, value: str) -> str:
-        return cache_format(value).name
-
-    @field_validator("activations")
-    @classmethod
-    def _activations_known(cls, value: str | None) -> str | None:
-        return None if value is None else activation_format(value)
+    weights: WeightFormatName = "bf16"
+    experts: WeightFormatName | None = None  # routed experts, where they differ from the other matrices
+    head: WeightFormatName = "bf16"  # embeddings and LM head, which quantized checkpoints keep wide
+    kv_cache: CacheFormatName = "bf16"
+    activations: ActivationFormatName | None = None  # null: what the weight format is multiplied with
 
 
 class PredictionHeads(Spec):
@@ -119,11 +107,11 @@ class ModelSpec(Spec):
     position_embeddings: OptionalSize = 0  # rows of a learned position table
     attention: dict[str, AnyAttention]
     feedforward: dict[str, AnyFeedForward]
-    layers: tuple[LayerGroup, ...] = Field(min_length=1)
-    norms_per_sublayer: Annotated[int, Field(ge=0, le=4)] = 1  # 2 where norms stand before and after (Gemma)
+    layers: Annotated[tuple[LayerGroup, ...], Limits(min_length=1)]
+    norms_per_sublayer: Annotated[int, Limits(ge=0, le=4)] = 1  # 2 where norms stand before and after (Gemma)
     norm_bias: bool = False
     parallel_block: bool = False  # attention and feed-forward share one norm (Falcon, Command R)
-    residual_streams: Annotated[int, Field(ge=1, le=64)] = 1  # n of manifold hyper-connections (DeepSeek-V4)
+    residual_streams: Annotated[int, Limits(ge=1, le=64)] = 1  # n of manifold hyper-connections (DeepSeek-V4)
     lookup_parameters: Count = 0.0  # tables looked up and never multiplied (Gemma 3n)
     other_parameters: Count = 0.0  # small tensors of no kind above: scales, residual gates, a head's bias
     shared_parameters: Count = 0.0  # weights counted twice by the layer list because layers share them
@@ -134,8 +122,7 @@ class ModelSpec(Spec):
     sources: tuple[Source, ...] = ()
     notes: tuple[str, ...] = ()
 
-    @model_validator(mode="after")
-    def _labels_exist(self) -> ModelSpec:
+    def __post_init__(self) -> None:
         groups: list[LayerGroup | PredictionHeads] = [*self.layers, *([self.mtp] if self.mtp else [])]
         for group in groups:
             for label in group.attention:
@@ -146,7 +133,6 @@ class ModelSpec(Spec):
                     raise ValueError(
                         f"layers name feedforward {label!r}, but feedforward defines {list(self.feedforward)}"
                     )
-        return self
 
     @property
     def num_layers(self) -> int:

@@ -6,10 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Annotated, Literal, get_args
 
-from pydantic import Field
-
 from costcalc.errors import CostcalcError, nearest
-from costcalc.schema import Size, Spec
+from costcalc.schema import Examples, Limits, Size, Spec
 from costcalc.specs.quantities import Usd, UsdPerHour
 from costcalc.units import parse_quantity
 
@@ -19,7 +17,7 @@ Provenance = Literal["seen", "recalled", "derived"]
 PriceKind = Literal["on-demand", "reserved", "spot", "owned", "marketplace"]
 """How an hour is paid: by the list, by contract, interruptible, as an owner, or from a private host."""
 
-Date = Annotated[str, Field(pattern=r"^\d{4}(-\d{2}){0,2}$", examples=["2026-05-20", "2026-05", "2026"])]
+Date = Annotated[str, Limits(pattern=r"^\d{4}(-\d{2}){0,2}$"), Examples("2026-05-20", "2026-05", "2026")]
 """A day, a month or a year, as exactly as it is known."""
 
 _KINDS: tuple[str, ...] = get_args(PriceKind)
@@ -96,12 +94,24 @@ def choose_price(words: str, default: Price | None, prices: Sequence[ProviderPri
         return PriceChoice(usd_per_gpu_hour=parse_quantity(words, "price_per_hour"))
     tokens = [word for word in re.split(r"[\s,]+", wanted) if word]
     if tokens == ["default"] and default is not None:
-        return PriceChoice(**default.model_dump(exclude={"note"}))
+        return _chosen(default)
     fitting = [price for price in prices if tokens and all(_fits(word, price) for word in tokens)]
     if not fitting:
         raise _no_price(words, tokens, default, prices, of)
     best = max(fitting, key=lambda price: (price.date.ljust(10, "-"), -price.usd_per_gpu_hour))
-    return PriceChoice(**best.model_dump(exclude={"note", "instance_gpus"}), matches=len(fitting))
+    return _chosen(best, len(fitting))
+
+
+def _chosen(price: Price, matches: int = 1) -> PriceChoice:
+    return PriceChoice(
+        usd_per_gpu_hour=price.usd_per_gpu_hour,
+        kind=price.kind,
+        provider=price.provider if isinstance(price, ProviderPrice) else None,
+        source=price.source,
+        date=price.date,
+        provenance=price.provenance,
+        matches=matches,
+    )
 
 
 def _squashed(text: str) -> str:

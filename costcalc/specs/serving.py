@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import Annotated
 
-from pydantic import Field
-
-from costcalc.schema import Spec
+from costcalc.schema import Limits, Spec
 from costcalc.specs.quantities import Bytes, Seconds
 
-Share = Annotated[float, Field(gt=0, le=1)]
+Share = Annotated[float, Limits(gt=0, le=1)]
 """A share of a peak: never above 1, so that a calibrated time never beats the bound."""
 
 
@@ -29,8 +28,8 @@ class Provenance(Spec):
 class Quantiles(Spec):
     """Observed over predicted at 10% and 90%: the 80% range of an estimate."""
 
-    low: Annotated[float, Field(gt=0)]
-    high: Annotated[float, Field(gt=0)]
+    low: Annotated[float, Limits(gt=0)]
+    high: Annotated[float, Limits(gt=0)]
 
 
 class Ranges(Spec):
@@ -38,14 +37,14 @@ class Ranges(Spec):
 
     known: Quantiles
     unseen: Quantiles
-    backends: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)  # wider by, in logarithms
+    backends: dict[str, Annotated[float, Limits(gt=0)]] = field(default_factory=dict)  # wider by, in logarithms
 
 
 class ServingError(Spec):
     """Error of predictions: ratios, not percent."""
 
-    median_ape: Annotated[float, Field(ge=0)]
-    mape: Annotated[float, Field(ge=0)]
+    median_ape: Annotated[float, Limits(ge=0)]
+    mape: Annotated[float, Limits(ge=0)]
     bias: float  # median of ln(predicted / measured)
 
 
@@ -65,28 +64,28 @@ class BackendOverhead(Spec):
     name: str
     layer: Seconds  # per layer and decode step
     startup: Seconds  # from a request's arrival to its first token, beyond what the GPUs do
-    admission_steps: Annotated[float, Field(ge=0)]  # decode steps until a request is looked at
-    balance_steps: Annotated[float, Field(ge=0)] = 0  # and until attention-data ranks may prefill together
+    admission_steps: Annotated[float, Limits(ge=0)]  # decode steps until a request is looked at
+    balance_steps: Annotated[float, Limits(ge=0)] = 0  # and until attention-data ranks may prefill together
     mixes_prefill: bool  # prompts ride on decode steps, instead of stopping them
 
 
 class Speculation(Spec):
     """Multi-token prediction as engines run it."""
 
-    accepted: Annotated[float, Field(ge=1)]  # tokens per step and sequence
-    verified: Annotated[float, Field(ge=1)]  # positions per step and sequence
+    accepted: Annotated[float, Limits(ge=1)]  # tokens per step and sequence
+    verified: Annotated[float, Limits(ge=1)]  # positions per step and sequence
 
 
 class ClosedLoop(Spec):
     """How requests meet on the GPUs."""
 
-    prefill_tokens: Annotated[float, Field(gt=0)]  # prompt tokens in one pass where prompts wait
-    fusion_norm: Annotated[float, Field(ge=1)]  # how prompts' arithmetic overlaps with decode's reads
+    prefill_tokens: Annotated[float, Limits(gt=0)]  # prompt tokens in one pass where prompts wait
+    fusion_norm: Annotated[float, Limits(ge=1)]  # how prompts' arithmetic overlaps with decode's reads
     reserved_output: Share  # of the output, in the cache that an offline scheduler sets aside
-    scheduled_sequences: Annotated[float, Field(gt=0)]  # a replica decodes at most, offline
-    first_burst: Annotated[float, Field(ge=0)]  # mean wait behind the first round, prefills per request ahead
-    equal_lengths: Annotated[float, Field(ge=0)]  # wait among equal requests, prefills per root of their number
-    stream_steps: Annotated[float, Field(ge=0)]  # steps until the first tokens are streamed, where batched
+    scheduled_sequences: Annotated[float, Limits(gt=0)]  # a replica decodes at most, offline
+    first_burst: Annotated[float, Limits(ge=0)]  # mean wait behind the first round, prefills per request ahead
+    equal_lengths: Annotated[float, Limits(ge=0)]  # wait among equal requests, prefills per root of their number
+    stream_steps: Annotated[float, Limits(ge=0)]  # steps until the first tokens are streamed, where batched
     reused_prompt: Share  # of prompts that a benchmark repeats
     memory_utilization: Share  # of the driver's memory, in deployments tuned for throughput
     memory_reserve: Bytes  # [B] in deployments tuned for throughput
@@ -96,20 +95,20 @@ class ClosedLoop(Spec):
 class ServingEfficiency(Spec):
     """Constants of the calibrated mode; one file, hardware_profiles/efficiency/serving.yaml."""
 
-    norms: dict[str, Annotated[float, Field(ge=1)]]
+    norms: dict[str, Annotated[float, Limits(ge=1)]]
     bandwidth: dict[str, Share]
     flops: dict[str, Share]
     kind_flops: dict[str, Share]
     vendor_bandwidth: dict[str, Share]
     vendor_flops: dict[str, Share]
     architecture_flops: dict[str, dict[str, Share]]  # of that of the format, by architecture
-    padding_rows: Annotated[float, Field(ge=0)]
+    padding_rows: Annotated[float, Limits(ge=0)]
     hottest_rank: Share
     quantize: dict[str, Seconds]
     expert_layer: Seconds
     latent_layer: Seconds
     sequence: Seconds
-    elementwise_passes: Annotated[float, Field(ge=0)]
+    elementwise_passes: Annotated[float, Limits(ge=0)]
     routed_pair: Seconds
     all_reduce: Seconds
     all_reduce_per_doubling: Seconds
@@ -130,7 +129,7 @@ class ServingEfficiency(Spec):
     measured_models: tuple[str, ...]
     measured_architectures: tuple[str, ...]
     ranges: dict[str, Ranges]  # by class of measurement
-    errors: dict[str, ServingRecord] = Field(default_factory=dict)  # by class of measurement
+    errors: dict[str, ServingRecord] = field(default_factory=dict)  # by class of measurement
     provenance: Provenance
 
     def knows(self, gpu: str, model: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -155,6 +156,6 @@ def model(name: str, **changes: Any) -> Layers:
     """The attention layers of a model as (count, variant); `changes` go to every layer that has such a field."""
     layers = [(count, attention(spec)) for count, spec in _MODELS[name]]
     return [
-        (count, layer.model_copy(update={k: v for k, v in changes.items() if k in type(layer).model_fields}))
+        (count, replace(layer, **{k: v for k, v in changes.items() if k in type(layer).__dataclass_fields__}))
         for count, layer in layers
     ]

@@ -1,46 +1,43 @@
 """`--set` replaces values of a file before it is validated, and its mistakes name the option."""
 
 import copy
+from dataclasses import asdict, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field
 
 from costcalc.catalog.load import load_gpu, load_model, load_spec
 from costcalc.catalog.overrides import apply_overrides, split_overrides
 from costcalc.errors import CostcalcError
+from costcalc.schema import ByKind, Spec
 from costcalc.specs.quantities import Bandwidth, Bytes, PositiveInt
 
 
-class Base(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Grouped(Base):
+class Grouped(Spec):
     kind: Literal["grouped"]
     num_key_value_heads: PositiveInt
     head_dim: PositiveInt = 128
 
 
-class Window(Base):
+class Window(Spec):
     kind: Literal["window"]
     window: PositiveInt
 
 
-class Link(Base):
+class Link(Spec):
     bandwidth: Bandwidth
     technology: str = "-"
 
 
-class Machine(Base):
+class Machine(Spec):
     name: str
     memory: Bytes
     memory_bandwidth: Bandwidth
     cache: Bytes | None = None
     link: Link | None = None
-    peaks: dict[str, float] = {}
-    attention: dict[str, Annotated[Grouped | Window, Field(discriminator="kind")]] = {}
+    peaks: dict[str, float] = field(default_factory=dict)
+    attention: dict[str, Annotated[Grouped | Window, ByKind()]] = field(default_factory=dict)
     layers: tuple[dict[str, int], ...] = ()
     aliases: tuple[str, ...] = ()
 
@@ -224,7 +221,7 @@ def catalog(tmp_path: Path) -> Path:
 def test_models_and_gpus_are_loaded_by_alias_with_overrides(catalog: Path) -> None:
     model = load_model("t", catalog=catalog, overrides={"attention.full.num_key_value_heads": "8"})
     assert (model.name, model.hidden_size) == ("Tiny", 64)
-    assert model.attention["full"].model_dump()["num_key_value_heads"] == 8
+    assert asdict(model.attention["full"])["num_key_value_heads"] == 8
     gpu = load_gpu("S", catalog=catalog, overrides={"memory_bandwidth": "3.3TB/s"})
     assert (gpu.name, gpu.memory, gpu.memory_bandwidth) == ("Small", 80e9, 3.3e12)
 

@@ -1,36 +1,34 @@
 """A specification that is wrong is told in one line, with the place in the file and the nearest valid key."""
 
+from dataclasses import field
 from typing import Annotated, Literal
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field
 
+from costcalc.catalog.validation import adapter
 from costcalc.catalog.yaml import parse_yaml, validate
 from costcalc.errors import CostcalcError
+from costcalc.schema import ByKind, Limits, Spec
 from costcalc.specs.quantities import Bandwidth, Bytes, NonNegativeInt, PositiveInt, Ratio, UsdPerHour
 
 
-class Base(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Grouped(Base):
+class Grouped(Spec):
     kind: Literal["grouped"]
     num_attention_heads: PositiveInt
     head_dim: PositiveInt
 
 
-class Window(Base):
+class Window(Spec):
     kind: Literal["window"]
     window: PositiveInt
 
 
-class Layer(Base):
+class Layer(Spec):
     count: PositiveInt
     attention: str
 
 
-class Machine(Base):
+class Machine(Spec):
     name: str
     memory: Bytes
     bandwidth: Bandwidth | None = None
@@ -40,11 +38,11 @@ class Machine(Base):
     year: str | None = None
     gated: bool = True
     weight: float = 1.0
-    released: Annotated[str, Field(pattern=r"^\d{4}$")] | None = None
+    released: Annotated[str, Limits(pattern=r"^\d{4}$")] | None = None
     status: Literal["announced", "shipping"] | None = None
-    limit: Annotated[int, Field(gt=0, le=8)] | None = None
-    attention: dict[str, Annotated[Grouped | Window, Field(discriminator="kind")]] = {}
-    layers: Annotated[tuple[Layer, ...], Field(min_length=1)] | None = None
+    limit: Annotated[int, Limits(gt=0, le=8)] | None = None
+    attention: dict[str, Annotated[Grouped | Window, ByKind()]] = field(default_factory=dict)
+    layers: Annotated[tuple[Layer, ...], Limits(min_length=1)] | None = None
 
 
 GOOD = "# schema\nname: X\nmemory: 80 GB\n"
@@ -148,6 +146,6 @@ def test_a_valid_specification() -> None:
 
 
 def test_the_schema_of_a_quantity_allows_text_and_numbers() -> None:
-    schema = Machine.model_json_schema()["properties"]["memory"]
+    schema = adapter(Machine).json_schema()["properties"]["memory"]
     assert [each["type"] for each in schema["anyOf"]] == ["number", "string"]
     assert schema["examples"] == ["80 GB", "81559 MiB"]

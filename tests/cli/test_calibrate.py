@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from unittest.mock import MagicMock
 
 import pytest
@@ -234,7 +235,7 @@ def test_the_profile_tells_what_the_machine_reached(capsys, played):
     assert found.attention.share == pytest.approx(0.79, abs=0.02)
     assert found.flops["bf16"].share == pytest.approx(0.69, abs=0.02)
     assert found.flops["fp8"].share == pytest.approx(0.69, abs=0.03)
-    assert profile.model_copy(update={"efficiency": None}) == shipped
+    assert replace(profile, efficiency=None) == shipped
 
 
 def test_estimates_follow_the_machine(capsys, played):

@@ -77,7 +77,7 @@ def test_deepseek_v3_beside_its_routed_experts() -> None:
 def test_experts_that_do_not_divide_fill_the_fullest_rank() -> None:
     # 256 experts on 48 ranks: 6 slots each, 288 in all.
     model = costcalc.load_model("v3")
-    model = model.model_copy(update={"precision": Precision(weights="fp8")})
+    model = replace(model, precision=Precision(weights="fp8"))
     fullest = float(weights_bytes_per_gpu(model, Layout(data=48, expert=48), FP8))
     rest = float(weights_bytes_per_gpu(model, Layout(data=48, expert=48), replace(FP8, experts=NONE)))
     assert fullest - rest == 58 * 6 * 3 * 7168 * 2048

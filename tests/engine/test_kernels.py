@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -41,7 +43,7 @@ shares = st.floats(0.01, 1.5)
 
 def fitted(op, curve, **members):
     fit = getattr(load_kernel_efficiency(), op)
-    return curve_of(curve, dict(fit.parameters), fit.multipliers, {"family": "hopper", **members})
+    return curve_of(curve, asdict(fit.parameters), fit.multipliers, {"family": "hopper", **members})
 
 
 @given(sizes, sizes, shares, shares, st.floats(1, 16))

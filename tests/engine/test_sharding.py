@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -78,7 +80,7 @@ def test_kv_heads_are_divided_and_then_replicated() -> None:
 def test_a_latent_is_whole_on_every_rank(mode: str, divided: bool) -> None:
     layer = costcalc.load_model("v3").attention["mla"]
     assert isinstance(layer, LatentAttention)
-    layer = layer.model_copy(update={"mode": mode})
+    layer = replace(layer, mode=mode)
     assert layer.growth_bytes(BF16, 8) == layer.growth_bytes(BF16, 1) / (8 if divided else 1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -80,7 +81,7 @@ def test_naive_latents_expand_the_context_again() -> None:
     # every latent, 2·r·H(d_n + d_v) FLOPs a token of context.
     layer = costcalc.load_model("v3").attention["mla"]
     (absorbed,) = layer.decode_cores(1000, BF16)
-    (naive,) = layer.model_copy(update={"mode": "naive"}).decode_cores(1000, BF16)
+    (naive,) = replace(layer, mode="naive").decode_cores(1000, BF16)
     assert absorbed.flops == 2 * 1000 * 128 * (512 + 64 + 512)
     assert naive.flops == 2 * 1000 * 128 * (192 + 128) + 1000 * 2 * 512 * 128 * (128 + 128)
     assert naive.bytes == absorbed.bytes == 1000 * 576 * 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -159,7 +160,7 @@ def test_parameters_active_count_the_head_and_not_the_embedding() -> None:
 
 
 def test_an_unknown_price_is_no_price() -> None:
-    gpu = costcalc.load_gpu("h100").model_copy(update={"price": None, "prices": ()})
+    gpu = replace(costcalc.load_gpu("h100"), price=None, prices=())
     answer = costcalc.estimate("llama-3.1-8b", gpu)
     assert answer.cost == type(answer.cost)(None, None, None)
     assert answer.decode.tokens_per_s

@@ -64,7 +64,7 @@ def test_deepseeks_day_of_production(answer: Estimate) -> None:
 
 
 def test_a_price_without_a_discount_for_cached_input_asks_the_full_price(answer: Estimate) -> None:
-    plain = DEEPSEEK.model_copy(update={"cached_input_usd_per_million": None})
+    plain = replace(DEEPSEEK, cached_input_usd_per_million=None)
     mix: dict[str, Any] = {"input_tokens": 3000, "output_tokens": 1000, "cached_share": 0.5}
     assert priced(answer, plain, 1.0, **mix).blended_usd_per_million == pytest.approx((3 * 0.55 + 2.19) / 4)
     half = (1.5 * 0.55 + 1.5 * 0.14 + 2.19) / 4
@@ -81,7 +81,7 @@ def test_a_price_without_a_discount_for_cached_input_asks_the_full_price(answer:
 def test_ratio_margin_and_break_even_tell_the_same(
     answer: Estimate, cost: float, utilization: float, entered: float, out: float, share: float
 ) -> None:
-    price = DEEPSEEK.model_copy(update={"input_usd_per_million": entered, "output_usd_per_million": out})
+    price = replace(DEEPSEEK, input_usd_per_million=entered, output_usd_per_million=out)
     found = priced(answer, price, cost, utilization=utilization, cached_share=share)
     assert found.price_over_cost and found.margin is not None and found.break_even_utilization is not None
     assert found.price_over_cost == pytest.approx(found.blended_usd_per_million / cost)
@@ -92,9 +92,7 @@ def test_ratio_margin_and_break_even_tell_the_same(
 
 
 def test_what_is_free_or_unknown_divides_nothing(answer: Estimate) -> None:
-    free = DEEPSEEK.model_copy(
-        update=dict.fromkeys(("input_usd_per_million", "cached_input_usd_per_million", "output_usd_per_million"), 0.0)
-    )
+    free = replace(DEEPSEEK, input_usd_per_million=0.0, cached_input_usd_per_million=0.0, output_usd_per_million=0.0)
     given_away, owned, unknown = (
         priced(answer, free, 1.0),
         priced(answer, DEEPSEEK, 0.0),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 import costcalc
@@ -97,7 +99,7 @@ def test_a_model_that_caches_nothing_has_no_twins() -> None:
     layers = tuple(g for g in model.layers if all(model.attention[x].kind == "gated_deltanet" for x in g.attention))
     assert layers
     with pytest.raises(CostcalcError, match="no attention whose keys and values could be replaced"):
-        attention_twins(model.model_copy(update={"layers": layers}))
+        attention_twins(replace(model, layers=layers))
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from typing import Any
 import costcalc
 from costcalc.attention import GroupedAttention, LatentAttention
 from costcalc.catalog.closed import closed_model
+from costcalc.catalog.validation import validate
 from costcalc.engine.collectives import all_to_all_seconds, transfer_seconds
 from costcalc.engine.cost import usd_per_million
 from costcalc.engine.layout import Layout
@@ -46,7 +47,7 @@ def dense(layers: int, hidden: int, heads: int, kv_heads: int, head_dim: int, **
         "feedforward": {"all": {"kind": "dense", "intermediate_size": width, "gated": more.pop("gated", True)}},
         "layers": [{"count": layers, "attention": "all", "feedforward": "all"}],
     }
-    return ModelSpec.model_validate({**fields, **more})
+    return validate(ModelSpec, {**fields, **more})
 
 
 def network(bandwidth: float) -> Machine:
@@ -127,8 +128,8 @@ def v3_expert_slots(i: Inputs) -> float:
     model = costcalc.load_model("v3")
     slots = i["ep"] * i["experts_per_gpu"]  # 256 experts and 32 redundant copies
     table = dict(model.feedforward)
-    table["experts"] = model.feedforward["experts"].model_copy(update={"num_experts": slots})
-    model = model.model_copy(update={"feedforward": table})
+    table["experts"] = replace(model.feedforward["experts"], num_experts=slots)
+    model = replace(model, feedforward=table)
     formats = resolve_formats(Precision(weights="fp8"), {"bf16", "fp8"})
     weightless = replace(formats, experts=WeightFormat("none", 0.0, "fp8", ""))
     layout = Layout(tensor=4, data=8, expert=i["ep"])
@@ -137,7 +138,7 @@ def v3_expert_slots(i: Inputs) -> float:
 
 def v3_weights_of_one_token(i: Inputs) -> float:
     model = costcalc.load_model("v3")
-    model = model.model_copy(update={"precision": Precision(weights="fp8", head="fp8")})
+    model = replace(model, precision=Precision(weights="fp8", head="fp8"))
     answer = costcalc.estimate(model, "h100", terms="weights", batch=i["batch"], efficiency="ideal")
     return sum(op.bytes for op in answer.breakdown)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
@@ -42,7 +44,7 @@ def test_the_shipped_fit_is_that_of_the_shipped_measurements(kind):
         assert shipped.fit.gpu_left_out.median_ape == pytest.approx(
             entry["fit"]["gpu_left_out"]["median_ape"], abs=0.01
         )
-        for name, value in shipped.parameters:
+        for name, value in asdict(shipped.parameters).items():
             fitted = entry["parameters"][name]
             fitted = float(fitted.removesuffix(" us")) * 1e-6 if isinstance(fitted, str) else fitted
             assert value == pytest.approx(fitted, rel=0.02)

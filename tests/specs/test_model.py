@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
 
+from costcalc.catalog.validation import validate
+from costcalc.errors import CostcalcError
 from costcalc.formats import cache_format
 from costcalc.specs.model import ModelSpec
 
@@ -21,7 +22,7 @@ def small(**changes: Any) -> ModelSpec:
         "feedforward": {"dense": {"kind": "dense", "intermediate_size": 16}},
         "layers": [{"count": 3, "attention": "mha", "feedforward": "dense"}],
     }
-    return ModelSpec.model_validate({**fields, **changes})
+    return validate(ModelSpec, {**fields, **changes})
 
 
 ATTENTION = 4 * 8 * 8
@@ -151,23 +152,26 @@ def test_worked_problem_of_the_scaling_book() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"layers": []}, "at least 1 item"),
+        ({"layers": []}, "layers: must hold at least 1 item"),
         ({"layers": [{"count": 1, "attention": "gqa"}]}, "layers name attention 'gqa'"),
         ({"layers": [{"count": 1, "feedforward": "moe"}]}, "layers name feedforward 'moe'"),
         ({"mtp": {"layers": 1, "attention": "mla"}}, "layers name attention 'mla'"),
-        ({"hidden_size": 0}, "greater than 0"),
-        ({"hidden_size": "8"}, "valid integer"),
-        ({"attention": {"mha": {"kind": "mha"}}}, "does not match any of the expected tags"),
-        ({"published": {"source": "a card", "provenance": "rumour"}}, "'seen', 'recalled'"),
-        ({"hiden_size": 8}, "Extra inputs"),
+        ({"hidden_size": 0}, "hidden_size: must be greater than 0, got 0"),
+        ({"hidden_size": "8"}, "hidden_size: expected an integer, got '8'"),
+        ({"attention": {"mha": {"kind": "mha"}}}, "attention.mha.kind: unknown kind 'mha'"),
+        (
+            {"published": {"source": "a card", "provenance": "rumour"}},
+            "published.provenance: 'rumour' is not valid here; one of: seen, recalled",
+        ),
+        ({"hiden_size": 8}, "hiden_size: unknown key; did you mean 'hidden_size'"),
     ],
 )
 def test_mistakes_are_refused(changes: dict[str, Any], words: str) -> None:
-    with pytest.raises(ValidationError, match=words):
+    with pytest.raises(CostcalcError, match=words):
         small(**changes)
 
 
 @pytest.mark.parametrize("precision", [{"weights": "fp9"}, {"kv_cache": "fp9"}, {"activations": "fp9"}])
 def test_unknown_formats_are_refused(precision: dict[str, str]) -> None:
-    with pytest.raises(ValidationError, match=r"unknown \w+( precision| format) 'fp9'"):
+    with pytest.raises(CostcalcError, match=r"unknown \w+( precision| format) 'fp9'"):
         small(precision=precision)

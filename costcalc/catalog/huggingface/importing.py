@@ -17,7 +17,7 @@ from costcalc.catalog.huggingface.shape import Entry, Layer, Shape, is_interleav
 from costcalc.catalog.huggingface.source import QUANTIZATION, Source, find_source
 from costcalc.catalog.huggingface.writer import model_yaml
 from costcalc.catalog.positions import place
-from costcalc.catalog.validation import validate
+from costcalc.catalog.validation import adapter, validate
 from costcalc.catalog.yaml import parse_yaml
 from costcalc.errors import CostcalcError
 from costcalc.readable import format_count
@@ -127,7 +127,7 @@ def _quantization(detected: Detected, found: Source) -> list[Fields]:
 def _spec(data: Mapping[str, Any], document: Document) -> ModelSpec:
     """Return the specification of raw data; what it finds wrong is told of the configuration."""
     try:
-        return ModelSpec.model_validate(data)
+        return adapter(ModelSpec).validate_python(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         keys = [str(key) for key in first["loc"] if not isinstance(key, int)]

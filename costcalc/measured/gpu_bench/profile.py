@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 import numpy as np
 
@@ -56,8 +57,8 @@ def with_efficiency(profile: str, efficiency: MeasuredEfficiency) -> str:
     """
     kept = re.sub(r"(?m)^efficiency:.*\n?(?:^(?:[ \t].*|)\n)*", "", profile.rstrip() + "\n")
     lines = [kept.rstrip(), "efficiency:"]
-    for name, value in efficiency.model_dump(exclude_none=True).items():
-        if value != {}:
+    for name, value in asdict(efficiency).items():
+        if value not in (None, {}):
             lines.append(f"  {name}: {_flow(value)}")
     return "\n".join(lines) + "\n"
 
