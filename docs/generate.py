@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from accuracy import accuracy_page, readme_table
+from checked import checked_list
 from inventory import catalog_page
 
 from costcalc.cli import main as costcalc
@@ -56,6 +57,7 @@ def readme() -> str:
 
 GENERATED: dict[str, Callable[[], str]] = {
     **{f"schemas/{kind}.json": partial(schema, kind) for kind in KINDS},
+    "../costcalc/catalog/checked.txt": checked_list,
     "catalog.md": catalog_page,
     "accuracy.md": accuracy_page,
     "../README.md": readme,

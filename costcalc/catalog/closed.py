@@ -27,13 +27,14 @@ def closed_paths(catalog: str | Path | None = None) -> list[Path]:
     return [path for path in files if path.is_file()]
 
 
-def load_closed_models(path: str | Path) -> tuple[ClosedModel, ...]:
+def load_closed_models(path: str | Path, *, check: bool = False) -> tuple[ClosedModel, ...]:
     """Return the closed models of one file.
 
     path: the file.
+    check: check even a file that costcalc ships, which was checked before.
     Raises CostcalcError with file:line:column when it is wrong.
     """
-    return load_spec(ClosedModels, path, "closed models").models
+    return load_spec(ClosedModels, path, "closed models", check=check).models
 
 
 def list_closed_models(catalog: str | Path | None = None) -> list[ClosedEntry]:

@@ -112,7 +112,7 @@ def check_gpus(paths: Paths = None, catalog: CatalogFolder = None) -> None:
     files = [Path(each) for each in paths or []] or list_paths("hardware_profiles", catalog)
 
     def doubts(path: Path) -> Iterator[str]:
-        yield from doubts_of_gpu(load_gpu(path))
+        yield from doubts_of_gpu(load_gpu(path, check=True))
 
     problems = check_each(files, doubts)
     if not paths:

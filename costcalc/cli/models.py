@@ -127,9 +127,9 @@ def check_models(paths: Paths = None, catalog: CatalogFolder = None) -> None:
 
     def doubts(path: Path) -> Iterator[str]:
         if path.name == CLOSED_MODELS:
-            load_closed_models(path)
+            load_closed_models(path, check=True)
         else:
-            yield from doubts_of_model(load_model(path))
+            yield from doubts_of_model(load_model(path, check=True))
 
     problems = check_each(files, doubts)
     if not paths:

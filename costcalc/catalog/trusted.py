@@ -1,0 +1,102 @@
+"""Specifications from data that is known to be valid: read by their annotations, not checked.
+
+What costcalc ships was checked when `checked.txt` was written, which names the content of every file by its digest.
+Reading such a file needs no pydantic, whose classes take longer to make than an estimate; everything else, be it one
+letter away, is checked by catalog.validation.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable
+from functools import cache
+from hashlib import blake2b
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+from costcalc.frozen import hints
+from costcalc.schema import After, Before, ByKind, Spec
+
+CHECKED = Path(__file__).with_name("checked.txt")
+SpecT = TypeVar("SpecT", bound=Spec)
+_Reader = Callable[[Any], Any]
+
+
+def digest(text: str) -> str:
+    """Return what names the content of a file: a hash of 128 bits, in hexadecimal digits."""
+    return blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def is_checked(spec: type[Spec], text: str) -> bool:
+    """Return whether the content of a file was found to be a valid specification before it was shipped.
+
+    spec: the class of the specification.
+    text: the content.
+    """
+    return f"{digest(text)} {spec.__name__} " in _checked(CHECKED)
+
+
+def read(spec: type[SpecT], data: Any) -> SpecT:
+    """Return the specification that valid raw data describes, the same that catalog.validation would return.
+
+    spec: the class of the specification.
+    data: the raw data, as from load_yaml; what is wrong in it goes unnoticed.
+    """
+    hint: Any = spec
+    found: SpecT = _reader(hint)(data)
+    return found
+
+
+@cache
+def _checked(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
+@cache
+def _reader(hint: Any) -> _Reader:
+    """Return what reads a raw value as the type of a field."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _marked(*arguments)
+    if origin in (Union, types.UnionType):
+        (one,) = {_reader(each) for each in arguments if each is not types.NoneType}
+        return lambda value: None if value is None else one(value)
+    if origin is tuple:
+        item = _reader(arguments[0])
+        return lambda value: tuple(map(item, value))
+    if origin is dict:
+        inside = _reader(arguments[1])
+        return lambda value: {key: inside(each) for key, each in value.items()}
+    spec = origin or hint
+    if isinstance(spec, type) and issubclass(spec, Spec):
+        return lambda value: spec(**{name: _field(hint, name)(each) for name, each in value.items()})
+    return hint if hint in (int, float) else _as_it_is
+
+
+@cache
+def _field(spec: Any, name: str) -> _Reader:
+    return _reader(hints(spec)[name])
+
+
+def _marked(base: Any, *markers: Any) -> _Reader:
+    """Return what reads a raw value as an annotated type."""
+    if any(isinstance(each, ByKind) for each in markers):
+        variants = {each.kind: each for each in get_args(base)}
+        return lambda value: _reader(variants[value["kind"]])(value)
+    before = [each.read for each in markers if isinstance(each, Before)]
+    reader = before[0] if before else _reader(base)
+    for each in markers:
+        if isinstance(each, After):
+            reader = _then(reader, each.read)
+    return reader
+
+
+def _then(first: _Reader, second: _Reader) -> _Reader:
+    return lambda value: second(first(value))
+
+
+def _as_it_is(value: Any) -> Any:
+    return value

@@ -1,0 +1,44 @@
+"""The list of what costcalc ships and has checked, from which it reads without checking again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from costcalc.catalog.efficiency import KERNELS
+from costcalc.catalog.find import CLOSED_MODELS
+from costcalc.catalog.paths import packaged_root
+from costcalc.catalog.serving import SERVING
+from costcalc.catalog.trusted import digest
+from costcalc.catalog.validation import validate
+from costcalc.catalog.yaml import parse_yaml, read_text
+from costcalc.schema import Spec
+from costcalc.specs.accelerator import Accelerator
+from costcalc.specs.closed import ClosedModels
+from costcalc.specs.efficiency import KernelEfficiency
+from costcalc.specs.model import ModelSpec
+from costcalc.specs.serving import ServingEfficiency
+
+
+def packaged_files() -> Iterator[tuple[Path, type[Spec]]]:
+    """Every specification that costcalc ships as a file, with its class."""
+    root = packaged_root()
+    for path in sorted((root / "models").glob("*.yaml")):
+        yield path, ClosedModels if path.name == CLOSED_MODELS else ModelSpec
+    for path in sorted((root / "hardware_profiles").glob("*.yaml")):
+        yield path, Accelerator
+    yield root / KERNELS, KernelEfficiency
+    yield root / SERVING, ServingEfficiency
+
+
+def checked_list() -> str:
+    """Return a line for each file: its digest, the class that it was checked against, and its path.
+
+    Raises CostcalcError with file:line:column when a file is wrong.
+    """
+    lines = ["# Digest, class and path of every packaged file that is valid; written by docs/generate.py."]
+    for path, spec in packaged_files():
+        text = read_text(path)
+        validate(spec, *parse_yaml(text, path), path)
+        lines.append(f"{digest(text)} {spec.__name__} {path.relative_to(packaged_root()).as_posix()}")
+    return "\n".join(lines) + "\n"
