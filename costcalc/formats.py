@@ -6,13 +6,11 @@ and head adds bytes to every cached token.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from costcalc.errors import CostcalcError, nearest
+from costcalc.frozen import Record
 
 
-@dataclass(frozen=True, slots=True)
-class WeightFormat:
+class WeightFormat(Record):
     """How weights are stored, and the activations that they are multiplied with by default."""
 
     name: str
@@ -21,8 +19,7 @@ class WeightFormat:
     note: str
 
 
-@dataclass(frozen=True, slots=True)
-class CacheFormat:
+class CacheFormat(Record):
     """How keys and values are stored."""
 
     name: str

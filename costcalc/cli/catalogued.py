@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -12,6 +11,7 @@ from typer import Option
 from costcalc.cli import parse
 from costcalc.cli.output import FILE_FORMATS, FORMATS
 from costcalc.errors import CostcalcError, did_you_mean, shown
+from costcalc.frozen import Record
 
 Facts = TypeVar("Facts")
 BAD_INPUT = 2
@@ -22,8 +22,7 @@ CatalogFolder = Annotated[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(Record):
     """In which form a list or a card is written, and where."""
 
     format: Annotated[

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from costcalc.cli.options import Catalog, Serving, required
 from costcalc.errors import CostcalcError, shown
+from costcalc.frozen import Record
 from costcalc.units import parse_machine
 
 if TYPE_CHECKING:
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from costcalc.specs.model import ModelSpec
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(Record):
     """What an estimate is about: a model on a GPU, and the options given."""
 
     model: ModelSpec

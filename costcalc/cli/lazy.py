@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from typing import Any, ClassVar
@@ -12,18 +11,17 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from costcalc.errors import CostcalcError, did_you_mean, shown
+from costcalc.frozen import Record
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Record):
     """A command: where its function is, as 'module:function', and what it is for in one line."""
 
     target: str
     help: str
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(Record):
     """A command with commands of its own; `default` is the one that runs when none is named."""
 
     commands: Mapping[str, Command]

@@ -1,6 +1,5 @@
 """Options that every command understands in the same way."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from typer import Option
@@ -8,6 +7,7 @@ from typer import Option
 from costcalc.cli import parse
 from costcalc.cli.complete import gpu_names, model_names
 from costcalc.errors import CostcalcError
+from costcalc.frozen import Record
 
 if TYPE_CHECKING:
     from costcalc.explore.options import OptionKeywords
@@ -58,8 +58,7 @@ def required(text: str | None, option: str, example: str, listing: str) -> str:
     return text
 
 
-@dataclass(frozen=True, slots=True)
-class Serving:
+class Serving(Record):
     """How the model is deployed, loaded and paid for, as typed."""
 
     gpus: Annotated[
@@ -219,8 +218,7 @@ class Serving:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Catalog:
+class Catalog(Record):
     """Where specifications come from, and what is changed in them."""
 
     catalog: Annotated[

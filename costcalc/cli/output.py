@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +10,7 @@ from typer import Option
 from costcalc.cli import parse
 from costcalc.cli.options import LOAD, SHOW
 from costcalc.errors import CostcalcError, shown
+from costcalc.frozen import Record
 
 if TYPE_CHECKING:
     from costcalc.show.files import NewFile
@@ -21,8 +21,7 @@ CHART_SUFFIXES = (".png", ".svg", ".pdf")
 _ENDINGS = ".json, .csv, .md or .txt"
 
 
-@dataclass(frozen=True, slots=True)
-class TextOutput:
+class TextOutput(Record):
     """What is written, as typed."""
 
     output: Annotated[
@@ -101,7 +100,6 @@ class TextOutput:
             yield Opened(form, text)
 
 
-@dataclass(frozen=True, slots=True)
 class Output(TextOutput):
     """What is written and drawn, as typed."""
 
@@ -138,8 +136,7 @@ class Output(TextOutput):
             yield Opened(opened.form, opened.text, chart, kind)
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(Record):
     """The format, and the files that are ready to be written."""
 
     form: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,13 +15,13 @@ from costcalc.engine.serving import prefill_queue_seconds, time_per_output_token
 from costcalc.engine.speculation import tokens_per_pass
 from costcalc.engine.step import Step, decode_step, prefill_pass
 from costcalc.explore.question import Question
+from costcalc.frozen import Record
 
 UNBOUNDED = 10**9
 """Sequences, where no cache limits them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
+class Evaluation(Record):
     """Times and throughputs of one replica; arrays where the batch is one."""
 
     batch: Number  # [sequences]

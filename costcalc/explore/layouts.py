@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import gcd
 
 from costcalc.engine.layout import Layout
 from costcalc.engine.machine import reach
 from costcalc.errors import CostcalcError
 from costcalc.formats import cache_format
+from costcalc.frozen import Record
 from costcalc.specs.accelerator import Accelerator
 from costcalc.specs.model import ModelSpec
 
 
-@dataclass(frozen=True, slots=True)
-class Degrees:
+class Degrees(Record):
     """Degrees of parallelism as asked for; None leaves the choice open."""
 
     gpus: int | None = None
@@ -29,8 +28,7 @@ class Degrees:
         return any(x is not None for x in (self.tensor, self.pipeline, self.expert, self.data))
 
 
-@dataclass(frozen=True, slots=True)
-class Spread:
+class Spread(Record):
     """A layout and how many replicas of it run side by side."""
 
     layout: Layout

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from costcalc.engine.layout import Layout
@@ -19,11 +17,11 @@ from costcalc.explore.layouts import (
     shares_latent,
 )
 from costcalc.explore.question import DEFAULT_TPOT, Question
+from costcalc.frozen import Record
 from costcalc.readable import format_bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Record):
     """A deployment that answers the question."""
 
     spread: Spread

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from costcalc.explore.question import Question
 from costcalc.explore.result import Range
+from costcalc.frozen import Record
 
 
-@dataclass(frozen=True, slots=True)
-class Spread80:
+class Spread80(Record):
     """Observed over predicted at 10% and 90%, of times; None for the ideal bound, which has no error."""
 
     decode: Range | None

@@ -6,35 +6,33 @@ Numbers are SI: bytes, seconds, tokens per second, dollars. A time, throughput o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import field, fields, is_dataclass
 from typing import Any
+
+from costcalc.frozen import Record
 
 Range = tuple[float, float]
 
 
-@dataclass(frozen=True, slots=True)
-class Parameters:
+class Parameters(Record):
     total: float
     active: float
 
 
-@dataclass(frozen=True, slots=True)
-class ModelResult:
+class ModelResult(Record):
     name: str
     parameters: Parameters
     attention: str
     layers: int
 
 
-@dataclass(frozen=True, slots=True)
-class PrecisionResult:
+class PrecisionResult(Record):
     weights: str
     kv_cache: str
     activations: str
 
 
-@dataclass(frozen=True, slots=True)
-class DeploymentResult:
+class DeploymentResult(Record):
     gpu: str
     gpus: int
     replicas: int
@@ -50,8 +48,7 @@ class DeploymentResult:
     backend: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class WorkloadResult:
+class WorkloadResult(Record):
     batch: int  # sequences of one replica
     input_tokens: float
     output_tokens: float
@@ -62,16 +59,14 @@ class WorkloadResult:
     disaggregated: bool = False  # prefill and decode on pools of their own
 
 
-@dataclass(frozen=True, slots=True)
-class KvCacheResult:
+class KvCacheResult(Record):
     bytes_per_token: float
     bytes_per_token_per_gpu: float
     bytes_per_sequence: float
     bytes_read_per_token: float  # cache read for one output token
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryResult:
+class MemoryResult(Record):
     fits: bool
     capacity_bytes_per_gpu: float
     weights_bytes_per_gpu: float
@@ -79,16 +74,14 @@ class MemoryResult:
     max_sequences: int  # of one replica, at full length
 
 
-@dataclass(frozen=True, slots=True)
-class PrefillResult:
+class PrefillResult(Record):
     time_s: float | None
     tokens_per_s: float | None
     time_s_range: Range | None = None
     tokens_per_s_range: Range | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DecodeResult:
+class DecodeResult(Record):
     step_time_s: float | None
     tokens_per_s: float | None
     tokens_per_s_per_gpu: float | None
@@ -100,8 +93,7 @@ class DecodeResult:
     tokens_per_s_per_user_range: Range | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ServingResult:
+class ServingResult(Record):
     """Prefill and decode at `batch` concurrent requests per replica, sharing GPUs or on pools of their own."""
 
     time_to_first_token_s: float | None
@@ -113,8 +105,7 @@ class ServingResult:
     output_tokens_per_s_per_gpu_range: Range | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CostResult:
+class CostResult(Record):
     usd_per_million_output_tokens: float | None
     usd_per_million_input_tokens: float | None
     usd_per_million_blended_tokens: float | None
@@ -123,8 +114,7 @@ class CostResult:
     usd_per_million_blended_tokens_range: Range | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class OpResult:
+class OpResult(Record):
     """One op of a decode step: work of the whole replica, time on the busiest GPU."""
 
     op: str
@@ -134,8 +124,7 @@ class OpResult:
     bound_by: str  # memory, compute, communication or overhead
 
 
-@dataclass(frozen=True, slots=True)
-class MarketPrice:
+class MarketPrice(Record):
     """A list price to set beside the cost."""
 
     provider: str
@@ -152,8 +141,7 @@ class MarketPrice:
     break_even_utilization_range: Range | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Assumption:
+class Assumption(Record):
     """A value that was not given, why it was taken, and how to override it."""
 
     name: str
@@ -162,8 +150,7 @@ class Assumption:
     override: str
 
 
-@dataclass(frozen=True, slots=True)
-class Formula:
+class Formula(Record):
     """A headline number as formula, the numbers put in, the result and where the formula comes from."""
 
     quantity: str  # path in the result tree, e.g. 'cost.usd_per_million_output_tokens'
@@ -175,8 +162,7 @@ class Formula:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
+class Estimate(Record):
     """What a deployment does and costs."""
 
     model: ModelResult
@@ -200,8 +186,7 @@ class Estimate:
         return plain
 
 
-@dataclass(frozen=True, slots=True)
-class BreakEven:
+class BreakEven(Record):
     """Self-hosting against the list prices of an API, in `estimate.market`."""
 
     against: str
@@ -212,8 +197,7 @@ class BreakEven:
         return {"against": self.against, **self.estimate.to_dict()}
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Record):
     """One row of a comparison."""
 
     variant: str
@@ -223,8 +207,7 @@ class Row:
     note: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(Record):
     """The same question asked of several variants, models or GPUs; the first row is the reference."""
 
     title: str

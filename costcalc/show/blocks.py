@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
+
+from costcalc.frozen import Record
 
 Role = Literal[
     "text", "title", "heading", "value", "headline", "dim", "memory", "compute", "communication", "overhead", "good"
@@ -12,8 +14,7 @@ Role = Literal[
 """What a piece of text is for; a terminal with colours gives each role a look."""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Record):
     """A line of text; `wrap` lets a narrow terminal break it between words."""
 
     text: str = ""
@@ -22,8 +23,7 @@ class Line:
     indent: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(Record):
     """A column of a grid.
 
     right: whether it is aligned to the right, as numbers are.
@@ -38,8 +38,7 @@ class Column:
     drawing: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Grid:
+class Grid(Record):
     """Rows of cells under columns; without any titles the head is left out.
 
     roles: role of a single cell by (row, column), where it differs from its column's.
