@@ -59,6 +59,39 @@ def test_a_comparison_imports_no_charts_either() -> None:
     assert not modules_of("compare", "attention", "--model", "v3", "--gpu", "h100") & NEVER
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["estimate", "--model", "v3", "--gpu", "h100"],
+        ["estimate", "--model", "v3", "--gpu", "h100", "--format", "json", "--explain"],
+        ["compare", "attention", "--model", "v3", "--gpu", "h100"],
+        ["compare", "gpus", "h100", "h200", "--model", "llama-3.1-8b"],
+        ["breakeven", "--model", "v3", "--gpu", "h100", "--against", "gpt-4o"],
+        ["models"],
+        ["models", "show", "v3"],
+        ["models", "list", "--closed"],
+        ["gpus"],
+        ["gpus", "show", "h100"],
+    ],
+    ids=" ".join,
+)
+def test_what_ships_is_read_without_pydantic(arguments: list[str]) -> None:
+    assert not modules_of(*arguments) & {"pydantic", "pydantic_core"}, "python docs/generate.py"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["estimate", "--model", "v3", "--gpu", "h100", "--set", "gpu.memory=96 GB"],
+        ["models", "check"],
+        ["gpus", "check"],
+    ],
+    ids=" ".join,
+)
+def test_what_people_write_is_checked(arguments: list[str]) -> None:
+    assert "pydantic_core" in modules_of(*arguments)
+
+
 def test_completion_imports_nothing_heavy() -> None:
     words = "costcalc estimate --model deepseek-v"
     code = f"""
