@@ -171,8 +171,7 @@ def _feedforward_work(
 ) -> list[Work]:
     routed = layer.routed(model.hidden_size)
     held = rank_parameters(layer.linears(model.hidden_size), layout.tensor, 1)
-    name = "shared experts" if routed else "dense FFN"
-    works = [_gemm(name, count, held, batch.rows, formats)]
+    works = [_gemm(layer.always, count, held, batch.rows, formats)]
     if routed is None:
         works.append(_all_reduce(model, count, layout, batch))
         return works

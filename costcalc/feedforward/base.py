@@ -46,6 +46,11 @@ class FeedForward(Spec):
         always = sum(m.parameters for m in self.linears(hidden))
         return always + (routed.per_token * routed.parameters if routed else 0)
 
+    @property
+    def always(self) -> str:
+        """What every token multiplies, as tables of ops call it."""
+        return "dense FFN"
+
     def describe(self) -> str:
         """Short name of the variant, for tables."""
         raise TypeError(f"{type(self).__name__} has no description")

@@ -74,6 +74,10 @@ class ExpertsFeedForward(FeedForward):
             width=width,
         )
 
+    @property
+    def always(self) -> str:
+        return "shared experts" if self.shared_intermediate_size else "router"
+
     def describe(self) -> str:
         shared = " + shared" if self.shared_intermediate_size else ""
         return f"{self.experts_per_token} of {self.num_experts} experts{shared}"
