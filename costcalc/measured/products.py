@@ -15,47 +15,33 @@ from costcalc.engine.kernels import (
     unfiltered_buffer_bytes,
 )
 from costcalc.engine.kernels.choice import experts_kernel
-from costcalc.errors import CostcalcError
 from costcalc.measured.load import Row
 from costcalc.measured.model import Array, Features, KernelModel, Level, Prior
 from costcalc.measured.routing import power_law_load
-from costcalc.measured.rows import Described, backend_of, element_bytes
+from costcalc.measured.rows import Described, backend_of
+from costcalc.numbertypes import NumberType, number_type
 from costcalc.specs.accelerator import Accelerator
 
-_PRECISIONS = (
-    ("fp8_block", "fp8_block", "fp8", 1.0),
-    ("nvfp4", "nvfp4", "fp4", 0.5 + 1 / 16),
-    ("w4a16", "weight-only", "bf16", 2.0),
-    ("int4", "weight-only", "bf16", 2.0),
-    ("int8_wo", "weight-only", "bf16", 2.0),
-    ("mxfp4", "weight-only", "bf16", 2.0),
-    ("w4a8", "fp8", "fp8", 1.0),
-    ("w4afp8", "fp8", "fp8", 1.0),
-    ("fp8", "fp8", "fp8", 1.0),
-    ("sq", "int8", "int8", 1.0),
-    ("int8", "int8", "int8", 1.0),
-    ("w8a8", "int8", "int8", 1.0),
-    ("bf", "16-bit", "bf16", 2.0),
-    ("fp16", "16-bit", "fp16", 2.0),
-    ("float16", "16-bit", "fp16", 2.0),
-)
-"""Start of a type's name, its class, the precision multiplied in, and the bytes of an activation."""
+_WIDTHS = {"fp32": 4.0, "tf32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "int8": 1.0, "fp4": 0.5 + 1 / 16}
+"""Bytes of an activation by the precision that is computed in, scales included."""
 
 
-def precision_of(dtype: str) -> tuple[str, str, float]:
-    """Return the class of a type, the precision that it multiplies in, and the bytes of an activation [B]."""
-    for start, group, compute, activation in _PRECISIONS:
-        if dtype.lower().startswith(start):
-            return group, compute, activation
-    known = ", ".join(each[0] for each in _PRECISIONS)
-    raise CostcalcError(f"unknown number type {dtype!r}", hint=f"one of: {known}")
+def precision_class(kind: NumberType) -> str:
+    """Return the class of kernels that multiply a number type, as the fit tells them apart."""
+    if kind.weights.bytes >= 2:
+        return "16-bit" if kind.weights.bytes == 2 else "32-bit"
+    if kind.compute in ("bf16", "fp16"):
+        return "weight-only"
+    if kind.name == "fp8_block":
+        return "fp8_block"
+    return "nvfp4" if kind.compute == "fp4" else kind.compute
 
 
 def describe_gemm(row: Row, gpu: Accelerator) -> Described:
     """Name the kernel and the features of a matrix product."""
     m, n, k = row["m"], row["n"], row["k"]
-    group, compute, activation = precision_of(row["dtype"])
-    backend = backend_of(row)
+    kind = number_type(row["dtype"])
+    group, activation, backend = precision_class(kind), _WIDTHS[kind.compute], backend_of(row)
     quantizes = backend == "trtllm" and group in ("fp8", "fp8_block", "nvfp4") and row["kernel"] != "deepgemm"
     # vLLM's block-scaled products convert their scales, or fall back to Triton, inside the measured call.
     converts = backend == "vllm" and group == "fp8_block"
@@ -66,8 +52,8 @@ def describe_gemm(row: Row, gpu: Accelerator) -> Described:
         "m": m,
         "n": n,
         "k": k,
-        "nbytes": n * k * element_bytes(row["dtype"]) + m * k * activation + 2 * m * n,
-        "peak": gpu.peak(compute).flops,
+        "nbytes": n * k * kind.weights.bytes + m * k * activation + max(2.0, kind.weights.bytes) * m * n,
+        "peak": gpu.peak(kind.compute).flops,
         "quantizes": 1.0 * quantizes,
         "activation_bytes": activation,
         "shape": f"{n:g} {k:g}",
@@ -77,14 +63,13 @@ def describe_gemm(row: Row, gpu: Accelerator) -> Described:
 def describe_experts(row: Row, gpu: Accelerator) -> Described:
     """Name the kernel and the features of a layer's routed experts."""
     tokens, topk, experts, ranks = row["tokens"], row["topk"], row["experts"], row["moe_ep"]
-    dtype, backend, inter = row["dtype"], backend_of(row), row["inter"] / row["moe_tp"]
-    kernel = experts_kernel(backend, gpu.architecture, dtype, row["kernel"])
+    kind, backend, inter = number_type(row["dtype"]), backend_of(row), row["inter"] / row["moe_tp"]
+    kernel = experts_kernel(backend, gpu.architecture, kind.name, row["kernel"])
     pairs, hits = tokens * topk / ranks, experts_hit(experts / ranks, tokens * topk / ranks)
     if row["distribution"].startswith("power_law"):
         pairs, hits = power_law_load(int(tokens), int(experts), int(topk), int(ranks), _exponent(row))
-    _, compute, _ = precision_of(dtype)
-    width = element_bytes(dtype)
-    if dtype == "w4a16_mxfp4" and backend == "sglang" and gpu.architecture != "blackwell":
+    width = kind.weights.bytes
+    if kind.name == "mxfp4" and backend == "sglang" and gpu.architecture != "blackwell":
         width = 2.0  # Triton multiplies a 16-bit copy of the weights
     if kernel in ("triton", "marlin"):
         buffers = unfiltered_buffer_bytes(tokens * topk, row["hidden"], inter)
@@ -98,7 +83,7 @@ def describe_experts(row: Row, gpu: Accelerator) -> Described:
         "inter": inter,
         "weight_bytes": width,
         "buffer_bytes": buffers,
-        "peak": gpu.peak(compute).flops,
+        "peak": gpu.peak(kind.compute).flops,
         "shape": f"{row['hidden']:g} {row['inter']:g} {experts:g}",
     }
 

@@ -12,12 +12,13 @@ from costcalc.catalog.load import load_model
 from costcalc.engine.layout import Layout
 from costcalc.engine.machine import machine_of
 from costcalc.engine.precision import Formats, checkpoint_precision, resolve_formats
-from costcalc.errors import CostcalcError, did_you_mean
-from costcalc.formats import CACHE_FORMATS, WEIGHT_FORMATS
+from costcalc.errors import CostcalcError
+from costcalc.formats import WEIGHT_FORMATS
 from costcalc.measured.gpus import find_gpu
 from costcalc.measured.load import Row
 from costcalc.measured.serving_conditions import Conditions, conditions_of
 from costcalc.measured.serving_layout import layout_of
+from costcalc.numbertypes import cache_type, number_type
 from costcalc.specs.accelerator import Accelerator
 from costcalc.specs.model import ModelSpec
 
@@ -135,24 +136,15 @@ def formats_of(row: Row, model: ModelSpec, machine: Accelerator) -> Formats:
 
 
 def _weight_format(dtype: str) -> str:
-    names = {"float16": "fp16", "bfloat16": "bf16", "fp8_e4m3": "fp8", "fp4": "nvfp4", "w4a16_mxfp4": "mxfp4"}
-    name = names.get(dtype.lower(), dtype.lower())
-    if name not in WEIGHT_FORMATS:
-        raise CostcalcError(f"unknown number type {dtype!r}", hint=f"one of: {', '.join(WEIGHT_FORMATS)}")
-    return name
+    return number_type(dtype).weights.name
 
 
 def _cache_format(row: Row, dtype: str) -> str:
     asked = str(row.get("kv_dtype") or "").rstrip("?").lower()
     if asked in ("", "auto", "none", "unknown"):
         return "bf16" if WEIGHT_FORMATS[dtype].bytes >= 2 else "fp8"
-    if asked.startswith(("bf16", "fp16", "float16", "bfloat16")):
-        return "bf16"
-    name = {"fp4": "nvfp4"}.get(asked, "fp8" if asked.startswith("fp8") and asked not in CACHE_FORMATS else asked)
-    if name not in CACHE_FORMATS:
-        hint = did_you_mean(asked, CACHE_FORMATS) or f"one of: {', '.join(CACHE_FORMATS)}"
-        raise CostcalcError(f"unknown cache format {asked!r}", hint=hint)
-    return name
+    name = cache_type(asked).name
+    return "bf16" if name == "fp16" else name
 
 
 def _kind(row: Row) -> str:

@@ -10,8 +10,8 @@ import numpy as np
 
 from costcalc.measured.gpu_bench.bench import Measured
 from costcalc.measured.load import Row
-from costcalc.measured.products import precision_of
 from costcalc.measured.scoring import Scored, score
+from costcalc.numbertypes import number_type
 from costcalc.specs.accelerator import Accelerator
 from costcalc.specs.efficiency import KernelEfficiency
 from costcalc.specs.measured import MeasuredEfficiency, Reached
@@ -68,7 +68,7 @@ def _counted(rows: Sequence[Scored]) -> list[Scored]:
 
 
 def _compute(row: Row) -> str:
-    return precision_of(row["dtype"])[1]
+    return number_type(row["dtype"]).compute
 
 
 def _cache_bytes(row: Row) -> float:
