@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from costcalc.catalog.paths import Kind, catalog_roots
+from costcalc.catalog.spellings import accelerated, accelerators_alike, same_memory, unquantized, untuned
 from costcalc.errors import CostcalcError, nearest, shown
+from costcalc.numbertypes import number_type
 
 if TYPE_CHECKING:
     from costcalc.specs.closed import ClosedModel
@@ -23,6 +25,8 @@ _MOST_NAMES = 5
 _MOST_TYPED = 100
 _ALIASES = re.compile(r"^aliases:[ \t]*(?:\[([^\]]*)\]|((?:\r?\n[ \t]*-[ \t]+[^\n]*)+))", re.MULTILINE)
 _NAME = re.compile(r"^name:[ \t]*[\"']?(.*?)[\"']?[ \t]*(?:#.*)?$", re.MULTILINE)
+_MEMORY = re.compile(r"^memory(?:_reported)?:[ \t]*([\d.]+) ?([GM]i?B)", re.MULTILINE)
+_UNITS = {"GB": 1e9, "MB": 1e6, "GiB": 2.0**30, "MiB": 2.0**20}
 _HF_ID = re.compile(r"^hf_id:[ \t]*[\"']?([^\s\"'#]+)", re.MULTILINE)
 
 
@@ -52,10 +56,41 @@ def find_path(kind: Kind, name: str | Path, extra: str | Path | None = None) -> 
         return path
     named = not text.lower().endswith(_SUFFIXES)
     # Hyphens are easily forgotten or made up, as in rtx4090 or gaudi-3; a name spelled right goes first.
-    found = _by_name(kind, text, normal_name, extra) or _by_name(kind, text, squeezed, extra) if named else None
+    found = _named(kind, text, extra) or _spelled(kind, text, extra) if named else None
     if found is None:
         raise _no_such_file(text, noun) if looks_like_path else _unknown(kind, text, extra)
     return found
+
+
+def _named(kind: Kind, text: str, extra: str | Path | None) -> Path | None:
+    return _by_name(kind, text, normal_name, extra) or _by_name(kind, text, squeezed, extra)
+
+
+def _spelled(kind: Kind, text: str, extra: str | Path | None) -> Path | None:
+    """The file of a name as drivers, model hubs and benchmarks spell it; raises CostcalcError where it is another."""
+    name = normal_name(text)
+    if kind == "hardware_profiles":
+        alike, wanted = accelerators_alike(name, list_entries(kind, extra)), accelerated(name).gigabytes
+        for entry in alike:
+            if wanted is None or same_memory(wanted, _memory(entry.path)):
+                return entry.path
+        if alike:
+            other = f"of that product there is {alike[0].name}, with another memory; list them with: costcalc gpus"
+            raise CostcalcError(f"unknown GPU {shown(text)}", hint=other)
+        return None
+    for shorter in untuned(name):
+        if found := _named(kind, shorter, extra):
+            return found
+        if (stored := unquantized(shorter)) and (path := _named(kind, stored[0], extra)):
+            weights = number_type(stored[1]).weights.name
+            hint = f"name the model and its weights: --model {path.stem} --weights {weights}"
+            raise CostcalcError(f"{shown(text)} is a quantized copy of {path.stem}", hint=hint)
+    return None
+
+
+def _memory(path: Path) -> list[float]:
+    """Memory of an accelerator as sold and as reported [B], by the first lines of its file."""
+    return [float(size) * _UNITS[unit] for size, unit in _MEMORY.findall(_head(path))]
 
 
 def list_entries(kind: Kind, extra: str | Path | None = None) -> list[CatalogEntry]:
