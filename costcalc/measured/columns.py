@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Columns that a kind of file has; others are kept as text."""
+    """Columns that a kind of file has; others are kept as they are, and change nothing."""
 
     text: tuple[str, ...]  # required, may not be empty
     numbers: tuple[str, ...]  # required, may not be empty
@@ -15,18 +15,36 @@ class Columns:
     optional_numbers: tuple[str, ...] = ()  # may be empty or missing
     measured: tuple[str, ...] = ("ms",)  # what was measured; a row without any is only predicted
 
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Columns that a file of this kind must have."""
+        return (*self.text, *self.numbers)
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """Columns that mean something in a file of this kind."""
+        return (*self.required, *self.optional_text, *self.optional_numbers, *self.measured)
+
+    def is_text(self, name: str) -> bool:
+        """Whether a column is text, even where it looks like a number, as versions do."""
+        return name in self.text or name in self.optional_text or name in _TEXT
+
+
+_TEXT = ("version", "source", "date", "licence")
+"""Text that every kind may carry along."""
 
 KINDS: dict[str, Columns] = {
     "decode_attention": Columns(
         text=("gpu", "kind", "kv_dtype"),
         numbers=("batch", "context", "q_heads", "kv_heads", "head_dim"),
         optional_text=("framework", "kernel", "q_dtype", "note", "suspect"),
-        optional_numbers=("kv_lora_rank", "rope_dim"),
+        optional_numbers=("kv_lora_rank", "rope_dim", "window_size", "window"),
     ),
     "prefill_attention": Columns(
         text=("gpu", "kind"),
         numbers=("batch", "seq", "q_heads", "kv_heads", "qk_head_dim", "v_head_dim"),
         optional_text=("framework", "kernel", "q_dtype", "kv_dtype", "note", "suspect"),
+        optional_numbers=("window_size", "window"),
     ),
     "gemm": Columns(
         text=("gpu", "dtype"),

@@ -14,88 +14,111 @@ from costcalc.engine.kernels import (
     exchange_seconds,
     gathered_bytes,
 )
-from costcalc.errors import CostcalcError
+from costcalc.errors import CostcalcError, did_you_mean, shown
+from costcalc.measured.fabric import fabric_of, least_seconds
 from costcalc.measured.load import Row
 from costcalc.measured.model import Array, Features, KernelModel, Level, Prior
 from costcalc.measured.rows import Described, backend_of
 from costcalc.specs.accelerator import Accelerator
 
-BRIDGE = 300e9
-"""One direction of the NVLink bridge that joins two PCIe cards [B/s]."""
 CUSTOM_LIMIT = 4e6
 """Message [B] above which TensorRT-LLM and vLLM leave an all-reduce to NCCL."""
-_COLLECTIVES = ("all_reduce", "all_gather", "reduce_scatter", "alltoall")
+_COLLECTIVES = {
+    "all_reduce": "allreduce ar",
+    "all_gather": "allgather ag",
+    "reduce_scatter": "reducescatter rs",
+    "alltoall": "a2a alltoallv alltoallsingle",
+    "broadcast": "bcast",
+    "reduce": "",
+    "send_recv": "sendrecv p2p send recv sendreceive",
+}
+"""Collectives, and how else they are written once hyphens and underscores are gone."""
+_NAMES = {spelling: op for op, others in _COLLECTIVES.items() for spelling in (op.replace("_", ""), *others.split())}
+_MEASURED = ("all_reduce", "all_gather", "reduce_scatter", "alltoall")
+_WHOLE_MESSAGE = ("broadcast", "reduce", "send_recv")
+"""Collectives that bring the whole message over one link, whatever the ranks: doc/PERFORMANCE.md of nccl-tests."""
+
+
+def collective_name(text: str) -> str:
+    """Return the collective that a source means: 'all_reduce' by AllReduce, 'alltoall' by all-to-all.
+
+    Names of dispatch and combine stay as they are, in lower case. Raises CostcalcError for an unknown one.
+    """
+    plain = text.casefold().replace("-", "_").replace(" ", "_")
+    if "dispatch" in plain or "combine" in plain:
+        return plain
+    squeezed = plain.replace("_", "").removeprefix("nccl").removeprefix("rccl").removesuffix("perf")
+    if squeezed not in _NAMES:
+        hint = did_you_mean(plain, _COLLECTIVES) or f"one of: {', '.join(_COLLECTIVES)}"
+        raise CostcalcError(f"unknown collective {shown(text)}", hint=hint)
+    return _NAMES[squeezed]
 
 
 def describe_comm(row: Row, gpu: Accelerator) -> Described:
     """Name the kernel and the features of a collective."""
-    op, ranks = str(row["op"]), row["n_gpus"]
-    if op.startswith("moe"):
-        return _describe_exchange(row, gpu)
-    if op not in _COLLECTIVES:
-        raise CostcalcError(f"unknown collective {op!r}", hint=f"one of: {', '.join(_COLLECTIVES)}")
-    if row["bytes"] is None:
+    op, ranks, message = collective_name(str(row["op"])), row["n_gpus"], row["bytes"]
+    if "dispatch" in op or "combine" in op:
+        return _describe_exchange(op, row, gpu)
+    if message is None:
         raise CostcalcError("bytes is empty", hint="a collective needs the size of its message")
     if ranks < 2:
         raise CostcalcError("a collective needs at least 2 GPUs")
-    link, fabric = _link(row, gpu)
-    switch = op == "all_reduce" and fabric == ""
+    fabric = fabric_of(row, gpu)
+    crosses = ranks > fabric.domain
+    switch = op == "all_reduce" and fabric.name == "" and not crosses
     in_switch = bool(reduces_in_switch(gpu.architecture, switch, ranks))
-    message = row["bytes"]
-    if op == "all_reduce":
-        sent = multicast_bytes(message, ranks) if in_switch else all_reduce_bytes(message, ranks)
-    else:
-        sent = gathered_bytes(message, ranks)
-    custom = "custom" in row["impl"]
+    sent = _sent(op, message, ranks, in_switch)
+    link = sent / least_seconds(op, message, ranks, gpu, fabric.domain) if crosses else fabric.link
+    custom = "custom" in row["impl"].lower() and op == "all_reduce"
     return "custom_all_reduce" if custom else "collective", {
         "collective": f"{op} in-switch" if in_switch else op,
-        "fabric": fabric,
-        "fabric_family": f"{fabric} {gpu.architecture}" if fabric == "shared-pcie" else "",
+        "fabric": fabric.name,
+        "fabric_family": f"{fabric.name} {gpu.architecture}" if fabric.name == "shared-pcie" else "",
         "framework": backend_of(row),
         "message": message,
         "sent": sent,
         "least_sent": min(sent, multicast_bytes(message, ranks)) if op == "all_reduce" else sent,
-        "ranks": ranks,
+        "ranks": 2.0 if op == "send_recv" else ranks,
         "link": link,
         "shape": f"{op} {ranks:g}" + (f" {message:g}" if custom else ""),
+        "caveat": fabric.caveat or ("" if op in _MEASURED else f"{op} was not measured"),
+        "ignored": fabric.ignored,
     }
 
 
-def _link(row: Row, gpu: Accelerator) -> tuple[float, str]:
-    """Bandwidth between the ranks [B/s], and the fabric where it is not a switch."""
-    ranks = row["n_gpus"]
-    if "pairwise" in row["fabric"]:
-        if ranks <= 2:
-            return BRIDGE, ""
-        if gpu.host_link is None:
-            raise CostcalcError(f"{gpu.name} has no known host link", hint="set host_link.bandwidth")
-        return gpu.host_link.bandwidth, "bridged"
-    link = float(np.asarray(gpu.link_bandwidth(ranks)))
-    over_pcie = gpu.scale_up is not None and gpu.scale_up.technology.upper().startswith("PCIE")
-    return link, "shared-pcie" if over_pcie and ranks > 2 else ""
+def _sent(op: str, message: float, ranks: float, in_switch: bool) -> float:
+    """Bytes over each link, one way."""
+    if op == "all_reduce":
+        return float(multicast_bytes(message, ranks) if in_switch else all_reduce_bytes(message, ranks))
+    return message if op in _WHOLE_MESSAGE else float(gathered_bytes(message, ranks))
 
 
-def _describe_exchange(row: Row, gpu: Accelerator) -> Described:
+def _describe_exchange(op: str, row: Row, gpu: Accelerator) -> Described:
     ranks, implementation = row["n_gpus"], row["impl"].lower()
     missing = [name for name in ("tokens", "hidden", "topk") if row[name] is None]
     if missing:
         raise CostcalcError(f"{missing[0]} is empty", hint="dispatch and combine need tokens, hidden and topk")
-    framework = backend_of(row)
+    if ranks < 2:
+        raise CostcalcError("dispatch and combine need at least 2 GPUs")
+    framework, fabric = backend_of(row), fabric_of(row, gpu)
     if "v2" in implementation:
         kernel = "v2"
     elif "ht" in implementation.replace("_", " ").split() or "high-throughput" in implementation:
         kernel = "high-throughput"
     else:
         kernel = "low-latency" if framework else "low-latency bare"
-    width = 1.0 if "dispatch" in row["op"] else 2.0  # fp8 out, 16-bit back
-    sent = gathered_bytes(row["tokens"] * row["topk"] * row["hidden"] * width, ranks)
+    width = 1.0 if "dispatch" in op else 2.0  # fp8 out, 16-bit back
+    message = row["tokens"] * row["topk"] * row["hidden"] * width
+    sent, crosses = gathered_bytes(message, ranks), ranks > fabric.domain
     return "expert_exchange", {
         "implementation": kernel,
         "framework": framework,
         "sent": sent,
         "least_sent": sent,
-        "link": float(np.asarray(gpu.link_bandwidth(ranks))),
+        "link": sent / least_seconds("alltoall", message, ranks, gpu, fabric.domain) if crosses else fabric.link,
         "shape": f"{row['tokens']:g} {row['hidden']:g}",
+        "caveat": fabric.caveat,
+        "ignored": fabric.ignored,
     }
 
 

@@ -18,7 +18,12 @@ FLOPS_PER_MULTIPROCESSOR = 7.5e12
 """16-bit peak of a multiprocessor [FLOP/s], for accelerators whose count is not known: Hopper's."""
 
 Described = tuple[str, dict[str, Any]]
-"""A kernel's op and the features of one row."""
+"""A kernel's op and the features of one row.
+
+Two of them are sentences: `caveat`, why the measurements behind a fit say little of the row, and `ignored`, what
+the row states that no prediction looks at.
+"""
+_NOTHING_TO_SAY = {"caveat": "", "ignored": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,7 @@ def prepare(
         except CostcalcError as error:
             refused[index] = str(error)
             continue
-        found[op].append((index, {**features, **machine_features(name, gpu)}))
+        found[op].append((index, {**_NOTHING_TO_SAY, **features, **machine_features(name, gpu)}))
     kernels = []
     for op, described in found.items():
         if described:
@@ -74,34 +79,3 @@ def backend_of(row: Row) -> str:
         if name in text:
             return backend
     return ""
-
-
-def element_bytes(dtype: str) -> float:
-    """Bytes of one stored element [B], scales included; raises CostcalcError for an unknown type."""
-    for start, size in _ELEMENT_BYTES.items():
-        if dtype.lower().startswith(start):
-            return size
-    raise CostcalcError(f"unknown number type {dtype!r}", hint=f"one of: {', '.join(_ELEMENT_BYTES)}")
-
-
-_ELEMENT_BYTES = {
-    "bf16": 2.0,
-    "bfloat16": 2.0,
-    "fp16": 2.0,
-    "float16": 2.0,
-    "half": 2.0,
-    "fp8": 1.0,
-    "float8": 1.0,
-    "e4m3": 1.0,
-    "int8": 1.0,
-    "sq": 1.0,
-    "w8a8": 1.0,
-    "nvfp4": 0.5 + 1 / 16,
-    "mxfp4": 0.5 + 1 / 32,
-    "w4a16_mxfp4": 0.5 + 1 / 32,
-    "w4a8_mxfp4": 0.5 + 1 / 32,
-    "fp4": 0.5 + 1 / 16,
-    "int4": 0.5 + 1 / 64,
-    "w4a": 0.5 + 1 / 64,
-}
-"""Bytes by the start of a type's name."""

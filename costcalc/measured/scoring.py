@@ -11,8 +11,9 @@ import numpy as np
 
 from costcalc.catalog.efficiency import load_kernel_efficiency
 from costcalc.errors import CostcalcError
+from costcalc.measured.header import columns_of
 from costcalc.measured.kinds import KERNEL_KINDS, exclusions, measured_seconds, predict_kernel, prepared
-from costcalc.measured.load import Row, columns_of
+from costcalc.measured.load import Row
 from costcalc.measured.model import KernelParameters, KernelRows
 from costcalc.measured.serving import score_serving
 from costcalc.specs.efficiency import KernelEfficiency, KernelFit
@@ -102,7 +103,7 @@ def score_kernels(kind: str, rows: Sequence[Row], efficiency: KernelEfficiency |
                 ideal=float(ideal[position]) * 1e3,
                 ape=abs(seconds / float(measured[position]) - 1) if known else None,
                 op_class=model.label,
-                warning="no tuned kernel" if model.fallback else "",
+                warning=_warning(kernel, position),
                 excluded=reasons[position],
             )
     return scored
@@ -121,15 +122,24 @@ def _unpredicted(row: Row, reason: str) -> Scored:
 
 
 def _ranges(kernel: KernelRows, fit: KernelFit[Any]) -> list[tuple[float, float]]:
-    """Low and high over predicted, for a GPU that was measured, one of its family, or neither."""
+    """Low and high over predicted, for a GPU that was measured, one of its family, or neither: wider with a caveat."""
     families = fit.multipliers.get("family")
+    names = (kernel.features[name] for name in ("gpu", "family", "caveat"))
     factors = []
-    for gpu, family in zip(kernel.features["gpu"], kernel.features["family"], strict=True):
+    for gpu, family, caveat in zip(*names, strict=True):
         record = fit.machines[gpu].fit if gpu in fit.machines else fit.fit
-        known = record.ranges.known if gpu in record.gpus else record.ranges.unseen
-        wider = UNKNOWN_FAMILY if families and gpu not in record.gpus and family not in families else 1.0
+        known = record.ranges.known if gpu in record.gpus and not caveat else record.ranges.unseen
+        unknown = families and gpu not in record.gpus and family not in families
+        wider = UNKNOWN_FAMILY if unknown or caveat else 1.0
         factors.append((known.low**wider, known.high**wider))
     return factors
+
+
+def _warning(kernel: KernelRows, position: int) -> str:
+    """What to keep in mind with a prediction."""
+    caveat, ignored = (str(kernel.features[name][position]) for name in ("caveat", "ignored"))
+    parts = ["no tuned kernel" if kernel.model.fallback else "", caveat, f"ignored: {ignored}" if ignored else ""]
+    return "; ".join(part for part in parts if part)
 
 
 Scorer = Callable[[str, Sequence[Row], KernelEfficiency | None], list[Scored]]

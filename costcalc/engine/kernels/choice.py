@@ -6,6 +6,8 @@ Source: the kernel names recorded with the measurements in measurements/ (Tensor
 
 from __future__ import annotations
 
+from costcalc.engine.kernels.attention import TILE_ROWS
+
 MLA_FAMILIES = ("hopper", "blackwell", "cdna3", "cdna4")
 """Families that have kernels made for absorbed MLA decode."""
 
@@ -25,6 +27,17 @@ def grouped_decode_kernel(backend: str, family: str, group: float, kernel: str =
     if kernel == "flash_attention" or (backend == "sglang" and family == "ampere" and not kernel):
         return "token-paged"
     return "fa3" if "fa3" in kernel or (family == "hopper" and not kernel) else "fa2"
+
+
+def query_tile_rows(kernel: str, group: float) -> int:
+    """Rows of the query tile that decode attention multiplies, however few query heads share a KV head.
+
+    FlashInfer cuts its tile to 16 rows where they hold the heads of a group (FA2DetermineCtaTileQ in its
+    include/flashinfer/utils.cuh); Hopper's warp-group products have 64 at least.
+    kernel: its name as a profiler records it, where known. group: query heads per KV head.
+    """
+    own = "flashinfer" in kernel and "trtllm" not in kernel
+    return 16 if own and group <= 16 else TILE_ROWS
 
 
 def multiplies_in_fp8(kernel_class: str, cache_bytes: float) -> bool:
