@@ -1,6 +1,7 @@
 """`costcalc validate`: how far predictions are from measurements."""
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -14,7 +15,7 @@ from costcalc.errors import CostcalcError, shown
 
 if TYPE_CHECKING:
     from costcalc.explore.options import OptionKeywords
-    from costcalc.measured.load import Measurements
+    from costcalc.measured.load import Measurements, Row
     from costcalc.measured.published import PublishedCase
     from costcalc.show.files import NewFile
 
@@ -32,7 +33,15 @@ Data = Annotated[
            help="Measurements of your own, in the columns of measurements/; default: those that costcalc ships."),
 ]  # fmt: skip
 By = Annotated[str | None, Option("--by", metavar="|".join(GROUPINGS), help="Divide the classes of measurement.")]
-Worst = Annotated[str | None, Option("--worst", metavar="N", help="List the N worst points of each kind; default: 3.")]
+Gpu = Annotated[list[str] | None, Option("--gpu", "-g", metavar="NAME", help="Only rows of this GPU; repeatable.")]
+Model = Annotated[
+    list[str] | None, Option("--model", "-m", metavar="NAME", help="Only rows of this model; repeatable.")
+]
+Backend = Annotated[
+    list[str] | None,
+    Option("--backend", metavar="NAME", help="Only rows of this engine or library, such as vllm or nccl; repeatable."),
+]
+Worst = Annotated[str | None, Option("--worst", metavar="N", help="List the N worst points of each class; default: 3.")]
 Against = Annotated[
     str | None,
     Option("--against", metavar="NAME",
@@ -51,6 +60,9 @@ def validate(
     kind: Kinds = None,
     data: Data = None,
     by: By = None,
+    gpu: Gpu = None,
+    model: Model = None,
+    backend: Backend = None,
     worst: Worst = None,
     against: Against = None,
     chart: Chart = None,
@@ -64,15 +76,19 @@ def validate(
     division = parse.choice(by, "--by", GROUPINGS)
     count = 0 if worst is not None and worst.strip() == "0" else parse.whole(worst, "--worst", most=MOST_POINTS)
     _check_chart(chart)
+    asked_for = {"gpu": gpu or [], "model": model or [], "backend": backend or []}
     if against is not None:
         measured_alone = {"--kind": kind, "--data": data, "--by": by, "--worst": worst, "--chart": chart}
+        measured_alone |= {f"--{facet}": names for facet, names in asked_for.items()}
         _against(against, measured_alone, form, written.output)
         return
     from costcalc.show.files import new_file
 
     with new_file(written.output, "--output") as file, new_file(chart, "--chart") as drawing:
         files = _measurements(kind or [], data or [])
-        _answer(files, form, division, 3 if count is None else count, file, drawing, bool(data))
+        wanted = _wanted(files, asked_for)
+        chosen = any(asked_for.values())
+        _answer(files, wanted, form, division, 3 if count is None else count, file, drawing, bool(data), chosen)
 
 
 def _against(name: str, others: Mapping[str, object], form: str, output: str | None) -> None:
@@ -113,14 +129,28 @@ def asked(case: "PublishedCase") -> dict[str, Any]:
     return estimate(model, gpu, **cast("OptionKeywords", case.options)).to_dict()
 
 
+def _wanted(files: "list[Measurements]", asked_for: "Mapping[str, list[str]]") -> "Callable[[Row], bool]":
+    """Which rows the filters leave; raises CostcalcError where they leave none."""
+    from costcalc.measured.facets import only
+
+    rows = [row for file in files for row in [*file.rows, *(each.given for each in file.unusable)]]
+    chosen = [only(rows, facet, names) for facet, names in asked_for.items() if names]
+    if chosen and not any(all(each(row) for each in chosen) for row in rows):
+        given = " and ".join(f"--{facet}" for facet, names in asked_for.items() if names)
+        raise CostcalcError("no row is of all that is asked for", where=given)
+    return lambda row: all(each(row) for each in chosen)
+
+
 def _answer(
     files: "list[Measurements]",
+    wanted: "Callable[[Row], bool]",
     form: str,
     by: str | None,
     worst: int,
     file: "NewFile | None",
     drawing: "NewFile | None",
     own: bool,
+    chosen: bool,
 ) -> None:
     from costcalc.catalog.efficiency import load_kernel_efficiency
     from costcalc.catalog.serving import serving_efficiency
@@ -131,23 +161,27 @@ def _answer(
     from costcalc.show.present import show_page, write
 
     efficiency = load_kernel_efficiency()
-    result = scored(files, efficiency)
+    result = scored(files, efficiency, wanted)
     if drawing is not None:
         from costcalc.show.figures.accuracy import draw_accuracy
 
         drawing.write_bytes(draw_accuracy(result, drawing.path.suffix))
+    if not result.predicted:
+        sys.stderr.write("note: not one row could be predicted; each says why\n")
     if form == "json":
-        write(as_json(result.to_dict()), file)
+        write(as_json(result.to_dict(by)), file)
     elif form == "csv":
-        write(as_csv(result.to_dict()["rows"]), file)
+        write(as_csv(result.to_dict(by)["groups" if by else "rows"]), file)
     else:
-        groups = result.groups(by, None if own else left_out_records(efficiency, serving_efficiency()))
+        records = None if own or chosen else left_out_records(efficiency, serving_efficiency())
+        groups = result.groups(by, records)
         title = "Predicted against measured" + (f": {', '.join(Path(each.path).name for each in files)}" if own else "")
         show_page(accuracy_page(result, groups, worst, by, title), form, file)
 
 
 def _measurements(kinds: list[str], data: list[str]) -> "list[Measurements]":
-    from costcalc.measured.load import columns_of, load_measurements, shipped_measurements
+    from costcalc.measured.header import columns_of
+    from costcalc.measured.load import load_measurements, shipped_measurements
     from costcalc.measured.scoring import SCORERS
 
     wanted = list(dict.fromkeys(each.strip().lower() for each in kinds))

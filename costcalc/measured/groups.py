@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import log
 from typing import Any
 
-from costcalc.errors import CostcalcError
 from costcalc.measured.columns import KINDS
-from costcalc.measured.gpus import find_gpu
+from costcalc.measured.facets import FACETS
 from costcalc.measured.kinds import KERNEL_KINDS
-from costcalc.measured.load import Measurements, Row
-from costcalc.measured.rows import backend_of
+from costcalc.measured.load import Measurements, Row, Unusable
 from costcalc.measured.scoring import Scored, Summary, score, summary
 from costcalc.measured.serving import LABELS
 from costcalc.specs.efficiency import KernelEfficiency
@@ -21,7 +20,10 @@ from costcalc.specs.serving import ServingEfficiency
 Records = dict[tuple[str, str], dict[str, float]]
 """Left-out errors of fits by kind and class: `unseen_gpu`, `unseen_model`."""
 NOT_PREDICTED = "not predicted"
-UNNAMED = "-"
+_NUMBERS = ("predicted", "low", "high", "ideal", "ape")
+RESULTS = (*_NUMBERS, "quantity", "op_class", "warning", "excluded", *(f"ttft_ms_{name}" for name in _NUMBERS))
+"""Fields that a prediction adds to a row, as far as it has them."""
+_OF_A_LINE = re.compile(r"^line \d+: ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class Point:
 
     kind: str
     row: Scored
+    given: Row  # as the file has it
     path: str = ""
     line: int = 0
     beside: bool = False  # a further prediction of a row that stands already: its time to first token
@@ -59,6 +62,7 @@ class Group:
 
     kind: str
     label: str
+    quantity: str  # that is predicted
     member: str  # of what the points are divided by; '' for all
     summary: Summary
     unseen_gpu: float | None = None  # median error by the fit's record: every GPU predicted without its points
@@ -76,63 +80,114 @@ class Validation:
         return {kind: _summary(points) for kind, points in _divided(self._rows(), _kind).items()}
 
     def groups(self, by: str | None = None, records: Records | None = None) -> list[Group]:
-        """The errors by kind and class, and by one of BY.
+        """The errors by kind and class, and by one of FACETS.
 
         by: 'gpu', 'model', 'backend', 'family' or 'precision', or None for whole classes.
         records: left-out errors of the fits, to stand beside those of whole classes.
         """
         found = []
+        facet = FACETS[by] if by else _whole
+
+        def member(point: Point) -> str:
+            return facet(point.row)
+
         classes = _divided(self.points, lambda point: (point.kind, point.label))
         for kind, label in sorted(classes, key=_order):
             points = classes[kind, label]
-            members = _divided(points, BY[by]) if by else {"": points}
-            for member in sorted(members, key=lambda name: -len(members[name])):
+            members = _divided(points, member)
+            quantity = str(points[0].row["quantity"])
+            for name in sorted(members, key=lambda each: -len(members[each])):
                 unseen = {} if by else (records or {}).get((kind, label), {})
-                found.append(Group(kind, label, member, _summary(members[member]), **unseen))
+                found.append(Group(kind, label, quantity, name, _summary(members[name]), **unseen))
         return found
 
     def worst(self, count: int) -> list[Point]:
-        """The points of each kind and quantity that are furthest off, too high and too low alike."""
-        counted = [point for point in self.points if point.ratio]
+        """The points of each class that are furthest off, too high and too low alike."""
+        classes = _divided([point for point in self.points if point.ratio], lambda point: (point.kind, point.label))
         found = []
-        for points in _divided(counted, lambda point: (point.kind, point.row["quantity"])).values():
+        for key in sorted(classes, key=_order):
+            points = classes[key]
             found += sorted(points, key=lambda point: -abs(log(point.ratio or 1)))[:count]
         return found
 
     def excluded(self) -> dict[str, list[Point]]:
         """The points that are not scored, by reason."""
         left_out = [point for point in self._rows() if point.row["excluded"]]
-        return _divided(left_out, lambda point: str(point.row["excluded"]))
+        return _divided(left_out, lambda point: _OF_A_LINE.sub("", str(point.row["excluded"])))
 
-    def to_dict(self) -> dict[str, Any]:
-        """`{"kinds": {kind: errors}, "rows": [{the row, its prediction}]}`; rows are named with their kind."""
+    def warned(self) -> dict[str, list[Point]]:
+        """The points whose prediction comes with a warning, by warning."""
+        return _divided([point for point in self._rows() if point.row["warning"]], lambda point: point.row["warning"])
+
+    @property
+    def predicted(self) -> bool:
+        """Whether any point has a prediction."""
+        return any(point.row["predicted"] is not None for point in self.points)
+
+    def to_dict(self, by: str | None = None) -> dict[str, Any]:
+        """`{"kinds": {kind: errors}, "classes": [errors], "rows": [{the row, its prediction}]}`.
+
+        Rows have the columns of their file, and are named with their kind. by: one of FACETS, which adds
+        `"groups": [errors]`.
+        """
         kinds = {}
         for kind, points in _divided(self._rows(), _kind).items():
-            tree = _tree(points)
+            tree = _tree(_summary(points))
             parts = _divided([each for each in self.points if each.kind == kind], lambda each: each.row["quantity"])
             if len(parts) > 1:
-                tree["quantities"] = {name: _tree(part) for name, part in parts.items()}
+                tree["quantities"] = {name: _tree(_summary(part)) for name, part in parts.items()}
             kinds[kind] = tree
-        return {"kinds": kinds, "rows": [{"measurement": point.kind, **point.row} for point in self._rows()]}
+        groups = {"groups": group_rows(self.groups(by), by)} if by else {}
+        classes = group_rows(self.groups())
+        return {"kinds": kinds, "classes": classes, **groups, "rows": [_row(point) for point in self._rows()]}
 
     def _rows(self) -> list[Point]:
         return [point for point in self.points if not point.beside]
 
 
-def validate(files: Sequence[Measurements], efficiency: KernelEfficiency | None = None) -> Validation:
-    """Return the measurements of files, each with its prediction and error.
+def validate(
+    files: Sequence[Measurements],
+    efficiency: KernelEfficiency | None = None,
+    wanted: Callable[[Row], bool] | None = None,
+) -> Validation:
+    """Return the measurements of files, each with its prediction and error, and what cannot be read with why.
 
     files: as load_measurements and shipped_measurements return them.
-    efficiency: fitted parameters of kernels, else those of the catalog.
+    efficiency: fitted parameters of kernels, else those of the catalog. wanted: which rows count; by default all.
     Raises CostcalcError for a kind that cannot be scored.
     """
-    points = []
+    points: list[Point] = []
     for file in files:
-        lines = file.lines or (0,) * len(file.rows)
-        for row, line in zip(score(file.kind, file.rows, efficiency), lines, strict=True):
-            point = Point(file.kind, row, file.path, line)
+        found = [_unpredicted(file, each) for each in file.unusable if wanted is None or wanted(each.given)]
+        chosen = [index for index, row in enumerate(file.rows) if wanted is None or wanted(row)]
+        scored = score(file.kind, [file.rows[index] for index in chosen], efficiency)
+        for index, row in zip(chosen, scored, strict=True):
+            line = file.lines[index] if file.lines else 0
+            given = file.given[index] if file.given else file.rows[index]
+            found.append(Point(file.kind, row, given, file.path, line))
+        for point in sorted(found, key=lambda each: each.line):
             points += [point, *_first_token(point)]
     return Validation(tuple(points))
+
+
+def _unpredicted(file: Measurements, row: Unusable) -> Point:
+    nothing = dict.fromkeys(_NUMBERS)
+    result = {"quantity": QUANTITY.get(file.kind, "ms"), "op_class": "", "warning": "", "excluded": row.reason}
+    return Point(file.kind, {**row.given, **nothing, **result}, row.given, file.path, row.line)
+
+
+QUANTITY = {"e2e": "tpot_ms"}
+"""What a kind of file measures where a row does not tell; else `ms`."""
+
+
+def group_rows(groups: Sequence[Group], by: str | None = None) -> list[dict[str, Any]]:
+    """Return groups as plain dictionaries: kind, class, quantity, what `by` divides them by, and the errors."""
+    return [
+        {"kind": each.kind, "class": each.label, "quantity": each.quantity}
+        | ({by: each.member} if by else {})
+        | _tree(each.summary)
+        for each in groups
+    ]
 
 
 def left_out_records(efficiency: KernelEfficiency, serving: ServingEfficiency) -> Records:
@@ -156,7 +211,7 @@ def _first_token(point: Point) -> list[Point]:
     counts = row["excluded"] in ("", "not measured")  # of its rate
     if label is None or not counts or not row.get("ttft_ms"):
         return []
-    found = {name: row.get(f"ttft_ms_{name}") for name in ("predicted", "low", "high", "ideal", "ape")}
+    found = {name: row.get(f"ttft_ms_{name}") for name in _NUMBERS}
     return [replace(point, row={**row, **found, "quantity": "ttft_ms", "op_class": label, "excluded": ""}, beside=True)]
 
 
@@ -166,50 +221,6 @@ FIRST_TOKEN = {
     LABELS["pools"]: LABELS["prefill_pools"],
 }
 """Class of the time to first token by the class of the row."""
-
-
-def precision_of(row: Row) -> str:
-    """The number formats of a row: of its cache, queries, weights and experts, as far as they are named."""
-    names = (str(row.get(column) or "") for column in ("dtype", "moe_dtype", "q_dtype", "kv_dtype"))
-    return " / ".join(dict.fromkeys(name for name in names if name)) or UNNAMED
-
-
-def backend_name(row: Row) -> str:
-    """The serving engine or library of a row."""
-    words = f"{row.get('framework') or ''} {row.get('impl') or ''}".split()
-    return backend_of(row) or (words[0].lower() if words else UNNAMED)
-
-
-def _gpu(row: Row) -> str:
-    try:
-        return find_gpu(str(row["gpu"]))[0]
-    except CostcalcError:
-        return str(row["gpu"])
-
-
-def _family(row: Row) -> str:
-    try:
-        return find_gpu(str(row["gpu"]))[1].architecture
-    except CostcalcError:
-        return UNNAMED
-
-
-def _model(row: Row) -> str:
-    return str(row.get("model") or row.get("model_shape") or UNNAMED)
-
-
-def _of_row(name: Callable[[Row], str]) -> Callable[[Point], str]:
-    return lambda point: name(point.row)
-
-
-BY: Mapping[str, Callable[[Point], str]] = {
-    "gpu": _of_row(_gpu),
-    "model": _of_row(_model),
-    "backend": _of_row(backend_name),
-    "family": _of_row(_family),
-    "precision": _of_row(precision_of),
-}
-"""What points can be divided by."""
 
 
 def _kind(point: Point) -> str:
@@ -236,6 +247,14 @@ def _summary(points: Sequence[Point]) -> Summary:
     return summary([point.row for point in points])
 
 
-def _tree(points: Sequence[Point]) -> dict[str, Any]:
-    errors = _summary(points)
+def _tree(errors: Summary) -> dict[str, Any]:
     return {**errors, "excluded": sum(errors["excluded"].values())}
+
+
+def _row(point: Point) -> dict[str, Any]:
+    results = {name: point.row[name] for name in RESULTS if name in point.row}
+    return {"measurement": point.kind, **point.given, **results}
+
+
+def _whole(_: Row) -> str:
+    return ""

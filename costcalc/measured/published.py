@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cache
 from typing import Annotated, Any, Literal
 
+from costcalc.catalog.find import find_path
 from costcalc.catalog.load import load_spec
 from costcalc.catalog.paths import packaged_root
 from costcalc.errors import CostcalcError, did_you_mean, shown
@@ -82,6 +83,7 @@ class Published(Spec):
         papers = self.papers()
         if name == "all":
             return list(self.cases)
+        name = name if name in papers else _model_of(name)
         if name not in papers:
             hint = did_you_mean(name, papers) or f"one of: {', '.join(papers)}, all"
             raise CostcalcError(f"no figures of {shown(name)} are known", hint=hint)
@@ -130,6 +132,14 @@ def compare(cases: Sequence[PublishedCase], answer: Answer) -> list[Compared]:
     cases: the figures. answer: gives the tree of the estimate that a case asks for.
     """
     return [_compared(case, answer) for case in cases]
+
+
+def _model_of(name: str) -> str:
+    """The catalog's name of a model whose paper an alias means: 'deepseek-v3' by 'v3'."""
+    try:
+        return find_path("models", name).stem
+    except CostcalcError:
+        return name
 
 
 def _compared(case: PublishedCase, answer: Answer) -> Compared:

@@ -149,7 +149,11 @@ def _entry(
         "ape": _ape(value, row.get(quantity)), "quantity": quantity, "op_class": LABELS[name],
     }  # fmt: skip
     if not throughput:
-        entry |= _first_token(row, case, constants, float(found.ttft[at]) * 1e3, float(ideal.ttft[at]) * 1e3)
+        first = _first_token(row, case, constants, float(found.ttft[at]) * 1e3, float(ideal.ttft[at]) * 1e3)
+        entry |= {f"{TTFT}_{part}": each for part, each in first.items()}
+        if not row.get(TPOT) and row.get(TTFT):  # the time to first token is all that was measured
+            quantity, best = TTFT, first["ideal"]
+            entry |= {**first, "quantity": TTFT, "op_class": LABELS[first_token_class(case)]}
     warning = "; ".join((*case.mended, *case.warnings))
     return {**entry, "warning": warning, "excluded": _exclusion(row, case, quantity, float(best))}
 
@@ -157,11 +161,11 @@ def _entry(
 def _first_token(row: Row, case: Case, constants: ServingEfficiency, value: float, best: float) -> Scored:
     low, high = range_of(constants, first_token_class(case), case)
     return {
-        "ttft_ms_predicted": value,
-        "ttft_ms_low": max(value * low, best),
-        "ttft_ms_high": value * high,
-        "ttft_ms_ideal": best,
-        "ttft_ms_ape": _ape(value, row.get(TTFT)),
+        "predicted": value,
+        "low": max(value * low, best),
+        "high": value * high,
+        "ideal": best,
+        "ape": _ape(value, row.get(TTFT)),
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from costcalc.measured.groups import Group, Point, Validation
@@ -36,13 +36,14 @@ def accuracy_page(
     """Return the errors of predictions as a page.
 
     validation: the scored points. groups: their errors by class, or by what `by` names.
-    worst: how many of the worst points of each kind to list. by: what the groups are divided by.
+    worst: how many of the worst points of each class to list. by: what the groups are divided by.
     title: what was scored.
     """
     page: list[Block] = [Line(title or "Predicted against measured", "title"), Line()]
     recorded = any(each.unseen_gpu is not None for each in groups)
     page += [*_tables(groups, by, recorded), Line(LEGEND + UNSEEN * recorded, "dim", wrap=True), Line()]
-    page += [*_worst(validation.worst(worst)), *_excluded(validation)]
+    page += [*_worst(validation.worst(worst)), *_listed("With a warning", validation.warned())]
+    page += _listed("Not scored", validation.excluded())
     return page
 
 
@@ -61,7 +62,11 @@ def _tables(groups: Sequence[Group], by: str | None, recorded: bool) -> Iterator
 def heading(kind: str, label: str) -> str:
     """Return the heading of a class: its label, behind its kind where that says more."""
     title = KIND_TITLES.get(kind, kind)
-    return f"{title}: {label}" if kind == "e2e" or title[:6].lower() != label[:6].lower() else label.capitalize()
+    return (
+        f"{title}: {label}"
+        if kind == "e2e" or title[:6].lower() != label[:6].lower()
+        else label[:1].upper() + label[1:]
+    )
 
 
 def _columns(first: str, recorded: bool) -> tuple[Column, ...]:
@@ -111,16 +116,17 @@ def _worst(points: Sequence[Point]) -> Iterator[Block]:
     if not points:
         return
     columns = (
-        Column("", role="value"),
-        Column("what"),
+        Column("off", right=True, role="headline"),
         Column("measured", right=True),
         Column("predicted", right=True),
-        Column("80% range", role="dim", keep=1),
-        Column("off", right=True, role="headline"),
+        Column("80% range", role="dim"),
+        Column("what", fold=True),
     )
     yield Line("Worst points", "heading")
-    yield Grid(columns, [_point(each) for each in points])
-    yield Line()
+    for kind, label in dict.fromkeys((each.kind, each.label) for each in points):
+        yield Line(heading(kind, label), "value")
+        yield Grid(columns, [_point(each) for each in points if (each.kind, each.label) == (kind, label)])
+        yield Line()
 
 
 def _point(point: Point) -> tuple[str, ...]:
@@ -128,12 +134,11 @@ def _point(point: Point) -> tuple[str, ...]:
     low, high = amount(row["low"]), amount(row["high"])
     ratio = point.ratio or 1.0
     return (
-        point.label,
-        described(point),
+        f"{ratio:,.0f}×" if ratio >= 10 else f"{ratio:.2g}×",
         f"{amount(point.measured)} {unit}",
         f"{amount(row['predicted'])} {unit}",
         f"[{low}{DASH}{high}]",
-        f"{ratio:,.0f}×" if ratio >= 10 else f"{ratio:.2g}×",
+        described(point),
     )
 
 
@@ -179,14 +184,14 @@ _SHORT = {
 }
 
 
-def _excluded(validation: Validation) -> Iterator[Block]:
-    found = validation.excluded()
+def _listed(title: str, found: Mapping[str, Sequence[Point]]) -> Iterator[Block]:
+    """Points that have a sentence in common, the most frequent one first."""
     if not found:
         return
-    yield Line("Not scored", "heading")
-    for reason, points in sorted(found.items(), key=lambda each: -len(each[1])):
+    yield Line(title, "heading")
+    for sentence, points in sorted(found.items(), key=lambda each: -len(each[1])):
         count = f"{len(points)} {'row' if len(points) == 1 else 'rows'}"
-        yield Line(f"{count}: {reason} ({_places(points)})", wrap=True, indent=2)
+        yield Line(f"{count}: {sentence} ({_places(points)})", wrap=True, indent=2)
     yield Line()
 
 

@@ -14,6 +14,10 @@ Role = Literal[
 """What a piece of text is for; a terminal with colours gives each role a look."""
 
 
+FOLDED = 24
+"""Least width of a column that is folded."""
+
+
 class Line(Record):
     """A line of text; `wrap` lets a narrow terminal break it between words."""
 
@@ -29,6 +33,7 @@ class Column(Record):
     right: whether it is aligned to the right, as numbers are.
     keep: how long it is kept when the terminal is too narrow: 0 for always, larger ones go first.
     drawing: whether its cells are bars, which text for other programs leaves out.
+    fold: whether its cells may go on in further lines, between words, where there is no room for them in one.
     """
 
     title: str = ""
@@ -36,6 +41,7 @@ class Column(Record):
     role: Role = "text"
     keep: int = 0
     drawing: bool = False
+    fold: bool = False
 
 
 class Grid(Record):
@@ -78,5 +84,17 @@ def column_width(grid: Grid, index: int) -> int:
     return max([len(grid.columns[index].title), *(len(row[index]) for row in grid.rows)])
 
 
+def folded_width(grid: Grid, index: int, kept: list[int], width: int, gap: int = 2) -> int:
+    """Return the width of a column that may be folded: what the others leave, but no less than it needs.
+
+    grid: the grid. index: which column. kept: the columns that are shown. width: columns of the terminal.
+    gap: spaces between columns.
+    """
+    others = _width(grid, [each for each in kept if each != index], gap) + gap
+    return min(column_width(grid, index), max(width - others, FOLDED))
+
+
 def _width(grid: Grid, kept: list[int], gap: int) -> int:
-    return grid.indent + sum(column_width(grid, index) for index in kept) + gap * (len(kept) - 1)
+    sizes = [column_width(grid, index) for index in kept]
+    least = [min(size, FOLDED) if grid.columns[index].fold else size for index, size in zip(kept, sizes, strict=True)]
+    return grid.indent + sum(least) + gap * (len(kept) - 1)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from costcalc.explore.result import BreakEven, Comparison, Estimate
 from costcalc.show.blocks import Block
 from costcalc.show.files import NewFile
-from costcalc.show.plain import plain_page
-from costcalc.show.terminal import is_terminal, print_page
+from costcalc.show.plain import NARROW, plain_page
+from costcalc.show.terminal import asked_width, is_terminal, print_page
 
 if TYPE_CHECKING:
     from costcalc.explore.curves import Curves
@@ -58,7 +58,7 @@ def show_page(page: list[Block], form: str = "table", file: NewFile | None = Non
     elif file is None and is_terminal(sys.stdout):
         print_page(page, sys.stdout)
     else:
-        write(plain_page(page), file)
+        write(plain_page(page, fold=asked_width() or NARROW), file)
 
 
 def write(text: str, file: NewFile | None = None) -> None:

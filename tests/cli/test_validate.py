@@ -66,6 +66,91 @@ def test_json_rows_are_the_input_with_predictions_in_the_unit_of_the_file(capsys
     assert empty["predicted"] and empty["ape"] is None and empty["excluded"] == "not measured"
 
 
+def test_rows_that_cannot_be_read_are_listed_among_the_others(capsys, tmp_path):
+    path = tmp_path / "own.csv"
+    path.write_text(
+        "gpu,dtype,m,n,k,ms\nh100,bf16,64,8192,8192,0.05\nh100,bf16,NA,8192,8192,0.05\nh100,bf16,1\n"
+        'h100,bf16,"1,024",8192,8192,0.2\nh100,fp9,64,8192,8192,0.05\n'
+    )
+    tree = json.loads(out_of(capsys, "--data", str(path), "-f", "json"))
+    assert [row["excluded"] for row in tree["rows"]] == [
+        "", "line 3: m is empty: 'NA'", "line 4: 3 fields where the header names 6", "",
+        "unknown number type 'fp9'; did you mean 'fp8'?",
+    ]  # fmt: skip
+    assert [row["predicted"] is None for row in tree["rows"]] == [False, True, True, False, True]
+    assert (tree["kinds"]["gemm"]["n"], tree["kinds"]["gemm"]["excluded"], tree["rows"][3]["m"]) == (2, 3, 1024)
+    text = out_of(capsys, "--data", str(path))
+    assert "1 row: m is empty: 'NA' (own.csv:3)" in text and "3 fields where the header names 6 (own.csv:4)" in text
+    rows = list(csv.DictReader(out_of(capsys, "--data", str(path), "-f", "csv").splitlines()))
+    assert len(rows) == 5 and rows[0]["m"] == "64" and "note" not in rows[0]
+
+
+def test_where_nothing_can_be_predicted_a_note_says_so(capsys, tmp_path):
+    path = tmp_path / "own.csv"
+    path.write_text("gpu,dtype,m,n,k,ms\nH900,bf16,64,8192,8192,0.05\nh100,bf16,,8192,8192,0.05\n")
+    assert main(["validate", "--data", str(path), "-f", "json"]) == 0
+    streams = capsys.readouterr()
+    assert len(json.loads(streams.out)["rows"]) == 2
+    assert streams.err == "note: not one row could be predicted; each says why\n"
+
+
+def test_json_rows_have_the_columns_of_the_file_and_the_results_alone(capsys, gemm_csv):
+    tree = json.loads(out_of(capsys, "--data", str(gemm_csv), "--format", "json"))
+    results = {"measurement", "predicted", "low", "high", "ideal", "ape", "quantity", "op_class", "warning", "excluded"}
+    for row in tree["rows"]:
+        assert set(row) == {"gpu", "dtype", "m", "n", "k", "ms", "note", "colour"} | results
+        assert isinstance(row["m"], int)
+
+
+def test_filters_leave_what_is_asked_for(capsys):
+    tree = json.loads(
+        out_of(capsys, "--kind", "gemm", "--gpu", "H100-SXM5-80GB", "--backend", "TensorRT-LLM", "-f", "json")
+    )
+    rows = [row for row in shipped_measurements("gemm").rows if row["gpu"] == "h100-sxm"]
+    expected = [row for row in rows if row["framework"] == "trtllm"]
+    assert len(tree["rows"]) == len(expected) > 0
+    assert {(row["gpu"], row["framework"]) for row in tree["rows"]} == {("h100-sxm", "trtllm")}
+    tree = json.loads(out_of(capsys, "--kind", "gemm", "--gpu", "h100", "--gpu", "l40s", "-f", "json"))
+    assert {row["gpu"] for row in tree["rows"]} == {"h100-sxm", "l40s"}
+    tree = json.loads(out_of(capsys, "--kind", "moe", "--model", "mixtral-8x7b", "-f", "json"))
+    assert {row["model_shape"] for row in tree["rows"]} == {"Mixtral-8x7B"}
+
+
+def test_filters_hold_for_ones_own_rows_too(capsys, gemm_csv):
+    tree = json.loads(out_of(capsys, "--data", str(gemm_csv), "--gpu", "h100", "-f", "json"))
+    assert len(tree["rows"]) == 4  # not the H900
+    assert "--gpu: no row is of 'l40s'" in error_of(capsys, "--data", str(gemm_csv), "--gpu", "l40s")
+
+
+def test_divisions_in_every_form(capsys):
+    asked = ["--kind", "gemm", "--by", "gpu"]
+    groups = json.loads(out_of(capsys, *asked, "-f", "json"))["groups"]
+    assert {each["gpu"] for each in groups} == {row["gpu"] for row in shipped_measurements("gemm").rows}
+    assert {"kind", "class", "quantity", "gpu", "n", "median_ape", "coverage"} <= groups[0].keys()
+    rows = list(csv.DictReader(out_of(capsys, *asked, "-f", "csv").splitlines()))
+    assert [(row["gpu"], int(row["n"])) for row in rows] == [(each["gpu"], each["n"]) for each in groups]
+    assert "| h100-sxm |" in out_of(capsys, *asked, "-f", "markdown")
+    assert "groups" not in json.loads(out_of(capsys, "--kind", "gemm", "-f", "json"))
+
+
+def test_headings_keep_their_capitals(capsys):
+    text = out_of(capsys, "--kind", "decode_attention", "--by", "gpu")
+    assert "Decode attention, MHA/GQA/MQA\n" in text and "Decode attention, MLA\n" in text
+
+
+@pytest.mark.parametrize("columns", [80, 160])
+def test_the_worst_points_fit_the_width_with_every_digit(capsys, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    arguments = ["--kind", "e2e", "--kind", "decode_attention"]
+    worst = out_of(capsys, *arguments).split("Worst points")[1].split("With a warning")[0]
+    assert max(map(len, worst.splitlines())) <= columns
+    monkeypatch.setenv("COLUMNS", "400")
+    wide = out_of(capsys, *arguments).split("Worst points")[1].split("With a warning")[0]
+    assert sorted(w for w in wide.split() if "─" not in w) == sorted(w for w in worst.split() if "─" not in w)
+    for label in ("Decode attention, MLA\n", "Serving, end to end: time per output token, dense\n"):
+        assert label in worst
+
+
 def test_the_table_names_what_is_not_scored_and_where(capsys, gemm_csv):
     text = out_of(capsys, "--data", str(gemm_csv))
     assert "own.csv:4" in text and "unknown GPU 'H900'" in text and "cache-warm (own.csv:5)" in text
@@ -113,9 +198,16 @@ def test_times_to_first_token_are_scored_beside_rates(capsys, tmp_path):
     tree = json.loads(out_of(capsys, "--data", str(path), "-f", "json"))
     rate, first_token_alone, unknown = tree["rows"]
     assert rate["quantity"] == "tpot_ms" and rate["ape"] < 0.5
-    assert first_token_alone["excluded"] == "not measured" and "unknown model" in unknown["excluded"]
+    assert first_token_alone["quantity"] == "ttft_ms" and first_token_alone["excluded"] == ""
+    assert first_token_alone["predicted"] == rate["ttft_ms_predicted"] and "unknown model" in unknown["excluded"]
     errors = tree["kinds"]["e2e"]
-    assert (errors["n"], errors["excluded"], errors["quantities"]["ttft_ms"]["n"]) == (1, 2, 2)
+    assert (errors["n"], errors["excluded"], errors["quantities"]["ttft_ms"]["n"]) == (2, 1, 2)
+    counted = {each["class"]: (each["quantity"], each["n"]) for each in tree["classes"]}
+    assert counted == {
+        "time per output token, dense": ("tpot_ms", 1),
+        "time to first token": ("ttft_ms", 2),
+        "not predicted": ("tpot_ms", 0),
+    }
 
 
 def test_charts_are_drawn_the_same_every_time(capsys, tmp_path):
@@ -132,16 +224,15 @@ def test_published_figures(capsys):
     # Table 1 of 2505.09343.
     assert cache["published"] == 70.272 and cache["predicted"] == pytest.approx(70.272, rel=1e-9)
     assert "$/M tokens" in out_of(capsys, "--against", "epoch")
+    assert out_of(capsys, "--against", "v3", "-f", "json") == out_of(capsys, "--against", "deepseek-v3", "-f", "json")
 
 
 BAD_FILES = {
     "empty": (b"", "no rows"),
     "header alone": (b"gpu,dtype,m,n,k,ms\n", "a header and no rows"),
     "binary": (b"\x00\x01\x02\xff" * 40, "binary"),
-    "text": (b"gpu,dtype,m,n,k,ms\nh100-sxm,bf16,many,1,1,1\n", "m is not a number: 'many'"),
     "missing": (b"gpu,dtype,m,n,k\nh100-sxm,bf16,1,1,1\n", "no column of what was measured: ms"),
     "other": (b"a,b\n1,2\n", "fit no kind of measurement"),
-    "short": (b"gpu,dtype,m,n,k,ms\nh100-sxm,bf16,1\n", "3 fields where the header names 6"),
     "quotes": (b'gpu,dtype,m,n,k,ms\n"h100\n', "not CSV"),
     "latin": ("gpu,dtype,m,n,k,ms\nh100é,bf16,1,1,1,1\n".encode("latin-1"), "UTF-8"),
 }

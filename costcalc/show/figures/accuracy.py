@@ -38,7 +38,8 @@ def draw_accuracy(validation: Validation, suffix: str) -> bytes:
         raise CostcalcError("no row can be scored, so there is nothing to draw", where="--chart")
     with look():
         total = sum(len(points) for points in found.values())
-        subtitle = f"{total:,} points; band: the 80% range; hollow: outside of their range"
+        counted = f"{total:,} {'point' if total == 1 else 'points'}"
+        subtitle = f"{counted}; band: the 80% range; hollow: outside of their range"
         figure, axes = panels(len(found), "Predicted against measured", subtitle, width=6.0, height=5.6)
         for (quantity, points), where in zip(found.items(), axes, strict=True):
             _draw(where, quantity, points)

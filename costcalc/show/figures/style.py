@@ -11,7 +11,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 INK = "#1f2933"
 FAINT = "#7b8794"
@@ -58,6 +58,8 @@ _RC: Any = {
     "svg.fonttype": "path",
     "pdf.fonttype": 42,
 }
+_SHORT = 20.0
+"""A logarithmic axis that is shorter may hold one power of ten or none, and is labelled in even steps."""
 _METADATA: dict[str, dict[str, Any]] = {
     "png": {"Software": None},
     "svg": {"Date": None, "Creator": "costcalc"},
@@ -113,11 +115,15 @@ def variant_colour(name: str, index: int) -> str:
 
 
 def shown_ticks(axis: Any, show: Any) -> None:
-    """Label an axis with numbers as tables show them.
+    """Label an axis with numbers as tables show them, however short it is.
 
-    axis: the axis.
+    axis: the axis, with its limits set.
     show: how a number is written.
     """
+    low, high = sorted(axis.get_view_interval())
+    if axis.get_scale() == "log" and high < low * _SHORT:
+        axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
+        axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: show(value)))
     axis.set_minor_formatter(FuncFormatter(lambda _value, _place: ""))
 
