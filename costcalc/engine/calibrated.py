@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from costcalc.engine.machine import Machine
-from costcalc.engine.measured import compute_share, computed_in, memory_share
+from costcalc.engine.measured import (
+    compute_share,
+    computed_in,
+    kind_share,
+    latency_seconds,
+    link_share,
+    memory_share,
+)
 from costcalc.engine.timing import Efficiency
 from costcalc.specs.serving import ServingEfficiency
 
@@ -14,20 +21,15 @@ def calibrated_efficiency(constants: ServingEfficiency, machine: Machine, backen
     memory = constants.vendor_bandwidth.get(machine.vendor, 1.0)
     compute = constants.vendor_flops.get(machine.vendor, 1.0)
     formats = constants.architecture_flops.get(machine.architecture, {})
-    relative = ("experts",)  # kinds whose share is of the GEMM's rate, which is the vendor's already
+    measured = machine.measured
     return Efficiency(
         norms=constants.norms,
-        bandwidth={
-            kind: memory_share(kind, share, memory, machine.measured) for kind, share in constants.bandwidth.items()
-        },
+        bandwidth={kind: memory_share(kind, share, memory, measured) for kind, share in constants.bandwidth.items()},
         flops={
-            name: compute_share(computed_in(name), share * formats.get(name, 1.0), compute, machine.measured)
+            name: compute_share(computed_in(name), share * formats.get(name, 1.0), compute, measured)
             for name, share in constants.flops.items()
         },
-        kind_flops={
-            kind: share if kind in relative else compute_share("bf16", share, compute, machine.measured)
-            for kind, share in constants.kind_flops.items()
-        },
+        kind_flops={kind: kind_share(kind, share, compute, measured) for kind, share in constants.kind_flops.items()},
         padded_tiles=True,
         padding_rows=constants.padding_rows,
         hottest_rank=constants.hottest_rank,
@@ -38,12 +40,12 @@ def calibrated_efficiency(constants: ServingEfficiency, machine: Machine, backen
         sequence_seconds=constants.sequence,
         elementwise_passes=constants.elementwise_passes,
         routed_seconds=constants.routed_pair,
-        all_reduce_seconds=constants.all_reduce,
-        all_reduce_log_seconds=constants.all_reduce_per_doubling,
+        all_reduce_seconds=latency_seconds(constants.all_reduce, measured),
+        all_reduce_log_seconds=latency_seconds(constants.all_reduce_per_doubling, measured),
         all_reduce_network_seconds=constants.all_reduce_network,
-        all_to_all_seconds=constants.all_to_all,
+        all_to_all_seconds=latency_seconds(constants.all_to_all, measured),
         all_to_all_network_seconds=constants.all_to_all_network,
-        link=constants.link,
+        link=link_share(constants.link, measured),
         shared_link=constants.shared_pcie.get(machine.architecture, constants.shared_pcie["other"]),
         overlap=constants.overlap,
         prefill_layer_seconds=constants.prefill_layer,

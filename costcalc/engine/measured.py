@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 from costcalc.formats import WEIGHT_FORMATS
-from costcalc.specs.measured import MeasuredEfficiency
+from costcalc.specs.measured import MeasuredEfficiency, Reached
 
 _WEIGHTS = ("gemm", "head", "experts")
-_ATTENTION = ("grouped", "latent", "indexer", "prefill")
+_ATTENTION = ("grouped", "latent", "indexer")
 _ALIKE = {"bf16": "fp16", "fp16": "bf16"}
 
 
@@ -18,7 +20,7 @@ def memory_share(kind: str, share: float, vendor: float, measured: MeasuredEffic
     """
     if measured is None:
         return share * vendor
-    found = measured.weights if kind in _WEIGHTS else measured.attention if kind in _ATTENTION else None
+    found = _own(kind, measured) or (measured.weights if kind in _WEIGHTS else None)
     return min(share * (found.speed if found else vendor), measured.bandwidth or 1.0)
 
 
@@ -30,6 +32,40 @@ def compute_share(precision: str, share: float, vendor: float, measured: Measure
     flops = measured.flops if measured else {}
     found = flops.get(precision) or flops.get(_ALIKE.get(precision, ""))
     return min(share * (found.speed if found else vendor), 1.0)
+
+
+def kind_share(kind: str, share: float, vendor: float, measured: MeasuredEfficiency | None) -> float:
+    """Share of the 16-bit peak that a kind of op reaches; of experts, of the rate of the machine's products.
+
+    kind: of op. share: as fitted. vendor: speed of its vendor's machines, where the kind was not measured.
+    """
+    found = _own(kind, measured) if measured else None
+    if kind == "experts":
+        return min(share * found.speed / _products_speed(vendor, measured), 1.0) if found else share
+    return min(share * found.speed, 1.0) if found else compute_share("bf16", share, vendor, measured)
+
+
+def link_share(share: float, measured: MeasuredEfficiency | None) -> float:
+    """Share of the links' bandwidth that is reached: the fitted one times the machine's own speed."""
+    return min(share * measured.links.speed, 1.0) if measured and measured.links else share
+
+
+def latency_seconds(fitted: float, measured: MeasuredEfficiency | None) -> float:
+    """Latency between GPUs: the fitted one over the machine's own speed [s]."""
+    return fitted / measured.latency if measured and measured.latency else fitted
+
+
+def _own(kind: str, measured: MeasuredEfficiency) -> Reached | None:
+    """What was measured of a kind of op itself."""
+    if kind in _ATTENTION:
+        return measured.attention
+    return {"experts": measured.experts, "prefill": measured.prefill}.get(kind)
+
+
+def _products_speed(vendor: float, measured: MeasuredEfficiency | None) -> float:
+    """How much the rate that experts' share is of is scaled already: over all measured precisions."""
+    speeds = [found.speed for found in measured.flops.values()] if measured else []
+    return math.prod(speeds) ** (1 / len(speeds)) if speeds else vendor
 
 
 def computed_in(weights: str) -> str:

@@ -119,6 +119,10 @@ class Validation:
         """The points whose prediction comes with a warning, by warning."""
         return _divided([point for point in self._rows() if point.row["warning"]], lambda point: point.row["warning"])
 
+    def counted(self, kind: str | None = None) -> int:
+        """How many points count, of one kind or of all."""
+        return sum(point.ratio is not None for point in self._rows() if kind in (None, point.kind))
+
     @property
     def predicted(self) -> bool:
         """Whether any point has a prediction."""

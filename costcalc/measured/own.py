@@ -108,7 +108,7 @@ def _fit_machine(
             in_sample=fit_error(after),
             gpu_left_out=fit_error(before),
             shape_left_out=fit_error(left_out),
-            ranges=Ranges(known=_range(left_out, record.ranges.known), unseen=record.ranges.unseen),
+            ranges=own_ranges([left_out, after], record.ranges),
         ),
     )
 
@@ -141,10 +141,21 @@ def _left_out(rows: KernelRows, measured: Array, before: Array) -> Array:
     return residuals
 
 
-def _range(residuals: Array, shipped: Quantiles) -> Quantiles:
-    """The 80% range of a machine: of its own left-out residuals, with the shipped one as some points more."""
-    own = residual_range(residuals)
-    weight = len(residuals) / (len(residuals) + SHIPPED_POINTS)
-    low = own.low**weight * shipped.low ** (1 - weight)
-    high = own.high**weight * shipped.high ** (1 - weight)
-    return Quantiles(low=round(low, 3), high=round(high, 3))
+def own_ranges(residuals: Sequence[Array], shipped: Ranges) -> Ranges:
+    """Return the 80% ranges of a machine or a class of runs of one's own.
+
+    They hold 8 in 10 of its own points, left out of the fit and in it, and are as wide as the shipped ones where
+    its points are few; what is unseen is never known better than what is known.
+    residuals: ln(predicted / measured) of its points by several fits. shipped: the ranges of the shipped fit.
+    """
+    found = [residual_range(each) for each in residuals]
+    weight = len(residuals[0]) / (len(residuals[0]) + SHIPPED_POINTS)
+    low = min([*(each.low for each in found), _between(found[0].low, shipped.known.low, weight)])
+    high = max([*(each.high for each in found), _between(found[0].high, shipped.known.high, weight)])
+    known = Quantiles(low=round(low, 3), high=round(high, 3))
+    unseen = Quantiles(low=min(known.low, shipped.unseen.low), high=max(known.high, shipped.unseen.high))
+    return replace(shipped, known=known, unseen=unseen)
+
+
+def _between(own: float, shipped: float, weight: float) -> float:
+    return float(own**weight * shipped ** (1 - weight))

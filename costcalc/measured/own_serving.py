@@ -13,11 +13,12 @@ from costcalc.errors import CostcalcError
 from costcalc.measured.groups import FIRST_TOKEN
 from costcalc.measured.load import Measurements, Row
 from costcalc.measured.model import Array
-from costcalc.measured.own import OwnFit, names_of
+from costcalc.measured.own import OwnFit, names_of, own_ranges
 from costcalc.measured.record import fit_error
 from costcalc.measured.serving import LABELS, measured_of, resolve, score_serving
 from costcalc.measured.serving_fit import fit_serving
 from costcalc.measured.serving_group import serving_groups
+from costcalc.measured.serving_parameters import PARAMETERS, values_of
 from costcalc.measured.serving_predict import split_pools
 from costcalc.specs.efficiency import FitRecord, MachineFit
 from costcalc.specs.serving import Provenance, Ranges, ServingEfficiency
@@ -25,6 +26,8 @@ from costcalc.specs.serving import Provenance, Ranges, ServingEfficiency
 FOLDS = 5
 """Parts of the rows that are left out in turn."""
 EVERY_GPU = "all GPUs"
+LEAST_MOVE = 0.005
+"""Change of a constant that is worth telling, relative."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +59,12 @@ def fit_own_serving(rows: Sequence[Row], shipped: ServingEfficiency, *, source: 
         note = f"around the constants of: {shipped.provenance.source}"
         provenance = Provenance(source=source, date=date, points=len(usable), note=note)
         fitted = replace(fitted, provenance=provenance, errors={})
+    factors = {} if fitted is shipped else _factors(fitted, shipped)
     gpus = tuple(sorted({str(row["gpu"]) for row in usable}))
-    fits = []
+    fits, ranges = [], dict(fitted.ranges)
     for label, residuals in before.items():
         name = next(key for key, each in LABELS.items() if each == label)
+        ranges[name] = own_ranges([left_out[label], after[label]], _ranges(shipped, name))
         record = FitRecord(
             points=len(residuals),
             gpus=gpus,
@@ -68,10 +73,10 @@ def fit_own_serving(rows: Sequence[Row], shipped: ServingEfficiency, *, source: 
             in_sample=fit_error(after[label]),
             gpu_left_out=fit_error(residuals),
             shape_left_out=fit_error(left_out[label]),
-            ranges=_ranges(shipped, name),
+            ranges=ranges[name],
         )
-        fits.append(OwnFit(EVERY_GPU, "serving", label, MachineFit(factors={}, fit=record)))
-    return OwnServing(fitted, tuple(fits))
+        fits.append(OwnFit(EVERY_GPU, "serving", label, MachineFit(factors=factors, fit=record)))
+    return OwnServing(replace(fitted, ranges=ranges), tuple(fits))
 
 
 def fit_serving_files(files: Sequence[Measurements], shipped: ServingEfficiency, *, date: str) -> OwnServing:
@@ -119,9 +124,16 @@ def _residuals(scored: Sequence[Mapping[str, Any]]) -> dict[str, Array]:
 
 
 def _size(residuals: Mapping[str, Array]) -> float:
-    """Mean error of rates; times to first token scatter too much to decide."""
+    """Mean error of rates; times to first token scatter too much to decide, unless nothing else was measured."""
     rates = [values for label, values in residuals.items() if label not in FIRST_TOKEN.values()]
-    return float(np.abs(np.concatenate(rates)).mean())
+    return float(np.abs(np.concatenate(rates or list(residuals.values()))).mean())
+
+
+def _factors(fitted: ServingEfficiency, shipped: ServingEfficiency) -> dict[str, float]:
+    """What the constants that the runs moved are, over the shipped ones."""
+    ratios = np.exp(values_of(fitted) - values_of(shipped))
+    moved = zip(PARAMETERS, ratios, strict=True)
+    return {each.paths[0]: float(f"{ratio:.3g}") for each, ratio in moved if abs(ratio - 1) >= LEAST_MOVE}
 
 
 def _ranges(constants: ServingEfficiency, name: str) -> Ranges:

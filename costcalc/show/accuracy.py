@@ -42,8 +42,8 @@ def accuracy_page(
     page: list[Block] = [Line(title or "Predicted against measured", "title"), Line()]
     recorded = any(each.unseen_gpu is not None for each in groups)
     page += [*_tables(groups, by, recorded), Line(LEGEND + UNSEEN * recorded, "dim", wrap=True), Line()]
-    page += [*_worst(validation.worst(worst)), *_listed("With a warning", validation.warned())]
-    page += _listed("Not scored", validation.excluded())
+    page += [*_worst(validation.worst(worst)), *listed("With a warning", validation.warned())]
+    page += listed("Not scored", validation.excluded())
     return page
 
 
@@ -184,8 +184,11 @@ _SHORT = {
 }
 
 
-def _listed(title: str, found: Mapping[str, Sequence[Point]]) -> Iterator[Block]:
-    """Points that have a sentence in common, the most frequent one first."""
+def listed(title: str, found: Mapping[str, Sequence[Point]]) -> Iterator[Block]:
+    """Yield sentences with the points that they are said of, the most frequent one first.
+
+    title: of the list. found: the points by sentence.
+    """
     if not found:
         return
     yield Line(title, "heading")

@@ -11,12 +11,15 @@ from costcalc.schema import After, Limits, Spec
 from costcalc.specs.prices import Date
 from costcalc.specs.serving import Share
 
+Speed = Annotated[float, Limits(gt=0, le=10)]
+"""How fast a class of kernels ran over what the shipped fit expects of this GPU on the same shapes."""
+
 
 class Reached(Spec):
     """How fast a class of kernels ran."""
 
     share: Share  # of the data sheet's peak
-    speed: Annotated[float, Limits(gt=0, le=10)]  # over what the shipped fit expects of this GPU on the same shapes
+    speed: Speed
 
 
 def _known_precisions(flops: dict[str, Reached]) -> dict[str, Reached]:
@@ -35,8 +38,12 @@ class MeasuredEfficiency(Spec):
 
     bandwidth: Share | None = None  # of memory bandwidth: large copies, which no kernel outruns
     weights: Reached | None = None  # memory bandwidth: matrix products of a few rows
+    experts: Reached | None = None  # memory or arithmetic, whichever binds: fused experts
     attention: Reached | None = None  # memory bandwidth: decode attention over long caches
+    prefill: Reached | None = None  # the 16-bit peak: prefill attention
     flops: ByPrecision = field(default_factory=dict)  # dense peaks: large matrix products, by precision
+    links: Reached | None = None  # bandwidth between GPUs: large messages
+    latency: Speed | None = None  # of messages so small that their size does not matter
     points: Annotated[int, Limits(ge=1)]
     source: str
     date: Date

@@ -16,7 +16,7 @@ from costcalc.catalog.serving import serving_efficiency
 from costcalc.cli import main
 from costcalc.measured import load_measurements, score, shipped_measurements, summary
 from costcalc.measured.gpu_bench import Copy, Decode, Product, cases, cuda
-from costcalc.measured.gpu_bench.profile import with_efficiency
+from costcalc.measured.reached import with_efficiency
 from costcalc.specs.measured import MeasuredEfficiency
 
 
@@ -71,6 +71,127 @@ def test_what_was_found_is_read_from_a_catalog_and_changes_its_machine_alone(cap
     assert tree["kinds"]["gemm"]["median_ape"] == pytest.approx(own["median_ape"])
 
 
+def shipped_slower(tmp_path, kind, factor):
+    """Shipped points of an H100 in a file of one's own, that take `factor` times as long."""
+    rows = [row for row in shipped_measurements(kind).rows if row["gpu"] == "h100-sxm"]
+    columns = [name for name in rows[0] if name not in ("source", "date", "licence")]
+    lines = []
+    for row in rows:
+        slower = {**row, "ms": row["ms"] * factor}
+        lines.append(",".join("" if slower[name] is None else str(slower[name]) for name in columns))
+    path = tmp_path / f"{kind}.csv"
+    path.write_text("\n".join([",".join(columns), *lines]) + "\n")
+    return path
+
+
+def estimated(capsys, model, catalog=None, gpus=1):
+    layout = ["--batch", "16", "--context", "8k", "--gpu", f"{gpus}xh100"]
+    layout += ["--tp", str(gpus)] if gpus > 1 else []
+    more = ["--catalog", str(catalog)] if catalog else []
+    assert main(["estimate", "--model", model, *layout, "-f", "json", *more]) == 0
+    tree = json.loads(capsys.readouterr().out)
+    return {op["op"]: op["time_s"] for op in tree["breakdown"]}, tree
+
+
+@pytest.mark.parametrize(
+    ("kind", "model", "gpus", "followers"),
+    [
+        ("gemm", "llama-3.1-8b", 1, ["attention projections", "dense FFN", "LM head"]),
+        ("decode_attention", "llama-3.1-8b", 1, ["attention core"]),
+        ("moe", "gpt-oss-120b", 1, ["routed experts"]),
+        ("comm", "llama-3.1-70b", 4, ["all-reduce"]),
+    ],
+)
+def test_estimates_follow_kernels_by_the_share_that_they_have(capsys, tmp_path, kind, model, gpus, followers):
+    before, _ = estimated(capsys, model, gpus=gpus)
+    speeds = {}
+    for factor in (1.0, 1.5):
+        out_of(capsys, "--from", shipped_slower(tmp_path, kind, factor), "--output", tmp_path / str(factor))
+        speeds[factor], _ = estimated(capsys, model, tmp_path / str(factor), gpus)
+    for op in before:
+        slower = speeds[1.5][op] / speeds[1.0][op]
+        if op in followers:
+            # A part of the time of some ops, such as sorting tokens to experts, is no kernel that was measured.
+            assert 1.35 < slower < 1.51, (op, slower)
+            assert speeds[1.0][op] == pytest.approx(before[op], rel=0.15), op
+        elif op != "routed experts":
+            # The arithmetic of attention that was not measured itself follows that of products.
+            assert 0.99 < slower < (1.1 if kind == "gemm" else 1.01), (op, slower)
+
+
+def test_prefills_follow_prefill_attention(capsys, tmp_path):
+    times = {}
+    for factor in (1.0, 2.0):
+        path = shipped_slower(tmp_path, "prefill_attention", factor)
+        out_of(capsys, "--from", path, "--output", tmp_path / str(factor))
+        steps, tree = estimated(capsys, "llama-3.1-8b", tmp_path / str(factor))
+        times[factor] = tree["prefill"]["time_s"], steps
+    assert 1.1 < times[2.0][0] / times[1.0][0] < 2 and times[2.0][1] == times[1.0][1]
+
+
+def test_nothing_runs_faster_than_the_data_sheet(capsys, tmp_path):
+    out_of(capsys, "--from", shipped_slower(tmp_path, "decode_attention", 0.85), "--output", tmp_path / "mine")
+    fast, _ = estimated(capsys, "llama-3.1-8b", tmp_path / "mine")
+    ideal_question = "estimate --model llama-3.1-8b --gpu 1xh100 --batch 16 --context 8k --efficiency ideal -f json"
+    assert main(ideal_question.split()) == 0
+    ideal = {op["op"]: op["time_s"] for op in json.loads(capsys.readouterr().out)["breakdown"]}
+    assert fast["attention core"] >= ideal["attention core"]
+
+
+def test_a_profile_keeps_what_other_files_said(capsys, tmp_path):
+    folder = tmp_path / "mine"
+    out_of(capsys, "--from", shipped_slower(tmp_path, "gemm", 1.3), "--output", folder)
+    first = load_gpu("h100", catalog=folder).efficiency
+    out_of(capsys, "--from", shipped_slower(tmp_path, "moe", 1.3), "--output", folder)
+    both = load_gpu("h100", catalog=folder).efficiency
+    assert (both.weights, both.flops) == (first.weights, first.flops) and both.experts and not first.experts
+    assert both.source == "moe.csv, gemm.csv" and both.points > first.points
+    assert replace(load_gpu("h100", catalog=folder), efficiency=None) == load_gpu("h100")
+
+
+def test_a_file_of_fits_alone_says_that_estimates_do_not_follow(capsys, tmp_path, slow_h100):
+    text = out_of(capsys, "--from", slow_h100, "--output", tmp_path / "machines.yaml")
+    assert "Estimates follow hardware profiles, which a folder takes" in text
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["machines.yaml", "slow.csv"]
+
+
+def test_runs_have_the_speed_of_kernels_in_them(capsys, tmp_path, slow_h100):
+    (tmp_path / "runs.csv").write_text(RUN)
+    folder = tmp_path / "mine"
+    text = out_of(capsys, "--from", slow_h100, "--from", tmp_path / "runs.csv", "--output", folder)
+    assert "hardware profiles were left alone" in text and not (folder / "hardware_profiles/h100-sxm.yaml").exists()
+    other = tmp_path / "other"
+    out_of(capsys, "--from", slow_h100, "--output", other)
+    assert "remove their efficiency" in out_of(capsys, "--from", tmp_path / "runs.csv", "--output", other)
+
+
+def test_rows_that_cannot_be_used_are_told_and_the_others_fitted(capsys, tmp_path, slow_h100):
+    path = tmp_path / "some.csv"
+    lines = slow_h100.read_text().splitlines()
+    path.write_text(
+        "\n".join([*lines, "h100-sxm,bf16,NA,8192,8192,,,,1", "h100-sxm,bf16,1", "H900,bf16,1,1,1,,,,1"]) + "\n"
+    )
+    text = out_of(capsys, "--from", path)
+    assert f"1 row: m is empty: 'NA' (some.csv:{len(lines) + 1})" in text and "unknown GPU 'H900'" in text
+    assert main(["calibrate", "--from", str(path), "-f", "json"]) == 0
+    streams = capsys.readouterr()
+    (row,) = json.loads(streams.out)
+    assert row["fit"]["points"] == 51
+    assert streams.err == "note: 2 rows could not be read; the table says why\n"
+
+
+def test_biases_are_shares_and_ranges_hold_their_own_points(capsys, tmp_path):
+    path = shipped_slower(tmp_path, "gemm", 6.0)  # so far off that a logarithm is below -100%
+    (row,) = json.loads(out_of(capsys, "--from", path, "--format", "json", "--output", tmp_path / "mine"))
+    # Points that take 6 times as long are predicted at a sixth: 83% too fast.
+    assert row["fit"]["gpu_left_out"]["bias"] == pytest.approx(1 / 6 - 1, abs=0.03)
+    assert "-8" in out_of(capsys, "--from", path) and "-179" not in out_of(capsys, "--from", path)
+    own = summary(score("gemm", load_measurements(path).rows, load_kernel_efficiency(tmp_path / "mine")))
+    assert own["coverage"] >= 0.8
+    known, unseen = row["fit"]["ranges"]["known"], row["fit"]["ranges"]["unseen"]
+    assert unseen["low"] <= known["low"] < 1 < known["high"] <= unseen["high"]
+
+
 def test_a_second_file_is_added_to_the_first(capsys, tmp_path, slow_h100):
     path = tmp_path / "machines.yaml"
     out_of(capsys, "--from", slow_h100, "--output", path)
@@ -104,6 +225,12 @@ def test_without_a_folder_nothing_is_written(capsys, tmp_path, monkeypatch, slow
     assert [each.name for each in tmp_path.iterdir()] == ["slow.csv"]
 
 
+RUN = (
+    "gpu,model,kind,n_gpus,tp,dtype,framework,isl,osl,concurrency,tpot_ms\n"
+    "h100-sxm,Llama-3.1-70B,online,4,4,fp8,vllm,1024,1024,16,18.5\n"
+)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -116,9 +243,10 @@ def test_without_a_folder_nothing_is_written(capsys, tmp_path, monkeypatch, slow
         (["--from", "slow.csv", "--output", "slow.csv/sub"], "--output: cannot make the folder"),
         (["--from", "slow.csv", "--output", " "], "--output: the folder's name is empty"),
         (["--from", "unknown.csv"], "no row can be used: 1 row: unknown GPU 'H900'"),
-        (["--from", "serving.csv"], "no row can be used: unknown model 'x'"),
+        (["--from", "serving.csv"], "no row can be used: 1 row: unknown model 'x'"),
+        (["--from", "blank.csv"], "no row can be used: 2 rows: m is empty"),
         (
-            ["--from", "slow.csv", "--from", "serving.csv", "--output", "a.yaml"],
+            ["--from", "slow.csv", "--from", "runs.csv", "--output", "a.yaml"],
             "--output: kernels and serving are two",
         ),
     ],
@@ -128,6 +256,8 @@ def test_wrong_input_is_told_in_one_line(capsys, tmp_path, monkeypatch, argument
     monkeypatch.chdir(tmp_path)
     (tmp_path / "unknown.csv").write_text("gpu,dtype,m,n,k,ms\nH900,bf16,1,1,1,1\n")
     (tmp_path / "serving.csv").write_text("gpu,model,kind,n_gpus,isl,osl,tpot_ms\nh100-sxm,x,online,1,1,1,1\n")
+    (tmp_path / "blank.csv").write_text("gpu,dtype,m,n,k,ms\nh100,bf16,,1,1,1\nh100,bf16,,1,1,1\n")
+    (tmp_path / "runs.csv").write_text(RUN)
     assert message in error_of(capsys, *arguments)
 
 
@@ -184,6 +314,15 @@ def test_serving_follows_runs_of_ones_own(capsys, tmp_path, slow_serving):
         own, constants = summary(score("e2e", runs.rows)), serving_efficiency()
     assert own["mape"] < 0.75 * summary(score("e2e", runs.rows))["mape"]
     assert constants.provenance.source == "runs.csv" and constants.provenance.points == 4
+    # Runs that take longer find bandwidth lower or overheads higher; every class is told what moved.
+    factors = rates["factors"]
+    assert factors["bandwidth.experts"] < 1 or factors["expert_layer"] > 1
+    assert all(row["factors"] == factors for row in rows)
+    assert own["coverage"] >= 0.75
+    for row in rows:
+        known, unseen = row["fit"]["ranges"]["known"], row["fit"]["ranges"]["unseen"]
+        assert unseen["low"] <= known["low"] and known["high"] <= unseen["high"]
+    assert "as above" in out_of(capsys, "--from", slow_serving) or len(rows) == 1
 
 
 # A GPU whose timer is played: an H100 that reaches 90% of its bandwidth in copies, 80% elsewhere.

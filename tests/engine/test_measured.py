@@ -40,6 +40,47 @@ def test_speeds_scale_their_own_class_of_ops():
     assert slow.bandwidth["gemm"] == typical.bandwidth["gemm"]
 
 
+def test_kernels_that_were_measured_themselves_are_scaled_by_that():
+    typical = efficiency_of("h100")
+    slow = efficiency_of("h100", experts={"share": 0.2, "speed": 0.5})
+    assert slow.bandwidth["experts"] == pytest.approx(0.5 * typical.bandwidth["experts"])
+    assert slow.kind_flops["experts"] == pytest.approx(0.5 * typical.kind_flops["experts"])
+    assert slow.bandwidth["gemm"] == typical.bandwidth["gemm"] and slow.flops == typical.flops
+    slow = efficiency_of("h100", prefill={"share": 0.3, "speed": 0.5})
+    assert slow.kind_flops["prefill"] == pytest.approx(0.5 * typical.kind_flops["prefill"])
+    assert slow.kind_flops["grouped"] == typical.kind_flops["grouped"]
+    slow = efficiency_of("h100", attention={"share": 0.3, "speed": 0.5})
+    for kind in ("grouped", "latent"):
+        assert slow.kind_flops[kind] == pytest.approx(0.5 * typical.kind_flops[kind])
+
+
+def test_the_rate_of_experts_is_of_that_of_products_which_counts_once():
+    typical = efficiency_of("h100")
+    both = efficiency_of(
+        "h100", experts={"share": 0.2, "speed": 0.5}, flops={"bf16": {"share": 0.5, "speed": 0.8}}
+    )  # fmt: skip
+    before, after = (each.flops["bf16"] * each.kind_flops["experts"] for each in (typical, both))
+    assert after == pytest.approx(0.5 * before)
+
+
+def test_links_and_latency_are_apart():
+    typical = efficiency_of("h100")
+    slow = efficiency_of("h100", links={"share": 0.4, "speed": 0.5})
+    assert slow.link == pytest.approx(0.5 * typical.link)
+    assert slow.all_reduce_seconds == typical.all_reduce_seconds
+    slow = efficiency_of("h100", latency=0.5)
+    for name in ("all_reduce_seconds", "all_reduce_log_seconds", "all_to_all_seconds"):
+        assert getattr(slow, name) == pytest.approx(2 * getattr(typical, name))
+    assert slow.link == typical.link
+
+
+@pytest.mark.parametrize("name", ["weights", "experts", "attention", "prefill", "links"])
+def test_no_share_is_above_the_data_sheet(name):
+    fast = efficiency_of("h100", **{name: {"share": 1, "speed": 10}}, flops={"bf16": {"share": 1, "speed": 10}})
+    shares = [*fast.bandwidth.values(), *fast.flops.values(), *fast.kind_flops.values(), fast.link]
+    assert max(shares) <= 1
+
+
 def test_no_kernel_outruns_a_copy():
     capped = efficiency_of("h100", bandwidth=0.5, weights={"share": 0.9, "speed": 1.1})
     assert max(capped.bandwidth.values()) == 0.5
