@@ -16,6 +16,7 @@ from pathlib import Path
 from accuracy import accuracy_page, readme_table
 from checked import checked_list
 from inventory import catalog_page
+from measuring import measuring_page
 
 from costcalc.cli import main as costcalc
 from costcalc.show.export import as_json
@@ -60,6 +61,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "../costcalc/catalog/checked.txt": checked_list,
     "catalog.md": catalog_page,
     "accuracy.md": accuracy_page,
+    "measuring.md": measuring_page,
     "../README.md": readme,
 }
 

@@ -123,7 +123,7 @@ def _number_types(row: Row) -> tuple[str, str]:
     """Of the queries and of the cache: 16 bits unless the row says more."""
     queries = number_type(row["q_dtype"]).compute if row["q_dtype"] else "bf16"
     cached = row["kv_dtype"]
-    return queries, "bf16" if not cached or cached.casefold() == AUTO else cached
+    return queries, (row["q_dtype"] or "bf16") if not cached or cached.casefold() == AUTO else cached
 
 
 def _window(row: Row) -> float:

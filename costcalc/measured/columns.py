@@ -14,6 +14,7 @@ class Columns:
     optional_text: tuple[str, ...] = ()  # may be empty or missing
     optional_numbers: tuple[str, ...] = ()  # may be empty or missing
     measured: tuple[str, ...] = ("ms",)  # what was measured; a row without any is only predicted
+    unheeded: tuple[str, ...] = ()  # change the time, and no prediction looks at them: a row that has one is told so
 
     @property
     def required(self) -> tuple[str, ...]:
@@ -39,28 +40,33 @@ KINDS: dict[str, Columns] = {
         numbers=("batch", "context", "q_heads", "kv_heads", "head_dim"),
         optional_text=("framework", "kernel", "q_dtype", "note", "suspect"),
         optional_numbers=("kv_lora_rank", "rope_dim", "window_size", "window"),
+        unheeded=("q_len", "query_tokens", "sinks", "softcap", "sparsity"),
     ),
     "prefill_attention": Columns(
         text=("gpu", "kind"),
         numbers=("batch", "seq", "q_heads", "kv_heads", "qk_head_dim", "v_head_dim"),
         optional_text=("framework", "kernel", "q_dtype", "kv_dtype", "note", "suspect"),
         optional_numbers=("window_size", "window"),
+        unheeded=("prefix", "cached", "past", "kv_len", "softcap", "sparsity"),
     ),
     "gemm": Columns(
         text=("gpu", "dtype"),
         numbers=("m", "n", "k"),
         optional_text=("framework", "kernel", "op", "note", "suspect"),
+        unheeded=("batch", "groups", "bias", "sparsity"),
     ),
     "moe": Columns(
         text=("gpu", "dtype"),
         numbers=("tokens", "hidden", "inter", "topk", "experts", "moe_tp", "moe_ep"),
         optional_text=("framework", "kernel", "distribution", "model_shape", "note", "suspect"),
+        unheeded=("moe_dtype", "a_dtype", "shared_experts", "bias"),
     ),
     "comm": Columns(
         text=("gpu", "op"),
         numbers=("n_gpus",),
         optional_text=("impl", "fabric", "note", "suspect"),
         optional_numbers=("bytes", "tokens", "hidden", "topk", "experts"),
+        unheeded=("nodes", "n_nodes", "num_nodes"),
     ),
     "e2e": Columns(
         text=("gpu", "model", "kind"),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from costcalc.measured.attention import DECODE, PREFILL, describe_decode, describe_prefill
+from costcalc.measured.columns import KINDS
 from costcalc.measured.comm import COMM, describe_comm
 from costcalc.measured.fitting import fit_kernel
 from costcalc.measured.load import Row
@@ -43,7 +44,8 @@ KERNEL_KINDS = {
 
 def prepared(kind: str, rows: Sequence[Row]) -> Prepared:
     """Return the rows of one kind by kernel, and those that none predicts."""
-    return prepare(rows, KERNEL_KINDS[kind].describe, KERNEL_KINDS[kind].models)
+    of = KERNEL_KINDS[kind]
+    return prepare(rows, of.describe, of.models, KINDS[kind].unheeded)
 
 
 def measured_seconds(rows: Sequence[Row], kernel: KernelRows) -> Array:

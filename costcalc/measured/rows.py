@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from costcalc.errors import CostcalcError
+from costcalc.measured.fields import is_empty
 from costcalc.measured.gpus import find_gpu
 from costcalc.measured.load import Row
 from costcalc.measured.model import KernelModel, KernelRows
@@ -23,6 +24,7 @@ Described = tuple[str, dict[str, Any]]
 Two of them are sentences: `caveat`, why the measurements behind a fit say little of the row, and `ignored`, what
 the row states that no prediction looks at.
 """
+_USUAL = ("0", "1", "0.0", "1.0", "false", "no")
 _NOTHING_TO_SAY = {"caveat": "", "ignored": ""}
 
 
@@ -35,12 +37,16 @@ class Prepared:
 
 
 def prepare(
-    rows: Sequence[Row], describe: Callable[[Row, Accelerator], Described], models: Mapping[str, KernelModel]
+    rows: Sequence[Row],
+    describe: Callable[[Row, Accelerator], Described],
+    models: Mapping[str, KernelModel],
+    unheeded: Sequence[str] = (),
 ) -> Prepared:
     """Return the rows by kernel.
 
     rows: of one kind. describe: names a row's kernel and features, or raises CostcalcError.
     models: the kernels by op, in the order in which they need each other.
+    unheeded: columns that no kernel looks at, to be told where they say something.
     """
     found: dict[str, list[tuple[int, dict[str, Any]]]] = {op: [] for op in models}
     refused = {}
@@ -51,13 +57,22 @@ def prepare(
         except CostcalcError as error:
             refused[index] = str(error)
             continue
-        found[op].append((index, {**_NOTHING_TO_SAY, **features, **machine_features(name, gpu)}))
+        features = {**_NOTHING_TO_SAY, **features, **machine_features(name, gpu)}
+        features["ignored"] = ", ".join(filter(None, [features["ignored"], *_unheeded(row, unheeded)]))
+        found[op].append((index, features))
     kernels = []
     for op, described in found.items():
         if described:
             features = {key: np.array([each[key] for _, each in described]) for key in described[0][1]}
             kernels.append(KernelRows(models[op], np.array([index for index, _ in described]), features))
     return Prepared(tuple(kernels), refused)
+
+
+def _unheeded(row: Row, columns: Sequence[str]) -> list[str]:
+    """What a row says in columns that nothing looks at: 'prefix=2048'; one, none and its own type are the usual."""
+    usual = (*_USUAL, str(row.get("dtype") or "").casefold())
+    said = [(name, str(row.get(name) or "").strip()) for name in columns]
+    return [f"{name}={text}" for name, text in said if not is_empty(text) and text.casefold() not in usual]
 
 
 def machine_features(name: str, gpu: Accelerator) -> dict[str, Any]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import replace
+from pathlib import Path
 from unittest.mock import MagicMock
 
 import pytest
@@ -147,6 +149,23 @@ def test_a_profile_keeps_what_other_files_said(capsys, tmp_path):
     assert (both.weights, both.flops) == (first.weights, first.flops) and both.experts and not first.experts
     assert both.source == "moe.csv, gemm.csv" and both.points > first.points
     assert replace(load_gpu("h100", catalog=folder), efficiency=None) == load_gpu("h100")
+
+
+def test_the_example_of_readme(capsys, tmp_path, monkeypatch):
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```sh\n(cat > gemm.*?)```", readme, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    for name, rows in re.findall(r"cat > (\S+) <<'END'\n(.*?)END\n", example, re.DOTALL):
+        Path(name).write_text(rows)
+    dollars = {}
+    for line in re.findall(r"^costcalc (.*?)(?:  +#.*)?$", example, re.MULTILINE):
+        for typed in dict.fromkeys([line, line.replace(" --catalog mine", "")]):
+            assert main([*typed.split(), "-f", "json"]) == 0
+            answer = json.loads(capsys.readouterr().out)
+            if line.startswith("estimate"):
+                dollars[typed] = answer["cost"]["usd_per_million_output_tokens"]
+    follows, without = dollars.values()
+    assert follows > 1.05 * without
 
 
 def test_a_file_of_fits_alone_says_that_estimates_do_not_follow(capsys, tmp_path, slow_h100):
@@ -415,7 +434,7 @@ def test_a_gpu_of_another_name_is_told(capsys, played, monkeypatch):
 
 def test_without_pytorch_or_a_gpu_one_line_says_so(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
-    assert "pip install 'costcalc[gpu]'" in error_of(capsys)
+    assert "pip install '.[gpu]'" in error_of(capsys)
     torch = MagicMock()
     torch.cuda.is_available.return_value = False
     monkeypatch.setitem(sys.modules, "torch", torch)

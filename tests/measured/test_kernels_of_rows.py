@@ -116,6 +116,17 @@ def test_what_a_row_states_and_nothing_looks_at_is_told(tmp_path):
     assert wide["warning"] == "" and narrow["warning"] == "ignored: q_dtype=fp8"
 
 
+def test_columns_of_other_tools_that_change_the_time_are_told(tmp_path):
+    header = "gpu,kind,batch,seq,q_heads,kv_heads,qk_head_dim,v_head_dim,ms,prefix,colour\n"
+    row = "h100,GQA,1,4096,32,8,128,128,1,{},red"
+    fresh, continued = scored(tmp_path, "prefill_attention", header, row.format(0), row.format(2048))
+    assert fresh["warning"] == "" and continued["warning"] == "ignored: prefix=2048"
+    header = "gpu,dtype,moe_dtype,tokens,hidden,inter,topk,experts,moe_tp,moe_ep,ms\n"
+    row = "h100,{},{},64,4096,1536,8,128,1,1,1"
+    same, other = scored(tmp_path, "moe", header, row.format("fp8", "fp8"), row.format("fp8", "nvfp4"))
+    assert same["warning"] == "" and other["warning"] == "ignored: moe_dtype=nvfp4"
+
+
 def test_where_flops_are_few_the_query_tile_decides(tmp_path):
     # One layer of Qwen3-235B on 8 H20 decoding 32 sequences of 3,500 tokens: FlashAttention 3 took 98 us and
     # FlashInfer 35 us (sgl-project/sglang pull request 6151); QwQ-32B made 2.2 times the tokens (issue 5630).

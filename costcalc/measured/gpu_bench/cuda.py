@@ -32,7 +32,8 @@ def find_device() -> CudaDevice:
         import torch
     except ImportError:
         raise CostcalcError(
-            "PyTorch is not installed, so no GPU can be measured", hint=f"pip install 'costcalc[gpu]', {FROM_FILE}"
+            "PyTorch is not installed, so no GPU can be measured",
+            hint=f"in the clone: pip install '.[gpu]', {FROM_FILE}",
         ) from None
     if not torch.cuda.is_available():
         raise CostcalcError("PyTorch finds no GPU on this machine", hint=f"run this where there is one, {FROM_FILE}")

@@ -1,0 +1,228 @@
+"""measuring.md: the columns of each kind of measurement, what a blank means, and which rows are left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from costcalc.measured.columns import KINDS, Columns
+from costcalc.measured.comm import CUSTOM_LIMIT
+from costcalc.measured.fields import EMPTY
+from costcalc.measured.kinds import BEATS_ROOFLINE
+from costcalc.numbertypes import spellings
+from costcalc.show.accuracy import KIND_TITLES
+
+INTRODUCTION = """\
+# Measurements of your own
+
+<!-- Made by docs/generate.py from costcalc/measured/ and docs/measuring.py: change those, then run it again. -->
+
+A CSV file in these columns can be scored, and the constants of estimates can be fitted on it:
+
+```sh
+costcalc validate --data mine.csv                                        # how far off is costcalc here?
+costcalc calibrate --from mine.csv -o mine                               # make it follow
+costcalc estimate --model llama-3.1-70b --gpu 8xh100 --catalog mine      # an estimate that does
+```
+
+The first row names the columns, in any order; lines that begin with `#` are comments. Commas, semicolons or tabs
+separate. The kind of a file is told by its columns, or by `--kind`. Other columns than these may be there, are handed
+through to `--format json` and `--format csv`, and change nothing. Names of GPUs and models are those of
+[catalog.md](catalog.md), however drivers and hubs spell them. A row without what was measured is predicted too.
+"""
+AFTER = """\
+## What becomes of it
+
+`costcalc calibrate --from` writes two things into the folder that `-o` names. `efficiency/machines.yaml` holds factors
+on the parameters of single kernels, which `validate --catalog` uses. `hardware_profiles/GPU.yaml` is the GPU's profile
+with a section `efficiency`: how fast each class of kernels ran over what the shipped fit expects of the same shapes,
+as medians. Estimates scale the constants of serving by it, never above the data sheet:
+
+| from | rows | scales |
+| :-- | :-- | :-- |
+| gemm | of which memory decides the time | `weights`: bandwidth of weights, and of experts unless `moe` says more |
+| gemm | of which arithmetic decides the time | `flops`: the rate of that precision, and of attention without points |
+| moe | all | `experts` |
+| decode_attention | long caches, else all | `attention` |
+| prefill_attention | all | `prefill` |
+| comm | that bandwidth decides, within a domain | `links` |
+| comm | that latency decides, within a domain | `latency` |
+
+Runs (`e2e`) move the constants of serving themselves, in `efficiency/serving.yaml`, as far as their number warrants.
+They have the speed of kernels in them: where a folder is calibrated on runs, profiles are left alone.
+"""
+RULES = """\
+## Which rows are left out
+
+Every row is listed. It has no prediction, and says why, where
+
+- a column that it needs is empty, no number, not above 0, or beyond all reason. In any case, these are empty:
+  {empty}.
+  A number such as `1,024` is read in quotes; where semicolons separate, commas in numbers are refused;
+- it has more or fewer fields than the header;
+- its GPU, model, number type, kind of attention or collective is unknown, or a link that it needs is not known.
+
+It is predicted and not scored, nor fitted, where
+
+- nothing was measured;
+- `suspect` gives a reason, or `note` does;
+- it was faster than the roofline of its GPU by more than {beats:.1%};
+- for serving, its replicas need more GPUs than it says.
+
+It is scored with a warning, and mostly with a wider range, where the measurements behind the fit say little of it: a
+collective or a fabric that was not measured, a GPU with fewer FLOP per byte than any measured one, a kernel that is a
+fall-back, a degree of parallelism that cannot be as recorded; and where it states what no prediction looks at:
+{unheeded}.
+A file is refused where its header fits no kind, where it is not CSV, and where it has no rows.
+"""
+MEANINGS = {
+    "gpu": "name of the GPU",
+    "dtype": "number type of the weights, see below",
+    "ms": "measured time [ms]",
+    "framework": "engine: TensorRT-LLM, vLLM, SGLang ...; tells which kernel runs",
+    "kernel": "name of the kernel, as a profiler records it",
+    "note": "why the row is to be left out",
+    "suspect": "why the row is to be left out",
+    "kind": "MHA, GQA, MQA, MLA, or SWA with a window",
+    "batch": "sequences",
+    "context": "cached tokens of each",
+    "q_heads": "query heads on this GPU",
+    "kv_heads": "KV heads on this GPU",
+    "head_dim": "dims of a head",
+    "kv_dtype": "number type of the cache; `auto` for that of the queries",
+    "q_dtype": "number type of the queries",
+    "kv_lora_rank": "dims of MLA's latent",
+    "rope_dim": "dims of MLA's rotary key",
+    "window_size": "tokens that a query sees at most",
+    "window": "the same",
+    "seq": "query and key tokens of each sequence",
+    "qk_head_dim": "dims of queries and keys",
+    "v_head_dim": "dims of values",
+    "m": "rows of the activations: tokens",
+    "n": "outputs",
+    "k": "inputs",
+    "op": "what the product is for",
+    "tokens": "tokens routed, over all ranks",
+    "hidden": "dims of a token",
+    "inter": "dims of an expert, before it is cut",
+    "topk": "experts of a token",
+    "experts": "experts of the layer",
+    "moe_tp": "ranks that an expert is cut into",
+    "moe_ep": "ranks that share the experts",
+    "distribution": "`balanced`, or `power_law_1.2`: loads drawn from a power law, the fullest rank timed",
+    "model_shape": "model that has this shape",
+    "n_gpus": "GPUs that take part",
+    "impl": "library, such as `nccl 2.27`; `custom` in it is an engine's own all-reduce",
+    "fabric": "what joins the GPUs, if not their own links: `2 nodes`, `InfiniBand`, `PCIe`, `pairwise NVLink`",
+    "bytes": "the whole tensor; what each rank sends in an all-to-all",
+    "model": "name of the model or checkpoint",
+    "isl": "tokens in",
+    "osl": "tokens out",
+    "moe_dtype": "number type of the routed experts",
+    "version": "of the engine; changes nothing",
+    "spec": "`mtp` where drafts are predicted, `none` where not",
+    "statistic": "`mean` or `median`: what times are",
+    "date": "when it was measured",
+    "tp": "tensor parallel degree",
+    "pp": "pipeline parallel degree",
+    "ep": "expert parallel degree",
+    "dp_attn": "attention data parallel degree",
+    "concurrency": "requests at once",
+    "total_tok_s_gpu": "changes nothing",
+    "disagg": "1 where prefill and decode have GPUs of their own",
+    "mean_length": "mean length of prompts and answers over the nominal one",
+    "equal_lengths": "1 where all requests have the nominal length",
+    "streamed": "1 where first tokens wait for a batch of tokens to stream",
+    "prompts_reused": "1 where prompts repeat and a prefix cache holds them",
+    "ttft_ms": "measured time to first token [ms]",
+    "tpot_ms": "measured time per output token [ms]",
+    "out_tok_s_gpu": "measured output tokens/s per GPU, where all requests queue",
+}
+"""What columns mean, where a kind says nothing else."""
+OWN_MEANINGS = {
+    ("comm", "op"): "all_reduce, all_gather, reduce_scatter, alltoall, broadcast, reduce, send_recv in any spelling; "
+    "dispatch or combine of experts where the name has it, low-latency with `ll`",
+    ("comm", "tokens"): "tokens of each rank, of dispatch and combine",
+    ("comm", "experts"): "changes nothing",
+    ("e2e", "kind"): "`online` for a closed loop, `offline` where all requests queue at once, `static batch`",
+    ("e2e", "dtype"): "number type of the checkpoint",
+    ("e2e", "kv_dtype"): "number type of the cache",
+    ("gemm", "op"): "changes nothing",
+}
+BLANKS = {
+    "framework": "the usual kernel of the GPU; of serving, vLLM",
+    "kernel": "the usual one of engine and GPU",
+    "q_dtype": "16 bits",
+    "kv_lora_rank": "512",
+    "rope_dim": "64",
+    "window_size": "no window",
+    "window": "no window",
+    "distribution": "balanced",
+    "fabric": "the GPU's own links, the network beyond its domain",
+    "impl": "NCCL or RCCL",
+    "spec": "no drafts",
+    "tp": "the GPUs that other degrees leave",
+    "pp": "1",
+    "ep": "1",
+    "dp_attn": "1",
+    "disagg": "shared",
+    "moe_dtype": "that of the checkpoint",
+    "dtype": "the model's own",
+    "kv_dtype": "fp8 beside narrow weights, else 16 bits",
+    "concurrency": "needed unless all requests queue",
+    "mean_length": "1",
+    "equal_lengths": "1",
+    "streamed": "0",
+    "prompts_reused": "0",
+    "statistic": "median",
+    "bytes": "needed by collectives",
+    "tokens": "needed by dispatch and combine",
+    "hidden": "needed by dispatch and combine",
+    "topk": "needed by dispatch and combine",
+}
+"""What a blank of an optional column is taken for."""
+OWN_BLANKS = {("prefill_attention", "kv_dtype"): ""}
+WHAT = {
+    "decode_attention": "One layer on one GPU: one new token of each sequence over its cache.",
+    "prefill_attention": "One layer on one GPU, causal, without a prefix. MLA is stated by its expanded dims.",
+    "gemm": "One product of [m, k] and [k, n] on one GPU.",
+    "moe": "Fused routed experts of one layer on one GPU: gate, up, activation, down.",
+    "comm": "A collective, or dispatch and combination of routed tokens. Messages above "
+    f"{CUSTOM_LIMIT / 1e6:.0f} MB of an engine's own all-reduce are predicted as NCCL's.",
+    "e2e": "A deployment under load. One of the measured columns is enough.",
+}
+
+
+def measuring_page() -> str:
+    """Return the page as Markdown."""
+    parts = [INTRODUCTION]
+    for kind, columns in KINDS.items():
+        parts += [f"## {KIND_TITLES[kind]}: `{kind}`\n\n{WHAT[kind]}\n", "\n".join(_table(kind, columns)) + "\n"]
+    parts += ["## Number types\n\nIn any case, with hyphens or underscores.\n", "\n".join(_types()) + "\n"]
+    unheeded = dict.fromkeys(name for columns in KINDS.values() for name in columns.unheeded)
+    empty = ", ".join(f"`{word}`" for word in sorted(EMPTY) if word)
+    named = ", ".join(f"`{name}`" for name in unheeded)
+    parts.append(RULES.format(empty=empty, beats=1 - BEATS_ROOFLINE, unheeded=named))
+    return "\n".join([*parts, AFTER])
+
+
+def _table(kind: str, columns: Columns) -> Iterator[str]:
+    yield "| column | | means | a blank is |"
+    yield "| :-- | :-- | :-- | :-- |"
+    groups = (
+        ("needed", columns.required),
+        ("measured", columns.measured),
+        ("optional", (*columns.optional_text, *columns.optional_numbers)),
+    )
+    for what, names in groups:
+        for name in names:
+            meaning = OWN_MEANINGS.get((kind, name)) or MEANINGS[name]
+            blank = OWN_BLANKS.get((kind, name), BLANKS.get(name, "")) if what == "optional" else ""
+            yield f"| `{name}` | {what} | {meaning} | {'not measured' if what == 'measured' else blank} |"
+
+
+def _types() -> Iterator[str]:
+    yield "| name | also written |"
+    yield "| :-- | :-- |"
+    for name, others in spellings().items():
+        if others:
+            yield f"| `{name}` | {', '.join(f'`{each}`' for each in others)} |"
