@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from costcalc.catalog.paths import Kind, catalog_roots
-from costcalc.catalog.spellings import accelerated, accelerators_alike, same_memory, unquantized, untuned
 from costcalc.errors import CostcalcError, nearest, shown
-from costcalc.numbertypes import number_type
 
 if TYPE_CHECKING:
     from costcalc.specs.closed import ClosedModel
@@ -68,6 +66,10 @@ def _named(kind: Kind, text: str, extra: str | Path | None) -> Path | None:
 
 def _spelled(kind: Kind, text: str, extra: str | Path | None) -> Path | None:
     """The file of a name as drivers, model hubs and benchmarks spell it; raises CostcalcError where it is another."""
+    # Names that the catalog has, as most are, need none of it.
+    from costcalc.catalog.spellings import accelerated, accelerators_alike, same_memory, unquantized, untuned
+    from costcalc.numbertypes import number_type
+
     name = normal_name(text)
     if kind == "hardware_profiles":
         alike, wanted = accelerators_alike(name, list_entries(kind, extra)), accelerated(name).gigabytes
