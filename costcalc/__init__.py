@@ -60,8 +60,15 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         from importlib import import_module
+        from inspect import isfunction
 
-        return getattr(import_module(_HOMES[name]), name)
+        found = getattr(import_module(_HOMES[name]), name)
+        if isfunction(found):
+            from costcalc.explore.public import checked
+
+            found = checked(found)
+        globals()[name] = found
+        return found
     raise AttributeError(f"module 'costcalc' has no attribute {name!r}")
 
 

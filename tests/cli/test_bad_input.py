@@ -112,6 +112,10 @@ COMMAND_LINES: list[tuple[list[str], str]] = [
     ([*V3, "--output", "out.xlsx"], "end it in .json, .csv, .md or .txt"),
     ([*V3, "--output-file", "out"], "unknown ending"),
     ([*V3, "--output", "no/such/folder/out.json"], "there is no folder"),
+    ([*V3, "--output", "a.json", "--format", "csv"], "--format: csv contradicts the ending of 'a.json'; end the file"),
+    ([*V3, "-o", "a.md", "-f", "json"], "end the file in .json, or leave --format out"),
+    (["models", "--output", "list.csv", "--format", "json"], "contradicts the ending of 'list.csv'"),
+    ([*V3, "--acceptance", "50%"], "--acceptance: there are no drafts to accept; add --drafts N"),
     ([*V3, "--output", "a.json", "--output", "b.json"], "given twice"),
     ([*V3, "--output", "512", "--output-tokens", "1024"], "given twice"),
     ([*V3, "--output-file", "/proc/out.json"], "cannot write '/proc/out.json'"),
@@ -214,6 +218,31 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.chdir(folder)
     return folder
+
+
+LONG = [part * 8000 for part in ("xxxxx", "gpu.a.", "99999", "4q,", "a/", "-qqqq")] + [f"gpu.{'a.' * 20_000}a=1"]
+ECHOING = [
+    *([*V3, f"--{option}"] for option in ("set", "price", "backend", "weights", "tpot", "batch", "chart")),
+    ["estimate", "--gpu", "h100", "--model"],
+    [*ATTENTION, "--contexts"],
+    ["models", "show"],
+    ["models", "import"],
+    ["validate", "--data"],
+    ["calibrate", "--from"],
+    [],
+]
+
+
+@pytest.mark.parametrize("typed", LONG, ids=[each[:4] for each in LONG])
+@pytest.mark.parametrize("command", ECHOING, ids=" ".join)
+def test_what_was_typed_is_echoed_in_a_few_words(
+    command: list[str], typed: str, capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([*command, typed]) == 2
+    told = capfd.readouterr()
+    assert told.out == "" and told.err.count("\n") == 1
+    assert len(told.err) < 600
 
 
 @pytest.mark.parametrize(("arguments", "words"), COMMAND_LINES, ids=lambda each: " ".join(each)[:60] or "nothing")

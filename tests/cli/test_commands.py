@@ -232,3 +232,19 @@ def test_a_catalog_folder_of_ones_own(run: Run, run_json: RunJson) -> None:
 @pytest.mark.parametrize("kind", ["result", "model", "gpu"])
 def test_schemas_are_printed(run: Run, kind: str) -> None:
     assert json.loads(run("schema", kind)) == json.loads(json.dumps(schema_of(kind)))
+
+
+def test_the_engines_of_help_and_errors_are_those_of_the_constants(run: Run, capfd: pytest.CaptureFixture[str]) -> None:
+    from costcalc.catalog.serving import serving_efficiency
+    from costcalc.cli import main
+    from costcalc.cli.complete import backend_names, matching_backends
+
+    names = list(serving_efficiency().backends)
+    assert backend_names() == names and "atom" in names
+    assert matching_backends("vl") == [name for name in names if name.startswith("vl")]
+    help_text = " ".join(run("estimate", "--help").split())
+    assert f"overheads are counted: {', '.join(names)};" in help_text
+    assert main(["estimate", "-m", "v3", "-g", "h100", "--backend", "nobody"]) == 2
+    assert f"one of {', '.join(names)}\n" in capfd.readouterr().err
+    for name in names:
+        assert f"overheads of {name}" in run("estimate", "-m", "llama-3.1-8b", "-g", "h100", "--backend", name)
