@@ -18,6 +18,7 @@ COMMANDS: Table = {
         },
         "Attention variants, models or GPUs side by side.",
     ),
+    "sweep": Command("costcalc.cli.sweep:sweep", "One question at many batches, contexts, prices or GPU counts."),
     "breakeven": Command("costcalc.cli.breakeven:breakeven", "How busy GPUs of your own must be to beat an API."),
     "models": Group(
         {

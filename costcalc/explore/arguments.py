@@ -27,9 +27,10 @@ MOST_USD_PER_HOUR = 1e7
 
 OTHER_NAMES = {
     "tp": "tensor_parallel", "pp": "pipeline_parallel", "ep": "expert_parallel", "dp": "attention_data_parallel",
-    "kv": "kv_cache", "input": "input_tokens", "output": "output_tokens", "batch_size": "batch",
-    "context_tokens": "context", "context_length": "context", "concurrency": "batch", "users": "batch",
-    "usd_per_gpu_hour": "price", "prompt": "input_tokens", "num_gpus": "gpus", "n_gpus": "gpus", "engine": "backend", "dtype": "weights",
+    "kv": "kv_cache", "input": "input_tokens", "output": "output_tokens", "prompt": "input_tokens",
+    "context_tokens": "context", "context_length": "context", "batch_size": "batch", "concurrency": "batch",
+    "users": "batch", "usd_per_gpu_hour": "price", "num_gpus": "gpus", "n_gpus": "gpus", "engine": "backend",
+    "dtype": "weights",
 }  # fmt: skip
 """What else an option is called: the command line's short names, and those of other tools."""
 _ELSEWHERE = {

@@ -196,15 +196,23 @@ def _serving(q: Question, chosen: Plan, at: Evaluation, ranges: Spread80) -> Ser
     # The replica's time for one request; pools of their own are sized in this proportion, so that neither waits.
     prefill = float(at.joining_seconds)
     request = prefill + q.output_tokens / float(at.decode_tokens_per_s())
-    per_gpu = q.output_tokens / request * chosen.spread.replicas / chosen.spread.gpus
+    spread, faster = chosen.spread, inverse(ranges.decode)
+    per_gpu = q.output_tokens / request * spread.replicas / spread.gpus
+    pool = spread.gpus * prefill / (request - prefill) if q.options.disaggregated else None
+    in_all = per_gpu * (spread.gpus + (pool or 0.0))
     return ServingResult(
         ttft,
         tpot,
         per_gpu,
         prefill / request,
+        in_all,
+        1 / tpot,
+        pool,
         scaled(ttft, ranges.prefill),
         scaled(tpot, ranges.decode),
-        scaled(per_gpu, inverse(ranges.decode)),
+        scaled(per_gpu, faster),
+        scaled(in_all, faster),
+        scaled(1 / tpot, faster),
     )
 
 

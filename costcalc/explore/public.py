@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from inspect import Parameter, signature
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from costcalc.errors import CostcalcError, shown
 from costcalc.explore.arguments import read_option, refuse_unknown, several, the_machine, the_model
@@ -24,18 +24,17 @@ def checked(function: Function) -> Function:
     """
     shape = signature(function)
     variable = next((each.name for each in shape.parameters.values() if each.kind is Parameter.VAR_KEYWORD), None)
+    known = get_args(get_type_hints(function)[variable])[0].__annotations__ if variable else {}
 
     @wraps(function)
     def called(*arguments: Any, **keywords: Any) -> Any:
         import numpy as np
 
-        from costcalc.explore.options import OptionKeywords
-
         bound = shape.bind(*arguments, **keywords)
         given = bound.arguments
         options = given.get(variable, {}) if variable else {}
         if variable:
-            refuse_unknown(options, [*OptionKeywords.__annotations__, *(shape.parameters.keys() - {variable})])
+            refuse_unknown(options, [*known, *(shape.parameters.keys() - {variable})])
         _read(given, options)
         if options and variable:
             given[variable] = options

@@ -5,18 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from costcalc.explore.result import Comparison, Estimate, Formula
+from costcalc.explore.swept import Sweep
 from costcalc.readable import format_bytes, format_count, format_rate, format_seconds, format_usd
 from costcalc.show.blocks import Block, Line
 
 
-def explanation(result: Estimate | Comparison) -> list[Block]:
+def explanation(result: Estimate | Comparison | Sweep) -> list[Block]:
     """Return the formulas behind a result as a page.
 
-    result: an estimate, or a comparison, of which every row is explained.
+    result: an estimate; a comparison, of which every row is explained; or a sweep, of each of whose deployments the
+        most demanding cell is.
     """
+    if isinstance(result, Sweep):
+        page: list[Block] = []
+        for each in result.references:
+            where = f"batch {each.workload.batch:,}, {format_count(each.workload.context_tokens)} tokens of context"
+            title = f"How each number comes about at {where}, on {each.deployment.gpus} × {each.deployment.gpu}"
+            page += [Line(), Line(title, "title"), Line(), *_formulas(each.explanation)]
+        return page
     if isinstance(result, Estimate):
         return [Line(), Line("How each number comes about", "title"), Line(), *_formulas(result.explanation)]
-    page: list[Block] = [Line()]
+    page = [Line()]
     for row in result.rows:
         if row.estimate.explanation:
             page += [Line(f"How each number of {row.variant} comes about", "title"), Line()]

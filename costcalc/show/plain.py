@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from costcalc.show.blocks import Block, Column, Grid, Line, Role, column_width, fitting_columns
+from costcalc.show.blocks import LEAST_WRAPPED, Block, Column, Grid, Line, Role, column_width, least_width, parts_of
 
 GAP = "  "
 RULE = "─"
@@ -51,23 +51,40 @@ def _prose_lines(line: Line, width: int | None) -> Iterable[Pieces]:
 
 
 def _grid_lines(grid: Grid, width: int | None) -> Iterable[Pieces]:
-    kept = fitting_columns(grid, width, len(GAP))
+    for number, kept in enumerate(parts_of(grid, width, len(GAP))):
+        if number:
+            yield []
+        yield from _part_lines(grid, kept, width)
+        missing = [column.title for index, column in enumerate(grid.columns) if index not in kept and column.title]
+        if missing and not grid.split:
+            yield [(f"{' ' * grid.indent}no room here for: {', '.join(missing)}", "dim")]
+
+
+def _part_lines(grid: Grid, kept: Sequence[int], width: int | None) -> Iterable[Pieces]:
     sizes = {index: column_width(grid, index) for index in kept}
+    last = kept[-1]
+    if width is not None and grid.columns[last].wrap and len(kept) > 1:
+        others = least_width(grid, kept, len(GAP)) - min(sizes[last], LEAST_WRAPPED)
+        sizes[last] = min(sizes[last], max(width - others, LEAST_WRAPPED))
     if any(grid.columns[index].title for index in kept):
         titles = [(_aligned(grid.columns[index], grid.columns[index].title, sizes[index])) for index in kept]
         yield _joined(grid, [(title, "value") for title in titles])
         yield _joined(grid, [(RULE * sizes[index], "dim") for index in kept])
     for number, row in enumerate(grid.rows):
-        yield _joined(
-            grid,
-            [
-                (
-                    _aligned(grid.columns[index], row[index], sizes[index]),
-                    grid.roles.get((number, index), grid.columns[index].role),
-                )
-                for index in kept
-            ],
-        )
+        roles = [grid.roles.get((number, index), grid.columns[index].role) for index in kept]
+        for line in _broken([row[index] for index in kept], sizes[last]):
+            cells = [_aligned(grid.columns[index], cell, sizes[index]) for index, cell in zip(kept, line, strict=True)]
+            yield _joined(grid, list(zip(cells, roles, strict=True)))
+
+
+def _broken(cells: list[str], size: int) -> Iterable[list[str]]:
+    """Yield the lines of a row: one, unless its last cell is wider than its column."""
+    if len(cells[-1]) <= size:
+        yield cells
+        return
+    parts = textwrap.wrap(cells[-1], size, break_long_words=False, break_on_hyphens=False)
+    for number, part in enumerate(parts):
+        yield [*(cells[:-1] if number == 0 else [""] * (len(cells) - 1)), part]
 
 
 def _aligned(column: Column, text: str, size: int) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from costcalc.explore.result import BreakEven, Comparison, Estimate
+from costcalc.explore.swept import Sweep
 from costcalc.show.blocks import Block
 from costcalc.show.files import NewFile
 from costcalc.show.plain import plain_page
@@ -15,7 +16,7 @@ from costcalc.show.terminal import is_terminal, print_page
 if TYPE_CHECKING:
     from costcalc.explore.curves import Curves
 
-Result = Estimate | Comparison | BreakEven
+Result = Estimate | Comparison | BreakEven | Sweep
 
 
 def present(
@@ -29,7 +30,7 @@ def present(
 ) -> None:
     """Show a result.
 
-    result: an estimate, a comparison or a break-even.
+    result: an estimate, a comparison, a break-even or a sweep.
     form: 'table', 'json', 'csv' or 'markdown'.
     file: the file to write, or None for stdout.
     explain: whether a table is followed by the formulas behind it.
@@ -82,6 +83,10 @@ def _page(result: Result, explain: bool, plot: bool, curves: Curves | None) -> l
         from costcalc.show.breakeven import breakeven_page
 
         page, result = breakeven_page(result), result.estimate
+    elif isinstance(result, Sweep):
+        from costcalc.show.sweep import sweep_page
+
+        page = sweep_page(result)
     else:
         from costcalc.show.table import estimate_page
 

@@ -55,7 +55,7 @@ def _headline(result: Estimate) -> Iterator[Block]:
     else:
         rows.append(("Users at once", marked(result, "batch", f"{result.workload.batch:,}"), "", _room(result)))
     rows.append(("Bound by", result.decode.bound_by or NOTHING, "", _why(result)))
-    columns = (Column(), Column(right=True), Column(role="dim"), Column(role="dim", keep=1))
+    columns = (Column(), Column(right=True), Column(role="dim"), Column(role="dim", keep=1, wrap=True))
     roles: dict[tuple[int, int], Role] = {
         (number, 1): "headline" if row[0].startswith("$") else "value" for number, row in enumerate(rows)
     }
@@ -184,7 +184,7 @@ def _deployment(result: Estimate) -> Iterator[Block]:
         rows.append(("Utilization", f"{busy} of the paid hours"))
     rows += _serving_rows(result)
     yield Line("Deployment", "heading")
-    yield Grid((Column(), Column()), rows)
+    yield Grid((Column(), Column(wrap=True)), rows)
     yield Line()
 
 
