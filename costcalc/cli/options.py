@@ -154,7 +154,8 @@ class Serving(Record):
     disaggregated: Annotated[
         bool,
         Option("--disaggregated", rich_help_panel=LOAD,
-               help="Prefill and decode on pools of GPUs of their own, sized so that neither waits."),
+               help="Prefill and decode on pools of GPUs of their own: --gpus of them decode, and as many more "
+                    "prefill as keep those busy."),
     ] = False  # fmt: skip
     terms: Annotated[
         str | None,

@@ -111,8 +111,6 @@ def answer(question: Question, chosen: Plan) -> Estimate:
 
 def _deployment(q: Question, chosen: Plan, usd_per_hour: float | None, source: str | None) -> DeploymentResult:
     layout = chosen.spread.layout
-    experts = q.formats.experts.name if q.model.has_experts else q.formats.weights.name
-    weights = q.formats.weights.name
     return DeploymentResult(
         gpu=q.gpu.name,
         gpus=chosen.spread.gpus,
@@ -122,7 +120,7 @@ def _deployment(q: Question, chosen: Plan, usd_per_hour: float | None, source: s
         expert_parallel=int(layout.expert),
         attention_data_parallel=int(layout.data),
         precision=PrecisionResult(
-            weights if experts == weights else f"{weights} + {experts} experts",
+            q.weights_name,
             q.formats.cache.name,
             q.formats.compute,
         ),

@@ -111,6 +111,12 @@ class Question(Record):
         return self.options.efficiency == "calibrated"
 
     @property
+    def weights_name(self) -> str:
+        """The format of the weights, and that of experts where it is another."""
+        weights, experts = self.formats.weights.name, self.formats.experts.name
+        return f"{weights} + {experts} experts" if self.model.has_experts and experts != weights else weights
+
+    @property
     def drafts(self) -> int:
         """Tokens drafted per step [tokens]."""
         return self.options.drafts or 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.explore.result import Estimate
+from costcalc.frozen import Record
 
 Array = NDArray[Any]
 UNITS = {
@@ -28,8 +28,7 @@ PATHS = {
 """Where each option that may be swept stands in the tree of a cell."""
 
 
-@dataclass(frozen=True, slots=True)
-class Axis:
+class Axis(Record):
     """One quantity that varies, and its values in their order."""
 
     name: str  # of the option
@@ -41,8 +40,7 @@ class Axis:
         return UNITS.get(self.name, "")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Sweep:
+class Sweep(Record):
     """Numbers of an estimate on a grid: arrays whose dimensions are the axes, in their order.
 
     `sweep["usd_per_million_output_tokens"]` is such an array, as is any other path or last name of the tree of an
@@ -54,6 +52,10 @@ class Sweep:
     values: Mapping[str, Array]  # by path in the tree of an estimate; '<path>_range.low' and '.high' at 80% coverage
     references: tuple[Estimate, ...]  # of each deployment, the estimate of its most demanding cell
     notes: tuple[str, ...] = ()
+
+    # Arrays have no single truth: two sweeps are the same where they are one.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
 
     @property
     def shape(self) -> tuple[int, ...]:

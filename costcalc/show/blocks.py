@@ -60,6 +60,8 @@ class Grid(Record):
 Block = Line | Grid
 
 
+RANGE = "80% range"
+"""Title of a column that holds the ranges of the one before it."""
 LEAST_WRAPPED = 24
 """Columns that text which may be broken needs at least."""
 
@@ -102,13 +104,22 @@ def _fitting(
     return kept, sorted(left)
 
 
-def column_width(grid: Grid, index: int) -> int:
+def title_of(grid: Grid, index: int, kept: Sequence[int]) -> str:
+    """Return the title of a column; one of ranges names what they are of where that stands in another part.
+
+    grid: the grid. index: which column. kept: the columns of its part.
+    """
+    title = grid.columns[index].title
+    apart = title == RANGE and index > 0 and index - 1 not in kept
+    return f"{grid.columns[index - 1].title}, {title}" if apart else title
+
+
+def column_width(grid: Grid, index: int, kept: Sequence[int]) -> int:
     """Return the width of a column: its widest cell or its title.
 
-    grid: the grid.
-    index: which column.
+    grid: the grid. index: which column. kept: the columns of its part.
     """
-    return max([len(grid.columns[index].title), *(len(row[index]) for row in grid.rows)])
+    return max([len(title_of(grid, index, kept)), *(len(row[index]) for row in grid.rows)])
 
 
 def least_width(grid: Grid, kept: Sequence[int], gap: int) -> int:
@@ -118,7 +129,7 @@ def least_width(grid: Grid, kept: Sequence[int], gap: int) -> int:
     kept: which of its columns.
     gap: spaces between them.
     """
-    sizes = [column_width(grid, index) for index in kept]
+    sizes = [column_width(grid, index, kept) for index in kept]
     if grid.columns[kept[-1]].wrap and len(kept) > 1:
         sizes[-1] = min(sizes[-1], LEAST_WRAPPED)
     return grid.indent + sum(sizes) + gap * (len(kept) - 1)

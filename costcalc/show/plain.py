@@ -5,7 +5,18 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Sequence
 
-from costcalc.show.blocks import LEAST_WRAPPED, Block, Column, Grid, Line, Role, column_width, least_width, parts_of
+from costcalc.show.blocks import (
+    LEAST_WRAPPED,
+    Block,
+    Column,
+    Grid,
+    Line,
+    Role,
+    column_width,
+    least_width,
+    parts_of,
+    title_of,
+)
 
 GAP = "  "
 RULE = "─"
@@ -54,23 +65,31 @@ def _grid_lines(grid: Grid, width: int | None) -> Iterable[Pieces]:
     for number, kept in enumerate(parts_of(grid, width, len(GAP))):
         if number:
             yield []
-        yield from _part_lines(grid, kept, width)
+        yield from _part_lines(grid, kept, width, _rows_to_show(grid, kept, whole=number == 0))
         missing = [column.title for index, column in enumerate(grid.columns) if index not in kept and column.title]
         if missing and not grid.split:
             yield [(f"{' ' * grid.indent}no room here for: {', '.join(missing)}", "dim")]
 
 
-def _part_lines(grid: Grid, kept: Sequence[int], width: int | None) -> Iterable[Pieces]:
-    sizes = {index: column_width(grid, index) for index in kept}
+def _rows_to_show(grid: Grid, kept: Sequence[int], *, whole: bool) -> list[int]:
+    """The rows of a part: all of the first one, and of those that follow the ones that add something to it."""
+    keys = {index for index in kept if grid.columns[index].key} or {0}
+    numbers = range(len(grid.rows))
+    return [row for row in numbers if whole or any(grid.rows[row][index] for index in kept if index not in keys)]
+
+
+def _part_lines(grid: Grid, kept: Sequence[int], width: int | None, rows: Iterable[int]) -> Iterable[Pieces]:
+    sizes = {index: column_width(grid, index, kept) for index in kept}
     last = kept[-1]
     if width is not None and grid.columns[last].wrap and len(kept) > 1:
         others = least_width(grid, kept, len(GAP)) - min(sizes[last], LEAST_WRAPPED)
         sizes[last] = min(sizes[last], max(width - others, LEAST_WRAPPED))
     if any(grid.columns[index].title for index in kept):
-        titles = [(_aligned(grid.columns[index], grid.columns[index].title, sizes[index])) for index in kept]
+        titles = [_aligned(grid.columns[index], title_of(grid, index, kept), sizes[index]) for index in kept]
         yield _joined(grid, [(title, "value") for title in titles])
         yield _joined(grid, [(RULE * sizes[index], "dim") for index in kept])
-    for number, row in enumerate(grid.rows):
+    for number in rows:
+        row = grid.rows[number]
         roles = [grid.roles.get((number, index), grid.columns[index].role) for index in kept]
         for line in _broken([row[index] for index in kept], sizes[last]):
             cells = [_aligned(grid.columns[index], cell, sizes[index]) for index, cell in zip(kept, line, strict=True)]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from costcalc.explore.result import Assumption
 from costcalc.explore.swept import PATHS, Sweep
+from costcalc.frozen import Record
 from costcalc.readable import format_count, format_percent, format_rate, format_usd
 from costcalc.show.blocks import Block, Column, Grid, Line
 from costcalc.show.numbers import MARK, dollars_span, seconds, speed, usd
@@ -168,8 +168,7 @@ def _shared(sweep: Sweep) -> list[Assumption]:
     return [each for key, each in known[0].items() if key[0] not in own and all(key in other for other in known)]
 
 
-@dataclass(frozen=True, slots=True)
-class SweptLine:
+class SweptLine(Record):
     """One line of a chart: a number along the longest axis, for one combination of the other values."""
 
     label: str
