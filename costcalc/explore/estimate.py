@@ -106,7 +106,7 @@ def answer(question: Question, chosen: Plan) -> Estimate:
         result = replace(result, market=market_prices(result, q.model.api_prices))
     else:  # prefill and its interference are no part of these terms
         result = replace(result, prefill=PrefillResult(None, None), serving=ServingResult(None, None, None, None))
-    return explain(q, chosen, result)
+    return explain(q, chosen, result, at)
 
 
 def _deployment(q: Question, chosen: Plan, usd_per_hour: float | None, source: str | None) -> DeploymentResult:

@@ -162,9 +162,12 @@ class Formula(Record):
     title: str
     formula: str
     numbers: str
-    value: float
+    value: float | str
     unit: str
     source: str
+    value_range: Range | None = None  # which holds in 8 of 10 cases
+    range_source: str | None = None
+    parts: tuple[Formula, ...] = ()  # what a sum is made of, longest first
 
 
 class Estimate(Record):
