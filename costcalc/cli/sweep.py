@@ -37,12 +37,12 @@ def sweep(
     *,
     model: Model = None,
     gpu: Gpu = None,
-    memory_bandwidth: Bandwidth = None,
     serving: Serving,
+    memory_bandwidth: Bandwidth = None,
     output: Output,
     catalog: Catalog,
 ) -> None:
-    """The same question at every combination of several values: --batch 1,8,64 --context 4k:128k:x2 --price 1,2,3
+    """One question at every combination of several values: batches, contexts, prices, GPU counts.
 
     Lists and ranges (1:256:x2 doubles, 10:50:10 goes in steps) are allowed for --batch, --context, --input,
     --output-tokens, --price, --utilization, --memory-bandwidth, --gpus, --tp, --pp, --ep and --dp. One deployment

@@ -28,6 +28,25 @@ PATHS = {
 """Where each option that may be swept stands in the tree of a cell."""
 
 
+CELL: dict[str, tuple[str, ...]] = {
+    "deployment": (
+        "gpus", "replicas", "tensor_parallel", "pipeline_parallel", "expert_parallel", "attention_data_parallel",
+        "memory_bandwidth", "usd_per_gpu_hour", "utilization",
+    ),
+    "workload": ("batch", "input_tokens", "output_tokens", "context_tokens"),
+    "memory": ("fits", "max_sequences"),
+    "prefill": ("time_s",),
+    "decode": ("step_time_s", "tokens_per_s", "tokens_per_s_per_gpu", "tokens_per_s_per_user", "bound_by"),
+    "serving": (
+        "time_to_first_token_s", "time_per_output_token_s", "tokens_per_s_per_user", "output_tokens_per_s_per_gpu",
+    ),
+    "cost": (
+        "usd_per_million_output_tokens", "usd_per_million_input_tokens", "usd_per_million_blended_tokens",
+    ),
+}  # fmt: skip
+"""What a cell holds of the tree of an estimate; a bandwidth is there where it is swept."""
+
+
 class Axis(Record):
     """One quantity that varies, and its values in their order."""
 
