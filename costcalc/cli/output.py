@@ -127,7 +127,7 @@ class Output(TextOutput):
         str | None,
         Option("--chart-kind", metavar="KIND", rich_help_panel=SHOW,
                help="One panel of the chart alone: roofline or time of an estimate; cache, throughput, "
-                    "speed or cost of a comparison."),
+                    "speed or cost of a comparison; cost, throughput, speed or wait of a sweep."),
     ] = None  # fmt: skip
 
     @contextmanager

@@ -8,13 +8,14 @@ from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from costcalc.explore.result import Comparison, Estimate
+from costcalc.explore.result import BreakEven, Comparison, Estimate
 from costcalc.explore.swept import Sweep
-from costcalc.readable import format_bytes, format_count
+from costcalc.readable import format_bytes, format_count, format_percent
 from costcalc.show.blocks import Block, Column, Grid, Line, Role
 from costcalc.show.comparison import by_context, row_name
 from costcalc.show.numbers import bar, seconds, speed, usd
 from costcalc.show.sweep import NAMES, SWEPT_PANELS, curves_of, value_shown
+from costcalc.show.usecurve import use_curve
 
 if TYPE_CHECKING:
     from costcalc.explore.curves import Curve, Curves
@@ -28,16 +29,18 @@ Points = list[tuple[float, float]]
 Show = Callable[[float | None], str]
 
 
-def plots(result: Estimate | Comparison | Sweep, curves: Curves | None = None) -> list[Block]:
+def plots(result: Estimate | Comparison | BreakEven | Sweep, curves: Curves | None = None) -> list[Block]:
     """Return a result as bars and lines.
 
-    result: an estimate, a comparison or a sweep.
+    result: an estimate, a comparison, a break-even or a sweep.
     curves: the variants of a comparison over contexts.
     """
     if isinstance(result, Estimate):
         return list(_step(result))
     if isinstance(result, Sweep):
         return list(_swept(result))
+    if isinstance(result, BreakEven):
+        return list(_against_use(result))
     page: list[Block] = []
     for context, rows in by_context(result):
         at = f" at {format_count(context)} tokens" if len(result.contexts) > 1 else ""
@@ -112,6 +115,19 @@ def _swept(sweep: Sweep) -> Iterator[Block]:
             labels = [line.label for line in lines]
             heading = f"{title} against {NAMES[below]}, both logarithmic"
             yield from _chart(heading, labels, points, show, partial(value_shown, below))
+
+
+def _against_use(result: BreakEven) -> Iterator[Block]:
+    """Yield what a million tokens cost against how busy the GPUs are, and what APIs charge."""
+    curve = use_curve(result)
+    if curve is None:
+        return
+    own = [(math.log(share), math.log(cost)) for share, cost in zip(curve.shares, curve.own, strict=True)]
+    ends = (own[0][0], own[-1][0])
+    bought = [[(x, math.log(price)) for x in ends] for _, price, _ in curve.bought][: len(MARKS) - 1]
+    names = ["GPUs of one's own", *(name for name, _, _ in curve.bought)][: len(MARKS)]
+    title = "$ per million tokens against the share of hours that the GPUs are busy, both logarithmic"
+    yield from _chart(title, names, [own, *bought], usd, lambda share: format_percent(share, 2))
 
 
 def _chart(

@@ -75,6 +75,7 @@ def write(text: str, file: NewFile | None = None) -> None:
 
 
 def _page(result: Result, explain: bool, plot: bool, curves: Curves | None) -> list[Block]:
+    shown = result
     if isinstance(result, Comparison):
         from costcalc.show.comparison import comparison_page
 
@@ -94,7 +95,7 @@ def _page(result: Result, explain: bool, plot: bool, curves: Curves | None) -> l
     if plot:
         from costcalc.show.plot import plots
 
-        page += plots(result, curves)
+        page += plots(shown, curves)
     if explain:
         from costcalc.show.explain import explanation
 

@@ -11,6 +11,7 @@ from costcalc.cli import main
 
 V3 = ["estimate", "--model", "v3", "--gpu", "h100"]
 ATTENTION = ["compare", "attention", "--model", "v3", "--gpu", "h100"]
+SWEEP = ["sweep", "--model", "v3", "--gpu", "h100"]
 
 # What is typed, and words that the line must have: what is wrong, where, or how to mend it.
 COMMAND_LINES: list[tuple[list[str], str]] = [
@@ -128,6 +129,25 @@ COMMAND_LINES: list[tuple[list[str], str]] = [
     ([*ATTENTION, "--contexts", "4k,x"], "--contexts: 'x'"),
     ([*ATTENTION, "--contexts", ""], "--contexts: "),
     ([*ATTENTION, "--contexts", "4k", "--context", "8k"], "keep one of them"),
+    # sweeps
+    ([*SWEEP], "nothing is swept; give a list or a range"),
+    ([*SWEEP, "--batch", "1,0"], "--batch: expected a positive integer, got '0'"),
+    ([*SWEEP, "--batch", "1:8"], "--batch: '1:8' is no range; write it like"),
+    ([*SWEEP, "--batch", "1:9:x1"], "--batch: '1:9:x1' never ends"),
+    ([*SWEEP, "--batch", "1,auto"], "--batch: expected a positive integer, got 'auto'"),
+    ([*SWEEP, "--context", "128,000"], "--context: '128,000' has a value '000'; commas stand between values"),
+    ([*SWEEP, "--context", "1:1000000:1"], "--context: more than 10,000 values"),
+    ([*SWEEP, "--price", "1,nobody"], "--price: no price of NVIDIA H100 SXM5 80GB fits 'nobody'"),
+    ([*SWEEP, "--price", "1:nan:1"], "--price: 'nan' is not a price"),
+    ([*SWEEP, "--utilization", "50%,120%"], "--utilization: '120%'"),
+    ([*SWEEP, "--memory-bandwidth", "3,4"], "--memory-bandwidth: '3' is not a bandwidth: the unit is missing"),
+    ([*SWEEP, "--memory-bandwidth", "3TB/s"], "nothing is swept"),
+    ([*SWEEP, "--gpus", "16", "--tp", "1,3"], "is not a multiple of"),
+    ([*SWEEP, "--gpus", "8", "--batch", "4096,8192"], "does not fit on 8"),
+    (["sweep", "-m", "v3", "-g", "8xh100", "--gpus", "8,16"], "--gpus: the GPUs are counted twice"),
+    ([*SWEEP, "--batch", "1,2", "--chart", "a.gif"], "end it in .png, .svg or .pdf"),
+    ([*SWEEP, "--batch", "1,2", "--chart", "a.png", "--chart-kind", "pie"], "one of: cost, throughput, speed, wait"),
+    ([*SWEEP, "--batch", "1,2", "--terms", "kv", "--chart", "a.png"], "nothing to draw"),
     # lists of the catalog
     (["models", "--sort", "size"], "--sort: 'size' is unknown"),
     (["models", "--family", "llamma"], "did you mean 'llama'?"),

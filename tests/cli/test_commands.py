@@ -248,3 +248,64 @@ def test_the_engines_of_help_and_errors_are_those_of_the_constants(run: Run, cap
     assert f"one of {', '.join(names)}\n" in capfd.readouterr().err
     for name in names:
         assert f"overheads of {name}" in run("estimate", "-m", "llama-3.1-8b", "-g", "h100", "--backend", name)
+
+
+def examples() -> list[str]:
+    """The command lines that help shows, without their comments."""
+    from costcalc.cli.app import COMMANDS, START
+    from costcalc.cli.lazy import Command, Group
+
+    def lines(entry: Command | Group) -> list[str]:
+        inside = [] if isinstance(entry, Command) else [line for each in entry.commands.values() for line in lines(each)]
+        return [*entry.examples, *inside]
+
+    typed = [*START, *(line for entry in COMMANDS.values() for line in lines(entry))]
+    commands = [each.strip() for line in typed for each in line.partition("#")[0].split(";")]
+    return [each for each in dict.fromkeys(commands) if "import" not in each and "mine.yaml" not in each]
+
+
+@pytest.mark.parametrize("line", examples())
+def test_the_examples_of_help_run(run: Run, line: str) -> None:
+    program, *words = line.split()
+    assert program == "costcalc"
+    # What goes to a file is not printed.
+    assert run(*words) or "-o" in words
+
+
+def test_help_shows_what_to_type_first(run: Run) -> None:
+    lines = run().splitlines()
+    assert "costcalc estimate --model v3 --gpu h100" in "\n".join(lines[:6])
+    assert lines.index("Commands:") < lines.index("Options:")
+    assert "For example:\n  costcalc sweep " in run("sweep", "--help")
+    for command in ("estimate", "sweep", "compare"):
+        assert max(map(len, run(command, "--help").splitlines())) <= 80
+
+
+SWEEP = ("sweep", "--model", "llama-3.1-8b", "--gpu", "1xh100")
+
+
+def test_a_sweep_in_every_form(run: Run) -> None:
+    page = run(*SWEEP, "--batch", "1,8", "--context", "4k:16k:x2", "--price", "1,2")
+    assert page.startswith("Llama-3.1-8B on 1 × NVIDIA H100 SXM5 80GB: 12 cells\n")
+    assert page.count("batch 1\n") == page.count("batch 8\n") == 1
+    assert page.count("16,000") == 4 and "80% range" in page and "prompts as long as the context" in page
+    tree = json.loads(run(*SWEEP, "--batch", "1,8", "--format", "json"))
+    assert [row["workload"]["batch"] for row in tree["rows"]] == [1, 8]
+    lines = list(csv.DictReader(io.StringIO(run(*SWEEP, "--gpus", "1", "--utilization", "50%,100%", "-f", "csv"))))
+    assert [float(line["deployment.utilization"]) for line in lines] == [0.5, 1.0]
+    assert run(*SWEEP, "--memory-bandwidth", "2TB/s,4TB/s", "-f", "markdown").count("| 2 TB/s |") == 1
+    assert "Output tokens/s per GPU against batch" in run(*SWEEP, "--batch", "1:64:x2", "--plot")
+    assert "How each number comes about at batch 8" in run(*SWEEP, "--batch", "1,8", "--explain")
+
+
+def test_a_sweep_writes_its_chart_and_its_file(run: Run) -> None:
+    assert run(*SWEEP, "--batch", "1:64:x2", "--context", "4k,8k", "--chart", "a.svg", "-o", "a.csv") == ""
+    assert Path("a.svg").read_text().startswith("<?xml") and len(Path("a.csv").read_text().splitlines()) == 15
+    run(*SWEEP, "--batch", "1:8:x2", "--chart", "wait.png", "--chart-kind", "wait")
+    assert Path("wait.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_break_even_is_drawn(run: Run) -> None:
+    page = run("breakeven", "--model", "v3", "--gpu", "h100", "--plot", "--chart", "use.svg")
+    assert "against the share of hours that the GPUs are busy" in page and "GPUs of one's own" in page
+    assert Path("use.svg").read_text().startswith("<?xml")
