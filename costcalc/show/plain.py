@@ -101,7 +101,7 @@ def _broken(cells: list[str], size: int) -> Iterable[list[str]]:
     if len(cells[-1]) <= size:
         yield cells
         return
-    parts = textwrap.wrap(cells[-1], size, break_long_words=False, break_on_hyphens=False)
+    parts = textwrap.wrap(cells[-1], size, break_on_hyphens=False)
     for number, part in enumerate(parts):
         yield [*(cells[:-1] if number == 0 else [""] * (len(cells) - 1)), part]
 

@@ -126,7 +126,7 @@ def _against_use(result: BreakEven) -> Iterator[Block]:
     ends = (own[0][0], own[-1][0])
     bought = [[(x, math.log(price)) for x in ends] for _, price, _ in curve.bought][: len(MARKS) - 1]
     names = ["GPUs of one's own", *(name for name, _, _ in curve.bought)][: len(MARKS)]
-    title = "$ per million tokens against the share of hours that the GPUs are busy, both logarithmic"
+    title = "$ per million tokens against how busy the GPUs are, both logarithmic"
     yield from _chart(title, names, [own, *bought], usd, lambda share: format_percent(share, 2))
 
 

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from schemacheck import complaints
 
+from costcalc.cli.app import COMMANDS, START
+from costcalc.cli.lazy import Command, Group
 from costcalc.show.schema import schema_of
 
 Run = Callable[..., str]
@@ -128,7 +130,7 @@ def test_charts_beside_the_table(run: Run, command: str, suffix: str) -> None:
 def test_explain_gives_formula_numbers_and_source(run: Run) -> None:
     page = run(*V3, "--explain")
     assert "How each number comes about" in page
-    assert "= GPUs x $/h / 3600 / (tokens/s) / utilization x 1e6" in page
+    assert "= GPUs × $/h / 3600 / (tokens/s) / utilization × 1e6" in page
     assert "cost.usd_per_million_output_tokens; " in page
 
 
@@ -250,16 +252,15 @@ def test_the_engines_of_help_and_errors_are_those_of_the_constants(run: Run, cap
         assert f"overheads of {name}" in run("estimate", "-m", "llama-3.1-8b", "-g", "h100", "--backend", name)
 
 
+def shown(entry: Command | Group) -> list[str]:
+    """The command lines that help shows of a command, and of those inside of it."""
+    inside = entry.commands.values() if isinstance(entry, Group) else ()
+    return [*entry.examples, *(line for each in inside for line in shown(each))]
+
+
 def examples() -> list[str]:
-    """The command lines that help shows, without their comments."""
-    from costcalc.cli.app import COMMANDS, START
-    from costcalc.cli.lazy import Command, Group
-
-    def lines(entry: Command | Group) -> list[str]:
-        inside = [] if isinstance(entry, Command) else [line for each in entry.commands.values() for line in lines(each)]
-        return [*entry.examples, *inside]
-
-    typed = [*START, *(line for entry in COMMANDS.values() for line in lines(entry))]
+    """The command lines that help shows, without their comments and without those that need a file or a network."""
+    typed = [*START, *(line for entry in COMMANDS.values() for line in shown(entry))]
     commands = [each.strip() for line in typed for each in line.partition("#")[0].split(";")]
     return [each for each in dict.fromkeys(commands) if "import" not in each and "mine.yaml" not in each]
 
@@ -307,5 +308,5 @@ def test_a_sweep_writes_its_chart_and_its_file(run: Run) -> None:
 
 def test_a_break_even_is_drawn(run: Run) -> None:
     page = run("breakeven", "--model", "v3", "--gpu", "h100", "--plot", "--chart", "use.svg")
-    assert "against the share of hours that the GPUs are busy" in page and "GPUs of one's own" in page
+    assert "against how busy the GPUs are" in page and "GPUs of one's own" in page
     assert Path("use.svg").read_text().startswith("<?xml")
