@@ -87,7 +87,7 @@ class LazyGroup(TyperGroup):
             return None
         if self._only_listing:
             return TyperCommand(name=cmd_name, help=entry.help, rich_markup_mode=None)
-        return _load(cmd_name, entry)
+        return load_command(cmd_name, entry)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Put the default command before words that name none."""
@@ -151,7 +151,11 @@ def write_examples(formatter: Any, title: str, examples: Sequence[str]) -> None:
                 formatter.write(f"{' ' * formatter.current_indent}{each}\n")
 
 
-def _load(name: str, entry: Command | Group) -> Any:
+def load_command(name: str, entry: Command | Group) -> Any:
+    """Return a command, ready to parse, by importing it.
+
+    name: what it is called. entry: where it is.
+    """
     if isinstance(entry, Group):
         app = _new_app(name, cls=lazy_group(entry.commands, entry.default, entry.examples), help=entry.help)
         app.callback()(_nothing)

@@ -191,7 +191,8 @@ def _within(
 
 def _no_name(argument: str, value: object, example: str, loader: str) -> CostcalcError:
     hint = f"pass a name such as {example}, the path of a YAML file, or what costcalc.{loader} returns"
-    return CostcalcError(f"{_kind(value)} where a {argument} belongs", where=argument, hint=hint)
+    belongs = {"gpu": "GPU"}.get(argument, argument)
+    return CostcalcError(f"{_kind(value)} where a {belongs} belongs", where=argument, hint=hint)
 
 
 def _kind(value: object) -> str:

@@ -49,7 +49,7 @@ def test_a_machine_may_have_its_count_in_front() -> None:
     [
         (lambda c: c.estimate(None, "h100"), "model: None where a model belongs; pass a name such as 'v3'"),
         (lambda c: c.estimate(3, "h100"), "model: 3 (int) where a model belongs"),
-        (lambda c: c.estimate("v3", None), "gpu: None where a gpu belongs; pass a name such as 'h100'"),
+        (lambda c: c.estimate("v3", None), "gpu: None where a GPU belongs; pass a name such as 'h100'"),
         (lambda c: c.estimate("v3", "16xh100", gpus=8), "gpus: 8 contradicts '16xh100'"),
         (lambda c: c.estimate("v3", "h100", kv_cache=8), "kv_cache: 8 is no name; one of fp32, bf16"),
         (lambda c: c.estimate("v3", "h100", gpus=16.5), "gpus: 16.5 is not a whole number"),
