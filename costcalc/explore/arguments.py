@@ -77,7 +77,8 @@ def the_machine(gpu: object, gpus: object = None, catalog: str | Path | None = N
     if not isinstance(gpu, str):
         return the_gpu(gpu, catalog), None
     count, name = parse_machine(gpu)
-    if count is not None and gpus is not None and read_option("gpus", gpus) != count:
+    single = isinstance(gpus, str) or not isinstance(gpus, Iterable)
+    if count is not None and gpus is not None and (not single or read_option("gpus", gpus) != count):
         raise CostcalcError(f"{shown(gpus)} contradicts {shown(gpu)}", where="gpus", hint="leave one out")
     return the_gpu(name, catalog), count
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import product
@@ -142,20 +142,30 @@ def _read(gpu: Accelerator, name: str, value: Any) -> Any:
 def _reference(
     model: ModelSpec, gpu: Accelerator, given: dict[str, Any], swept: Sequence[Axis]
 ) -> tuple[Question, Estimate, DoesNotFit | None]:
-    """Plan the deployment for the most demanding cell, or else for the least demanding one; and say what it lacks."""
-    tried: tuple[Question, DoesNotFit] | None = None
-    for pick in (max, min):
+    """Plan the deployment for the most demanding cell, or else for the least demanding one; and say what it lacks.
+
+    Of the notes of its estimate, those are kept that the cell at the other end has too.
+    """
+
+    def asked(pick: Callable[[Any], Any]) -> Question:
         cell = {axis.name: pick(axis.values) for axis in swept if axis.name in Options.__dataclass_fields__}
-        question = ask(model, gpu, Options(**cast("OptionKeywords", {**given, **cell})))
+        return ask(model, gpu, Options(**cast("OptionKeywords", {**given, **cell})))
+
+    most, least = asked(max), asked(min)
+    lacking: DoesNotFit | None = None
+    for question in (most, least):
         try:
-            return question, answer(question, plan(question)), None
+            chosen = plan(question)
         except DoesNotFit as error:
-            tried = tried or (question, error)
-    assert tried is not None
-    asked, lacking = tried
-    if not (asked.options.gpus or asked.options.degrees.layout_given):
+            lacking = lacking or error
+            continue
+        reference = answer(question, chosen)
+        other = answer(least, replace(chosen, batch=least.options.batch or 1)).notes if question is most else ()
+        return question, replace(reference, notes=tuple(note for note in reference.notes if note in other)), None
+    assert lacking is not None
+    if not (most.options.gpus or most.options.degrees.layout_given):
         raise lacking
-    return asked, unanswered(asked, lacking.tried), lacking
+    return most, unanswered(most, lacking.tried), lacking
 
 
 def _part(
@@ -228,11 +238,5 @@ def _joined(
         array.setflags(write=False)
     machines = {f"{each.deployment.gpus} × {gpu.name}" for each in answers}
     title = f"{model.name} on {machines.pop() if len(machines) == 1 else gpu.name}"
-    notes = tuple(dict.fromkeys(note for each in answers for note in _lasting(each.notes)))
+    notes = tuple(dict.fromkeys(note for each in answers for note in each.notes))
     return Sweep(title, tuple(axes), values, tuple(answers), notes)
-
-
-def _lasting(notes: Sequence[str]) -> Iterator[str]:
-    """Notes that hold in every cell, not in the reference alone."""
-    passing = ("No batch keeps", "of the all-to-all", "exceed the")
-    yield from (note for note in notes if not any(each in note for each in passing))

@@ -76,6 +76,11 @@ class Sweep(Record):
     __eq__ = object.__eq__
     __hash__ = object.__hash__
 
+    def __repr__(self) -> str:
+        """What it is about and how large, not its thousands of numbers."""
+        axes = ", ".join(f"{axis.name} {len(axis.values)}" for axis in self.axes)
+        return f"<Sweep of {self.title}: {axes}>"
+
     @property
     def shape(self) -> tuple[int, ...]:
         """How many values each axis has."""

@@ -164,3 +164,17 @@ def test_what_cannot_be_swept(options: dict[str, Any], told: str) -> None:
     with pytest.raises(costcalc.CostcalcError) as caught:
         costcalc.sweep("v3", "h100", **options)
     assert told in str(caught.value) and len(str(caught.value).splitlines()) == 1
+
+
+def test_a_count_in_the_machine_is_not_swept_too() -> None:
+    assert set(costcalc.sweep("v3", "16xh100", batch=[1, 2])["gpus"]) == {16}
+    with pytest.raises(costcalc.CostcalcError, match="gpus: a list contradicts '8xh100'; leave one out"):
+        costcalc.sweep("v3", "8xh100", gpus=[8, 16])
+
+
+def test_notes_are_those_of_every_cell_and_the_result_is_told_in_a_line() -> None:
+    sweep = costcalc.sweep("v3", "h100", batch=[1, 4096], gpus=64)
+    alone = costcalc.estimate("v3", "h100", batch=4096, gpus=64)
+    assert any("of the all-to-all" in note for note in alone.notes)
+    assert sweep.notes and not any("of the all-to-all" in note for note in sweep.notes)
+    assert repr(sweep) == "<Sweep of DeepSeek-V3 on 64 × NVIDIA H100 SXM5 80GB: batch 2>"
