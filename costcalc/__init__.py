@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from costcalc.explore.curves import attention_curves
     from costcalc.explore.estimate import estimate
     from costcalc.explore.result import Comparison, Estimate
+    from costcalc.explore.sweep import sweep
+    from costcalc.explore.swept import Sweep
     from costcalc.specs.accelerator import Accelerator
     from costcalc.specs.model import ModelSpec
 
@@ -30,6 +32,7 @@ _HOMES = {
     "CostcalcError": "costcalc.errors",
     "Estimate": "costcalc.explore.result",
     "ModelSpec": "costcalc.specs.model",
+    "Sweep": "costcalc.explore.swept",
     "attention_curves": "costcalc.explore.curves",
     "break_even": "costcalc.explore.breakeven",
     "compare_attention": "costcalc.explore.compare",
@@ -38,6 +41,7 @@ _HOMES = {
     "estimate": "costcalc.explore.estimate",
     "load_gpu": "costcalc.catalog.load",
     "load_model": "costcalc.catalog.load",
+    "sweep": "costcalc.explore.sweep",
 }
 
 __all__ = [
@@ -46,6 +50,7 @@ __all__ = [
     "CostcalcError",
     "Estimate",
     "ModelSpec",
+    "Sweep",
     "attention_curves",
     "break_even",
     "compare_attention",
@@ -54,14 +59,22 @@ __all__ = [
     "estimate",
     "load_gpu",
     "load_model",
+    "sweep",
 ]
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         from importlib import import_module
+        from inspect import isfunction
 
-        return getattr(import_module(_HOMES[name]), name)
+        found = getattr(import_module(_HOMES[name]), name)
+        if isfunction(found):
+            from costcalc.explore.public import checked
+
+            found = checked(found)
+        globals()[name] = found
+        return found
     raise AttributeError(f"module 'costcalc' has no attribute {name!r}")
 
 

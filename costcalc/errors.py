@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+_LONGEST = 480
+"""Characters of a message, or of a place: paths of files fit, a novel typed as an option does not."""
+
 
 class CostcalcError(ValueError):
     """An input that cannot be used, told in one line: where, what, and how to mend it.
@@ -16,8 +19,8 @@ class CostcalcError(ValueError):
     """
 
     def __init__(self, message: str, where: str | None = None, hint: str | None = None) -> None:
-        self.message = _one_line(message)
-        self.where = _one_line(where) if where else None
+        self.message = shortened(message, _LONGEST)
+        self.where = shortened(where, _LONGEST) if where else None
         self.hint = _one_line(hint) if hint else None
         super().__init__(self.message, self.where, self.hint)
 
@@ -66,9 +69,16 @@ def shown(value: object, limit: int = 48) -> str:
         return "a mapping"
     if isinstance(value, (list, tuple)):
         return "a list"
-    text = value if isinstance(value, str) else str(value)
-    text = _one_line(text[: limit - 3] + "..." if len(text) > limit else text)
+    text = shortened(value if isinstance(value, str) else str(value), limit)
     return f"'{text}'" if isinstance(value, str) else text
+
+
+def shortened(text: str, limit: int = 48) -> str:
+    """Return text on one line, cut where it is longer than a reader needs to know it again.
+
+    text: what was given. limit: most characters.
+    """
+    return _one_line(text[: limit - 3] + "..." if len(text) > limit else text)
 
 
 def _one_line(text: str) -> str:

@@ -6,7 +6,7 @@ and head adds bytes to every cached token.
 
 from __future__ import annotations
 
-from costcalc.errors import CostcalcError, nearest
+from costcalc.errors import CostcalcError, nearest, shown
 from costcalc.frozen import Record
 
 
@@ -78,7 +78,7 @@ def _find(name: str, table: dict[str, WeightFormat] | dict[str, CacheFormat], wh
     except KeyError:
         near = nearest(name.lower(), list(table))
         hint = f"did you mean {near!r}?" if near else f"one of {', '.join(table)}"
-        raise CostcalcError(f"unknown {what} format {name!r}", hint=hint) from None
+        raise CostcalcError(f"unknown {what} format {shown(name)}", hint=hint) from None
 
 
 def weight_format(name: str) -> WeightFormat:
@@ -101,4 +101,4 @@ def activation_format(name: str) -> str:
         return name.lower()
     near = nearest(name.lower(), list(COMPUTE_PRECISIONS))
     hint = f"did you mean {near!r}?" if near else f"one of {', '.join(COMPUTE_PRECISIONS)}"
-    raise CostcalcError(f"unknown activation precision {name!r}", hint=hint)
+    raise CostcalcError(f"unknown activation precision {shown(name)}", hint=hint)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from accuracy import accuracy_page, readme_table
 from checked import checked_list
+from commands import commands_page
 from inventory import catalog_page
 from measuring import measuring_page
 
@@ -37,7 +38,7 @@ def first_screen() -> str:
     with redirect_stdout(shown):
         costcalc(["estimate", "--model", "v3", "--gpu", "h100"])
     head, _, _ = shown.getvalue().partition("\nMarket")
-    return f"```text\n{head.rstrip()}\n```\n"
+    return f"```text\n{head.rstrip()}\n\n… list prices of APIs, notes, and every default (°) with its reason\n```\n"
 
 
 README_PARTS: dict[str, Callable[[], str]] = {"estimate": first_screen, "accuracy": readme_table}
@@ -62,6 +63,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "catalog.md": catalog_page,
     "accuracy.md": accuracy_page,
     "measuring.md": measuring_page,
+    "cli.md": commands_page,
     "../README.md": readme,
 }
 

@@ -32,7 +32,7 @@ def page() -> str:
     return (DOCS / "catalog.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["catalog.md", *(f"schemas/{kind}.json" for kind in KINDS)])
+@pytest.mark.parametrize("name", ["catalog.md", "cli.md", *(f"schemas/{kind}.json" for kind in KINDS)])
 def test_generated_files_are_up_to_date(generate: ModuleType, name: str) -> None:
     written = (DOCS / name).read_text(encoding="utf-8")
     assert written == generate.GENERATED[name](), "run: python docs/generate.py"
@@ -136,3 +136,20 @@ def test_editors_find_the_schema_that_each_yaml_file_names() -> None:
     for file in files:
         first = file.read_text(encoding="utf-8").partition("\n")[0]
         assert (file.parent / first.removeprefix("# yaml-language-server: $schema=")).is_file(), file.name
+
+
+def test_every_command_and_option_is_documented() -> None:
+    from costcalc.cli.app import COMMANDS
+    from costcalc.cli.lazy import Group, load_command
+
+    page = (DOCS / "cli.md").read_text(encoding="utf-8")
+    for name, entry in COMMANDS.items():
+        for inner, each in entry.commands.items() if isinstance(entry, Group) else [("", entry)]:
+            title = f"{name} {inner}".strip()
+            _, found, section = page.partition(f"\n## costcalc {title}\n")
+            assert found and f"(#costcalc-{title.replace(' ', '-')})" in page
+            section = section.partition("\n## ")[0]
+            command = load_command(inner or name, each)
+            for option in [opt for param in command.params for opt in param.opts if opt.startswith("-")]:
+                assert f"`{option}" in section, (title, option)
+            assert all(line in section for line in each.examples)

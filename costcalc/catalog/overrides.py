@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from costcalc.catalog.positions import KeyPath, Positions, descend, has
 from costcalc.catalog.scalars import Scalar, resolve_scalar
-from costcalc.errors import CostcalcError, did_you_mean, shown
+from costcalc.errors import CostcalcError, did_you_mean, shortened, shown
 
 if TYPE_CHECKING:
     from costcalc.schema import Spec
@@ -26,7 +26,7 @@ def split_overrides(texts: Iterable[str], targets: Sequence[str] = TARGETS) -> d
     split: dict[str, dict[str, str]] = {target: {} for target in targets}
     for text in texts:
         name, equals, value = (part.strip() for part in text.partition("="))
-        where = f"--set {name or shown(text)}"
+        where = f"--set {shortened(name) or shown(text)}"
         if not equals:
             raise CostcalcError("the value is missing", where, "write it like --set gpu.memory_bandwidth=3.3TB/s")
         target, _, path = name.partition(".")
@@ -61,7 +61,7 @@ def apply_overrides(
     """
     changed: dict[str, Any] = copy.deepcopy(dict(data))
     for name, text in overrides.items():
-        where = f"--set {prefix}.{name}"
+        where = f"--set {shortened(f'{prefix}.{name}')}"
         path = _resolve_path(changed, name, prefix, where, spec)
         _put(changed, path, _read(text, where))
         if positions is not None:

@@ -9,7 +9,7 @@ import typer
 from typer import Option
 
 from costcalc.cli import parse
-from costcalc.cli.output import FILE_FORMATS, FORMATS
+from costcalc.cli.output import FORMATS, form_of
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.frozen import Record
 
@@ -35,15 +35,8 @@ class Written(Record):
     ] = None  # fmt: skip
 
     def form(self) -> str:
-        """Return the format: the one asked for, else the file's, else a table; raises for an unknown one."""
-        chosen = parse.choice(self.format, "--format", FORMATS)
-        if chosen is not None or self.output is None:
-            return chosen or "table"
-        found = FILE_FORMATS.get(Path(self.output).suffix.lower())
-        if found is None:
-            hint = "end it in .json, .csv, .md or .txt"
-            raise CostcalcError(f"{shown(self.output)} has an unknown ending", where="--output", hint=hint)
-        return found
+        """Return the format: the one asked for, else the file's, else a table; raises CostcalcError."""
+        return form_of(self.format, self.output, "--output")
 
 
 def matching(

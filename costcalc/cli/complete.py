@@ -24,6 +24,31 @@ def gpu_names(incomplete: str) -> list[str]:
     return _names("hardware_profiles", incomplete[len(count) :], count)
 
 
+def backend_names() -> list[str]:
+    """Return the serving engines of the constants, found without a YAML parser, which help has no time for."""
+    import re
+    from pathlib import Path
+
+    from costcalc.catalog.paths import catalog_roots
+    from costcalc.errors import CostcalcError
+
+    try:
+        files = [root / "hardware_profiles" / "efficiency" / "serving.yaml" for root in catalog_roots()]
+        text = next(Path(file).read_text(encoding="utf-8") for file in files if file.is_file())
+    except (CostcalcError, OSError, StopIteration, ValueError):
+        return []
+    _, _, block = f"\n{text}".partition("\nbackends:\n")
+    return re.findall(r"^ {2}([\w-]+):\s*$", re.split(r"^\S", block, maxsplit=1, flags=re.MULTILINE)[0], re.MULTILINE)
+
+
+def matching_backends(incomplete: str) -> list[str]:
+    """Return the serving engines whose names begin as typed.
+
+    incomplete: what was typed so far.
+    """
+    return [name for name in backend_names() if name.startswith(incomplete.lower())]
+
+
 def _names(kind: str, incomplete: str, prefix: str) -> list[str]:
     from costcalc.catalog.paths import catalog_roots
     from costcalc.errors import CostcalcError

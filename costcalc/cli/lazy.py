@@ -15,10 +15,11 @@ from costcalc.frozen import Record
 
 
 class Command(Record):
-    """A command: where its function is, as 'module:function', and what it is for in one line."""
+    """A command: where its function is, as 'module:function', what it is for in one line, and how it is used."""
 
     target: str
     help: str
+    examples: tuple[str, ...] = ()
 
 
 class Group(Record):
@@ -27,13 +28,16 @@ class Group(Record):
     commands: Mapping[str, Command]
     help: str
     default: str | None = None
+    examples: tuple[str, ...] = ()
 
 
 Table = Mapping[str, Command | Group]
 
 
 class SectionedCommand(TyperCommand):
-    """A command whose help lists its options in sections."""
+    """A command whose help shows how it is used, and lists its options in sections."""
+
+    examples: ClassVar[Sequence[str]] = ()
 
     def __init__(self, *args: Any, params: Sequence[Any] = (), **settings: Any) -> None:
         super().__init__(*args, params=as_text(params), **settings)
@@ -43,7 +47,8 @@ class SectionedCommand(TyperCommand):
         return as_text([super().get_help_option(ctx)])[0]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write arguments and options under the headings that they name."""
+        """Write examples, then arguments and options under the headings that they name."""
+        write_examples(formatter, "For example", self.examples)
         sections: dict[str, list[tuple[str, str]]] = {}
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
@@ -61,6 +66,7 @@ class LazyGroup(TyperGroup):
 
     table: ClassVar[Table] = {}
     default: ClassVar[str | None] = None
+    examples: ClassVar[Sequence[str]] = ()
 
     def __init__(self, *args: Any, params: Sequence[Any] = (), **settings: Any) -> None:
         super().__init__(*args, params=as_text(params), **settings)
@@ -81,7 +87,7 @@ class LazyGroup(TyperGroup):
             return None
         if self._only_listing:
             return TyperCommand(name=cmd_name, help=entry.help, rich_markup_mode=None)
-        return _load(cmd_name, entry)
+        return load_command(cmd_name, entry)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Put the default command before words that name none."""
@@ -102,6 +108,14 @@ class LazyGroup(TyperGroup):
             return f"to see one of them: {ctx.command_path} show NAME"
         return near or f"the commands are: {', '.join(self.table)}"
 
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write how to start and which commands there are, before the few options."""
+        write_examples(formatter, "Start with", self.examples)
+        self.format_commands(ctx, formatter)
+        records = [param.get_help_record(ctx) for param in self.get_params(ctx)]
+        with formatter.section("Options"):
+            formatter.write_dl([record for record in records if record is not None])
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write what each command is for, without importing any."""
         with formatter.section("Commands"):
@@ -116,23 +130,40 @@ class LazyGroup(TyperGroup):
             self._only_listing = False
 
 
-def lazy_group(table: Table, default: str | None = None) -> type[LazyGroup]:
+def lazy_group(table: Table, default: str | None = None, examples: Sequence[str] = ()) -> type[LazyGroup]:
     """Return the class of a group of commands.
 
     table: the commands by name.
     default: the command that runs when none is named.
+    examples: command lines to start with, each with what it is for behind a '#' if need be.
     """
-    return type("CommandGroup", (LazyGroup,), {"table": table, "default": default})
+    return type("CommandGroup", (LazyGroup,), {"table": table, "default": default, "examples": examples})
 
 
-def _load(name: str, entry: Command | Group) -> Any:
+def write_examples(formatter: Any, title: str, examples: Sequence[str]) -> None:
+    """Write command lines under a heading, unbroken, so that they can be copied.
+
+    formatter: of the help. title: the heading. examples: the command lines.
+    """
+    if examples:
+        with formatter.section(title):
+            for each in examples:
+                formatter.write(f"{' ' * formatter.current_indent}{each}\n")
+
+
+def load_command(name: str, entry: Command | Group) -> Any:
+    """Return a command, ready to parse, by importing it.
+
+    name: what it is called. entry: where it is.
+    """
     if isinstance(entry, Group):
-        app = _new_app(name, cls=lazy_group(entry.commands, entry.default), help=entry.help)
+        app = _new_app(name, cls=lazy_group(entry.commands, entry.default, entry.examples), help=entry.help)
         app.callback()(_nothing)
         return typer.main.get_command(app)
     module, _, function = entry.target.partition(":")
     app = _new_app(name)
-    app.command(name, cls=SectionedCommand)(getattr(import_module(module), function))
+    kind = type("Sectioned", (SectionedCommand,), {"examples": entry.examples})
+    app.command(name, cls=kind)(getattr(import_module(module), function))
     return typer.main.get_command(app)
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 from typer import Option
 
 from costcalc.cli import parse
-from costcalc.cli.complete import gpu_names, model_names
+from costcalc.cli.complete import backend_names, gpu_names, matching_backends, model_names
 from costcalc.errors import CostcalcError
 from costcalc.frozen import Record
 
@@ -138,7 +138,8 @@ class Serving(Record):
     backend: Annotated[
         str | None,
         Option("--backend", metavar="NAME", rich_help_panel=NUMBERS,
-               help="Serving engine whose overheads are counted: vllm, sglang or trtllm."),
+               autocompletion=matching_backends,
+               help=f"Serving engine whose overheads are counted: {', '.join(backend_names())}; default: vllm."),
     ] = None  # fmt: skip
     drafts: Annotated[
         str | None,
@@ -153,7 +154,8 @@ class Serving(Record):
     disaggregated: Annotated[
         bool,
         Option("--disaggregated", rich_help_panel=LOAD,
-               help="Prefill and decode on pools of GPUs of their own, sized so that neither waits."),
+               help="Prefill and decode on pools of GPUs of their own: --gpus of them decode, and as many more "
+                    "prefill as keep those busy."),
     ] = False  # fmt: skip
     terms: Annotated[
         str | None,
@@ -201,6 +203,12 @@ class Serving(Record):
             "mla": parse.choice(self.mla, "--mla", MLA_MODES),
             **self._formats(),
         }
+        if given["acceptance"] is not None and not given["drafts"]:
+            raise CostcalcError(
+                "there are no drafts to accept",
+                where="--acceptance",
+                hint="add --drafts N, the tokens drafted per step",
+            )
         return cast("OptionKeywords", {name: value for name, value in given.items() if value is not None})
 
     def _batch(self) -> int | None:

@@ -21,6 +21,29 @@ CHART_SUFFIXES = (".png", ".svg", ".pdf")
 _ENDINGS = ".json, .csv, .md or .txt"
 
 
+def form_of(format: str | None, file: str | None, option: str) -> str:
+    """Return the format of an answer: the one asked for, else the file's, else a table.
+
+    format, file: as typed. option: the option that names the file, for errors.
+    Raises CostcalcError for an unknown format or ending, and where the two contradict each other.
+    """
+    chosen = parse.choice(format, "--format", FORMATS)
+    if file is None:
+        return chosen or "table"
+    ending = Path(file).suffix.lower()
+    found = FILE_FORMATS.get(ending)
+    if chosen is None:
+        if found is None:
+            raise CostcalcError(f"{shown(file)} has an unknown ending", where=option, hint=f"end it in {_ENDINGS}")
+        return found
+    # Text may hold any of them; every other ending says what a reader will take the file for.
+    if found not in (None, chosen) and ending != ".txt":
+        right = next(each for each, form in FILE_FORMATS.items() if form == chosen)
+        hint = f"end the file in {right}, or leave --format out"
+        raise CostcalcError(f"{chosen} contradicts the ending of {shown(file)}", where="--format", hint=hint)
+    return chosen
+
+
 class TextOutput(Record):
     """What is written, as typed."""
 
@@ -74,18 +97,9 @@ class TextOutput(Record):
     def form(self) -> str:
         """Return the format: the one asked for, else the file's, else a table.
 
-        Raises CostcalcError for an unknown format or ending.
+        Raises CostcalcError for an unknown format or ending, and where the two contradict each other.
         """
-        chosen = parse.choice(self.format, "--format", FORMATS)
-        file = self.file()
-        if chosen is not None or file is None:
-            return chosen or "table"
-        found = FILE_FORMATS.get(Path(file).suffix.lower())
-        if found is None:
-            raise CostcalcError(
-                f"{shown(file)} has an unknown ending", where="--output-file", hint=f"end it in {_ENDINGS}"
-            )
-        return found
+        return form_of(self.format, self.file(), "--output-file")
 
     @contextmanager
     def opened(self) -> "Iterator[Opened]":
@@ -113,7 +127,7 @@ class Output(TextOutput):
         str | None,
         Option("--chart-kind", metavar="KIND", rich_help_panel=SHOW,
                help="One panel of the chart alone: roofline or time of an estimate; cache, throughput, "
-                    "speed or cost of a comparison."),
+                    "speed or cost of a comparison; cost, throughput, speed or wait of a sweep."),
     ] = None  # fmt: skip
 
     @contextmanager

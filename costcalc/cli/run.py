@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import os
 import sys
 from typing import Any
@@ -20,11 +22,25 @@ OWN_FAULT = 1
 INTERRUPTED = 130
 
 
+class ClosedStream(io.TextIOBase):
+    """A stdout that whoever started costcalc has closed: there is none until something is written to it."""
+
+    def isatty(self) -> bool:
+        """Return that this is no terminal."""
+        return False
+
+    def write(self, text: str) -> int:
+        """Refuse what would be lost."""
+        raise OSError(errno.EBADF, "it is closed; write to a file with --output-file FILE")
+
+
 def run(arguments: list[str]) -> int:
     """Run costcalc and return its exit code.
 
     arguments: the words after the program's name.
     """
+    if sys.stdout is None:
+        sys.stdout = ClosedStream()
     tolerate_narrow_encodings(sys.stdout, sys.stderr)
     try:
         code = _invoke(arguments)
@@ -69,7 +85,7 @@ def _debugging() -> bool:
 
 
 def _fail(message: str, code: int) -> int:
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, AttributeError):  # whoever started costcalc may have closed stderr
         sys.stderr.write(f"error: {message}\n")
         sys.stderr.flush()
     return code

@@ -7,9 +7,14 @@ from typer import Argument
 from costcalc.cli import parse
 from costcalc.cli.bundle import with_options
 
-KINDS = ("result", "model", "gpu")
+KINDS = ("result", "sweep", "validation", "model", "gpu", "closed_models")
 What = Annotated[
-    str, Argument(metavar="|".join(KINDS), help="What to describe: --format json, a model file or an accelerator file.")
+    str,
+    Argument(
+        metavar="|".join(KINDS),
+        help="What to describe: --format json of estimate, compare and breakeven (result), of sweep or of validate "
+        "(validation); or a YAML file of the catalog.",
+    ),
 ]
 
 

@@ -97,7 +97,7 @@ def _op_time(work: Work, machine: Machine, efficiency: Efficiency) -> OpTime:
         if work.kind == "elementwise":
             memory = memory * efficiency.elementwise_passes
         achieved_memory = memory / efficiency.share(efficiency.bandwidth, work.kind)
-        achieved_compute = compute * _padding(work, efficiency) / _flop_share(work, efficiency)
+        achieved_compute = compute * padding(work, efficiency) / flop_share(work, efficiency)
         if work.kind == "experts" and efficiency.hottest_rank:
             pairs, touched = hottest_rank(work.routed, work.held, work.ranks, efficiency.hottest_rank)
             achieved_memory, achieved_compute = achieved_memory * touched, achieved_compute * pairs
@@ -119,7 +119,7 @@ def _op_time(work: Work, machine: Machine, efficiency: Efficiency) -> OpTime:
     )
 
 
-def _padding(work: Work, efficiency: Efficiency) -> Number:
+def padding(work: Work, efficiency: Efficiency) -> Number:
     """FLOPs of the kernel over those of the model."""
     if work.kind == "experts":
         return 1 + efficiency.padding_rows / work.rows
@@ -134,7 +134,7 @@ def _gemm_class(work: Work) -> str:
     return "weight_only" if unpacked else work.weights
 
 
-def _flop_share(work: Work, efficiency: Efficiency) -> float:
+def flop_share(work: Work, efficiency: Efficiency) -> float:
     if work.kind in ("gemm", "head"):
         return efficiency.share(efficiency.flops, _gemm_class(work), work.precision)
     if work.kind == "experts":

@@ -59,7 +59,7 @@ def assumptions_of(q: Question, chosen: Plan, price: PriceChoice | None) -> tupl
         half = "input and half of the output"
         took(True, "context_tokens", format_count(q.decode_context), half, "--context N")
     native = "as the model ships"
-    took(o.weights is None, "weights", q.formats.weights.name, native, "--weights FORMAT")
+    took(o.weights is None, "weights", q.weights_name, native, "--weights FORMAT")
     took(o.kv_cache is None, "kv_cache", q.formats.cache.name, "what engines keep by default", "--kv FORMAT")
     if price is not None and o.price is None:
         shown = f"{format_usd(price.usd_per_gpu_hour)} per GPU-hour"

@@ -106,13 +106,11 @@ def answer(question: Question, chosen: Plan) -> Estimate:
         result = replace(result, market=market_prices(result, q.model.api_prices))
     else:  # prefill and its interference are no part of these terms
         result = replace(result, prefill=PrefillResult(None, None), serving=ServingResult(None, None, None, None))
-    return explain(q, chosen, result)
+    return explain(q, chosen, result, at)
 
 
 def _deployment(q: Question, chosen: Plan, usd_per_hour: float | None, source: str | None) -> DeploymentResult:
     layout = chosen.spread.layout
-    experts = q.formats.experts.name if q.model.has_experts else q.formats.weights.name
-    weights = q.formats.weights.name
     return DeploymentResult(
         gpu=q.gpu.name,
         gpus=chosen.spread.gpus,
@@ -122,7 +120,7 @@ def _deployment(q: Question, chosen: Plan, usd_per_hour: float | None, source: s
         expert_parallel=int(layout.expert),
         attention_data_parallel=int(layout.data),
         precision=PrecisionResult(
-            weights if experts == weights else f"{weights} + {experts} experts",
+            q.weights_name,
             q.formats.cache.name,
             q.formats.compute,
         ),
@@ -196,15 +194,23 @@ def _serving(q: Question, chosen: Plan, at: Evaluation, ranges: Spread80) -> Ser
     # The replica's time for one request; pools of their own are sized in this proportion, so that neither waits.
     prefill = float(at.joining_seconds)
     request = prefill + q.output_tokens / float(at.decode_tokens_per_s())
-    per_gpu = q.output_tokens / request * chosen.spread.replicas / chosen.spread.gpus
+    spread, faster = chosen.spread, inverse(ranges.decode)
+    per_gpu = q.output_tokens / request * spread.replicas / spread.gpus
+    pool = spread.gpus * prefill / (request - prefill) if q.options.disaggregated else None
+    in_all = per_gpu * (spread.gpus + (pool or 0.0))
     return ServingResult(
         ttft,
         tpot,
         per_gpu,
         prefill / request,
+        in_all,
+        1 / tpot,
+        pool,
         scaled(ttft, ranges.prefill),
         scaled(tpot, ranges.decode),
-        scaled(per_gpu, inverse(ranges.decode)),
+        scaled(per_gpu, faster),
+        scaled(in_all, faster),
+        scaled(1 / tpot, faster),
     )
 
 

@@ -4,37 +4,80 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from costcalc.engine.work import decode_batch, prefill_batch
+from costcalc.explore.evaluate import Evaluation
+from costcalc.explore.explain_ops import op_formulas
 from costcalc.explore.plan import Plan
-from costcalc.explore.question import Question
+from costcalc.explore.question import DEFAULT_TPOT, Question
+from costcalc.explore.ranges import ranges_of
 from costcalc.explore.result import Estimate, Formula
 from costcalc.readable import format_bytes, format_count, format_rate, format_seconds, format_usd
 
+_INPUT = "cost.usd_per_million_input_tokens"
+_BLENDED = "cost.usd_per_million_blended_tokens"
 
-def explain(question: Question, chosen: Plan, result: Estimate) -> Estimate:
-    """The result with its explanation."""
+
+def explain(question: Question, chosen: Plan, result: Estimate, at: Evaluation) -> Estimate:
+    """The result with its explanation.
+
+    chosen: the deployment. at: the engine's own numbers for it.
+    """
     if question.recompute:
         return result
     found = (
-        *_cache(question, result),
-        *_memory(question, chosen, result),
-        *_decode(question, result),
-        *_prefill(result),
-        *_serving(result),
         *_cost(result),
+        *_serving(question, chosen, result),
+        *_load(question, result),
+        *_memory(question, chosen, result),
+        *_decode(question, chosen, result, at),
+        *_prefill(question, chosen, result, at),
+        *_cache(question, result),
     )
-    return replace(result, explanation=found)
+    return replace(result, explanation=tuple(_ranged(question, result, each) for each in found))
+
+
+def _ranged(q: Question, r: Estimate, formula: Formula) -> Formula:
+    """The formula with the range of its value, and where that comes from."""
+    part, _, name = formula.quantity.partition(".")
+    limits = getattr(getattr(r, part), f"{name}_range", None)
+    if limits is None:
+        return formula
+    spread = ranges_of(q)
+    of_prefill = formula.quantity in ("prefill.time_s", "serving.time_to_first_token_s", _INPUT)
+    factors = spread.prefill if of_prefill else spread.decode
+    what = "observed over predicted, at 10% and 90% of the points left out of the fit"
+    if formula.quantity == _BLENDED or factors is None:
+        return replace(formula, value_range=limits, range_source=f"those of input and output; {what}")
+    low, high = factors
+    of = "prefill times" if of_prefill else "decode times"
+    source = f"{of} × {low:.3g} to × {high:.3g}: {what}"
+    return replace(formula, value_range=limits, range_source=source)
+
+
+def _load(q: Question, r: Estimate) -> list[Formula]:
+    """How many users at once, and why so many."""
+    limit = format_seconds(q.options.tpot or DEFAULT_TPOT)
+    tpot = format_seconds(r.serving.time_per_output_token_s)
+    if q.options.batch or q.options.terms != "all":
+        formula, numbers = "as asked for", f"{r.workload.batch:,} sequences of one replica"
+    else:
+        formula = "of the batches that fit and keep the time per output token under a limit, the one of lowest cost"
+        numbers = f"limit {limit}, at this batch {tpot}; {r.memory.max_sequences:,} fit"
+    return [
+        Formula("workload.batch", "Users at once", formula, numbers, r.workload.batch, "sequences", "docs/method.md")
+    ]
 
 
 def _cache(q: Question, r: Estimate) -> list[Formula]:
     per_layer = []
     for count, layer in q.model.attention_layers():
-        per_layer.append(f"{count} x {float(layer.growth_bytes(q.formats.cache)):,.10g} B ({layer.describe()})")
+        per_layer.append(f"{count} × {float(layer.growth_bytes(q.formats.cache)):,.10g} B ({layer.describe()})")
     kv = r.kv_cache
     return [
         Formula(
             "kv_cache.bytes_per_token",
             "Cache that one more token adds",
-            "sum over layers of (elements cached per token x bytes per element)",
+            "sum over layers of (elements cached per token × bytes per element)",
             " + ".join(per_layer),
             kv.bytes_per_token,
             "B/token",
@@ -59,8 +102,8 @@ def _memory(q: Question, chosen: Plan, r: Estimate) -> list[Formula]:
         Formula(
             "memory.kv_pool_bytes_per_gpu",
             "Memory left for the cache on each GPU",
-            "capacity x memory utilization - workspace - weights",
-            f"{format_bytes(m.capacity_bytes_per_gpu)} x {q.budget.utilization:g} - {format_bytes(q.budget.reserve)}"
+            "capacity × memory utilization - workspace - weights",
+            f"{format_bytes(m.capacity_bytes_per_gpu)} × {q.budget.utilization:g} - {format_bytes(q.budget.reserve)}"
             f" - {format_bytes(m.weights_bytes_per_gpu)} = {format_bytes(usable - m.weights_bytes_per_gpu)}",
             m.kv_pool_bytes_per_gpu,
             "B",
@@ -69,7 +112,7 @@ def _memory(q: Question, chosen: Plan, r: Estimate) -> list[Formula]:
         Formula(
             "memory.max_sequences",
             "Sequences that fit at full length",
-            "floor(pool / cache of one sequence on a rank) x attention-data ranks",
+            "floor(pool / cache of one sequence on a rank) × attention-data ranks",
             f"pool {format_bytes(m.kv_pool_bytes_per_gpu)}; a sequence of {q.full_length:,.10g} tokens holds "
             f"{format_bytes(r.kv_cache.bytes_per_sequence)} in all; {int(chosen.spread.layout.data)} ranks",
             m.max_sequences,
@@ -79,29 +122,50 @@ def _memory(q: Question, chosen: Plan, r: Estimate) -> list[Formula]:
     ]
 
 
-def _decode(q: Question, r: Estimate) -> list[Formula]:
-    d = r.decode
+def _decode(q: Question, chosen: Plan, r: Estimate, at: Evaluation) -> list[Formula]:
+    d, w = r.decode, r.workload
     assert d.step_time_s is not None and d.tokens_per_s is not None and d.tokens_per_s_per_user is not None
-    ops = " + ".join(f"{op.op} {format_seconds(op.time_s)}" for op in r.breakdown)
-    how = "max(bytes / BW, FLOPs / F)" if not q.calibrated else "bytes / (e_b BW) + FLOPs / (e_f F)"
+    assert d.tokens_per_s_per_gpu is not None and d.bound_by is not None
+    ops = " + ".join(f"{op.op} {format_seconds(op.time_s, 3)}" for op in r.breakdown)
+    constants = q.constants.provenance.source if q.calibrated else "all efficiencies 1"
+    batch = decode_batch(w.batch, w.context_tokens, chosen.spread.layout, w.draft_tokens + 1)
+    step, passed = format_seconds(d.step_time_s), f"{w.tokens_per_step:.4g}"
     return [
         Formula(
             "decode.step_time_s",
             "One decode step",
-            f"sum over ops of layers x [{how}] + communication + overheads",
+            "sum over ops of layers × [bytes / (share × bandwidth) and FLOPs × padding / (share × peak), joined] "
+            "+ links + overheads",
             ops,
             d.step_time_s,
             "s",
-            "roofline: Williams et al. 2009; constants: "
-            + (q.constants.provenance.source if q.calibrated else "all 1"),
+            f"roofline: Williams et al. 2009; constants: {constants}",
+            parts=op_formulas(q, chosen, batch, at.step, "decode.step_time_s"),
+        ),
+        Formula(
+            "decode.bound_by",
+            "What most of a step's time is spent on",
+            "the largest sum over ops: of those that wait for memory, arithmetic, links, or the engine",
+            _by_bound(r),
+            d.bound_by,
+            "by time",
+            "roofline: Williams et al. 2009",
         ),
         Formula(
             "decode.tokens_per_s",
             "Output tokens of all GPUs while decoding",
-            "replicas x batch x tokens per step / step time",
-            f"{r.deployment.replicas} x {r.workload.batch} x {r.workload.tokens_per_step:.4g} / "
-            f"{format_seconds(d.step_time_s)}",
+            "replicas × batch × tokens per step / step time",
+            f"{r.deployment.replicas} × {w.batch} × {passed} / {step}",
             d.tokens_per_s,
+            "tokens/s",
+            "definition",
+        ),
+        Formula(
+            "decode.tokens_per_s_per_gpu",
+            "Output tokens of a GPU while decoding",
+            "output tokens of all GPUs / GPUs",
+            f"{format_rate(d.tokens_per_s, 'tokens/s')} / {r.deployment.gpus}",
+            d.tokens_per_s_per_gpu,
             "tokens/s",
             "definition",
         ),
@@ -109,7 +173,7 @@ def _decode(q: Question, r: Estimate) -> list[Formula]:
             "decode.tokens_per_s_per_user",
             "Output tokens of one user while decoding",
             "tokens per step / step time",
-            f"{r.workload.tokens_per_step:.4g} / {format_seconds(d.step_time_s)}",
+            f"{passed} / {step}",
             d.tokens_per_s_per_user,
             "tokens/s",
             "definition",
@@ -117,25 +181,37 @@ def _decode(q: Question, r: Estimate) -> list[Formula]:
     ]
 
 
-def _prefill(r: Estimate) -> list[Formula]:
+def _by_bound(r: Estimate) -> str:
+    totals: dict[str, float] = {}
+    for op in r.breakdown:
+        totals[op.bound_by] = totals.get(op.bound_by, 0.0) + op.time_s
+    ranked = sorted(totals.items(), key=lambda each: -each[1])
+    return ", ".join(f"{name} {format_seconds(seconds, 3)}" for name, seconds in ranked)
+
+
+def _prefill(q: Question, chosen: Plan, r: Estimate, at: Evaluation) -> list[Formula]:
     p, w = r.prefill, r.workload
     if p.time_s is None:
         return []
-    fresh = w.input_tokens * (1 - w.cached_share)
+    cached = w.input_tokens * w.cached_share
+    fresh = w.input_tokens - cached
+    behind = f" behind {cached:,.10g} cached" if cached else ""
+    parts = op_formulas(q, chosen, prefill_batch(fresh, cached), at.prefill, "prefill.time_s")
     return [
         Formula(
             "prefill.time_s",
             "Prefill of one prompt",
             "the same sum over ops, for all prompt tokens at once: 2·P_active·T + causal attention FLOPs",
-            f"T = {fresh:,.10g} tokens, P_active = {format_count(r.model.parameters.active)}",
+            f"T = {fresh:,.10g} tokens{behind}, P_active = {format_count(r.model.parameters.active)}",
             p.time_s,
             "s",
             "Pope et al. 2022 (2211.05102)",
+            parts=parts,
         )
     ]
 
 
-def _serving(r: Estimate) -> list[Formula]:
+def _serving(q: Question, chosen: Plan, r: Estimate) -> list[Formula]:
     s, d = r.serving, r.decode
     if s.time_per_output_token_s is None or r.prefill.time_s is None or d.step_time_s is None:
         return []
@@ -145,10 +221,10 @@ def _serving(r: Estimate) -> list[Formula]:
     if not w.disaggregated:
         joined = (s.time_per_output_token_s - d.step_time_s / w.tokens_per_step) * w.output_tokens
         each = joined / (w.batch - 1) if w.batch > 1 else 0.0
-        formula += " + (batch - 1) / output x what a prompt takes from the running ones"
-        numbers += f" + {w.batch - 1} / {w.output_tokens:,.10g} x {format_seconds(each)}"
+        formula += " + (batch - 1) / output × what a prompt takes from the running ones"
+        numbers += f" + {w.batch - 1} / {w.output_tokens:,.10g} × {format_seconds(each)}"
         source = "closed loop: every finished request is followed by another (docs/method.md)"
-    found = Formula(
+    pace = Formula(
         "serving.time_per_output_token_s",
         "Time between a user's tokens while others' prompts are prefilled",
         formula,
@@ -157,7 +233,59 @@ def _serving(r: Estimate) -> list[Formula]:
         "s",
         source,
     )
-    return [found]
+    return [*_rates(r), pace, _first_token(q, chosen, r)]
+
+
+def _rates(r: Estimate) -> list[Formula]:
+    """Output tokens that are served, of a GPU and of a user."""
+    s, d, w, machine = r.serving, r.decode, r.workload, r.deployment
+    assert s.output_tokens_per_s_per_gpu is not None and s.tokens_per_s_per_user is not None
+    assert s.prefill_share is not None and d.tokens_per_s is not None
+    decoding = w.output_tokens * machine.replicas / d.tokens_per_s
+    joining = decoding * s.prefill_share / (1 - s.prefill_share)
+    return [
+        Formula(
+            "serving.output_tokens_per_s_per_gpu",
+            "Output tokens of a GPU, the prefills of their prompts included",
+            "replicas × output tokens / (time of a replica for a prompt + for its output tokens) / GPUs",
+            f"{machine.replicas} × {w.output_tokens:,.10g} / ({format_seconds(joining)} + {format_seconds(decoding)})"
+            f" / {machine.gpus}",
+            s.output_tokens_per_s_per_gpu,
+            "tokens/s",
+            "every request brings its prompt; of both pools where they are apart (docs/method.md)",
+        ),
+        Formula(
+            "serving.tokens_per_s_per_user",
+            "Output tokens of one user",
+            "1 / time per output token",
+            f"1 / {format_seconds(s.time_per_output_token_s)}",
+            s.tokens_per_s_per_user,
+            "tokens/s",
+            "definition",
+        ),
+    ]
+
+
+def _first_token(q: Question, chosen: Plan, r: Estimate) -> Formula:
+    s, p, d = r.serving, r.prefill, r.decode
+    assert s.time_to_first_token_s is not None and p.time_s is not None and d.step_time_s is not None
+    engine = q.constants.backends[q.backend] if q.backend else None
+    startup = float(engine.startup) if engine else 0.0
+    steps = 0.0
+    if not q.options.disaggregated:
+        balance = engine.balance_steps if engine and int(chosen.spread.layout.data) > 1 else 0.0
+        steps = engine.admission_steps + balance if engine else 0.5
+    queue = max(0.0, s.time_to_first_token_s - startup - steps * d.step_time_s - p.time_s)
+    return Formula(
+        "serving.time_to_first_token_s",
+        "Time to first token",
+        "start-up of a request + steps until it is admitted × step + its prefill + wait for the prefills ahead",
+        f"{format_seconds(startup, 3)} + {steps:.4g} × {format_seconds(d.step_time_s)} + {format_seconds(p.time_s)} + "
+        f"{format_seconds(queue if queue > 1e-9 else 0.0)}",
+        s.time_to_first_token_s,
+        "s",
+        "a queue with one server in a closed loop: Reiser and Lavenberg 1980 (docs/method.md)",
+    )
 
 
 def _cost(r: Estimate) -> list[Formula]:
@@ -166,13 +294,13 @@ def _cost(r: Estimate) -> list[Formula]:
     if usd is None:
         return []
     share = "" if r.deployment.utilization == 1 else f" / {r.deployment.utilization:g}"
-    bill = "GPUs x $/h / 3600 / (tokens/s) / utilization x 1e6"
+    bill = "GPUs × $/h / 3600 / (tokens/s) / utilization × 1e6"
     found = [
         Formula(
             f"cost.usd_per_million_{name}_tokens",
             f"Dollars per million {name} tokens",
             bill,
-            f"{n} x {format_usd(usd)} / 3600 / {format_rate(rate, 'tokens/s')}{share} x 1e6",
+            f"{n} × {format_usd(usd)} / 3600 / {format_rate(rate, 'tokens/s')}{share} × 1e6",
             value,
             "$/M",
             source,
@@ -190,9 +318,9 @@ def _cost(r: Estimate) -> list[Formula]:
             Formula(
                 "cost.usd_per_million_blended_tokens",
                 "Dollars per million tokens of a request",
-                "(input $ x input tokens + output $ x output tokens) / all tokens",
-                f"({format_usd(c.usd_per_million_input_tokens)} x {w.input_tokens:,.10g} + "
-                f"{format_usd(c.usd_per_million_output_tokens)} x {w.output_tokens:,.10g}) / "
+                "(input $ × input tokens + output $ × output tokens) / all tokens",
+                f"({format_usd(c.usd_per_million_input_tokens)} × {w.input_tokens:,.10g} + "
+                f"{format_usd(c.usd_per_million_output_tokens)} × {w.output_tokens:,.10g}) / "
                 f"{w.input_tokens + w.output_tokens:,.10g}",
                 blended,
                 "$/M",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import isfinite
 from typing import Any, Literal
 
 from costcalc.attention import LatentAttention
@@ -15,7 +14,8 @@ from costcalc.engine.memory import MemoryBudget
 from costcalc.engine.precision import Formats, resolve_formats
 from costcalc.engine.step import Terms
 from costcalc.engine.timing import IDEAL, Efficiency
-from costcalc.errors import CostcalcError, did_you_mean
+from costcalc.errors import CostcalcError, did_you_mean, shown
+from costcalc.explore.arguments import read_option, refuse_unknown, the_gpu, the_model
 from costcalc.explore.layouts import Degrees
 from costcalc.formats import activation_format, cache_format, weight_format
 from costcalc.frozen import Record
@@ -58,28 +58,22 @@ class Options(Record):
     acceptance: float | None = None  # chance that a drafted token is kept
     disaggregated: bool = False  # prefill and decode on pools of their own
 
+    def __new__(cls, *_values: object, **given: object) -> Options:
+        """Refuse keywords that are no options, naming the one that was meant."""
+        refuse_unknown(given, cls.__dataclass_fields__)
+        return object.__new__(cls)
+
     def __post_init__(self) -> None:
-        for name in ("gpus", "tensor_parallel", "pipeline_parallel", "expert_parallel"):
-            _check(name, getattr(self, name), 1, 100_000)
-        _check("attention_data_parallel", self.attention_data_parallel, 1, 100_000)
-        _check("batch", self.batch, 1, 1e8)
-        _check("context", self.context, 1, 1e9)
-        _check("input_tokens", self.input_tokens, 1, 1e9)
-        _check("output_tokens", self.output_tokens, 1, 1e9)
-        _check("cached", self.cached, 0, 1, open_top=True)
-        _check("utilization", self.utilization, 0, 1, open_bottom=True)
-        _check("memory_utilization", self.memory_utilization, 0, 1, open_bottom=True)
-        _check("tpot", self.tpot, 0, 1e6, open_bottom=True)
-        _check("drafts", self.drafts, 0, 64)
-        _check("acceptance", self.acceptance, 0, 1)
+        """Read what was passed; raises CostcalcError, naming the option."""
+        for name in self.__dataclass_fields__:
+            given = getattr(self, name)
+            value = read_option(name, given)
+            if value is None:
+                value = self.__dataclass_fields__[name].default
+            if value is not given:
+                self.__dict__[name] = value
         if self.acceptance is not None and not self.drafts:
-            raise CostcalcError(
-                "acceptance is given without drafts", hint="add --drafts N, the tokens drafted per step"
-            )
-        _choice("efficiency", self.efficiency, ("calibrated", "ideal"))
-        _choice("terms", self.terms, ("all", "kv", "weights"))
-        if self.mla is not None:
-            _choice("mla", self.mla, ("absorbed", "expanded", "naive"))
+            raise CostcalcError("acceptance is given without drafts", hint="add drafts=N, the tokens drafted per step")
 
     @property
     def degrees(self) -> Degrees:
@@ -109,11 +103,18 @@ class Question(Record):
     input_tokens: float
     output_tokens: float
     recompute: bool = False  # no cache: every step prefills the context again
+    context: float | None = None  # [tokens] at which decode is evaluated; None: behind the input
 
     @property
     def calibrated(self) -> bool:
         """Whether measured efficiencies apply, rather than the ideal bound."""
         return self.options.efficiency == "calibrated"
+
+    @property
+    def weights_name(self) -> str:
+        """The format of the weights, and that of experts where it is another."""
+        weights, experts = self.formats.weights.name, self.formats.experts.name
+        return f"{weights} + {experts} experts" if self.model.has_experts and experts != weights else weights
 
     @property
     def drafts(self) -> int:
@@ -134,16 +135,17 @@ class Question(Record):
     @property
     def full_length(self) -> float:
         """Tokens that a sequence holds when it ends [tokens]."""
-        return self.options.context or self.input_tokens + self.output_tokens
+        return self.input_tokens + self.output_tokens if self.context is None else self.context
 
     @property
     def decode_context(self) -> float:
         """KV length at which decode is evaluated: the one given, or half of the output behind the input."""
-        return self.options.context or self.input_tokens + self.output_tokens / 2
+        return self.input_tokens + self.output_tokens / 2 if self.context is None else self.context
 
 
 def ask(model: ModelSpec, gpu: Accelerator, options: Options) -> Question:
     """Join options and specifications; raises CostcalcError for what cannot be."""
+    model, gpu = the_model(model), the_gpu(gpu)
     if options.mla:
         model = with_mla_mode(model, options.mla)
     machine = machine_of(gpu)
@@ -152,7 +154,7 @@ def ask(model: ModelSpec, gpu: Accelerator, options: Options) -> Question:
     backend = options.backend or constants.default_backend
     if backend not in constants.backends:
         hint = did_you_mean(backend, constants.backends) or f"one of {', '.join(constants.backends)}"
-        raise CostcalcError(f"unknown backend {backend!r}", where="--backend", hint=hint)
+        raise CostcalcError(f"unknown backend {shown(backend)}", where="--backend", hint=hint)
     calibrated = options.efficiency == "calibrated"
     return Question(
         model=model,
@@ -169,6 +171,7 @@ def ask(model: ModelSpec, gpu: Accelerator, options: Options) -> Question:
         backend=backend if calibrated else None,
         input_tokens=options.input_tokens or options.context or DEFAULT_INPUT,
         output_tokens=options.output_tokens or DEFAULT_OUTPUT,
+        context=options.context,
     )
 
 
@@ -196,28 +199,3 @@ def with_mla_mode(model: ModelSpec, mode: MlaMode) -> ModelSpec:
         for label, layer in model.attention.items()
     }
     return replace(model, attention=changed)
-
-
-def _check(
-    name: str,
-    value: float | None,
-    low: float,
-    high: float,
-    *,
-    open_bottom: bool = False,
-    open_top: bool = False,
-) -> None:
-    if value is None:
-        return
-    below = value <= low if open_bottom else value < low
-    above = value >= high if open_top else value > high
-    if not isfinite(value) or below or above:
-        floor = f"more than {low:g}" if open_bottom else f"at least {low:g}"
-        roof = f"less than {high:g}" if open_top else f"at most {high:g}"
-        raise CostcalcError(f"{name} is {value:g}", hint=f"it must be {floor} and {roof}")
-
-
-def _choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        near = did_you_mean(value, choices)
-        raise CostcalcError(f"unknown {name} {value!r}", hint=near or f"one of {', '.join(choices)}")

@@ -98,11 +98,16 @@ class ServingResult(Record):
 
     time_to_first_token_s: float | None
     time_per_output_token_s: float | None
-    output_tokens_per_s_per_gpu: float | None
+    output_tokens_per_s_per_gpu: float | None  # prefills included; of both pools where they are apart
     prefill_share: float | None = None  # of the GPU time of a request
+    output_tokens_per_s: float | None = None  # of all GPUs
+    tokens_per_s_per_user: float | None = None  # one over the time per output token
+    prefill_gpus: float | None = None  # of a pool of its own, that keeps `deployment.gpus` of decode busy
     time_to_first_token_s_range: Range | None = None
     time_per_output_token_s_range: Range | None = None
     output_tokens_per_s_per_gpu_range: Range | None = None
+    output_tokens_per_s_range: Range | None = None
+    tokens_per_s_per_user_range: Range | None = None
 
 
 class CostResult(Record):
@@ -157,9 +162,12 @@ class Formula(Record):
     title: str
     formula: str
     numbers: str
-    value: float
+    value: float | str
     unit: str
     source: str
+    value_range: Range | None = None  # which holds in 8 of 10 cases
+    range_source: str | None = None
+    parts: tuple[Formula, ...] = ()  # what a sum is made of, longest first
 
 
 class Estimate(Record):

@@ -35,20 +35,20 @@ def attention_twins(model: ModelSpec, groups: tuple[int, ...] = (4, 8, 16)) -> l
     base = _reference_layer(model)
     heads, width = _heads_and_width(base)
     mha = _replaced(model, _grouped(heads, heads, width))
-    twins = [Twin("MHA", mha, f"{heads} heads x {width}")]
+    twins = [Twin("MHA", mha, f"{heads} heads × {width}")]
     for group in groups:
         if heads % group == 0 and 1 < group < heads:
             kv = heads // group
-            twins.append(Twin(f"GQA-{group}", _replaced(model, _grouped(heads, kv, width)), f"{kv} KV heads x {width}"))
-    twins.append(Twin("MQA", _replaced(model, _grouped(heads, 1, width)), f"1 KV head x {width}"))
+            twins.append(Twin(f"GQA-{group}", _replaced(model, _grouped(heads, kv, width)), f"{kv} KV heads × {width}"))
+    twins.append(Twin("MQA", _replaced(model, _grouped(heads, 1, width)), f"1 KV head × {width}"))
     latent = _latent(base, heads, width)
-    rule = "as the model ships" if isinstance(base, LatentAttention) else "latent 4 x head dim, rope head dim / 2"
+    rule = "as the model ships" if isinstance(base, LatentAttention) else "latent 4 × head dim, rope head dim / 2"
     modes: tuple[MlaMode, ...] = ("absorbed", "expanded")
     for mode in modes:
         twins.append(Twin(f"MLA {mode}", _replaced(model, replace(latent, mode=mode)), rule))
     rank = latent.latent_dim / (2 * heads)
     control = LowRankAttention(num_attention_heads=heads, num_key_value_heads=heads, head_dim=rank)
-    twins.append(Twin("Low rank", _replaced(model, control), f"{heads} heads x {rank:g}: MLA's cache, MHA's form"))
+    twins.append(Twin("Low rank", _replaced(model, control), f"{heads} heads × {rank:g}: MLA's cache, MHA's form"))
     twins.append(Twin("No cache", mha, "every step prefills the context again", recompute=True))
     return twins
 

@@ -120,7 +120,7 @@ def _worst(points: Sequence[Point]) -> Iterator[Block]:
         Column("measured", right=True),
         Column("predicted", right=True),
         Column("80% range", role="dim"),
-        Column("what", fold=True),
+        Column("what", wrap=True),
     )
     yield Line("Worst points", "heading")
     for kind, label in dict.fromkeys((each.kind, each.label) for each in points):

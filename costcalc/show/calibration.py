@@ -48,7 +48,7 @@ def calibration_page(
         Column("after", right=True, role="headline"),
         Column("left out", right=True),
         Column("80% range", role="dim", keep=1),
-        Column("factors", role="dim", keep=3, fold=True),
+        Column("factors", role="dim", keep=3, wrap=True),
     )
     page: list[Block] = [Line("Calibrated on your measurements", "title"), Line()]
     page += [Grid(columns, list(_rows(fits))), Line(), Line(LEGEND, "dim", wrap=True), Line()]

@@ -10,15 +10,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from costcalc.explore.result import BreakEven, Comparison, Estimate
+from costcalc.explore.swept import Sweep
 
 _PROSE = frozenset({"assumptions", "notes", "note", "explanation", "title"})
 """Branches that are sentences for people: JSON keeps them, CSV leaves them out."""
 
 
-def exported(result: Estimate | Comparison | BreakEven, form: str) -> str:
+def exported(result: Estimate | Comparison | BreakEven | Sweep, form: str) -> str:
     """Return a result as text that ends in a line break.
 
-    result: an estimate, a comparison or a break-even.
+    result: an estimate, a comparison, a break-even or a sweep.
     form: 'json' or 'csv'.
     """
     tree = result.to_dict()

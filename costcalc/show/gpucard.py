@@ -109,7 +109,7 @@ def _prices(gpu: Accelerator) -> Iterator[Block]:
         Column("kind"),
         Column("date"),
         Column("provenance", keep=1),
-        Column("source", role="dim", keep=2),
+        Column("source", role="dim", keep=2, wrap=True),
     )
     yield Grid(columns, rows)
     if gpu.capex:

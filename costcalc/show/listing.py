@@ -48,7 +48,7 @@ def models_page(models: Sequence[ModelFacts]) -> list[Block]:
         "List price: dollars per million input and output tokens. More on one: costcalc models show NAME. "
         "Models that only have prices: costcalc models list --closed"
     )
-    return [Grid(columns, rows, indent=0), Line(), Line(legend, "dim", wrap=True)]
+    return [Grid(columns, rows, indent=0, split=False), Line(), Line(legend, "dim", wrap=True)]
 
 
 def closed_models_page(models: Sequence[ClosedFacts]) -> list[Block]:
@@ -81,7 +81,7 @@ def closed_models_page(models: Sequence[ClosedFacts]) -> list[Block]:
         f"{len(models)} models that only have list prices, in dollars per million tokens. "
         "Compare with one: costcalc breakeven --model v3 --gpu h100 --against NAME"
     )
-    return [Grid(columns, rows, indent=0), Line(), Line(legend, "dim", wrap=True)]
+    return [Grid(columns, rows, indent=0, split=False), Line(), Line(legend, "dim", wrap=True)]
 
 
 def gpus_page(gpus: Sequence[GpuFacts]) -> list[Block]:
@@ -126,7 +126,7 @@ def gpus_page(gpus: Sequence[GpuFacts]) -> list[Block]:
         f"{len(gpus)} accelerators. bf16, fp8, fp4: dense peaks in FLOP/s. domain: devices on one scale-up fabric. "
         "$/h: the default price. More on one: costcalc gpus show NAME"
     )
-    return [Grid(columns, rows, indent=0), Line(), Line(legend, "dim", wrap=True)]
+    return [Grid(columns, rows, indent=0, split=False), Line(), Line(legend, "dim", wrap=True)]
 
 
 def _prices(each: ModelFacts) -> str:

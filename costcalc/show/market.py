@@ -10,7 +10,7 @@ from costcalc.show.blocks import Block, Column, Grid, Line, Role
 from costcalc.show.numbers import span, times, usd
 
 _COLUMNS = (
-    Column(""),
+    Column("", key=True),
     Column("input", right=True),
     Column("cached", right=True, keep=3),
     Column("output", right=True),
@@ -19,7 +19,7 @@ _COLUMNS = (
     Column("margin", right=True, keep=2),
     Column("break-even use", right=True),
     Column("80% range", role="dim", keep=4),
-    Column("date", role="dim", keep=1),
+    Column("date", role="dim", key=True),
 )
 _IN_FULL_ONLY = ("cached", "margin", "80% range")
 

@@ -181,7 +181,7 @@ def _prices(prices: Sequence[ApiPrice]) -> Iterator[Block]:
         Column("output", right=True),
         Column("date"),
         Column("provenance", keep=1),
-        Column("source", role="dim", keep=2),
+        Column("source", role="dim", keep=2, wrap=True),
     )
     yield Grid(columns, rows)
     yield Line()

@@ -29,7 +29,9 @@ def defaults_taken(assumptions: Sequence[Assumption]) -> Iterator[Block]:
     yield Line(f"{MARK} taken by default; to override:", "dim")
     # A long reason, such as the source of a price, stands below: in the grid it would cost all others their place.
     rows = [(_named(each), each.value, each.override, each.why if _is_short(each) else "") for each in assumptions]
-    yield Grid((Column(role="dim"), Column(role="dim"), Column(role="dim"), Column(role="dim", keep=1)), rows)
+    yield Grid(
+        (Column(role="dim"), Column(role="dim"), Column(role="dim"), Column(role="dim", keep=1, wrap=True)), rows
+    )
     for each in assumptions:
         if not _is_short(each):
             yield Line(f"{_named(each)}: {each.why}", "dim", wrap=True, indent=2)

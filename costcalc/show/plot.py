@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from costcalc.explore.result import Comparison, Estimate
-from costcalc.readable import format_bytes, format_count
+from costcalc.explore.result import BreakEven, Comparison, Estimate
+from costcalc.explore.swept import Sweep
+from costcalc.readable import format_bytes, format_count, format_percent
 from costcalc.show.blocks import Block, Column, Grid, Line, Role
 from costcalc.show.comparison import by_context, row_name
 from costcalc.show.numbers import bar, seconds, speed, usd
+from costcalc.show.sweep import NAMES, SWEPT_PANELS, curves_of, value_shown
+from costcalc.show.usecurve import use_curve
 
 if TYPE_CHECKING:
     from costcalc.explore.curves import Curve, Curves
@@ -25,14 +29,18 @@ Points = list[tuple[float, float]]
 Show = Callable[[float | None], str]
 
 
-def plots(result: Estimate | Comparison, curves: Curves | None = None) -> list[Block]:
+def plots(result: Estimate | Comparison | BreakEven | Sweep, curves: Curves | None = None) -> list[Block]:
     """Return a result as bars and lines.
 
-    result: an estimate or a comparison.
+    result: an estimate, a comparison, a break-even or a sweep.
     curves: the variants of a comparison over contexts.
     """
     if isinstance(result, Estimate):
         return list(_step(result))
+    if isinstance(result, Sweep):
+        return list(_swept(result))
+    if isinstance(result, BreakEven):
+        return list(_against_use(result))
     page: list[Block] = []
     for context, rows in by_context(result):
         at = f" at {format_count(context)} tokens" if len(result.contexts) > 1 else ""
@@ -86,21 +94,60 @@ def _step(result: Estimate) -> Iterator[Block]:
 
 def _lines(curves: Curves) -> Iterator[Block]:
     drawn = curves.curves[: len(MARKS)]
+    # Without a cache every token costs a whole prefill; on one scale with it the others would be one line.
+    framed = [curve.bytes_per_token > 0 for curve in drawn]
+    names = [curve.variant for curve in drawn]
     speeds = [_pairs(curve, curve.tokens_per_s_per_gpu) for curve in drawn]
-    yield from _chart("Tokens/s per GPU against context, both logarithmic", drawn, speeds, speed)
-    priced = [curve for curve in drawn if curve.usd_per_million_output_tokens is not None]
-    if priced:
-        costs = [_pairs(curve, curve.usd_per_million_output_tokens) for curve in priced]
-        yield from _chart("$ per million output tokens against context, both logarithmic", priced, costs, usd)
+    title = "Tokens/s per GPU against context, both logarithmic"
+    yield from _chart(title, names, speeds, speed, _tokens, framed)
+    costs = [_pairs(curve, curve.usd_per_million_output_tokens) for curve in drawn]
+    if any(costs):
+        title = "$ per million output tokens against context, both logarithmic"
+        yield from _chart(title, names, costs, usd, _tokens, framed)
 
 
-def _chart(title: str, curves: Sequence[Curve], points: list[Points], show: Show) -> Iterator[Block]:
+def _swept(sweep: Sweep) -> Iterator[Block]:
+    """Yield the numbers of a sweep against its longest axis."""
+    for name, title, show in SWEPT_PANELS.values():
+        below, lines = curves_of(sweep, name, len(MARKS))
+        points = [[(math.log(x), math.log(y)) for x, y in line.points] for line in lines]
+        if any(len(each) > 1 for each in points):
+            labels = [line.label for line in lines]
+            heading = f"{title} against {NAMES[below]}, both logarithmic"
+            yield from _chart(heading, labels, points, show, partial(value_shown, below))
+
+
+def _against_use(result: BreakEven) -> Iterator[Block]:
+    """Yield what a million tokens cost against how busy the GPUs are, and what APIs charge."""
+    curve = use_curve(result)
+    if curve is None:
+        return
+    own = [(math.log(share), math.log(cost)) for share, cost in zip(curve.shares, curve.own, strict=True)]
+    ends = (own[0][0], own[-1][0])
+    bought = [[(x, math.log(price)) for x in ends] for _, price, _ in curve.bought][: len(MARKS) - 1]
+    names = ["GPUs of one's own", *(name for name, _, _ in curve.bought)][: len(MARKS)]
+    title = "$ per million tokens against how busy the GPUs are, both logarithmic"
+    yield from _chart(title, names, [own, *bought], usd, lambda share: format_percent(share, 2))
+
+
+def _chart(
+    title: str,
+    names: Sequence[str],
+    points: list[Points],
+    show: Show,
+    show_below: Callable[[float], str],
+    framed: Sequence[bool] = (),
+) -> Iterator[Block]:
+    """Yield lines under a heading, with a key to their marks; those that are not `framed` may leave the chart."""
     yield Line()
     yield Line(title, "heading")
-    # Without a cache every token costs a whole prefill; on one scale with it the others would be one line.
-    shown = [line for curve, line in zip(curves, points, strict=True) if curve.bytes_per_token > 0]
-    yield from (Line(text, indent=2) for text in _canvas(points, shown, show))
-    yield from (Line(text, "dim", indent=4) for text in _key(curves))
+    inside = [line for line, is_framed in zip(points, framed or [True] * len(points), strict=True) if is_framed]
+    yield from (Line(text, indent=2) for text in _canvas(points, inside, show, show_below))
+    yield from (Line(text, "dim", indent=4) for text in _key(names))
+
+
+def _tokens(value: float) -> str:
+    return f"{format_count(round(value, -2))} tokens"
 
 
 def _pairs(curve: Curve, values: Iterable[float] | None) -> Points:
@@ -108,16 +155,18 @@ def _pairs(curve: Curve, values: Iterable[float] | None) -> Points:
     return [(math.log(float(x)), math.log(float(y))) for x, y in found if math.isfinite(y) and y > 0]
 
 
-def _canvas(points: list[Points], framed: list[Points], show: Show) -> Iterator[str]:
+def _canvas(
+    points: list[Points], framed: list[Points], show: Show, show_below: Callable[[float], str]
+) -> Iterator[str]:
     """Yield a chart as lines of text, with an axis at the left and one at the bottom.
 
     points: logarithms of the points of every line.
     framed: the lines that set the scale; what lies outside is left out.
-    show: how a number at the left axis is written.
+    show, show_below: how a number at the left axis and at the bottom is written.
     """
     every = [point for line in framed for point in line]
     if not every:
-        yield "nothing fits at any context"
+        yield "nothing fits anywhere"
         return
     left, right = min(x for x, _ in every), max(x for x, _ in every)
     low, high = min(y for _, y in every), max(y for _, y in every)
@@ -132,8 +181,9 @@ def _canvas(points: list[Points], framed: list[Points], show: Show) -> Iterator[
     for row, line_cells in enumerate(cells):
         yield f"{ticks.get(row, '').rjust(size)} │{''.join(line_cells)}".rstrip()
     yield f"{' ' * size} └{'─' * COLUMNS}"
-    start, end = (format_count(round(math.exp(edge), -2)) for edge in (left, right))
-    yield f"{' ' * size}  {start}{(end + ' tokens').rjust(COLUMNS - len(start))}"
+    # Of what a logarithm was taken comes back with its last digits off.
+    start, end = (show_below(float(f"{math.exp(edge):.12g}")) for edge in (left, right))
+    yield f"{' ' * size}  {start}{end.rjust(COLUMNS - len(start))}"
 
 
 def _height(line: Points, x: float) -> float | None:
@@ -144,8 +194,10 @@ def _height(line: Points, x: float) -> float | None:
     return None
 
 
-def _key(curves: Sequence[Curve]) -> Iterator[str]:
-    texts = [f"{mark} {curve.variant}" for mark, curve in zip(MARKS, curves, strict=False)]
+def _key(names: Sequence[str]) -> Iterator[str]:
+    texts = [f"{mark} {name}" for mark, name in zip(MARKS, names, strict=False) if name]
+    if not texts:
+        return
     size = max(len(text) for text in texts) + 2
     per_line = max(1, COLUMNS // size)
     for index in range(0, len(texts), per_line):

@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from costcalc.explore.result import BreakEven, Comparison, Estimate
+from costcalc.explore.swept import Sweep
 from costcalc.show.blocks import Block
 from costcalc.show.files import NewFile
-from costcalc.show.plain import NARROW, plain_page
-from costcalc.show.terminal import asked_width, is_terminal, print_page
+from costcalc.show.plain import plain_page
+from costcalc.show.terminal import is_terminal, print_page
 
 if TYPE_CHECKING:
     from costcalc.explore.curves import Curves
 
-Result = Estimate | Comparison | BreakEven
+Result = Estimate | Comparison | BreakEven | Sweep
 
 
 def present(
@@ -29,7 +30,7 @@ def present(
 ) -> None:
     """Show a result.
 
-    result: an estimate, a comparison or a break-even.
+    result: an estimate, a comparison, a break-even or a sweep.
     form: 'table', 'json', 'csv' or 'markdown'.
     file: the file to write, or None for stdout.
     explain: whether a table is followed by the formulas behind it.
@@ -58,7 +59,7 @@ def show_page(page: list[Block], form: str = "table", file: NewFile | None = Non
     elif file is None and is_terminal(sys.stdout):
         print_page(page, sys.stdout)
     else:
-        write(plain_page(page, fold=asked_width() or NARROW), file)
+        write(plain_page(page), file)
 
 
 def write(text: str, file: NewFile | None = None) -> None:
@@ -74,6 +75,7 @@ def write(text: str, file: NewFile | None = None) -> None:
 
 
 def _page(result: Result, explain: bool, plot: bool, curves: Curves | None) -> list[Block]:
+    shown = result
     if isinstance(result, Comparison):
         from costcalc.show.comparison import comparison_page
 
@@ -82,6 +84,10 @@ def _page(result: Result, explain: bool, plot: bool, curves: Curves | None) -> l
         from costcalc.show.breakeven import breakeven_page
 
         page, result = breakeven_page(result), result.estimate
+    elif isinstance(result, Sweep):
+        from costcalc.show.sweep import sweep_page
+
+        page = sweep_page(result)
     else:
         from costcalc.show.table import estimate_page
 
@@ -89,7 +95,7 @@ def _page(result: Result, explain: bool, plot: bool, curves: Curves | None) -> l
     if plot:
         from costcalc.show.plot import plots
 
-        page += plots(result, curves)
+        page += plots(shown, curves)
     if explain:
         from costcalc.show.explain import explanation
 

@@ -8,20 +8,25 @@ from typing import Any, Union, get_args, get_origin
 
 from costcalc.catalog.validation import adapter
 from costcalc.explore.result import BreakEven, Comparison, Estimate, Row
+from costcalc.explore.swept import CELL
 from costcalc.frozen import hints
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-KINDS = ("result", "model", "gpu", "closed_models")
+KINDS = ("result", "sweep", "validation", "model", "gpu", "closed_models")
 _PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 
 
 def schema_of(kind: str) -> dict[str, Any]:
     """Return a JSON Schema.
 
-    kind: 'result', 'model', 'gpu' or 'closed_models'.
+    kind: one of KINDS.
     """
     if kind == "result":
         return result_schema()
+    if kind == "sweep":
+        return sweep_schema()
+    if kind == "validation":
+        return validation_schema()
     if kind == "model":
         from costcalc.specs.model import ModelSpec
 
@@ -57,6 +62,86 @@ def result_schema() -> dict[str, Any]:
         "anyOf": [{"$ref": f"#/$defs/{name}"} for name in ("Estimate", "Comparison", "BreakEven")],
         "$defs": definitions,
     }
+
+
+def sweep_schema() -> dict[str, Any]:
+    """Return the JSON Schema of what `costcalc sweep --format json` prints: axes, and a row for every cell."""
+    whole = result_schema()
+    trees = whole["$defs"]
+    groups = {}
+    for group, names in CELL.items():
+        known = trees[hints(Estimate)[group].__name__]["properties"]
+        told = {name: known.get(name, {"type": "number"}) for name in names}
+        told |= {f"{name}_range": known[f"{name}_range"] for name in names if f"{name}_range" in known}
+        groups[group] = {
+            "type": "object",
+            "properties": {name: _or_null(schema) for name, schema in told.items()},
+            "required": [name for name in names if name != "memory_bandwidth"],
+            "additionalProperties": False,
+        }
+    axis = {"name": {"type": "string"}, "unit": {"type": "string"}, "values": {"type": "array"}}
+    properties = {
+        "title": {"type": "string"},
+        "axes": {"type": "array", "items": _object(axis)},
+        "rows": {"type": "array", "items": _object(groups)},
+        "notes": {"type": "array", "items": {"type": "string"}},
+    }
+    return {
+        "$schema": DIALECT,
+        "title": "A sweep of costcalc",
+        "description": (
+            "A row for every combination of the axes' values, the last axis fastest: a part of an estimate's tree, "
+            "in SI. Null where the cell does not fit; <name>_range is [low, high], which holds in 8 of 10 cases."
+        ),
+        **_object(properties),
+    }
+
+
+def validation_schema() -> dict[str, Any]:
+    """Return the JSON Schema of what `costcalc validate --format json` prints: errors by kind, and every row."""
+    ratio = {"anyOf": [{"type": "number"}, {"type": "null"}]}
+    errors: dict[str, Any] = {
+        "type": "object",
+        "description": (
+            "Errors are ratios: 0.1 is 10%. bias: median of predicted over measured, less 1. coverage: share of "
+            "measurements inside the 80% range. ideal_median_ape: of the roofline alone. excluded: rows not scored."
+        ),
+        "properties": {
+            "n": {"type": "integer"},
+            **dict.fromkeys(("median_ape", "mape", "bias", "coverage", "ideal_median_ape"), ratio),
+            "excluded": {"type": "integer"},
+        },
+    }
+    errors["required"] = list(errors["properties"])
+    by_kind = {**errors, "properties": {**errors["properties"], "quantities": {"type": "object"}}}
+    row = {
+        "type": "object",
+        "description": "The columns of the measurement's file, and what was predicted for it, in the file's units.",
+        "properties": {
+            "measurement": {"type": "string", "description": "the kind"},
+            **dict.fromkeys(("predicted", "low", "high", "ideal", "ape"), ratio),
+            "quantity": {"type": "string", "description": "the column that is predicted"},
+            "excluded": {"type": "string", "description": "why the row is not scored; empty where it is"},
+        },
+        "required": ["measurement", "predicted", "low", "high", "ideal", "ape", "quantity", "excluded"],
+    }
+    properties = {
+        "kinds": {"type": "object", "additionalProperties": by_kind},
+        "rows": {"type": "array", "items": row},
+    }
+    return {"$schema": DIALECT, "title": "A validation of costcalc", **_object(properties)}
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    if {"type": "null"} in schema.get("anyOf", ()):
+        return schema
+    if schema.get("type") in ("number", "string"):
+        return {"anyOf": [schema, {"type": "null"}]}
+    return schema
 
 
 def _definition_of_rows(definitions: dict[str, Any]) -> None:

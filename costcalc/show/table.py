@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from costcalc.explore.result import CostResult, Estimate, MemoryResult, OpResult
+from costcalc.explore.result import CostResult, Estimate, MemoryResult
 from costcalc.readable import NOTHING, format_bytes, format_count, format_percent, format_rate, format_usd
 from costcalc.show.blocks import Block, Column, Grid, Line, Role
 from costcalc.show.market import market
@@ -35,7 +35,9 @@ def estimate_page(result: Estimate) -> list[Block]:
 
 def _title(result: Estimate) -> Iterator[Block]:
     machine = result.deployment
-    yield Line(f"{result.model.name} on {machine.gpus} × {machine.gpu}", "title")
+    pool = result.serving.prefill_gpus
+    pools = "" if pool is None else f" for decode, and {_pool_size(pool)} for prefill"
+    yield Line(f"{result.model.name} on {machine.gpus} × {machine.gpu}{pools}", "title")
     total, active = result.model.parameters.total, result.model.parameters.active
     yield Line(
         f"{format_count(total, 3)} parameters, {format_count(active, 3)} active; "
@@ -55,13 +57,15 @@ def _headline(result: Estimate) -> Iterator[Block]:
     else:
         rows.append(("Users at once", marked(result, "batch", f"{result.workload.batch:,}"), "", _room(result)))
     rows.append(("Bound by", result.decode.bound_by or NOTHING, "", _why(result)))
-    columns = (Column(), Column(right=True), Column(role="dim"), Column(role="dim", keep=1))
+    columns = (Column(), Column(right=True), Column(role="dim"), Column(role="dim", keep=1, wrap=True))
     roles: dict[tuple[int, int], Role] = {
         (number, 1): "headline" if row[0].startswith("$") else "value" for number, row in enumerate(rows)
     }
     yield Grid(columns, rows, roles)
     if any(row[2] for row in rows):
         yield Line("In brackets: the range that holds in 8 of 10 cases.", "dim", indent=2)
+    if result.decode.step_time_s is not None and not _is_term(result):
+        yield Line(_decoding_alone(result), "dim", indent=2, wrap=True)
     yield Line()
 
 
@@ -94,20 +98,23 @@ def _money(cost: CostResult) -> list[Row]:
 
 
 def _speeds(result: Estimate) -> list[Row]:
-    decode, serving = result.decode, result.serving
-    return [
-        (
-            "Tokens/s per GPU",
-            speed(decode.tokens_per_s_per_gpu),
-            span(decode.tokens_per_s_per_gpu_range, speed),
-            f"decoding; {speed(decode.tokens_per_s)} in all",
-        ),
-        (
+    decode, serving, gpus = result.decode, result.serving, result.deployment.gpus
+    if _is_term(result):
+        pace = ("Tokens/s per user", decode.tokens_per_s_per_user, decode.tokens_per_s_per_user_range, "")
+        whole = (decode.tokens_per_s_per_gpu, decode.tokens_per_s_per_gpu_range, f"{speed(decode.tokens_per_s)} in all")
+    else:
+        served = "of both pools" if result.workload.disaggregated else "served, prefills included"
+        in_all = f"; {speed(serving.output_tokens_per_s)} in all" if gpus > 1 or serving.prefill_gpus else ""
+        whole = (serving.output_tokens_per_s_per_gpu, serving.output_tokens_per_s_per_gpu_range, served + in_all)
+        pace = (
             "Tokens/s per user",
-            speed(decode.tokens_per_s_per_user),
-            span(decode.tokens_per_s_per_user_range, speed),
-            f"decoding; a step is {seconds(decode.step_time_s)}",
-        ),
+            serving.tokens_per_s_per_user,
+            serving.tokens_per_s_per_user_range,
+            "1 / time per output token",
+        )
+    return [
+        ("Tokens/s per GPU", speed(whole[0]), span(whole[1], speed), whole[2]),
+        (pace[0], speed(pace[1]), span(pace[2], speed), pace[3]),
         (
             "Time per output token",
             seconds(serving.time_per_output_token_s),
@@ -123,20 +130,31 @@ def _speeds(result: Estimate) -> list[Row]:
     ]
 
 
+def _decoding_alone(result: Estimate) -> str:
+    """What a step yields while no prompt is prefilled: more than a service does, so never the headline."""
+    decode = result.decode
+    when = "The decode pool alone" if result.workload.disaggregated else "Decoding alone, while no prompt is prefilled"
+    return (
+        f"{when}: {speed(decode.tokens_per_s_per_gpu)} tokens/s per GPU, "
+        f"{speed(decode.tokens_per_s_per_user)} per user; a step takes {seconds(decode.step_time_s)}."
+    )
+
+
 def _room(result: Estimate) -> str:
     most = result.memory.max_sequences
     return f"of {most:,} that fit" if result.memory.fits else "the model does not fit"
 
 
 def _why(result: Estimate) -> str:
-    longest = _longest(result.breakdown)
+    """What the bound takes of a step, and the op that takes most of it."""
+    bound = [op for op in result.breakdown if op.bound_by == result.decode.bound_by]
+    longest = max(bound, key=lambda op: op.time_s, default=None)
     if longest is None:
         return ""
-    return f"{longest.op}: {format_percent(longest.time_s / _total(result), 2)} of a step"
-
-
-def _longest(ops: Sequence[OpResult]) -> OpResult | None:
-    return max(ops, key=lambda op: op.time_s, default=None)
+    share = format_percent(sum(op.time_s for op in bound) / _total(result), 2)
+    if len(bound) == 1:
+        return f"{share} of a step: {longest.op}"
+    return f"{share} of a step; {longest.op} {format_percent(longest.time_s / _total(result), 2)}"
 
 
 def _total(result: Estimate) -> float:
@@ -147,7 +165,8 @@ def _deployment(result: Estimate) -> Iterator[Block]:
     machine, load = result.deployment, result.workload
     precision = machine.precision
     price = format_usd(machine.usd_per_gpu_hour)
-    hourly = None if machine.usd_per_gpu_hour is None else machine.usd_per_gpu_hour * machine.gpus
+    usd_per_hour = machine.usd_per_gpu_hour
+    hourly = None if usd_per_hour is None else usd_per_hour * (machine.gpus + (result.serving.prefill_gpus or 0.0))
     gpus = f"{marked(result, 'gpus', str(machine.gpus))} × {machine.gpu}"
     if machine.replicas > 1:
         gpus += f", {machine.replicas} replicas"
@@ -184,7 +203,7 @@ def _deployment(result: Estimate) -> Iterator[Block]:
         rows.append(("Utilization", f"{busy} of the paid hours"))
     rows += _serving_rows(result)
     yield Line("Deployment", "heading")
-    yield Grid((Column(), Column()), rows)
+    yield Grid((Column(), Column(wrap=True)), rows)
     yield Line()
 
 
@@ -192,10 +211,22 @@ def _serving_rows(result: Estimate) -> Iterator[tuple[str, str]]:
     load, share = result.workload, result.serving.prefill_share
     if load.draft_tokens:
         kept = marked(result, "acceptance", f"{load.tokens_per_step:.3g}")
-        yield "Speculation", f"{load.draft_tokens} tokens drafted per step, {kept} tokens out of one"
-    if load.disaggregated:
-        part = f", {format_percent(share, 2)} of the GPU time for prefill" if share is not None else ""
-        yield "Pools", f"prefill and decode on GPUs of their own{part}"
+        drafted = f"{load.draft_tokens} token{'s' if load.draft_tokens > 1 else ''} drafted per step"
+        yield "Speculation", f"{drafted}, {kept} tokens out of one"
+    pool = result.serving.prefill_gpus
+    if load.disaggregated and pool is not None and share is not None:
+        yield (
+            "Pools",
+            (
+                f"decode on {result.deployment.gpus} GPUs, prefill on {_pool_size(pool)} of their own: "
+                f"{format_percent(share, 2)} of the GPU time, so that neither waits"
+            ),
+        )
+
+
+def _pool_size(gpus: float) -> str:
+    """GPUs of a prefill pool, which is sized to the decode pool and so seldom whole."""
+    return f"{gpus:,.0f}" if gpus >= 100 or gpus == round(gpus) else f"{gpus:.2g}"
 
 
 def _memory(result: Estimate) -> Iterator[Block]:

@@ -32,19 +32,14 @@ def is_terminal(stream: TextIO) -> bool:
     return stream.isatty() and os.environ.get("TERM", "") != "dumb"
 
 
-def asked_width() -> int | None:
-    """Return the columns that COLUMNS asks for, or None."""
-    asked = os.environ.get("COLUMNS", "")
-    return int(asked) if asked.isdigit() and int(asked) > 0 else None
-
-
 def terminal_width(stream: TextIO) -> int:
     """Return the columns of a terminal, by COLUMNS or by the terminal itself.
 
     stream: the terminal.
     """
-    if (asked := asked_width()) is not None:
-        return asked
+    asked = os.environ.get("COLUMNS", "")
+    if asked.isdigit() and int(asked) > 0:
+        return int(asked)
     try:
         return os.get_terminal_size(stream.fileno()).columns or 80
     except (OSError, ValueError):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Annotated, Literal, get_args
 
-from costcalc.errors import CostcalcError, nearest
+from costcalc.errors import CostcalcError, nearest, shown
 from costcalc.schema import Examples, Limits, Size, Spec
 from costcalc.specs.quantities import Usd, UsdPerHour
 from costcalc.units import parse_quantity
@@ -137,7 +137,7 @@ def _no_price(
     valid = ([] if default is None else ["default"]) + kinds + providers
     unknown = [word for word in tokens if not any(_fits(word, price) for price in prices)]
     near = nearest(unknown[0], valid) if unknown else None
-    message = f"no price of {of} fits {words.strip()!r}"
+    message = f"no price of {of} fits {shown(words.strip())}"
     if near:
         return CostcalcError(message, hint=f"did you mean {near!r}?")
     return CostcalcError(message, hint=f"type a number ('2.00') or one of: {', '.join(valid)}")

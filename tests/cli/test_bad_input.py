@@ -11,6 +11,7 @@ from costcalc.cli import main
 
 V3 = ["estimate", "--model", "v3", "--gpu", "h100"]
 ATTENTION = ["compare", "attention", "--model", "v3", "--gpu", "h100"]
+SWEEP = ["sweep", "--model", "v3", "--gpu", "h100"]
 
 # What is typed, and words that the line must have: what is wrong, where, or how to mend it.
 COMMAND_LINES: list[tuple[list[str], str]] = [
@@ -112,6 +113,10 @@ COMMAND_LINES: list[tuple[list[str], str]] = [
     ([*V3, "--output", "out.xlsx"], "end it in .json, .csv, .md or .txt"),
     ([*V3, "--output-file", "out"], "unknown ending"),
     ([*V3, "--output", "no/such/folder/out.json"], "there is no folder"),
+    ([*V3, "--output", "a.json", "--format", "csv"], "--format: csv contradicts the ending of 'a.json'; end the file"),
+    ([*V3, "-o", "a.md", "-f", "json"], "end the file in .json, or leave --format out"),
+    (["models", "--output", "list.csv", "--format", "json"], "contradicts the ending of 'list.csv'"),
+    ([*V3, "--acceptance", "50%"], "--acceptance: there are no drafts to accept; add --drafts N"),
     ([*V3, "--output", "a.json", "--output", "b.json"], "given twice"),
     ([*V3, "--output", "512", "--output-tokens", "1024"], "given twice"),
     ([*V3, "--output-file", "/proc/out.json"], "cannot write '/proc/out.json'"),
@@ -124,6 +129,25 @@ COMMAND_LINES: list[tuple[list[str], str]] = [
     ([*ATTENTION, "--contexts", "4k,x"], "--contexts: 'x'"),
     ([*ATTENTION, "--contexts", ""], "--contexts: "),
     ([*ATTENTION, "--contexts", "4k", "--context", "8k"], "keep one of them"),
+    # sweeps
+    ([*SWEEP], "nothing is swept; give a list or a range"),
+    ([*SWEEP, "--batch", "1,0"], "--batch: expected a positive integer, got '0'"),
+    ([*SWEEP, "--batch", "1:8"], "--batch: '1:8' is no range; write it like"),
+    ([*SWEEP, "--batch", "1:9:x1"], "--batch: '1:9:x1' never ends"),
+    ([*SWEEP, "--batch", "1,auto"], "--batch: expected a positive integer, got 'auto'"),
+    ([*SWEEP, "--context", "128,000"], "--context: '128,000' has a value '000'; commas stand between values"),
+    ([*SWEEP, "--context", "1:1000000:1"], "--context: more than 10,000 values"),
+    ([*SWEEP, "--price", "1,nobody"], "--price: no price of NVIDIA H100 SXM5 80GB fits 'nobody'"),
+    ([*SWEEP, "--price", "1:nan:1"], "--price: 'nan' is not a price"),
+    ([*SWEEP, "--utilization", "50%,120%"], "--utilization: '120%'"),
+    ([*SWEEP, "--memory-bandwidth", "3,4"], "--memory-bandwidth: '3' is not a bandwidth: the unit is missing"),
+    ([*SWEEP, "--memory-bandwidth", "3TB/s"], "nothing is swept"),
+    ([*SWEEP, "--gpus", "16", "--tp", "1,3"], "is not a multiple of"),
+    ([*SWEEP, "--gpus", "8", "--batch", "4096,8192"], "does not fit on 8"),
+    (["sweep", "-m", "v3", "-g", "8xh100", "--gpus", "8,16"], "--gpus: the GPUs are counted twice"),
+    ([*SWEEP, "--batch", "1,2", "--chart", "a.gif"], "end it in .png, .svg or .pdf"),
+    ([*SWEEP, "--batch", "1,2", "--chart", "a.png", "--chart-kind", "pie"], "one of: cost, throughput, speed, wait"),
+    ([*SWEEP, "--batch", "1,2", "--terms", "kv", "--chart", "a.png"], "nothing to draw"),
     # lists of the catalog
     (["models", "--sort", "size"], "--sort: 'size' is unknown"),
     (["models", "--family", "llamma"], "did you mean 'llama'?"),
@@ -214,6 +238,31 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.chdir(folder)
     return folder
+
+
+LONG = [part * 8000 for part in ("xxxxx", "gpu.a.", "99999", "4q,", "a/", "-qqqq")] + [f"gpu.{'a.' * 20_000}a=1"]
+ECHOING = [
+    *([*V3, f"--{option}"] for option in ("set", "price", "backend", "weights", "tpot", "batch", "chart")),
+    ["estimate", "--gpu", "h100", "--model"],
+    [*ATTENTION, "--contexts"],
+    ["models", "show"],
+    ["models", "import"],
+    ["validate", "--data"],
+    ["calibrate", "--from"],
+    [],
+]
+
+
+@pytest.mark.parametrize("typed", LONG, ids=[each[:4] for each in LONG])
+@pytest.mark.parametrize("command", ECHOING, ids=" ".join)
+def test_what_was_typed_is_echoed_in_a_few_words(
+    command: list[str], typed: str, capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([*command, typed]) == 2
+    told = capfd.readouterr()
+    assert told.out == "" and told.err.count("\n") == 1
+    assert len(told.err) < 600
 
 
 @pytest.mark.parametrize(("arguments", "words"), COMMAND_LINES, ids=lambda each: " ".join(each)[:60] or "nothing")

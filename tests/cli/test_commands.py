@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from schemacheck import complaints
 
+from costcalc.cli.app import COMMANDS, START
+from costcalc.cli.lazy import Command, Group
 from costcalc.show.schema import schema_of
 
 Run = Callable[..., str]
@@ -128,7 +130,7 @@ def test_charts_beside_the_table(run: Run, command: str, suffix: str) -> None:
 def test_explain_gives_formula_numbers_and_source(run: Run) -> None:
     page = run(*V3, "--explain")
     assert "How each number comes about" in page
-    assert "= GPUs x $/h / 3600 / (tokens/s) / utilization x 1e6" in page
+    assert "= GPUs × $/h / 3600 / (tokens/s) / utilization × 1e6" in page
     assert "cost.usd_per_million_output_tokens; " in page
 
 
@@ -232,3 +234,79 @@ def test_a_catalog_folder_of_ones_own(run: Run, run_json: RunJson) -> None:
 @pytest.mark.parametrize("kind", ["result", "model", "gpu"])
 def test_schemas_are_printed(run: Run, kind: str) -> None:
     assert json.loads(run("schema", kind)) == json.loads(json.dumps(schema_of(kind)))
+
+
+def test_the_engines_of_help_and_errors_are_those_of_the_constants(run: Run, capfd: pytest.CaptureFixture[str]) -> None:
+    from costcalc.catalog.serving import serving_efficiency
+    from costcalc.cli import main
+    from costcalc.cli.complete import backend_names, matching_backends
+
+    names = list(serving_efficiency().backends)
+    assert backend_names() == names and "atom" in names
+    assert matching_backends("vl") == [name for name in names if name.startswith("vl")]
+    help_text = " ".join(run("estimate", "--help").split())
+    assert f"overheads are counted: {', '.join(names)};" in help_text
+    assert main(["estimate", "-m", "v3", "-g", "h100", "--backend", "nobody"]) == 2
+    assert f"one of {', '.join(names)}\n" in capfd.readouterr().err
+    for name in names:
+        assert f"overheads of {name}" in run("estimate", "-m", "llama-3.1-8b", "-g", "h100", "--backend", name)
+
+
+def shown(entry: Command | Group) -> list[str]:
+    """The command lines that help shows of a command, and of those inside of it."""
+    inside = entry.commands.values() if isinstance(entry, Group) else ()
+    return [*entry.examples, *(line for each in inside for line in shown(each))]
+
+
+def examples() -> list[str]:
+    """The command lines that help shows, without their comments and without those that need a file or a network."""
+    typed = [*START, *(line for entry in COMMANDS.values() for line in shown(entry))]
+    commands = [each.strip() for line in typed for each in line.partition("#")[0].split(";")]
+    return [each for each in dict.fromkeys(commands) if "import" not in each and "mine.yaml" not in each]
+
+
+@pytest.mark.parametrize("line", examples())
+def test_the_examples_of_help_run(run: Run, line: str) -> None:
+    program, *words = line.split()
+    assert program == "costcalc"
+    # What goes to a file is not printed.
+    assert run(*words) or "-o" in words
+
+
+def test_help_shows_what_to_type_first(run: Run) -> None:
+    lines = run().splitlines()
+    assert "costcalc estimate --model v3 --gpu h100" in "\n".join(lines[:6])
+    assert lines.index("Commands:") < lines.index("Options:")
+    assert "For example:\n  costcalc sweep " in run("sweep", "--help")
+    for command in ("estimate", "sweep", "compare"):
+        assert max(map(len, run(command, "--help").splitlines())) <= 80
+
+
+SWEEP = ("sweep", "--model", "llama-3.1-8b", "--gpu", "1xh100")
+
+
+def test_a_sweep_in_every_form(run: Run) -> None:
+    page = run(*SWEEP, "--batch", "1,8", "--context", "4k:16k:x2", "--price", "1,2")
+    assert page.startswith("Llama-3.1-8B on 1 × NVIDIA H100 SXM5 80GB: 12 cells\n")
+    assert page.count("batch 1\n") == page.count("batch 8\n") == 1
+    assert page.count("16,000") == 4 and "80% range" in page and "prompts as long as the context" in page
+    tree = json.loads(run(*SWEEP, "--batch", "1,8", "--format", "json"))
+    assert [row["workload"]["batch"] for row in tree["rows"]] == [1, 8]
+    lines = list(csv.DictReader(io.StringIO(run(*SWEEP, "--gpus", "1", "--utilization", "50%,100%", "-f", "csv"))))
+    assert [float(line["deployment.utilization"]) for line in lines] == [0.5, 1.0]
+    assert run(*SWEEP, "--memory-bandwidth", "2TB/s,4TB/s", "-f", "markdown").count("| 2 TB/s |") == 1
+    assert "Output tokens/s per GPU against batch" in run(*SWEEP, "--batch", "1:64:x2", "--plot")
+    assert "How each number comes about at batch 8" in run(*SWEEP, "--batch", "1,8", "--explain")
+
+
+def test_a_sweep_writes_its_chart_and_its_file(run: Run) -> None:
+    assert run(*SWEEP, "--batch", "1:64:x2", "--context", "4k,8k", "--chart", "a.svg", "-o", "a.csv") == ""
+    assert Path("a.svg").read_text().startswith("<?xml") and len(Path("a.csv").read_text().splitlines()) == 15
+    run(*SWEEP, "--batch", "1:8:x2", "--chart", "wait.png", "--chart-kind", "wait")
+    assert Path("wait.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_break_even_is_drawn(run: Run) -> None:
+    page = run("breakeven", "--model", "v3", "--gpu", "h100", "--plot", "--chart", "use.svg")
+    assert "against how busy the GPUs are" in page and "GPUs of one's own" in page
+    assert Path("use.svg").read_text().startswith("<?xml")

@@ -40,6 +40,7 @@ def modules_of(*arguments: str) -> set[str]:
         ["models", "show", "--help"],
         ["gpus", "--help"],
         ["breakeven", "--help"],
+        ["sweep", "--help"],
     ],
     ids=" ".join,
 )
@@ -90,6 +91,10 @@ def test_what_ships_is_read_without_pydantic(arguments: list[str]) -> None:
 )
 def test_what_people_write_is_checked(arguments: list[str]) -> None:
     assert "pydantic_core" in modules_of(*arguments)
+
+
+def test_a_sweep_imports_no_charts_either() -> None:
+    assert not modules_of("sweep", "--model", "v3", "--gpu", "h100", "--batch", "1,8") & NEVER
 
 
 def test_completion_imports_nothing_heavy() -> None:

@@ -113,6 +113,27 @@ def test_a_full_disk_is_told_in_one_line() -> None:
     assert result.stderr == "error: stdout: No space left on device\n"
 
 
+@pytest.mark.parametrize("arguments", ["estimate -m llama-3.1-8b -g h100", "models", "schema result", "--help"])
+def test_a_closed_stdout_is_told_in_one_line(arguments: str) -> None:
+    result = subprocess.run(f"{' '.join(COMMAND)} {arguments} >&-", shell=True, stderr=subprocess.PIPE, check=False)
+    told = result.stderr.decode()
+    assert (result.returncode, told.count("\n")) == (2, 1)
+    assert told.startswith("error: stdout: it is closed")
+
+
+def test_a_closed_stdout_is_no_hindrance_to_writing_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "answer.json"
+    command = f"{' '.join(ESTIMATE)} -o {file} >&-"
+    result = subprocess.run(command, shell=True, stderr=subprocess.PIPE, check=False)
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert file.read_text().startswith("{")
+
+
+def test_an_error_with_both_streams_closed_is_quiet() -> None:
+    command = f"{' '.join(COMMAND)} estimate -m nobody -g h100"
+    assert subprocess.run(f"{command} >&- 2>&-", shell=True, check=False).returncode == 2
+
+
 def test_an_interrupt_is_quiet() -> None:
     # A fifo without a writer keeps the command busy until it is interrupted.
     code = "import time\nfrom costcalc.cli import main\nimport costcalc.cli.run as r\n"

@@ -9,8 +9,11 @@ import pytest
 
 from costcalc.cli import main
 from costcalc.measured.columns import KINDS
+from costcalc.measured.groups import validate
 from costcalc.measured.load import shipped_measurements
 from costcalc.measured.scoring import SCORERS, score, summary
+from costcalc.show.accuracy import accuracy_page
+from costcalc.show.plain import plain_page
 
 
 def out_of(capsys, *arguments):
@@ -139,13 +142,13 @@ def test_headings_keep_their_capitals(capsys):
 
 
 @pytest.mark.parametrize("columns", [80, 160])
-def test_the_worst_points_fit_the_width_with_every_digit(capsys, monkeypatch, columns):
-    monkeypatch.setenv("COLUMNS", str(columns))
-    arguments = ["--kind", "e2e", "--kind", "decode_attention"]
-    worst = out_of(capsys, *arguments).split("Worst points")[1].split("With a warning")[0]
+def test_the_worst_points_fit_the_width_with_every_digit(columns):
+    found = validate([shipped_measurements(kind) for kind in ("e2e", "decode_attention")])
+    page = accuracy_page(found, found.groups(), 3, None, None)
+    worst, wide = (
+        plain_page(page, width).split("Worst points")[1].split("With a warning")[0] for width in (columns, None)
+    )
     assert max(map(len, worst.splitlines())) <= columns
-    monkeypatch.setenv("COLUMNS", "400")
-    wide = out_of(capsys, *arguments).split("Worst points")[1].split("With a warning")[0]
     assert sorted(w for w in wide.split() if "─" not in w) == sorted(w for w in worst.split() if "─" not in w)
     for label in ("Decode attention, MLA\n", "Serving, end to end: time per output token, dense\n"):
         assert label in worst

@@ -142,8 +142,8 @@ def test_no_cache_is_the_dearest(compared: costcalc.Comparison) -> None:
 
 def test_notes_say_the_rule_and_the_parameters(compared: costcalc.Comparison) -> None:
     notes = "\n".join(compared.notes)
-    assert "Low rank: 128 heads x 2.25" in notes
-    assert "MHA: 128 heads x 128; 688.3B parameters" in notes
+    assert "Low rank: 128 heads × 2.25" in notes
+    assert "MHA: 128 heads × 128; 688.3B parameters" in notes
 
 
 def test_a_variant_that_does_not_fit_says_so_and_has_no_price() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from schemacheck import complaints
 
+import costcalc
 from costcalc.catalog.find import CLOSED_MODELS, list_paths
 from costcalc.catalog.paths import packaged_root
 from costcalc.catalog.yaml import load_yaml
@@ -173,3 +174,50 @@ def test_the_schemas_of_the_documentation_are_current(kind: str) -> None:
     if not published.parent.is_dir():
         pytest.skip("no documentation here")
     assert published.read_text(encoding="utf-8") == as_json(schema_of(kind)), "run python docs/generate.py"
+
+
+def test_sweeps_keep_their_schema() -> None:
+    from costcalc.explore.swept import CELL
+
+    schema = schema_of("sweep")
+    for options in ({"batch": [1, 4096]}, {"memory_bandwidth": ["1TB/s", "2TB/s"], "efficiency": "ideal"}):
+        sweep = costcalc.sweep("llama-3.1-8b", "h100", gpus=1, **options)
+        tree = json.loads(exported(sweep, "json"))
+        assert complaints(tree, schema, schema) == []
+        told = {
+            group: [name for name in part if not name.endswith("_range")] for group, part in tree["rows"][0].items()
+        }
+        expected = {group: list(names) for group, names in CELL.items()}
+        if "batch" in options:
+            expected["deployment"].remove("memory_bandwidth")
+        assert told == expected
+    tree["rows"][0]["cost"]["usd_per_million_output_tokens"] = "$1"
+    assert complaints(tree, schema, schema)
+
+
+def test_a_sweep_as_csv_has_a_line_for_every_cell() -> None:
+    sweep = costcalc.sweep("llama-3.1-8b", "h100", batch=[1, 4096], price=[1, 2], gpus=1)
+    lines = list(csv.DictReader(io.StringIO(exported(sweep, "csv"))))
+    assert [(line["workload.batch"], line["memory.fits"]) for line in lines] == [
+        ("1", "true"), ("1", "true"), ("4096", "false"), ("4096", "false"),
+    ]  # fmt: skip
+    assert float(lines[1]["cost.usd_per_million_output_tokens"]) > 0
+    assert lines[2]["cost.usd_per_million_output_tokens"] == "" == lines[2]["decode.bound_by"]
+
+
+def test_validations_keep_their_schema() -> None:
+    from costcalc.measured.groups import validate
+    from costcalc.measured.load import shipped_measurements
+
+    schema = schema_of("validation")
+    tree = json.loads(as_json(validate([shipped_measurements("moe")]).to_dict()))
+    assert complaints(tree, schema, schema) == []
+    assert tree["rows"]
+    del tree["rows"][0]["predicted"]
+    assert complaints(tree, schema, schema)
+
+
+def test_the_command_knows_every_schema() -> None:
+    from costcalc.cli.schema import KINDS as of_the_command
+
+    assert of_the_command == KINDS

@@ -69,10 +69,38 @@ def test_a_term_of_the_bill_leaves_out_what_it_does_not_ask(estimate: Estimate) 
 
 def test_drafts_and_pools_are_said(estimate: Estimate) -> None:
     load = replace(estimate.workload, draft_tokens=2, tokens_per_step=2.57, disaggregated=True)
-    page = plain_page(estimate_page(replace(estimate, workload=load)))
+    serving = replace(estimate.serving, prefill_share=0.25, prefill_gpus=16 / 3)
+    page = plain_page(estimate_page(replace(estimate, workload=load, serving=serving)))
+    assert page.startswith("Model-X on 16 × GPU-Y for decode, and 5.3 for prefill\n")
     assert "2 tokens drafted per step, 2.57 tokens out of one" in row(page, "Speculation")
-    assert "on GPUs of their own" in row(page, "Pools") and "prefills run elsewhere" in page
+    assert "decode on 16 GPUs, prefill on 5.3 of their own: 25% of the GPU time" in row(page, "Pools")
+    assert "prefills run elsewhere" in page and "of both pools" in row(page, "Tokens/s per GPU")
+    assert "$42.67 per hour in all" in row(page, "Price")
     assert "Speculation" not in plain_page(estimate_page(estimate))
+    one = replace(estimate, workload=replace(load, draft_tokens=1))
+    assert "1 token drafted per step" in row(plain_page(estimate_page(one)), "Speculation")
+
+
+def test_what_is_served_is_the_headline_and_decoding_alone_stands_below(estimate: Estimate) -> None:
+    serving = replace(
+        estimate.serving, output_tokens_per_s_per_gpu=304, output_tokens_per_s=4864, tokens_per_s_per_user=20.3
+    )
+    lines = plain_page(estimate_page(replace(estimate, serving=serving))).splitlines()
+    per_gpu = next(line for line in lines if "Tokens/s per GPU" in line)
+    assert "304" in per_gpu and "served, prefills included; 4,860 in all" in per_gpu and "669" not in per_gpu
+    assert "20.3" in next(line for line in lines if "Tokens/s per user" in line)
+    alone = next(line for line in lines if "Decoding alone" in line)
+    assert "669 tokens/s per GPU, 27.9 per user" in alone
+    assert lines.index(alone) > lines.index(per_gpu)
+
+
+def test_the_bound_says_its_own_share_of_a_step(estimate: Estimate) -> None:
+    assert estimate.decode.bound_by == "memory"
+    of_memory = [op for op in estimate.breakdown if op.bound_by == "memory"]
+    share = sum(op.time_s for op in of_memory) / sum(op.time_s for op in estimate.breakdown)
+    longest = max(of_memory, key=lambda op: op.time_s)
+    shown = row(plain_page(estimate_page(estimate)), "Bound by")
+    assert f"{share:.0%} of a step" in shown and longest.op in shown and "overhead" not in shown
 
 
 def test_long_reasons_stand_below_the_footnotes(estimate: Estimate) -> None:
@@ -128,22 +156,55 @@ texts = st.text(st.characters(whitelist_categories=["Lu", "Ll", "Nd"]), min_size
 
 
 @given(st.data(), st.integers(10, 200))
-def test_no_cell_is_ever_cut(data: st.DataObject, width: int) -> None:
+def test_every_cell_is_shown_whole_on_any_terminal(data: st.DataObject, width: int) -> None:
     columns = [
         Column(data.draw(texts), right=data.draw(st.booleans()), keep=data.draw(st.integers(0, 3))) for _ in "abcd"
     ]
     rows = [[data.draw(texts) for _ in columns] for _ in range(3)]
     page = plain_page([Grid(columns, rows)], width)
-    for index, column in enumerate(columns):
-        shown = [cells[index] in line for cells, line in zip(rows, page.splitlines()[2:], strict=True)]
-        assert all(shown) or column.keep > 0
+    parts = [part.splitlines()[2:] for part in page.split("\n\n")]
+    for number, row in enumerate(rows):
+        lines = [part[number] for part in parts]
+        assert all(row[0] in line for line in lines)
+        assert all(any(cell in line for line in lines) for cell in row)
+    assert all(any(column.title in line for line in page.splitlines()) for column in columns)
 
 
-def test_the_columns_that_matter_least_go_first() -> None:
+def test_the_columns_that_matter_least_follow_below() -> None:
     grid = Grid([Column("keep"), Column("first", keep=2), Column("second", keep=1)], [["a" * 10, "b" * 10, "c" * 10]])
-    assert plain_page([grid], 60).splitlines()[0].split() == ["keep", "first", "second"]
-    assert plain_page([grid], 30).splitlines()[0].split() == ["keep", "second"]
-    assert plain_page([grid], 14).splitlines()[0].split() == ["keep"]
+
+    def heads(width: int) -> list[list[str]]:
+        return [part.splitlines()[0].split() for part in plain_page([grid], width).split("\n\n")]
+
+    assert heads(60) == [["keep", "first", "second"]]
+    assert heads(30) == heads(14) == [["keep", "second"], ["keep", "first"]]
+
+
+def test_ranges_name_what_they_are_of_where_they_stand_apart() -> None:
+    columns = [Column("", key=True), Column("$/M"), Column("80% range", keep=1), Column("date", key=True)]
+    page = plain_page([Grid(columns, [["somebody", "$1.10", "[$0.90-$1.30]", "2026"], ["else", "$1", "", "2025"]])], 30)
+    assert page.splitlines() == [
+        "            $/M    date",
+        "  ────────  ─────  ────",
+        "  somebody  $1.10  2026",
+        "  else      $1     2025",
+        "",
+        "            date  $/M, 80% range",
+        "  ────────  ────  ──────────────",
+        "  somebody  2026  [$0.90-$1.30]",
+    ]
+
+
+def test_bars_go_first_and_texts_are_broken() -> None:
+    columns = [Column("op"), Column("", drawing=True), Column("why", wrap=True)]
+    page = plain_page([Grid(columns, [["core", "█" * 20, "a reason of seven words or even more"]])], 34)
+    assert page.splitlines()[2:] == ["  core  a reason of seven words or", "        even more"]
+
+
+def test_a_list_says_which_columns_it_has_no_room_for() -> None:
+    columns = [Column("model"), Column("family", keep=2), Column("attention", keep=1)]
+    page = plain_page([Grid(columns, [["a" * 10, "b" * 10, "c" * 10]], split=False)], 30)
+    assert page.splitlines()[-1] == "  no room here for: family"
 
 
 def test_prose_is_broken_between_words() -> None:
