@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 NO_MODEL = "closed_models"  # lists prices of models without a shape
+BEST = "best"  # no engine, but the least overhead of each: ServingEfficiency.engine
 
 
 def model_names(incomplete: str) -> list[str]:
@@ -38,7 +39,8 @@ def backend_names() -> list[str]:
     except (CostcalcError, OSError, StopIteration, ValueError):
         return []
     _, _, block = f"\n{text}".partition("\nbackends:\n")
-    return re.findall(r"^ {2}([\w-]+):\s*$", re.split(r"^\S", block, maxsplit=1, flags=re.MULTILINE)[0], re.MULTILINE)
+    names = re.findall(r"^ {2}([\w-]+):\s*$", re.split(r"^\S", block, maxsplit=1, flags=re.MULTILINE)[0], re.MULTILINE)
+    return [*names, BEST] if names else []
 
 
 def matching_backends(incomplete: str) -> list[str]:

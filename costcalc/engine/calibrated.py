@@ -16,8 +16,8 @@ from costcalc.specs.serving import ServingEfficiency
 
 
 def calibrated_efficiency(constants: ServingEfficiency, machine: Machine, backend: str) -> Efficiency:
-    """Efficiency of `machine` under `backend`, one of `constants.backends`."""
-    engine = constants.backends[backend]
+    """Efficiency of `machine` under `backend`, one of `constants.engines`."""
+    engine = constants.engine(backend)
     memory = constants.vendor_bandwidth.get(machine.vendor, 1.0)
     compute = constants.vendor_flops.get(machine.vendor, 1.0)
     formats = constants.architecture_flops.get(machine.architecture, {})

@@ -62,7 +62,7 @@ def evaluate(question: Question, layout: Layout, batch: Number, context: Number 
             step = replace(step, overhead_seconds=step.overhead_seconds + q.drafts * q.draft_cost * plain.seconds)
     cached = prompt * q.options.cached
     prefill = prefill_pass(q.model, q.machine, layout, q.formats, q.efficiency, prompt - cached, cached)
-    startup = q.constants.backends[q.backend].startup if q.backend else 0.0
+    startup = q.constants.engine(q.backend).startup if q.backend else 0.0
     accepted = tokens_per_pass(q.acceptance, q.drafts)
     joining = joining_seconds(q, layout, batch, prompt - cached, cached, prefill.seconds / prompts)
     if q.options.disaggregated:  # neither pool waits for the other
@@ -84,7 +84,7 @@ def joining_seconds(
     its own [s]. Where the engine lets prompts ride on decode steps, they share their reading of weights.
     """
     q = question
-    mixes = q.backend is None or q.constants.backends[q.backend].mixes_prefill
+    mixes = q.backend is None or q.constants.engine(q.backend).mixes_prefill
     if not mixes or q.recompute or q.options.terms != "all":
         return alone
     ranks = layout.data * layout.pipeline
@@ -101,7 +101,7 @@ def _admission(question: Question, layout: Layout, batch: Number, tpot: Number, 
     """Decode steps until a request is admitted, and its wait for the prefills ahead [s]."""
     if question.backend is None:
         return 0.5, 0.0
-    engine = question.constants.backends[question.backend]
+    engine = question.constants.engine(question.backend)
     balance = np.where(np.asarray(layout.data) > 1, engine.balance_steps, 0.0)
     server = prefill.seconds / (layout.data * layout.pipeline)
     return engine.admission_steps + balance, prefill_queue_seconds(server, batch, question.output_tokens * tpot)

@@ -269,7 +269,7 @@ def _rates(r: Estimate) -> list[Formula]:
 def _first_token(q: Question, chosen: Plan, r: Estimate) -> Formula:
     s, p, d = r.serving, r.prefill, r.decode
     assert s.time_to_first_token_s is not None and p.time_s is not None and d.step_time_s is not None
-    engine = q.constants.backends[q.backend] if q.backend else None
+    engine = q.constants.engine(q.backend) if q.backend else None
     startup = float(engine.startup) if engine else 0.0
     steps = 0.0
     if not q.options.disaggregated:

@@ -152,8 +152,8 @@ def ask(model: ModelSpec, gpu: Accelerator, options: Options) -> Question:
     precision = asked_precision(model, options)
     constants = serving_efficiency()
     backend = options.backend or constants.default_backend
-    if backend not in constants.backends:
-        hint = did_you_mean(backend, constants.backends) or f"one of {', '.join(constants.backends)}"
+    if backend not in constants.engines:
+        hint = did_you_mean(backend, constants.engines) or f"one of {', '.join(constants.engines)}"
         raise CostcalcError(f"unknown backend {shown(backend)}", where="--backend", hint=hint)
     calibrated = options.efficiency == "calibrated"
     return Question(

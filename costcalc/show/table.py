@@ -174,7 +174,8 @@ def _deployment(result: Estimate) -> Iterator[Block]:
         f"tensor {machine.tensor_parallel}, pipeline {machine.pipeline_parallel}, "
         f"expert {machine.expert_parallel}, attention data {machine.attention_data_parallel}"
     )
-    engine = machine.efficiency if machine.efficiency == "ideal" else marked(result, "backend", str(machine.backend))
+    backend = "the best of every engine" if machine.backend == "best" else str(machine.backend)
+    engine = machine.efficiency if machine.efficiency == "ideal" else marked(result, "backend", backend)
     rows = [
         ("GPUs", gpus),
         ("Price", f"{marked(result, 'price', price)} per GPU-hour, {format_usd(hourly)} per hour in all"),

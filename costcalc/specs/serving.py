@@ -12,6 +12,8 @@ Share = Annotated[float, Limits(gt=0, le=1)]
 """A share of a peak: never above 1, so that a calibrated time never beats the bound."""
 
 
+BEST = "best"
+"""Names no engine, but what a stack would add that did everything as well as the best of them."""
 UNKNOWN_FAMILY = 1.5
 """How much wider the range is, in logarithms, where no GPU of the architecture was measured."""
 
@@ -67,6 +69,7 @@ class BackendOverhead(Spec):
     admission_steps: Annotated[float, Limits(ge=0)]  # decode steps until a request is looked at
     balance_steps: Annotated[float, Limits(ge=0)] = 0  # and until attention-data ranks may prefill together
     mixes_prefill: bool  # prompts ride on decode steps, instead of stopping them
+    current: bool = True  # whether deployments of today run it
 
 
 class Speculation(Spec):
@@ -131,6 +134,25 @@ class ServingEfficiency(Spec):
     ranges: dict[str, Ranges]  # by class of measurement
     errors: dict[str, ServingRecord] = field(default_factory=dict)  # by class of measurement
     provenance: Provenance
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """Names that `engine` answers to."""
+        return (*self.backends, BEST)
+
+    def engine(self, name: str) -> BackendOverhead:
+        """What a serving engine adds; 'best' is the least that any current one does, constant by constant."""
+        if name != BEST:
+            return self.backends[name]
+        current = [each for each in self.backends.values() if each.current]
+        return BackendOverhead(
+            name="the best of each engine",
+            layer=min(each.layer for each in current),
+            startup=min(each.startup for each in current),
+            admission_steps=min(each.admission_steps for each in current),
+            balance_steps=min(each.balance_steps for each in current),
+            mixes_prefill=any(each.mixes_prefill for each in current),
+        )
 
     def knows(self, gpu: str, model: str) -> bool:
         """Whether both the GPU and the model of these names were among the measured ones."""
