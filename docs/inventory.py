@@ -145,8 +145,8 @@ def _gpus_table(gpus: dict[Path, Accelerator], notes: Footnotes) -> str:
 
 
 def _gpu_row(path: Path, gpu: Accelerator, notes: Footnotes) -> tuple[str, ...]:
-    price, up, out = gpu.price, gpu.scale_up, gpu.scale_out
-    told = f"{price.kind}, {price.date}: {price.source}" if price else None
+    price, up, out = gpu.price_for(), gpu.scale_up, gpu.scale_out
+    told = f"{price.kind}, {price.provider or 'default'}, {price.date}: {price.source}" if price else None
     return (
         _link(gpu.name, path),
         _names(path.stem, *gpu.aliases),

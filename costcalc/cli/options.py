@@ -165,7 +165,9 @@ class Serving(Record):
     price: Annotated[
         str | None,
         Option("--price", metavar="PRICE", rich_help_panel=MONEY,
-               help="Dollars per GPU-hour, or words such as spot, reserved or lambda; default: the profile's."),
+               help="Dollars per GPU-hour; or a kind, for the median of its prices: on-demand, spot, reserved, "
+                    "marketplace, owned; or a provider, for its price on demand, as in lambda or 'verda spot'; "
+                    "default: the profile's."),
     ] = None  # fmt: skip
     utilization: Annotated[
         str | None,

@@ -63,7 +63,7 @@ def assumptions_of(q: Question, chosen: Plan, price: PriceChoice | None) -> tupl
     took(o.kv_cache is None, "kv_cache", q.formats.cache.name, "what engines keep by default", "--kv FORMAT")
     if price is not None and o.price is None:
         shown = f"{format_usd(price.usd_per_gpu_hour)} per GPU-hour"
-        took(True, "price", shown, price.source or "the profile's default", "--price X or --price spot")
+        took(True, "price", shown, f"{price.offer}: {price.source}", "--price X or --price spot")
     took(
         o.utilization == 1.0,
         "utilization",
@@ -83,9 +83,11 @@ def assumptions_of(q: Question, chosen: Plan, price: PriceChoice | None) -> tupl
     return tuple(found)
 
 
-def notes_of(q: Question, chosen: Plan, at: Evaluation) -> tuple[str, ...]:
+def notes_of(q: Question, chosen: Plan, at: Evaluation, price: PriceChoice | None) -> tuple[str, ...]:
     """Warnings in plain words: what runs otherwise than asked, what is beyond the evidence."""
     notes: list[str] = []
+    if price is None:
+        notes.append(f"No price per hour of {q.gpu.name} is known: give one with --price to see dollars.")
     if q.options.terms != "all":
         what = "cache" if q.options.terms == "kv" else "weight"
         notes.append(f"Counts {what} reads alone: a term of the bill, not a deployment; whether it fits is not asked.")

@@ -10,6 +10,7 @@ from costcalc.catalog.load import load_gpu, load_model
 from costcalc.explore.estimate import answer, estimate, unanswered
 from costcalc.explore.options import OptionKeywords
 from costcalc.explore.plan import DoesNotFit, plan
+from costcalc.explore.pricing import on_one_basis, price_notes
 from costcalc.explore.question import Options, ask
 from costcalc.explore.result import Comparison, Row
 from costcalc.explore.twins import Twin, attention_twins
@@ -78,15 +79,20 @@ def compare_gpus(
 ) -> Comparison:
     """One model on several kinds of GPU; the first one is the reference.
 
+    Without a price asked for, all are charged prices of one kind: see `costcalc.explore.pricing`.
+
     counts: how many of each kind, where they differ; None leaves one to be chosen.
     """
     spec = load_model(model, catalog=catalog) if isinstance(model, str) else model
     machines = [load_gpu(g, catalog=catalog) if isinstance(g, str) else g for g in gpus]
+    basis = on_one_basis(machines) if options.get("price") is None else None
+    machines = basis.gpus if basis else machines
     asked: list[OptionKeywords] = [options] * len(machines)
     if counts:
         asked = [{**options, "gpus": count} for count in counts]
     rows = [Row(machine.name, estimate(spec, machine, **each)) for machine, each in zip(machines, asked, strict=True)]
-    return Comparison(f"{spec.name} on several accelerators", tuple(_related(rows)))
+    notes = price_notes([row.estimate for row in rows], basis)
+    return Comparison(f"{spec.name} on several accelerators", tuple(_related(rows)), notes=tuple(notes))
 
 
 def _twin_row(twin: Twin, gpu: Accelerator, options: Options, contexts: Sequence[float]) -> Row:

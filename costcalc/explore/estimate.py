@@ -41,6 +41,7 @@ from costcalc.explore.result import (
 )
 from costcalc.specs.accelerator import Accelerator
 from costcalc.specs.model import ModelSpec
+from costcalc.specs.prices import PriceChoice
 
 
 def estimate(
@@ -81,7 +82,7 @@ def answer(question: Question, chosen: Plan) -> Estimate:
             q.model.attention_name,
             q.model.num_layers,
         ),
-        deployment=_deployment(q, chosen, usd_per_hour, price.source if price else None),
+        deployment=_deployment(q, chosen, price),
         workload=WorkloadResult(
             batch,
             q.input_tokens,
@@ -100,7 +101,7 @@ def answer(question: Question, chosen: Plan) -> Estimate:
         cost=cost,
         breakdown=breakdown_of(at.step, layout),
         assumptions=assumptions_of(q, chosen, price),
-        notes=notes_of(q, chosen, at),
+        notes=notes_of(q, chosen, at, price),
     )
     if q.options.terms == "all":
         result = replace(result, market=market_prices(result, q.model.api_prices))
@@ -109,7 +110,7 @@ def answer(question: Question, chosen: Plan) -> Estimate:
     return explain(q, chosen, result, at)
 
 
-def _deployment(q: Question, chosen: Plan, usd_per_hour: float | None, source: str | None) -> DeploymentResult:
+def _deployment(q: Question, chosen: Plan, price: PriceChoice | None) -> DeploymentResult:
     layout = chosen.spread.layout
     return DeploymentResult(
         gpu=q.gpu.name,
@@ -124,8 +125,11 @@ def _deployment(q: Question, chosen: Plan, usd_per_hour: float | None, source: s
             q.formats.cache.name,
             q.formats.compute,
         ),
-        usd_per_gpu_hour=usd_per_hour,
-        price_source=source,
+        usd_per_gpu_hour=price.usd_per_gpu_hour if price else None,
+        price_source=price.source if price else None,
+        price_kind=price.kind if price else None,
+        price_provider=price.provider if price else None,
+        price_date=price.date if price else None,
         utilization=q.options.utilization,
         efficiency=q.options.efficiency,
         backend=q.backend,

@@ -295,7 +295,8 @@ def _cost(r: Estimate) -> list[Formula]:
         return []
     share = "" if r.deployment.utilization == 1 else f" / {r.deployment.utilization:g}"
     bill = "GPUs × $/h / 3600 / (tokens/s) / utilization × 1e6"
-    found = [
+    found = [_price(r, usd)]
+    found += [
         Formula(
             f"cost.usd_per_million_{name}_tokens",
             f"Dollars per million {name} tokens",
@@ -328,3 +329,18 @@ def _cost(r: Estimate) -> list[Formula]:
             )
         )
     return found
+
+
+def _price(r: Estimate, usd: float) -> Formula:
+    d = r.deployment
+    offer = ", ".join(filter(None, (d.price_kind, d.price_provider, d.price_date)))
+    how = "median of the lowest price of each provider" if (d.price_provider or "").startswith("median") else "listed"
+    return Formula(
+        "deployment.usd_per_gpu_hour",
+        "Dollars per GPU and hour",
+        how if offer else "given",
+        offer or format_usd(usd),
+        usd,
+        "$/h",
+        d.price_source or "--price",
+    )

@@ -58,7 +58,9 @@ class GpuFacts:
     fp4: float | None
     domain: int | None  # devices on the scale-up fabric
     power_w: float | None
-    usd_per_gpu_hour: float | None
+    usd_per_gpu_hour: float | None  # the default
+    price_kind: str | None
+    price_date: str | None
 
     def to_dict(self) -> dict[str, Any]:
         """The facts as a plain dictionary."""
@@ -145,6 +147,7 @@ def gpu_facts(identity: str, gpu: Accelerator) -> GpuFacts:
     identity: its name in the catalog.
     gpu: the accelerator.
     """
+    price = gpu.price_for()
     return GpuFacts(
         id=identity,
         name=gpu.name,
@@ -160,7 +163,9 @@ def gpu_facts(identity: str, gpu: Accelerator) -> GpuFacts:
         fp4=gpu.peak_flops.fp4,
         domain=gpu.scale_up.domain if gpu.scale_up else None,
         power_w=gpu.power,
-        usd_per_gpu_hour=gpu.price.usd_per_gpu_hour if gpu.price else None,
+        usd_per_gpu_hour=price.usd_per_gpu_hour if price else None,
+        price_kind=price.kind if price else None,
+        price_date=price.date if price else None,
     )
 
 

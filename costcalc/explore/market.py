@@ -22,6 +22,8 @@ def _market_price(answer: Estimate, price: ApiPrice) -> MarketPrice:
     blended = float(blended_usd_per_million(entered, price.output_usd_per_million, w.input_tokens, w.output_tokens))
     # The costs already carry the utilization assumed; at full use they are that share of it.
     use, limits = answer.deployment.utilization, answer.cost.usd_per_million_blended_tokens_range
+    share = float(break_even_utilization(cost * use, blended)) if cost is not None and blended else None
+    hourly = answer.deployment.gpus * (answer.deployment.usd_per_gpu_hour or 0.0)
     return MarketPrice(
         provider=price.provider,
         input_usd_per_million=price.input_usd_per_million,
@@ -30,13 +32,13 @@ def _market_price(answer: Estimate, price: ApiPrice) -> MarketPrice:
         blended_usd_per_million=blended,
         price_over_cost=blended / cost if cost else None,
         margin=1 - cost / blended if cost is not None and blended else None,
-        break_even_utilization=float(break_even_utilization(cost * use, blended))
-        if cost is not None and blended
-        else None,
+        break_even_utilization=share,
         date=price.date,
         source=price.source,
         note=price.note,
         break_even_utilization_range=_times(limits, use / blended) if limits and blended else None,
+        # There the API charges what the GPUs cost anyway.
+        break_even_tokens_per_day=24 * hourly / blended * 1e6 if share is not None and share <= 1 else None,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from costcalc.frozen import Record
 
 Range = tuple[float, float]
+HOURS_OF_A_MONTH = 730.0  # a twelfth of 365 days
 
 
 class Parameters(Record):
@@ -46,6 +47,9 @@ class DeploymentResult(Record):
     utilization: float
     efficiency: str
     backend: str | None
+    price_kind: str | None = None  # on-demand, reserved, spot, owned or marketplace; null where it was typed
+    price_provider: str | None = None
+    price_date: str | None = None
 
 
 class WorkloadResult(Record):
@@ -144,6 +148,7 @@ class MarketPrice(Record):
     source: str
     note: str | None = None
     break_even_utilization_range: Range | None = None
+    break_even_tokens_per_day: float | None = None  # of this mix, at that use; null where it is never reached
 
 
 class Assumption(Record):
@@ -200,9 +205,15 @@ class BreakEven(Record):
     against: str
     estimate: Estimate
 
+    @property
+    def usd_per_month(self) -> float | None:
+        """What the GPUs cost in a month of 730 hours, busy or idle, and the API at break-even [$]."""
+        price = self.estimate.deployment.usd_per_gpu_hour
+        return None if price is None else price * self.estimate.deployment.gpus * HOURS_OF_A_MONTH
+
     def to_dict(self) -> dict[str, Any]:
-        """`{"against", ...an estimate's tree...}`."""
-        return {"against": self.against, **self.estimate.to_dict()}
+        """`{"against", "usd_per_month", ...an estimate's tree...}`."""
+        return {"against": self.against, "usd_per_month": self.usd_per_month, **self.estimate.to_dict()}
 
 
 class Row(Record):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from costcalc.explore.result import BreakEven, Estimate, MarketPrice
 from costcalc.readable import format_count, format_percent
 from costcalc.show.blocks import Block, Line
-from costcalc.show.market import break_even_range, break_even_use, market_grid, newest
+from costcalc.show.market import break_even_range, break_even_use, distinct, market_grid, newest
 from costcalc.show.numbers import times, usd
 from costcalc.show.parts import defaults_taken, notes
 
@@ -26,12 +26,13 @@ def breakeven_page(result: BreakEven) -> list[Block]:
         Line(conclusion(result), "value", wrap=True),
         Line(),
         Line("Per million tokens", "heading"),
-        market_grid(here, here.market, full=True),
+        market_grid(here, distinct(here.market), full=True),
         Line(
             f"blended: over a request of {format_count(load.input_tokens)} tokens in and "
             f"{format_count(load.output_tokens)} out{cached}. price/cost: above 1, self-hosting is cheaper. "
             "margin: what the list price leaves above the cost. break-even use: share of the paid hours that the "
-            "GPUs must be busy for both to cost the same; in brackets, the range that holds in 8 of 10 cases.",
+            "GPUs must be busy for both to cost the same; in brackets, the range that holds in 8 of 10 cases. "
+            "tokens/day: that use in tokens of this mix, in and out. A month has 730 hours.",
             "dim",
             wrap=True,
             indent=2,
@@ -59,14 +60,15 @@ def conclusion(result: BreakEven) -> str:
         hardest, *others = _alike(beaten)
         sentences.append(
             f"Busy {_use(hardest[0])} of the time or more, {subject} {cost} less than {_named(hardest)} "
-            "per million tokens"
+            f"per million tokens: from {format_count(hardest[0].break_even_tokens_per_day, 3)} tokens a day"
             + "".join(f"; busy {break_even_use(each[0])}, less than {_named(each)}" for each in others)
         )
         subject = "they" if here.deployment.gpus > 1 else "it"
     if unbeaten:
         named = _listed([_named(each) for each in unbeaten])
         sentences.append(f"Even when never idle, {subject} {cost} more than {named}")
-    return ". ".join([*sentences, _at_the_use_assumed(here, prices)]) + "."
+    bill = f"Busy or not, {'they' if here.deployment.gpus > 1 else 'it'} {cost} {usd(result.usd_per_month)} a month"
+    return ". ".join([*sentences, bill, _at_the_use_assumed(here, prices)]) + "."
 
 
 def _at_the_use_assumed(here: Estimate, prices: Sequence[MarketPrice]) -> str:

@@ -146,5 +146,6 @@ def _shared_defaults(rows: Iterable[Row]) -> list[Assumption]:
         for each in row.estimate.assumptions:
             known = found.setdefault(each.name, each)
             if known.value != each.value:
-                found[each.name] = Assumption(each.name, "by row", known.why, known.override)
+                why = known.why if known.why == each.why else "each row's own"
+                found[each.name] = Assumption(each.name, "by row", why, known.override)
     return list(found.values())

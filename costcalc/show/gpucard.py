@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from costcalc.readable import NOTHING, format_bytes, format_power, format_rate, format_usd
 from costcalc.show.blocks import Block, Column, Grid, Line
 from costcalc.specs.accelerator import Accelerator, Source
+from costcalc.specs.offers import kinds_priced
+from costcalc.specs.prices import Price, PriceChoice
 
 
 def gpu_page(identity: str, gpu: Accelerator, path: str) -> list[Block]:
@@ -95,23 +97,25 @@ def _covers(source: Source, name: str) -> bool:
 
 
 def _prices(gpu: Accelerator) -> Iterator[Block]:
-    prices = ([("default", gpu.price)] if gpu.price else []) + [(each.provider, each) for each in gpu.prices]
     yield Line("Prices per GPU-hour", "heading")
-    if not prices:
-        yield Line("none is known", indent=2)
-    rows = [
-        (who, format_usd(price.usd_per_gpu_hour), price.kind, price.date, price.provenance, price.source)
-        for who, price in prices
-    ]
+    default = gpu.price_for()
+    if default is None and not gpu.prices:
+        yield Line("none is known: give one with --price", indent=2)
+    figures = [("default", default)] if default else []
+    for kind in kinds_priced(gpu.price, gpu.prices):
+        figure = gpu.price_for(kind)
+        figures += [(f"--price {kind}", figure)] if figure and figure.matches > 1 else []
     columns = (
-        Column("provider"),
-        Column("$/h", right=True),
-        Column("kind"),
-        Column("date"),
-        Column("provenance", keep=1),
+        *(Column("provider"), Column("$/h", right=True), Column("kind"), Column("date"), Column("provenance", keep=1)),
         Column("source", role="dim", keep=2, wrap=True),
     )
-    yield Grid(columns, rows)
+    if figures:
+        rows = [(who, *_price(each), each.provider or "") for who, each in figures]
+        yield Grid((*columns[:-1], Column("by")), rows)
+        yield Line()
+    if gpu.price or gpu.prices:
+        listed = ([("default", gpu.price)] if gpu.price else []) + [(each.provider, each) for each in gpu.prices]
+        yield Grid(columns, [(who, *_price(each), each.source) for who, each in listed])
     if gpu.capex:
         capex = gpu.capex
         note = f"; {capex.note}" if capex.note else ""
@@ -121,6 +125,10 @@ def _prices(gpu: Accelerator) -> Iterator[Block]:
             indent=2,
         )
     yield Line()
+
+
+def _price(price: Price | PriceChoice) -> tuple[str, ...]:
+    return format_usd(price.usd_per_gpu_hour), price.kind or "", price.date or "", price.provenance or ""
 
 
 def _sources(gpu: Accelerator) -> Iterator[Block]:

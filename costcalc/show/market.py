@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from costcalc.explore.result import Estimate, MarketPrice
-from costcalc.readable import NOTHING, format_percent
+from costcalc.readable import NOTHING, format_count, format_percent
 from costcalc.show.blocks import Block, Column, Grid, Line, Role
 from costcalc.show.numbers import span, times, usd
 
@@ -19,9 +19,10 @@ _COLUMNS = (
     Column("margin", right=True, keep=2),
     Column("break-even use", right=True),
     Column("80% range", role="dim", keep=4),
+    Column("tokens/day", right=True, keep=5),
     Column("date", role="dim", key=True),
 )
-_IN_FULL_ONLY = ("cached", "margin", "80% range")
+_IN_FULL_ONLY = ("cached", "margin", "80% range", "tokens/day")
 
 
 def market(result: Estimate) -> Iterator[Block]:
@@ -47,6 +48,20 @@ def newest(prices: Sequence[MarketPrice]) -> list[MarketPrice]:
     return list(found.values())
 
 
+def distinct(prices: Sequence[MarketPrice]) -> list[MarketPrice]:
+    """Return list prices without those that repeat what the same provider asks at a later date.
+
+    prices: the list prices.
+    """
+
+    def asked(price: MarketPrice) -> tuple[object, ...]:
+        dollars = (price.input_usd_per_million, price.cached_input_usd_per_million, price.output_usd_per_million)
+        return (price.provider, *dollars)
+
+    latest = {asked(each): each for each in sorted(prices, key=lambda each: each.date)}
+    return [each for each in prices if latest[asked(each)] is each]
+
+
 def market_grid(result: Estimate, prices: Sequence[MarketPrice], *, full: bool) -> Grid:
     """Return list prices beside the cost of a deployment.
 
@@ -56,9 +71,7 @@ def market_grid(result: Estimate, prices: Sequence[MarketPrice], *, full: bool) 
     """
     cost = result.cost
     own = [usd(each) for each in (cost.usd_per_million_input_tokens, None, cost.usd_per_million_output_tokens)]
-    rows = [
-        ["this deployment, at cost", own[0], "", own[2], usd(cost.usd_per_million_blended_tokens), "", "", "", "", ""]
-    ]
+    rows = [["this deployment, at cost", own[0], "", own[2], usd(cost.usd_per_million_blended_tokens), *[""] * 6]]
     rows += [
         [
             price.provider,
@@ -70,6 +83,7 @@ def market_grid(result: Estimate, prices: Sequence[MarketPrice], *, full: bool) 
             format_percent(price.margin, 2),
             break_even_use(price),
             break_even_range(price),
+            format_count(price.break_even_tokens_per_day, 3),
             price.date,
         ]
         for price in prices

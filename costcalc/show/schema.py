@@ -49,8 +49,12 @@ def result_schema() -> dict[str, Any]:
     definitions["BreakEven"] = {
         "type": "object",
         "description": _summary(BreakEven),
-        "properties": {"against": {"type": "string"}, **estimate["properties"]},
-        "required": ["against", *estimate["required"]],
+        "properties": {
+            "against": {"type": "string"},
+            "usd_per_month": {"anyOf": [{"type": "number"}, {"type": "null"}]},
+            **estimate["properties"],
+        },
+        "required": ["against", "usd_per_month", *estimate["required"]],
     }
     return {
         "$schema": DIALECT,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from costcalc.explore.result import CostResult, Estimate, MemoryResult
+from costcalc.explore.result import CostResult, DeploymentResult, Estimate, MemoryResult
 from costcalc.readable import NOTHING, format_bytes, format_count, format_percent, format_rate, format_usd
 from costcalc.show.blocks import Block, Column, Grid, Line, Role
 from costcalc.show.market import market
@@ -179,6 +179,7 @@ def _deployment(result: Estimate) -> Iterator[Block]:
     rows = [
         ("GPUs", gpus),
         ("Price", f"{marked(result, 'price', price)} per GPU-hour, {format_usd(hourly)} per hour in all"),
+        *_offer(machine),
         ("Layout", marked(result, "layout", layout)),
         (
             "Precision",
@@ -205,7 +206,19 @@ def _deployment(result: Estimate) -> Iterator[Block]:
     rows += _serving_rows(result)
     yield Line("Deployment", "heading")
     yield Grid((Column(), Column(wrap=True)), rows)
+    if machine.price_source and not _is_default(result, "price"):
+        yield Line(f"Price: {machine.price_source}", "dim", wrap=True, indent=2)
     yield Line()
+
+
+def _offer(machine: DeploymentResult) -> Iterator[tuple[str, str]]:
+    told = ", ".join(filter(None, (machine.price_kind, machine.price_provider, machine.price_date)))
+    if told:
+        yield "", told
+
+
+def _is_default(result: Estimate, name: str) -> bool:
+    return any(each.name == name for each in result.assumptions)
 
 
 def _serving_rows(result: Estimate) -> Iterator[tuple[str, str]]:

@@ -11,7 +11,8 @@ from costcalc.arrays import Number
 from costcalc.errors import CostcalcError, did_you_mean
 from costcalc.schema import After, Limits, Size, Spec
 from costcalc.specs.measured import MeasuredEfficiency
-from costcalc.specs.prices import Capex, Date, Price, PriceChoice, Provenance, ProviderPrice, choose_price
+from costcalc.specs.offers import choose_price, default_price
+from costcalc.specs.prices import Capex, Date, Price, PriceChoice, Provenance, ProviderPrice
 from costcalc.specs.quantities import Bandwidth, Bytes, FlopRate, Power
 
 FALLBACKS: dict[str, tuple[str, ...]] = {
@@ -142,7 +143,7 @@ class Accelerator(Spec):
     node_size: Size  # devices of one server
     power: Power | None = None  # the board's limit
     power_all_in: Power | None = None  # with its share of host, network and cooling
-    price: Price | None = None  # the default
+    price: Price | None = None  # the default, where it is not to follow from prices
     prices: tuple[ProviderPrice, ...] = ()
     capex: Capex | None = None
     sources: Annotated[tuple[Source, ...], After(_fields_exist)] = ()
@@ -211,11 +212,11 @@ class Accelerator(Spec):
         """Return the price that `words` mean, the default one without any; null where none is known.
 
         Args:
-            words: a number ('2.00', '$2/h'), or kinds and providers ('spot', 'lambda', 'lambda spot').
+            words: a number ('2.00', '$2/h'), 'default', or kinds and providers ('spot', 'lambda', 'lambda spot').
 
         Raises:
             CostcalcError: no price fits the words; the message names those that do.
         """
         if words is None:
-            return None if self.price is None else choose_price("default", self.price, (), of=self.name)
+            return default_price(self.price, self.prices)
         return choose_price(words, self.price, self.prices, of=self.name)

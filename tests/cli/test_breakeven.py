@@ -43,7 +43,7 @@ def refused(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
 def test_the_page_has_cost_prices_ratio_margin_use_date_and_source(run: Run) -> None:
     page = run(*V3, "--against", "claude-3.5-sonnet")
     head = next(line for line in page.splitlines() if "price/cost" in line)
-    assert words(head) == "input output blended price/cost margin break-even use 80% range date"
+    assert words(head) == "input output blended price/cost margin break-even use 80% range tokens/day date"
     # Anthropic's $3 and $15 per million; 4,096 tokens in and 1,024 out blend to $5.40.
     row = next(line for line in page.splitlines() if line.strip().startswith("Anthropic "))
     assert words(row).startswith("Anthropic $3.00 $15.00 $5.40 ") and row.endswith("2025-02")
@@ -54,7 +54,9 @@ def test_the_page_has_cost_prices_ratio_margin_use_date_and_source(run: Run) -> 
 def test_own_list_prices_have_a_column_for_cached_input(run: Run) -> None:
     page = run(*V3)
     rows = [words(line) for line in page.splitlines() if re.match(r"  DeepSeek +\$", line)]
-    assert len(rows) == 2 and all(row.startswith("DeepSeek $0.27 $0.07 $1.10 $0.436 ") for row in rows)
+    # The same figures of 2025-08 and 2026-11 are one row, of the later date; both sources stand below.
+    assert len(rows) == 1 and rows[0].startswith("DeepSeek $0.27 $0.07 $1.10 $0.436 ") and rows[0].endswith("2026-11")
+    assert page.count("  DeepSeek, 20") == 2
     assert "the list keeps the last price of models no longer served" in page
 
 
@@ -65,8 +67,12 @@ def test_the_conclusion_says_who_is_cheaper_and_when(run_json: RunJson, run: Run
     assert said and int(said[1]) == pytest.approx(100 * hardest, abs=0.5)
     assert said[2].startswith(
         "16 × NVIDIA H100 SXM5 80GB at $1.00 per GPU-hour cost less than DeepSeek's list price of $0.436 "
-        "per million tokens; busy "
-    )
+        "per million tokens: from 881M tokens a day; busy "
+    )  # 16 GPUs x 24 h x $1 / $0.436 per million
+    assert "Busy or not, they cost $11,680 a month." in page  # 16 GPUs x 730 h x $1
+    deepseek = tree["market"][0]
+    assert deepseek["break_even_tokens_per_day"] * 0.436e-6 == pytest.approx(16 * 24)
+    assert tree["usd_per_month"] == 16 * 730
 
 
 def test_an_api_that_cannot_be_beaten_says_never(run: Run) -> None:
@@ -85,10 +91,12 @@ def test_some_beaten_and_some_not() -> None:
     between = 0.3 / cost * 2.0  # costs $0.30: above Groq's $0.24 of this mix, below Cerebras's $0.43
     said = conclusion(costcalc.break_even("gpt-oss-120b", "h100", gpus=4, batch=128, efficiency="ideal", price=between))
     assert said.startswith("Busy 70% of the time or more, 4 × NVIDIA H100")
-    assert (
-        "cost less than Cerebras's list price of $0.43 per million tokens. Even when never idle, they cost more" in said
+    assert re.search(
+        r"cost less than Cerebras's list price of \$0.43 per million tokens: from \S+ tokens a day\. Even when "
+        r"never idle, they cost more",
+        said,
     )
-    assert "Together AI's, Fireworks AI's and Groq's list price of $0.24. At full use" in said
+    assert "Together AI's, Fireworks AI's and Groq's list price of $0.24. Busy or not, they cost $" in said
 
 
 def test_the_utilization_assumed_is_in_the_conclusion(run: Run) -> None:

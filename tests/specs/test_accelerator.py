@@ -165,10 +165,12 @@ PRICED = {
         ("lambda", 4.29),  # the newest date wins
         ("LAMBDA reserved", 2.76),
         ("reserved, lambda", 2.76),
-        ("spot", 0.80),  # of equal dates the lowest price; an older one is not current
+        ("spot", 1.025),  # the median of the newest year: (1.25 + 0.80) / 2; an older one is not current
         ("nebius spot", 1.25),
-        ("preemptible", 0.80),
-        ("on demand", 4.29),
+        ("preemptible", 1.025),
+        ("on demand", 3.89),  # (4.29 + 3.49) / 2
+        ("market median", 3.89),
+        ("verda spot", 0.80),
         ("ondemand secure", 3.49),
         ("vast", 1.87),
         ("vast.ai", 1.87),
@@ -184,7 +186,9 @@ def test_prices_by_words(words: str | None, usd: float) -> None:
 def test_a_choice_tells_where_it_is_from() -> None:
     choice = gpu(**PRICED).price_for("spot")
     assert choice is not None
-    assert (choice.provider, choice.kind, choice.date, choice.matches) == ("Verda", "spot", "2026", 3)
+    assert (choice.provider, choice.kind, choice.date, choice.matches) == ("median of 2 providers", "spot", "2026", 2)
+    assert choice.source == "Verda $0.8, Nebius $1.25"
+    assert choice.offer == "spot, median of 2 providers, 2026"
     typed = gpu(**PRICED).price_for("2.00")
     assert typed is not None
     assert (typed.provider, typed.source, typed.kind) == (None, None, None)
@@ -192,7 +196,7 @@ def test_a_choice_tells_where_it_is_from() -> None:
 
 def test_no_price_is_no_price() -> None:
     assert gpu().price_for() is None
-    with pytest.raises(CostcalcError, match=r"no price of Test GPU fits 'spot'; .*type a number"):
+    with pytest.raises(CostcalcError, match=r"no price of Test GPU fits 'spot': none is known; type a number"):
         gpu().price_for("spot")
 
 
@@ -210,6 +214,9 @@ def test_no_price_is_no_price() -> None:
         ("-2", "negative"),
         ("2 bananas", "bananas"),
         ("nan", "one of"),
+        ("verda", "Verda lists Test GPU as spot only; type 'verda spot'"),
+        ("market", "may mean two things; on-demand is the median of the market, marketplace what private hosts ask"),
+        ("spot reserved", "one of: default, on-demand"),
     ],
 )
 def test_words_without_a_price_name_those_with_one(words: str, hint: str) -> None:
