@@ -16,12 +16,17 @@ class CostcalcError(ValueError):
     message: what is wrong.
     where: the place of the mistake, as `file:line:column` or the option, when known.
     hint: how to mend it, such as the nearest valid name, when known.
+    path: keys and list positions of the mistake inside the group that was checked, when known.
     """
 
-    def __init__(self, message: str, where: str | None = None, hint: str | None = None) -> None:
+    def __init__(
+        self, message: str, where: str | None = None, hint: str | None = None, path: tuple[str | int, ...] = ()
+    ) -> None:
         self.message = shortened(message, _LONGEST)
         self.where = shortened(where, _LONGEST) if where else None
         self.hint = _one_line(hint) if hint else None
+        self.path = path
+        self.each: tuple[CostcalcError, ...] = (self,)  # all mistakes of a file, of which this one is the first
         super().__init__(self.message, self.where, self.hint)
 
     def __str__(self) -> str:

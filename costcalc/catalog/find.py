@@ -4,27 +4,50 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from costcalc.catalog.paths import Kind, catalog_roots
+from costcalc.catalog.names import (
+    bare_gpu,
+    is_hub_id,
+    listed,
+    meant,
+    named_memory,
+    normal_name,
+    plainer_gpus,
+    plainer_models,
+    squeezed,
+)
+from costcalc.catalog.paths import Kind, catalog_roots, packaged_root
+from costcalc.catalog.positions import place
 from costcalc.errors import CostcalcError, nearest, shown
 
 if TYPE_CHECKING:
     from costcalc.specs.closed import ClosedModel
+
+__all__ = [
+    "CatalogEntry",
+    "Found",
+    "find_path",
+    "known_architectures",
+    "list_entries",
+    "list_paths",
+    "normal_name",
+    "read_aliases",
+    "resolve",
+    "squeezed",
+]
 
 _NOUNS: dict[Kind, tuple[str, str]] = {"models": ("model", "models"), "hardware_profiles": ("GPU", "gpus")}
 _SUFFIXES = (".yaml", ".yml")
 CLOSED_MODELS = "closed_models.yaml"  # lists prices of models without a shape; is not a model itself
 # Names stand in the first lines of a file, so that finding one costs a short read and no parsing.
 _HEAD_BYTES = 2048
-_MOST_NAMES = 5
-_MOST_TYPED = 100
 _ALIASES = re.compile(r"^aliases:[ \t]*(?:\[([^\]]*)\]|((?:\r?\n[ \t]*-[ \t]+[^\n]*)+))", re.MULTILINE)
 _NAME = re.compile(r"^name:[ \t]*[\"']?(.*?)[\"']?[ \t]*(?:#.*)?$", re.MULTILINE)
-_MEMORY = re.compile(r"^memory(?:_reported)?:[ \t]*([\d.]+) ?([GM]i?B)", re.MULTILINE)
-_UNITS = {"GB": 1e9, "MB": 1e6, "GiB": 2.0**30, "MiB": 2.0**20}
+_MEMORY = re.compile(r"^memory:[ \t]*[\"']?([0-9.]+) ?GB", re.MULTILINE)
+_ARCHITECTURE = re.compile(r"^architecture:[ \t]*([a-z0-9-]+)", re.MULTILINE)
 _HF_ID = re.compile(r"^hf_id:[ \t]*[\"']?([^\s\"'#]+)", re.MULTILINE)
 
 
@@ -34,77 +57,101 @@ class CatalogEntry(NamedTuple):
     name: str
     path: Path
     aliases: tuple[str, ...]
+    own: bool = False  # of a folder of the user's, not shipped
 
 
-def find_path(kind: Kind, name: str | Path, extra: str | Path | None = None) -> Path:
+class Found(NamedTuple):
+    """The file that a name means, and what a reader has to know about how it was found."""
+
+    path: Path
+    remarks: tuple[str, ...] = ()
+
+
+def find_path(kind: Kind, name: str | Path, extra: str | Path | None = None, *, without: Path | None = None) -> Path:
     """Return the catalog file of a model or an accelerator.
 
     kind: 'models' or 'hardware_profiles'.
     name: a file's name without its suffix, an alias, a Hugging Face id, or a path.
     extra: a catalog folder to search first.
+    without: a file that does not answer, by its real path.
+    Raises CostcalcError with the nearest valid name.
+    """
+    return resolve(kind, name, extra, without=without).path
+
+
+def resolve(kind: Kind, name: str | Path, extra: str | Path | None = None, *, without: Path | None = None) -> Found:
+    """Return the catalog file of a model or an accelerator, and how its name was understood.
+
+    kind, name, extra, without: as of `find_path`.
     Raises CostcalcError with the nearest valid name.
     """
     text = str(name).strip()
     noun, command = _NOUNS[kind]
     if not text:
         raise CostcalcError(f"the name of the {noun} is empty", hint=f"list them with: costcalc {command}")
-    looks_like_path = os.sep in text or "/" in text or text.lower().endswith(_SUFFIXES)
+    looks_like_path = os.sep in text or "/" in text or text.lower().endswith((*_SUFFIXES, ".json"))
     path = Path(os.path.expanduser(text))  # noqa: PTH111 - unlike Path.expanduser, never raises
     if looks_like_path and os.path.lexists(path):
-        return path
-    named = not text.lower().endswith(_SUFFIXES)
+        return Found(path)
+    roots = catalog_roots(extra)
+    if not text.lower().endswith((*_SUFFIXES, ".json")):
+        if found := _spelled(kind, text, roots, without):
+            return Found(found, _shadowing(kind, text, found, roots, without))
+        for plainer in plainer_models(text) if kind == "models" else plainer_gpus(text):
+            if (found := _spelled(kind, plainer, roots, without)) and (kind == "models" or _has_memory(found, text)):
+                bare = kind != "models" or squeezed(text.rpartition("/")[2]) == squeezed(plainer)
+                remark = () if bare else (_taken_for(text, found),)
+                return Found(found, (*remark, *_shadowing(kind, plainer, found, roots, without)))
+    raise _no_such_file(text, noun) if looks_like_path and not is_hub_id(text) else _unknown(kind, text, extra)
+
+
+def _spelled(kind: Kind, text: str, roots: list[Path], without: Path | None) -> Path | None:
     # Hyphens are easily forgotten or made up, as in rtx4090 or gaudi-3; a name spelled right goes first.
-    found = _named(kind, text, extra) or _spelled(kind, text, extra) if named else None
-    if found is None:
-        raise _no_such_file(text, noun) if looks_like_path else _unknown(kind, text, extra)
-    return found
+    return _by_name(kind, text, normal_name, roots, without) or _by_name(kind, text, squeezed, roots, without)
 
 
-def _named(kind: Kind, text: str, extra: str | Path | None) -> Path | None:
-    return _by_name(kind, text, normal_name, extra) or _by_name(kind, text, squeezed, extra)
+def _taken_for(text: str, path: Path) -> str:
+    own = "with its shape, number formats and prices; for other formats see --weights and --kv"
+    return f"{shown(text, 80)} is not in the catalog by this name: taken for {path.stem}, {own}."
 
 
-def _spelled(kind: Kind, text: str, extra: str | Path | None) -> Path | None:
-    """The file of a name as drivers, model hubs and benchmarks spell it; raises CostcalcError where it is another."""
-    # Names that the catalog has, as most are, need none of it.
-    from costcalc.catalog.spellings import accelerated, accelerators_alike, same_memory, unquantized, untuned
-    from costcalc.numbertypes import number_type
-
-    name = normal_name(text)
-    if kind == "hardware_profiles":
-        alike, wanted = accelerators_alike(name, list_entries(kind, extra)), accelerated(name).gigabytes
-        for entry in alike:
-            if wanted is None or same_memory(wanted, _memory(entry.path)):
-                return entry.path
-        if alike:
-            other = f"of that product there is {alike[0].name}, with another memory; list them with: costcalc gpus"
-            raise CostcalcError(f"unknown GPU {shown(text)}", hint=other)
-        return None
-    for shorter in untuned(name):
-        if found := _named(kind, shorter, extra):
-            return found
-        if (stored := unquantized(shorter)) and (path := _named(kind, stored[0], extra)):
-            weights = number_type(stored[1]).weights.name
-            hint = f"name the model and its weights: --model {path.stem} --weights {weights}"
-            raise CostcalcError(f"{shown(text)} is a quantized copy of {path.stem}", hint=hint)
-    return None
+def _has_memory(path: Path, text: str) -> bool:
+    """Whether an accelerator has the memory that the name typed says it has, if it says so."""
+    asked, sold = named_memory(text), _MEMORY.search(_head(path))
+    return asked is None or (sold is not None and float(sold[1]) == asked)
 
 
-def _memory(path: Path) -> list[float]:
-    """Memory of an accelerator as sold and as reported [B], by the first lines of its file."""
-    return [float(size) * _UNITS[unit] for size, unit in _MEMORY.findall(_head(path))]
+def _shadowing(kind: Kind, text: str, path: Path, roots: list[Path], without: Path | None) -> tuple[str, ...]:
+    """What to say of a file of the user's that answers to a name which costcalc's own catalog has too."""
+    packaged = packaged_root()
+    if len(roots) < 2 or path.is_relative_to(packaged) or without is not None:
+        return ()
+    other = _spelled(kind, text, [packaged], None)
+    if other is None:
+        return ()
+    return (f"{shown(text)} is {place(path)} here, not the {other.stem} that costcalc ships.",)
 
 
 def list_entries(kind: Kind, extra: str | Path | None = None) -> list[CatalogEntry]:
-    """Return every model or accelerator of the catalog by name; shadowed files are left out.
+    """Return every model or accelerator of the catalog by name; shadowed files and aliases are left out.
 
     kind: 'models' or 'hardware_profiles'.
     extra: a catalog folder to search first.
     """
-    files: dict[str, Path] = {}
+    packaged = packaged_root()
+    found: dict[str, CatalogEntry] = {}
+    taken: set[str] = set()
     for root in catalog_roots(extra):
-        files = {**_files(root, kind), **files}
-    return [CatalogEntry(name, files[name], read_aliases(files[name])) for name in sorted(files)]
+        files = {stem: path for stem, path in _files(root, kind).items() if stem not in found}
+        answering: set[str] = set()
+        for stem, path in files.items():
+            aliases = read_aliases(path)
+            found[stem] = CatalogEntry(
+                stem, path, tuple(each for each in aliases if normal_name(each) not in taken), root != packaged
+            )
+            answering |= {stem, *map(normal_name, aliases)}
+        taken |= answering
+    return [found[name] for name in sorted(found)]
 
 
 def list_paths(kind: Kind, extra: str | Path | None = None) -> list[Path]:
@@ -114,6 +161,12 @@ def list_paths(kind: Kind, extra: str | Path | None = None) -> list[Path]:
     extra: a catalog folder to search first.
     """
     return [entry.path for entry in list_entries(kind, extra)]
+
+
+def known_architectures() -> set[str]:
+    """Return the families of accelerators that costcalc ships, by the first lines of their files."""
+    heads = (_head(path) for path in _files(packaged_root(), "hardware_profiles").values())
+    return {found[1] for head in heads if (found := _ARCHITECTURE.search(head))}
 
 
 def read_aliases(path: Path) -> tuple[str, ...]:
@@ -155,29 +208,21 @@ def _aliases(head: str) -> tuple[str, ...]:
     return tuple(name for name in [*cleaned, hf_id[1] if hf_id else ""] if name and name != "null")
 
 
-def normal_name(text: str) -> str:
-    """Return a name as files spell it: lower case, with hyphens for spaces and underscores."""
-    return re.sub(r"[\s_]+", "-", text.strip()).casefold()
-
-
-def squeezed(text: str) -> str:
-    """Return a name without its hyphens.
-
-    text: the name.
-    """
-    return normal_name(text).replace("-", "")
-
-
-def _by_name(kind: Kind, text: str, spelled: Callable[[str], str], extra: str | Path | None) -> Path | None:
-    roots, name = catalog_roots(extra), spelled(text)
+def _by_name(
+    kind: Kind, text: str, spelled: Callable[[str], str], roots: list[Path], without: Path | None
+) -> Path | None:
+    name = spelled(text)
     for index, root in enumerate(roots):
         files = _files(root, kind)
+        if without is not None:
+            files = {stem: path for stem, path in files.items() if Path(os.path.realpath(path)) != without}
         if spelled is normal_name and name in files:
             return files[name]
         for stem, path in files.items():
             if name in map(spelled, [stem, *_names(_head(path))]):
                 # An overlay's file of the same name stands for this one, its aliases included.
-                return next((above for each in roots[:index] if (above := _files(each, kind).get(stem))), path)
+                above = [_files(each, kind).get(stem) for each in roots[:index]] if without is None else []
+                return next(filter(None, above), path)
     return None
 
 
@@ -228,23 +273,8 @@ def _unknown(kind: Kind, text: str, extra: str | Path | None) -> CostcalcError:
             spellings.setdefault(normal_name(alias), entry.name)
         spellings[entry.name] = entry.name
     spellings |= {name: model.names[0] for name, model in closed.items() if name not in spellings}
-    meant = _meant(wanted, spellings)
-    suggestion = f"did you mean {_listed(meant)}? " if meant else ""
-    listing = f"list them with: costcalc {command}{' list --closed' if meant and closed.keys() >= {*meant} else ''}"
+    typed = wanted.rpartition("/")[2] if is_hub_id(text) else wanted
+    close = meant(typed, spellings) if kind == "models" else meant(bare_gpu(typed), spellings)
+    suggestion = f"did you mean {listed(close)}? " if close else ""
+    listing = f"list them with: costcalc {command}{' list --closed' if close and closed.keys() >= {*close} else ''}"
     return CostcalcError(f"unknown {noun} {shown(text)}", hint=suggestion + listing)
-
-
-def _meant(wanted: str, spellings: Mapping[str, str]) -> list[str]:
-    """Return the names that begin as typed, else the one spelled most like it, else the longest inside it."""
-    if begun := [name for spelling, name in spellings.items() if wanted and spelling.startswith(wanted)]:
-        return list(dict.fromkeys(begun))
-    inside = [spelling for spelling in spellings if len(spelling) > 2 and spelling in wanted[:_MOST_TYPED]]
-    close = nearest(wanted, spellings) or max(inside, key=len, default=None)
-    return [spellings[close]] if close else []
-
-
-def _listed(names: list[str]) -> str:
-    if len(names) == 1:
-        return f"'{names[0]}'"
-    more = f" or {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-    return f"one of {', '.join(names[:_MOST_NAMES])}{more}"

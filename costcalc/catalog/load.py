@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from costcalc.catalog.find import find_path
-from costcalc.catalog.overrides import apply_overrides
+from costcalc.catalog.find import resolve
+from costcalc.catalog.overrides import apply_overrides, consequences
+from costcalc.catalog.paths import Kind, searched_first
+from costcalc.catalog.positions import place
 from costcalc.catalog.trusted import is_checked, read
 from costcalc.catalog.validation import validate
 from costcalc.catalog.yaml import parse_yaml, read_text
+from costcalc.errors import CostcalcError
 from costcalc.schema import Spec
 
 if TYPE_CHECKING:
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from costcalc.specs.model import ModelSpec
 
 SpecT = TypeVar("SpecT", bound=Spec)
+_KINDS: dict[str, Kind] = {"ModelSpec": "models", "Accelerator": "hardware_profiles"}
 
 
 def load_model(
@@ -37,7 +41,9 @@ def load_model(
     """
     from costcalc.specs.model import ModelSpec
 
-    return load_spec(ModelSpec, find_path("models", name, catalog), "model", overrides, check=check)
+    with searched_first(catalog):
+        found = resolve("models", name)
+        return load_spec(ModelSpec, found.path, "model", overrides, found.remarks, check=check)
 
 
 def load_gpu(
@@ -57,7 +63,9 @@ def load_gpu(
     """
     from costcalc.specs.accelerator import Accelerator
 
-    return load_spec(Accelerator, find_path("hardware_profiles", name, catalog), "gpu", overrides, check=check)
+    with searched_first(catalog):
+        found = resolve("hardware_profiles", name)
+        return load_spec(Accelerator, found.path, "gpu", overrides, found.remarks, check=check)
 
 
 def load_spec(
@@ -65,6 +73,7 @@ def load_spec(
     path: str | Path,
     prefix: str,
     overrides: Mapping[str, str] | None = None,
+    remarks: Sequence[str] = (),
     *,
     check: bool = False,
 ) -> SpecT:
@@ -74,13 +83,36 @@ def load_spec(
     path: the file.
     prefix: what stands before an override's path on the command line: 'model' or 'gpu'.
     overrides: values to replace, by dotted path.
+    remarks: what every estimate has to say about how the file was found.
     check: check even a file that costcalc ships, which was checked before.
     Raises CostcalcError with file:line:column, or the option, of the first mistake.
     """
     text = read_text(path)
     data, positions = parse_yaml(text, path)
+    trusted = not check and not overrides and is_checked(spec, text)
+    kind = _KINDS.get(spec.__name__)
+    if kind is not None and not trusted:
+        _check_kind(kind, data, path)
+        if "extends" in data:
+            from costcalc.catalog.extends import extended
+
+            data = extended(kind, path, data, positions)
     if overrides:
         data = apply_overrides(data, overrides, prefix=prefix, spec=spec, positions=positions)
-    elif not check and is_checked(spec, text):
+        remarks = (*remarks, *consequences(data, overrides, prefix))
+    if remarks:
+        data = {**data, "caveats": [*(data.get("caveats") or ()), *remarks]}
+    if trusted:
         return read(spec, data)
     return validate(spec, data, positions, path)
+
+
+def _check_kind(kind: Kind, data: Mapping[str, Any], path: str | Path) -> None:
+    """Raise CostcalcError for a file that is of the other kind, or of another program."""
+    if "architectures" in data or "model_type" in data:
+        hint = f"turn it into a model file with: costcalc models import {path} -o my-model.yaml"
+        raise CostcalcError("this is a Hugging Face configuration", place(path), hint)
+    if kind == "models" and "peak_flops" in data and "layers" not in data:
+        raise CostcalcError("this is an accelerator file", place(path), "name it with --gpu")
+    if kind == "hardware_profiles" and "layers" in data and "peak_flops" not in data:
+        raise CostcalcError("this is a model file", place(path), "name it with --model")

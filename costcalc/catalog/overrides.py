@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from costcalc.catalog.positions import KeyPath, Positions, descend, has
@@ -67,6 +68,34 @@ def apply_overrides(
         if positions is not None:
             positions.overrides[path] = where
     return changed
+
+
+def consequences(data: dict[str, Any], overrides: Mapping[str, str], prefix: str) -> list[str]:
+    """Change what follows from values that were set, and return what to say of it.
+
+    The memory that a driver reports is of the card as sold, and a price's source of the price that it had.
+
+    data: the raw data with the values set; changed in place.
+    overrides: what was set, by dotted path.
+    prefix: 'model' or 'gpu'.
+    """
+    if prefix != "gpu":
+        return []
+    told = []
+    if "memory" in overrides and "memory_reported" not in overrides and data.get("memory_reported") is not None:
+        told.append(
+            f"--set gpu.memory: memory_reported, {data['memory_reported']}, is of the card as sold and left out."
+        )
+        data["memory_reported"] = None
+    if "price.usd_per_gpu_hour" in overrides and isinstance(price := data.get("price"), dict):
+        kept = {key: value for key, value in price.items() if f"price.{key}" in overrides or key == "kind"}
+        data["price"] = {
+            "kind": "on-demand",
+            "source": "--set gpu.price.usd_per_gpu_hour",
+            "date": date.today().isoformat(),
+            **kept,
+        }
+    return told
 
 
 def _read(text: str, where: str) -> Scalar:

@@ -94,15 +94,22 @@ def _first_mistake(
         if detail["type"] != "missing" or mistake.path not in meant
     ]
     told.sort(key=lambda mistake: (positions.override_of(mistake.path) is None, mistake.position))
-    first = told[0]
-    more = f" (and {len(told) - 1} more)" if len(told) > 1 else ""
-    option = positions.override_of(first.path)
-    name = "" if option else ".".join(str(step) for step in first.path)
-    message = f"{name}: {first.text}" if name else first.text
-    if first.hint is None:
-        message += more
-    where = option or (None if path is None else place(path, first.position))
-    return CostcalcError(message, where, first.hint and first.hint + more)
+    errors = tuple(_told(mistake, positions, path) for mistake in told)
+    first = errors[0]
+    if len(errors) > 1:
+        more = f" (and {len(errors) - 1} more)"
+        message, hint = (first.message, first.hint + more) if first.hint else (first.message + more, None)
+        first = CostcalcError(message, first.where, hint)
+        first.each = errors
+    return first
+
+
+def _told(mistake: _Mistake, positions: Positions, path: str | Path | None) -> CostcalcError:
+    option = positions.override_of(mistake.path)
+    name = "" if option else ".".join(str(step) for step in mistake.path)
+    message = f"{name}: {mistake.text}" if name else mistake.text
+    where = option or (None if path is None else place(path, mistake.position))
+    return CostcalcError(message, where, mistake.hint)
 
 
 def _is_echo(detail: Any) -> bool:
@@ -130,6 +137,8 @@ def _mistake(detail: Any, spec: type[Spec], data: Any, positions: Positions) -> 
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         return _wrong_kind(detail, path, positions)
     text, remedy = _wrong_value(detail)
+    cause = detail.get("ctx", {}).get("error") if kind == "value_error" else None
+    path += cause.path if isinstance(cause, CostcalcError) else ()
     return _Mistake(path, positions.of_value(path), text, remedy)
 
 

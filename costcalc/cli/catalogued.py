@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from typer import Option
@@ -13,8 +13,13 @@ from costcalc.cli.output import FORMATS, form_of
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.frozen import Record
 
+if TYPE_CHECKING:
+    from costcalc.catalog.find import CatalogEntry
+    from costcalc.explore.doubts import Doubt
+
 Facts = TypeVar("Facts")
 BAD_INPUT = 2
+MOST_VALUES = 1500
 
 CatalogFolder = Annotated[
     str | None,
@@ -39,8 +44,35 @@ class Written(Record):
         return form_of(self.format, self.output, "--output")
 
 
+def loaded(entries: "Sequence[CatalogEntry]", load: "Callable[[CatalogEntry], Facts]") -> list[Facts]:
+    """Return what entries of the catalog hold; those of the user's that cannot be read are named on stderr.
+
+    entries: the entries.
+    load: reads one; raises CostcalcError when it cannot be read.
+    Raises CostcalcError for a file that costcalc ships, and where no entry can be read.
+    """
+    found: list[Facts] = []
+    problems: list[CostcalcError] = []
+    for entry in entries:
+        try:
+            found.append(load(entry))
+        except CostcalcError as error:
+            if not entry.own:
+                raise
+            problems.append(error)
+    if problems and not found:
+        raise problems[0]
+    for problem in problems:
+        sys.stderr.write(f"warning: left out: {problem}\n")
+    return found
+
+
 def matching(
-    facts: Iterable[Facts], value_of: Callable[[Facts], str | None], text: str | None, option: str
+    facts: Iterable[Facts],
+    value_of: Callable[[Facts], str | None],
+    text: str | None,
+    option: str,
+    valid: Iterable[str] | None = None,
 ) -> list[Facts]:
     """Return the entries of which a field contains a text, upper and lower case alike.
 
@@ -48,6 +80,7 @@ def matching(
     value_of: the field.
     text: what was typed, or None for every entry.
     option: the option, for errors.
+    valid: what an error lists, where it is not the values of the field.
     Raises CostcalcError when none does.
     """
     entries = list(facts)
@@ -56,8 +89,11 @@ def matching(
     wanted = text.strip().casefold()
     found = [each for each in entries if wanted in (value_of(each) or "").casefold()]
     if not wanted or not found:
-        values = sorted({value for each in entries if (value := value_of(each))})
-        raise CostcalcError(f"nothing matches {shown(text)}", where=option, hint=did_you_mean(wanted, values, 0.5))
+        values = sorted(set(valid or {value for each in entries if (value := value_of(each))}))
+        hint = did_you_mean(wanted, values, 0.5)
+        if hint is None and option.startswith("--"):
+            hint = f"one of: {', '.join(values)}" if len(", ".join(values)) < MOST_VALUES else None
+        raise CostcalcError(f"nothing matches {shown(text)}", where=option, hint=hint)
     return found
 
 
@@ -76,7 +112,13 @@ def ordered(
     if name is None:
         return facts[::-1] if reverse else facts
     value = keys[name]
-    known = sorted((each for each in facts if value(each) is not None), key=value, reverse=reverse)
+
+    def place(each: Facts) -> Any:
+        found = value(each)
+        # A year without a month stands in the middle of it.
+        return f"{found}-06~" if name == "released" and len(found) == 4 else found
+
+    known = sorted((each for each in facts if value(each) is not None), key=place, reverse=reverse)
     return known + [each for each in facts if value(each) is None]
 
 
@@ -94,20 +136,25 @@ def report(problems: Sequence[str], summary: str) -> None:
     raise typer.Exit(BAD_INPUT)
 
 
-def check_each(paths: Iterable[Path], doubts: Callable[[Path], Iterable[str]]) -> list[str]:
-    """Return the problems of files, each in a line that begins with the file.
+def check_each(paths: Iterable[Path], doubts: "Callable[[Path], Iterable[Doubt]]") -> list[str]:
+    """Return the problems of files, each in a line that begins with the file and the line.
 
     paths: the files.
     doubts: yields the problems of a file that can be read; raises CostcalcError for one that cannot.
     """
-    from costcalc.catalog.positions import place
+    from costcalc.catalog.positions import Positions, place
+    from costcalc.catalog.yaml import load_yaml
 
     problems: list[str] = []
     for path in paths:
         try:
-            problems += [f"{place(path)}: {doubt}" for doubt in doubts(path)]
+            found = list(doubts(path))
+            positions = load_yaml(path)[1] if found else Positions()
+            for doubt in found:
+                where = place(path, positions.of_value(doubt.path) if doubt.path else None)
+                problems.append(f"{where}: {doubt.text}")
         except CostcalcError as error:
-            problems.append(str(error))
+            problems += map(str, error.each)
     return problems
 
 
@@ -117,15 +164,17 @@ def names_given_twice(kind: str, catalog: str | None) -> list[str]:
     kind: 'models' or 'hardware_profiles'.
     catalog: a folder to look at first.
     """
-    from costcalc.catalog.find import list_entries, normal_name
+    from costcalc.catalog.find import list_entries, normal_name, read_aliases
 
     owners: dict[str, str] = {}
     problems: list[str] = []
-    for entry in list_entries(kind, catalog):  # type: ignore[arg-type]
-        for name in dict.fromkeys(normal_name(each) for each in (entry.name, *entry.aliases)):
+    # What is shipped comes first: whoever takes one of its names is to be told.
+    for entry in sorted(list_entries(kind, catalog), key=lambda each: each.own):  # type: ignore[arg-type]
+        for name in dict.fromkeys(normal_name(each) for each in (entry.name, *read_aliases(entry.path))):
             other = owners.setdefault(name, entry.name)
             if other != entry.name:
-                problems.append(f"{entry.path}: the name {shown(name)} belongs to {other} too")
+                shadow = f", and means {entry.name} while this file is in the catalog" if entry.own else ""
+                problems.append(f"{entry.path}: the name {shown(name)} belongs to {other} too{shadow}")
     return problems
 
 

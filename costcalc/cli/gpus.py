@@ -12,6 +12,7 @@ from costcalc.cli.catalogued import (
     CatalogFolder,
     Written,
     check_each,
+    loaded,
     matching,
     names_given_twice,
     ordered,
@@ -59,8 +60,11 @@ def list_gpus(
 
     with new_file(written.output, "--output") as file:
         entries = list_entries("hardware_profiles", catalog)
-        facts = [gpu_facts(entry.name, load_gpu(entry.path)) for entry in entries]
-        facts = matching(facts, lambda each: f"{each.id} {each.name}", search, "TEXT")
+        aliases = {entry.name: entry.aliases for entry in entries}
+        facts = loaded(
+            entries, lambda entry: gpu_facts(entry.name, load_gpu(entry.path, catalog=catalog), own=entry.own)
+        )
+        facts = matching(facts, lambda each: " ".join((each.id, each.name, *aliases[each.id])), search, "TEXT")
         facts = matching(facts, lambda each: each.vendor, vendor, "--vendor")
         facts = matching(facts, lambda each: each.architecture, architecture, "--architecture")
         found: list[GpuFacts] = ordered(
@@ -69,7 +73,7 @@ def list_gpus(
                 "name": lambda each: each.id,
                 "memory": lambda each: each.memory_bytes,
                 "bandwidth": lambda each: each.memory_bandwidth,
-                "bf16": lambda each: each.bf16,
+                "bf16": lambda each: each.bf16 or each.fp16,
                 "fp8": lambda each: each.fp8,
                 "power": lambda each: each.power_w,
                 "price": lambda each: each.usd_per_gpu_hour,
@@ -105,19 +109,22 @@ def show_gpu(written: Written, name: Name, catalog: CatalogFolder = None) -> Non
 @with_options
 def check_gpus(paths: Paths = None, catalog: CatalogFolder = None) -> None:
     """Check accelerator files: keys, units, and a source for every fact."""
-    from costcalc.catalog.find import list_paths
+    from costcalc.catalog.find import known_architectures, list_paths
     from costcalc.catalog.load import load_gpu
-    from costcalc.explore.facts import doubts_of_gpu
+    from costcalc.explore.doubts import Doubt, doubts_of_gpu
+    from costcalc.show.listing import counted
 
     files = [Path(each) for each in paths or []] or list_paths("hardware_profiles", catalog)
 
-    def doubts(path: Path) -> Iterator[str]:
-        yield from doubts_of_gpu(load_gpu(path, check=True))
+    families = known_architectures()
+
+    def doubts(path: Path) -> Iterator[Doubt]:
+        yield from doubts_of_gpu(load_gpu(path, catalog=catalog, check=True), families)
 
     problems = check_each(files, doubts)
     if not paths:
         problems += names_given_twice("hardware_profiles", catalog)
-    report(problems, f"{len(files)} accelerator files: no problem")
+    report(problems, f"{counted(len(files), 'accelerator file')}: no problem")
 
 
 @with_options

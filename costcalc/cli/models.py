@@ -12,6 +12,7 @@ from costcalc.cli.catalogued import (
     CatalogFolder,
     Written,
     check_each,
+    loaded,
     matching,
     names_given_twice,
     ordered,
@@ -67,10 +68,20 @@ def list_models(
 
     with new_file(written.output, "--output") as file:
         entries = list_entries("models", catalog)
-        facts = [model_facts(entry.name, load_model(entry.path)) for entry in entries]
-        facts = matching(facts, lambda each: f"{each.id} {each.name}", search, "TEXT")
+        aliases = {entry.name: entry.aliases for entry in entries}
+        facts = loaded(
+            entries, lambda entry: model_facts(entry.name, load_model(entry.path, catalog=catalog), own=entry.own)
+        )
+        kinds = {kind for each in facts for kind in each.attention_kinds.split(", ")}
+        facts = matching(facts, lambda each: " ".join((each.id, each.name, *aliases[each.id])), search, "TEXT")
         facts = matching(facts, lambda each: each.family, family, "--family")
-        facts = matching(facts, lambda each: each.attention, attention, "--attention")
+        facts = matching(
+            facts,
+            lambda each: f"{each.attention}, {each.attention_kinds}",
+            attention,
+            "--attention",
+            valid={*kinds, "mha", "gqa", "mqa", "mla", "window", "mamba2"},
+        )
         found: list[ModelFacts] = ordered(
             facts,
             {
@@ -78,7 +89,7 @@ def list_models(
                 "total": lambda each: each.total_parameters,
                 "active": lambda each: each.active_parameters,
                 "layers": lambda each: each.layers,
-                "kv": lambda each: each.kv_bytes_per_token,
+                "kv": lambda each: (each.kv_bytes_per_token, each.fixed_bytes_per_sequence),
                 "context": lambda each: each.max_context,
                 "released": lambda each: each.released,
                 "family": lambda each: each.family,
@@ -121,20 +132,23 @@ def check_models(paths: Paths = None, catalog: CatalogFolder = None) -> None:
     from costcalc.catalog.closed import closed_paths, load_closed_models
     from costcalc.catalog.find import CLOSED_MODELS, list_paths
     from costcalc.catalog.load import load_model
-    from costcalc.explore.facts import doubts_of_model
+    from costcalc.explore.doubts import Doubt, doubts_of_model
+    from costcalc.show.listing import counted
 
     files = [Path(each) for each in paths or []] or [*list_paths("models", catalog), *closed_paths(catalog)]
 
-    def doubts(path: Path) -> Iterator[str]:
+    def doubts(path: Path) -> Iterator[Doubt]:
         if path.name == CLOSED_MODELS:
             load_closed_models(path, check=True)
         else:
-            yield from doubts_of_model(load_model(path, check=True))
+            yield from doubts_of_model(load_model(path, catalog=catalog, check=True))
 
     problems = check_each(files, doubts)
     if not paths:
         problems += names_given_twice("models", catalog)
-    report(problems, f"{len(files)} model files: no problem")
+    lists = sum(path.name == CLOSED_MODELS for path in files)
+    also = f" and {counted(lists, 'list')} of prices" if lists else ""
+    report(problems, f"{counted(len(files) - lists, 'model file')}{also}: no problem")
 
 
 @with_options

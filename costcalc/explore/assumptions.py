@@ -85,7 +85,7 @@ def assumptions_of(q: Question, chosen: Plan, price: PriceChoice | None) -> tupl
 
 def notes_of(q: Question, chosen: Plan, at: Evaluation, price: PriceChoice | None) -> tuple[str, ...]:
     """Warnings in plain words: what runs otherwise than asked, what is beyond the evidence."""
-    notes: list[str] = []
+    notes = [*q.model.caveats, *q.gpu.caveats]
     if price is None:
         notes.append(f"No price per hour of {q.gpu.name} is known: give one with --price to see dollars.")
     if q.options.terms != "all":

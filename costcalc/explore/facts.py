@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,12 +27,17 @@ class ModelFacts:
     published_active: float | None
     layers: int
     attention: str
+    attention_kinds: str  # as files name them: 'grouped', 'sliding, grouped'
     kv_cache: str  # format that the model is served with
-    kv_bytes_per_token: float  # in that format
+    kv_bytes_per_token: float  # in that format: what each further token adds, once windows are full
+    fixed_bytes_per_sequence: float  # in that format: windows and states, when full
     max_context: int | None
     weights: str
+    experts: str | None  # format of routed experts, where it is another
     usd_per_million_input_tokens: float | None  # newest list price
     usd_per_million_output_tokens: float | None
+    facts: str | None  # how the shape is known: seen, recalled, partly, derived, or defaults of the class
+    own: bool = False  # of a catalog folder of the user's
 
     def to_dict(self) -> dict[str, Any]:
         """The facts as a plain dictionary."""
@@ -61,6 +65,8 @@ class GpuFacts:
     usd_per_gpu_hour: float | None  # the default
     price_kind: str | None
     price_date: str | None
+    fp16: float | None = None  # [FLOP/s]
+    own: bool = False  # of a catalog folder of the user's
 
     def to_dict(self) -> dict[str, Any]:
         """The facts as a plain dictionary."""
@@ -103,11 +109,12 @@ def closed_facts(model: ClosedModel) -> ClosedFacts:
     )
 
 
-def model_facts(identity: str, model: ModelSpec) -> ModelFacts:
+def model_facts(identity: str, model: ModelSpec, *, own: bool = False) -> ModelFacts:
     """Return a model in one line.
 
     identity: its name in the catalog.
     model: the model.
+    own: whether its file is of a catalog folder of the user's.
     """
     published = model.published
     price = max(model.api_prices, key=lambda each: each.date, default=None)
@@ -122,13 +129,25 @@ def model_facts(identity: str, model: ModelSpec) -> ModelFacts:
         published_active=published.active if published else None,
         layers=model.num_layers,
         attention=model.attention_name,
+        attention_kinds=", ".join(
+            dict.fromkeys(str(getattr(layer, "kind", "")) for _, layer in model.attention_layers())
+        ),
         kv_cache=model.precision.kv_cache,
         kv_bytes_per_token=kv_bytes_per_token(model),
+        fixed_bytes_per_sequence=fixed_bytes_per_sequence(model),
         max_context=model.max_context,
         weights=model.precision.weights,
+        experts=model.precision.experts,
         usd_per_million_input_tokens=price.input_usd_per_million if price else None,
         usd_per_million_output_tokens=price.output_usd_per_million if price else None,
+        facts="/".join(dict.fromkeys(each.provenance for each in model.sources if each.what == "shape")) or None,
+        own=own,
     )
+
+
+def _kinds(model: ModelSpec) -> str:
+    kinds = (str(getattr(layer, "kind", "")) for _, layer in model.attention_layers())
+    return ", ".join(dict.fromkeys(kinds))
 
 
 def kv_bytes_per_token(model: ModelSpec, form: str | None = None) -> float:
@@ -141,11 +160,26 @@ def kv_bytes_per_token(model: ModelSpec, form: str | None = None) -> float:
     return float(sum(count * layer.growth_bytes(cache) for count, layer in model.attention_layers()))
 
 
-def gpu_facts(identity: str, gpu: Accelerator) -> GpuFacts:
+def fixed_bytes_per_sequence(model: ModelSpec, form: str | None = None) -> float:
+    """Return what a sequence holds in all layers besides what grows: full windows and states [B].
+
+    model: the model.
+    form: a cache format; the one that the model is served with when None.
+    """
+    cache, long = cache_format(form or model.precision.kv_cache), 2.0**24  # a multiple of every window and ratio
+    held = sum(
+        count * (layer.cache_bytes(long, cache) - long * layer.growth_bytes(cache))
+        for count, layer in model.attention_layers()
+    )
+    return float(max(held, 0.0))
+
+
+def gpu_facts(identity: str, gpu: Accelerator, *, own: bool = False) -> GpuFacts:
     """Return an accelerator in one line.
 
     identity: its name in the catalog.
     gpu: the accelerator.
+    own: whether its file is of a catalog folder of the user's.
     """
     price = gpu.price_for()
     return GpuFacts(
@@ -166,47 +200,6 @@ def gpu_facts(identity: str, gpu: Accelerator) -> GpuFacts:
         usd_per_gpu_hour=price.usd_per_gpu_hour if price else None,
         price_kind=price.kind if price else None,
         price_date=price.date if price else None,
+        fp16=gpu.peak_flops.fp16,
+        own=own,
     )
-
-
-_SOURCED = (
-    *("memory", "memory_reported", "memory_type", "memory_bandwidth", "sm_count", "l2_cache", "scale_up"),
-    *("scale_out", "host_link", "node_size", "power", "power_all_in", "released"),
-)
-MOST_OFF_TOTAL = 0.01
-MOST_OFF_ACTIVE = 0.03
-
-
-def doubts_of_model(model: ModelSpec) -> Iterator[str]:
-    """Yield what a valid model file still leaves open: facts without a source, counts that do not add up.
-
-    model: the model.
-    """
-    if not model.sources:
-        yield "sources: no source is named"
-    note = model.published.note if model.published else None
-    for what, deviation, most in (
-        ("total", model.total_deviation, MOST_OFF_TOTAL),
-        ("active", model.active_deviation, MOST_OFF_ACTIVE),
-    ):
-        if deviation is not None and abs(deviation) > most and not note:
-            yield (
-                f"published.{what}: the shape gives {deviation:+.1%} of it; correct the shape, or say why in "
-                "published.note"
-            )
-
-
-def doubts_of_gpu(gpu: Accelerator) -> Iterator[str]:
-    """Yield what a valid accelerator file still leaves open: facts without a source.
-
-    gpu: the accelerator.
-    """
-    if not gpu.sources:
-        yield "sources: no source is named"
-        return
-    sourced = {field for source in gpu.sources for field in source.fields}
-    facts = [name for name in _SOURCED if getattr(gpu, name) is not None]
-    facts += [f"peak_flops.{key}" for key in gpu.peak_flops.rates()]
-    for fact in facts:
-        if fact not in sourced and fact.partition(".")[0] not in sourced:
-            yield f"{fact}: no source is named; add it to the fields of one under sources"

@@ -20,15 +20,17 @@ class Basis(NamedTuple):
     gpus: list[Accelerator]
 
 
-def on_one_basis(gpus: Sequence[Accelerator]) -> Basis:
+def on_one_basis(gpus: Sequence[Accelerator]) -> Basis | None:
     """Return accelerators whose default price is of the most comparable kind that all of them have.
 
     That is the figure of `costcalc.specs.offers.price_of_kind`: on demand where all have it, else reserved,
     marketplace, owned or spot. Without a kind in common each has its own most comparable one; an accelerator without
-    any price keeps none, and the others are compared all the same.
+    any price keeps none, and the others are compared all the same. Null where a price was set by hand: it stands.
 
     gpus: the accelerators, each with its price list.
     """
+    if any(gpu.price and gpu.price.source.startswith("--set") for gpu in gpus):
+        return None
     known = [kinds_priced(gpu.price, gpu.prices) for gpu in gpus]
     priced = [kinds for kinds in known if kinds]
     kind = next((each for each in BY_COMPARABILITY if priced and all(each in kinds for kinds in priced)), None)

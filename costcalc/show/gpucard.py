@@ -22,6 +22,7 @@ def gpu_page(identity: str, gpu: Accelerator, path: str) -> list[Block]:
     return [
         Line(gpu.name + announced, "title"),
         Line(path, "dim"),
+        *(Line(each, wrap=True) for each in gpu.caveats),
         Line(),
         Grid(
             (Column(), Column()),
@@ -135,7 +136,9 @@ def _sources(gpu: Accelerator) -> Iterator[Block]:
     yield Line("Sources", "heading")
     for number, source in enumerate(gpu.sources, 1):
         note = f"; {source.note}" if source.note else ""
-        yield Line(f"{number}. {source.source}, {source.date} ({source.provenance}){note}", wrap=True, indent=2)
+        own = f", of {source.published}" if source.published else ""
+        read = f"{number}. {source.source}{own}, read {source.date} ({source.provenance}){note}"
+        yield Line(read, wrap=True, indent=2)
     if gpu.notes:
         yield Line()
         yield Line("Notes", "heading")

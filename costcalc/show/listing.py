@@ -8,6 +8,9 @@ from costcalc.explore.facts import ClosedFacts, GpuFacts, ModelFacts
 from costcalc.readable import NOTHING, format_bytes, format_count, format_power, format_rate, format_usd
 from costcalc.show.blocks import Block, Column, Grid, Line
 
+OWN = "*"
+"""Stands behind the name of an entry that is not of costcalc's own catalog."""
+
 
 def models_page(models: Sequence[ModelFacts]) -> list[Block]:
     """Return a list of models as a page.
@@ -24,28 +27,34 @@ def models_page(models: Sequence[ModelFacts]) -> list[Block]:
         Column("attention", keep=3),
         Column("weights", keep=7),
         Column("KV/token", right=True),
+        Column("+ fixed", right=True, keep=2),
         Column("max context", right=True, keep=2),
         Column("list price in/out", right=True, keep=1),
+        Column("facts", keep=6),
     )
     rows = [
         (
-            each.id,
+            each.id + (OWN if each.own else ""),
             each.family or NOTHING,
             each.released or NOTHING,
             format_count(each.total_parameters, 3),
             format_count(each.active_parameters, 3),
             str(each.layers),
             each.attention,
-            each.weights,
+            each.weights if each.experts is None else f"{each.weights}, {each.experts} experts",
             format_bytes(each.kv_bytes_per_token),
+            format_bytes(each.fixed_bytes_per_sequence) if each.fixed_bytes_per_sequence else "",
             format_count(each.max_context),
             _prices(each),
+            each.facts or NOTHING,
         )
         for each in models
     ]
     legend = (
-        f"{len(models)} models. KV/token: cache of one token in all layers, as the model is served. "
-        "List price: dollars per million input and output tokens. More on one: costcalc models show NAME. "
+        f"{counted(len(models), 'model')}. KV/token: cache that each further token adds in all layers, as the model "
+        "is served; + fixed: what windows and states hold besides, per sequence, when full. List price: dollars per "
+        "million input and output tokens. facts: how the shape is known; defaults are those of the class that reads "
+        f"the checkpoint.{_own(models)} More on one: costcalc models show NAME. "
         "Models that only have prices: costcalc models list --closed"
     )
     return [Grid(columns, rows, indent=0, split=False), Line(), Line(legend, "dim", wrap=True)]
@@ -78,7 +87,7 @@ def closed_models_page(models: Sequence[ClosedFacts]) -> list[Block]:
         for each in models
     ]
     legend = (
-        f"{len(models)} models that only have list prices, in dollars per million tokens. "
+        f"{counted(len(models), 'model')} with list prices only, in dollars per million tokens. "
         "Compare with one: costcalc breakeven --model v3 --gpu h100 --against NAME"
     )
     return [Grid(columns, rows, indent=0, split=False), Line(), Line(legend, "dim", wrap=True)]
@@ -103,30 +112,52 @@ def gpus_page(gpus: Sequence[GpuFacts]) -> list[Block]:
         Column("domain", right=True, keep=3),
         Column("power", right=True, keep=2),
         Column("$/h", right=True),
+        Column("price", keep=4),
     )
     rows = [
         (
-            each.id,
+            each.id + (OWN if each.own else ""),
             each.name,
             each.vendor,
             f"{each.released or NOTHING}{' (announced)' if each.status else ''}",
             format_bytes(each.memory_bytes),
             each.memory_type,
             format_rate(each.memory_bandwidth, "B/s", 3),
-            format_rate(each.bf16, "", 3).strip(),
+            _bf16(each),
             format_rate(each.fp8, "", 3).strip(),
             format_rate(each.fp4, "", 3).strip(),
             str(each.domain or 1),
             format_power(each.power_w),
             format_usd(each.usd_per_gpu_hour),
+            f"{each.price_kind}, {each.price_date}" if each.price_kind else "",
         )
         for each in gpus
     ]
     legend = (
-        f"{len(gpus)} accelerators. bf16, fp8, fp4: dense peaks in FLOP/s. domain: devices on one scale-up fabric. "
-        "$/h: the default price. More on one: costcalc gpus show NAME"
+        f"{counted(len(gpus), 'accelerator')}. bf16, fp8, fp4: dense peaks in FLOP/s; in brackets the rate that "
+        "stands in. domain: devices on one scale-up fabric. $/h: the default price, of kinds and years that differ; "
+        f"compare gpus takes one kind for all.{_own(gpus)} More on one: costcalc gpus show NAME"
     )
     return [Grid(columns, rows, indent=0, split=False), Line(), Line(legend, "dim", wrap=True)]
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, such as '1 model' or '130 models'.
+
+    number: how many.
+    noun: what, in the singular.
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _own(entries: Sequence[ModelFacts] | Sequence[GpuFacts]) -> str:
+    return f" {OWN}: of a catalog folder of your own." if any(each.own for each in entries) else ""
+
+
+def _bf16(each: GpuFacts) -> str:
+    if each.bf16 is None and each.fp16 is not None:
+        return f"{format_rate(each.fp16, '', 3).strip()} (fp16)"
+    return format_rate(each.bf16, "", 3).strip()
 
 
 def _prices(each: ModelFacts) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from costcalc.explore.facts import kv_bytes_per_token
+from costcalc.explore.facts import fixed_bytes_per_sequence, kv_bytes_per_token
 from costcalc.readable import NOTHING, format_bytes, format_count, format_usd
 from costcalc.show.blocks import Block, Column, Grid, Line
 from costcalc.specs.model import ApiPrice, ModelSpec
@@ -28,6 +28,7 @@ def model_page(identity: str, model: ModelSpec, path: str) -> list[Block]:
     return [
         Line(model.name, "title"),
         Line(path, "dim"),
+        *(Line(each, wrap=True) for each in model.caveats),
         Line(),
         *_identity(identity, model),
         *_parameters(model),
@@ -150,11 +151,20 @@ def _fields(layer: Any) -> str:
 def _cache(model: ModelSpec) -> Iterator[Block]:
     native = model.precision.kv_cache
     forms = [native, *(each for each in CACHE_FORMATS if each != native)]
-    yield Line("KV cache per token, all layers", "heading")
+    yield Line("KV cache, all layers", "heading")
+    sizes = [(form, kv_bytes_per_token(model, form), fixed_bytes_per_sequence(model, form)) for form in forms]
     rows = [
-        (form, format_bytes(size), f"{size:,.0f} B") for form in forms for size in [kv_bytes_per_token(model, form)]
+        (form, format_bytes(size), f"{size:,.0f} B", format_bytes(fixed) if fixed else "")
+        for form, size, fixed in sizes
     ]
-    yield Grid((Column(), Column(right=True), Column(right=True, role="dim")), rows)
+    columns = [Column("format"), Column("per further token", right=True), Column("", right=True, role="dim")]
+    fixed = any(each for *_, each in sizes)
+    yield Grid(
+        [*columns, Column("fixed, per sequence", right=True)] if fixed else columns,
+        rows if fixed else [row[:3] for row in rows],
+    )
+    if fixed:
+        yield Line("fixed: what windows and states hold besides, when full.", "dim", wrap=True, indent=2)
     yield Line()
 
 

@@ -149,6 +149,7 @@ class Accelerator(Spec):
     sources: Annotated[tuple[Source, ...], After(_fields_exist)] = ()
     disputed: tuple[Dispute, ...] = ()
     notes: tuple[str, ...] = ()
+    caveats: tuple[str, ...] = ()  # what every estimate has to say
     efficiency: MeasuredEfficiency | None = None  # as `costcalc calibrate` measured it
 
     @property

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from costcalc.attention import AnyAttention, Attention
+from costcalc.errors import CostcalcError, did_you_mean
 from costcalc.feedforward import AnyFeedForward, FeedForward
 from costcalc.formats import activation_format, cache_format, weight_format
 from costcalc.schema import After, Before, Limits, OptionalSize, Size, Spec
@@ -24,7 +25,8 @@ def _as_labels(value: Any) -> Any:
 
 _LABELS = [{"type": "string"}, {"items": {"type": "string"}, "type": "array"}, {"type": "null"}]
 Labels = Annotated[tuple[str, ...], Before(_as_labels, {"anyOf": _LABELS})]
-Provenance = Literal["seen", "recalled", "derived", "partly", "name"]
+Provenance = Literal["seen", "recalled", "derived", "partly", "name", "defaults"]
+"""How a fact is known; `defaults`: seen in the class that reads checkpoints, not in a checkpoint."""
 
 WeightFormatName = Annotated[str, After(lambda name: weight_format(name).name)]
 CacheFormatName = Annotated[str, After(lambda name: cache_format(name).name)]
@@ -121,18 +123,20 @@ class ModelSpec(Spec):
     api_prices: tuple[ApiPrice, ...] = ()
     sources: tuple[Source, ...] = ()
     notes: tuple[str, ...] = ()
+    caveats: tuple[str, ...] = ()  # what every estimate has to say
 
     def __post_init__(self) -> None:
-        groups: list[LayerGroup | PredictionHeads] = [*self.layers, *([self.mtp] if self.mtp else [])]
-        for group in groups:
-            for label in group.attention:
-                if label not in self.attention:
-                    raise ValueError(f"layers name attention {label!r}, but attention defines {list(self.attention)}")
-            for label in group.feedforward:
-                if label not in self.feedforward:
-                    raise ValueError(
-                        f"layers name feedforward {label!r}, but feedforward defines {list(self.feedforward)}"
-                    )
+        for index, group in enumerate(self.layers):
+            self._check_labels(group, ("layers", index))
+        if self.mtp:
+            self._check_labels(self.mtp, ("mtp",))
+
+    def _check_labels(self, group: LayerGroup | PredictionHeads, path: tuple[str | int, ...]) -> None:
+        for table, labels in (("attention", group.attention), ("feedforward", group.feedforward)):
+            for label in labels:
+                if label not in (known := getattr(self, table)):
+                    hint = did_you_mean(label, known) or f"{table} has: {', '.join(known) or 'nothing'}"
+                    raise CostcalcError(f"{label!r} is not defined under {table}", hint=hint, path=(*path, table))
 
     @property
     def num_layers(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from functools import cache
+from typing import Any
 
 import pytest
 
@@ -49,6 +50,51 @@ def test_a_name_belongs_to_one_model_or_accelerator_hyphens_or_not() -> None:
 )
 def test_accelerators_as_people_type_them(typed: str, meant: str) -> None:
     assert find_path("hardware_profiles", typed).stem == meant
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("meta-llama/Llama-3.1-70B-Instruct", "llama-3.1-70b"),
+        ("Qwen/Qwen3-32B-FP8", "qwen3-32b"),
+        ("deepseek-ai/DeepSeek-V3-0324", "deepseek-v3"),
+        ("Qwen3-235B-A22B-Instruct-2507", "qwen3-235b-a22b"),
+        ("RedHatAI/Llama-3.3-70B-Instruct-FP8-dynamic", "llama-3.3-70b"),
+        ("nvidia/DeepSeek-R1-0528-FP4", "deepseek-r1"),
+        ("unsloth/gemma-3-27b-it-GGUF", "gemma-3-27b"),
+    ],
+)
+def test_models_as_hubs_name_them(typed: str, meant: str) -> None:
+    assert find_path("models", typed).stem == meant
+
+
+def test_a_checkpoint_of_another_format_says_so() -> None:
+    [told] = load_model("Qwen/Qwen3-32B-FP8").caveats
+    assert "taken for qwen3-32b" in told and "--weights" in told
+    assert load_model("Qwen/Qwen3-32B").caveats == ()
+    assert load_model("meta-llama/Llama-3.1-405B").caveats == ()
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("H100-SXM5-80GB", "h100-sxm"), ("nvidia-h200", "h200-sxm"), ("AMD Instinct MI300X 192GB", "mi300x")],
+)
+def test_accelerators_as_clouds_name_them(typed: str, meant: str) -> None:
+    assert find_path("hardware_profiles", typed).stem == meant
+
+
+@pytest.mark.parametrize(
+    ("kind", "typed", "suggested"),
+    [
+        ("models", "qwen3-7b", "qwen3-8b"),  # not qwen2.5-7b, nor qwen3-1.7b
+        ("models", "gemma-3-28b", "gemma-3-27b"),
+        ("models", "someone/qwen3-33b", "qwen3-32b"),
+        ("hardware_profiles", "h100-96gb", "h100-"),  # another memory is another machine
+    ],
+)
+def test_hints_stay_in_the_family_and_near_in_size(kind: Any, typed: str, suggested: str) -> None:
+    with pytest.raises(CostcalcError, match=f"did you mean (one of )?'?{re.escape(suggested)}"):
+        find_path(kind, typed)
 
 
 @pytest.mark.parametrize(

@@ -209,7 +209,7 @@ def test_cards_show_every_source_and_what_is_recalled(run: Run, run_json: RunJso
 
 
 def test_the_whole_catalog_passes_its_check(run: Run) -> None:
-    assert run("models", "check").endswith("model files: no problem\n")
+    assert run("models", "check").endswith(" model files and 1 list of prices: no problem\n")
     assert run("gpus", "check").endswith("accelerator files: no problem\n")
 
 

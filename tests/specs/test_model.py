@@ -153,9 +153,9 @@ def test_worked_problem_of_the_scaling_book() -> None:
     ("changes", "words"),
     [
         ({"layers": []}, "layers: must hold at least 1 item"),
-        ({"layers": [{"count": 1, "attention": "gqa"}]}, "layers name attention 'gqa'"),
-        ({"layers": [{"count": 1, "feedforward": "moe"}]}, "layers name feedforward 'moe'"),
-        ({"mtp": {"layers": 1, "attention": "mla"}}, "layers name attention 'mla'"),
+        ({"layers": [{"count": 1, "attention": "gqa"}]}, "layers.0.attention: 'gqa' is not defined under attention"),
+        ({"layers": [{"count": 1, "feedforward": "moe"}]}, "feedforward: 'moe' is not defined under feedforward"),
+        ({"mtp": {"layers": 1, "attention": "mla"}}, "mtp.attention: 'mla' is not defined .*; did you mean 'mha'"),
         ({"hidden_size": 0}, "hidden_size: must be greater than 0, got 0"),
         ({"hidden_size": "8"}, "hidden_size: expected an integer, got '8'"),
         ({"attention": {"mha": {"kind": "mha"}}}, "attention.mha.kind: unknown kind 'mha'"),
