@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -23,7 +22,6 @@ from costcalc.specs.accelerator import Accelerator
 from costcalc.specs.model import ModelSpec
 
 ONLINE, OFFLINE, STATIC, STATIC_OFFLINE = "online", "offline", "static", "static offline"
-_SUFFIXES = re.compile(r"-(instruct|chat|it|hf|fp8|fp4|nvfp4|mxfp4|bf16|awq|gptq|\d{4}|preview)(?=-|$)", re.IGNORECASE)
 _ENGINES = (("atom", "atom"), ("sglang", "sglang"), ("vllm", "vllm"), ("trt", "trtllm"), ("tensorrt", "trtllm"))
 # Rates measured at 20,000 tokens are those of full attention, which v0.1 with its window does not have.
 _MEANT = {"mistral-7b": "mistral-7b-v0.3"}
@@ -108,13 +106,7 @@ def _drafts(row: Row, model: ModelSpec) -> tuple[bool, tuple[str, ...]]:
 @lru_cache(maxsize=512)
 def find_model(name: str) -> ModelSpec:
     """Return the model that a measurement names, however its checkpoint is called; raises CostcalcError."""
-    try:
-        return load_model(_MEANT.get(name.lower(), name))
-    except CostcalcError:
-        bare = _SUFFIXES.sub("", name.rpartition("/")[2])
-        if bare == name:
-            raise
-        return load_model(bare)
+    return load_model(_MEANT.get(name.lower(), name))
 
 
 def serving_backend(row: Row) -> str:
