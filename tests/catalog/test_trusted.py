@@ -77,9 +77,9 @@ def test_what_is_set_is_checked(reads: list[str]) -> None:
 
 
 def test_a_model_is_no_gpu(reads: list[str]) -> None:
-    with pytest.raises(CostcalcError, match="this key is missing"):
+    with pytest.raises(CostcalcError, match="this is a model file"):
         costcalc.load_gpu(V3)
-    with pytest.raises(CostcalcError, match="this key is missing"):
+    with pytest.raises(CostcalcError, match="this is a model file"):
         costcalc.load_model(H100)
     assert not reads
 
