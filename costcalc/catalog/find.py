@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from costcalc.catalog.heads import architecture_of, has_memory, head_of, names_in, read_aliases, same_shape
 from costcalc.catalog.names import (
     bare_gpu,
     is_hub_id,
-    listed,
     meant,
-    named_memory,
     normal_name,
     plainer_gpus,
     plainer_models,
     squeezed,
+)
+from costcalc.catalog.names import (
+    listed as listed_names,
 )
 from costcalc.catalog.paths import Kind, catalog_roots, packaged_root
 from costcalc.catalog.positions import place
@@ -42,13 +43,6 @@ __all__ = [
 _NOUNS: dict[Kind, tuple[str, str]] = {"models": ("model", "models"), "hardware_profiles": ("GPU", "gpus")}
 _SUFFIXES = (".yaml", ".yml")
 CLOSED_MODELS = "closed_models.yaml"  # lists prices of models without a shape; is not a model itself
-# Names stand in the first lines of a file, so that finding one costs a short read and no parsing.
-_HEAD_BYTES = 2048
-_ALIASES = re.compile(r"^aliases:[ \t]*(?:\[([^\]]*)\]|((?:\r?\n[ \t]*-[ \t]+[^\n]*)+))", re.MULTILINE)
-_NAME = re.compile(r"^name:[ \t]*[\"']?(.*?)[\"']?[ \t]*(?:#.*)?$", re.MULTILINE)
-_MEMORY = re.compile(r"^memory:[ \t]*[\"']?([0-9.]+) ?GB", re.MULTILINE)
-_ARCHITECTURE = re.compile(r"^architecture:[ \t]*([a-z0-9-]+)", re.MULTILINE)
-_HF_ID = re.compile(r"^hf_id:[ \t]*[\"']?([^\s\"'#]+)", re.MULTILINE)
 
 
 class CatalogEntry(NamedTuple):
@@ -96,11 +90,12 @@ def resolve(kind: Kind, name: str | Path, extra: str | Path | None = None, *, wi
     roots = catalog_roots(extra)
     if not text.lower().endswith((*_SUFFIXES, ".json")):
         if found := _spelled(kind, text, roots, without):
-            return Found(found, _shadowing(kind, text, found, roots, without))
+            return Found(found, (*_only_the_shape(text, found), *_shadowing(kind, text, found, roots, without)))
         for plainer in plainer_models(text) if kind == "models" else plainer_gpus(text):
-            if (found := _spelled(kind, plainer, roots, without)) and (kind == "models" or _has_memory(found, text)):
+            if (found := _spelled(kind, plainer, roots, without)) and (kind == "models" or has_memory(found, text)):
                 bare = kind != "models" or squeezed(text.rpartition("/")[2]) == squeezed(plainer)
-                remark = () if bare else (_taken_for(text, found),)
+                remark: tuple[str, ...] = () if bare else (_taken_for(text, found),)
+                remark = _only_the_shape(plainer, found) or remark
                 return Found(found, (*remark, *_shadowing(kind, plainer, found, roots, without)))
     raise _no_such_file(text, noun) if looks_like_path and not is_hub_id(text) else _unknown(kind, text, extra)
 
@@ -110,15 +105,16 @@ def _spelled(kind: Kind, text: str, roots: list[Path], without: Path | None) -> 
     return _by_name(kind, text, normal_name, roots, without) or _by_name(kind, text, squeezed, roots, without)
 
 
+def _only_the_shape(text: str, path: Path) -> tuple[str, ...]:
+    """What to say of a name that belongs to another model of the same shape."""
+    if normal_name(text) == path.stem or squeezed(text) not in map(squeezed, same_shape(path)):
+        return ()
+    return (f"{shown(text)} has the shape of {path.stem}; its dates, context and list prices are its own, not these.",)
+
+
 def _taken_for(text: str, path: Path) -> str:
     own = "with its shape, number formats and prices; for other formats see --weights and --kv"
     return f"{shown(text, 80)} is not in the catalog by this name: taken for {path.stem}, {own}."
-
-
-def _has_memory(path: Path, text: str) -> bool:
-    """Whether an accelerator has the memory that the name typed says it has, if it says so."""
-    asked, sold = named_memory(text), _MEMORY.search(_head(path))
-    return asked is None or (sold is not None and float(sold[1]) == asked)
 
 
 def _shadowing(kind: Kind, text: str, path: Path, roots: list[Path], without: Path | None) -> tuple[str, ...]:
@@ -165,47 +161,8 @@ def list_paths(kind: Kind, extra: str | Path | None = None) -> list[Path]:
 
 def known_architectures() -> set[str]:
     """Return the families of accelerators that costcalc ships, by the first lines of their files."""
-    heads = (_head(path) for path in _files(packaged_root(), "hardware_profiles").values())
-    return {found[1] for head in heads if (found := _ARCHITECTURE.search(head))}
-
-
-def read_aliases(path: Path) -> tuple[str, ...]:
-    """Return the aliases and the Hugging Face id that stand in the first lines of a catalog file.
-
-    path: the file; one that cannot be read has none.
-    """
-    return _aliases(_head(path))
-
-
-def _head(path: Path) -> str:
-    """Return the first lines of a catalog file, or nothing when it cannot be read."""
-    try:
-        # A pipe in an overlay would block, and nothing but a file can be part of a catalog.
-        if not path.is_file():
-            return ""
-        with path.open("rb") as file:
-            return file.read(_HEAD_BYTES).decode("utf-8", "replace")
-    except OSError:
-        return ""
-
-
-def _names(head: str) -> list[str]:
-    """Return what a file answers to besides its own name: the name that it shows, and its aliases."""
-    shown_name = _NAME.search(head)
-    return [*([shown_name[1]] if shown_name else []), *_aliases(head)]
-
-
-def _aliases(head: str) -> tuple[str, ...]:
-    match = _ALIASES.search(head)
-    if match is None:
-        names: list[str] = []
-    elif match[1] is not None:
-        names = match[1].split(",")
-    else:
-        names = [line.strip().removeprefix("-") for line in match[2].splitlines()]
-    cleaned = [re.sub(r"\s+#.*", "", name).strip().strip("'\"") for name in names]
-    hf_id = _HF_ID.search(head)
-    return tuple(name for name in [*cleaned, hf_id[1] if hf_id else ""] if name and name != "null")
+    found = map(architecture_of, _files(packaged_root(), "hardware_profiles").values())
+    return {each for each in found if each is not None}
 
 
 def _by_name(
@@ -219,7 +176,7 @@ def _by_name(
         if spelled is normal_name and name in files:
             return files[name]
         for stem, path in files.items():
-            if name in map(spelled, [stem, *_names(_head(path))]):
+            if name in map(spelled, [stem, *names_in(head_of(path))]):
                 # An overlay's file of the same name stands for this one, its aliases included.
                 above = [_files(each, kind).get(stem) for each in roots[:index]] if without is None else []
                 return next(filter(None, above), path)
@@ -275,6 +232,6 @@ def _unknown(kind: Kind, text: str, extra: str | Path | None) -> CostcalcError:
     spellings |= {name: model.names[0] for name, model in closed.items() if name not in spellings}
     typed = wanted.rpartition("/")[2] if is_hub_id(text) else wanted
     close = meant(typed, spellings) if kind == "models" else meant(bare_gpu(typed), spellings)
-    suggestion = f"did you mean {listed(close)}? " if close else ""
+    suggestion = f"did you mean {listed_names(close)}? " if close else ""
     listing = f"list them with: costcalc {command}{' list --closed' if close and closed.keys() >= {*close} else ''}"
     return CostcalcError(f"unknown {noun} {shown(text)}", hint=suggestion + listing)

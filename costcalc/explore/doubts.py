@@ -14,7 +14,7 @@ from costcalc.specs.accelerator import Accelerator
 from costcalc.specs.model import ModelSpec
 
 MOST_OFF_TOTAL = 0.01
-MOST_OFF_ACTIVE = 0.03
+MOST_OFF_ACTIVE = 0.02
 _REPORTED = (0.75, 1.10)
 """What drivers report over what is sold: more where a gigabyte was 2^30 bytes, less where the system keeps a part."""
 _SOURCED = (

@@ -99,6 +99,7 @@ class ModelSpec(Spec):
 
     name: str
     aliases: tuple[str, ...] = ()
+    same_shape: tuple[str, ...] = ()  # other models of this shape: their dates, contexts and prices are their own
     hf_id: str | None = None
     family: str | None = None
     released: str | None = None

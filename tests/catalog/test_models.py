@@ -162,7 +162,7 @@ def test_names_are_unique() -> None:
         ("r1", "deepseek-r1"),
         ("v2", "deepseek-v2"),
         ("qwq", "qwq-32b-preview"),
-        ("llama3-70b", "llama-3.1-70b"),
+        ("llama3-70b", "llama-3-70b"),
         ("deepseek-ai/DeepSeek-V3", "deepseek-v3"),
         ("DeepSeek V3", "deepseek-v3"),
     ],
@@ -205,5 +205,51 @@ def test_list_prices_of_2025(name: str, provider: str, paid: tuple[float, float]
 
 
 def test_closed_models_have_prices_and_sources() -> None:
-    assert len(closed_models()) >= 45
+    assert len(closed_models()) >= 44
     assert all(price.source and price.date for each in closed_models() for price in each.api_prices)
+
+
+@pytest.mark.parametrize(
+    ("name", "context", "released"),
+    [
+        ("llama-3-8b", 8192, "2024-04"),  # Llama 3.1 has 131,072 and is of July 2024
+        ("llama-3-70b", 8192, "2024-04"),
+        ("kimi-k2-thinking", 262_144, "2025-11"),
+        ("glm-4.7", 202_752, "2025-12"),
+    ],
+)
+def test_what_differs_in_context_and_date_has_a_file_of_its_own(name: str, context: int, released: str) -> None:
+    spec = model(name)
+    assert (spec.max_context, spec.released) == (context, released)
+
+
+def test_mistral_large_3_counts_as_its_card_says() -> None:
+    # Model card: "a granular MoE language model with 673B params and 39B active".
+    spec = model("mistral-large-3")
+    assert round(spec.total_parameters / 1e9) == 673 and round(spec.active_parameters / 1e9) == 39
+
+
+def test_another_model_of_the_same_shape_is_not_passed_off() -> None:
+    [told] = load_model("deepseek-r1-distill-llama-70b").caveats
+    assert "has the shape of llama-3.3-70b; its dates, context and list prices are its own" in told
+    [told] = load_model("moonshotai/Kimi-K2-Instruct-0905").caveats
+    assert "has the shape of kimi-k2" in told
+
+
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [
+        # hf_quant_config.json: FP8 with an FP8 cache; W4A16_NVFP4 experts and head, FP8 elsewhere, an FP8 cache.
+        ("nemotron-3-super-120b-a12b", ("fp8", None, "bf16", "fp8")),
+        ("nemotron-3.5-lightning-30b-a3b", ("fp8", "nvfp4_wo", "nvfp4_wo", "fp8")),
+        ("command-r-plus", ("fp16", None, "fp16", "fp16")),  # torch_dtype float16
+    ],
+)
+def test_formats_are_those_of_the_checkpoint(name: str, precision: tuple[str | None, ...]) -> None:
+    kept = model(name).precision
+    assert (kept.weights, kept.experts, kept.head, kept.kv_cache) == precision
+
+
+@pytest.mark.parametrize("name", ["phi-3-mini-4k", "phi-3-medium-4k"])
+def test_phi_3_keeps_a_window_as_vllm_does(name: str) -> None:
+    assert [layer.window for layer in model(name).attention.values()] == [2047]  # type: ignore[union-attr]

@@ -22,12 +22,15 @@ def model(name: str) -> ModelSpec:
 # Published counts that are rounded, or count what the shape leaves out. The file's note says which.
 TOTALS_OFF = {
     "deepseek-v4-pro": 0.02,  # "1.6T"
+    "falcon-40b": 0.013,  # counts the table twice, which engines tie
+    "falcon-7b": 0.042,
     "gemma-4-26b-a4b": 0.03,  # the name counts the vision tower
     "glm-4-9b-1m": 0.06,  # the name rounds 9.5B
     "glm-5.3-flash": 0.022,  # counts the prediction head
     "granite-4.1-8b": 0.05,
     "granite-4.2-30b": 0.025,
     "kimi-k2": 0.03,  # "1T"
+    "kimi-k2-thinking": 0.03,
     "kimi-k2.5": 0.03,
     "kimi-k2.6": 0.03,
     "kimi-k2.7-code": 0.03,
@@ -42,6 +45,7 @@ TOTALS_OFF = {
 }
 # Active counts: here the LM head counts once and the input embedding not at all, as DeepSeek counts.
 ACTIVE_OFF = {
+    "deepseek-moe-16b": 0.07,  # counts both vocabulary matrices
     "gemma-4-26b-a4b": 0.045,
     "glm-4.5-air": 0.07,
     "glm-4.7-flash": 0.2,
@@ -83,9 +87,10 @@ def test_active_parameters_add_up_to_the_published_ones(name: str) -> None:
     spec = model(name)
     if spec.active_deviation is None:
         return
+    if abs(spec.active_deviation) > 0.02:
+        assert spec.published is not None and spec.published.note
     if abs(spec.active_deviation) > 0.03:
         assert name in ACTIVE_OFF
-        assert spec.published is not None and spec.published.note
     assert abs(spec.active_deviation) <= ACTIVE_OFF.get(name, 0.03)
 
 
@@ -100,7 +105,7 @@ SAFETENSORS = {
     "command-r-plus": 103_810_674_688,
     "dbrx": 131_596_523_520,
     "deepseek-v2-lite": 15_706_484_224,
-    "falcon-7b": 7_217_189_760,
+    "falcon-7b": 6_921_720_704,  # as transformers loads it, the head tied; 7,217,189,760 are stored
     "gemma-2-27b": 27_227_128_320,
     "gemma-2-9b": 9_241_705_984,
     "llama-2-13b": 13_015_864_320,

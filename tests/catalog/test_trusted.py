@@ -64,7 +64,7 @@ def test_a_file_that_ships_is_read_and_one_letter_off_is_checked(reads: list[str
     assert reads == ["ModelSpec"]
     path = tmp_path / "v3.yaml"
     path.write_text(read_text(V3).replace("num_attention_heads: 128", "num_attention_heads: 1.5"), encoding="utf-8")
-    with pytest.raises(CostcalcError, match=r"v3\.yaml:15:26: attention\.mla\.num_attention_heads: expected an int"):
+    with pytest.raises(CostcalcError, match=r"v3\.yaml:16:26: attention\.mla\.num_attention_heads: expected an int"):
         costcalc.load_model(path)
     assert reads == ["ModelSpec"]
 
@@ -79,7 +79,7 @@ def test_what_is_set_is_checked(reads: list[str]) -> None:
 def test_a_model_is_no_gpu(reads: list[str]) -> None:
     with pytest.raises(CostcalcError, match="this is a model file"):
         costcalc.load_gpu(V3)
-    with pytest.raises(CostcalcError, match="this is a model file"):
+    with pytest.raises(CostcalcError, match="this is an accelerator file"):
         costcalc.load_model(H100)
     assert not reads
 
