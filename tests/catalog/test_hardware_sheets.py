@@ -38,6 +38,9 @@ CLOCKED = {
     "h100-pcie": (4096, 1620),
     "rtx-5090": (512, 2407),
     "rtx-pro-6000": (1024, 2430),
+    "rtx-pro-6000-workstation": (1024, 2617),  # boost clock of the PRO Blackwell white paper
+    "strix-halo": (512, 2900),  # WMMA of RDNA 3: 512 FLOP per clock and compute unit
+    "a800-80gb-sxm": (2048, 1410),
     "mi250x": (1024, 1700),
     "mi300x": (2048, 2100),
     "mi325x": (2048, 2100),
@@ -70,6 +73,11 @@ PINS = {
     "rtx-3090": (384, 19.5),
     "l4": (192, 12.5),
     "l40s": (384, 18.0),
+    "l20": (384, 18.0),
+    "a800-80gb-sxm": (5120, 3.186),
+    "rtx-pro-6000-workstation": (512, 28.0),
+    "gh200-144gb": (6144, 6.4),
+    "strix-halo": (256, 8.0),
     "rtx-4090": (384, 21.0),
     "rtx-6000-ada": (384, 20.0),
     "rtx-5090": (512, 28.0),
@@ -100,6 +108,7 @@ def test_bandwidth_follows_from_the_memory_bus(name: str) -> None:
 LINKS = {
     "v100-32gb": (6, 25),
     "a100-80gb-sxm": (12, 25),
+    "a800-80gb-sxm": (8, 25),
     "h100-sxm": (18, 25),
     "h200-sxm": (18, 25),
     "h20": (18, 25),
