@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from guide import GUIDE
+
 from costcalc.catalog.closed import load_closed_models
 from costcalc.catalog.find import CLOSED_MODELS
 from costcalc.catalog.load import load_gpu, load_model
 from costcalc.errors import CostcalcError
-from costcalc.explore.facts import kv_bytes_per_token
+from costcalc.explore.facts import fixed_bytes_per_sequence, kv_bytes_per_token
 from costcalc.readable import NOTHING, format_bytes, format_count, format_power, format_rate, format_usd
 from costcalc.specs.accelerator import Accelerator
 from costcalc.specs.model import ApiPrice, ModelSpec
@@ -29,9 +31,12 @@ INTRODUCTION = """\
 file, linked by its name; `costcalc models show NAME` and `costcalc gpus show NAME` print it with all of its sources.
 
 **Seen** facts were read in the source that the file names. **Recalled** ones are remembered from it and were not read
-again; **partly** recalled ones are a mixture. **Derived** ones are computed from others. A published count that is in
-the model's **name** is as exact as a name is.
+again; **partly** recalled ones are a mixture. **Derived** ones are computed from others. **Defaults** were seen in the
+class that reads a model's checkpoints, not in a checkpoint. A published count that is in the model's **name** is as
+exact as a name is.
 
+- [What `--price` means](#what---price-means)
+- [Entries of your own](#entries-of-your-own)
 - [Models](#models): shapes, parameters counted from them against those published, caches
 - [Accelerators](#accelerators): data sheets, links, default prices
 - [Where sources disagree](#where-sources-disagree)
@@ -41,14 +46,15 @@ the model's **name** is as exact as a name is.
 MODELS = """\
 Total and active parameters are counted from the shape; "off" is how far they are from the published ones, total and
 active. Active counts every matrix that one token multiplies, the LM head included, the input embedding not. KV cache is
-what each further token of context adds in all layers, in bytes: in bf16, and in the format that the model is served in.
+what each further token of context adds in all layers, in bytes: in bf16, and in the format that the model is served in;
+behind a plus what windows and states hold besides, per sequence, when full.
 Context is in tokens. GQA-8 shares a KV head among 8 query heads. "Facts" says how the shape and the published count are
 known.
 """
 ACCELERATORS = """\
 Peaks are dense, in FLOP/s; where a precision is missing, work in it runs in the one in brackets. Bandwidths of links
 are of one device, in one direction. A domain is the devices on one scale-up fabric. The price is the default of
-`--price`, in dollars per device and hour.
+`--price`, in dollars per device and hour: of kinds and years that differ, as its footnote says.
 """
 
 
@@ -75,7 +81,8 @@ def catalog_page() -> str:
     gpus = {path: load_gpu(path) for path in _files("hardware_profiles")}
     closed = load_closed_models(ROOT / "models" / CLOSED_MODELS)
     notes = Footnotes()
-    parts = [INTRODUCTION.format(models=len(models), closed=len(closed), gpus=len(gpus)), "## Models", MODELS]
+    introduction = INTRODUCTION.format(models=len(models), closed=len(closed), gpus=len(gpus))
+    parts = [introduction, GUIDE, "## Models", MODELS]
     for family, members in _grouped(models, lambda model: model.family or "others"):
         parts += [f"### {family}", _models_table(members, notes)]
     parts += ["## Accelerators", ACCELERATORS]
@@ -129,11 +136,17 @@ def _model_row(path: Path, model: ModelSpec, notes: Footnotes) -> tuple[str, ...
         format_count(model.active_parameters),
         " / ".join(format_count(each) for each in stated if each is not None) or NOTHING,
         " / ".join(f"{round(each, 3) + 0:+.1%}" for each in off if each is not None) + notes.mark(note) or NOTHING,
-        f"{kv_bytes_per_token(model, 'bf16'):,.0f}",
-        f"{kv_bytes_per_token(model):,.0f} {native}",
+        _cache(model, "bf16"),
+        f"{_cache(model, native)} {native}",
         format_count(model.max_context),
         f"{shape or NOTHING}, {published.provenance if published else NOTHING}",
     )
+
+
+def _cache(model: ModelSpec, form: str) -> str:
+    """Return the bytes that a token adds, and what stays besides."""
+    fixed = fixed_bytes_per_sequence(model, form)
+    return f"{kv_bytes_per_token(model, form):,.0f}" + (f" + {format_bytes(fixed)}" if fixed else "")
 
 
 def _gpus_table(gpus: dict[Path, Accelerator], notes: Footnotes) -> str:

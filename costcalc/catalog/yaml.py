@@ -81,6 +81,8 @@ def read_text(path: str | Path, most: int = MAX_BYTES) -> str:
         raise CostcalcError(f"cannot read this file: {error.strerror or error}", where) from None
     if len(content) > most:
         raise CostcalcError(f"larger than {most / 1e6:g} MB", where, "is this the right file?")
+    if len(content) > 3 and (content.startswith((b"\xff\xfe", b"\xfe\xff")) or content[:4].count(0) == 2):
+        raise CostcalcError("UTF-16 text, not UTF-8", where, "save the file as UTF-8")
     if b"\0" in content:
         raise CostcalcError("a binary file, not text", where, "is this the right file?")
     try:

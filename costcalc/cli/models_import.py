@@ -10,7 +10,10 @@ from costcalc.cli.catalogued import write_template
 
 Source = Annotated[
     str,
-    Argument(metavar="PATH|HF_ID", help="A config.json, a folder that holds one, or a hub id such as Qwen/Qwen3-8B."),
+    Argument(
+        metavar="PATH|HF_ID",
+        help="A config.json, a folder that holds one, a hub id such as Qwen/Qwen3-8B, or - for stdin.",
+    ),
 ]
 Name = Annotated[str | None, Option("--name", metavar="NAME", help="The model's name; default: its file's or id's.")]
 Online = Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from datetime import date
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from hub_configs import CONFIGS, LLAMA, config, imported, layers, prediction
 
-from costcalc.catalog.huggingface import import_model, known_architectures
+from costcalc.catalog.huggingface import import_model, known_architectures, source
 from costcalc.catalog.huggingface.writer import MODELINE, model_yaml
 from costcalc.catalog.load import load_model, load_spec
 from costcalc.catalog.yaml import parse_yaml
@@ -169,6 +170,7 @@ def test_a_hub_id_is_read_from_the_local_cache(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_hub_id_is_fetched_only_online(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "check_reachable", lambda _: None)
     monkeypatch.setitem(sys.modules, "huggingface_hub", hub({}, {"config.json": CONFIGS / "llama-3.1-8b.json"}))
     with pytest.raises(CostcalcError, match="not in the local cache of the hub; add --online"):
         import_model("meta-llama/Llama-3.1-8B")
@@ -176,15 +178,48 @@ def test_a_hub_id_is_fetched_only_online(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_model_that_the_hub_lacks_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "check_reachable", lambda _: None)
     monkeypatch.setitem(sys.modules, "huggingface_hub", hub({}, {}))
     monkeypatch.setenv("HF_ENDPOINT", "https://mirror.example")
     with pytest.raises(CostcalcError, match=r"^cannot fetch config.json of 'a/b' from https://mirror.example: the mod"):
         import_model("a/b", online=True)
 
 
+@pytest.mark.parametrize("tail", ["", "/", "/blob/main/config.json", "/resolve/main/config.json?download=true"])
+def test_the_address_of_a_page_is_a_hub_id(tail: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub({"config.json": CONFIGS / "llama-3.1-8b.json"}, {}))
+    spec = import_model(f"https://huggingface.co/meta-llama/Llama-3.1-8B{tail}").spec
+    assert spec.hf_id == "meta-llama/Llama-3.1-8B"
+    with pytest.raises(CostcalcError, match=r"is not on huggingface\.co; download its config\.json"):
+        import_model("https://example.com/a/b")
+
+
+def test_a_hub_without_a_network_fails_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub({}, {}))
+    monkeypatch.setattr("urllib.request.getproxies", dict)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")  # nothing listens there
+    with pytest.raises(CostcalcError, match=r"from http://127\.0\.0\.1:1: it cannot be reached"):
+        import_model("a/b", online=True)
+
+
+def test_a_configuration_is_read_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    stdin = SimpleNamespace(buffer=io.BytesIO((CONFIGS / "llama-3.1-8b.json").read_bytes()))
+    monkeypatch.setattr("sys.stdin", stdin)
+    assert import_model("-", name="Mine").spec.name == "Mine"
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"{")))
+    with pytest.raises(CostcalcError, match="stdin:1:2: not JSON"):
+        import_model("-")
+
+
+def test_weights_kept_in_32_bits_are_loaded_in_16(tmp_path: Path) -> None:
+    made = imported(tmp_path, LLAMA | {"torch_dtype": "float32"}).spec
+    assert (made.precision.weights, made.precision.head, made.precision.kv_cache) == ("bf16", "bf16", "bf16")
+    assert any("keeps weights in fp32; engines load them in 16 bits" in note for note in made.notes)
+
+
 def test_the_hub_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(CostcalcError, match=r"pip install 'costcalc\[hub\]', or name a config.json"):
+    with pytest.raises(CostcalcError, match=r"pip install huggingface_hub, or name a config.json"):
         import_model("meta-llama/Llama-3.1-8B")
 
 

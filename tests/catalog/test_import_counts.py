@@ -10,6 +10,38 @@ from hub_configs import imported
 
 # architecture -> settings of the published config.json, its parameters, and who says so.
 PUBLISHED: dict[str, tuple[dict[str, Any], int]] = {
+    # Gu and Dao 2023 (arXiv 2312.00752); huggingface.co/state-spaces/mamba-2.8b-hf: 2,768,345,600
+    "MambaForCausalLM": (
+        {"conv_kernel": 4, "hidden_size": 2560, "intermediate_size": 5120, "num_hidden_layers": 64, "state_size": 16,
+         "time_step_rank": 160, "vocab_size": 50280},
+        2_768_345_600,
+    ),
+    # mistralai/Mamba-Codestral-7B-v0.1: 7,285,403,648
+    "Mamba2ForCausalLM": (
+        {"head_dim": 64, "hidden_size": 4096, "n_groups": 8, "num_heads": 128, "num_hidden_layers": 64,
+         "state_size": 128, "tie_word_embeddings": False, "vocab_size": 32768},
+        7_285_403_648,
+    ),
+    # mosaicml/mpt-7b, 6.65B
+    "MPTForCausalLM": (
+        {"attn_config": {"alibi": True}, "d_model": 4096, "expansion_ratio": 4, "max_seq_len": 2048, "n_heads": 32,
+         "n_layers": 32, "no_bias": True, "vocab_size": 50432},
+        6_649_286_656,
+    ),
+    # internlm/internlm2-chat-7b, 7.74B
+    "InternLM2ForCausalLM": (
+        {"bias": False, "hidden_size": 4096, "intermediate_size": 14336, "max_position_embeddings": 32768,
+         "num_attention_heads": 32, "num_hidden_layers": 32, "num_key_value_heads": 8, "vocab_size": 92544},
+        7_737_708_544,
+    ),
+    # deepseek-ai/deepseek-moe-16b-base, 16.4B (arXiv 2401.06066)
+    "DeepseekForCausalLM": (
+        {"first_k_dense_replace": 1, "hidden_size": 2048, "intermediate_size": 10944, "max_position_embeddings": 4096,
+         "moe_intermediate_size": 1408, "moe_layer_freq": 1, "n_routed_experts": 64, "n_shared_experts": 2,
+         "num_attention_heads": 16, "num_experts_per_tok": 6, "num_hidden_layers": 28, "num_key_value_heads": 16,
+         "vocab_size": 102400},
+        16_375_728_128,
+    ),
     # Radford et al. 2019; huggingface.co/openai-community/gpt2: 124M
     "GPT2LMHeadModel": (
         {"n_embd": 768, "n_head": 12, "n_layer": 12, "n_positions": 1024, "vocab_size": 50257},

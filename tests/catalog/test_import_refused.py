@@ -37,9 +37,37 @@ TEXTS = {
     "too deep": ('{"a":' * 200_000 + "1" + "}" * 200_000, r"config.json: not a config.json: nested too deeply"),
     "a number of 5000 digits": ('{"hidden_size": ' + "9" * 5000 + "}", r"config.json: not JSON: a number has too many"),
     "no UTF-8": (b'{"a": "\xff"}', r"config.json:1:8: not UTF-8 text"),
+    "UTF-16": ('{"a": 1}'.encode("utf-16"), r"config.json: UTF-16 text, not UTF-8; save the file as UTF-8"),
+    "UTF-16 without a mark": ('{"a": 1}'.encode("utf-16-be"), r"config.json: UTF-16 text, not UTF-8"),
     "binary": (b"GGUF\x03\x00\x00\x00", r"config.json: a binary file, not text; is this the right file\?"),
 }
 SETTINGS = {
+    "a null language model": (
+        without(text_config=None),
+        r":\d+:\d+: text_config: is null; it holds the settings of the language model",
+    ),
+    "a list for a language model": (without(text_config=[LLAMA]), r"text_config: must be an object, got a list"),
+    "a tower alone": (
+        {"architectures": ["Llama4ForConditionalGeneration"], "vision_config": {}},
+        r"text_config: is missing; it holds the settings of the language model",
+    ),
+    "another family": (
+        without(architectures=["DeciLMForCausalLM"], model_type="nemotron-nas"),
+        r"unknown architecture 'DeciLMForCausalLM' .*; the closest known one is 'NemotronForCausalLM'",
+    ),
+    "a later member of a family": (
+        without(architectures=["InternLM3ForCausalLM"], model_type="internlm3"),
+        r"the closest known one is 'InternLM2ForCausalLM'",
+    ),
+    # configuration_nemotron_h.py: hybrid_override_pattern must have the same length as num_hidden_layers.
+    "fewer blocks than layers": (
+        changed("nemotron-h-56b", hybrid_override_pattern="M-M*", num_hidden_layers=118),
+        r"hybrid_override_pattern: has 4 blocks, but num_hidden_layers is 118",
+    ),
+    "more dense layers than there are": (
+        changed("deepseek-v3", first_k_dense_replace=100),
+        r"first_k_dense_replace: 100 dense layers come first, but there are 61 in all",
+    ),
     "no architecture": (without("architectures", "model_type"), r":1:1: names neither architectures nor a model_type"),
     "an index of weights": ({"weight_map": {}}, r"this is the index of the weights; config.json stands beside it"),
     "an adapter": ({"peft_type": "LORA"}, r"this is an adapter; import the config.json of the model that it adapts"),

@@ -174,7 +174,7 @@ def test_the_loader_without_the_c_library_refuses_the_same(
 BROKEN_FILES = [
     (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "a binary file, not text"),
     (b"name: \x00", "a binary file, not text"),
-    ("name: X".encode("utf-16"), "a binary file, not text"),
+    ("name: X".encode("utf-16"), "UTF-16 text, not UTF-8"),
     (b"name: X\nnote: caf\xe9\n", "x.yaml:2:10: not UTF-8 text; save the file as UTF-8"),
     (b"\xff\xfe", "x.yaml:1:1: not UTF-8 text"),
     (b"a: 1\n#" + b"x" * 1_000_000, "larger than 1 MB"),

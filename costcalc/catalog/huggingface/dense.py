@@ -24,6 +24,13 @@ FAMILIES = (
         ("llama",),
         reader(_LLAMA),
     ),
+    Family(
+        "internlm",
+        ("InternLM2ForCausalLM",),  # as in the code that internlm/internlm2-chat-7b ships with
+        ("internlm2",),
+        reader(Traits(qkv_bias="bias", o_bias="bias", kv_default="heads")),
+        defaults={"bias": True},
+    ),
     Family("smollm", ("SmolLM3ForCausalLM",), ("smollm3",), reader(replace(_LLAMA, tied=True))),
     Family(
         "mistral",

@@ -11,6 +11,8 @@ from costcalc.catalog.huggingface.fields import Fields
 from costcalc.errors import CostcalcError, nearest, shown
 
 _NESTED = ("text_config", "llm_config", "language_config")
+_LIKE = 4
+"""Letters that names of one family have in common at least."""
 _OTHER_PARTS = ("vision_config", "audio_config", "vision_tower", "speech_config")
 _LOOKALIKES = {
     "weight_map": "this is the index of the weights; config.json stands beside it",
@@ -33,9 +35,9 @@ class Detected(NamedTuple):
 @cache
 def families() -> tuple[Family, ...]:
     """Return every family that can be imported."""
-    from costcalc.catalog.huggingface import dense, gemma, hybrid, latent, mamba, mixture, older, special
+    from costcalc.catalog.huggingface import dense, gemma, hybrid, latent, mamba, mixture, older, special, state
 
-    parts = (dense, gemma, mixture, latent, special, hybrid, mamba, older)
+    parts = (dense, gemma, mixture, latent, special, hybrid, mamba, state, older)
     return tuple(family for part in parts for family in part.FAMILIES)
 
 
@@ -60,9 +62,14 @@ def detect(document: Document) -> Detected:
     data = document.data
     outer = Fields(document, data)
     nested = next((key for key in _NESTED if isinstance(data.get(key), dict)), None)
+    if nested is None and (wrong := next((key for key in _NESTED if key in data), None)):
+        what = "is null" if data[wrong] is None else f"must be an object, got {shown(data[wrong])}"
+        raise outer.error(wrong, what, "it holds the settings of the language model")
     if nested is None:
         family, architecture = _family_of(outer)
         if any(key in data for key in _OTHER_PARTS):
+            if not any(key in data for key in ("hidden_size", "num_hidden_layers", "n_layer", "d_model")):
+                raise outer.error("text_config", "is missing", "it holds the settings of the language model")
             outer.note("The text model; the vision tower is not counted.")
         fields = Fields(document, data, (), family.names, family.defaults)
         fields.notes = outer.notes
@@ -114,14 +121,39 @@ def _family_of(fields: Fields) -> tuple[Family, str]:
 
 
 def _unknown(fields: Fields, architecture: str, kind: str | None) -> CostcalcError:
-    by_architecture, by_type = _table()
+    _, by_type = _table()
     told = f" (model_type {shown(kind)})" if kind else ""
     if kind in by_type:
         first = by_type[kind].architectures[0]
         hint = f"the closest known one is '{first}', which is read if a copy of the file names it"
     else:
-        hint = f"the closest known one is '{nearest(architecture, by_architecture, cutoff=0.0)}'"
+        hint = f"the closest known one is '{_closest(architecture, kind)}'"
     return fields.error("architectures", f"unknown architecture {shown(architecture)}{told}", hint)
+
+
+def _closest(architecture: str, kind: str | None) -> str:
+    """The known architecture of the same family, by how the names begin; else the one spelled most like it."""
+    by_architecture, _ = _table()
+
+    def likeness(name: str, family: Family) -> int:
+        begun = [_common(_stem(architecture), _stem(name)), *(_common(kind or "", each) for each in family.model_types)]
+        inside = max((len(each) for each in family.model_types if each in (kind or architecture).casefold()), default=0)
+        return max(*begun, inside)
+
+    best = max(by_architecture, key=lambda name: likeness(name, by_architecture[name]))
+    if likeness(best, by_architecture[best]) >= _LIKE:
+        return best
+    return nearest(architecture, by_architecture, cutoff=0.0) or best
+
+
+def _stem(architecture: str) -> str:
+    return architecture.partition("For")[0]
+
+
+def _common(one: str, other: str) -> int:
+    """How many letters two names begin with alike."""
+    pairs = zip(one.casefold(), other.casefold(), strict=False)
+    return next((index for index, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 
 
 def _nameless(fields: Fields) -> CostcalcError:

@@ -51,7 +51,15 @@ def read_document(path: str | Path) -> Document:
     path: the file.
     Raises CostcalcError with file:line:column when it cannot be read, is too large or is not strict JSON.
     """
-    text = read_text(path, MAX_BYTES)
+    return parse_document(read_text(path, MAX_BYTES), path)
+
+
+def parse_document(text: str, path: str | Path) -> Document:
+    """Return the object that JSON text holds.
+
+    text: the content. path: the file's name, for errors.
+    Raises CostcalcError with file:line:column when it is not strict JSON.
+    """
     if not text.strip():
         raise CostcalcError("the file is empty", place(path), "a config.json holds an object of settings")
     try:

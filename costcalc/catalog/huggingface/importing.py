@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from costcalc.catalog.huggingface.detect import Detected, detect, family_name
-from costcalc.catalog.huggingface.document import Document, read_document
+from costcalc.catalog.huggingface.document import MAX_BYTES, Document, parse_document, read_document
 from costcalc.catalog.huggingface.fields import Fields
 from costcalc.catalog.huggingface.precision import precision_of
 from costcalc.catalog.huggingface.shape import Entry, Layer, Shape, is_interleaved, runs
-from costcalc.catalog.huggingface.source import QUANTIZATION, Source, find_source
+from costcalc.catalog.huggingface.source import QUANTIZATION, STDIN, Source, find_source
 from costcalc.catalog.huggingface.writer import model_yaml
 from costcalc.catalog.positions import place
 from costcalc.catalog.validation import adapter, validate
@@ -35,12 +37,16 @@ class Imported:
 def import_model(source: str, *, name: str | None = None, online: bool = False, today: date | None = None) -> Imported:
     """Return the model that a Hugging Face configuration describes, as a file for the catalog.
 
-    source: a config.json, a folder that holds one, or a hub id. name: of the model, in place of its file's.
-    online: whether a hub id may be fetched. today: the date to write into its sources.
+    source: a config.json, a folder that holds one, a hub id, or '-' for standard input. name: of the model, in place
+    of its file's. online: whether a hub id may be fetched. today: the date to write into its sources.
     Raises CostcalcError with file:line:column when it cannot be read or belongs to no known family.
     """
-    found = find_source(source, online=online)
-    document = read_document(found.config)
+    if source == STDIN:
+        found = Source(Path("stdin"), None, None, "config.json, from standard input", "imported-model")
+        document = parse_document(_standard_input(), found.config)
+    else:
+        found = find_source(source, online=online)
+        document = read_document(found.config)
     detected = detect(document)
     shape = detected.family.read(detected.fields)
     blank = _spec({"name": "model", **_shape_data(shape), "precision": {}}, document)
@@ -56,6 +62,16 @@ def import_model(source: str, *, name: str | None = None, online: bool = False, 
     text = model_yaml(data)
     raw, positions = parse_yaml(text, found.config)
     return Imported(validate(ModelSpec, raw, positions, found.config), text)
+
+
+def _standard_input() -> str:
+    content = sys.stdin.buffer.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise CostcalcError(f"larger than {MAX_BYTES / 1e6:g} MB", "stdin", "is this a config.json?")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise CostcalcError("not UTF-8 text", "stdin", "pipe a config.json in UTF-8") from None
 
 
 def _identity(found: Source, name: str | None, detected: Detected) -> Entry:

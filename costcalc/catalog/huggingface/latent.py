@@ -170,9 +170,10 @@ def _v4_layer(fields: Fields, ratio: int, has_indexer: bool) -> Entry:
     return layer | {name: fields.size(name) for name in names}
 
 
+_EXPERTS = {"num_experts": ("n_routed_experts", "num_local_experts", "num_experts")}
 FAMILIES = (
-    Family("deepseek", ("DeepseekV2ForCausalLM",), ("deepseek_v2",), read_latent),
-    Family("deepseek", ("DeepseekV3ForCausalLM",), ("deepseek_v3",), read_latent),
+    Family("deepseek", ("DeepseekV2ForCausalLM",), ("deepseek_v2",), read_latent, _EXPERTS),
+    Family("deepseek", ("DeepseekV3ForCausalLM",), ("deepseek_v3",), read_latent, _EXPERTS),
     Family("kimi", ("KimiK2ForCausalLM", "KimiK25ForConditionalGeneration"), ("kimi_k2", "kimi_k25"), read_latent),
     Family("deepseek", ("DeepseekV32ForCausalLM",), ("deepseek_v32",), read_indexed),
     Family("deepseek", ("DeepseekV4ForCausalLM",), ("deepseek_v4",), read_deepseek_v4),

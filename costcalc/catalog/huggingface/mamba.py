@@ -23,6 +23,7 @@ def read_nemotron_h(fields: Fields) -> Shape:
     blocks = _blocks(fields, "layers_block_type", "hybrid_override_pattern")
     if not blocks:
         raise fields.error("hybrid_override_pattern", "is missing", "the shape cannot be known without it")
+    _check_count(fields, len(blocks))
     attention = {"mamba": _mamba(fields), "full": grouped(fields, Traits(qkv_bias="attention_bias",
                                                                          o_bias="attention_bias"))}  # fmt: skip
     ahead = fields.size("prediction_layers", 0, least=0, most=100)
@@ -62,6 +63,14 @@ def _blocks(fields: Fields, words: str, letters: str) -> list[str] | None:
     if unknown or len(pattern) > 2000:
         raise fields.error(letters, f"unknown letter '{unknown[0]}'" if unknown else "too many layers")
     return [_LETTERS[letter] for letter in pattern]
+
+
+def _check_count(fields: Fields, blocks: int) -> None:
+    """Raise CostcalcError where num_hidden_layers says another number, as configuration_nemotron_h.py asserts."""
+    count = fields.optional_size("num_hidden_layers")
+    if count is not None and count != blocks:
+        name = "layers_block_type" if fields.has("layers_block_type") else "hybrid_override_pattern"
+        raise fields.error(name, f"has {blocks} blocks, but num_hidden_layers is {count}", "which of them is right?")
 
 
 def _mamba(fields: Fields) -> Entry:

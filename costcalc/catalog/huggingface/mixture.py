@@ -32,6 +32,11 @@ def _qwen3_moe(fields: Fields, count: int) -> tuple[Entry, list[bool]]:
     return experts(fields), every_step(fields, count)
 
 
+def _deepseek_moe(fields: Fields, count: int) -> tuple[Entry, list[bool]]:
+    shared = fields.size("shared_experts", 0, least=0) * fields.size("moe_intermediate_size")
+    return experts(fields, shared=shared), first_dense(fields, count)
+
+
 def _glm4_moe(fields: Fields, count: int) -> tuple[Entry, list[bool]]:
     shared = fields.size("shared_experts", 0, least=0) * fields.size("moe_intermediate_size")
     return experts(fields, shared=shared), first_dense(fields, count)
@@ -47,6 +52,7 @@ def _granite(fields: Fields, count: int) -> tuple[Entry, list[bool]]:
 
 _LLAMA = Traits(qkv_bias="attention_bias", o_bias="attention_bias", kv_default="heads")
 _MINIMAX_M2 = Traits(qk_norm="full", routed=_all)
+_QWEN_EXPERTS = {"num_experts": ("num_experts", "num_local_experts")}
 _EXPERT_IS_MLP = {"moe_intermediate_size": ("intermediate_size",)}
 
 
@@ -112,7 +118,8 @@ FAMILIES = (
         ("Qwen2MoeForCausalLM",),
         ("qwen2_moe",),
         reader(Traits(qkv_bias="qkv_bias", window="late", routed=_qwen2_moe)),
-        defaults={"qkv_bias": True},
+        _QWEN_EXPERTS,
+        {"qkv_bias": True},
     ),
     Family(
         "qwen",
@@ -122,6 +129,7 @@ FAMILIES = (
             Traits(qkv_bias="attention_bias", o_bias="attention_bias", qk_norm="head", window="late",
                    routed=_qwen3_moe)
         ),
+        _QWEN_EXPERTS,
     ),
     Family(
         "gpt-oss",
@@ -133,6 +141,15 @@ FAMILIES = (
         ),
         _EXPERT_IS_MLP,
         {"attention_bias": True, "sliding_window": 128},
+    ),
+    Family(
+        "deepseek",
+        ("DeepseekForCausalLM",),  # DeepSeek-MoE 16B, as in the code that its checkpoint ships with
+        ("deepseek",),
+        reader(
+            Traits(qkv_bias="attention_bias", o_bias="attention_bias", kv_default="heads", routed=_deepseek_moe)
+        ),
+        {"num_experts": ("n_routed_experts",)},
     ),
     Family("glm", ("Glm4MoeForCausalLM",), ("glm4_moe", "glm4v_moe_text"), read_glm4_moe),
     Family(

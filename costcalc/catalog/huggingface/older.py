@@ -55,6 +55,22 @@ def read_opt(fields: Fields) -> Shape:
     return decoder(fields, replace(traits, mlp_times=0))
 
 
+def read_mpt(fields: Fields) -> Shape:
+    """Return an MPT: ALiBi in place of positions, one norm vector and no bias by default."""
+    biased = not fields.flag("no_bias", True)
+    attention = fields.group("attn_config")
+    if attention is not None and not attention.flag("alibi", False) and not attention.flag("rope", False):
+        raise attention.error("alibi", "is off: an MPT with learned positions cannot be imported")
+    if attention is not None and attention.flag("qk_ln", False):
+        raise attention.error("qk_ln", "norms of queries and keys cannot be imported")
+    rows = fields.with_values(kv_n_heads=attention.get("kv_n_heads") if attention is not None else None)
+    traits = Traits(
+        qkv_bias=biased, o_bias=biased, mlp_bias=biased, gated=False, norm_bias=biased, tied=True, kv_default="heads",
+        mlp_times=fields.size("expansion_ratio", 4, most=64),
+    )  # fmt: skip
+    return decoder(rows, traits)
+
+
 def read_bloom(fields: Fields) -> Shape:
     """Return a Bloom: a GPT-2 with ALiBi in place of positions, and a norm behind the embedding."""
     shape = decoder(fields, replace(_GPT2, position_rows=None))
@@ -165,6 +181,19 @@ FAMILIES = (
             "hidden_size": ("hidden_size", "n_embed"),
             "num_attention_heads": ("n_head", "num_attention_heads"),
             "max_position_embeddings": ("seq_length",),
+        },
+    ),
+    Family(
+        "mpt",
+        ("MPTForCausalLM", "MptForCausalLM"),
+        ("mpt",),
+        read_mpt,
+        {
+            "hidden_size": ("d_model",),
+            "num_hidden_layers": ("n_layers",),
+            "num_attention_heads": ("n_heads",),
+            "num_key_value_heads": ("kv_n_heads",),
+            "max_position_embeddings": ("max_seq_len",),
         },
     ),
     Family(

@@ -40,6 +40,8 @@ def first_dense(fields: Fields, count: int) -> list[bool]:
     if isinstance(fields.get("moe_layer_freq"), list):
         return [bool(each) for each in fields.numbers("moe_layer_freq", count) or []]
     first = fields.size("first_k_dense_replace", 0, least=0)
+    if first > count:
+        raise fields.error("first_k_dense_replace", f"{first} dense layers come first, but there are {count} in all")
     period = fields.size("moe_layer_freq", 1)
     return [i >= first and i % period == 0 for i in range(count)]
 
@@ -48,6 +50,8 @@ def every_step(fields: Fields, count: int) -> list[bool]:
     """Return whether each layer has experts by `decoder_sparse_step` and `mlp_only_layers` (Qwen)."""
     step = fields.size("decoder_sparse_step", 1)
     dense = set(fields.numbers("mlp_only_layers") or [])
+    if beyond := [number for number in dense if number >= count]:
+        raise fields.error("mlp_only_layers", f"names layer {max(beyond)}, but there are {count}, counted from 0")
     return [i not in dense and (i + 1) % step == 0 for i in range(count)]
 
 

@@ -30,7 +30,8 @@ def base_format(fields: Fields) -> str:
     if found is None:
         raise fields.error("dtype", f"unknown data type {shown(word)}", f"known: {', '.join(_DTYPES)}")
     if found == "fp32":
-        fields.note("The weights are kept in fp32; engines load them in 16 bits unless told otherwise.")
+        fields.note("The file keeps weights in fp32; engines load them in 16 bits unless told otherwise: bf16 here.")
+        return "bf16"
     return found
 
 
@@ -67,7 +68,7 @@ def _cache_of(scheme: Scheme, shape: Shape, base: str, fields: Fields) -> str:
     if scheme.kv_cache is not None:
         return scheme.kv_cache
     fields.note("The cache is kept in the format of activations, as engines do by default; the file does not say.")
-    return "bf16" if base == "fp32" else base
+    return base
 
 
 Shares = dict[str, float]

@@ -118,7 +118,8 @@ def _compressed(block: Fields) -> Scheme:
         group = groups.group(name)
         weights = group.group("weights") if group else None
         if group is None or weights is None:
-            continue
+            what = "is null" if group is None else "names no weights"
+            raise groups.error(name, what, "what are the weights kept in?")
         made = scheme_format(weights, group.group("input_activations") is not None)
         targets = group.words("targets") or ["Linear"]
         if any(target in ("Linear", "linear") for target in targets):

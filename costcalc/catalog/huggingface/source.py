@@ -13,6 +13,8 @@ from costcalc.errors import CostcalcError, shown
 CONFIG = "config.json"
 QUANTIZATION = "hf_quant_config.json"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+_URL = re.compile(r"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/([^/?#\s]+/[^/?#\s]+)(?:[/?#]\S*)?")
+STDIN = "-"
 _ABSENT = ("EntryNotFoundError", "RemoteEntryNotFoundError")
 _REASONS = {
     "RepositoryNotFoundError": "there is no such model, or it is private",
@@ -20,6 +22,7 @@ _REASONS = {
     "LocalEntryNotFoundError": "it cannot be reached",
     **dict.fromkeys(_ABSENT, "the model has no such file"),
 }
+_PATIENCE = 4  # [s]
 _SNAPSHOT = re.compile(r"models--([^/\\]+?)--([^/\\]+)[/\\]snapshots[/\\]")
 
 
@@ -41,12 +44,18 @@ class Source:
 def find_source(text: str, *, online: bool = False) -> Source:
     """Return the configuration that a path or a hub id names.
 
-    text: a config.json, a folder that holds one, or an id such as 'Qwen/Qwen3-8B'.
+    text: a config.json, a folder that holds one, an id such as 'Qwen/Qwen3-8B', or the address of its page.
     online: whether what the local cache of the hub lacks may be fetched, from HF_ENDPOINT where it is set.
     Raises CostcalcError when there is none.
     """
     if not text.strip() or "\0" in text:
         raise CostcalcError("the path is empty" if not text.strip() else "a path cannot hold a NUL byte")
+    if address := _URL.fullmatch(text.strip()):
+        return _from_hub(address.group(1), online)
+    if "://" in text:
+        raise CostcalcError(
+            f"{shown(text)} is not on huggingface.co", hint="download its config.json, and name the file"
+        )
     path = Path(os.path.expanduser(text))  # noqa: PTH111 - unlike Path.expanduser, never raises
     if os.path.isdir(path):  # noqa: PTH112 - nor does this, on names that no file can have
         if not os.path.lexists(path / CONFIG):
@@ -98,7 +107,7 @@ def _hub_library(hf_id: str) -> Any:
     except ImportError:
         raise CostcalcError(
             f"{shown(hf_id)} is no file or folder; reading the hub needs huggingface_hub, which is not installed",
-            hint="pip install 'costcalc[hub]', or name a config.json",
+            hint="pip install huggingface_hub, or name a config.json",
         ) from None
     return huggingface_hub
 
@@ -109,6 +118,7 @@ def _cached(hub: Any, hf_id: str, file: str) -> Path | None:
 
 
 def _fetched(hub: Any, hf_id: str, file: str, *, needed: bool = True) -> Path | None:
+    check_reachable(f"{file} of {shown(hf_id)}")
     hub.utils.logging.set_verbosity_error()
     hub.utils.disable_progress_bars()
     try:
@@ -120,3 +130,20 @@ def _fetched(hub: Any, hf_id: str, file: str, *, needed: bool = True) -> Path | 
         reason = _REASONS.get(kind) or " ".join(str(error).split())[:200] or kind
         endpoint = os.environ.get("HF_ENDPOINT", "the hub")
         raise CostcalcError(f"cannot fetch {file} of {shown(hf_id)} from {endpoint}: {reason}") from None
+
+
+def check_reachable(what: str) -> None:
+    """Raise CostcalcError where the hub's host does not answer: the library would try again for half a minute."""
+    import socket
+    from urllib.parse import urlsplit
+    from urllib.request import getproxies
+
+    address = urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
+    if getproxies() or not address.hostname:
+        return
+    try:
+        port = address.port or (80 if address.scheme == "http" else 443)
+        socket.create_connection((address.hostname, port), timeout=_PATIENCE).close()
+    except (OSError, ValueError):
+        endpoint = os.environ.get("HF_ENDPOINT", "the hub")
+        raise CostcalcError(f"cannot fetch {what} from {endpoint}: it cannot be reached") from None

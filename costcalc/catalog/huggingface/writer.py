@@ -25,7 +25,7 @@ def model_yaml(model: Mapping[str, Any]) -> str:
     for key, value in model.items():
         if key in _STARTS:
             lines.append("")
-        if key in _BLOCKS:
+        if key in _BLOCKS and value:
             lines.append(f"{key}:")
             for label, variant in value.items():
                 lines += _mapping(f"  {label}: ", variant, 4)
