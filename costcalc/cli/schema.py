@@ -7,13 +7,16 @@ from typer import Argument
 from costcalc.cli import parse
 from costcalc.cli.bundle import with_options
 
-KINDS = ("result", "sweep", "validation", "model", "gpu", "closed_models")
+KINDS = (
+    *("result", "sweep", "validation", "model", "gpu", "closed_models"),
+    *("models-list", "models-show", "gpus-list", "gpus-show"),
+)
 What = Annotated[
     str,
     Argument(
         metavar="|".join(KINDS),
         help="What to describe: --format json of estimate, compare and breakeven (result), of sweep or of validate "
-        "(validation); or a YAML file of the catalog.",
+        "(validation), of a list or an entry of the catalog; or a YAML file of the catalog.",
     ),
 ]
 

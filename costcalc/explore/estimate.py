@@ -19,6 +19,7 @@ from costcalc.explore.assumptions import assumptions_of, notes_of
 from costcalc.explore.breakdown import breakdown_of, step_bound
 from costcalc.explore.evaluate import Evaluation, capacity, evaluate, output_usd_per_million
 from costcalc.explore.explain import explain
+from costcalc.explore.facts import fixed_bytes_per_sequence
 from costcalc.explore.layouts import Spread
 from costcalc.explore.market import market_prices
 from costcalc.explore.options import OptionKeywords
@@ -159,6 +160,7 @@ def _cache(q: Question, chosen: Plan) -> KvCacheResult:
         float(cache_bytes_per_token_per_gpu(q.model, chosen.spread.layout, q.formats)),
         float(cache_bytes_per_sequence(q.model, q.formats, q.full_length)),
         float(cache_bytes_read(q.model, q.formats, q.decode_context)),
+        fixed_bytes_per_sequence(q.model, q.formats.cache.name),
     )
 
 

@@ -68,6 +68,7 @@ class KvCacheResult(Record):
     bytes_per_token_per_gpu: float
     bytes_per_sequence: float
     bytes_read_per_token: float  # cache read for one output token
+    fixed_bytes_per_sequence: float = 0.0  # windows and states, when full: what does not grow with context
 
 
 class MemoryResult(Record):

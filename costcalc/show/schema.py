@@ -12,14 +12,17 @@ from costcalc.explore.swept import CELL
 from costcalc.frozen import hints
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-KINDS = ("result", "sweep", "validation", "model", "gpu", "closed_models")
+KINDS = (
+    *("result", "sweep", "validation", "model", "gpu", "closed_models"),
+    *("models-list", "models-show", "gpus-list", "gpus-show"),
+)
 _PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 
 
 def schema_of(kind: str) -> dict[str, Any]:
     """Return a JSON Schema.
 
-    kind: one of KINDS.
+    kind: one of KINDS: what commands print, and what files hold.
     """
     if kind == "result":
         return result_schema()
@@ -30,14 +33,58 @@ def schema_of(kind: str) -> dict[str, Any]:
     if kind == "model":
         from costcalc.specs.model import ModelSpec
 
-        return _published(adapter(ModelSpec).json_schema(), "A model of costcalc's catalog")
+        return _extending(_published(adapter(ModelSpec).json_schema(), "A model of costcalc's catalog"))
     if kind == "gpu":
         from costcalc.specs.accelerator import Accelerator
 
-        return _published(adapter(Accelerator).json_schema(), "An accelerator of costcalc's catalog")
+        return _extending(_published(adapter(Accelerator).json_schema(), "An accelerator of costcalc's catalog"))
+    if kind != "closed_models":
+        return _catalog_schema(*kind.split("-"))
     from costcalc.specs.closed import ClosedModels
 
     return _published(adapter(ClosedModels).json_schema(), "Models of costcalc's catalog that only have prices")
+
+
+def _extending(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a file that may take what it leaves out from another entry."""
+    extends = {"type": "string", "description": "The entry from which everything is taken that is not given here."}
+    required = schema.pop("required")
+    schema["properties"] = {"extends": extends, **schema["properties"]}
+    return {**schema, "anyOf": [{"required": ["extends"]}, {"required": required}]}
+
+
+def _catalog_schema(entries: str, command: str) -> dict[str, Any]:
+    """Return the JSON Schema of `models|gpus list|show --format json`.
+
+    entries: 'models' or 'gpus'. command: 'list' or 'show'.
+    """
+    from costcalc.explore.facts import ClosedFacts, GpuFacts, ModelFacts
+    from costcalc.specs.accelerator import Accelerator
+    from costcalc.specs.closed import ClosedModel
+    from costcalc.specs.model import ModelSpec
+
+    pairs: list[tuple[Any, Any]] = [(GpuFacts, Accelerator)]
+    if entries == "models":
+        pairs = [(ModelFacts, ModelSpec), (ClosedFacts, ClosedModel)]
+    definitions: dict[str, Any] = {}
+    for facts, spec in pairs:
+        _reference(facts, definitions)
+        if command == "show":
+            shape = adapter(spec).json_schema()
+            definitions |= shape.pop("$defs", {})
+            definitions[spec.__name__] = shape
+            own = definitions[facts.__name__]
+            own["properties"]["spec"] = {"$ref": f"#/$defs/{spec.__name__}"}
+            own["required"].append("spec")
+    every = [{"$ref": f"#/$defs/{facts.__name__}"} for facts, _ in pairs]
+    one = every[0] if len(every) == 1 else {"anyOf": every}
+    return {
+        "$schema": DIALECT,
+        "title": f"What costcalc {entries} {command} --format json prints",
+        "description": "Numbers are SI: bytes, bytes per second, FLOP/s, watts, US dollars.",
+        **({"type": "array", "items": one} if command == "list" else one),
+        "$defs": definitions,
+    }
 
 
 def result_schema() -> dict[str, Any]:

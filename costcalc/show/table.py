@@ -249,8 +249,9 @@ def _memory(result: Estimate) -> Iterator[Block]:
         capacity = result.memory.capacity_bytes_per_gpu
         yield Line(f"Memory of a GPU: {format_bytes(capacity, 3)}", "heading")
         yield _memory_grid(result.memory)
+    fixed = f" and {format_bytes(cache.fixed_bytes_per_sequence)} at most" if cache.fixed_bytes_per_sequence else ""
     yield Line(
-        f"KV cache: {cache.bytes_per_token:,.0f} B per token, {format_bytes(cache.bytes_per_sequence)} per "
+        f"KV cache: {cache.bytes_per_token:,.0f} B per token{fixed}, {format_bytes(cache.bytes_per_sequence)} per "
         f"sequence; one output token reads {format_bytes(cache.bytes_read_per_token)} of it.",
         wrap=True,
         indent=2,

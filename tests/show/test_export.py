@@ -18,6 +18,7 @@ import costcalc
 from costcalc.catalog.find import CLOSED_MODELS, list_paths
 from costcalc.catalog.paths import packaged_root
 from costcalc.catalog.yaml import load_yaml
+from costcalc.cli import main
 from costcalc.explore.result import BreakEven, Comparison, Estimate
 from costcalc.show.export import as_csv, as_json, exported, flattened
 from costcalc.show.schema import KINDS, schema_of
@@ -221,3 +222,28 @@ def test_the_command_knows_every_schema() -> None:
     from costcalc.cli.schema import KINDS as of_the_command
 
     assert of_the_command == KINDS
+
+
+@pytest.mark.parametrize(
+    ("command", "kind"),
+    [
+        (["models", "list"], "models-list"),
+        (["models", "list", "--closed"], "models-list"),
+        (["models", "show", "v3"], "models-show"),
+        (["models", "show", "deepseek-v4-pro"], "models-show"),
+        (["models", "show", "gpt-4o"], "models-show"),
+        (["gpus", "list"], "gpus-list"),
+        (["gpus", "show", "h100"], "gpus-show"),
+        (["gpus", "show", "a40"], "gpus-show"),
+    ],
+)
+def test_lists_and_entries_keep_their_schema(command: list[str], kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*command, "--format", "json"]) == 0
+    tree, rules = json.loads(capsys.readouterr().out), schema_of(kind)
+    assert complaints(tree, rules, rules) == []
+
+
+def test_a_file_that_extends_another_satisfies_the_schema_of_editors() -> None:
+    rules = schema_of("gpu")
+    assert complaints({"extends": "h100-sxm", "power": "350 W"}, rules, rules) == []
+    assert complaints({"power": "350 W"}, rules, rules) != []
