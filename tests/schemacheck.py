@@ -45,7 +45,7 @@ def _value(value: Any, schema: dict[str, Any], where: str) -> list[str]:
         found.append(f"{where}: {value!r} is not one of {schema['enum']}")
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         low, high = schema.get("minimum", value), schema.get("maximum", value)
-        if not low <= value <= high or value <= schema.get("exclusiveMinimum", value - 1):
+        if not low <= value <= high or value <= schema.get("exclusiveMinimum", float("-inf")):
             found.append(f"{where}: {value!r} is out of bounds")
     if isinstance(value, str) and not re.search(schema.get("pattern", ""), value):
         found.append(f"{where}: {value!r} does not match {schema['pattern']}")

@@ -48,7 +48,8 @@ def comparison_page(comparison: Comparison) -> list[Block]:
     unfit = [f"{row.variant}: {row.note}" for row in comparison.rows if row.note]
     shared = _shared_defaults(comparison.rows)
     legend = (
-        "KV/token: cache that one token takes in all layers. smaller, vs first: its size and $/M out, to the first row."
+        "KV/token: cache that each further token adds in all layers, windows and states apart. smaller, vs first: its "
+        "size and $/M out, to the first row."
     )
     if same_cache:
         legend = f"vs first: $/M out, to the first row. KV cache per token: {format_bytes(caches.pop())} in every row."
@@ -146,6 +147,5 @@ def _shared_defaults(rows: Iterable[Row]) -> list[Assumption]:
         for each in row.estimate.assumptions:
             known = found.setdefault(each.name, each)
             if known.value != each.value:
-                why = known.why if known.why == each.why else "each row's own"
-                found[each.name] = Assumption(each.name, "by row", why, known.override)
+                found[each.name] = Assumption(each.name, "by row", known.why, known.override)
     return list(found.values())
