@@ -7,14 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from costcalc.catalog.heads import architecture_of, has_memory, head_of, names_in, read_aliases, same_shape
+from costcalc.catalog.heads import architecture_of, head_of, memory_of, names_in, read_aliases, same_shape
 from costcalc.catalog.names import (
-    bare_gpu,
     is_hub_id,
     meant,
     normal_name,
-    plainer_gpus,
-    plainer_models,
     squeezed,
 )
 from costcalc.catalog.names import (
@@ -55,10 +52,14 @@ class CatalogEntry(NamedTuple):
 
 
 class Found(NamedTuple):
-    """The file that a name means, and what a reader has to know about how it was found."""
+    """The file that a name means, and what a reader has to know about how it was found.
+
+    weights: the number format that the name says the weights are quantized to, where it says one.
+    """
 
     path: Path
     remarks: tuple[str, ...] = ()
+    weights: str | None = None
 
 
 def find_path(kind: Kind, name: str | Path, extra: str | Path | None = None, *, without: Path | None = None) -> Path:
@@ -89,20 +90,43 @@ def resolve(kind: Kind, name: str | Path, extra: str | Path | None = None, *, wi
         return Found(path)
     roots = catalog_roots(extra)
     if not text.lower().endswith((*_SUFFIXES, ".json")):
-        if found := _spelled(kind, text, roots, without):
+        if found := _named(kind, text, roots, without):
             return Found(found, (*_only_the_shape(text, found), *_shadowing(kind, text, found, roots, without)))
-        for plainer in plainer_models(text) if kind == "models" else plainer_gpus(text):
-            if (found := _spelled(kind, plainer, roots, without)) and (kind == "models" or has_memory(found, text)):
-                bare = kind != "models" or squeezed(text.rpartition("/")[2]) == squeezed(plainer)
-                remark: tuple[str, ...] = () if bare else (_taken_for(text, found),)
-                remark = _only_the_shape(plainer, found) or remark
-                return Found(found, (*remark, *_shadowing(kind, plainer, found, roots, without)))
+        if spelled := _spelled(kind, text, roots, without):
+            shadow = _shadowing(kind, text, spelled.path, roots, without)
+            return spelled._replace(remarks=(*spelled.remarks, *shadow))
     raise _no_such_file(text, noun) if looks_like_path and not is_hub_id(text) else _unknown(kind, text, extra)
 
 
-def _spelled(kind: Kind, text: str, roots: list[Path], without: Path | None) -> Path | None:
+def _named(kind: Kind, text: str, roots: list[Path], without: Path | None) -> Path | None:
     # Hyphens are easily forgotten or made up, as in rtx4090 or gaudi-3; a name spelled right goes first.
     return _by_name(kind, text, normal_name, roots, without) or _by_name(kind, text, squeezed, roots, without)
+
+
+def _spelled(kind: Kind, text: str, roots: list[Path], without: Path | None) -> Found | None:
+    """What a name means as drivers, model hubs and benchmarks spell it; raises CostcalcError where it is another."""
+    # Names that the catalog has, as most are, need none of it.
+    from costcalc.catalog.spellings import accelerated, accelerators_alike, same_memory, unquantized, untuned
+    from costcalc.numbertypes import number_type
+
+    name = normal_name(text)
+    if kind == "hardware_profiles":
+        alike, wanted = accelerators_alike(name, _entries(kind, roots)), accelerated(name).gigabytes
+        for entry in alike:
+            if wanted is None or same_memory(wanted, memory_of(entry.path)):
+                return Found(entry.path)
+        if alike:
+            other = f"of that product there is {alike[0].name}, with another memory; list them with: costcalc gpus"
+            raise CostcalcError(f"unknown GPU {shown(text)}", hint=other)
+        return None
+    for shorter in untuned(name):
+        if path := _named(kind, shorter, roots, without):
+            return Found(path, _only_the_shape(shorter, path) or _taken_for(text, shorter, path))
+        if (stored := unquantized(shorter)) and (path := _named(kind, stored[0], roots, without)):
+            weights = number_type(stored[1]).weights.name
+            told = _only_the_shape(stored[0], path) or _taken_for(text, stored[0], path, weights)
+            return Found(path, told, weights)
+    return None
 
 
 def _only_the_shape(text: str, path: Path) -> tuple[str, ...]:
@@ -112,9 +136,12 @@ def _only_the_shape(text: str, path: Path) -> tuple[str, ...]:
     return (f"{shown(text)} has the shape of {path.stem}; its dates, context and list prices are its own, not these.",)
 
 
-def _taken_for(text: str, path: Path) -> str:
-    own = "with its shape, number formats and prices; for other formats see --weights and --kv"
-    return f"{shown(text, 80)} is not in the catalog by this name: taken for {path.stem}, {own}."
+def _taken_for(text: str, shorter: str, path: Path, weights: str | None = None) -> tuple[str, ...]:
+    """What to say of a checkpoint that has a shorter name here; nothing where only its owner is left out."""
+    if weights is None and squeezed(text.rpartition("/")[2]) == squeezed(shorter):
+        return ()
+    formats = f"with weights in {weights}, and all else" if weights else "with all that it has"
+    return (f"{shown(text, 80)} is not in the catalog by this name: taken for {path.stem}, {formats} as listed there.",)
 
 
 def _shadowing(kind: Kind, text: str, path: Path, roots: list[Path], without: Path | None) -> tuple[str, ...]:
@@ -122,7 +149,7 @@ def _shadowing(kind: Kind, text: str, path: Path, roots: list[Path], without: Pa
     packaged = packaged_root()
     if len(roots) < 2 or path.is_relative_to(packaged) or without is not None:
         return ()
-    other = _spelled(kind, text, [packaged], None)
+    other = _named(kind, text, [packaged], None)
     if other is None:
         return ()
     return (f"{shown(text)} is {place(path)} here, not the {other.stem} that costcalc ships.",)
@@ -134,10 +161,14 @@ def list_entries(kind: Kind, extra: str | Path | None = None) -> list[CatalogEnt
     kind: 'models' or 'hardware_profiles'.
     extra: a catalog folder to search first.
     """
+    return _entries(kind, catalog_roots(extra))
+
+
+def _entries(kind: Kind, roots: list[Path]) -> list[CatalogEntry]:
     packaged = packaged_root()
     found: dict[str, CatalogEntry] = {}
     taken: set[str] = set()
-    for root in catalog_roots(extra):
+    for root in roots:
         files = {stem: path for stem, path in _files(root, kind).items() if stem not in found}
         answering: set[str] = set()
         for stem, path in files.items():
@@ -230,8 +261,7 @@ def _unknown(kind: Kind, text: str, extra: str | Path | None) -> CostcalcError:
             spellings.setdefault(normal_name(alias), entry.name)
         spellings[entry.name] = entry.name
     spellings |= {name: model.names[0] for name, model in closed.items() if name not in spellings}
-    typed = wanted.rpartition("/")[2] if is_hub_id(text) else wanted
-    close = meant(typed, spellings) if kind == "models" else meant(bare_gpu(typed), spellings)
+    close = meant(wanted.rpartition("/")[2] if is_hub_id(text) else wanted, spellings)
     suggestion = f"did you mean {listed_names(close)}? " if close else ""
     listing = f"list them with: costcalc {command}{' list --closed' if close and closed.keys() >= {*close} else ''}"
     return CostcalcError(f"unknown {noun} {shown(text)}", hint=suggestion + listing)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from costcalc.catalog.names import named_memory
-
 # Names stand in the first lines of a file, so that finding one costs a short read and no parsing.
 _HEAD_BYTES = 2048
 _LIST = r"[ \t]*(?:\[([^\]]*)\]|((?:\r?\n[ \t]*-[ \t]+[^\n]*)+))"
 _ALIASES = re.compile(rf"^aliases:{_LIST}", re.MULTILINE)
 _SAME_SHAPE = re.compile(rf"^same_shape:{_LIST}", re.MULTILINE)
 _NAME = re.compile(r"^name:[ \t]*[\"']?(.*?)[\"']?[ \t]*(?:#.*)?$", re.MULTILINE)
-_MEMORY = re.compile(r"^memory:[ \t]*[\"']?([0-9.]+) ?GB", re.MULTILINE)
+_MEMORY = re.compile(r"^memory(?:_reported)?:[ \t]*([\d.]+) ?([GM]i?B)", re.MULTILINE)
+_UNITS = {"GB": 1e9, "MB": 1e6, "GiB": 2.0**30, "MiB": 2.0**20}
 _ARCHITECTURE = re.compile(r"^architecture:[ \t]*([a-z0-9-]+)", re.MULTILINE)
 _HF_ID = re.compile(r"^hf_id:[ \t]*[\"']?([^\s\"'#]+)", re.MULTILINE)
 
@@ -82,11 +81,9 @@ def architecture_of(path: Path) -> str | None:
     return found[1] if found else None
 
 
-def has_memory(path: Path, text: str) -> bool:
-    """Return whether an accelerator has the memory that a name says it has, if it says so.
+def memory_of(path: Path) -> list[float]:
+    """Return the memory of an accelerator as sold and as reported [B].
 
-    path: the accelerator's file.
-    text: the name, such as 'H100-SXM5-80GB'.
+    path: its file.
     """
-    asked, sold = named_memory(text), _MEMORY.search(head_of(path))
-    return asked is None or (sold is not None and float(sold[1]) == asked)
+    return [float(size) * _UNITS[unit] for size, unit in _MEMORY.findall(head_of(path))]

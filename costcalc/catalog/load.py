@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -43,7 +44,12 @@ def load_model(
 
     with searched_first(catalog):
         found = resolve("models", name)
-        return load_spec(ModelSpec, found.path, "model", overrides, found.remarks, check=check)
+        spec = load_spec(ModelSpec, found.path, "model", overrides, found.remarks, check=check)
+        if found.weights is None:
+            return spec
+        from costcalc.engine.precision import checkpoint_precision
+
+        return replace(spec, precision=checkpoint_precision(spec, found.weights))
 
 
 def load_gpu(

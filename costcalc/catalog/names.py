@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from costcalc.errors import nearest
 
 _MOST_NAMES = 5
 _MOST_TYPED = 100
-_FORMATS = (
-    r"fp8(?:-(?:dynamic|block|e4m3|kv))*|fp4|nvfp4|mxfp4|bf16|fp16|awq(?:-int4)?|gptq(?:-int[48])?|gguf|int[48]|"
-    r"w[48]a(?:16|8)|quantized|bnb-4bit|4bit|8bit"
-)
-_TUNINGS = r"instruct|chat|it|hf|base|thinking|preview|\d{4}"
-_BY_FORMAT = re.compile(rf"-(?:{_FORMATS})(?=-|$)", re.IGNORECASE)
-_BY_TUNING = re.compile(rf"-(?:{_TUNINGS})(?=-|$)", re.IGNORECASE)
-_MAKER = re.compile(r"^(?:nvidia|amd|intel|google|aws|apple|huawei)[-\s_]+(?:(?:tesla|instinct|geforce)[-\s_]+)?", re.I)
-_MEMORY = re.compile(r"[-\s_]?(\d{2,4})\s?gb?$", re.IGNORECASE)
 _SIZE = re.compile(r"(?<![a-z0-9.])(\d+(?:\.\d+)?)([bmt])(?![a-z0-9])")
 
 
@@ -33,44 +24,6 @@ def squeezed(text: str) -> str:
     text: the name.
     """
     return normal_name(text).replace("-", "")
-
-
-def plainer_models(text: str) -> Iterator[str]:
-    """Yield a model's name with less and less of what hubs add: organisation, number format, tuning and date.
-
-    text: the name, such as 'Qwen/Qwen3-32B-FP8'; it is not among those yielded.
-    """
-    bare = text.rpartition("/")[2] if is_hub_id(text) else text
-    wider, base = _BY_FORMAT.sub("", bare), _BY_TUNING.sub("", bare)
-    yield from (
-        name for name in dict.fromkeys((bare, wider, base, _BY_TUNING.sub("", wider))) if name not in ("", text)
-    )
-
-
-def plainer_gpus(text: str) -> Iterator[str]:
-    """Yield an accelerator's name without its maker, such as 'H200' for 'NVIDIA H200', and without its memory.
-
-    text: the name.
-    """
-    bare = _MAKER.sub("", text.strip())
-    yield from (name for name in (bare, bare_gpu(text)) if name not in ("", text))
-
-
-def bare_gpu(text: str) -> str:
-    """Return an accelerator's name without its maker and its memory.
-
-    text: the name.
-    """
-    return _MEMORY.sub("", _MAKER.sub("", text.strip()))
-
-
-def named_memory(text: str) -> int | None:
-    """Return the memory [GB] that ends an accelerator's name, as in 'H100-SXM5-80GB', or None.
-
-    text: the name.
-    """
-    found = _MEMORY.search(text)
-    return int(found[1]) if found else None
 
 
 def is_hub_id(text: str) -> bool:

@@ -100,7 +100,7 @@ def show_gpu(written: Written, name: Name, catalog: CatalogFolder = None) -> Non
 
     with new_file(written.output, "--output") as file:
         path = find_path("hardware_profiles", name, catalog)
-        gpu = load_gpu(path)
+        gpu = load_gpu(name, catalog=catalog)
         facts = gpu_facts(path.stem, gpu)
         tree = {**facts.to_dict(), "spec": asdict(gpu)}
         present_card(tree, facts.to_dict(), gpu_page(path.stem, gpu, place(path)), form, file)

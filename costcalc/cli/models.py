@@ -120,7 +120,7 @@ def show_model(written: Written, name: Name, catalog: CatalogFolder = None) -> N
             if not show_closed(name, form, file, catalog):
                 raise
             return
-        model = load_model(path)
+        model = load_model(name, catalog=catalog)
         facts = model_facts(path.stem, model)
         tree = {**facts.to_dict(), "spec": asdict(model)}
         present_card(tree, facts.to_dict(), model_page(path.stem, model, place(path)), form, file)

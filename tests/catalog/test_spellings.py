@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from costcalc.catalog.find import find_path
+from costcalc.catalog.load import load_model
 from costcalc.errors import CostcalcError
 
 
@@ -20,15 +21,17 @@ from costcalc.errors import CostcalcError
         ("NVIDIA RTX 6000 Ada Generation", "rtx-6000-ada"),
         ("AMD Instinct MI355X OAM", "mi355x"),
         ("Gaudi 3", "gaudi3"),
+        ("NVIDIA A800-SXM4-80GB", "a800-80gb-sxm"),  # 400 GB/s of NVLink where an A100 has 600
+        ("NVIDIA GH200 144G HBM3e", "gh200-144gb"),
     ],
 )
 def test_accelerators(spelling: str, name: str) -> None:
     assert find_path("hardware_profiles", spelling).stem == name
 
 
-@pytest.mark.parametrize("other", ["A800", "B100", "GB300-NVL4", "H900"])
+@pytest.mark.parametrize("other", ["B100", "GB300-NVL4", "H900"])
 def test_other_products_are_no_aliases(other: str) -> None:
-    # An A800 has 400 GB/s of NVLink where an A100 has 600; NVL4 joins 4 GPUs where NVL72 joins 72.
+    # NVL4 joins 4 GPUs where NVL72 joins 72.
     with pytest.raises(CostcalcError, match="unknown GPU"):
         find_path("hardware_profiles", other)
 
@@ -53,12 +56,31 @@ def test_checkpoints_of_one_shape(spelling: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"),
+    ("name", "model", "weights"),
     [
-        ("nvidia/Llama-3.1-70B-Instruct-FP8", "--model llama-3.1-70b --weights fp8"),
-        ("TheBloke/Llama-2-70B-Chat-AWQ", "--model llama-2-70b --weights int4_zp"),
+        ("nvidia/Llama-3.1-70B-Instruct-FP8", "Llama-3.1-70B", ("fp8", None)),
+        ("TheBloke/Llama-2-70B-Chat-AWQ", "Llama-2-70B", ("int4_zp", None)),
+        ("RedHatAI/Llama-3.3-70B-Instruct-FP8-dynamic", "Llama-3.3-70B", ("fp8", None)),
+        # Eight bits are what DeepSeek ships; its four-bit checkpoints narrow the routed experts alone.
+        ("deepseek-ai/DeepSeek-V3-FP8", "DeepSeek-V3", ("fp8_block", None)),
+        ("nvidia/DeepSeek-R1-0528-FP4", "DeepSeek-R1", ("bf16", "nvfp4")),
     ],
 )
-def test_a_quantized_checkpoint_is_not_the_one_in_16_bits(name: str, hint: str) -> None:
-    with pytest.raises(CostcalcError, match=hint):
-        find_path("models", name)
+def test_a_quantized_checkpoint_is_not_the_one_in_16_bits(
+    name: str, model: str, weights: tuple[str, str | None]
+) -> None:
+    found = load_model(name)
+    assert (found.name, (found.precision.weights, found.precision.experts)) == (model, weights)
+    assert len(found.caveats) == 1
+
+
+def test_what_a_name_says_of_its_weights_is_told() -> None:
+    assert load_model("nvidia/Llama-3.1-70B-Instruct-FP8").caveats == (
+        "'nvidia/Llama-3.1-70B-Instruct-FP8' is not in the catalog by this name: taken for llama-3.1-70b, with weights "
+        "in fp8, and all else as listed there.",
+    )
+
+
+def test_formats_that_say_nothing_of_bits_are_not_guessed() -> None:
+    with pytest.raises(CostcalcError, match=r"unknown model .*did you mean .*gemma-3-27b"):
+        find_path("models", "unsloth/gemma-3-27b-it-GGUF")

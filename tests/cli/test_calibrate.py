@@ -148,7 +148,7 @@ def test_a_profile_keeps_what_other_files_said(capsys, tmp_path):
     both = load_gpu("h100", catalog=folder).efficiency
     assert (both.weights, both.flops) == (first.weights, first.flops) and both.experts and not first.experts
     assert both.source == "moe.csv, gemm.csv" and both.points > first.points
-    assert replace(load_gpu("h100", catalog=folder), efficiency=None) == load_gpu("h100")
+    assert replace(load_gpu("h100", catalog=folder), efficiency=None, caveats=()) == load_gpu("h100")
 
 
 def test_the_example_of_readme(capsys, tmp_path, monkeypatch):
