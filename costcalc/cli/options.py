@@ -234,7 +234,8 @@ class Catalog(Record):
     catalog: Annotated[
         str | None,
         Option("--catalog", metavar="DIR", rich_help_panel=CATALOG,
-               help="A folder with models/ and hardware_profiles/ of your own, looked at first."),
+               help="A folder with models/ and hardware_profiles/ of your own, looked at first; those of the "
+                    "variable COSTCALC_CATALOG are next, then what costcalc ships."),
     ] = None  # fmt: skip
     set: Annotated[
         list[str] | None,

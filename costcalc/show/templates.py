@@ -6,6 +6,7 @@ MODEL = """\
 # A model for costcalc. Use it by its path:    costcalc estimate --model ./my-model.yaml --gpu h100
 # or put it into models/ of a catalog folder:  costcalc estimate --catalog DIR --model my-model --gpu h100
 # Check it with:                               costcalc models check my-model.yaml
+# To change a few values of a model of the catalog, 'extends: deepseek-v3' and those values are enough.
 # The numbers below are an 8B model; replace them by those of the model's config.json.
 name: My-Model-8B
 aliases: [my-model]            # other names that it answers to
@@ -80,6 +81,7 @@ GPU = """\
 # An accelerator for costcalc. Use it by its path:        costcalc estimate --model v3 --gpu ./my-gpu.yaml
 # or put it into hardware_profiles/ of a catalog folder:  costcalc estimate --catalog DIR --model v3 --gpu my-gpu
 # Check it with:                                          costcalc gpus check my-gpu.yaml
+# To change a few values of an accelerator of the catalog, 'extends: h100-sxm' and those values are enough.
 # The numbers below are made up; replace them by those of the data sheet. What is unknown is left out.
 name: My GPU 96GB
 aliases: [my-gpu]              # other names that it answers to
@@ -104,13 +106,14 @@ scale_out:                     # the network between servers
 node_size: 8                   # devices of one server
 power: 700 W
 
-price:                         # the default; --price overrides it
+price:                         # the default; without it, the median of the on-demand prices below
   usd_per_gpu_hour: 2.50
   kind: on-demand              # on-demand, reserved, spot, owned or marketplace
   source: https://example.com/pricing
   date: "2026-11-23"
 # prices:                      # more of them, for --price spot or --price somebody
 #   - provider: Somebody
+#     seller: cloud            # cloud, hyperscaler or study: which of them the median counts
 #     kind: spot
 #     usd_per_gpu_hour: 1.20
 #     date: "2026-11-23"
