@@ -7,6 +7,8 @@ from pathlib import Path
 
 from costcalc.catalog.efficiency import KERNELS
 from costcalc.catalog.find import CLOSED_MODELS
+from costcalc.catalog.heads import head_of, names_in
+from costcalc.catalog.names import normal_name
 from costcalc.catalog.paths import packaged_root
 from costcalc.catalog.serving import SERVING
 from costcalc.catalog.trusted import digest
@@ -32,13 +34,14 @@ def packaged_files() -> Iterator[tuple[Path, type[Spec]]]:
 
 
 def checked_list() -> str:
-    """Return a line for each file: its digest, the class that it was checked against, and its path.
+    """Return a line for each file: its digest, the class that it was checked against, its path and its other names.
 
     Raises CostcalcError with file:line:column when a file is wrong.
     """
-    lines = ["# Digest, class and path of every packaged file that is valid; written by docs/generate.py."]
+    lines = ["# Digest, class, path and names of every packaged file that is valid; written by docs/generate.py."]
     for path, spec in packaged_files():
         text = read_text(path)
         validate(spec, *parse_yaml(text, path), path)
-        lines.append(f"{digest(text)} {spec.__name__} {path.relative_to(packaged_root()).as_posix()}")
+        names = "|".join(dict.fromkeys(map(normal_name, names_in(head_of(path)))))
+        lines.append(f"{digest(text)} {spec.__name__} {path.relative_to(packaged_root()).as_posix()} |{names}|")
     return "\n".join(lines) + "\n"

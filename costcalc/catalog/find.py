@@ -19,6 +19,7 @@ from costcalc.catalog.names import (
 )
 from costcalc.catalog.paths import Kind, catalog_roots, packaged_root
 from costcalc.catalog.positions import place
+from costcalc.catalog.trusted import stems_listed
 from costcalc.errors import CostcalcError, nearest, shown
 
 if TYPE_CHECKING:
@@ -206,7 +207,9 @@ def _by_name(
             files = {stem: path for stem, path in files.items() if Path(os.path.realpath(path)) != without}
         if spelled is normal_name and name in files:
             return files[name]
-        for stem, path in files.items():
+        listed = [stem for stem in stems_listed(name) if stem in files] if root == packaged_root() else []
+        for stem in (*listed, *files):
+            path = files[stem]
             if name in map(spelled, [stem, *names_in(head_of(path))]):
                 # An overlay's file of the same name stands for this one, its aliases included.
                 above = [_files(each, kind).get(stem) for each in roots[:index]] if without is None else []

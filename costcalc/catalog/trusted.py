@@ -36,6 +36,16 @@ def is_checked(spec: type[Spec], text: str) -> bool:
     return f"{digest(text)} {spec.__name__} " in _checked(CHECKED)
 
 
+def stems_listed(name: str) -> list[str]:
+    """Return which of the files that ship are listed as answering to a name; the files themselves decide.
+
+    name: as catalog.names.normal_name spells it.
+    """
+    wanted = f"|{name}|"
+    lines = _checked(CHECKED).splitlines() if wanted in _checked(CHECKED) else []
+    return [Path(line.split()[2]).stem for line in lines if wanted in line]
+
+
 def read(spec: type[SpecT], data: Any) -> SpecT:
     """Return the specification that valid raw data describes, the same that catalog.validation would return.
 

@@ -11,6 +11,8 @@ import costcalc
 from costcalc.catalog import load, trusted
 from costcalc.catalog.efficiency import KERNELS
 from costcalc.catalog.find import CLOSED_MODELS
+from costcalc.catalog.heads import head_of, names_in
+from costcalc.catalog.names import normal_name
 from costcalc.catalog.serving import SERVING
 from costcalc.catalog.validation import validate
 from costcalc.catalog.yaml import parse_yaml, read_text
@@ -55,8 +57,16 @@ def test_reading_gives_what_checking_gives(spec: type[Spec], path: Path) -> None
 
 
 def test_every_file_that_ships_is_listed() -> None:
-    listed = {tuple(line.split()[1:]) for line in read_text(trusted.CHECKED).splitlines() if line[0] != "#"}
+    listed = {tuple(line.split()[1:3]) for line in read_text(trusted.CHECKED).splitlines() if line[0] != "#"}
     assert listed == {(spec.__name__, path.relative_to(ROOT).as_posix()) for spec, path in SHIPPED}
+
+
+def test_listed_names_are_those_that_the_files_answer_to() -> None:
+    assert trusted.stems_listed("v3") == ["deepseek-v3"] and trusted.stems_listed("h100") == ["h100-sxm"]
+    assert trusted.stems_listed("nothing") == []
+    for spec, path in SHIPPED:
+        for name in names_in(head_of(path)) if spec in (ModelSpec, Accelerator) else ():
+            assert path.stem in trusted.stems_listed(normal_name(name))
 
 
 def test_a_file_that_ships_is_read_and_one_letter_off_is_checked(reads: list[str], tmp_path: Path) -> None:
