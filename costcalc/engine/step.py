@@ -66,7 +66,8 @@ def decode_step(
     passing = decode_batch(batch, context, layout, tokens)
     works = step_work(model, layout, formats, passing)
     if terms != "all":
-        return Step(tuple(op_times(_memory_terms(works, terms), machine, efficiency)), 0.0 * passing.rows)
+        reads = _memory_terms(works, terms)
+        return Step(tuple(op_times(reads, machine, _reading(efficiency))), 0.0 * passing.rows)
     ops = tuple(op_times(works, machine, efficiency))
     hidden = hidden_seconds(ops, overlap_share(layout, machine, efficiency))
     return Step(ops, decode_overhead_seconds(model, efficiency, passing), hidden)
@@ -123,5 +124,10 @@ def _expert_layers(model: ModelSpec) -> int:
 
 def _memory_terms(works: list[Work], terms: Terms) -> list[Work]:
     kinds = CACHE_KINDS if terms == "kv" else WEIGHT_KINDS
-    # The argument is about reads: without the arithmetic, and without what routing experts costs.
-    return [replace(w, flops=0.0 * w.flops, routed=0) for w in works if w.kind in kinds]
+    # The argument is about reads: without the arithmetic.
+    return [replace(w, flops=0.0 * w.flops) for w in works if w.kind in kinds]
+
+
+def _reading(efficiency: Efficiency) -> Efficiency:
+    """The efficiency of reads alone: without permuting tokens to experts and quantizing activations."""
+    return replace(efficiency, routed_seconds=0.0, quantize_seconds={})

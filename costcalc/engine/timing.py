@@ -65,12 +65,12 @@ _SIXTEEN_BITS = ("bf16", "fp16")
 
 @dataclass(frozen=True, slots=True)
 class OpTime:
-    """What one op of a step costs: whole-step totals on the busiest GPU."""
+    """What one op of a step costs: whole-step totals, time on the busiest GPU."""
 
     op: str
     kind: str
-    flops: Number  # [FLOP] per GPU and step
-    bytes: Number  # [B] per GPU and step
+    flops: Number  # [FLOP] per GPU and step, the mean of all GPUs
+    bytes: Number  # [B] per GPU and step, the mean of all GPUs
     seconds: Number  # [s] per step
     memory_seconds: Number  # [s] at the peaks
     compute_seconds: Number  # [s] at the peaks
@@ -110,8 +110,8 @@ def _op_time(work: Work, machine: Machine, efficiency: Efficiency) -> OpTime:
     return OpTime(
         work.op,
         work.kind,
-        n * work.flops,
-        n * work.bytes * passes,
+        n * work.flops * work.mean_flops,
+        n * work.bytes * passes * work.mean_bytes,
         n * seconds,
         n * memory,
         n * compute,

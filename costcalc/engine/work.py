@@ -6,7 +6,7 @@ method.md's sections 3-5 restate Pope et al. 2022 (arXiv 2211.05102) and DeepSee
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -55,6 +55,8 @@ class Work:
     held: Number = 1  # experts that one rank holds
     tile_flops: Number = 0  # [FLOP] of an attention kernel after padding query tiles
     scores: Number = 0  # softmax exponentials
+    mean_flops: Number = 1  # of the GPUs of a stage, over the busiest one's: ranks without a sequence do nothing
+    mean_bytes: Number = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,13 @@ class Batch:
     tokens: Number  # new tokens per sequence
     context: Number  # decode: tokens visible to the newest; prefill: tokens already cached
     prefill: bool = False
+    ranks_running: Number = 1.0  # share of the attention-data ranks that have a sequence
+    stages_running: Number = 1.0  # share of the micro-batches that have one
+
+    @property
+    def running(self) -> Number:
+        """Share of the ranks and micro-batches that have a sequence."""
+        return self.ranks_running * self.stages_running
 
     @property
     def rows(self) -> Number:
@@ -77,9 +86,19 @@ DISPATCH_BYTES = {"fp8": 1, "fp4": 1}  # tokens go to experts in fp8 where exper
 
 
 def decode_batch(batch: Number, context: Number, layout: Layout, tokens: Number = 1) -> Batch:
-    """The batch of one decode pass: micro-batches over pipeline stages, sequences over attention ranks."""
-    micro = np.maximum(np.asarray(batch, dtype=float) / layout.pipeline, 1.0)
-    return Batch(np.maximum(micro / layout.data, 1.0), tokens, context)
+    """The batch of one decode pass: micro-batches over pipeline stages, sequences over attention ranks.
+
+    The busiest rank has one sequence at least; where there are fewer of them than ranks, others have none.
+    """
+    each = np.asarray(batch, dtype=float) / layout.pipeline
+    micro = np.maximum(each, 1.0)
+    return Batch(
+        np.maximum(micro / layout.data, 1.0),
+        tokens,
+        context,
+        ranks_running=np.minimum(micro / layout.data, 1.0),
+        stages_running=np.minimum(each, 1.0),
+    )
 
 
 def prefill_batch(tokens: Number, cached: Number, prompts: Number = 1) -> Batch:
@@ -100,7 +119,9 @@ def step_work(model: ModelSpec, layout: Layout, formats: Formats, batch: Batch) 
     works.append(
         Work("pipeline", "pipeline", layout.pipeline - 1, 0.0 * activation, activation / layout.tensor, ranks=2)
     )
-    return works
+    if batch.prefill:
+        return works
+    return [w if w.kind == "experts" else replace(w, mean_flops=batch.running, mean_bytes=batch.running) for w in works]
 
 
 def rank_parameters(linears: tuple[Linear, ...], tensor: Number, kv_heads: int) -> Number:
@@ -197,7 +218,15 @@ def _expert_work(routed: RoutedExperts, count: int, layout: Layout, formats: For
         rows=pairs / touched,
         routed=pairs / layout.expert,
         held=routed.experts / layout.expert,
+        mean_flops=batch.running,
+        mean_bytes=_touched_share(routed, tokens, touched, batch),
     )
+
+
+def _touched_share(routed: RoutedExperts, tokens: Number, touched: Number, batch: Batch) -> Number:
+    """Experts that the tokens of running ranks touch, over those that `tokens`, one on every rank, would."""
+    really = experts_touched(routed.experts, routed.per_token, tokens * batch.ranks_running)
+    return batch.stages_running * really / touched
 
 
 def _expert_traffic(

@@ -13,7 +13,7 @@ OVERHEAD = "overhead"
 
 
 def breakdown_of(step: Step, layout: Layout) -> tuple[OpResult, ...]:
-    """Ops of a step, equal names joined, longest first: work of the whole replica, time on the busiest GPU.
+    """Ops of a step, equal names joined, longest first: work that all GPUs of a replica do, time on the busiest GPU.
 
     Of all-to-all, only what does not hide behind the other ops counts as time.
     """
