@@ -69,7 +69,7 @@ def attention(
         if opened.chart is not None or output.plot:
             from costcalc.explore.curves import attention_curves
 
-            curves = attention_curves(asked.model, asked.gpu, **asked.options)
+            curves = attention_curves(asked.model, asked.gpu, contexts=lengths, **asked.options)
         _finish(result, output, opened, ATTENTION_KINDS, curves)
 
 

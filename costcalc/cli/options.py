@@ -110,6 +110,16 @@ class Serving(Record):
         Option("--tpot", metavar="TIME", rich_help_panel=LOAD,
                help="Most time per output token, when the batch is chosen; default: 50 ms."),
     ] = None  # fmt: skip
+    ttft: Annotated[
+        str | None,
+        Option("--ttft", metavar="TIME", rich_help_panel=LOAD,
+               help="Most time to the first token, when the batch is chosen; default: no limit."),
+    ] = None  # fmt: skip
+    demand: Annotated[
+        str | None,
+        Option("--demand", metavar="RATE", rich_help_panel=LOAD,
+               help="Requests or output tokens to serve, as in '50 requests/s' or '1B tokens/day': how many GPUs."),
+    ] = None  # fmt: skip
     weights: Annotated[
         str | None,
         Option("--weights", metavar="FORMAT", rich_help_panel=NUMBERS,
@@ -196,6 +206,8 @@ class Serving(Record):
             "utilization": parse.share(self.utilization, "--utilization"),
             "memory_utilization": parse.share(self.memory_utilization, "--memory-utilization"),
             "tpot": parse.seconds(self.tpot, "--tpot"),
+            "ttft": parse.seconds(self.ttft, "--ttft"),
+            "demand": parse.demand(self.demand, "--demand"),
             "efficiency": parse.choice(self.efficiency, "--efficiency", EFFICIENCIES),
             "backend": self.backend,
             "terms": parse.choice(self.terms, "--terms", TERMS),

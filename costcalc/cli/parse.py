@@ -94,6 +94,20 @@ def price(text: str | None, option: str) -> str | None:
     return word
 
 
+def demand(text: str | None, option: str) -> str | None:
+    """Return a demand as typed, or None when nothing was typed.
+
+    text: what was typed, such as '50 requests/s'.
+    option: the option, for errors.
+    """
+    if text is None:
+        return None
+    from costcalc.rates import parse_demand
+
+    _read(text, option, parse_demand)
+    return text
+
+
 def _limited(text: str | None, option: str, read: Callable[[str], Value], most: float) -> Value | None:
     number = _read(text, option, read)
     if isinstance(number, (int, float)) and number > most:

@@ -236,7 +236,8 @@ def _expert_traffic(
     tokens = batch.rows * layout.data
     data_parallel = np.asarray(layout.data) > 1
     by_expert = data_parallel & (np.asarray(layout.expert) > 1)
-    destinations = np.minimum(routed.per_token, layout.expert)
+    # An expert that is cut over several GPUs needs the token on each of them.
+    destinations = np.minimum(routed.per_token, layout.expert) * (layout.stage / layout.expert)
     sent = tokens / layout.stage * destinations * routed.width
     # Kernels made for latency send every copy by itself; those made for throughput once to each domain.
     copies = destinations if batch.prefill else 1

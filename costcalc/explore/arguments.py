@@ -144,6 +144,18 @@ def _price(name: str, value: Any) -> float | str:
     return _within(name, value, number, 0, MOST_USD_PER_HOUR)
 
 
+def _demand(name: str, value: Any) -> str:
+    from costcalc.rates import parse_demand
+
+    if not isinstance(value, str):
+        raise CostcalcError(f"{_kind(value)} where a demand belongs", where=name, hint="write '50 requests/s'")
+    try:
+        parse_demand(value)
+    except CostcalcError as error:
+        raise CostcalcError(error.message, where=name, hint=error.hint) from None
+    return value
+
+
 def _word(words: Iterable[str]) -> Callable[[str, Any], Any]:
     names = list(words)
     listed = f"one of {_some(names)}" if names else None
@@ -229,6 +241,8 @@ READ_OPTIONS: Mapping[str, Callable[[str, Any], Any]] = {
     "utilization": _share(False, True),
     "memory_utilization": _share(False, True),
     "tpot": _seconds,
+    "ttft": _seconds,
+    "demand": _demand,
     "efficiency": _word(("calibrated", "ideal")),
     "backend": _word(()),
     "terms": _word(("all", "kv", "weights")),

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from costcalc.engine.precision import checkpoint_precision
 from costcalc.explore.breakdown import hidden_share
+from costcalc.explore.candidates import customary_layout
 from costcalc.explore.evaluate import Evaluation
+from costcalc.explore.layouts import layout_name
 from costcalc.explore.plan import Plan
-from costcalc.explore.question import DEFAULT_TPOT, Question
+from costcalc.explore.question import Question
 from costcalc.explore.ranges import ranges_of
 from costcalc.explore.result import Assumption
 from costcalc.readable import format_count, format_percent, format_seconds, format_usd
@@ -18,7 +22,7 @@ from costcalc.specs.prices import PriceChoice
 def assumptions_of(q: Question, chosen: Plan, price: PriceChoice | None) -> tuple[Assumption, ...]:
     """Every default that was taken, why, and the option that overrides it."""
     o, layout = q.options, chosen.spread.layout
-    limit = format_seconds(o.tpot or DEFAULT_TPOT)
+    limit = limits_named(q)
     found: list[Assumption] = []
 
     def took(taken: bool, name: str, value: str, why: str, override: str) -> None:
@@ -26,6 +30,8 @@ def assumptions_of(q: Question, chosen: Plan, price: PriceChoice | None) -> tupl
             found.append(Assumption(name, value, why, override))
 
     degrees = f"tp {layout.tensor}, pp {layout.pipeline}, dp {layout.data}, ep {layout.expert}"
+    if chosen.spread.replicas > 1:
+        degrees = f"{chosen.spread.replicas} replicas of {degrees}"
     if o.terms == "all":
         took(
             chosen.gpus_chosen,
@@ -38,16 +44,16 @@ def assumptions_of(q: Question, chosen: Plan, price: PriceChoice | None) -> tupl
             chosen.layout_chosen,
             "layout",
             degrees,
-            "customary for this model, cheapest",
+            _why_this_layout(q, chosen),
             "--tp --pp --dp --ep",
         )
-        why = f"lowest cost under a TPOT of {limit}" if chosen.meets_tpot else f"none keeps TPOT under {limit}"
+        why = f"lowest cost under a {limit}" if chosen.keeps_limits else f"none keeps {limit.replace(' of', ' under')}"
         took(chosen.batch_chosen, "batch", str(chosen.batch), why, "--batch N or --tpot TIME")
     else:
         took(chosen.gpus_chosen, "gpus", "1", "a term of the bill costs the same on any number", "--gpus N")
-        took(chosen.batch_chosen, "batch", "1", "a term of the bill, per sequence", "--batch N")
+        took(chosen.batch_chosen, "batch", str(chosen.batch), "a term of the bill, one sequence per rank", "--batch N")
     where = "the given context" if o.context else "a common prompt"
-    took(o.input_tokens is None, "input_tokens", format_count(q.input_tokens), where, "--input N")
+    took(o.input_tokens is None, "input_tokens", format_count(float(q.input_tokens)), where, "--input N")
     took(
         o.output_tokens is None,
         "output_tokens",
@@ -57,7 +63,7 @@ def assumptions_of(q: Question, chosen: Plan, price: PriceChoice | None) -> tupl
     )
     if o.context is None:
         half = "input and half of the output"
-        took(True, "context_tokens", format_count(q.decode_context), half, "--context N")
+        took(True, "context_tokens", format_count(float(q.decode_context)), half, "--context N")
     native = "as the model ships"
     took(o.weights is None, "weights", q.weights_name, native, "--weights FORMAT")
     took(o.kv_cache is None, "kv_cache", q.formats.cache.name, "what engines keep by default", "--kv FORMAT")
@@ -83,8 +89,71 @@ def assumptions_of(q: Question, chosen: Plan, price: PriceChoice | None) -> tupl
     return tuple(found)
 
 
-def notes_of(q: Question, chosen: Plan, at: Evaluation, price: PriceChoice | None) -> tuple[str, ...]:
-    """Warnings in plain words: what runs otherwise than asked, what is beyond the evidence."""
+def limits_named(q: Question) -> str:
+    """The limits that the batch is chosen under, as in 'TPOT of 50 ms'."""
+    text = f"TPOT of {format_seconds(q.tpot_limit)}"
+    return text if q.options.ttft is None else f"{text} and a TTFT of {format_seconds(q.options.ttft)}"
+
+
+def _why_this_layout(q: Question, chosen: Plan) -> str:
+    replica = customary_layout(q.model, q.gpu, int(chosen.spread.layout.gpus))
+    if chosen.spread.layout != replica:
+        return f"cheapest of {chosen.weighed} that fit"
+    return "customary for this model, and cheapest" if chosen.weighed > 1 else "customary for this model"
+
+
+def beyond_training(q: Question) -> str | None:
+    """The warning that sequences are longer than the model was trained for, where they are."""
+    length = max(float(q.full_length), float(q.decode_context))
+    if not q.model.max_context or length <= q.model.max_context:
+        return None
+    return f"{length:,.0f} tokens exceed the {q.model.max_context:,} that {q.model.name} was trained for."
+
+
+def _of_the_plan(q: Question, chosen: Plan, at: Evaluation, blended: float | None) -> Iterator[str]:
+    """Notes on limits that are not kept, idle GPUs, and more GPUs that would be cheaper."""
+    if not chosen.keeps_limits and q.options.terms == "all":
+        tpot = format_seconds(float(np.asarray(at.time_per_output_token)))
+        what = "No batch keeps" if chosen.batch_chosen else f"Batch {chosen.batch} does not keep"
+        if q.options.ttft is None:
+            yield f"{what} the time per output token under {format_seconds(q.tpot_limit)}: it is {tpot}."
+        else:
+            ttft = format_seconds(float(np.asarray(at.time_to_first_token)))
+            yield f"{what} a {limits_named(q)}: they are {tpot} and {ttft}."
+    spread = chosen.spread
+    if spread.idle:
+        busy = spread.gpus - spread.idle
+        idle = "1 GPU stays idle and is" if spread.idle == 1 else f"{spread.idle} GPUs stay idle and are"
+        yield (
+            f"{idle} paid for: {layout_name(spread)} on {busy} of them is cheaper than any layout of all "
+            f"{spread.gpus}. --gpus {busy} leaves none idle."
+        )
+    if chosen.cheaper:
+        more, ratio = chosen.cheaper.spread, chosen.cheaper.cost_ratio
+        instead = "" if blended is None else f": {format_usd(blended * ratio)} per million tokens, blended"
+        yield (
+            f"{more.gpus} GPUs in one replica ({layout_name(more)}) take {format_percent(ratio, 2)} of the GPU time of "
+            f"a request{instead}. Ask for them with --gpus {more.gpus}."
+        )
+
+
+def _of_the_range(q: Question) -> Iterator[str]:
+    if not q.calibrated:
+        return
+    ranges = ranges_of(q)
+    new = [name for name, known in ((q.gpu.name, ranges.gpu_known), (q.model.name, ranges.model_known)) if not known]
+    if new:
+        what = "was" if len(new) == 1 else "were"
+        yield f"{' and '.join(new)} {what} not among the measured ones: the ranges are wider."
+
+
+def notes_of(
+    q: Question, chosen: Plan, at: Evaluation, price: PriceChoice | None, blended: float | None
+) -> tuple[str, ...]:
+    """Warnings in plain words: what runs otherwise than asked, what is beyond the evidence.
+
+    price: of a GPU. blended: the cost of all tokens [$/M].
+    """
     notes = [*q.model.caveats, *q.gpu.caveats]
     if price is None:
         notes.append(f"No price per hour of {q.gpu.name} is known: give one with --price to see dollars.")
@@ -116,14 +185,7 @@ def notes_of(q: Question, chosen: Plan, at: Evaluation, price: PriceChoice | Non
         notes.append("The model ships no prediction head: drafting is charged as one of its layers per token.")
     if q.gpu.status == "announced":
         notes.append(f"{q.gpu.name} is announced, not measured: its figures are its maker's.")
-    if not chosen.meets_tpot and q.options.terms == "all":
-        limit = format_seconds(q.options.tpot or DEFAULT_TPOT)
-        tpot = format_seconds(float(np.asarray(at.time_per_output_token)))
-        notes.append(f"No batch keeps the time per output token under {limit}: it is {tpot}.")
-    if q.model.max_context and q.full_length > q.model.max_context:
-        notes.append(
-            f"{q.full_length:,.0f} tokens exceed the {q.model.max_context:,} that {q.model.name} was trained for."
-        )
-    if q.calibrated and not ranges_of(q).known:
-        notes.append("This GPU or this model was not among the measured ones: the ranges are wider.")
+    notes += _of_the_plan(q, chosen, at, blended)
+    notes += filter(None, [beyond_training(q)])
+    notes += _of_the_range(q)
     return tuple(notes)

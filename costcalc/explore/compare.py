@@ -7,11 +7,13 @@ from dataclasses import replace
 from typing import Unpack
 
 from costcalc.catalog.load import load_gpu, load_model
-from costcalc.explore.estimate import answer, estimate, unanswered
+from costcalc.errors import CostcalcError
+from costcalc.explore.assumptions import beyond_training
+from costcalc.explore.estimate import answer, unanswered
 from costcalc.explore.options import OptionKeywords
 from costcalc.explore.plan import DoesNotFit, plan
 from costcalc.explore.pricing import on_one_basis, price_notes
-from costcalc.explore.question import Options, ask
+from costcalc.explore.question import Options, Question, ask
 from costcalc.explore.result import Comparison, Row
 from costcalc.explore.twins import Twin, attention_twins
 from costcalc.specs.accelerator import Accelerator
@@ -31,27 +33,36 @@ def compare_attention(
 
     contexts: KV lengths [tokens] to evaluate each variant at; none: the workload's own.
     groups: GQA group sizes.
-    Raises CostcalcError for names, values and layouts that cannot be.
+    Raises CostcalcError for names, values and layouts that cannot be, and where no variant fits.
     """
     spec = load_model(model, catalog=catalog) if isinstance(model, str) else model
     machine = load_gpu(gpu, catalog=catalog) if isinstance(gpu, str) else gpu
-    asked = Options(**options)
-    gpus = gpus_of(spec, machine, asked)
-    if not asked.degrees.layout_given:
-        asked = replace(asked, gpus=gpus)
-    twins = attention_twins(spec, groups)
+    asked, gpus, twins = variants_on(spec, machine, Options(**options), groups)
     rows: list[Row] = []
     for context in contexts or (asked.context,):
         at = replace(asked, context=context)
-        rows += _related([_twin_row(twin, machine, at, contexts) for twin in twins])
+        mark = f" @ {context:,.0f}" if len(contexts) > 1 else ""
+        rows += _related([_row(twin.variant + mark, twin_question(twin, machine, at)) for twin in twins])
+    _check_any_fits(rows)
     notes = [f"{twin.variant}: {twin.rule}; {twin.model.total_parameters / 1e9:,.4g}B parameters" for twin in twins]
+    longest = ask(spec, machine, replace(asked, mla=None, context=max(contexts, default=asked.context)))
+    notes += filter(None, [beyond_training(longest)])
     title = f"{spec.name} on {gpus} x {machine.name}, attention replaced"
     return Comparison(title, tuple(rows), tuple(c for c in contexts), tuple(notes))
 
 
-def gpus_of(model: ModelSpec, gpu: Accelerator, options: Options) -> int:
-    """GPUs that a comparison gives to every variant: those asked for, or what the model itself takes."""
-    return options.gpus or plan(ask(model, gpu, options)).spread.gpus
+def variants_on(
+    model: ModelSpec, gpu: Accelerator, options: Options, groups: tuple[int, ...]
+) -> tuple[Options, int, list[Twin]]:
+    """The options that every variant gets, its GPUs, as many as the model itself takes, and the variants."""
+    gpus = options.gpus or plan(ask(model, gpu, options)).spread.gpus
+    asked = options if options.degrees.layout_given else replace(options, gpus=gpus)
+    return asked, gpus, attention_twins(model, groups)
+
+
+def twin_question(twin: Twin, gpu: Accelerator, options: Options) -> Question:
+    """What a variant is asked; modes of MLA are variants of their own here."""
+    return replace(ask(twin.model, gpu, replace(options, mla=None)), recompute=twin.recompute)
 
 
 def compare_models(
@@ -61,11 +72,14 @@ def compare_models(
     catalog: str | None = None,
     **options: Unpack[OptionKeywords],
 ) -> Comparison:
-    """Several models on one kind of GPU; the first one is the reference."""
+    """Several models on one kind of GPU; the first one is the reference.
+
+    Raises CostcalcError for names, values and layouts that cannot be, and where no model fits.
+    """
     machine = load_gpu(gpu, catalog=catalog) if isinstance(gpu, str) else gpu
     specs = [load_model(m, catalog=catalog) if isinstance(m, str) else m for m in models]
-    rows = [Row(spec.name, estimate(spec, machine, **options)) for spec in specs]
-    return Comparison(f"Models on {machine.name}", tuple(_related(rows)))
+    questions = [ask(spec, machine, Options(**options)) for spec in specs]
+    return _compared(f"Models on {machine.name}", [q.model.name for q in questions], questions)
 
 
 def compare_gpus(
@@ -82,6 +96,7 @@ def compare_gpus(
     Without a price asked for, all are charged prices of one kind: see `costcalc.explore.pricing`.
 
     counts: how many of each kind, where they differ; None leaves one to be chosen.
+    Raises CostcalcError for names, values and layouts that cannot be, and where the model fits on none.
     """
     spec = load_model(model, catalog=catalog) if isinstance(model, str) else model
     machines = [load_gpu(g, catalog=catalog) if isinstance(g, str) else g for g in gpus]
@@ -90,35 +105,46 @@ def compare_gpus(
     asked: list[OptionKeywords] = [options] * len(machines)
     if counts:
         asked = [{**options, "gpus": count} for count in counts]
-    rows = [Row(machine.name, estimate(spec, machine, **each)) for machine, each in zip(machines, asked, strict=True)]
-    notes = price_notes([row.estimate for row in rows], basis)
-    return Comparison(f"{spec.name} on several accelerators", tuple(_related(rows)), notes=tuple(notes))
+    questions = [ask(spec, machine, Options(**each)) for machine, each in zip(machines, asked, strict=True)]
+    result = _compared(f"{spec.name} on several accelerators", [q.gpu.name for q in questions], questions)
+    notes = price_notes([row.estimate for row in result.rows], basis)
+    return replace(result, notes=(*notes, *result.notes))
 
 
-def _twin_row(twin: Twin, gpu: Accelerator, options: Options, contexts: Sequence[float]) -> Row:
-    # Modes of MLA are rows of their own here.
-    question = replace(ask(twin.model, gpu, replace(options, mla=None)), recompute=twin.recompute)
-    name = f"{twin.variant} @ {options.context:,.0f}" if len(contexts) > 1 else twin.variant
+def _compared(title: str, names: Sequence[str], questions: Sequence[Question]) -> Comparison:
+    rows = _related(_row(name, question) for name, question in zip(names, questions, strict=True))
+    _check_any_fits(rows)
+    notes = dict.fromkeys(filter(None, map(beyond_training, questions)))
+    return Comparison(title, tuple(rows), notes=tuple(notes))
+
+
+def _row(name: str, question: Question) -> Row:
+    """The answer to a question, or a row that says how many GPUs it needs."""
     try:
         return Row(name, answer(question, plan(question)))
     except DoesNotFit as error:
-        return Row(name, unanswered(question, error.tried), note=str(error))
+        return Row(name, unanswered(question, error.tried), note=str(error), needs_gpus=error.needs)
+
+
+def _check_any_fits(rows: Sequence[Row]) -> None:
+    """Raise CostcalcError where no row fits."""
+    if any(row.estimate.memory.fits for row in rows):
+        return
+    first = rows[0]
+    counts = sorted({row.needs_gpus for row in rows if row.needs_gpus})
+    hint = f"--gpus {counts[0]} would fit {'the first' if len(rows) > 1 else 'it'} of them" if counts else None
+    raise CostcalcError(f"none of {len(rows)} rows fits; {first.note}", hint=hint if len(rows) == 1 else None)
 
 
 def _related(rows: Iterable[Row]) -> list[Row]:
-    """Rows with their ratios to the first."""
+    """Rows with their ratios: of the cache to the first, of the cost to the first that has one."""
     rows = list(rows)
-    first = rows[0].estimate
+    costs = [row.estimate.cost.usd_per_million_output_tokens for row in rows]
+    reference = next((cost for cost in costs if cost), None)
+    first = rows[0].estimate.kv_cache.bytes_per_token
     related = []
-    for row in rows:
-        here = row.estimate
-        cache = here.kv_cache.bytes_per_token
-        cost, reference = here.cost.usd_per_million_output_tokens, first.cost.usd_per_million_output_tokens
-        related.append(
-            replace(
-                row,
-                cache_ratio=first.kv_cache.bytes_per_token / cache if cache else None,
-                cost_ratio=cost / reference if cost and reference else None,
-            )
-        )
+    for row, cost in zip(rows, costs, strict=True):
+        cache = row.estimate.kv_cache.bytes_per_token
+        ratio = cost / reference if cost and reference else None
+        related.append(replace(row, cache_ratio=first / cache if cache else None, cost_ratio=ratio))
     return related

@@ -1,9 +1,9 @@
-"""Attention variants over a range of contexts, for charts: whole grids of context and batch in one call each."""
+"""Attention variants over a range of contexts, for charts: what the table says, at every context in one call."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Unpack
 
 import numpy as np
@@ -11,20 +11,20 @@ from numpy.typing import NDArray
 
 from costcalc.catalog.load import load_gpu, load_model
 from costcalc.engine.layout import Layout
-from costcalc.engine.memory import cache_bytes_per_token, kv_pool_bytes_per_gpu
-from costcalc.explore.compare import gpus_of
-from costcalc.explore.evaluate import evaluate, output_usd_per_million, sequences_held
-from costcalc.explore.layouts import candidate_layouts, given_spread
+from costcalc.engine.memory import cache_bytes_per_token
+from costcalc.explore.compare import twin_question, variants_on
+from costcalc.explore.evaluate import evaluate, output_usd_per_million
 from costcalc.explore.options import OptionKeywords
-from costcalc.explore.plan import batch_sizes
-from costcalc.explore.question import DEFAULT_TPOT, Options, Question, ask
-from costcalc.explore.twins import attention_twins
+from costcalc.explore.plan import spreads_asked_for
+from costcalc.explore.question import Options, Question
+from costcalc.explore.ranges import inverse, ranges_of
+from costcalc.explore.weigh import Weighed, along_cells, weigh
 from costcalc.specs.accelerator import Accelerator
 from costcalc.specs.model import ModelSpec
 
 Array = NDArray[Any]
-DEFAULT_CONTEXTS = tuple(np.unique(np.round(np.geomspace(1_000, 128_000, 43), -2)))
-"""Contexts of a chart [tokens]."""
+Band = tuple[Array, Array]
+FIRST, LAST, POINTS = 1_000, 128_000, 43
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,13 @@ class Curve:
     tokens_per_s_per_gpu: Array
     tokens_per_s_per_user: Array
     usd_per_million_output_tokens: Array | None  # None where no price is known
+    keeps_limits: Array | None = None  # whether the limits of time are kept
+    time_range: tuple[float, float] | None = None  # observed over predicted time at 80% coverage
+
+    def band(self, values: Array, *, rate: bool) -> Band | None:
+        """Low and high of `values`, rates or costs of this curve, at 80% coverage."""
+        spread = inverse(self.time_range) if rate else self.time_range
+        return None if spread is None else (values * spread[0], values * spread[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,72 +56,71 @@ class Curves:
     curves: tuple[Curve, ...]
 
 
+def contexts_to_draw(asked: Sequence[float]) -> Array:
+    """Contexts of a chart [tokens]: evenly spread in logarithms, with those asked for among them."""
+    first, last = min([FIRST, *asked]), max([LAST, *asked])
+    spread = np.round(np.geomspace(first, last, POINTS), -2)
+    return np.unique([*spread[spread > 0], first, last, *asked])
+
+
 def attention_curves(
     model: ModelSpec | str,
     gpu: Accelerator | str,
     *,
-    contexts: Sequence[float] = DEFAULT_CONTEXTS,
+    contexts: Sequence[float] = (),
     groups: tuple[int, ...] = (4, 8, 16),
     catalog: str | None = None,
     **options: Unpack[OptionKeywords],
 ) -> Curves:
-    """Throughput and cost of each attention variant against context [tokens], each at its best batch."""
+    """Throughput and cost of each attention variant against context, with the answers of `compare_attention`.
+
+    contexts: KV lengths [tokens] that the table has; the curves have these and others around them.
+    """
     spec = load_model(model, catalog=catalog) if isinstance(model, str) else model
     machine = load_gpu(gpu, catalog=catalog) if isinstance(gpu, str) else gpu
-    asked = replace(Options(**options), mla=None)
-    gpus = gpus_of(spec, machine, asked)
+    asked, gpus, twins = variants_on(spec, machine, Options(**options), groups)
     price = machine.price_for(None if asked.price is None else str(asked.price))
+    usd = price.usd_per_gpu_hour if price else None
     curves = []
-    for twin in attention_twins(spec, groups):
-        question = replace(ask(twin.model, machine, asked), recompute=twin.recompute)
-        usd = price.usd_per_gpu_hour if price else None
-        curves.append(_curve(question, twin.variant, gpus, np.asarray(contexts, dtype=float), usd))
+    for twin in twins:
+        question = twin_question(twin, machine, asked)
+        alone = asked.context is None and not contexts
+        # The table of a workload without a context is at half of its answer; its curve is of answers half written.
+        lengths = contexts_to_draw(
+            [float(question.decode_context)] if alone else contexts or [float(asked.context or 0)]
+        )
+        over = question.around if alone and asked.input_tokens is None else question.at
+        at = over(along_cells(lengths))
+        curves.append(_curve(at, over(lengths), twin.variant, lengths, usd))
     return Curves(f"{spec.name} on {gpus} x {machine.name}", gpus, tuple(curves))
 
 
-def _curve(question: Question, variant: str, gpus: int, contexts: Array, usd: float | None) -> Curve:
-    asked = question.options.degrees
-    if asked.layout_given:
-        spread = given_spread(question.model, question.gpu, asked)
-        layouts, replicas = [spread.layout], spread.replicas
-    else:
-        layouts, replicas = candidate_layouts(question.model, question.gpu, gpus), 1
-    tried = [_best(question, layout, contexts) for layout in layouts]
-    rates = np.array([rate for _, rate, _ in tried]) * replicas
-    best = np.argmax(np.nan_to_num(rates, nan=-1.0), axis=0)
-    every = np.arange(len(contexts))
-    rate = rates[best, every]
-    cost = None if usd is None else np.asarray(output_usd_per_million(question, gpus, usd, rate))
+def _curve(along: Question, flat: Question, variant: str, contexts: Array, usd: float | None) -> Curve:
+    """One variant at contexts [tokens]: `along` the axis of contexts, and `flat` on one axis alone."""
+    found = weigh(along, spreads_asked_for(along))
+    best, every = found.best(), np.arange(len(contexts))
+    layout, replicas, gpus = _chosen(found, best)
+    batch = np.maximum(found.batch[best, every], 1.0)
+    at = evaluate(flat, layout, batch)
+    answered = np.isfinite(found.seconds[best, every])
+    rate = np.where(answered, replicas * at.decode_tokens_per_s(), np.nan)
     return Curve(
         variant,
-        0.0 if question.recompute else cache_bytes_per_token(question.model, question.formats),
+        0.0 if along.recompute else cache_bytes_per_token(along.model, along.formats),
         contexts,
-        np.array([batch for batch, _, _ in tried])[best, every] * replicas,
+        np.where(answered, batch * replicas, np.nan),
         rate / gpus,
-        np.array([user for _, _, user in tried])[best, every],
-        cost,
+        np.where(answered, at.user_tokens_per_s(), np.nan),
+        None if usd is None else np.asarray(output_usd_per_million(flat, gpus, usd, rate)),
+        answered & (found.excess[best, every] <= 1.0),
+        ranges_of(along).decode,
     )
 
 
-def _best(question: Question, layout: Layout, contexts: Array) -> tuple[Array, Array, Array]:
-    """Batch [sequences], rate [tokens/s] and a user's rate of one replica at each context."""
-    q = question
-    pool = float(kv_pool_bytes_per_gpu(q.model, q.machine, layout, q.formats, q.budget))
-    held = np.asarray(sequences_held(q, layout, pool, contexts))[:, None]
-    most = int(min(np.max(held, initial=1), 65_536))
-    sizes = batch_sizes(most, int(layout.data * layout.pipeline))[None, :]
-    if q.options.batch:
-        sizes = np.array([[q.options.batch]])
-    at = evaluate(q, layout, sizes, contexts[:, None])
-    fits = sizes <= held
-    quick = fits & (at.time_per_output_token <= (q.options.tpot or DEFAULT_TPOT))
-    # Where no batch is quick enough, the smallest that fits stands for "as quick as it gets".
-    allowed = np.where(quick.any(axis=1, keepdims=True), quick, fits & (np.cumsum(fits, axis=1) == 1))
-    rates = np.where(allowed, at.decode_tokens_per_s(), np.nan)
-    chosen = np.argmax(np.nan_to_num(rates, nan=-1.0), axis=1)
-    every = np.arange(len(contexts))
-    users = np.broadcast_to(at.user_tokens_per_s(), rates.shape)
-    answered = np.isfinite(rates[every, chosen])
-    batch = np.where(answered, np.broadcast_to(sizes, rates.shape)[every, chosen], np.nan)
-    user = np.where(answered, users[every, chosen], np.nan)
-    return batch, rates[every, chosen], user
+def _chosen(found: Weighed, best: Array) -> tuple[Layout, Array, int]:
+    """The layouts chosen at every context as one of arrays, their replicas, and the GPUs of all of them."""
+    chosen = [found.spreads[int(index)] for index in best]
+    layouts = [s.layout for s in chosen]
+    degrees = np.array([(x.tensor, x.data, x.expert, x.pipeline) for x in layouts], dtype=np.int64).T
+    tensor, data, expert, pipeline = degrees
+    return Layout(tensor, data, expert, pipeline), np.array([s.replicas for s in chosen]), chosen[0].gpus

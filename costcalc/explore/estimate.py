@@ -20,7 +20,7 @@ from costcalc.explore.breakdown import breakdown_of, step_bound
 from costcalc.explore.evaluate import Evaluation, capacity, evaluate, output_usd_per_million
 from costcalc.explore.explain import explain
 from costcalc.explore.facts import fixed_bytes_per_sequence
-from costcalc.explore.layouts import Spread
+from costcalc.explore.layouts import Spread, layout_name
 from costcalc.explore.market import market_prices
 from costcalc.explore.options import OptionKeywords
 from costcalc.explore.plan import Plan, plan
@@ -32,6 +32,7 @@ from costcalc.explore.result import (
     DeploymentResult,
     Estimate,
     KvCacheResult,
+    LimitsResult,
     MemoryResult,
     ModelResult,
     Parameters,
@@ -86,9 +87,9 @@ def answer(question: Question, chosen: Plan) -> Estimate:
         deployment=_deployment(q, chosen, price),
         workload=WorkloadResult(
             batch,
-            q.input_tokens,
+            float(q.input_tokens),
             q.output_tokens,
-            q.decode_context,
+            float(q.decode_context),
             q.options.cached,
             q.drafts,
             float(at.accepted),
@@ -102,12 +103,17 @@ def answer(question: Question, chosen: Plan) -> Estimate:
         cost=cost,
         breakdown=breakdown_of(at.step, layout),
         assumptions=assumptions_of(q, chosen, price),
-        notes=notes_of(q, chosen, at, price),
+        notes=notes_of(q, chosen, at, price, cost.usd_per_million_blended_tokens),
+        limits=_limits(q, chosen),
     )
     if q.options.terms == "all":
         result = replace(result, market=market_prices(result, q.model.api_prices))
     else:  # prefill and its interference are no part of these terms
         result = replace(result, prefill=PrefillResult(None, None), serving=ServingResult(None, None, None, None))
+    if q.options.demand is not None:
+        from costcalc.explore.demand import demand_of
+
+        result = replace(result, demand=demand_of(q, chosen.spread, result.serving, usd_per_hour))
     return explain(q, chosen, result, at)
 
 
@@ -134,7 +140,16 @@ def _deployment(q: Question, chosen: Plan, price: PriceChoice | None) -> Deploym
         utilization=q.options.utilization,
         efficiency=q.options.efficiency,
         backend=q.backend,
+        layout=layout_name(chosen.spread),
+        idle_gpus=chosen.spread.idle,
     )
+
+
+def _limits(q: Question, chosen: Plan) -> LimitsResult:
+    o = q.options
+    if o.terms != "all" or (not chosen.batch_chosen and o.tpot is None and o.ttft is None):
+        return LimitsResult()
+    return LimitsResult(q.tpot_limit if chosen.batch_chosen else o.tpot, o.ttft, chosen.keeps_limits)
 
 
 def unanswered(question: Question, tried: Spread) -> Estimate:
@@ -143,6 +158,9 @@ def unanswered(question: Question, tried: Spread) -> Estimate:
     return replace(
         result,
         memory=replace(result.memory, fits=False),
+        limits=LimitsResult(),
+        demand=None,
+        notes=(),
         prefill=PrefillResult(None, None),
         decode=DecodeResult(None, None, None, None, None),
         serving=ServingResult(None, None, None, None),
@@ -173,7 +191,7 @@ def _memory(q: Question, chosen: Plan) -> MemoryResult:
 
 def _prefill(q: Question, chosen: Plan, at: Evaluation, ranges: Spread80) -> PrefillResult:
     seconds = float(at.prefill.seconds)
-    rate = chosen.spread.replicas * at.prefill_prompts * q.input_tokens / seconds
+    rate = chosen.spread.replicas * float(at.prefill_prompts) * float(q.input_tokens) / seconds
     return PrefillResult(seconds, rate, scaled(seconds, ranges.prefill), scaled(rate, inverse(ranges.prefill)))
 
 

@@ -27,7 +27,7 @@ class Evaluation(Record):
     batch: Number  # [sequences]
     step: Step  # decode
     prefill: Step
-    prefill_prompts: int  # prompts in one prefill pass of all stages and ranks together
+    prefill_prompts: Number  # prompts in one prefill pass of all stages and ranks together
     time_per_output_token: Number  # [s] while prefilling the others
     time_to_first_token: Number  # [s]
     joining_seconds: Number  # [s] of the replica that one more prompt takes from the running requests
@@ -43,15 +43,15 @@ class Evaluation(Record):
 
 
 def evaluate(question: Question, layout: Layout, batch: Number, context: Number | None = None) -> Evaluation:
-    """Evaluate one replica at `batch` [sequences], both arrays if you like.
+    """Evaluate one replica at `batch` [sequences]; lengths, degrees and batch may be arrays.
 
+    question: its lengths may be arrays. layout: of one replica, or arrays of degrees.
     context: KV length [tokens] to evaluate at instead of the question's; prompts are then as long.
     """
-    q = question
-    at = q.decode_context if context is None else context
-    prompt = q.input_tokens if context is None else context
+    q = question if context is None else replace(question, context=context, input_tokens=context)
+    at, prompt = q.decode_context, q.input_tokens
     terms = q.options.terms
-    prompts = int(layout.data * layout.pipeline)
+    prompts = layout.data * layout.pipeline
     if q.recompute:
         each = np.maximum(np.asarray(batch, dtype=float) / prompts, 1.0)
         step = prefill_pass(q.model, q.machine, layout, q.formats, q.efficiency, at, prompts=each)
@@ -114,7 +114,7 @@ def capacity(question: Question, layout: Layout) -> tuple[float, int]:
     return pool, int(sequences_held(q, layout, pool, q.full_length))
 
 
-def sequences_held(question: Question, layout: Layout, pool: float, length: Number) -> Number:
+def sequences_held(question: Question, layout: Layout, pool: Number, length: Number) -> Number:
     """Sequences of `length` [tokens] that pools of `pool` [B] on every GPU hold."""
     if question.recompute:
         return np.where(np.asarray(length) * pool > 0, UNBOUNDED, 0)

@@ -8,7 +8,7 @@ from costcalc.engine.work import decode_batch, prefill_batch
 from costcalc.explore.evaluate import Evaluation
 from costcalc.explore.explain_ops import op_formulas
 from costcalc.explore.plan import Plan
-from costcalc.explore.question import DEFAULT_TPOT, Question
+from costcalc.explore.question import Question
 from costcalc.explore.ranges import ranges_of
 from costcalc.explore.result import Estimate, Formula
 from costcalc.readable import format_bytes, format_count, format_rate, format_seconds, format_usd
@@ -33,6 +33,10 @@ def explain(question: Question, chosen: Plan, result: Estimate, at: Evaluation) 
         *_prefill(question, chosen, result, at),
         *_cache(question, result),
     )
+    if result.demand:
+        from costcalc.explore.demand import explain_demand
+
+        found += (*explain_demand(question, chosen.spread, result.demand, result.deployment.usd_per_gpu_hour),)
     return replace(result, explanation=tuple(_ranged(question, result, each) for each in found))
 
 
@@ -56,7 +60,7 @@ def _ranged(q: Question, r: Estimate, formula: Formula) -> Formula:
 
 def _load(q: Question, r: Estimate) -> list[Formula]:
     """How many users at once, and why so many."""
-    limit = format_seconds(q.options.tpot or DEFAULT_TPOT)
+    limit = format_seconds(q.tpot_limit)
     tpot = format_seconds(r.serving.time_per_output_token_s)
     if q.options.batch or q.options.terms != "all":
         formula, numbers = "as asked for", f"{r.workload.batch:,} sequences of one replica"

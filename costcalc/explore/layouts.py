@@ -29,15 +29,16 @@ class Degrees(Record):
 
 
 class Spread(Record):
-    """A layout and how many replicas of it run side by side."""
+    """A layout, how many replicas of it run side by side, and GPUs that are left over and paid for."""
 
     layout: Layout
     replicas: int = 1
+    idle: int = 0
 
     @property
     def gpus(self) -> int:
-        """GPUs of all replicas."""
-        return int(self.layout.gpus) * self.replicas
+        """GPUs of all replicas, and those left over."""
+        return int(self.layout.gpus) * self.replicas + self.idle
 
 
 def node_counts(gpu: Accelerator, most: int = 4096) -> list[int]:
@@ -52,29 +53,6 @@ def node_counts(gpu: Accelerator, most: int = 4096) -> list[int]:
         nodes += 1 if nodes < 8 else nodes // 4
     limit = reach(gpu)
     return [n for n in counts if n <= limit]
-
-
-def candidate_layouts(model: ModelSpec, gpu: Accelerator, gpus: int) -> list[Layout]:
-    """Layouts of one replica on `gpus`, the customary one first.
-
-    MLA with experts runs attention data parallel with expert parallel (every rank would hold the whole
-    latent under tensor parallelism); everything else runs tensor parallel inside a scale-up domain, and
-    beyond it in pipeline stages, or with experts spread over all of it.
-    """
-    domain = gpu.scale_up.domain if gpu.scale_up else 1
-    if model.has_experts and shares_latent(model):
-        tensors = [t for t in (1, 2, 4, 8) if gpus % t == 0 and t <= domain and divides_heads(model, t)]
-        return [Layout(t, gpus // t, expert_degree(model, gpus), 1) for t in tensors or [1]]
-    local = gcd(gpus, domain) if gpus > domain else gpus
-    tensor = max((t for t in range(1, local + 1) if local % t == 0 and divides_heads(model, t)), default=1)
-    rest = gpus // tensor
-    layouts = []
-    if rest <= model.num_layers:
-        layouts.append(Layout(tensor, 1, 1, rest))
-    if model.has_experts and gpus > 1:
-        # Experts whole on their ranks, attention tensor parallel inside the domain.
-        layouts.append(Layout(tensor, rest, expert_degree(model, gpus), 1))
-    return layouts or [Layout(tensor, rest, 1, 1)]
 
 
 def shares_latent(model: ModelSpec) -> bool:
@@ -106,6 +84,7 @@ def expert_degree(model: ModelSpec, gpus: int) -> int:
 def given_spread(model: ModelSpec, gpu: Accelerator, asked: Degrees) -> Spread:
     """The layout asked for, with what was left open filled in; raises CostcalcError where it is impossible."""
     tensor, pipeline = asked.tensor or 1, asked.pipeline or 1
+    _check_heads(model, tensor, asked.gpus)
     data = asked.data
     replicas = 1
     if asked.gpus is not None:
@@ -119,6 +98,8 @@ def given_spread(model: ModelSpec, gpu: Accelerator, asked: Degrees) -> Spread:
             data = rest
         else:
             replicas = rest
+    elif data is None and asked.expert and model.has_experts:
+        data = asked.expert // gcd(asked.expert, tensor)  # experts on as many GPUs as groups were asked for
     stage = tensor * (data or 1)
     expert = asked.expert or (expert_degree(model, stage) if (data or 1) > 1 and model.has_experts else 1)
     layout = Layout(tensor, data or 1, expert, pipeline)
@@ -126,27 +107,41 @@ def given_spread(model: ModelSpec, gpu: Accelerator, asked: Degrees) -> Spread:
     return Spread(layout, replicas)
 
 
+def layout_name(spread: Spread) -> str:
+    """A layout in short, such as 'tp8', 'dp16 ep16' or '4 x tp2': degrees above 1, and replicas."""
+    layout = spread.layout
+    degrees = {"tp": layout.tensor, "pp": layout.pipeline, "dp": layout.data, "ep": layout.expert}
+    text = " ".join(f"{name}{int(n)}" for name, n in degrees.items() if int(n) > 1) or "tp1"
+    return f"{spread.replicas} x {text}" if spread.replicas > 1 else text
+
+
+def _check_heads(model: ModelSpec, tensor: int, gpus: int | None) -> None:
+    if divides_heads(model, tensor):
+        return
+    heads = min(layer.shard_unit for _, layer in model.attention_layers())
+    fitting = [n for n in range(1, heads + 1) if divides_heads(model, n) and (gpus or n) % n == 0]
+    nearest = min(fitting, key=lambda n: (abs(n - tensor), -n))
+    raise CostcalcError(
+        f"--tp {tensor} does not divide the {heads} attention heads of {model.name}",
+        hint=f"the nearest that does is {nearest}",
+    )
+
+
 def _check_layout(model: ModelSpec, gpu: Accelerator, layout: Layout) -> None:
-    t, e, p, stage = int(layout.tensor), int(layout.expert), int(layout.pipeline), int(layout.stage)
-    if not divides_heads(model, t):
-        heads = [layer.shard_unit for _, layer in model.attention_layers()]
-        fits = [n for n in range(1, t + 1) if divides_heads(model, n)]
-        raise CostcalcError(
-            f"--tp {t} does not divide the {min(heads)} attention heads of {model.name}",
-            hint=f"the nearest that does is {max(fits)}",
-        )
+    e, p, stage = int(layout.expert), int(layout.pipeline), int(layout.stage)
     if p > model.num_layers:
         raise CostcalcError(f"--pp {p} exceeds the {model.num_layers} layers of {model.name}", hint="use fewer stages")
     if e > 1 and not model.has_experts:
         raise CostcalcError(f"--ep {e}: {model.name} has no experts", hint="leave --ep out")
-    if stage % e:
-        raise CostcalcError(
-            f"--ep {e} does not divide the {stage} GPUs of a stage (tp x dp)",
-            hint=f"use {gcd(e, stage)}, or set --gpus or --dp so that tp x dp is a multiple of {e}",
-        )
     if e > 1 and expert_degree(model, e) != e:
         raise CostcalcError(
             f"--ep {e} exceeds the experts of {model.name}", hint=f"use at most {expert_degree(model, e)}"
+        )
+    if stage % e:
+        nearest = min((n for n in range(1, stage + 1) if stage % n == 0), key=lambda n: (abs(n - e), -n))
+        raise CostcalcError(
+            f"--ep {e} does not divide the {stage} GPU{'s' if stage > 1 else ''} of a stage (tp x dp)",
+            hint=f"use {nearest}, or set --gpus or --dp so that tp x dp is a multiple of {e}",
         )
     if layout.gpus > reach(gpu):
         raise CostcalcError(

@@ -29,6 +29,8 @@ class OptionKeywords(TypedDict, total=False):
     utilization: float
     memory_utilization: float | None
     tpot: float | None
+    ttft: float | None
+    demand: str | None
     efficiency: EfficiencyMode
     backend: str | None
     terms: Terms

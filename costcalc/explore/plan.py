@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 
 from costcalc.engine.layout import Layout
+from costcalc.engine.machine import reach
 from costcalc.engine.memory import weights_bytes_per_gpu
-from costcalc.errors import CostcalcError
-from costcalc.explore.evaluate import capacity, evaluate
-from costcalc.explore.layouts import (
-    Degrees,
-    Spread,
-    candidate_layouts,
-    given_spread,
-    node_counts,
-    shares_latent,
-)
-from costcalc.explore.question import DEFAULT_TPOT, Question
+from costcalc.explore.candidates import candidate_layouts, customary_layout, spreads_on
+from costcalc.explore.evaluate import capacity
+from costcalc.explore.layouts import Degrees, Spread, given_spread, node_counts
+from costcalc.explore.question import Question
+from costcalc.explore.shortfall import DoesNotFit, does_not_fit
+from costcalc.explore.weigh import TIE, Weighed, weigh
 from costcalc.frozen import Record
-from costcalc.readable import format_bytes
+
+__all__ = ["Cheaper", "DoesNotFit", "Plan", "plan", "spreads_asked_for"]
+
+NOTABLE = 0.9
+"""More GPUs are worth a note where a request takes less than this share of the GPU time on them."""
+
+
+class Cheaper(Record):
+    """More GPUs, on which the same request is notably cheaper."""
+
+    spread: Spread
+    cost_ratio: float  # of a request's GPU time to that of the plan
 
 
 class Plan(Record):
@@ -26,154 +35,156 @@ class Plan(Record):
 
     spread: Spread
     batch: int  # sequences of one replica
-    meets_tpot: bool = True
+    keeps_limits: bool = True
     gpus_chosen: bool = False
     layout_chosen: bool = False
     batch_chosen: bool = False
-
-
-class DoesNotFit(CostcalcError):
-    """The weights or the sequences asked for exceed the memory of the GPUs asked for."""
-
-    def __init__(self, message: str, hint: str, tried: Spread) -> None:
-        super().__init__(message, hint=hint)
-        self.tried = tried
+    weighed: int = 1  # layouts that fit, of which this one was chosen
+    cheaper: Cheaper | None = None
 
 
 def plan(question: Question) -> Plan:
     """Choose what was left open; raises DoesNotFit where nothing fits on the GPUs asked for."""
     asked = question.options.degrees
-    wanted = question.options.batch
-    if question.options.terms != "all" and asked == Degrees():
-        # A term of the bill costs the same on any number of GPUs; one shows it plainly.
-        return Plan(Spread(Layout()), wanted or 1, gpus_chosen=True, layout_chosen=True, batch_chosen=wanted is None)
+    if question.options.terms != "all":
+        return _term(question)
+    if asked.layout_given or asked.gpus:
+        found = weigh(question, spreads_asked_for(question))
+        return _plan(question, found, range(len(found.spreads)))
+    smallest = _smallest(question)
+    in_node = [Spread(x) for n in _counts_in_node(question, smallest[0].gpus) for x in _layouts(question, n)]
+    beyond = [] if question.options.batch else _beyond(question, smallest[0].gpus)
+    found = weigh(question, [*smallest, *in_node, *beyond])
+    own = range(len(smallest) + len(in_node))
+    return _plan(question, found, own, range(len(own), len(found.spreads)))
+
+
+def spreads_asked_for(question: Question) -> list[Spread]:
+    """The layout asked for, or every one to weigh on the GPUs asked for."""
+    asked = question.options.degrees
     if asked.layout_given:
-        spreads = [given_spread(question.model, question.gpu, asked)]
-    elif asked.gpus:
-        spreads = [Spread(x) for x in candidate_layouts(question.model, question.gpu, asked.gpus)]
-        if any(x.gpus > 1 for x in spreads):
-            _check_reach(question, asked.gpus)
-    else:
-        spreads = economical_spreads(question)
-    fitting = [s for s in spreads if fits(question, s)]
-    if customary_only(question) and asked.gpus:
-        fitting = fitting[:1]
+        return [given_spread(question.model, question.gpu, asked)]
+    assert asked.gpus is not None
+    return spreads_on(question.model, question.gpu, asked.gpus)
+
+
+def _plan(question: Question, found: Weighed, own: Sequence[int], beyond: Sequence[int] = ()) -> Plan:
+    fitting = [index for index in own if found.fits[index, 0]]
     if not fitting:
-        if question.options.terms == "all":
-            raise does_not_fit(question, spreads[0])
-        fitting = spreads
-    best, batch, meets = min(
-        ((s, *choose_batch(question, s)) for s in fitting),
-        key=lambda option: (not option[2], gpu_seconds_per_request(question, option[0], option[1])),
-    )
+        raise does_not_fit(question, found.spreads[0], needed(question))
+    best = _cheapest_count(found, fitting)
+    asked = question.options.degrees
+    excess = float(found.excess[best, 0])
     return Plan(
-        best,
-        batch,
-        meets,
+        found.spreads[best],
+        int(found.batch[best, 0]),
+        keeps_limits=excess <= 1.0,
         gpus_chosen=asked.gpus is None and not asked.layout_given,
+        layout_chosen=not asked.layout_given,
+        batch_chosen=question.options.batch is None,
+        weighed=len(fitting),
+        cheaper=_cheaper(found, best, beyond),
+    )
+
+
+def _cheapest_count(found: Weighed, fitting: Iterable[int]) -> int:
+    """The best layout of the count of GPUs that is cheapest, or of a smaller one that costs hardly more."""
+    counts: dict[int, list[int]] = {}
+    for index in fitting:
+        counts.setdefault(found.spreads[index].gpus, []).append(index)
+    each = [_best(found, indices) for _, indices in sorted(counts.items())]
+    excess = found.excess[each, 0]
+    seconds = np.where(excess <= max(1.0, float(excess.min())), found.seconds[each, 0], np.inf)
+    return each[int(np.argmax(seconds <= TIE * seconds.min()))]
+
+
+def _best(found: Weighed, indices: Sequence[int]) -> int:
+    kept = list(indices)
+    part = Weighed(
+        tuple(found.spreads[index] for index in kept),
+        found.batch[kept],
+        found.held[kept],
+        found.excess[kept],
+        found.seconds[kept],
+    )
+    return kept[int(part.best()[0])]
+
+
+def _cheaper(found: Weighed, best: int, beyond: Iterable[int]) -> Cheaper | None:
+    """The fewest more GPUs that bring most of what more GPUs can save, where that is notable."""
+    ratios = found.seconds[:, 0] / found.seconds[best, 0]
+    if found.excess[best, 0] > 1:
+        return None
+    worth = [index for index in beyond if found.excess[index, 0] <= 1 and ratios[index] < NOTABLE]
+    if not worth:
+        return None
+    enough = min(ratios[index] for index in worth) / NOTABLE
+    least = min(found.spreads[index].gpus for index in worth if ratios[index] <= enough)
+    index = min((i for i in worth if found.spreads[i].gpus == least), key=lambda i: float(ratios[i]))
+    return Cheaper(found.spreads[index], float(ratios[index]))
+
+
+def _term(question: Question) -> Plan:
+    """A term of the bill costs the same on any number of GPUs; one shows it plainly."""
+    asked, wanted = question.options.degrees, question.options.batch
+    if asked == Degrees():
+        spread = Spread(Layout())
+    elif asked.layout_given:
+        spread = given_spread(question.model, question.gpu, asked)
+    else:
+        spreads = spreads_asked_for(question)
+        spread = next((s for s in spreads if capacity(question, s.layout)[1] >= (wanted or 1)), spreads[0])
+    return Plan(
+        spread,
+        wanted or int(spread.layout.data * spread.layout.pipeline),
+        gpus_chosen=asked == Degrees(),
         layout_chosen=not asked.layout_given,
         batch_chosen=wanted is None,
     )
 
 
-def _check_reach(question: Question, gpus: int) -> None:
-    # The same check, and message, as for a layout that was asked for.
-    given_spread(question.model, question.gpu, Degrees(gpus=gpus, tensor=1, data=1, pipeline=1))
-
-
-def smallest_spreads(question: Question) -> list[Spread]:
+def _smallest(question: Question) -> list[Spread]:
     """Layouts on the fewest GPUs that fit, whole nodes beyond the first; raises where none does."""
-    tried: list[Spread] = []
-    for gpus in node_counts(question.gpu):
-        tried = [Spread(x) for x in candidate_layouts(question.model, question.gpu, gpus)]
-        fitting = [s for s in tried if fits(question, s)]
-        if fitting:
-            return fitting[: 1 if customary_only(question) else None]
-    raise does_not_fit(question, tried[0], more=False)
+    gpus = needed(question)
+    if gpus is None:
+        most = node_counts(question.gpu)[-1]
+        raise does_not_fit(question, Spread(customary_layout(question.model, question.gpu, most)), None)
+    return [Spread(x) for x in candidate_layouts(question.model, question.gpu, gpus)]
 
 
-def economical_spreads(question: Question) -> list[Spread]:
-    """Layouts on the fewest whole nodes that fit; inside one node on any count that fits, to take the cheapest."""
-    found = smallest_spreads(question)
-    smallest = found[0].gpus
+def needed(question: Question) -> int | None:
+    """The fewest GPUs that fit, whole nodes beyond the first; None where no number does."""
+    q = question
+    whole = float(weights_bytes_per_gpu(q.model, Layout(), q.formats))
+    usable = float(q.machine.memory) * q.budget.utilization - q.budget.reserve
+    for gpus in node_counts(q.gpu):
+        if gpus * usable <= whole:
+            continue
+        layouts = candidate_layouts(q.model, q.gpu, gpus)
+        if any(capacity(q, layout)[1] >= (q.options.batch or 1) for layout in layouts):
+            return gpus
+    return None
+
+
+def _counts_in_node(question: Question, smallest: int) -> list[int]:
+    """More GPUs than the smallest count inside its node: they may be cheaper, and nobody misses the rest."""
     node = question.gpu.node_size
-    for gpus in node_counts(question.gpu, most=node):
-        if smallest < gpus <= node:
-            more = [Spread(x) for x in candidate_layouts(question.model, question.gpu, gpus)]
-            found += [s for s in more if fits(question, s)][: 1 if customary_only(question) else None]
+    return [n for n in node_counts(question.gpu, most=node) if smallest < n <= node]
+
+
+def _beyond(question: Question, smallest: int) -> list[Spread]:
+    """The customary and similar layouts of one replica on multiples of the smallest count, and on a whole domain."""
+    gpu = question.gpu
+    domain = gpu.scale_up.domain if gpu.scale_up else 1
+    counts = {smallest * n for n in (2, 4, 8)} | {domain, gpu.node_size * 2}
+    most = reach(gpu)
+    found = []
+    for gpus in sorted(n for n in counts if max(smallest, gpu.node_size) < n <= most):
+        layouts = candidate_layouts(question.model, gpu, gpus)
+        largest = max(int(x.expert) for x in layouts)
+        found += [Spread(x) for x in layouts if x == layouts[0] or (x.pipeline == 1 and x.expert == largest)]
     return found
 
 
-def customary_only(question: Question) -> bool:
-    """Whether the customary layout, which comes first, is taken without weighing the others' cost."""
-    return shares_latent(question.model) and question.model.has_experts
-
-
-def fits(question: Question, spread: Spread) -> bool:
-    """Whether the weights and the sequences asked for (one on every rank by default) fit."""
-    _, most = capacity(question, spread.layout)
-    return most >= (question.options.batch or int(spread.layout.data))
-
-
-def choose_batch(question: Question, spread: Spread) -> tuple[int, bool]:
-    """The batch of lowest cost whose time per output token stays under the limit, and whether any does."""
-    limit = question.options.tpot or DEFAULT_TPOT
-    if question.options.batch:
-        at = evaluate(question, spread.layout, question.options.batch)
-        return question.options.batch, bool(at.time_per_output_token <= limit)
-    _, most = capacity(question, spread.layout)
-    sizes = batch_sizes(most, int(spread.layout.data * spread.layout.pipeline))
-    at = evaluate(question, spread.layout, sizes)
-    allowed = at.time_per_output_token <= limit
-    if not np.any(allowed):
-        return int(sizes[0]), False
-    rates = np.where(allowed, at.decode_tokens_per_s(), 0.0)
-    return int(sizes[int(np.argmax(rates))]), True
-
-
-def batch_sizes(most: int, unit: int) -> np.ndarray:
-    """Batches to try up to `most` [sequences], in multiples of `unit` ranks where there are enough."""
-    if most <= unit:
-        return np.arange(1, max(most, 1) + 1)
-    counts = np.round(np.geomspace(1, most / unit, 160)).astype(np.int64)
-    # Already in order; np.unique would import numpy.ma, which takes longer than the plan itself.
-    sizes = counts[np.diff(counts, prepend=0) > 0] * unit
-    return sizes[sizes <= most]
-
-
-def gpu_seconds_per_request(question: Question, spread: Spread, batch: int) -> float:
-    """GPU time of one request [GPU·s], its prefill and all its decode steps: what its price is proportional to."""
-    at = evaluate(question, spread.layout, batch)
-    decode = question.output_tokens / float(at.decode_tokens_per_s())
-    return int(spread.layout.gpus) * (float(at.prefill.seconds) / at.prefill_prompts + decode)
-
-
-def does_not_fit(question: Question, spread: Spread, more: bool = True) -> DoesNotFit:
-    """The error that says what is missing, and what would fit."""
-    q = question
-    pool, most = capacity(q, spread.layout)
-    weights = float(weights_bytes_per_gpu(q.model, spread.layout, q.formats))
-    usable = weights + pool
-    machine = f"{spread.gpus} x {q.gpu.name}"
-    if pool <= 0:
-        message = (
-            f"{q.model.name} does not fit on {machine}: weights take {format_bytes(weights)} per GPU "
-            f"of {format_bytes(usable)} usable"
-        )
-    else:
-        sequences = q.options.batch or int(spread.layout.data)
-        message = (
-            f"{q.model.name} does not fit on {machine}: {sequences:,} sequence{'s' if sequences > 1 else ''} of "
-            f"{q.full_length:,.0f} tokens are asked for, the cache holds {most:,}"
-        )
-    hint = _what_would_fit(q) if more else "use a narrower --weights or --kv"
-    return DoesNotFit(message, hint, spread)
-
-
-def _what_would_fit(question: Question) -> str:
-    try:
-        fitting = [s for s in smallest_spreads(question) if fits(question, s)]
-    except DoesNotFit:
-        return "no number of these GPUs fits it; use a narrower --weights or --kv"
-    gpus = fitting[0].gpus
-    return f"--gpus {gpus} would fit, or a narrower --weights or --kv"
+def _layouts(question: Question, gpus: int) -> list[Layout]:
+    return candidate_layouts(question.model, question.gpu, gpus)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Literal
 
+import numpy as np
+
+from costcalc.arrays import Number
 from costcalc.attention import LatentAttention
 from costcalc.attention.latent import MlaMode
 from costcalc.catalog.serving import serving_efficiency
@@ -50,6 +53,8 @@ class Options(Record):
     utilization: float = 1.0
     memory_utilization: float | None = None
     tpot: float | None = None
+    ttft: float | None = None
+    demand: str | None = None  # what a fleet of such deployments has to serve, as in '1B tokens/day'
     efficiency: EfficiencyMode = "calibrated"
     backend: str | None = None
     terms: Terms = "all"
@@ -100,10 +105,10 @@ class Question(Record):
     constants: ServingEfficiency
     budget: MemoryBudget
     backend: str | None
-    input_tokens: float
+    input_tokens: Number  # an array, and the context too, asks about many lengths at once
     output_tokens: float
+    context: Number | None = None  # KV length at which decode is evaluated, where it was given
     recompute: bool = False  # no cache: every step prefills the context again
-    context: float | None = None  # [tokens] at which decode is evaluated; None: behind the input
 
     @property
     def calibrated(self) -> bool:
@@ -133,14 +138,35 @@ class Question(Record):
         return layers / self.model.num_layers
 
     @property
-    def full_length(self) -> float:
-        """Tokens that a sequence holds when it ends [tokens]."""
-        return self.input_tokens + self.output_tokens if self.context is None else self.context
+    def tpot_limit(self) -> float:
+        """Most time per output token where the batch is chosen [s]."""
+        return self.options.tpot or DEFAULT_TPOT
 
     @property
-    def decode_context(self) -> float:
+    def full_length(self) -> Number:
+        """Tokens that a sequence holds when it ends, and that must fit [tokens].
+
+        A context alone is the length that was asked about; beside it, an input or an output that was given too
+        makes a request, whose length counts where it is more.
+        """
+        request = self.input_tokens + self.output_tokens
+        if self.context is None:
+            return request
+        given = self.options.input_tokens or self.options.output_tokens
+        return np.maximum(self.context, request) if given else self.context
+
+    @property
+    def decode_context(self) -> Number:
         """KV length at which decode is evaluated: the one given, or half of the output behind the input."""
         return self.input_tokens + self.output_tokens / 2 if self.context is None else self.context
+
+    def at(self, context: Number) -> Question:
+        """The question asked with `--context`: prompts are as long, unless their length was given."""
+        return replace(self, context=context, input_tokens=self.options.input_tokens or context)
+
+    def around(self, context: Number) -> Question:
+        """The question whose answers are half written at `context`: prompts are shorter by half of an answer."""
+        return replace(self, context=None, input_tokens=np.maximum(context - self.output_tokens / 2, 1.0))
 
 
 def ask(model: ModelSpec, gpu: Accelerator, options: Options) -> Question:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from costcalc.catalog.likeness import shape_of
 from costcalc.explore.question import Question
 from costcalc.explore.result import Range
 from costcalc.frozen import Record
@@ -12,18 +13,20 @@ class Spread80(Record):
 
     decode: Range | None
     prefill: Range | None
-    known: bool  # whether this GPU and this model were among the measured ones
+    gpu_known: bool  # whether this GPU was among the measured ones
+    model_known: bool  # whether a model of this shape was
 
 
 def ranges_of(question: Question) -> Spread80:
     """The ranges of a question: the narrow ones only where both its GPU and its model were measured."""
     q, constants = question, question.constants
-    known = constants.knows(q.gpu.name, q.model.name)
+    shape = shape_of(q.model)
+    known = q.gpu.name in constants.measured_gpus, constants.knows_model(q.model.name, shape)
     if not q.calibrated:
-        return Spread80(None, None, known)
+        return Spread80(None, None, *known)
     decode = "decode_experts" if q.model.has_experts else "decode"
-    named = q.gpu.name, q.model.name, q.gpu.architecture, q.backend
-    return Spread80(constants.range_of(decode, *named), constants.range_of("prefill", *named), known)
+    named = q.gpu.name, q.model.name, q.gpu.architecture, q.backend, shape
+    return Spread80(constants.range_of(decode, *named), constants.range_of("prefill", *named), *known)
 
 
 def scaled(value: float, spread: Range | None) -> Range | None:

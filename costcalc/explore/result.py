@@ -50,6 +50,16 @@ class DeploymentResult(Record):
     price_kind: str | None = None  # on-demand, reserved, spot, owned or marketplace; null where it was typed
     price_provider: str | None = None
     price_date: str | None = None
+    layout: str = ""  # degrees above 1, and replicas, in short
+    idle_gpus: int = 0  # of the GPUs, that no replica takes
+
+
+class LimitsResult(Record):
+    """Limits that the batch and the layout were chosen under, or that were asked for beside a batch."""
+
+    time_per_output_token_s: float | None = None
+    time_to_first_token_s: float | None = None
+    kept: bool | None = None  # None where there was none to keep
 
 
 class WorkloadResult(Record):
@@ -124,6 +134,18 @@ class CostResult(Record):
     usd_per_million_blended_tokens_range: Range | None = None
 
 
+class DemandResult(Record):
+    """What a demand takes of replicas of the deployment."""
+
+    requests_per_s: float
+    output_tokens_per_s: float
+    replicas: int
+    gpus: int
+    load: float  # of what they can serve, at the utilization asked for
+    usd_per_hour: float | None
+    usd_per_month: float | None  # of 730 hours
+
+
 class OpResult(Record):
     """One op of a decode step: work of the whole replica, time on the busiest GPU."""
 
@@ -193,6 +215,8 @@ class Estimate(Record):
     assumptions: tuple[Assumption, ...] = ()
     notes: tuple[str, ...] = ()
     explanation: tuple[Formula, ...] = field(default=(), repr=False)
+    limits: LimitsResult = LimitsResult()
+    demand: DemandResult | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The tree as plain dictionaries, lists and numbers; absent ranges are left out."""
@@ -223,8 +247,9 @@ class Row(Record):
     variant: str
     estimate: Estimate
     cache_ratio: float | None = None  # reference row's cache bytes per token over this row's
-    cost_ratio: float | None = None  # this row's $/M output over the reference row's
+    cost_ratio: float | None = None  # this row's $/M output over that of the first row with a price
     note: str | None = None
+    needs_gpus: int | None = None  # where it does not fit: the fewest GPUs that would do, None for no number
 
 
 class Comparison(Record):
@@ -241,6 +266,7 @@ class Comparison(Record):
         for row in self.rows:
             tree = {"variant": row.variant, **row.estimate.to_dict()}
             tree |= {"cache_ratio": row.cache_ratio, "cost_ratio": row.cost_ratio, "note": row.note}
+            tree |= {"needs_gpus": row.needs_gpus}
             rows.append(tree)
         return {"title": self.title, "rows": rows, "notes": list(self.notes)}
 

@@ -21,10 +21,11 @@ from costcalc.explore.estimate import answer, unanswered
 from costcalc.explore.grid import is_several, values_of
 from costcalc.explore.layouts import Spread
 from costcalc.explore.options import OptionKeywords
-from costcalc.explore.plan import DoesNotFit, choose_batch, plan
+from costcalc.explore.plan import DoesNotFit, plan
 from costcalc.explore.question import EfficiencyMode, Options, Question, ask
 from costcalc.explore.result import Estimate
 from costcalc.explore.swept import Axis, Sweep
+from costcalc.explore.weigh import along_cells, weigh
 from costcalc.specs.accelerator import Accelerator
 from costcalc.specs.model import ModelSpec
 from costcalc.units import parse_quantity
@@ -212,12 +213,11 @@ def _batches(question: Question, spread: Spread, engine: Sequence[Axis], swept: 
     if question.options.batch:
         return np.asarray(question.options.batch)
     shape = [len(axis.values) if axis in engine else 1 for axis in swept]
-    names = [axis.name for axis in engine]
-    chosen = [
-        choose_batch(_on_grid(question, dict(zip(names, map(np.asarray, cell), strict=True))), spread)[0]
-        for cell in product(*(axis.values for axis in engine))
-    ]
-    return np.asarray(chosen).reshape(shape)
+    cells = np.meshgrid(*(np.asarray(axis.values, dtype=float) for axis in engine), indexing="ij")
+    along = {axis.name: along_cells(values.ravel()) for axis, values in zip(engine, cells, strict=True)}
+    # What no batch fits in stands at one sequence.
+    chosen = np.maximum(weigh(_on_grid(question, along), [spread]).batch[0], 1)
+    return np.broadcast_to(chosen.astype(int), (prod(shape),)).reshape(shape)
 
 
 def _spread_of(reference: Estimate) -> Spread:
@@ -225,7 +225,7 @@ def _spread_of(reference: Estimate) -> Spread:
 
     d = reference.deployment
     layout = Layout(d.tensor_parallel, d.attention_data_parallel, d.expert_parallel, d.pipeline_parallel)
-    return Spread(layout, d.replicas)
+    return Spread(layout, d.replicas, d.idle_gpus)
 
 
 def _joined(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from costcalc.catalog.efficiency import load_kernel_efficiency
+from costcalc.catalog.likeness import shape_of
 from costcalc.catalog.serving import serving_efficiency
 from costcalc.catalog.validation import adapter
 from costcalc.measured.load import Row
@@ -70,6 +71,7 @@ def fit_serving_rows(
     tree |= {
         "measured_gpus": sorted({case.machine.name for case in by_row.values()}),
         "measured_models": sorted({case.model.name for case in by_row.values()}),
+        "measured_shapes": sorted({shape_of(case.model) for case in by_row.values()}),
         "measured_architectures": sorted({case.machine.architecture for case in by_row.values()}),
         "ranges": {name: _ranges(off) for name, off in classes.items()},
         "errors": {name: _errors(off) for name, off in classes.items()},

@@ -131,6 +131,7 @@ class ServingEfficiency(Spec):
     measured_gpus: tuple[str, ...]
     measured_models: tuple[str, ...]
     measured_architectures: tuple[str, ...]
+    measured_shapes: tuple[str, ...] = ()  # of the measured models: others of the same shape are as well known
     ranges: dict[str, Ranges]  # by class of measurement
     errors: dict[str, ServingRecord] = field(default_factory=dict)  # by class of measurement
     provenance: Provenance
@@ -154,20 +155,30 @@ class ServingEfficiency(Spec):
             mixes_prefill=any(each.mixes_prefill for each in current),
         )
 
-    def knows(self, gpu: str, model: str) -> bool:
-        """Whether both the GPU and the model of these names were among the measured ones."""
-        return gpu in self.measured_gpus and model in self.measured_models
+    def knows_model(self, model: str, shape: str | None = None) -> bool:
+        """Whether the model of this name, or one of the same `shape`, was among the measured ones."""
+        return shape in self.measured_shapes if shape and self.measured_shapes else model in self.measured_models
+
+    def knows(self, gpu: str, model: str, shape: str | None = None) -> bool:
+        """Whether both the GPU and the model of these names, or of this shape, were among the measured ones."""
+        return gpu in self.measured_gpus and self.knows_model(model, shape)
 
     def range_of(
-        self, name: str, gpu: str, model: str, architecture: str, backend: str | None = None
+        self,
+        name: str,
+        gpu: str,
+        model: str,
+        architecture: str,
+        backend: str | None = None,
+        shape: str | None = None,
     ) -> tuple[float, float]:
         """Observed over predicted at 10% and 90%: wider where GPU or model were not measured, or no relative of it.
 
         name: class of measurement, one of `ranges`. gpu, model: names as their cards show them. backend: an engine
-        whose points spread more or less than others'.
+        whose points spread more or less than others'. shape: the model's.
         """
         ranges = self.ranges.get(name, self.ranges["decode"])
-        chosen = ranges.known if self.knows(gpu, model) else ranges.unseen
+        chosen = ranges.known if self.knows(gpu, model, shape) else ranges.unseen
         wider = 1.0 if architecture in self.measured_architectures else UNKNOWN_FAMILY
         wider *= ranges.backends.get(backend or "", 1.0)
         return chosen.low**wider, chosen.high**wider

@@ -10,9 +10,11 @@ import pytest
 import costcalc
 from costcalc.engine.memory import MemoryBudget
 from costcalc.errors import CostcalcError
-from costcalc.explore.layouts import Degrees, candidate_layouts, expert_degree, given_spread, node_counts
-from costcalc.explore.plan import DoesNotFit, batch_sizes
+from costcalc.explore.candidates import candidate_layouts
+from costcalc.explore.layouts import Degrees, expert_degree, given_spread, node_counts
+from costcalc.explore.plan import DoesNotFit
 from costcalc.explore.question import DEFAULT_TPOT, Options, ask
+from costcalc.explore.weigh import batches_to_try
 
 
 def degrees(answer: costcalc.Estimate) -> tuple[int, int, int, int, int]:
@@ -79,10 +81,10 @@ def test_a_limit_that_no_batch_keeps_is_said() -> None:
 
 
 def test_batches_to_try_are_multiples_of_the_ranks() -> None:
-    sizes = batch_sizes(688, 16)
-    assert sizes[0] == 16 and sizes[-1] == 688
-    assert np.all(sizes % 16 == 0) and np.all(np.diff(sizes) > 0)
-    assert batch_sizes(5, 16).tolist() == [1, 2, 3, 4, 5]
+    sizes = np.unique(batches_to_try(np.array([688.0]), np.array([16])))
+    assert sizes[0] == 1 and sizes[-1] == 688
+    assert np.all(sizes[sizes > 16] % 16 == 0)
+    assert np.unique(batches_to_try(np.array([5.0]), np.array([16]))).tolist() == [1, 2, 3, 4, 5]
 
 
 def test_what_does_not_fit_says_what_is_missing_and_what_would_fit() -> None:

@@ -157,7 +157,7 @@ def test_what_stands_for_several() -> None:
         ({"weights": ["fp8", "bf16"]}, "weights: a value of type list where one value belongs; give one value"),
         ({"batchs": [1, 2]}, "did you mean 'batch'?"),
         ({"batch": [4096, 8192], "gpus": 8}, "does not fit on 8"),
-        ({"gpus": 16, "tensor_parallel": [1, 3]}, "is not a multiple of"),
+        ({"gpus": 16, "tensor_parallel": [1, 3]}, "--tp 3 does not divide"),
     ],
 )
 def test_what_cannot_be_swept(options: dict[str, Any], told: str) -> None:
@@ -173,8 +173,8 @@ def test_a_count_in_the_machine_is_not_swept_too() -> None:
 
 
 def test_notes_are_those_of_every_cell_and_the_result_is_told_in_a_line() -> None:
-    sweep = costcalc.sweep("v3", "h100", batch=[1, 4096], gpus=64)
-    alone = costcalc.estimate("v3", "h100", batch=4096, gpus=64)
+    sweep = costcalc.sweep("kimi-k2", "h100", batch=[1, 4096], gpus=64)
+    alone = costcalc.estimate("kimi-k2", "h100", batch=4096, gpus=64)
     assert any("of the all-to-all" in note for note in alone.notes)
     assert sweep.notes and not any("of the all-to-all" in note for note in sweep.notes)
     assert repr(sweep) == "<Sweep of DeepSeek-V3 on 64 × NVIDIA H100 SXM5 80GB: batch 2>"
