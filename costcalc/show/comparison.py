@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from costcalc.explore.result import Assumption, Comparison, Row
 from costcalc.readable import NOTHING, format_bytes, format_count
@@ -10,27 +11,34 @@ from costcalc.show.blocks import Block, Column, Grid, Line, Role
 from costcalc.show.numbers import MARK, dollars_span, seconds, span, speed, times, usd
 from costcalc.show.parts import defaults_taken, notes
 
+# Narrow terminals lose the columns with the largest `keep` first; JSON, CSV and Markdown have them all.
 _COLUMNS = (
     Column(""),
-    Column("GPUs", right=True, keep=4),
-    Column("KV/token", right=True),
-    Column("smaller", right=True, keep=1),
-    Column("batch", right=True),
-    Column("fits", right=True, keep=3),
-    Column("tok/s user", right=True),
-    Column("TTFT", right=True, keep=5),
+    Column("GPUs", right=True, keep=6),
+    Column("KV/token", right=True, keep=1),
+    Column("smaller", right=True, keep=7),
+    Column("$/GPU-h", right=True, keep=3),
+    Column("layout", keep=2),
+    Column("batch", right=True, keep=4),
+    Column("fits", right=True, keep=8),
+    Column("TPOT", right=True, keep=5),
+    Column("TTFT", right=True, keep=9),
+    Column("tok/s user", right=True, keep=12),
     Column("tok/s GPU", right=True),
-    Column("80% range", role="dim", keep=6),
-    Column("bound by", keep=2),
+    Column("80% range", role="dim", keep=14),
+    Column("bound by", keep=10),
     Column("$/M out", right=True, role="headline"),
-    Column("80% range", role="dim", keep=5),
-    Column("$/M in", right=True, keep=4),
+    Column("80% range", role="dim", keep=11),
+    Column("$/M in", right=True, keep=13),
     Column("vs first", right=True),
 )
-_BOUND = 10
+_BOUND = 13
+_VERSUS = len(_COLUMNS) - 1
 _OF_THE_CACHE = (2, 3)
 _UNLIMITED = 10**8
 _BOUND_ROLES: tuple[Role, ...] = ("memory", "compute", "communication", "overhead")
+EXCEEDS = "†"
+"""Stands behind what breaks the limits of time."""
 
 
 def comparison_page(comparison: Comparison) -> list[Block]:
@@ -46,16 +54,41 @@ def comparison_page(comparison: Comparison) -> list[Block]:
             page.append(Line(f"At {format_count(context)} tokens of context", "heading"))
         page += [comparison_grid(rows, same_cache=same_cache), Line()]
     unfit = [f"{row.variant}: {row.note}" for row in comparison.rows if row.note]
-    shared = _shared_defaults(comparison.rows)
-    legend = (
-        "KV/token: cache that each further token adds in all layers, windows and states apart. smaller, vs first: its "
-        "size and $/M out, to the first row."
-    )
-    if same_cache:
-        legend = f"vs first: $/M out, to the first row. KV cache per token: {format_bytes(caches.pop())} in every row."
-    page += [Line(legend, "dim", wrap=True), *_load(comparison), Line()]
-    page += [*notes([*unfit, *comparison.notes]), *defaults_taken(shared)]
+    page += [Line(text, "dim", wrap=True) for text in _legend(comparison, caches)]
+    page += [*_load(comparison), Line()]
+    page += [*notes([*unfit, *comparison.notes]), *defaults_taken(_shared_defaults(comparison.rows))]
     return page
+
+
+def _legend(comparison: Comparison, caches: set[float]) -> Iterator[str]:
+    reference = _reference(comparison.rows)
+    to = "to the first row" if reference is comparison.rows[0] or reference is None else f"to {row_name(reference)}, "
+    if reference is not None and reference is not comparison.rows[0]:
+        to += "the first that has one"
+    title = _versus(comparison.rows)
+    if len(caches) == 1:
+        yield f"{title}: $/M out, {to}. KV cache per token: {format_bytes(next(iter(caches)))} in every row."
+    else:
+        cache = (
+            "KV/token: cache that each further token adds in all layers, windows and states apart. "
+            "smaller: its size, to the first row."
+        )
+        yield f"{cache} {title}: $/M out, {to}."
+    broken = [row for row in comparison.rows if row.estimate.limits.kept is False]
+    if broken:
+        limits = broken[0].estimate.limits
+        tpot, ttft = limits.time_per_output_token_s, limits.time_to_first_token_s
+        asked = [f"TPOT of {seconds(tpot)}" if tpot else "", f"TTFT of {seconds(ttft)}" if ttft else ""]
+        yield f"{EXCEEDS} breaks the limit, {' and '.join(filter(None, asked))}: no batch and no layout keeps it."
+
+
+def _reference(rows: Sequence[Row]) -> Row | None:
+    """The row that costs are set against: the first with one."""
+    return next((row for row in rows if row.cost_ratio is not None), None)
+
+
+def _versus(rows: Sequence[Row]) -> str:
+    return "vs first" if _reference(rows) in (None, rows[0]) else "vs ref."
 
 
 def by_context(comparison: Comparison) -> Iterator[tuple[float, list[Row]]]:
@@ -90,7 +123,8 @@ def comparison_grid(rows: list[Row], *, same_cache: bool = False) -> Grid:
     for number, row in enumerate(rows):
         bound = row.estimate.decode.bound_by
         roles[number, kept.index(_BOUND)] = next((each for each in _BOUND_ROLES if each == bound), "text")
-    return Grid([_COLUMNS[index] for index in kept], [[row[index] for index in kept] for row in cells], roles)
+    columns = [replace(each, title=_versus(rows)) if index == _VERSUS else each for index, each in enumerate(_COLUMNS)]
+    return Grid([columns[index] for index in kept], [[row[index] for index in kept] for row in cells], roles)
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -98,23 +132,39 @@ def _cells(row: Row) -> tuple[str, ...]:
     decode, cost = here.decode, here.cost
     chosen = MARK if any(each.name == "batch" for each in here.assumptions) else ""
     answered = decode.step_time_s is not None
+    exceeds = EXCEEDS if here.limits.kept is False else ""
+    tpot = seconds(here.serving.time_per_output_token_s)
     return (
         row_name(row),
         str(here.deployment.gpus),
         format_bytes(here.kv_cache.bytes_per_token),
         times(row.cache_ratio),
+        usd(here.deployment.usd_per_gpu_hour) if answered else NOTHING,
+        here.deployment.layout if answered else NOTHING,
         f"{here.workload.batch:,}{chosen}" if answered else NOTHING,
         _most(here.memory.max_sequences),
-        speed(decode.tokens_per_s_per_user),
+        tpot + exceeds,
         seconds(here.serving.time_to_first_token_s),
+        speed(decode.tokens_per_s_per_user),
         speed(decode.tokens_per_s_per_gpu),
         span(decode.tokens_per_s_per_gpu_range, speed),
-        decode.bound_by or "does not fit",
-        usd(cost.usd_per_million_output_tokens),
+        decode.bound_by or NOTHING,
+        cost_or_reason(row) + exceeds,
         dollars_span(cost.usd_per_million_output_tokens_range),
         usd(cost.usd_per_million_input_tokens),
         times(row.cost_ratio),
     )
+
+
+def cost_or_reason(row: Row) -> str:
+    """Return a row's $/M of output tokens, or why it has none.
+
+    row: the row.
+    """
+    if not row.estimate.memory.fits and row.estimate.decode.step_time_s is None:
+        return f"needs {row.needs_gpus} GPUs" if row.needs_gpus else "does not fit"
+    cost = row.estimate.cost.usd_per_million_output_tokens
+    return "no price" if cost is None else usd(cost)
 
 
 def _most(sequences: int) -> str:
@@ -137,15 +187,33 @@ def _load(comparison: Comparison) -> Iterator[Block]:
 
 def _price(rows: Iterable[Row]) -> str:
     prices = {row.estimate.deployment.usd_per_gpu_hour for row in rows}
-    return f"{usd(prices.pop())} per GPU-hour" if len(prices) == 1 else "each GPU at its own price"
+    if len(prices) > 1:
+        return "each GPU at its own price"
+    price = prices.pop()
+    return "no price is known" if price is None else f"{usd(price)} per GPU-hour"
 
 
 def _shared_defaults(rows: Iterable[Row]) -> list[Assumption]:
     """Defaults by name; a value that differs from row to row is said to."""
+    rows = list(rows)
     found: dict[str, Assumption] = {}
     for row in rows:
         for each in row.estimate.assumptions:
             known = found.setdefault(each.name, each)
             if known.value != each.value:
-                found[each.name] = Assumption(each.name, "by row", known.why, known.override)
+                why = _price_sources(rows) if each.name == "price" else _BY_ROW.get(each.name, known.why)
+                found[each.name] = Assumption(each.name, "by row", why, known.override)
     return list(found.values())
+
+
+_BY_ROW = {"layout": "each row's own, the cheapest", "batch": "lowest cost that keeps the limits, or nearest to them"}
+
+
+def _price_sources(rows: Iterable[Row]) -> str:
+    """Where the price of every GPU comes from, each said once."""
+    sources: dict[str, str] = {}
+    for row in rows:
+        machine = row.estimate.deployment
+        if machine.usd_per_gpu_hour is not None and machine.price_source:
+            sources[machine.gpu] = f"{usd(machine.usd_per_gpu_hour)} {machine.gpu}: {machine.price_source}"
+    return "; ".join(sources.values())
