@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Unpack
 
 import numpy as np
@@ -40,6 +40,7 @@ class Curve:
     usd_per_million_output_tokens: Array | None  # None where no price is known
     keeps_limits: Array | None = None  # whether the limits of time are kept
     time_range: tuple[float, float] | None = None  # observed over predicted time at 80% coverage
+    table: tuple[float, ...] = ()  # contexts [tokens] that the table has too
 
     def band(self, values: Array, *, rate: bool) -> Band | None:
         """Low and high of `values`, rates or costs of this curve, at 80% coverage."""
@@ -86,12 +87,12 @@ def attention_curves(
         question = twin_question(twin, machine, asked)
         alone = asked.context is None and not contexts
         # The table of a workload without a context is at half of its answer; its curve is of answers half written.
-        lengths = contexts_to_draw(
-            [float(question.decode_context)] if alone else contexts or [float(asked.context or 0)]
-        )
+        table = tuple(contexts) or (float(question.decode_context),)
+        lengths = contexts_to_draw(table)
         over = question.around if alone and asked.input_tokens is None else question.at
         at = over(along_cells(lengths))
-        curves.append(_curve(at, over(lengths), twin.variant, lengths, usd))
+        curve = _curve(at, over(lengths), twin.variant, lengths, usd)
+        curves.append(replace(curve, table=table))
     return Curves(f"{spec.name} on {gpus} x {machine.name}", gpus, tuple(curves))
 
 

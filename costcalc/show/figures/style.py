@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
+from costcalc.readable import format_usd
+
 INK = "#1f2933"
 FAINT = "#7b8794"
 GRID = "#e4e7eb"
@@ -30,7 +32,10 @@ VARIANT_COLOURS = {
     "No cache": "#9aa5b1",
 }
 _GROUPED = ("#15508f", "#2f7cc4", "#539fdc")
-_OTHERS = ("#2f6fab", "#d64545", "#3f9142", "#e0952b", "#8f4fa8", "#0f9b8e", "#9aa5b1", "#7c5e10")
+_OTHERS = (
+    "#2f6fab", "#d64545", "#3f9142", "#e0952b", "#8f4fa8", "#0f9b8e",
+    "#9aa5b1", "#7c5e10", "#e377c2", "#1f2933", "#9acd32", "#5bc0eb",
+)  # fmt: skip
 
 _RC: Any = {
     "font.family": "DejaVu Sans",
@@ -112,6 +117,11 @@ def variant_colour(name: str, index: int) -> str:
     if name.startswith("GQA-"):
         return _GROUPED[(index - 1) % len(_GROUPED)]
     return _OTHERS[index % len(_OTHERS)]
+
+
+def in_dollars(value: float) -> str:
+    """Return dollars as a chart writes them: two signs in one text would be read as mathematics."""
+    return format_usd(value).replace("$", r"\$")
 
 
 def shown_ticks(axis: Any, show: Any) -> None:
