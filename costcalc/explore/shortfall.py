@@ -104,7 +104,7 @@ def _completions(question: Question, asked: Degrees, gpus: int) -> list[Layout]:
         for pipeline in [asked.pipeline] if asked.pipeline else (1, 2, 4):
             rest = gpus // (tensor * pipeline)
             spread = model.has_experts and (shares_latent(model) or bool(asked.expert))
-            data = asked.data or (rest if spread else 1)
+            data = asked.data or (max(rest, 1) if spread else 1)
             used = tensor * pipeline * data
             if pipeline > model.num_layers or used > gpus or gpus % used:
                 continue

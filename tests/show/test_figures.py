@@ -95,9 +95,10 @@ def test_every_op_has_a_bar(estimate: Estimate) -> None:
     with look():
         axes = Figure().add_subplot()
         draw_step_time(axes, estimate)
-    assert [label.get_text() for label in axes.get_yticklabels()] == [op.op for op in reversed(estimate.breakdown)]
+    ops = [*reversed(estimate.breakdown)]
+    assert [label.get_text() for label in axes.get_yticklabels()] == [*(op.op for op in ops), "whole step"]
     bars = [bar for bar in axes.patches if bar.get_width() > 0]
-    assert [bar.get_width() for bar in bars] == [op.time_s for op in reversed(estimate.breakdown)]
+    assert [bar.get_width() for bar in bars] == [*(op.time_s for op in ops), sum(op.time_s for op in ops)]
 
 
 def test_dollars_are_no_mathematics(estimate: Estimate, h100: Accelerator) -> None:

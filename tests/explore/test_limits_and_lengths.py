@@ -1,0 +1,152 @@
+"""Limits of time, lengths that must fit, demand, and what is known of a model: each by hand or from outside."""
+
+from __future__ import annotations
+
+from math import ceil
+
+import pytest
+
+import costcalc
+from costcalc.errors import CostcalcError
+from costcalc.explore.question import Options, ask
+from costcalc.explore.ranges import ranges_of
+from costcalc.rates import parse_demand
+
+LLAMA_8B = 2 * 8 * 128 * 32 * 2  # bytes per token: keys and values of 8 heads of 128 in 32 layers, 16 bits
+
+
+@pytest.mark.parametrize(
+    ("load", "length"),
+    [
+        ({}, 4096 + 1024),
+        ({"context": 100_000}, 100_000),  # alone: the length that was asked about
+        ({"context": 100_000, "output_tokens": 100_000}, 200_000),  # a prompt of the context, and its answer
+        ({"context": 1000, "input_tokens": 8000}, 8000 + 1024),
+        ({"context": 60_000, "input_tokens": 8000, "output_tokens": 1000}, 60_000),
+        ({"input_tokens": 8000, "output_tokens": 1000}, 9000),
+    ],
+)
+def test_what_must_fit_is_a_sequence_at_its_full_length(load: dict[str, float], length: int) -> None:
+    answer = costcalc.estimate("llama-3.1-8b", "h100", gpus=1, **load)  # type: ignore[arg-type]
+    assert answer.kv_cache.bytes_per_sequence == length * LLAMA_8B
+    assert answer.memory.max_sequences == answer.memory.kv_pool_bytes_per_gpu // (length * LLAMA_8B)
+
+
+@pytest.mark.parametrize(
+    "load", [{"context": 150_000}, {"context": 100_000, "output_tokens": 100_000}, {"input_tokens": 140_000}]
+)
+def test_lengths_beyond_the_models_context_are_noted(load: dict[str, float]) -> None:
+    answer = costcalc.estimate("llama-3.1-8b", "h100", **load)  # type: ignore[arg-type]
+    assert any("exceed the 131,072 that Llama-3.1-8B was trained for" in note for note in answer.notes)
+    rows = costcalc.compare_gpus(["h100", "h200"], "llama-3.1-8b", **load)  # type: ignore[arg-type]
+    assert any("131,072" in note for note in rows.notes)
+
+
+def test_a_limit_on_the_first_token_is_kept() -> None:
+    free = costcalc.estimate("llama-3.1-70b", "h100", gpus=8)
+    assert free.limits.time_to_first_token_s is None
+    first = free.serving.time_to_first_token_s
+    assert first is not None
+    limited = costcalc.estimate("llama-3.1-70b", "h100", gpus=8, ttft=0.8 * first)
+    assert limited.limits.kept and limited.limits.time_to_first_token_s == 0.8 * first
+    assert (limited.serving.time_to_first_token_s or 0) <= 0.8 * first
+    assert (limited.cost.usd_per_million_blended_tokens or 0) > (free.cost.usd_per_million_blended_tokens or 0)
+
+
+def test_a_limit_on_the_first_token_that_nothing_keeps_is_said() -> None:
+    answer = costcalc.estimate("v3", "h100", ttft=0.01)
+    assert answer.limits.kept is False
+    assert any("No batch keeps a TPOT of 50 ms and a TTFT of 10 ms" in note for note in answer.notes)
+
+
+def test_limits_are_none_where_a_batch_was_typed() -> None:
+    assert costcalc.estimate("v3", "h100", batch=4096, gpus=32).limits.kept is None
+    assert costcalc.estimate("v3", "h100", batch=4096, gpus=32, tpot=0.05).limits.kept is False
+
+
+@pytest.mark.parametrize(
+    "asked", ["50 requests/s", "51,200 tokens/s", "4.4237B tokens/day", "3000 requests per minute"]
+)
+def test_a_demand_takes_whole_replicas(asked: str) -> None:
+    answer = costcalc.estimate("llama-3.1-70b", "h100", gpus=4, demand=asked, utilization=0.5)
+    found, serving, machine = answer.demand, answer.serving, answer.deployment
+    assert found is not None and serving.output_tokens_per_s_per_gpu and machine.usd_per_gpu_hour
+    assert found.requests_per_s == pytest.approx(50, rel=1e-4)
+    assert found.output_tokens_per_s == pytest.approx(50 * 1024, rel=1e-4)
+    # Each GPU is busy half of the time: a replica of four serves half of what it could.
+    replica = serving.output_tokens_per_s_per_gpu * 4 * 0.5
+    assert found.replicas == ceil(found.output_tokens_per_s / replica)
+    assert found.gpus == 4 * found.replicas
+    assert found.load == pytest.approx(found.output_tokens_per_s / replica / found.replicas)
+    assert found.usd_per_hour == pytest.approx(found.gpus * machine.usd_per_gpu_hour)
+    assert found.usd_per_month == pytest.approx(found.gpus * machine.usd_per_gpu_hour * 730)
+    explained = {each.quantity: each for each in answer.explanation}
+    assert explained["demand.replicas"].value == found.replicas
+    assert explained["demand.usd_per_month"].value == found.usd_per_month
+
+
+def test_dollars_of_a_demand_are_those_of_its_tokens() -> None:
+    # At a load of whole replicas the monthly bill is the blended price times the month's tokens.
+    answer = costcalc.estimate("llama-3.1-8b", "h100", gpus=1, demand="1000 requests/s", backend="sglang")
+    found, blended = answer.demand, answer.cost.usd_per_million_blended_tokens
+    assert found is not None and blended is not None and found.usd_per_month is not None
+    tokens = 1000 * (4096 + 1024) * 730 * 3600
+    # Prompts that ride on decode steps cost no more than passes of their own, which the blended price counts.
+    assert found.usd_per_month * found.load <= blended * tokens / 1e6 * 1.001
+
+
+@pytest.mark.parametrize(
+    ("text", "per_second", "of"),
+    [
+        ("50 requests/s", 50, "requests"),
+        ("50 rps", 50, "requests"),
+        ("3M requests / day", 3e6 / 86_400, "requests"),
+        ("1B tokens/day", 1e9 / 86_400, "tokens"),
+        ("1Btokens/day", 1e9 / 86_400, "tokens"),
+        ("1 billion output tokens per month", 1e9 / (730 * 3600), "tokens"),
+        ("20k tok/s", 20_000, "tokens"),
+        ("10k tps", 10_000, "tokens"),
+    ],
+)
+def test_demand_as_people_type_it(text: str, per_second: float, of: str) -> None:
+    found = parse_demand(text)
+    assert found.per_second == pytest.approx(per_second) and found.of == of
+
+
+@pytest.mark.parametrize(
+    "text", ["", "50", "50/s", "-3 rps", "0 rps", "nan tokens/s", "5 foo/s", "1 token/fortnight", "1e30 rps"]
+)
+def test_what_is_no_demand_is_one_line(text: str) -> None:
+    with pytest.raises(CostcalcError) as caught:
+        costcalc.estimate("v3", "h100", demand=text)
+    assert "write it like '50 requests/s'" in str(caught.value)
+
+
+def test_a_model_of_a_measured_shape_is_as_well_known() -> None:
+    # DeepSeek-V3 and R1 share every dimension; R1 alone was measured.
+    v3, r1 = (costcalc.estimate(name, "h200") for name in ("v3", "r1"))
+    assert v3.cost == r1.cost and v3.decode == r1.decode
+    assert not any("not among the measured" in note for note in v3.notes)
+    twins = costcalc.compare_attention("r1", "h200").rows
+    mha = next(row.estimate for row in twins if row.variant == "MHA")
+    assert any("DeepSeek-R1 was not among the measured ones" in note for note in mha.notes)
+
+
+@pytest.mark.parametrize(
+    ("model", "gpu", "new"),
+    [
+        ("v3", "h100", None),
+        ("v3", "h20", "NVIDIA H20 96GB was"),
+        ("kimi-k2", "h100", "Kimi-K2 was"),
+        ("kimi-k2", "h20", "NVIDIA H20 96GB and Kimi-K2 were"),
+    ],
+)
+def test_the_note_says_whether_the_gpu_or_the_model_is_new(model: str, gpu: str, new: str | None) -> None:
+    notes = [note for note in costcalc.estimate(model, gpu).notes if "measured ones" in note]
+    assert notes == ([f"{new} not among the measured ones: the ranges are wider."] if new else [])
+
+
+def test_shapes_of_the_measured_models_are_those_of_the_catalog() -> None:
+    for name in ask(costcalc.load_model("v3"), costcalc.load_gpu("h100"), Options()).constants.measured_models:
+        question = ask(costcalc.load_model(name), costcalc.load_gpu("h100"), Options())
+        assert ranges_of(question).model_known, name
