@@ -89,8 +89,7 @@ def op_times(works: Iterable[Work], machine: Machine, efficiency: Efficiency) ->
 def _op_time(work: Work, machine: Machine, efficiency: Efficiency) -> OpTime:
     if work.kind in COMMUNICATION:
         seconds = _link_seconds(work, machine, efficiency)
-        ideal = _link_seconds(work, machine, IDEAL)
-        memory, compute = ideal, 0.0 * ideal
+        memory = compute = 0.0 * seconds  # it is bound by neither
     else:
         memory = memory_seconds(work.bytes, machine.memory_bandwidth)
         compute = compute_seconds(work.flops, machine.peak(work.precision))

@@ -17,10 +17,12 @@ from costcalc.explore.question import Question
 from costcalc.frozen import Record
 
 Array = NDArray[Any]
-COARSE = 36
+COARSE = 24
 """Batches in multiples of the ranks that are tried first; a third as many below them."""
 FINE = 40
 """Batches tried around the best of those."""
+HOPELESS = 1.5
+"""Layouts that cost so many times the best of as many GPUs at first are not looked at again."""
 NEAR = 1.05
 """Where no batch keeps the limits, those that exceed them by no more than this over the least count as best."""
 TIE = 1.02
@@ -84,11 +86,31 @@ def _best_batches(q: Question, spreads: Sequence[Spread], held: Array) -> list[A
         sizes = np.full((*held.shape[:2], 1), float(q.options.batch))
         return [values[..., 0] for values in (sizes, *_timed(q, layouts, price, sizes, held))]
     sizes = batches_to_try(held, unit)
-    excess, seconds = _timed(q, layouts, price, sizes, held)
-    sizes = _around(sizes, _chosen(excess, seconds), unit)
-    excess, seconds = _timed(q, layouts, price, sizes, held)
-    chosen = _chosen(excess, seconds)[..., None]
-    return [np.take_along_axis(values, chosen, axis=-1)[..., 0] for values in (sizes, excess, seconds)]
+    chosen, found = _pick(sizes, *_timed(q, layouts, price, sizes, held))
+    again = np.flatnonzero(_worth_another_look(spreads, *found[1:]))
+    few, sizes = _stacked([spreads[int(index)] for index in again]), _around(sizes, chosen, unit)[again]
+    _, better = _pick(sizes, *_timed(q, few, price[again], sizes, held[again]))
+    for whole, part in zip(found, better, strict=True):
+        whole[again] = part
+    return found
+
+
+def _pick(sizes: Array, excess: Array, seconds: Array) -> tuple[Array, list[Array]]:
+    """Which batch is best, and it with its excess and its seconds."""
+    chosen = _chosen(excess, seconds)
+    return chosen, [np.take_along_axis(v, chosen[..., None], axis=-1)[..., 0] for v in (sizes, excess, seconds)]
+
+
+def _worth_another_look(spreads: Sequence[Spread], excess: Array, seconds: Array) -> Array:
+    """Whether a layout may be the best of as many GPUs at any context, once it has its own best batch."""
+    worth = np.zeros(len(spreads), dtype=bool)
+    counts = np.array([spread.gpus for spread in spreads])
+    for gpus in set(counts.tolist()):
+        same = counts == gpus
+        allowed = excess[same] <= NEAR * _allowed(excess[same].min(axis=0))
+        costs = np.where(allowed, seconds[same], np.inf)
+        worth[same] = (allowed & (costs <= HOPELESS * costs.min(axis=0))).any(axis=1)
+    return worth
 
 
 def _timed(q: Question, layouts: Layout, gpus: Array, sizes: Array, held: Array) -> tuple[Array, Array]:

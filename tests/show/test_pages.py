@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from costcalc.explore.result import Assumption, Comparison, CostResult, Estimate, PrefillResult, ServingResult
+from costcalc.explore.result import (
+    Assumption,
+    Comparison,
+    CostResult,
+    DemandResult,
+    Estimate,
+    LimitsResult,
+    PrefillResult,
+    Row,
+    ServingResult,
+)
 from costcalc.show.blocks import Block, Column, Grid, Line
 from costcalc.show.comparison import comparison_page
 from costcalc.show.encoding import plain_text
@@ -269,3 +279,63 @@ def test_a_bar_is_as_long_as_its_share(share: float, width: int) -> None:
 )
 def test_numbers_as_shown(shown: str, expected: str) -> None:
     assert shown == expected
+
+
+def test_what_breaks_a_limit_is_marked_and_explained(comparison: Comparison) -> None:
+    first = comparison.rows[0]
+    late = replace(first, estimate=replace(first.estimate, limits=LimitsResult(0.05, None, False)))
+    page = plain_page(comparison_page(replace(comparison, rows=(late, *comparison.rows[1:]))))
+    assert "†" in row(page, "MLA  ")
+    assert "† breaks the limit, TPOT of 50 ms" in page
+    assert "†" not in plain_page(comparison_page(comparison))
+
+
+def test_a_row_without_a_price_is_not_one_that_does_not_fit(comparison: Comparison) -> None:
+    unpriced = replace(
+        comparison.rows[0],
+        cost_ratio=None,
+        estimate=replace(comparison.rows[0].estimate, cost=CostResult(None, None, None)),
+    )
+    priced = replace(comparison.rows[0], variant="Other", cost_ratio=1.0)
+    unfit = replace(comparison.rows[2], needs_gpus=24)
+    page = plain_page(comparison_page(replace(comparison, rows=(unpriced, priced, unfit))))
+    assert "no price" in row(page, "MLA  ")
+    assert "needs 24 GPUs" in row(page, "MHA  ")
+    assert "vs ref." in page and "to Other, the first that has one" in page
+
+
+def test_every_price_names_its_source(comparison: Comparison) -> None:
+    def priced(name: str, usd: float, source: str) -> Row:
+        here = comparison.rows[0].estimate
+        machine = replace(here.deployment, gpu=name, usd_per_gpu_hour=usd, price_source=source)
+        price = Assumption("price", f"${usd:.2f} per GPU-hour", source, "--price X")
+        return replace(
+            comparison.rows[0], variant=name, estimate=replace(here, deployment=machine, assumptions=(price,))
+        )
+
+    rows = (priced("One", 2.0, "first source"), priced("Two", 3.5, "second source"))
+    page = plain_page(comparison_page(replace(comparison, rows=rows)))
+    assert "$2.00 One: first source; $3.50 Two: second source" in page
+    assert "$2.00" in row(page, "One ") and "$3.50" in row(page, "Two ")
+
+
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [
+        (80, ["$/GPU-h", "layout", "tok/s GPU", "$/M out"]),
+        (120, ["$/GPU-h", "layout", "batch", "TPOT", "$/M out"]),
+        (160, ["$/GPU-h", "layout", "batch", "fits", "TPOT", "TTFT", "bound by", "$/M out"]),
+    ],
+)
+def test_narrow_terminals_keep_what_explains_the_cost(comparison: Comparison, width: int, shown: list[str]) -> None:
+    head = plain_page(comparison_page(comparison), width).splitlines()[2]
+    assert all(each in head for each in shown)
+
+
+def test_a_demand_is_a_block_of_its_own(estimate: Estimate) -> None:
+    asked = replace(estimate, demand=DemandResult(50.0, 51_200.0, 12, 192, 0.93, 384.0, 280_320.0))
+    page = plain_page(estimate_page(asked))
+    assert "50 requests/s, 51,200 output tokens/s" in page
+    assert "192 GPUs: 12 replicas of 16 GPUs, 93% of what they can serve" in page
+    assert "$384.00 per hour, $280,320 per month" in page
+    assert "Demand" not in plain_page(estimate_page(estimate))
