@@ -42,13 +42,13 @@ def demand_of(q: Question, spread: Spread, serving: ServingResult, usd_per_hour:
 
 def explain_demand(q: Question, spread: Spread, found: DemandResult, usd_per_hour: float | None) -> list[Formula]:
     """How the GPUs and the dollars of a demand come about."""
-    share = "" if q.options.utilization == 1 else f" x {q.options.utilization:g}"
+    share = "" if q.options.utilization == 1 else f" × {q.options.utilization:g}"
     each = found.output_tokens_per_s / found.load / found.replicas / q.options.utilization
     formulas = [
         Formula(
             "demand.replicas",
             "Replicas that the demand takes",
-            "ceil(output tokens/s asked for / (output tokens/s of a replica, prefills included, x utilization))",
+            "ceil(output tokens/s asked for / (output tokens/s of a replica, prefills included, × utilization))",
             f"ceil({format_rate(found.output_tokens_per_s, 'tokens/s')} / ({format_rate(each, 'tokens/s')}{share}))",
             found.replicas,
             "replicas",
@@ -60,8 +60,8 @@ def explain_demand(q: Question, spread: Spread, found: DemandResult, usd_per_hou
             Formula(
                 "demand.usd_per_month",
                 "Dollars of the demand per month",
-                "replicas x GPUs of one x $/h x 730 h",
-                f"{format_count(found.replicas)} x {int(spread.layout.gpus)} x {format_usd(usd_per_hour)} x 730",
+                "replicas × GPUs of one × $/h × 730 h",
+                f"{format_count(found.replicas)} × {int(spread.layout.gpus)} × {format_usd(usd_per_hour)} × 730",
                 found.usd_per_month,
                 "$/month",
                 "730 hours are a twelfth of a year",

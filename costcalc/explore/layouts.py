@@ -108,11 +108,11 @@ def given_spread(model: ModelSpec, gpu: Accelerator, asked: Degrees) -> Spread:
 
 
 def layout_name(spread: Spread) -> str:
-    """A layout in short, such as 'tp8', 'dp16 ep16' or '4 x tp2': degrees above 1, and replicas."""
+    """A layout in short, such as 'tp8', 'dp16 ep16' or '4 × tp2': degrees above 1, and replicas."""
     layout = spread.layout
     degrees = {"tp": layout.tensor, "pp": layout.pipeline, "dp": layout.data, "ep": layout.expert}
     text = " ".join(f"{name}{int(n)}" for name, n in degrees.items() if int(n) > 1) or "tp1"
-    return f"{spread.replicas} x {text}" if spread.replicas > 1 else text
+    return f"{spread.replicas} × {text}" if spread.replicas > 1 else text
 
 
 def _check_heads(model: ModelSpec, tensor: int, gpus: int | None) -> None:

@@ -59,12 +59,14 @@ def along_cells(values: Sequence[float] | Array) -> Array:
 def weigh(question: Question, spreads: Sequence[Spread]) -> Weighed:
     """Weigh layouts, each at its best batch.
 
-    question: its lengths may be arrays along the second of three axes, as `along_cells` has them.
+    question: its lengths and bandwidth may be arrays along the second of three axes, as `along_cells` has them.
     """
     q = question
     layouts = _stacked(spreads)
     pool = kv_pool_bytes_per_gpu(q.model, q.machine, layouts, q.formats, q.budget)
-    held = np.asarray(sequences_held(q, layouts, pool, q.full_length)) + np.zeros((1, 1, 1))
+    numbers = q.full_length, q.decode_context, q.output_tokens, q.machine.memory_bandwidth
+    cells = np.zeros(np.broadcast_shapes((1, 1, 1), *map(np.shape, numbers)))
+    held = np.asarray(sequences_held(q, layouts, pool, q.full_length)) + cells
     fits = (held[:, :, 0] >= 1).any(axis=1)
     shape = held.shape[:2]
     found = [np.zeros(shape), np.full(shape, np.inf), np.full(shape, np.inf)]

@@ -177,4 +177,4 @@ def test_notes_are_those_of_every_cell_and_the_result_is_told_in_a_line() -> Non
     alone = costcalc.estimate("kimi-k2", "h100", batch=4096, gpus=64)
     assert any("of the all-to-all" in note for note in alone.notes)
     assert sweep.notes and not any("of the all-to-all" in note for note in sweep.notes)
-    assert repr(sweep) == "<Sweep of DeepSeek-V3 on 64 × NVIDIA H100 SXM5 80GB: batch 2>"
+    assert repr(sweep) == "<Sweep of Kimi-K2 on 64 × NVIDIA H100 SXM5 80GB: batch 2>"

@@ -218,3 +218,15 @@ def test_switched_machines_have_no_stages_inside_a_node_unless_asked() -> None:
     answer = costcalc.estimate("llama-3.1-8b", "h100", gpus=8)
     assert answer.deployment.pipeline_parallel == 1
     assert costcalc.estimate("llama-3.1-8b", "h100", gpus=8, pipeline_parallel=8).deployment.layout == "pp8"
+
+
+def test_a_sweep_picks_the_batch_of_every_cell_as_an_estimate_would() -> None:
+    layout = {"gpus": 8, "tensor_parallel": 4}
+    swept = costcalc.sweep(
+        "llama-3.1-70b", "h100", context=[4096, 32_768], memory_bandwidth=["2TB/s", "4TB/s"], **layout
+    )
+    for row, context in enumerate((4096, 32_768)):
+        for column, bandwidth in enumerate(("2 TB/s", "4 TB/s")):
+            gpu = costcalc.load_gpu("h100", overrides={"memory_bandwidth": bandwidth})
+            alone = costcalc.estimate("llama-3.1-70b", gpu, context=context, **layout)  # type: ignore[arg-type]
+            assert swept.values["workload.batch"][row, column] == alone.workload.batch
