@@ -17,17 +17,19 @@ def demand_of(q: Question, spread: Spread, serving: ServingResult, usd_per_hour:
 
     serving: of the deployment, at the batch of one replica. usd_per_hour: price of a GPU [$/h].
     """
-    if q.options.demand is None or serving.output_tokens_per_s_per_gpu is None:
+    if q.options.demand is None or serving.output_tokens_per_s is None:
         return None
     from costcalc.rates import parse_demand
 
     asked = parse_demand(q.options.demand)
     requests = asked.per_second if asked.of == "requests" else asked.per_second / q.output_tokens
-    replica = serving.output_tokens_per_s_per_gpu * spread.gpus / spread.replicas * q.options.utilization
+    replica = serving.output_tokens_per_s / spread.replicas * q.options.utilization
     tokens = requests * q.output_tokens
     # A hair of rounding must not buy a replica.
     replicas = max(1, ceil(tokens / replica * (1 - 1e-9)))
-    gpus = replicas * int(spread.layout.gpus)
+    # A pool of its own prefills for all replicas together.
+    pool = ceil(replicas * (serving.prefill_gpus or 0.0) / spread.replicas)
+    gpus = replicas * int(spread.layout.gpus) + pool
     hourly = None if usd_per_hour is None else gpus * usd_per_hour
     return DemandResult(
         requests,
@@ -40,7 +42,7 @@ def demand_of(q: Question, spread: Spread, serving: ServingResult, usd_per_hour:
     )
 
 
-def explain_demand(q: Question, spread: Spread, found: DemandResult, usd_per_hour: float | None) -> list[Formula]:
+def explain_demand(q: Question, found: DemandResult, usd_per_hour: float | None) -> list[Formula]:
     """How the GPUs and the dollars of a demand come about."""
     share = "" if q.options.utilization == 1 else f" × {q.options.utilization:g}"
     each = found.output_tokens_per_s / found.load / found.replicas / q.options.utilization
@@ -60,8 +62,8 @@ def explain_demand(q: Question, spread: Spread, found: DemandResult, usd_per_hou
             Formula(
                 "demand.usd_per_month",
                 "Dollars of the demand per month",
-                "replicas × GPUs of one × $/h × 730 h",
-                f"{format_count(found.replicas)} × {int(spread.layout.gpus)} × {format_usd(usd_per_hour)} × 730",
+                "GPUs of all replicas, and of a pool for prefill, × $/h × 730 h",
+                f"{format_count(found.gpus)} × {format_usd(usd_per_hour)} × 730",
                 found.usd_per_month,
                 "$/month",
                 "730 hours are a twelfth of a year",

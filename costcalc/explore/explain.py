@@ -36,7 +36,7 @@ def explain(question: Question, chosen: Plan, result: Estimate, at: Evaluation) 
     if result.demand:
         from costcalc.explore.demand import explain_demand
 
-        found += (*explain_demand(question, chosen.spread, result.demand, result.deployment.usd_per_gpu_hour),)
+        found += (*explain_demand(question, result.demand, result.deployment.usd_per_gpu_hour),)
     return replace(result, explanation=tuple(_ranged(question, result, each) for each in found))
 
 

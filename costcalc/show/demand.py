@@ -18,10 +18,13 @@ def demand(result: Estimate) -> Iterator[Block]:
     found = result.demand
     if found is None:
         return
-    each = found.gpus // found.replicas
+    machine = result.deployment
+    each = (machine.gpus - machine.idle_gpus) // machine.replicas
+    pool = found.gpus - each * found.replicas
     asked = f"{format_rate(found.requests_per_s, '', 3).strip()} requests/s, "
     asked += f"{format_count(found.output_tokens_per_s, 4)} output tokens/s"
     replicas = f"{found.replicas:,} replica{'s' if found.replicas > 1 else ''} of {each} GPU{'s' if each > 1 else ''}"
+    replicas += f" and {pool:,} for prefill" if pool else ""
     rows = [
         ("Asked for", asked),
         ("It takes", f"{found.gpus:,} GPUs: {replicas}, {format_percent(found.load, 2)} of what they can serve"),

@@ -172,6 +172,8 @@ def _deployment(result: Estimate) -> Iterator[Block]:
     gpus = f"{marked(result, 'gpus', str(machine.gpus))} × {machine.gpu}"
     if machine.replicas > 1:
         gpus += f", {machine.replicas} replicas"
+    if machine.idle_gpus:
+        gpus += f", {machine.idle_gpus} of them idle"
     layout = (
         f"tensor {machine.tensor_parallel}, pipeline {machine.pipeline_parallel}, "
         f"expert {machine.expert_parallel}, attention data {machine.attention_data_parallel}"

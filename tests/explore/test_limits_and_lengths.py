@@ -85,6 +85,14 @@ def test_a_demand_takes_whole_replicas(asked: str) -> None:
     assert explained["demand.usd_per_month"].value == found.usd_per_month
 
 
+def test_pools_of_their_own_are_sized_together() -> None:
+    answer = costcalc.estimate("llama-3.1-70b", "h100", gpus=4, demand="50 requests/s", disaggregated=True)
+    found, serving = answer.demand, answer.serving
+    assert found is not None and serving.output_tokens_per_s and serving.prefill_gpus
+    assert found.replicas == ceil(50 * 1024 / serving.output_tokens_per_s)
+    assert found.gpus == 4 * found.replicas + ceil(found.replicas * serving.prefill_gpus)
+
+
 def test_dollars_of_a_demand_are_those_of_its_tokens() -> None:
     # At a load of whole replicas the monthly bill is the blended price times the month's tokens.
     answer = costcalc.estimate("llama-3.1-8b", "h100", gpus=1, demand="1000 requests/s", backend="sglang")
