@@ -17,12 +17,10 @@ from costcalc.explore.question import Question
 from costcalc.frozen import Record
 
 Array = NDArray[Any]
-COARSE = 24
-"""Batches in multiples of the ranks that are tried first; a third as many below them."""
+COARSE = 16
+"""Batches in multiples of the ranks that are tried first; half as many below them."""
 FINE = 40
 """Batches tried around the best of those."""
-HOPELESS = 1.5
-"""Layouts that cost so many times the best of as many GPUs at first are not looked at again."""
 NEAR = 1.05
 """Where no batch keeps the limits, those that exceed them by no more than this over the least count as best."""
 TIE = 1.02
@@ -89,8 +87,11 @@ def _best_batches(q: Question, spreads: Sequence[Spread], held: Array) -> list[A
         return [values[..., 0] for values in (sizes, *_timed(q, layouts, price, sizes, held))]
     sizes = batches_to_try(held, unit)
     chosen, found = _pick(sizes, *_timed(q, layouts, price, sizes, held))
-    again = np.flatnonzero(_worth_another_look(spreads, *found[1:]))
-    few, sizes = _stacked([spreads[int(index)] for index in again]), _around(sizes, chosen, unit)[again]
+    best, low, high = _neighbours(sizes, chosen)
+    _, excess, seconds = found
+    again = np.flatnonzero(_worth_another_look(spreads, excess, seconds, (high / best)[..., 0]))
+    few = _stacked([spreads[int(index)] for index in again])
+    sizes = _between(best, low, high, unit)[again]
     _, better = _pick(sizes, *_timed(q, few, price[again], sizes, held[again]))
     for whole, part in zip(found, better, strict=True):
         whole[again] = part
@@ -103,15 +104,15 @@ def _pick(sizes: Array, excess: Array, seconds: Array) -> tuple[Array, list[Arra
     return chosen, [np.take_along_axis(v, chosen[..., None], axis=-1)[..., 0] for v in (sizes, excess, seconds)]
 
 
-def _worth_another_look(spreads: Sequence[Spread], excess: Array, seconds: Array) -> Array:
-    """Whether a layout may be the best of as many GPUs at any context, once it has its own best batch."""
+def _worth_another_look(spreads: Sequence[Spread], excess: Array, seconds: Array, step: Array) -> Array:
+    """Whether a layout may be the best of as many GPUs in any cell: a batch `step` times as large saves no more."""
     worth = np.zeros(len(spreads), dtype=bool)
     counts = np.array([spread.gpus for spread in spreads])
     for gpus in set(counts.tolist()):
         same = counts == gpus
         allowed = excess[same] <= NEAR * _allowed(excess[same].min(axis=0))
         costs = np.where(allowed, seconds[same], np.inf)
-        worth[same] = (allowed & (costs <= HOPELESS * costs.min(axis=0))).any(axis=1)
+        worth[same] = (allowed & (costs <= TIE * step[same] * costs.min(axis=0))).any(axis=1)
     return worth
 
 
@@ -148,20 +149,24 @@ def _chosen(excess: Array, seconds: Array) -> Array:
 def batches_to_try(most: Array, unit: Array) -> Array:
     """Batches from 1 to `most` [sequences]: a few below `unit` ranks, and multiples of it above; may repeat."""
     most, unit = np.maximum(most, 1.0), np.asarray(unit, dtype=float)
-    below = np.round(np.minimum(unit, most) ** np.linspace(0, 1, COARSE // 3))
+    below = np.round(np.minimum(unit, most) ** np.linspace(0, 1, COARSE // 2))
     above = np.round(np.maximum(most / unit, 1.0) ** np.linspace(0, 1, COARSE)) * unit
     # A share of a multiple that does not fit falls back to the largest that does, or to all that fit.
     largest = np.where(most >= unit, np.floor(most / unit) * unit, most)
     return np.concatenate([below + 0 * above[..., :1], np.minimum(above, largest)], axis=-1)
 
 
-def _around(sizes: Array, chosen: Array, unit: Array) -> Array:
-    """Batches between the neighbours of the chosen ones, and the chosen ones."""
+def _neighbours(sizes: Array, chosen: Array) -> tuple[Array, Array, Array]:
+    """The chosen batches, and the next smaller and larger ones that were tried."""
     ordered = np.sort(sizes, axis=-1)
     best = np.take_along_axis(sizes, chosen[..., None], axis=-1)
     low = np.where(ordered < best, ordered, 1.0).max(axis=-1, keepdims=True)
     high = np.where(ordered > best, ordered, np.inf).min(axis=-1, keepdims=True)
-    high = np.where(np.isfinite(high), high, best)
+    return best, low, np.where(np.isfinite(high), high, best)
+
+
+def _between(best: Array, low: Array, high: Array, unit: Array) -> Array:
+    """Batches from low to high, and the best so far."""
     between = low + (high - low) * np.linspace(0, 1, FINE)
     step = np.where(between > unit, unit, 1.0)
     return np.concatenate([best, np.clip(np.round(between / step) * step, low, high)], axis=-1)
