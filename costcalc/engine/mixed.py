@@ -8,7 +8,7 @@ than a prefill pass of its own.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -48,7 +48,8 @@ def riding_work(
 
     cached: tokens of each prompt that a prefix cache holds. tokens: decoded at once by each sequence.
     """
-    alone = decode_batch(batch, 1, layout, tokens)
+    # Times alone matter here: what idle ranks leave undone is left out.
+    alone = replace(decode_batch(batch, 1, layout, tokens), partial=False)
     rows = alone.rows + np.asarray(prompts, dtype=float) * prompt
     joined = prefill_batch(prompt, cached, prompts)
     return RidingWork(

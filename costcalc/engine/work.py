@@ -67,6 +67,7 @@ class Batch:
     tokens: Number  # new tokens per sequence
     context: Number  # decode: tokens visible to the newest; prefill: tokens already cached
     prefill: bool = False
+    partial: bool = False  # whether there may be ranks or micro-batches without a sequence
     ranks_running: Number = 1.0  # share of the attention-data ranks that have a sequence
     stages_running: Number = 1.0  # share of the micro-batches that have one
 
@@ -96,6 +97,7 @@ def decode_batch(batch: Number, context: Number, layout: Layout, tokens: Number 
         np.maximum(micro / layout.data, 1.0),
         tokens,
         context,
+        partial=True,
         ranks_running=np.minimum(micro / layout.data, 1.0),
         stages_running=np.minimum(each, 1.0),
     )
@@ -119,7 +121,7 @@ def step_work(model: ModelSpec, layout: Layout, formats: Formats, batch: Batch) 
     works.append(
         Work("pipeline", "pipeline", layout.pipeline - 1, 0.0 * activation, activation / layout.tensor, ranks=2)
     )
-    if batch.prefill:
+    if not batch.partial:
         return works
     return [w if w.kind == "experts" else replace(w, mean_flops=batch.running, mean_bytes=batch.running) for w in works]
 
@@ -225,6 +227,8 @@ def _expert_work(routed: RoutedExperts, count: int, layout: Layout, formats: For
 
 def _touched_share(routed: RoutedExperts, tokens: Number, touched: Number, batch: Batch) -> Number:
     """Experts that the tokens of running ranks touch, over those that `tokens`, one on every rank, would."""
+    if not batch.partial:
+        return 1.0
     really = experts_touched(routed.experts, routed.per_token, tokens * batch.ranks_running)
     return batch.stages_running * really / touched
 

@@ -19,7 +19,7 @@ from costcalc.frozen import Record
 Array = NDArray[Any]
 COARSE = 16
 """Batches in multiples of the ranks that are tried first; half as many below them."""
-FINE = 40
+FINE = 30
 """Batches tried around the best of those."""
 NEAR = 1.05
 """Where no batch keeps the limits, those that exceed them by no more than this over the least count as best."""
