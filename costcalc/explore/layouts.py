@@ -41,6 +41,15 @@ class Spread(Record):
         return int(self.layout.gpus) * self.replicas + self.idle
 
 
+class DoesNotFit(CostcalcError):
+    """The weights or the sequences asked for exceed the memory of the GPUs asked for."""
+
+    def __init__(self, message: str, hint: str, tried: Spread, needs: int | None) -> None:
+        super().__init__(message, hint=hint)
+        self.tried = tried
+        self.needs = needs  # GPUs that would fit it, None where no number does
+
+
 def node_counts(gpu: Accelerator, most: int = 4096) -> list[int]:
     """GPU counts to try, smallest first: powers of two inside a node, then whole nodes."""
     node = gpu.node_size

@@ -11,9 +11,8 @@ from costcalc.engine.machine import reach
 from costcalc.engine.memory import weights_bytes_per_gpu
 from costcalc.explore.candidates import candidate_layouts, customary_layout, spreads_on
 from costcalc.explore.evaluate import capacity
-from costcalc.explore.layouts import Degrees, Spread, given_spread, node_counts
+from costcalc.explore.layouts import Degrees, DoesNotFit, Spread, given_spread, node_counts
 from costcalc.explore.question import Question
-from costcalc.explore.shortfall import DoesNotFit, does_not_fit
 from costcalc.explore.weigh import TIE, Weighed, weigh
 from costcalc.frozen import Record
 
@@ -71,7 +70,7 @@ def spreads_asked_for(question: Question) -> list[Spread]:
 def _plan(question: Question, found: Weighed, own: Sequence[int], beyond: Sequence[int] = ()) -> Plan:
     fitting = [index for index in own if found.fits[index, 0]]
     if not fitting:
-        raise does_not_fit(question, found.spreads[0], needed(question))
+        raise _does_not_fit(question, found.spreads[0], needed(question))
     best = _cheapest_count(found, fitting)
     asked = question.options.degrees
     excess = float(found.excess[best, 0])
@@ -148,7 +147,7 @@ def _smallest(question: Question) -> list[Spread]:
     gpus = needed(question)
     if gpus is None:
         most = node_counts(question.gpu)[-1]
-        raise does_not_fit(question, Spread(customary_layout(question.model, question.gpu, most)), None)
+        raise _does_not_fit(question, Spread(customary_layout(question.model, question.gpu, most)), None)
     return [Spread(x) for x in candidate_layouts(question.model, question.gpu, gpus)]
 
 
@@ -173,7 +172,7 @@ def _counts_in_node(question: Question, smallest: int) -> list[int]:
 
 
 def _beyond(question: Question, smallest: int) -> list[Spread]:
-    """The customary and similar layouts of one replica on multiples of the smallest count, and on a whole domain."""
+    """Customary layouts of one replica, and experts spread, on multiples of the smallest count and a whole domain."""
     gpu = question.gpu
     domain = gpu.scale_up.domain if gpu.scale_up else 1
     counts = {smallest * n for n in (2, 4, 8)} | {domain, gpu.node_size * 2}
@@ -182,8 +181,15 @@ def _beyond(question: Question, smallest: int) -> list[Spread]:
     for gpus in sorted(n for n in counts if max(smallest, gpu.node_size) < n <= most):
         layouts = candidate_layouts(question.model, gpu, gpus)
         largest = max(int(x.expert) for x in layouts)
-        found += [Spread(x) for x in layouts if x == layouts[0] or (x.pipeline == 1 and x.expert == largest)]
+        spread = [x for x in layouts[1:] if x.tensor == 1 and x.pipeline == 1 and x.expert == largest]
+        found += [Spread(x) for x in (layouts[0], *spread)]
     return found
+
+
+def _does_not_fit(question: Question, tried: Spread, needs: int | None) -> DoesNotFit:
+    from costcalc.explore.shortfall import does_not_fit  # a success need not wait for the words of a failure
+
+    return does_not_fit(question, tried, needs)
 
 
 def _layouts(question: Question, gpus: int) -> list[Layout]:

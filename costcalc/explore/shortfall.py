@@ -7,22 +7,20 @@ from math import ceil
 from costcalc.engine.layout import Layout
 from costcalc.engine.machine import reach
 from costcalc.engine.memory import weights_bytes_per_gpu
-from costcalc.errors import CostcalcError
 from costcalc.explore.evaluate import capacity
-from costcalc.explore.layouts import Degrees, Spread, divides_heads, expert_degree, layout_name, shares_latent
+from costcalc.explore.layouts import (
+    Degrees,
+    DoesNotFit,
+    Spread,
+    divides_heads,
+    expert_degree,
+    layout_name,
+    shares_latent,
+)
 from costcalc.explore.question import Question
 from costcalc.readable import format_bytes
 
 NARROWER = "a narrower --weights or --kv"
-
-
-class DoesNotFit(CostcalcError):
-    """The weights or the sequences asked for exceed the memory of the GPUs asked for."""
-
-    def __init__(self, message: str, hint: str, tried: Spread, needs: int | None) -> None:
-        super().__init__(message, hint=hint)
-        self.tried = tried
-        self.needs = needs  # GPUs that would fit it, None where no number does
 
 
 def does_not_fit(question: Question, spread: Spread, needs: int | None) -> DoesNotFit:

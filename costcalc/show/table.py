@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from costcalc.explore.result import CostResult, DeploymentResult, Estimate, MemoryResult
 from costcalc.readable import NOTHING, format_bytes, format_count, format_percent, format_rate, format_usd
 from costcalc.show.blocks import Block, Column, Grid, Line, Role
-from costcalc.show.demand import demand
 from costcalc.show.market import market
 from costcalc.show.numbers import bar, dollars_span, seconds, span, speed, usd
 from costcalc.show.parts import defaults_taken, marked, notes
@@ -25,7 +24,7 @@ def estimate_page(result: Estimate) -> list[Block]:
     return [
         *_title(result),
         *_headline(result),
-        *demand(result),
+        *_demand(result),
         *_deployment(result),
         *_memory(result),
         *_breakdown(result),
@@ -33,6 +32,13 @@ def estimate_page(result: Estimate) -> list[Block]:
         *notes(result.notes),
         *defaults_taken(result.assumptions),
     ]
+
+
+def _demand(result: Estimate) -> Iterator[Block]:
+    if result.demand is not None:
+        from costcalc.show.demand import demand
+
+        yield from demand(result)
 
 
 def _title(result: Estimate) -> Iterator[Block]:
