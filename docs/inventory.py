@@ -12,8 +12,10 @@ from guide import GUIDE
 from costcalc.catalog.closed import load_closed_models
 from costcalc.catalog.find import CLOSED_MODELS
 from costcalc.catalog.load import load_gpu, load_model
+from costcalc.engine.memory import fixed_cache_bytes_per_sequence
 from costcalc.errors import CostcalcError
-from costcalc.explore.facts import fixed_bytes_per_sequence, kv_bytes_per_token
+from costcalc.explore.facts import kv_bytes_per_token
+from costcalc.formats import cache_format
 from costcalc.readable import NOTHING, format_bytes, format_count, format_power, format_rate, format_usd
 from costcalc.specs.accelerator import Accelerator
 from costcalc.specs.model import ApiPrice, ModelSpec
@@ -145,7 +147,7 @@ def _model_row(path: Path, model: ModelSpec, notes: Footnotes) -> tuple[str, ...
 
 def _cache(model: ModelSpec, form: str) -> str:
     """Return the bytes that a token adds, and what stays besides."""
-    fixed = fixed_bytes_per_sequence(model, form)
+    fixed = fixed_cache_bytes_per_sequence(model, cache_format(form))
     return f"{kv_bytes_per_token(model, form):,.0f}" + (f" + {format_bytes(fixed)}" if fixed else "")
 
 

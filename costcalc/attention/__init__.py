@@ -3,8 +3,6 @@
 A new variant is a new file here and its class in `AnyAttention`.
 """
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from costcalc.attention.base import Attention, Core

@@ -4,8 +4,6 @@ All numbers are of one layer. `ranks` is the tensor-parallel degree: what one ra
 computes. Cache sizes are per sequence. A multiply-add is 2 FLOPs; norms and softmax are not counted.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

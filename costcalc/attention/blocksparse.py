@@ -4,8 +4,6 @@ Source: transformers 5.23.0, models/minimax_m3_vl. Blocks lie at fixed positions
 block, one of the `topk_blocks`, up to itself. All keys and values are held, and an index key per token.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Literal
 

@@ -6,8 +6,6 @@ FLOPs per state element and token: decay 1, read-out of the old value 2, update 
 delta rule's read-out 5. Chunked forms as in flash-linear-attention, dense within a chunk.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 from costcalc.arrays import Number

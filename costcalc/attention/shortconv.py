@@ -4,8 +4,6 @@ Source: transformers 5.23.0, models/lfm2/modeling_lfm2.py (Lfm2ShortConv): d x 3
 of `conv_kernel` taps between two gates, d x d out.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 from costcalc.arrays import Number

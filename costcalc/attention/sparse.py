@@ -5,8 +5,6 @@ glm5_next, mistral_large4). Everything is held, little is read: the latents of m
 keys of all S. Index weights and keys are whole on every tensor-parallel rank.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Literal
 

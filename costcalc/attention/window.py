@@ -4,8 +4,6 @@ A position sees the last `window` tokens, itself included, or its own chunk only
 growing. Sources: Beltagy et al. 2020 (arXiv 2004.05150); Llama 4 and Gemma 3 model code.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 import numpy as np

@@ -11,6 +11,7 @@ from costcalc.engine.layout import Layout
 from costcalc.engine.machine import Machine
 from costcalc.engine.precision import Formats
 from costcalc.engine.work import rank_parameters
+from costcalc.formats import CacheFormat
 from costcalc.specs.model import ModelSpec
 
 
@@ -64,6 +65,16 @@ def cache_bytes_per_token_per_gpu(model: ModelSpec, layout: Layout, formats: For
 def cache_bytes_per_sequence(model: ModelSpec, formats: Formats, context: Number) -> Number:
     """Cache of one sequence of `context` [tokens], all layers, one copy [B]."""
     return sum((n * a.cache_bytes(context, formats.cache, 1) for n, a in model.attention_layers()), start=0.0)
+
+
+def fixed_cache_bytes_per_sequence(model: ModelSpec, cache: CacheFormat) -> float:
+    """What a sequence holds in all layers besides what grows with its context: full windows and states [B]."""
+    long = 2.0**24  # [tokens] a multiple of every window and ratio
+    held = sum(
+        count * (layer.cache_bytes(long, cache) - long * layer.growth_bytes(cache))
+        for count, layer in model.attention_layers()
+    )
+    return float(max(held, 0.0))
 
 
 def cache_bytes_read(model: ModelSpec, formats: Formats, context: Number) -> Number:

@@ -13,13 +13,13 @@ from costcalc.engine.memory import (
     cache_bytes_per_token,
     cache_bytes_per_token_per_gpu,
     cache_bytes_read,
+    fixed_cache_bytes_per_sequence,
     weights_bytes_per_gpu,
 )
 from costcalc.explore.assumptions import assumptions_of, notes_of
 from costcalc.explore.breakdown import breakdown_of, step_bound
 from costcalc.explore.evaluate import Evaluation, capacity, evaluate, output_usd_per_million
 from costcalc.explore.explain import explain
-from costcalc.explore.facts import fixed_bytes_per_sequence
 from costcalc.explore.layouts import Spread, layout_name
 from costcalc.explore.market import market_prices
 from costcalc.explore.options import OptionKeywords
@@ -178,7 +178,7 @@ def _cache(q: Question, chosen: Plan) -> KvCacheResult:
         float(cache_bytes_per_token_per_gpu(q.model, chosen.spread.layout, q.formats)),
         float(cache_bytes_per_sequence(q.model, q.formats, q.full_length)),
         float(cache_bytes_read(q.model, q.formats, q.decode_context)),
-        fixed_bytes_per_sequence(q.model, q.formats.cache.name),
+        fixed_cache_bytes_per_sequence(q.model, q.formats.cache),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from costcalc.engine.memory import fixed_cache_bytes_per_sequence
 from costcalc.formats import cache_format
 from costcalc.specs.accelerator import Accelerator
 from costcalc.specs.model import ModelSpec
@@ -134,7 +135,7 @@ def model_facts(identity: str, model: ModelSpec, *, own: bool = False) -> ModelF
         ),
         kv_cache=model.precision.kv_cache,
         kv_bytes_per_token=kv_bytes_per_token(model),
-        fixed_bytes_per_sequence=fixed_bytes_per_sequence(model),
+        fixed_bytes_per_sequence=fixed_cache_bytes_per_sequence(model, cache_format(model.precision.kv_cache)),
         max_context=model.max_context,
         weights=model.precision.weights,
         experts=model.precision.experts,
@@ -158,20 +159,6 @@ def kv_bytes_per_token(model: ModelSpec, form: str | None = None) -> float:
     """
     cache = cache_format(form or model.precision.kv_cache)
     return float(sum(count * layer.growth_bytes(cache) for count, layer in model.attention_layers()))
-
-
-def fixed_bytes_per_sequence(model: ModelSpec, form: str | None = None) -> float:
-    """Return what a sequence holds in all layers besides what grows: full windows and states [B].
-
-    model: the model.
-    form: a cache format; the one that the model is served with when None.
-    """
-    cache, long = cache_format(form or model.precision.kv_cache), 2.0**24  # a multiple of every window and ratio
-    held = sum(
-        count * (layer.cache_bytes(long, cache) - long * layer.growth_bytes(cache))
-        for count, layer in model.attention_layers()
-    )
-    return float(max(held, 0.0))
 
 
 def gpu_facts(identity: str, gpu: Accelerator, *, own: bool = False) -> GpuFacts:

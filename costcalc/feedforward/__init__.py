@@ -1,7 +1,5 @@
 """Feed-forward variants, one file each: shape and arithmetic side by side."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from costcalc.feedforward.base import FeedForward, RoutedExperts

@@ -1,7 +1,5 @@
 """What every feed-forward variant answers. All numbers are of one layer."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from costcalc.matrices import Linear

@@ -3,8 +3,6 @@
 Source: Shazeer 2020, "GLU variants improve transformer" (arXiv 2002.05202).
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 from costcalc.feedforward.base import FeedForward, RoutedExperts

@@ -4,8 +4,6 @@ Sources: Shazeer et al. 2017 (arXiv 1701.06538); DeepSeekMoE (arXiv 2401.06066) 
 Nemotron-3 and Kimi K3 for experts behind a latent projection; LongCat for zero-compute experts.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 import numpy as np

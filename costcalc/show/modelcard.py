@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from costcalc.explore.facts import fixed_bytes_per_sequence, kv_bytes_per_token
+from costcalc.engine.memory import fixed_cache_bytes_per_sequence
+from costcalc.explore.facts import kv_bytes_per_token
+from costcalc.formats import cache_format
 from costcalc.readable import NOTHING, format_bytes, format_count, format_usd
 from costcalc.show.blocks import Block, Column, Grid, Line
 from costcalc.specs.model import ApiPrice, ModelSpec
@@ -152,7 +154,10 @@ def _cache(model: ModelSpec) -> Iterator[Block]:
     native = model.precision.kv_cache
     forms = [native, *(each for each in CACHE_FORMATS if each != native)]
     yield Line("KV cache, all layers", "heading")
-    sizes = [(form, kv_bytes_per_token(model, form), fixed_bytes_per_sequence(model, form)) for form in forms]
+    sizes = [
+        (form, kv_bytes_per_token(model, form), fixed_cache_bytes_per_sequence(model, cache_format(form)))
+        for form in forms
+    ]
     rows = [
         (form, format_bytes(size), f"{size:,.0f} B", format_bytes(fixed) if fixed else "")
         for form, size, fixed in sizes

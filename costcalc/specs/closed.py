@@ -1,7 +1,5 @@
 """Models that only their makers serve: no weights, no shape, but a list price to compare with."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from costcalc.schema import Limits, Size, Spec

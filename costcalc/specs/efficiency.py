@@ -1,7 +1,5 @@
 """Efficiency of single kernels, as data: fitted parameters, and how, on what and how well they were fitted."""
 
-from __future__ import annotations
-
 from dataclasses import field, fields
 from typing import Annotated, Generic, TypeVar
 

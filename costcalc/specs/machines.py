@@ -1,7 +1,5 @@
 """Efficiency of machines that someone measured, as data: what `costcalc calibrate` writes."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from costcalc.errors import CostcalcError, did_you_mean

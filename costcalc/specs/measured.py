@@ -1,7 +1,5 @@
 """What one kind of machine reached when it was measured, as `costcalc calibrate` writes it into a profile."""
 
-from __future__ import annotations
-
 from dataclasses import field
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """Which of an accelerator's prices the words of `--price` mean, and what its default is."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from statistics import median

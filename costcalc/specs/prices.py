@@ -1,7 +1,5 @@
 """Prices of an accelerator."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal, get_args
 
 from costcalc.schema import Examples, Limits, Size, Spec

@@ -1,7 +1,5 @@
 """Field types of the specs: quantities typed as people type them, held as SI floats."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Annotated, Any
 

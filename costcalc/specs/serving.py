@@ -1,7 +1,5 @@
 """Efficiency of serving, as data: what engines reach of the peaks and what they add to every step."""
 
-from __future__ import annotations
-
 from dataclasses import field
 from typing import Annotated
 
