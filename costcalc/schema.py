@@ -18,6 +18,9 @@ from costcalc.frozen import Frozen
 class Spec(Frozen):
     """A frozen specification, made with keywords only; in what is read, unknown keys are errors."""
 
+    def __init__(self, **named: Any) -> None:
+        super().__init__(**named)
+
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     def __init_subclass__(cls) -> None:

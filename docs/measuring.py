@@ -32,7 +32,8 @@ through to `--format json` and `--format csv`, and change nothing. Names of GPUs
 AFTER = """\
 ## What becomes of it
 
-`costcalc calibrate --from` writes two things into the folder that `-o` names. `efficiency/machines.yaml` holds factors
+`costcalc calibrate --from` writes two things into the folder that `-o` names.
+`hardware_profiles/efficiency/machines.yaml` holds factors
 on the parameters of single kernels, which `validate --catalog` uses. `hardware_profiles/GPU.yaml` is the GPU's profile
 with a section `efficiency`: how fast each class of kernels ran over what the shipped fit expects of the same shapes,
 as medians. Estimates scale the constants of serving by it, never above the data sheet:
@@ -47,7 +48,8 @@ as medians. Estimates scale the constants of serving by it, never above the data
 | comm | that bandwidth decides, within a domain | `links` |
 | comm | that latency decides, within a domain | `latency` |
 
-Runs (`e2e`) move the constants of serving themselves, in `efficiency/serving.yaml`, as far as their number warrants.
+Runs (`e2e`) move the constants of serving themselves, in `hardware_profiles/efficiency/serving.yaml`, as far as their
+number warrants.
 They have the speed of kernels in them: where a folder is calibrated on runs, profiles are left alone.
 """
 RULES = """\

@@ -52,13 +52,10 @@ def no_slower(at: Evaluation, than: Evaluation, output_tokens: float) -> None:
     """Every time of `at` is at most that of `than`.
 
     In a closed loop quicker decoding brings users back to the prefill queue sooner, so the first token alone may
-    wait longer; a whole request may not. A prompt that rides is charged as though no traffic hid, so that where
-    some does it may add more to a step that is quicker: there only the passes are compared.
+    wait longer; a whole request may not.
     """
     assert np.all(at.step.seconds <= than.step.seconds * SLACK)
     assert np.all(at.prefill.seconds <= than.prefill.seconds * SLACK)
-    if np.any(np.asarray(at.step.hidden_seconds) > 0):
-        return
     assert np.all(at.time_per_output_token <= than.time_per_output_token * SLACK)
     request = at.time_to_first_token + output_tokens * at.time_per_output_token
     slower = than.time_to_first_token + output_tokens * than.time_per_output_token

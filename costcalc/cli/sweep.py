@@ -46,7 +46,7 @@ def sweep(
 
     Lists and ranges (1:256:x2 doubles, 10:50:10 goes in steps) are allowed for --batch, --context, --input,
     --output-tokens, --price, --utilization, --memory-bandwidth, --gpus, --tp, --pp, --ep and --dp. One deployment
-    serves every cell: the one that the most demanding cell takes, unless --gpus and the degrees say another.
+    serves every cell: the one that the most demanding cell that fits takes, unless --gpus and the degrees say another.
     """
     tokens = output.tokens()
     with output.opened_with_chart(CHART_KINDS) as opened:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from costcalc.arrays import Number
-from costcalc.engine.machine import Machine, inside
+from costcalc.engine.machine import Machine, domains_of
 
 IN_SWITCH = ("hopper", "blackwell")
 """Architectures whose NVSwitches reduce and multicast (third generation and later)."""
@@ -33,8 +33,8 @@ def reduces_in_switch(architecture: str, switched: bool, ranks: Number) -> Numbe
 
 def all_reduce_seconds(message: Number, ranks: Number, machine: Machine) -> Number:
     """All-reduce over one domain, or reduced inside each domain first and between domains on a share of it."""
-    local = inside(machine, ranks)
-    domains = np.ceil(ranks / machine.domain)
+    domains = domains_of(machine, ranks)
+    local = ranks / domains
     in_switch = reduces_in_switch(machine.architecture, machine.switched, local)
     sent = np.where(in_switch, multicast_bytes(message, local), all_reduce_bytes(message, local))
     between = all_reduce_bytes(message / local, domains) / machine.network_bandwidth
@@ -48,8 +48,8 @@ def all_to_all_seconds(sent: Number, ranks: Number, machine: Machine, copies: Nu
     once to every domain that holds any of them and is handed on inside it, as throughput kernels do
     (DeepSeek-V3, 2412.19437, 3.2.2); spread over D domains, c copies reach (D - 1)(1 - (1 - 1/D)^c) others.
     """
-    local = inside(machine, ranks)
-    domains = ranks / local
+    domains = domains_of(machine, ranks)
+    local = ranks / domains
     reached = (domains - 1) * (1 - (1 - 1 / domains) ** copies)
     handed_on = np.where(np.asarray(copies) > 1, local, ranks)
     within = sent * (local - 1) / handed_on / machine.link_bandwidth

@@ -32,9 +32,9 @@ class Machine:
         return self.peak_flops[precision]
 
 
-def inside(machine: Machine, ranks: Number) -> Number:
-    """How many of `ranks` GPUs sit in one scale-up domain."""
-    return np.minimum(ranks, machine.domain)
+def domains_of(machine: Machine, ranks: Number) -> Number:
+    """Over how many scale-up domains `ranks` GPUs spread, evenly and over as few as hold them."""
+    return np.ceil(np.asarray(ranks) / machine.domain)
 
 
 def machine_of(gpu: Accelerator) -> Machine:

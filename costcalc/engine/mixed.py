@@ -16,8 +16,8 @@ from costcalc.arrays import Number
 from costcalc.engine.layout import Layout
 from costcalc.engine.machine import Machine
 from costcalc.engine.precision import Formats
-from costcalc.engine.step import prefill_overhead_seconds
-from costcalc.engine.timing import Efficiency, op_times
+from costcalc.engine.step import hidden_seconds, prefill_overhead_seconds
+from costcalc.engine.timing import Efficiency, OpTime, op_times
 from costcalc.engine.work import Batch, Work, decode_batch, prefill_batch, step_work
 from costcalc.specs.model import ModelSpec
 
@@ -59,13 +59,26 @@ def riding_work(
     )
 
 
-def riding_seconds(model: ModelSpec, work: RidingWork, machine: Machine, efficiency: Efficiency) -> Number:
-    """Time that the prompts add to the step [s]."""
-    alone, together, attention = (
-        sum((op.seconds for op in op_times(works, machine, efficiency)), start=0.0)
-        for works in (work.alone, work.together, work.attention)
-    )
-    return together - alone + attention + prefill_overhead_seconds(model, efficiency)
+def riding_seconds(
+    model: ModelSpec,
+    work: RidingWork,
+    machine: Machine,
+    efficiency: Efficiency,
+    step: Sequence[OpTime] = (),
+    overlap: Number = 0.0,
+) -> Number:
+    """Time that the prompts add to the step [s].
+
+    step: ops of the decode step that they join. overlap: share of its computing behind which all-to-all hides.
+    """
+    sequences = [op for op in step if op.kind in _OF_SEQUENCES]
+
+    def taken(works: Sequence[Work]) -> Number:
+        ops = [*op_times(works, machine, efficiency), *sequences]
+        return sum((op.seconds for op in ops), start=0.0) - hidden_seconds(ops, overlap)
+
+    added = taken([*work.together, *work.attention]) - taken(work.alone)
+    return added + prefill_overhead_seconds(model, efficiency)
 
 
 def _of_rows(works: Sequence[Work]) -> list[Work]:

@@ -118,9 +118,8 @@ def step_work(model: ModelSpec, layout: Layout, formats: Formats, batch: Batch) 
     works.append(_head_work(model, layout, formats, batch))
     activation = batch.rows * model.hidden_size * ACTIVATION_BYTES
     works.append(Work("elementwise", "elementwise", model.num_layers, 0.0 * activation, activation, formats.attention))
-    works.append(
-        Work("pipeline", "pipeline", layout.pipeline - 1, 0.0 * activation, activation / layout.tensor, ranks=2)
-    )
+    sent = activation / layout.tensor
+    works.append(Work("pipeline", "pipeline", layout.pipeline - 1, 0.0 * sent, sent, ranks=layout.gpus))
     if not batch.partial:
         return works
     return [w if w.kind == "experts" else replace(w, mean_flops=batch.running, mean_bytes=batch.running) for w in works]

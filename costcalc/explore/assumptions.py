@@ -91,8 +91,10 @@ def assumptions_of(q: Question, chosen: Plan, price: PriceChoice | None) -> tupl
 
 def limits_named(q: Question) -> str:
     """The limits that the batch is chosen under, as in 'TPOT of 50 ms'."""
-    text = f"TPOT of {format_seconds(q.tpot_limit)}"
-    return text if q.options.ttft is None else f"{text} and a TTFT of {format_seconds(q.options.ttft)}"
+    found = [] if np.isinf(q.tpot_limit) else [f"TPOT of {format_seconds(q.tpot_limit)}"]
+    if q.options.ttft is not None:
+        found.append(f"TTFT of {format_seconds(q.options.ttft)}")
+    return " and a ".join(found)
 
 
 def _why_this_layout(q: Question, chosen: Plan) -> str:

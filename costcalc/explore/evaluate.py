@@ -13,7 +13,7 @@ from costcalc.engine.memory import kv_pool_bytes_per_gpu, max_sequences
 from costcalc.engine.mixed import riding_seconds, riding_work
 from costcalc.engine.serving import prefill_queue_seconds, time_per_output_token, time_to_first_token
 from costcalc.engine.speculation import tokens_per_pass
-from costcalc.engine.step import Step, decode_step, prefill_pass
+from costcalc.engine.step import Step, decode_step, overlap_share, prefill_pass
 from costcalc.explore.question import Question
 from costcalc.frozen import Record
 
@@ -64,7 +64,7 @@ def evaluate(question: Question, layout: Layout, batch: Number, context: Number 
     prefill = prefill_pass(q.model, q.machine, layout, q.formats, q.efficiency, prompt - cached, cached)
     startup = q.constants.engine(q.backend).startup if q.backend else 0.0
     accepted = tokens_per_pass(q.acceptance, q.drafts)
-    joining = joining_seconds(q, layout, batch, prompt - cached, cached, prefill.seconds / prompts)
+    joining = joining_seconds(q, layout, batch, prompt - cached, cached, prefill.seconds / prompts, step)
     if q.options.disaggregated:  # neither pool waits for the other
         tpot = step.seconds / accepted
         ttft = time_to_first_token(0.0, prefill.seconds + 0.0 * step.seconds, startup)
@@ -76,12 +76,13 @@ def evaluate(question: Question, layout: Layout, batch: Number, context: Number 
 
 
 def joining_seconds(
-    question: Question, layout: Layout, batch: Number, fresh: Number, cached: Number, alone: Number
+    question: Question, layout: Layout, batch: Number, fresh: Number, cached: Number, alone: Number, step: Step
 ) -> Number:
     """Time of the replica that one more prompt takes from the running requests [s].
 
     fresh, cached: its tokens to prefill and in the prefix cache [tokens]. alone: its share of a prefill pass of
-    its own [s]. Where the engine lets prompts ride on decode steps, they share their reading of weights.
+    its own [s]. step: of decode, that it joins. Where the engine lets prompts ride on decode steps, they share
+    their reading of weights.
     """
     q = question
     mixes = q.backend is None or q.constants.engine(q.backend).mixes_prefill
@@ -92,7 +93,8 @@ def joining_seconds(
     waiting = np.maximum(np.asarray(batch, dtype=float) - 1, 0) / q.output_tokens / ranks
     together = np.maximum(waiting * tokens_per_pass(q.acceptance, q.drafts), 1.0)
     riding = riding_work(q.model, layout, q.formats, batch, fresh, together, cached, q.drafts + 1)
-    added = riding_seconds(q.model, riding, q.machine, q.efficiency) / together / ranks
+    overlap = overlap_share(layout, q.machine, q.efficiency)
+    added = riding_seconds(q.model, riding, q.machine, q.efficiency, step.ops, overlap) / together / ranks
     # Where traffic over the network does not hide behind a riding prompt, a pass of its own is cheaper.
     return np.minimum(added, alone)
 

@@ -60,12 +60,11 @@ def _ranged(q: Question, r: Estimate, formula: Formula) -> Formula:
 
 def _load(q: Question, r: Estimate) -> list[Formula]:
     """How many users at once, and why so many."""
-    limit = format_seconds(q.tpot_limit)
-    tpot = format_seconds(r.serving.time_per_output_token_s)
     if q.options.batch or q.options.terms != "all":
         formula, numbers = "as asked for", f"{r.workload.batch:,} sequences of one replica"
     else:
         formula = "of the batches that fit and keep the time per output token under a limit, the one of lowest cost"
+        limit, tpot = format_seconds(q.tpot_limit), format_seconds(r.serving.time_per_output_token_s)
         numbers = f"limit {limit}, at this batch {tpot}; {r.memory.max_sequences:,} fit"
     return [
         Formula("workload.batch", "Users at once", formula, numbers, r.workload.batch, "sequences", "docs/method.md")
@@ -329,7 +328,7 @@ def _cost(r: Estimate) -> list[Formula]:
                 f"{w.input_tokens + w.output_tokens:,.10g}",
                 blended,
                 "$/M",
-                "all GPU time over all tokens",
+                "GPU time of prefill passes and decode steps over all tokens of a request",
             )
         )
     return found

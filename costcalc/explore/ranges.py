@@ -24,9 +24,11 @@ def ranges_of(question: Question) -> Spread80:
     known = q.gpu.name in constants.measured_gpus, constants.knows_model(q.model.name, shape)
     if not q.calibrated:
         return Spread80(None, None, *known)
-    decode = "decode_experts" if q.model.has_experts else "decode"
+    decode, prefill = "decode_experts" if q.model.has_experts else "decode", "prefill"
+    if q.options.disaggregated:
+        decode, prefill = "pools", "prefill_pools"
     named = q.gpu.name, q.model.name, q.gpu.architecture, q.backend, shape
-    return Spread80(constants.range_of(decode, *named), constants.range_of("prefill", *named), *known)
+    return Spread80(constants.range_of(decode, *named), constants.range_of(prefill, *named), *known)
 
 
 def scaled(value: float, spread: Range | None) -> Range | None:

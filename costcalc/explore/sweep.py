@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import product
@@ -61,6 +61,7 @@ class SweepKeywords(TypedDict, total=False):
     activations: str | None
     memory_utilization: float | None
     tpot: float | None
+    ttft: float | None
     efficiency: EfficiencyMode
     backend: str | None
     terms: Terms
@@ -117,6 +118,8 @@ def _axes(gpu: Accelerator, options: Mapping[str, Any]) -> tuple[list[Axis], dic
             axes.append(Axis(name, (_read(gpu, name, value),)))
         else:
             fixed[name] = read_option(name, value)
+    if fixed.get("demand") is not None:
+        raise CostcalcError("a sweep serves no demand", where="--demand", hint="ask costcalc estimate --demand")
     if all(len(axis.values) == 1 and axis.name == "memory_bandwidth" for axis in axes):
         hint = "give a list or a range for one of batch, context, price, gpus ..., as in '1:256:x2' or '4k,32k,128k'"
         raise CostcalcError("nothing is swept", hint=hint)
@@ -143,25 +146,30 @@ def _read(gpu: Accelerator, name: str, value: Any) -> Any:
 def _reference(
     model: ModelSpec, gpu: Accelerator, given: dict[str, Any], swept: Sequence[Axis]
 ) -> tuple[Question, Estimate, DoesNotFit | None]:
-    """Plan the deployment for the most demanding cell, or else for the least demanding one; and say what it lacks.
+    """Plan the deployment for the most demanding cell that fits, from the largest values down; and say what it lacks.
 
     Of the notes of its estimate, those are kept that the cell at the other end has too.
     """
 
-    def asked(pick: Callable[[Any], Any]) -> Question:
-        cell = {axis.name: pick(axis.values) for axis in swept if axis.name in Options.__dataclass_fields__}
+    def asked(rank: int) -> Question:
+        cell = {
+            axis.name: sorted(axis.values, reverse=True)[min(rank, len(axis.values) - 1)]
+            for axis in swept
+            if axis.name in Options.__dataclass_fields__
+        }
         return ask(model, gpu, Options(**cast("OptionKeywords", {**given, **cell})))
 
-    most, least = asked(max), asked(min)
+    questions = [asked(rank) for rank in range(max((len(axis.values) for axis in swept), default=1))]
+    most, least = questions[0], questions[-1]
     lacking: DoesNotFit | None = None
-    for question in (most, least):
+    for question in questions:
         try:
             chosen = plan(question)
         except DoesNotFit as error:
             lacking = lacking or error
             continue
         reference = answer(question, chosen)
-        other = answer(least, replace(chosen, batch=least.options.batch or 1)).notes if question is most else ()
+        other = answer(least, replace(chosen, batch=least.options.batch or 1)).notes if question is not least else ()
         return question, replace(reference, notes=tuple(note for note in reference.notes if note in other)), None
     assert lacking is not None
     if not (most.options.gpus or most.options.degrees.layout_given):

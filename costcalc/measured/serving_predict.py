@@ -29,7 +29,7 @@ from costcalc.engine.step import (
     overlap_share,
     prefill_overhead_seconds,
 )
-from costcalc.engine.timing import Efficiency, op_times
+from costcalc.engine.timing import Efficiency, OpTime, op_times
 from costcalc.engine.work import Batch, Work, decode_batch, prefill_batch, step_work
 from costcalc.measured.model import Array
 from costcalc.measured.serving_case import OFFLINE, STATIC_OFFLINE
@@ -97,16 +97,16 @@ def group_times(group: ServingGroup, work: GroupWork, efficiency: Efficiency) ->
     model, machine = group.model, group.machine
     overlap = overlap_share(group.layout, machine, efficiency)
 
-    def passing(works: Sequence[Work]) -> Array:
-        ops = op_times(works, machine, efficiency)
+    def passing(ops: Sequence[OpTime]) -> Array:
         return np.asarray(sum((op.seconds for op in ops), start=0.0) - hidden_seconds(ops, overlap))
 
-    step = passing(work.step) + decode_overhead_seconds(model, efficiency, work.passing)
+    ops = op_times(work.step, machine, efficiency)
+    step = passing(ops) + decode_overhead_seconds(model, efficiency, work.passing)
     overhead = layers_seconds(model, efficiency) + prefill_overhead_seconds(model, efficiency)
-    prefill = passing(work.prefill) + overhead
+    prefill = passing(op_times(work.prefill, machine, efficiency)) + overhead
     joining = prefill
     if work.riding is not None:
-        joining = riding_seconds(model, work.riding, machine, efficiency) / work.prompts
+        joining = riding_seconds(model, work.riding, machine, efficiency, ops, overlap) / work.prompts
     return Times(step, prefill, joining / group.layout.data)
 
 

@@ -148,7 +148,7 @@ def _legend(sweep: Sweep) -> Iterator[str]:
         yield (
             f"{d.gpus if len(gpus) > 1 or d.gpus > 1 else 1} × {d.gpu}: {replicas}tensor {d.tensor_parallel}, pipeline "
             f"{d.pipeline_parallel}, expert {d.expert_parallel}, attention data {d.attention_data_parallel}, in every "
-            "cell: what the most demanding one takes."
+            "cell: what the most demanding one that fits takes."
         )
 
 

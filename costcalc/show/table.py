@@ -100,7 +100,7 @@ def _money(cost: CostResult) -> list[Row]:
             "$ per M tokens, blended",
             usd(cost.usd_per_million_blended_tokens),
             dollars_span(cost.usd_per_million_blended_tokens_range),
-            "all GPU time over all tokens",
+            "passes of prefill and steps of decode, by this mix",
         ),
     ]
 

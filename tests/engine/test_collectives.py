@@ -119,3 +119,22 @@ def test_cards_that_share_pcie_reach_a_fraction_of_it() -> None:
     step = prefill_pass(model, machine_of(gpu), Layout(tensor=8), formats, efficiency, rows)
     seconds = sum(float(op.seconds) for op in step.ops if op.kind == "all_reduce")
     assert seconds / (2 * model.num_layers) == pytest.approx(55.4e-3, rel=0.25)
+
+
+def test_stages_on_two_nodes_hand_their_activations_over_the_network() -> None:
+    # 64 tokens of 5,120 numbers of 16 bits, cut over tensor ranks, pass one boundary: at 50 GB/s between nodes.
+    model, h100 = costcalc.load_model("llama-2-13b"), machine_of(costcalc.load_gpu("h100"))
+    formats = resolve_formats(model.precision, h100.peak_flops)
+
+    def passed(layout: Layout) -> float:
+        step = decode_step(model, h100, layout, formats, IDEAL, 64 * layout.pipeline, 1000)
+        [transfer] = [op for op in step.ops if op.kind == "pipeline"]
+        return float(transfer.seconds)
+
+    assert passed(Layout(tensor=8, pipeline=2)) == pytest.approx(64 * 5120 * 2 / 8 / 50e9)
+    assert passed(Layout(tensor=4, pipeline=2)) == pytest.approx(64 * 5120 * 2 / 4 / 450e9)
+
+
+def test_twelve_ranks_are_two_domains_of_six() -> None:
+    machine = links(domain=8, inside=450e9, network=50e9)
+    assert all_reduce_seconds(1e9, 12, machine) == pytest.approx(2 * 5 / 6 * 1e9 / 450e9 + (1e9 / 6) / 50e9)

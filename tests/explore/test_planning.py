@@ -176,3 +176,13 @@ def test_memory_kept_back_is_named() -> None:
     question = ask(costcalc.load_model("v3"), costcalc.load_gpu("h100"), Options(memory_utilization=0.5))
     assert question.budget.utilization == 0.5
     assert question.budget.reserve == MemoryBudget().reserve
+
+
+def test_a_batch_that_is_given_is_under_no_limit_that_is_not() -> None:
+    # The default of 50 ms is for choosing a batch: with one given, the cheapest layout wins, however slow its tokens.
+    free = costcalc.estimate("llama-3.1-70b", "h100", gpus=8, batch=64)
+    slow = costcalc.estimate("llama-3.1-70b", "h100", gpus=8, batch=64, tpot=1.0)
+    assert degrees(free) == degrees(slow) and free.limits.time_per_output_token_s is None
+    quick = costcalc.estimate("llama-3.1-70b", "h100", gpus=8, batch=64, tpot=0.035)
+    assert quick.serving.time_per_output_token_s <= 0.035
+    assert quick.cost.usd_per_million_blended_tokens >= free.cost.usd_per_million_blended_tokens
