@@ -79,7 +79,9 @@ def _reader(hint: Any) -> _Reader:
         (one,) = {_reader(each) for each in arguments if each is not types.NoneType}
         return lambda value: None if value is None else one(value)
     if origin is tuple:
-        item = _reader(arguments[0])
+        one, ellipsis = arguments  # as in tuple[X, ...]: specifications have no others
+        assert ellipsis is ...
+        item = _reader(one)
         return lambda value: tuple(map(item, value))
     if origin is dict:
         inside = _reader(arguments[1])

@@ -57,9 +57,10 @@ def estimate(
 
     model, gpu: specifications, or names, aliases or paths of the catalog.
     catalog: a folder of models/ and hardware_profiles/ that is looked at first.
-    options: fields of `costcalc.explore.question.Options`: degrees of parallelism, batch [sequences],
+    options: those of `costcalc.explore.options.OptionKeywords`: degrees of parallelism, batch [sequences],
         context, input_tokens and output_tokens [tokens], cached [share], weights, kv_cache and activations
-        (formats), price [$/GPU-hour or words], utilization [share], tpot [s], efficiency, terms, mla.
+        (formats), price [$/GPU-hour or words], utilization [share], tpot and ttft [s], demand ('50 requests/s'),
+        drafts [tokens], acceptance [share], disaggregated, efficiency, backend, terms, mla.
     Raises CostcalcError for names, values and layouts that cannot be, and where nothing fits.
     """
     with searched_first(catalog):

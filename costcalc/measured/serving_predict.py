@@ -38,6 +38,12 @@ from costcalc.specs.serving import ServingEfficiency
 
 ROUNDS = 10
 """Of the fixed point between the batch, its step and the waits."""
+ROUGHLY = 6
+"""Of the same where ways to split pools are only compared."""
+SMALLEST_PREFILL = 4.0
+"""GPUs: half as many are the smallest prefill pool that InferenceX's recipes set beside a decode worker."""
+LEAST_SHARE = 0.25
+"""Of a replica that prefills where a recorded count leaves none for it: the count cannot be that of both pools."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +195,7 @@ def split_pools(group: ServingGroup, constants: ServingEfficiency) -> ServingGro
     if not group.apart.any():
         return group
     replica = np.asarray(group.layout.gpus, dtype=float)
-    least = np.minimum(replica, 4.0) / 2
+    least = np.minimum(replica, SMALLEST_PREFILL) / 2
     best = np.full(len(group), -1.0)
     chosen = group
     for workers in range(1, int(np.max(group.gpus / replica)) + 1):
@@ -202,7 +208,7 @@ def split_pools(group: ServingGroup, constants: ServingEfficiency) -> ServingGro
             workers=np.where(possible, workers, chosen.workers),
             prefill_replicas=np.where(possible, left / replica, chosen.prefill_replicas),
         )
-        found, _ = predict_group(tried, constants, rounds=6)
+        found, _ = predict_group(tried, constants, ROUGHLY)
         rate = group.concurrency / (found.ttft + group.output_tokens * found.tpot)
         better = possible & ((np.asarray(group.layout.data) == 1) | (rate > best))
         best = np.where(better, rate, best)
@@ -212,5 +218,5 @@ def split_pools(group: ServingGroup, constants: ServingEfficiency) -> ServingGro
             prefill_replicas=np.where(better, tried.prefill_replicas, chosen.prefill_replicas),
         )
     alone = group.apart & (best < 0)  # no GPU is left: at least a share of a replica prefills
-    spare = np.maximum((group.gpus - replica) / replica, 0.25)
+    spare = np.maximum((group.gpus - replica) / replica, LEAST_SHARE)
     return replace(chosen, prefill_replicas=np.where(alone, spare, chosen.prefill_replicas))
