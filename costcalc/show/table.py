@@ -149,8 +149,12 @@ def _decoding_alone(result: Estimate) -> str:
 
 
 def _room(result: Estimate) -> str:
-    most = result.memory.max_sequences
-    return f"of {most:,} that fit" if result.memory.fits else "the model does not fit"
+    most, replicas = result.memory.max_sequences, result.deployment.replicas
+    if not result.memory.fits:
+        return "the model does not fit"
+    if replicas == 1:
+        return f"of {most:,} that fit"
+    return f"of {most:,} that fit one of {replicas:,} replicas: {result.workload.batch * replicas:,} in all"
 
 
 def _why(result: Estimate) -> str:
