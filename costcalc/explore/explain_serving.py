@@ -9,6 +9,10 @@ from costcalc.readable import format_seconds
 
 
 def serving_formulas(q: Question, chosen: Plan, r: Estimate) -> list[Formula]:
+    """Return the formulas of times and rates under load; none where only terms of the bill were counted.
+
+    q: the question. chosen: the deployment. r: its estimate.
+    """
     s, d = r.serving, r.decode
     if s.time_per_output_token_s is None or r.prefill.time_s is None or d.step_time_s is None:
         return []

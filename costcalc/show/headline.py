@@ -14,6 +14,10 @@ Row = tuple[str, str, str, str]
 
 
 def headline(result: Estimate) -> Iterator[Block]:
+    """Yield the dollars, speeds, users and bound of an estimate, and what its brackets mean.
+
+    result: the estimate.
+    """
     rows = [*_money(result.cost), *_speeds(result)]
     if is_term(result):
         # A term of the bill has no prefill: what was not asked for is left out, rather than shown as unknown.
@@ -127,4 +131,8 @@ def _why(result: Estimate) -> str:
 
 
 def step_seconds(result: Estimate) -> float:
+    """Return the time of all ops of a decode step [s], 1 where there are none.
+
+    result: the estimate.
+    """
     return sum(op.time_s for op in result.breakdown) or 1.0
