@@ -59,7 +59,8 @@ def _own(kind: str, measured: MeasuredEfficiency) -> Reached | None:
     """What was measured of a kind of op itself."""
     if kind in _ATTENTION:
         return measured.attention
-    return {"experts": measured.experts, "prefill": measured.prefill}.get(kind)
+    experts = measured.experts
+    return {"experts": experts, "experts_unpacked": experts, "prefill": measured.prefill}.get(kind)
 
 
 def _products_speed(vendor: float, measured: MeasuredEfficiency | None) -> float:

@@ -61,6 +61,10 @@ class Efficiency:
 
 IDEAL = Efficiency()
 _SIXTEEN_BITS = ("bf16", "fp16")
+UNPACKED = "weight_only"
+"""Narrow weights that are unpacked to 16 bits before they are multiplied."""
+UNPACKED_EXPERTS = "experts_unpacked"
+"""Grouped GEMMs of such weights, which run other kernels than grouped GEMMs do otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +134,15 @@ def padding(work: Work, efficiency: Efficiency) -> Number:
 def _gemm_class(work: Work) -> str:
     """The weight format that a GEMM's rate goes by: narrow weights that are unpacked to 16 bits are alike."""
     unpacked = work.precision in _SIXTEEN_BITS and work.weights not in (*_SIXTEEN_BITS, "fp32")
-    return "weight_only" if unpacked else work.weights
+    return UNPACKED if unpacked else work.weights
 
 
 def flop_share(work: Work, efficiency: Efficiency) -> float:
     if work.kind in ("gemm", "head"):
         return efficiency.share(efficiency.flops, _gemm_class(work), work.precision)
     if work.kind == "experts":
+        if _gemm_class(work) == UNPACKED and UNPACKED_EXPERTS in efficiency.kind_flops:
+            return efficiency.kind_flops[UNPACKED_EXPERTS]
         base = efficiency.share(efficiency.flops, _gemm_class(work), work.precision)
         return base * efficiency.share(efficiency.kind_flops, "experts")
     return efficiency.share(efficiency.kind_flops, work.kind)

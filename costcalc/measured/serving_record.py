@@ -13,6 +13,7 @@ from costcalc.catalog.efficiency import load_kernel_efficiency
 from costcalc.catalog.likeness import shape_of
 from costcalc.catalog.serving import serving_efficiency
 from costcalc.catalog.validation import adapter
+from costcalc.engine.timing import UNPACKED_EXPERTS
 from costcalc.measured.load import Row
 from costcalc.measured.model import Array
 from costcalc.measured.serving import (
@@ -46,8 +47,8 @@ _HEADER = """\
 # Efficiency of serving, written by the fit of measurements/e2e.csv (see docs/accuracy.md).
 # Shares are of datasheet peaks and never exceed 1; times are what engines add. Behind each fitted constant: what it
 # means, and the prior that it was drawn from (value and standard deviation of its logarithm).
-# shared_pcie: of the collectives' fit in kernels.yaml. ranges: observed over predicted, at 10% and 90% of points left
-# out of the fit.
+# shared_pcie, experts_unpacked: of the fits in kernels.yaml. ranges: observed over predicted, at 10% and 90% of points
+# left out of the fit.
 """
 
 
@@ -78,6 +79,7 @@ def fit_serving_rows(
         "provenance": {"source": source, "date": date, "points": len(by_row)},
         "shared_pcie": _shared_pcie(load_kernel_efficiency()),
     }
+    tree["kind_flops"][UNPACKED_EXPERTS] = _unpacked_experts(load_kernel_efficiency())
     return adapter(ServingEfficiency).validate_python(tree)
 
 
@@ -88,6 +90,13 @@ def _shared_pcie(kernels: KernelEfficiency) -> dict[str, float]:
     cards = {name.split()[-1]: factors["link"] for name, factors in levels["fabric_family"].items()}
     shares = {name: any_card * factor for name, factor in cards.items()} | {"other": any_card}
     return {name: round(min(share, 1.0), 4) for name, share in shares.items()}
+
+
+def _unpacked_experts(kernels: KernelEfficiency) -> float:
+    """Share of the 16-bit peak of experts that are unpacked: between Marlin's and Triton's kernels, as measured."""
+    factors = kernels.experts.multipliers["kernel"]
+    middle = (factors["marlin"]["flops"] * factors["triton"]["flops"]) ** 0.5
+    return round(kernels.experts.parameters.flops * middle, 4)
 
 
 @dataclass(frozen=True, slots=True)

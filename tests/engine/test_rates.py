@@ -1,0 +1,27 @@
+"""Rates of GEMMs by what their weights are multiplied in, against the kernels that were measured."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import costcalc
+from costcalc.catalog.efficiency import load_kernel_efficiency
+from costcalc.catalog.serving import serving_efficiency
+from costcalc.engine.calibrated import calibrated_efficiency
+from costcalc.engine.machine import machine_of
+from costcalc.engine.timing import flop_share
+from costcalc.engine.work import Work
+
+
+def test_unpacked_experts_run_as_fast_as_their_own_kernels_were_measured() -> None:
+    # Marlin and Triton, which unpack 4-bit weights to 16 bits, reach less of the peak than CUTLASS (moe.csv).
+    kernels = load_kernel_efficiency().experts
+    marlin, triton, cutlass = (
+        kernels.parameters.flops * kernels.multipliers["kernel"][name]["flops"]
+        for name in ("marlin", "triton", "cutlass")
+    )
+    h200 = machine_of(costcalc.load_gpu("h200"))
+    efficiency = calibrated_efficiency(serving_efficiency(), h200, "vllm")
+    unpacked = Work("routed experts", "experts", 1, 1.0, 1.0, precision="bf16", weights="mxfp4")
+    assert triton < flop_share(unpacked, efficiency) < marlin < cutlass
+    assert flop_share(unpacked, efficiency) < flop_share(replace(unpacked, weights="bf16"), efficiency)
