@@ -128,7 +128,7 @@ class Serving(Record):
     kv: Annotated[
         str | None,
         Option("--kv", metavar="FORMAT", rich_help_panel=NUMBERS,
-               help="Number format of the KV cache, such as bf16 or fp8; default: the model's."),
+               help="Number format of the KV cache, such as bf16 or fp8; default: as engines keep this model's."),
     ] = None  # fmt: skip
     activations: Annotated[
         str | None,
@@ -211,7 +211,7 @@ class Serving(Record):
             "efficiency": parse.choice(self.efficiency, "--efficiency", EFFICIENCIES),
             "backend": self.backend,
             "terms": parse.choice(self.terms, "--terms", TERMS),
-            "drafts": parse.whole(self.drafts, "--drafts", most=MOST_DRAFTS),
+            "drafts": parse.whole(self.drafts, "--drafts", most=MOST_DRAFTS, least=0),
             "acceptance": parse.share(self.acceptance, "--acceptance"),
             "disaggregated": self.disaggregated or None,
             "mla": parse.choice(self.mla, "--mla", MLA_MODES),

@@ -97,11 +97,15 @@ def limits_named(q: Question) -> str:
     return " and a ".join(found)
 
 
+_STAGES = ", stages inside a node apart"
+"""What is not weighed: nothing here was measured with pipeline stages inside a node; --pp asks for them."""
+
+
 def _why_this_layout(q: Question, chosen: Plan) -> str:
     replica = customary_layout(q.model, q.gpu, int(chosen.spread.layout.gpus))
     if chosen.spread.layout != replica:
-        return f"cheapest of {chosen.weighed} that fit"
-    return "customary for this model, and cheapest" if chosen.weighed > 1 else "customary for this model"
+        return f"cheapest of {chosen.weighed} that fit{_STAGES}"
+    return f"customary for this model, and cheapest{_STAGES}" if chosen.weighed > 1 else "customary for this model"
 
 
 def beyond_training(q: Question) -> str | None:
@@ -110,6 +114,20 @@ def beyond_training(q: Question) -> str | None:
     if not q.model.max_context or length <= q.model.max_context:
         return None
     return f"{length:,.0f} tokens exceed the {q.model.max_context:,} that {q.model.name} was trained for."
+
+
+def _of_the_pools(q: Question, chosen: Plan, at: Evaluation) -> Iterator[str]:
+    """The note that a pool for prefill is a proportion, where it is no whole number of replicas that hold the model."""
+    if not q.options.disaggregated:
+        return
+    replica = int(chosen.spread.layout.gpus)
+    busy = float(at.joining_seconds) * float(at.decode_tokens_per_s()) / q.output_tokens
+    pools = chosen.spread.replicas * busy
+    if abs(pools - round(pools)) > 1e-6:
+        yield (
+            f"The prefill pool is a proportion, {pools:.3g} replicas of {replica} GPUs as decode's are, and priced as "
+            "such: of fewer GPUs one may not hold the model; deploy both in whole replicas."
+        )
 
 
 def _of_the_plan(q: Question, chosen: Plan, at: Evaluation, blended: float | None) -> Iterator[str]:
@@ -172,6 +190,8 @@ def notes_of(
                 f"{q.gpu.name} has no {wanted} units: {stored.name} weights stay {stored.name} in memory and are "
                 f"multiplied in {compute}."
             )
+    if q.options.activations and not q.gpu.supports(q.precision.activations or ""):
+        notes.append(f"--activations {q.options.activations}: {q.gpu.name} computes in {q.formats.compute} instead.")
     if q.options.weights and checkpoint_precision(q.model, q.options.weights).experts == q.formats.weights.name:
         notes.append(
             f"Published {q.formats.weights.name} checkpoints of this family narrow the routed experts only: "
@@ -187,6 +207,7 @@ def notes_of(
         notes.append("The model ships no prediction head: drafting is charged as one of its layers per token.")
     if q.gpu.status == "announced":
         notes.append(f"{q.gpu.name} is announced, not measured: its figures are its maker's.")
+    notes += _of_the_pools(q, chosen, at)
     notes += _of_the_plan(q, chosen, at, blended)
     notes += filter(None, [beyond_training(q)])
     notes += _of_the_range(q)

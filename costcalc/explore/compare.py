@@ -47,7 +47,7 @@ def compare_attention(
     notes = [f"{twin.variant}: {twin.rule}; {twin.model.total_parameters / 1e9:,.4g}B parameters" for twin in twins]
     longest = ask(spec, machine, replace(asked, mla=None, context=max(contexts, default=asked.context)))
     notes += filter(None, [beyond_training(longest)])
-    title = f"{spec.name} on {gpus} x {machine.name}, attention replaced"
+    title = f"{spec.name} on {gpus} × {machine.name}, attention replaced"
     return Comparison(title, tuple(rows), tuple(c for c in contexts), tuple(notes))
 
 

@@ -93,7 +93,7 @@ def attention_curves(
         at = over(along_cells(lengths))
         curve = _curve(at, over(lengths), twin.variant, lengths, usd)
         curves.append(replace(curve, table=table))
-    return Curves(f"{spec.name} on {gpus} x {machine.name}", gpus, tuple(curves))
+    return Curves(f"{spec.name} on {gpus} × {machine.name}", gpus, tuple(curves))
 
 
 def _curve(along: Question, flat: Question, variant: str, contexts: Array, usd: float | None) -> Curve:

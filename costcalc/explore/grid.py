@@ -11,7 +11,7 @@ from costcalc.errors import CostcalcError, shown
 MOST_VALUES = 10_000
 """Values of one quantity."""
 EXAMPLES = "'1,8,64', '1:256:x2' (doubling) or '10:50:10' (in steps)"
-_BETWEEN = re.compile(r"[,\s]+")
+_BETWEEN = re.compile(r"\s*,\s*|\s+")
 _THOUSANDS = re.compile(r"0[0-9]{2}")
 _RANGE = re.compile(r"(?P<low>[^:]+):(?P<high>[^:]+):(?P<step>[^:]+)")
 
@@ -34,7 +34,7 @@ def split(text: str) -> list[str]:
 
     text: what was typed.
     """
-    return [each for each in _BETWEEN.split(text.strip()) if each] or [""]
+    return _BETWEEN.split(text.strip())
 
 
 def values_of(given: Any, read: Read, where: str) -> tuple[Any, ...]:

@@ -25,9 +25,10 @@ def demand(result: Estimate) -> Iterator[Block]:
     asked += f"{format_count(found.output_tokens_per_s, 4)} output tokens/s"
     replicas = f"{found.replicas:,} replica{'s' if found.replicas > 1 else ''} of {each} GPU{'s' if each > 1 else ''}"
     replicas += f" and {pool:,} for prefill" if pool else ""
+    use = "" if machine.utilization == 1 else f" at {format_percent(machine.utilization)} utilization"
     rows = [
         ("Asked for", asked),
-        ("It takes", f"{found.gpus:,} GPUs: {replicas}, {format_percent(found.load, 2)} of what they can serve"),
+        ("It takes", f"{found.gpus:,} GPUs: {replicas}, {format_percent(found.load, 2)} of what they can serve{use}"),
         ("It costs", f"{usd(found.usd_per_hour)} per hour, {usd(found.usd_per_month)} per month of 730 hours"),
     ]
     yield Line("Demand", "heading")

@@ -336,3 +336,10 @@ def test_a_file_that_exists_survives_a_failure(empty_folder: Path, capfd: pytest
     refused(capfd, [*V3, "--gpus", "1", "--output", "out.json"])
     assert kept.read_text() == "precious"
     assert [each.name for each in empty_folder.iterdir()] == ["out.json"]
+
+
+@pytest.mark.parametrize("values", ["1,,2", "1,2,", ",1"])
+def test_a_gap_in_a_list_is_refused(values: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["sweep", "-m", "llama-3.1-8b", "-g", "h100", "--batch", values]) == 2
+    streams = capfd.readouterr()
+    assert streams.out == "" and streams.err.count("\n") == 1 and "--batch" in streams.err

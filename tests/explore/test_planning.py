@@ -186,3 +186,16 @@ def test_a_batch_that_is_given_is_under_no_limit_that_is_not() -> None:
     quick = costcalc.estimate("llama-3.1-70b", "h100", gpus=8, batch=64, tpot=0.035)
     assert quick.serving.time_per_output_token_s <= 0.035
     assert quick.cost.usd_per_million_blended_tokens >= free.cost.usd_per_million_blended_tokens
+
+
+def test_a_prefill_pool_that_is_no_whole_replica_says_so() -> None:
+    # 671 GB of weights fit no fewer than 16 H100s (above), so a pool of 11 prefills only as a share of a larger one.
+    answer = costcalc.estimate("v3", "h100", disaggregated=True)
+    assert answer.serving.prefill_gpus is not None and answer.serving.prefill_gpus < 16
+    assert any("whole replicas" in note for note in answer.notes)
+    assert not any("whole replicas" in note for note in costcalc.estimate("v3", "h100").notes)
+
+
+def test_no_drafts_may_be_asked_for() -> None:
+    plain, none = (costcalc.estimate("llama-3.1-8b", "h100", **asked) for asked in ({}, {"drafts": 0}))
+    assert none.decode == plain.decode

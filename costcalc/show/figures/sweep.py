@@ -46,7 +46,7 @@ def _draw(axes: Axes, kind: str, along: str, lines: Sequence[SweptLine]) -> None
             continue
         below, values = zip(*line.points, strict=True)
         colour = variant_colour("", number)
-        axes.plot(below, values, color=colour, lw=1.8, marker="o", ms=3.0, label=line.label)
+        axes.plot(below, values, color=colour, lw=1.8, marker="o", ms=3.0, label=line.label.replace("$", r"\$"))
         if line.band and len(lines) <= _MOST_BANDS:
             low, high = zip(*line.band, strict=True)
             axes.fill_between(below, low, high, color=colour, alpha=0.12, lw=0)
