@@ -48,7 +48,7 @@ estimates say so where it is met.
 SERVING = """\
 Whole deployments under load: TensorRT-LLM's own tables of maximal throughput, online serving at fixed concurrency from
 InferenceX and others, and static batches from Splitwise. "Pools apart" have prefill and decode on GPUs of their own.
-costcalc knows an engine by its name, whatever its version.
+costcalc knows an engine by its name and, where models have experts, by the month that it was measured in.
 """
 DIVIDED = """\
 Median error, and points in brackets, with all points in the fit.
@@ -59,16 +59,22 @@ How a benchmark is run changes what it measures. Columns of a file say it; where
 - `mean_length`: mean length of prompts and answers over the nominal one. InferenceX draws from 0.8 to 1.0: 0.9; else 1.
 - `equal_lengths`, 1: all requests are equally long, stay in step and wait in cohorts. InferenceX: 0; else 1.
 - `statistic`, `mean`: the burst that starts a run counts; `median`: it does not. Rows of `silicon_sample` are means.
-- `streamed`, 1: first tokens wait for a batch of tokens to stream. InferenceX's TensorRT-LLM recipes of 2025, at equal
-  lengths on fewer than 8 GPUs: 1; else 0.
+- `held_steps`: decode steps for which the scheduler leaves a request unseen. InferenceX's recipes let TensorRT-LLM
+  gather prompts for 20 steps (equal lengths, fewer than 8 GPUs), and SGLang on Blackwell look for requests every 30
+  steps, every 10 below 16 of them: half of that on average; else 0.
+- `spec`, `mtp3`: three tokens are drafted in a step. `mtp` alone: as InferenceX's recipes draft them, three in
+  TensorRT-LLM, two in SGLang, three in SGLang on AMD, one in ATOM, and one beside attention data parallelism.
+- `date`: engines run models with experts faster by the month, and a run is as slow as in its own. Estimates are for
+  the month of the newest; a row without a date is predicted like them.
 - `prompts_reused`, 1: prompts repeat, and a prefix cache holds their shared part. Undated vLLM rows of the gap-analysis
   runs: 1, which is inferred: their 4,000 tokens cannot have been prefilled in the time measured; else 0.
-- `kv_dtype`: empty, fp8 beside weights of 8 bits or fewer, else bf16. `tp`: empty, the GPUs that other degrees leave.
+- `kv_dtype`: empty, fp8 beside weights of 8 bits or fewer, else bf16; 16 bits for MiniMax on Hopper, whose InferenceX
+  recipes ask for nothing else. `tp`: empty, the GPUs that other degrees leave.
 
 `costcalc estimate` answers for the median request of a closed loop of mixed lengths, in steady state, with nothing
-reused unless `--cached` says so. Rows of equal lengths, means over a run and streamed tokens wait longer for the first
-token, by what `costcalc validate` adds for them. Offline rows are predicted with the memory and the batch of a
-deployment tuned for throughput, estimates with those that engines take by default.
+reused unless `--cached` says so, and for engines of {as_of}. Rows of equal lengths, means over a run and held requests
+wait longer for the first token, by what `costcalc validate` adds for them. Offline rows are predicted with the memory
+and the batch of a deployment tuned for throughput, estimates with those that engines take by default.
 """
 PUBLISHED = """\
 `costcalc validate --against NAME` asks the questions of papers and benchmarks, and sets the answers side by side.
@@ -85,7 +91,10 @@ NOT_MODELLED = """\
   favour experts, and copies of those, are not there.
 - **Networks.** One bandwidth within a domain and one beyond. Congestion, rails and topologies are not there; cards that
   share a PCIe root complex differ from server to server.
-- **Prefix caches and drafts.** The share of hits and of accepted drafts is an input; what decides it is not modelled.
+- **Prefix caches and drafts.** The share of hits is an input, and so is that of accepted drafts, which is else the one
+  measured with DeepSeek-R1 on random prompts; what decides them is not modelled.
+- **Most throughput of experts.** Deployments that serve as many requests as memory holds are slower than predicted
+  where experts are many and small: what their ranks wait for each other, and what a full scheduler costs, is not there.
 - **The host.** Sampling, detokenizing and HTTP are a time per sequence and one per request.
 - **What was never measured here.** Linear attention, state spaces, sparse and compressed attention, windows, caches
   below 8 bits, and accelerators other than NVIDIA's and AMD's follow the same equations with the constants of what was
@@ -112,7 +121,7 @@ def accuracy_page() -> str:
         head,
         _section("Kernels", KERNELS, _kernels(found.groups())),
         _section("Serving", SERVING, _serving(found.groups())),
-        _section("Conditions of a run", CONDITIONS),
+        _section("Conditions of a run", CONDITIONS.format(as_of=serving_efficiency().as_of)),
         _section("By GPU", DIVIDED, _matrix(found, "gpu", KERNEL_KINDS), _matrix(found, "gpu", ("e2e",))),
         _section("Serving by engine", DIVIDED, _matrix(found, "backend", ("e2e",))),
         _section("Serving by model", DIVIDED, _matrix(found, "model", ("e2e",))),

@@ -159,7 +159,7 @@ class Serving(Record):
     acceptance: Annotated[
         str | None,
         Option("--acceptance", metavar="SHARE", rich_help_panel=LOAD,
-               help="Chance that a drafted token is kept; default: 85%."),
+               help="Chance that a drafted token is kept; default: as measured, 85% in the ideal bound."),
     ] = None  # fmt: skip
     disaggregated: Annotated[
         bool,

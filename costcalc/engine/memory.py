@@ -19,8 +19,9 @@ from costcalc.specs.model import ModelSpec
 class MemoryBudget:
     """How much of a GPU's memory an engine gives to weights and cache."""
 
-    utilization: float = 0.9  # of what the driver reports
+    utilization: Number = 0.9  # of what the driver reports
     reserve: float = 1.5e9  # [B] activations, graphs and workspace
+    of_free: bool = False  # the cache takes that share of what weights and reserve leave, instead of the whole
 
 
 def weights_bytes_per_gpu(model: ModelSpec, layout: Layout, formats: Formats) -> Number:
@@ -90,8 +91,11 @@ def kv_pool_bytes_per_gpu(
     model: ModelSpec, machine: Machine, layout: Layout, formats: Formats, budget: MemoryBudget
 ) -> Number:
     """Memory left for the cache on the fullest GPU [B]; negative where the weights do not fit."""
-    usable = machine.memory * budget.utilization - budget.reserve
-    return usable - weights_bytes_per_gpu(model, layout, formats)
+    weights = weights_bytes_per_gpu(model, layout, formats)
+    if budget.of_free:
+        free = machine.memory - budget.reserve - weights
+        return np.where(free > 0, free * budget.utilization, free)
+    return machine.memory * budget.utilization - budget.reserve - weights
 
 
 def max_sequences(model: ModelSpec, layout: Layout, formats: Formats, pool: Number, context: Number) -> Number:

@@ -78,8 +78,8 @@ def offline_tokens_per_s(
 ) -> Number:
     """Output tokens per second of a replica that is never idle.
 
-    A request takes `prefill` [s] of riding on steps, and its share O step/B of decoding. Prompts are arithmetic
-    and decode is memory traffic: where they run fused, the two join by a norm above 1; at 1 they add.
+    A request takes `prefill` [s] of riding on steps, and its share O step/B of decoding. The two add; a bound that
+    lets prompts' arithmetic hide all of decode's memory traffic has an infinite `fusion_norm`.
     """
     decode = output_tokens * step / batch
     return output_tokens / roofline_seconds(prefill, decode, fusion_norm)

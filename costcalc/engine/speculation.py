@@ -10,16 +10,20 @@ import numpy as np
 from costcalc.arrays import Number
 
 
-def tokens_per_pass(acceptance: Number, drafts: Number) -> Number:
-    """Expected tokens of one checking pass, its own token included: (1 - α^(γ+1)) / (1 - α), equation 1.
+def tokens_per_pass(acceptance: Number, drafts: Number, fading: Number = 1.0) -> Number:
+    """Expected tokens of one checking pass, its own token included: 1 + α + α² + ..., equation 1.
 
-    acceptance: chance α that a drafted token is kept, independent of the others [0 to 1].
-    drafts: tokens drafted per pass γ [tokens].
+    A head that was trained to look one token ahead looks further by reading its own drafts: draft i is kept with
+    chance α φ^(i-1) where those before it were; at φ = 1 chances are alike and independent, as in the source.
+    acceptance: chance α that the first drafted token is kept [0 to 1]. drafts: tokens drafted per pass γ [tokens].
+    fading: φ [0 to 1].
     """
-    alpha = np.asarray(acceptance, dtype=float)
-    certain = alpha >= 1
-    rest = np.where(certain, 0.5, alpha)  # any value: the other branch is taken
-    return np.where(certain, np.asarray(drafts) + 1.0, (1 - rest ** (np.asarray(drafts) + 1.0)) / (1 - rest))
+    count = np.asarray(drafts, dtype=float)
+    tokens, kept = np.ones_like(count), np.asarray(1.0)
+    for draft in range(int(np.max(count, initial=0))):
+        kept = kept * np.asarray(acceptance) * np.asarray(fading) ** draft
+        tokens = tokens + np.where(count > draft, kept, 0.0)
+    return tokens
 
 
 def speculation_speedup(acceptance: Number, drafts: Number, draft_cost: Number = 0.0) -> Number:

@@ -91,6 +91,16 @@ def prefill_pass(
     return Step(ops, overhead + 0.0 * np.asarray(tokens, dtype=float), hidden)
 
 
+def draft_seconds(model: ModelSpec, plain: Step, efficiency: Efficiency) -> Number:
+    """Time of drafting one token for every sequence [s]: a pass through the prediction layers and the LM head.
+
+    plain: a decode step without drafts.
+    """
+    layers = model.mtp.layers if model.mtp else 1
+    head = sum((op.seconds for op in plain.ops if op.kind == "head"), start=0.0)
+    return layers / model.num_layers * (plain.seconds - head) + head + efficiency.draft_seconds
+
+
 def prefill_overhead_seconds(model: ModelSpec, efficiency: Efficiency) -> Number:
     """What prompts add to a pass beyond its ops and the overhead of its layers [s]."""
     layers, expert_layers = model.num_layers, _expert_layers(model)

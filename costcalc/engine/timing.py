@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from costcalc.arrays import Number
+from costcalc.attention.base import TILE_ROWS
 from costcalc.engine.collectives import all_reduce_seconds, all_to_all_seconds, transfer_seconds
 from costcalc.engine.imbalance import hottest_rank
 from costcalc.engine.machine import Machine
@@ -30,7 +31,7 @@ class Efficiency:
     bandwidth: Mapping[str, float] = field(default_factory=dict)  # share of peak bandwidth, by kind of op
     flops: Mapping[str, float] = field(default_factory=dict)  # share of peak FLOP/s of GEMMs, by weight format
     kind_flops: Mapping[str, float] = field(default_factory=dict)  # of other kinds of op, alone or times the GEMM's
-    padded_tiles: bool = False  # attention kernels compute whole query tiles
+    tile_rows: float = 0.0  # query rows of the tiles that attention kernels compute whole; 0: no tiles
     padding_rows: float = 0.0  # rows that pad the GEMM of every expert touched
     hottest_rank: float = 0.0  # share of the hottest expert rank's random overload that a step waits for
     quantize_seconds: Mapping[str, float] = field(default_factory=dict)  # [s] per GEMM, by weight format
@@ -38,6 +39,7 @@ class Efficiency:
     expert_layer_seconds: float = 0.0  # [s] more per expert layer
     latent_layer_seconds: float = 0.0  # [s] more per MLA layer
     sequence_seconds: float = 0.0  # [s] per sequence on a rank and step
+    draft_seconds: float = 0.0  # [s] of the host per drafted token: sampling it
     elementwise_passes: float = 0.0  # passes over a token's activations per layer
     routed_seconds: float = 0.0  # [s] per token-expert pair and layer: permutation
     all_reduce_seconds: float = 0.0  # [s] per all-reduce
@@ -123,11 +125,12 @@ def _op_time(work: Work, machine: Machine, efficiency: Efficiency) -> OpTime:
 
 
 def padding(work: Work, efficiency: Efficiency) -> Number:
-    """FLOPs of the kernel over those of the model."""
+    """FLOPs of the kernel over those of the model [1]: rows that pad experts' GEMMs and attention's query tiles."""
     if work.kind == "experts":
         return 1 + efficiency.padding_rows / work.rows
-    if efficiency.padded_tiles and work.kind == "grouped":
-        return np.maximum(work.tile_flops / np.maximum(work.flops, 1.0), 1.0)
+    if efficiency.tile_rows and work.kind == "grouped":
+        rows = efficiency.tile_rows / TILE_ROWS
+        return np.maximum(work.tile_flops * rows / np.maximum(work.flops, 1.0), 1.0)
     return 1.0
 
 
@@ -138,6 +141,7 @@ def _gemm_class(work: Work) -> str:
 
 
 def flop_share(work: Work, efficiency: Efficiency) -> float:
+    """Share of the peak FLOP/s that an op reaches [1], by its kind and the format of its weights."""
     if work.kind in ("gemm", "head"):
         return efficiency.share(efficiency.flops, _gemm_class(work), work.precision)
     if work.kind == "experts":
@@ -160,4 +164,5 @@ def _link_seconds(work: Work, machine: Machine, efficiency: Efficiency) -> Numbe
     if work.kind == "all_to_all":
         moved = all_to_all_seconds(work.bytes, work.ranks, machine, work.copies) / link
         return moved + efficiency.all_to_all_seconds + outside * efficiency.all_to_all_network_seconds
-    return transfer_seconds(work.bytes, machine.domain < work.ranks, machine) / link
+    # A stage sends to one other: nobody shares its link.
+    return transfer_seconds(work.bytes, outside, machine) / efficiency.link

@@ -81,12 +81,19 @@ def assumptions_of(q: Question, chosen: Plan, price: PriceChoice | None) -> tupl
         q.drafts > 0 and o.acceptance is None,
         "acceptance",
         format_percent(q.acceptance),
-        "DeepSeek-V3's own head keeps 85 to 90%",
+        _drafts_kept(q),
         "--acceptance SHARE",
     )
     if q.calibrated:
         took(o.backend is None, "backend", str(q.backend), "overheads of this serving engine", "--backend NAME")
     return tuple(found)
+
+
+def _drafts_kept(q: Question) -> str:
+    if not q.calibrated:
+        return "DeepSeek-V3's own head keeps 85 to 90%"
+    further = f", {format_percent(q.constants.closed_loop.fading)} of that chance for each further one"
+    return f"of first drafts, as measured serving DeepSeek-R1{further if q.drafts > 1 else ''}"
 
 
 def limits_named(q: Question) -> str:

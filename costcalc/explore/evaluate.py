@@ -12,8 +12,7 @@ from costcalc.engine.layout import Layout
 from costcalc.engine.memory import kv_pool_bytes_per_gpu, max_sequences
 from costcalc.engine.mixed import riding_seconds, riding_work
 from costcalc.engine.serving import prefill_queue_seconds, time_per_output_token, time_to_first_token
-from costcalc.engine.speculation import tokens_per_pass
-from costcalc.engine.step import Step, decode_step, overlap_share, prefill_pass
+from costcalc.engine.step import Step, decode_step, draft_seconds, overlap_share, prefill_pass
 from costcalc.explore.question import Question
 from costcalc.frozen import Record
 
@@ -59,11 +58,12 @@ def evaluate(question: Question, layout: Layout, batch: Number, context: Number 
         step = decode_step(q.model, q.machine, layout, q.formats, q.efficiency, batch, at, q.drafts + 1, terms)
         if q.drafts:
             plain = decode_step(q.model, q.machine, layout, q.formats, q.efficiency, batch, at, terms=terms)
-            step = replace(step, overhead_seconds=step.overhead_seconds + q.drafts * q.draft_cost * plain.seconds)
+            drafting = q.drafts * draft_seconds(q.model, plain, q.efficiency)
+            step = replace(step, overhead_seconds=step.overhead_seconds + drafting)
     cached = prompt * q.options.cached
     prefill = prefill_pass(q.model, q.machine, layout, q.formats, q.efficiency, prompt - cached, cached)
     startup = q.constants.engine(q.backend).startup if q.backend else 0.0
-    accepted = tokens_per_pass(q.acceptance, q.drafts)
+    accepted = q.tokens_per_step
     joining = joining_seconds(q, layout, batch, prompt - cached, cached, prefill.seconds / prompts, step)
     if q.options.disaggregated:  # neither pool waits for the other
         tpot = step.seconds / accepted
@@ -91,7 +91,7 @@ def joining_seconds(
     ranks = layout.data * layout.pipeline
     # A closed loop starts (B - 1)/O requests per output token: where that is more than one per step, they share it.
     waiting = np.maximum(np.asarray(batch, dtype=float) - 1, 0) / q.output_tokens / ranks
-    together = np.maximum(waiting * tokens_per_pass(q.acceptance, q.drafts), 1.0)
+    together = np.maximum(waiting * q.tokens_per_step, 1.0)
     riding = riding_work(q.model, layout, q.formats, batch, fresh, together, cached, q.drafts + 1)
     overlap = overlap_share(layout, q.machine, q.efficiency)
     added = riding_seconds(q.model, riding, q.machine, q.efficiency, step.ops, overlap) / together / ranks

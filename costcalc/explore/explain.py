@@ -101,7 +101,7 @@ def _cache(q: Question, r: Estimate) -> list[Formula]:
 
 def _memory(q: Question, chosen: Plan, r: Estimate) -> list[Formula]:
     m = r.memory
-    usable = m.capacity_bytes_per_gpu * q.budget.utilization - q.budget.reserve
+    usable = m.capacity_bytes_per_gpu * float(q.budget.utilization) - q.budget.reserve
     return [
         Formula(
             "memory.kv_pool_bytes_per_gpu",

@@ -15,6 +15,7 @@ from costcalc.engine.calibrated import calibrated_efficiency
 from costcalc.engine.machine import Machine, machine_of
 from costcalc.engine.memory import MemoryBudget
 from costcalc.engine.precision import Formats, resolve_formats
+from costcalc.engine.speculation import tokens_per_pass
 from costcalc.engine.step import Terms
 from costcalc.engine.timing import IDEAL, Efficiency
 from costcalc.errors import CostcalcError, did_you_mean, shown
@@ -128,14 +129,17 @@ class Question(Record):
 
     @property
     def acceptance(self) -> float:
-        """Chance that a drafted token is kept."""
-        return DEFAULT_ACCEPTANCE if self.options.acceptance is None else self.options.acceptance
+        """Chance that the first drafted token is kept."""
+        usual = self.constants.closed_loop.acceptance if self.calibrated else DEFAULT_ACCEPTANCE
+        return usual if self.options.acceptance is None else self.options.acceptance
 
     @property
-    def draft_cost(self) -> float:
-        """Time of drafting one token over that of a step: the share of layers that the model's own heads are."""
-        layers = self.model.mtp.layers if self.model.mtp else 1
-        return layers / self.model.num_layers
+    def tokens_per_step(self) -> Number:
+        """Tokens that a step yields for each sequence [tokens]: its own, and the drafts that are kept."""
+        # Measured drafts are kept less often the further they look; a chance that was given holds for all of them.
+        measured = self.options.acceptance is None and self.calibrated
+        fading = self.constants.closed_loop.fading if measured else 1.0
+        return tokens_per_pass(self.acceptance, self.drafts, fading)
 
     @property
     def tpot_limit(self) -> float:

@@ -84,7 +84,7 @@ KINDS: dict[str, Columns] = {
         ),
         optional_numbers=(
             *("tp", "pp", "ep", "dp_attn", "concurrency", "total_tok_s_gpu", "disagg"),
-            *("mean_length", "equal_lengths", "streamed", "prompts_reused"),
+            *("mean_length", "equal_lengths", "held_steps", "prompts_reused"),
         ),
         measured=("ttft_ms", "tpot_ms", "out_tok_s_gpu"),
     ),

@@ -94,9 +94,12 @@ def bound(group: ServingGroup, work: GroupWork, constants: ServingEfficiency) ->
     """The ideal of a group's rows: the same work at the peaks, nothing added, every draft accepted."""
     loop = constants.closed_loop
     best = replace(
-        loop, fusion_norm=np.inf, first_burst=0.0, equal_lengths=0.0, stream_steps=0.0,
-        speculation=replace(loop.speculation, accepted=loop.speculation.verified),
-    )  # fmt: skip
+        loop,
+        first_burst=0.0,
+        equal_lengths=0.0,
+        acceptance=1.0,
+        fading=1.0,
+    )
     backends = {
         name: replace(each, startup=0.0, admission_steps=0.0, balance_steps=0.0)
         for name, each in constants.backends.items()
@@ -104,7 +107,7 @@ def bound(group: ServingGroup, work: GroupWork, constants: ServingEfficiency) ->
     ideal = replace(constants, closed_loop=best, backends=backends)
     alone = replace(group, prefill_replicas=np.full(len(group), np.inf))  # no queue before a pool apart
     room = np.where(group.online, np.inf, capacity(group, constants))
-    return answers(alone, group_times(group, work, IDEAL), work.batch, room, ideal)
+    return answers(alone, group_times(group, work, IDEAL), work.batch, room, ideal, np.inf)
 
 
 def score_serving(

@@ -15,6 +15,7 @@ from costcalc.errors import CostcalcError
 from costcalc.formats import WEIGHT_FORMATS
 from costcalc.measured.gpus import find_gpu
 from costcalc.measured.load import Row
+from costcalc.measured.recipes import cache_format, drafts_of, is_inferencex
 from costcalc.measured.serving_conditions import Conditions, conditions_of
 from costcalc.measured.serving_layout import layout_of
 from costcalc.numbertypes import cache_type, number_type
@@ -46,7 +47,7 @@ class Case:
     input_tokens: float
     output_tokens: float
     conditions: Conditions
-    drafts: bool = False  # multi-token prediction
+    drafts: int = 0  # tokens drafted per step
     apart: bool = False  # prefill and decode pools
     mended: tuple[str, ...] = ()  # degrees that could not be as recorded
     warnings: tuple[str, ...] = ()  # of what else is taken otherwise than recorded
@@ -65,8 +66,10 @@ def describe_serving(row: Row) -> Case:
         raise CostcalcError("concurrency is empty", hint="a closed loop or static batch needs the number of requests")
     formats = formats_of(row, model, machine)
     layout, mended = layout_of(row, model, machine, formats)
-    conditions = conditions_of(row, backend) if kind == ONLINE else Conditions(equal_lengths=False)
-    drafts, warnings = _drafts(row, model)
+    conditions = (
+        conditions_of(row, backend, machine.architecture) if kind == ONLINE else Conditions(equal_lengths=False)
+    )
+    drafted, warnings = _drafts(row, model, backend, machine, layout)
     apart = bool(row.get("disagg")) and row["n_gpus"] > 1
     if row.get("disagg") and not apart:
         warnings += ("one GPU cannot be two pools: taken as shared",)
@@ -85,22 +88,25 @@ def describe_serving(row: Row) -> Case:
         input_tokens=row["isl"] * conditions.mean_length,
         output_tokens=row["osl"] * conditions.mean_length,
         conditions=conditions,
-        drafts=drafts,
+        drafts=drafted,
         apart=apart,
         mended=mended,
         warnings=warnings,
     )
 
 
-def _drafts(row: Row, model: ModelSpec) -> tuple[bool, tuple[str, ...]]:
-    """Whether tokens are drafted, and what is taken otherwise than recorded."""
+def _drafts(
+    row: Row, model: ModelSpec, backend: str, machine: Accelerator, layout: Layout
+) -> tuple[int, tuple[str, ...]]:
+    """Tokens drafted per step, and what is taken otherwise than recorded."""
     spec = str(row.get("spec") or "").lower()
     if spec in _NO_DRAFTS:
-        return False, ()
+        return 0, ()
     if spec.startswith("mtp") and model.mtp is not None:
-        return True, ()
+        told = "".join(filter(str.isdigit, spec))
+        return int(told) if told else drafts_of(backend, machine.vendor, float(np.asarray(layout.data))), ()
     why = f"{model.name} ships no prediction head" if spec.startswith("mtp") else f"spec {spec!r} is not modelled"
-    return True, (f"{why}: taken as one draft of multi-token prediction",)
+    return 1, (f"{why}: taken as one draft of multi-token prediction",)
 
 
 @lru_cache(maxsize=512)
@@ -123,7 +129,7 @@ def formats_of(row: Row, model: ModelSpec, machine: Accelerator) -> Formats:
     experts = str(row.get("moe_dtype") or "")
     if experts and model.has_experts and (wanted := _weight_format(experts)) != dtype:
         precision = replace(precision, experts=wanted)
-    precision = replace(precision, kv_cache=_cache_format(row, dtype))
+    precision = replace(precision, kv_cache=_cache_format(row, dtype, machine))
     return resolve_formats(precision, machine_of(machine).peak_flops, machine.architecture)
 
 
@@ -131,9 +137,11 @@ def _weight_format(dtype: str) -> str:
     return number_type(dtype).weights.name
 
 
-def _cache_format(row: Row, dtype: str) -> str:
+def _cache_format(row: Row, dtype: str, machine: Accelerator) -> str:
     asked = str(row.get("kv_dtype") or "").rstrip("?").lower()
     if asked in ("", "auto", "none", "unknown"):
+        if is_inferencex(row) and (known := cache_format(str(row["model"]), machine.architecture)):
+            return known
         return "bf16" if WEIGHT_FORMATS[dtype].bytes >= 2 else "fp8"
     name = cache_type(asked).name
     return "bf16" if name == "fp16" else name

@@ -17,7 +17,15 @@ from costcalc.engine.calibrated import calibrated_efficiency
 from costcalc.measured.model import Array
 from costcalc.measured.serving_group import ServingGroup
 from costcalc.measured.serving_parameters import PARAMETERS, prior_values, values_of, with_values
-from costcalc.measured.serving_predict import Answers, GroupWork, answers, capacity, group_times, predict_group
+from costcalc.measured.serving_predict import (
+    Answers,
+    GroupWork,
+    answers,
+    capacity,
+    group_times,
+    predict_group,
+    slowness,
+)
 from costcalc.specs.serving import ServingEfficiency
 
 QUANTITIES = ("tpot", "ttft", "tokens_per_s_gpu")
@@ -86,7 +94,7 @@ def _residuals(held: Sequence[_Held], constants: ServingEfficiency) -> Array:
     parts = []
     for each in held:
         efficiency = calibrated_efficiency(constants, each.group.machine, each.group.backend)
-        times = group_times(each.group, each.work, efficiency)
+        times = group_times(each.group, each.work, efficiency, slowness(each.group, constants))
         found = answers(each.group, times, each.work.batch, each.room, constants)
         off = np.log(quantities(each.group, found)) - each.target
         parts.append(off / np.array([[NOISE[name]] for name in QUANTITIES]))

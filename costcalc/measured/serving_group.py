@@ -38,7 +38,8 @@ class ServingGroup:
     apart: Array
     means: Array
     equal_lengths: Array
-    streamed: Array
+    held_steps: Array
+    month: Array  # of the run, counted from year 0; nan where its date is not known
     reused: Array
 
     def __len__(self) -> int:
@@ -90,11 +91,12 @@ def _group(cases: list[Case], index: Array) -> ServingGroup:
         concurrency=_array([c.concurrency for c in cases]),
         input_tokens=_array([c.input_tokens for c in cases]),
         output_tokens=_array([c.output_tokens for c in cases]),
-        drafts=np.array([c.drafts for c in cases]),
+        drafts=_array([c.drafts for c in cases]),
         apart=apart,
         means=np.array([c.conditions.means for c in cases]),
         equal_lengths=np.array([c.conditions.equal_lengths for c in cases]),
-        streamed=np.array([c.conditions.streamed for c in cases]),
+        held_steps=_array([c.conditions.held_steps for c in cases]),
+        month=_array([c.conditions.month for c in cases]),
         reused=np.array([c.conditions.reused for c in cases]),
     )
 

@@ -53,6 +53,7 @@ PARAMETERS: tuple[ServingParameter, ...] = (
     _of("expert_layer", 35e-6, 0.3, "routing and gathering in an expert layer [s]"),
     _of("latent_layer", 16e-6, 0.4, "small kernels of an MLA layer [s]"),
     _of("sequence", 5e-6, 0.4, "sampling and scheduling a sequence [s]"),
+    _of("draft", 150e-6, 0.5, "the host's part of drafting a token [s]"),
     _of("elementwise_passes", 20.0, 0.25, "passes over a token's activations per layer"),
     _of("routed_pair", 8e-9, 0.4, "permuting a token-expert pair [s]"),
     _of("all_reduce", 4.6e-6, 0.2, "latency of an all-reduce of two ranks [s]"),
@@ -63,6 +64,7 @@ PARAMETERS: tuple[ServingParameter, ...] = (
     _share("link", 0.70, 0.15, "share of the links' bandwidth"),
     _of("prefill_layer", 60e-6, 0.4, "what prompts add to a layer beyond its kernels [s]"),
     _of("prefill_expert_layer", 120e-6, 0.4, "and to an expert layer [s]"),
+    _of("maturing", 0.02, 0.5, "by which engines run models with experts faster each month [ln]"),
     _of("backends.trtllm.layer", 40e-6, 0.2, "TensorRT-LLM, per layer of a step [s]"),
     _of("backends.vllm.layer", 50e-6, 0.2, "vLLM, per layer of a step [s]"),
     _of("backends.sglang.layer", 45e-6, 0.2, "SGLang, per layer of a step [s]"),
@@ -79,8 +81,8 @@ PARAMETERS: tuple[ServingParameter, ...] = (
     _of("backends.trtllm.balance_steps", 30.0, 0.5, "TensorRT-LLM, steps until attention ranks prefill together"),
     _of("closed_loop.first_burst", 0.05, 0.3, "wait behind the first round, 1/(2 rounds) of the prefills ahead"),
     _of("closed_loop.equal_lengths", 0.3, 0.5, "wait among equal requests, prefills per root of their number"),
-    _of("closed_loop.stream_steps", 20.0, 0.2, "steps until a batch of tokens is streamed"),
-    _of("closed_loop.speculation.accepted", 1.87, 0.1, "tokens per verified pass and sequence"),
+    _share("closed_loop.acceptance", 0.8, 0.1, "chance that the first drafted token is kept"),
+    _share("closed_loop.fading", 0.75, 0.25, "of that chance, for each further one"),
 )
 """All fitted constants, with priors from kernel measurements and datasheets."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from costcalc.arrays import Number
 from costcalc.engine.calibrated import calibrated_efficiency
 from costcalc.engine.memory import MemoryBudget, kv_pool_bytes_per_gpu, max_sequences
 from costcalc.engine.mixed import RidingWork, riding_seconds, riding_work
@@ -22,8 +23,11 @@ from costcalc.engine.serving import (
     time_per_output_token,
     time_to_first_token,
 )
+from costcalc.engine.speculation import tokens_per_pass
 from costcalc.engine.step import (
+    Step,
     decode_overhead_seconds,
+    draft_seconds,
     hidden_seconds,
     layers_seconds,
     overlap_share,
@@ -33,6 +37,7 @@ from costcalc.engine.timing import Efficiency, OpTime, op_times
 from costcalc.engine.work import Batch, Work, decode_batch, prefill_batch, step_work
 from costcalc.measured.model import Array
 from costcalc.measured.serving_case import OFFLINE, STATIC_OFFLINE
+from costcalc.measured.serving_conditions import month_of
 from costcalc.measured.serving_group import ServingGroup
 from costcalc.specs.serving import ServingEfficiency
 
@@ -40,6 +45,8 @@ ROUNDS = 10
 """Of the fixed point between the batch, its step and the waits."""
 ROUGHLY = 6
 """Of the same where ways to split pools are only compared."""
+OLDEST = 12.0
+"""Months: engines of an earlier time are not measured."""
 SMALLEST_PREFILL = 4.0
 """GPUs: half as many are the smallest prefill pool that InferenceX's recipes set beside a decode worker."""
 LEAST_SHARE = 0.25
@@ -56,6 +63,7 @@ class GroupWork:
     riding: RidingWork | None
     prompts: Array  # riding together
     prefill: Sequence[Work]
+    plain: tuple[Batch, Sequence[Work]] | None = None  # a step without drafts, where there are any
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +93,7 @@ def group_work(
     cached = group.input_tokens * np.where(group.reused, loop.reused_prompt, 0.0)
     fresh = group.input_tokens - cached
     context = group.input_tokens + group.output_tokens / 2
-    tokens = np.where(group.drafts, loop.speculation.verified, 1.0)
+    tokens = group.drafts + 1.0
     passing = decode_batch(batch, context, layout, tokens)
     prompts = np.where(group.kind == OFFLINE, np.maximum(loop.prefill_tokens / group.input_tokens, 1.0), 1.0)
     rides = constants.backends[group.backend].mixes_prefill or bool(np.any(group.kind == OFFLINE))
@@ -95,11 +103,13 @@ def group_work(
         together = np.where(group.online | (group.kind == OFFLINE), 1.0, batch / layout.data)
         prefill = step_work(model, layout, formats, prefill_batch(fresh, cached, together))
     riding = riding_work(model, layout, formats, batch, fresh, prompts, cached, tokens) if rides else None
-    return GroupWork(batch, passing, step_work(model, layout, formats, passing), riding, prompts, prefill)
+    alone = decode_batch(batch, context, layout)
+    plain = (alone, step_work(model, layout, formats, alone)) if group.drafts.any() else None
+    return GroupWork(batch, passing, step_work(model, layout, formats, passing), riding, prompts, prefill, plain)
 
 
-def group_times(group: ServingGroup, work: GroupWork, efficiency: Efficiency) -> Times:
-    """Time the work of a group [s]."""
+def group_times(group: ServingGroup, work: GroupWork, efficiency: Efficiency, slower: Number = 1.0) -> Times:
+    """Time the work of a group [s]; `slower`: what a step took in engines of its time, over what it takes now."""
     model, machine = group.model, group.machine
     overlap = overlap_share(group.layout, machine, efficiency)
 
@@ -108,20 +118,34 @@ def group_times(group: ServingGroup, work: GroupWork, efficiency: Efficiency) ->
 
     ops = op_times(work.step, machine, efficiency)
     step = passing(ops) + decode_overhead_seconds(model, efficiency, work.passing)
+    if work.plain is not None:
+        alone, works = work.plain
+        timed = tuple(op_times(works, machine, efficiency))
+        plain = Step(timed, decode_overhead_seconds(model, efficiency, alone), hidden_seconds(timed, overlap))
+        step = step + group.drafts * draft_seconds(model, plain, efficiency)
     overhead = layers_seconds(model, efficiency) + prefill_overhead_seconds(model, efficiency)
     prefill = passing(op_times(work.prefill, machine, efficiency)) + overhead
     joining = prefill
     if work.riding is not None:
         joining = riding_seconds(model, work.riding, machine, efficiency, ops, overlap) / work.prompts
-    return Times(step, prefill, joining / group.layout.data)
+    return Times(step * slower, prefill, joining * slower / group.layout.data)
+
+
+def slowness(group: ServingGroup, constants: ServingEfficiency) -> Array:
+    """How much longer a step took when the rows were measured than in engines of the constants' month [1]."""
+    if not group.model.has_experts:
+        return np.ones(len(group))
+    age = np.clip(np.nan_to_num(month_of(constants.as_of) - group.month), 0.0, OLDEST)
+    return np.where(group.online, np.exp(constants.maturing * age), 1.0)
 
 
 def capacity(group: ServingGroup, constants: ServingEfficiency) -> Array:
     """Sequences that a replica's memory holds, output reserved as schedulers do; at least one."""
-    loop = constants.closed_loop
-    budget = MemoryBudget(loop.memory_utilization, float(loop.memory_reserve))
+    engine = constants.backends[group.backend]
+    share = np.where(group.online, constants.memory_utilization, constants.closed_loop.memory_utilization)
+    budget = MemoryBudget(share, float(constants.memory_reserve), engine.frees_memory)
     pool = kv_pool_bytes_per_gpu(group.model, group.machine, group.layout, group.formats, budget)
-    length = group.input_tokens + group.output_tokens * loop.reserved_output
+    length = group.input_tokens + group.output_tokens * engine.reserved_output
     return np.maximum(max_sequences(group.model, group.layout, group.formats, pool, length), 1.0)
 
 
@@ -131,9 +155,20 @@ def offered(group: ServingGroup, room: Array, constants: ServingEfficiency) -> A
     return np.where(group.kind == OFFLINE, waiting, group.concurrency / group.workers)
 
 
-def answers(group: ServingGroup, times: Times, batch: Array, room: Array, constants: ServingEfficiency) -> Answers:
-    """Join the times of a group into what is measured, and the batch that they lead to."""
-    accepted = np.where(group.drafts, constants.closed_loop.speculation.accepted, 1.0)
+def answers(
+    group: ServingGroup,
+    times: Times,
+    batch: Array,
+    room: Array,
+    constants: ServingEfficiency,
+    fusion_norm: float = 1.0,
+) -> Answers:
+    """Join the times of a group into what is measured, and the batch that they lead to.
+
+    fusion_norm: how prompts overlap with decode where all requests queue; 1: they add.
+    """
+    loop = constants.closed_loop
+    accepted = tokens_per_pass(loop.acceptance, group.drafts, loop.fading)
     output, requests = group.output_tokens, offered(group, room, constants)
     interference = np.where(group.online & ~group.apart, times.joining, 0.0)
     tpot = np.asarray(time_per_output_token(times.step, interference, batch, output, accepted))
@@ -141,11 +176,10 @@ def answers(group: ServingGroup, times: Times, batch: Array, room: Array, consta
     wait, steps = _waits(group, times, requests, room, generation, constants)
     startup = float(constants.backends[group.backend].startup)
     ttft = np.asarray(time_to_first_token(times.step, times.prefill, startup, steps, wait))
-    decoding = np.where(group.online, sequences_decoding(requests, generation, ttft, room), np.minimum(requests, room))
     running = np.minimum(requests, room)
-    static_batch = np.fmin(np.nan_to_num(group.concurrency, nan=1.0), room)
-    offline = offline_tokens_per_s(times.step, times.joining, running, output, constants.closed_loop.fusion_norm)
-    static = static_tokens_per_s(times.step, times.prefill, static_batch, output)
+    decoding = np.where(group.online, sequences_decoding(requests, generation, ttft, room), running)
+    offline = offline_tokens_per_s(times.step, times.joining, running, output, fusion_norm)
+    static = static_tokens_per_s(times.step, times.prefill, running, output)
     return Answers(
         tpot,
         np.where(group.online, ttft, times.prefill),
@@ -169,7 +203,7 @@ def _waits(
     wait = queue + shared + memory_wait_seconds(requests, room, generation)
     balanced = (np.asarray(group.layout.data) > 1) & ~group.apart
     steps = backend.admission_steps + np.where(balanced, backend.balance_steps, 0.0)
-    return np.asarray(wait), np.asarray(steps + np.where(group.streamed, loop.stream_steps, 0.0))
+    return np.asarray(wait), np.asarray(steps + group.held_steps)
 
 
 def predict_group(group: ServingGroup, constants: ServingEfficiency, rounds: int = ROUNDS) -> tuple[Answers, GroupWork]:
@@ -180,7 +214,7 @@ def predict_group(group: ServingGroup, constants: ServingEfficiency, rounds: int
     work: GroupWork | None = None
     for _ in range(rounds):
         work = group_work(group, batch, constants, work)
-        found = answers(group, group_times(group, work, efficiency), batch, room, constants)
+        found = answers(group, group_times(group, work, efficiency, slowness(group, constants)), batch, room, constants)
         batch = np.sqrt(batch * found.batch)
     assert work is not None
     return found, work

@@ -66,31 +66,24 @@ class BackendOverhead(Spec):
     startup: Seconds  # from a request's arrival to its first token, beyond what the GPUs do
     admission_steps: Annotated[float, Limits(ge=0)]  # decode steps until a request is looked at
     balance_steps: Annotated[float, Limits(ge=0)] = 0  # and until attention-data ranks may prefill together
+    reserved_output: Share  # of the answers of running requests, in the cache that is kept for them
+    frees_memory: bool = False  # the cache takes all that weights leave, instead of a share of the whole
+    tile_rows: Annotated[float, Limits(ge=1)] = 64  # query rows of a KV head that decode attention computes at least
     mixes_prefill: bool  # prompts ride on decode steps, instead of stopping them
     current: bool = True  # whether deployments of today run it
-
-
-class Speculation(Spec):
-    """Multi-token prediction as engines run it."""
-
-    accepted: Annotated[float, Limits(ge=1)]  # tokens per step and sequence
-    verified: Annotated[float, Limits(ge=1)]  # positions per step and sequence
 
 
 class ClosedLoop(Spec):
     """How requests meet on the GPUs."""
 
     prefill_tokens: Annotated[float, Limits(gt=0)]  # prompt tokens in one pass where prompts wait
-    fusion_norm: Annotated[float, Limits(ge=1)]  # how prompts' arithmetic overlaps with decode's reads
-    reserved_output: Share  # of the output, in the cache that an offline scheduler sets aside
-    scheduled_sequences: Annotated[float, Limits(gt=0)]  # a replica decodes at most, offline
+    scheduled_sequences: Annotated[float, Limits(gt=0)]  # a replica decodes at most, offline: max_batch_size
     first_burst: Annotated[float, Limits(ge=0)]  # mean wait behind the first round, prefills per request ahead
     equal_lengths: Annotated[float, Limits(ge=0)]  # wait among equal requests, prefills per root of their number
-    stream_steps: Annotated[float, Limits(ge=0)]  # steps until the first tokens are streamed, where batched
     reused_prompt: Share  # of prompts that a benchmark repeats
     memory_utilization: Share  # of the driver's memory, in deployments tuned for throughput
-    memory_reserve: Bytes  # [B] in deployments tuned for throughput
-    speculation: Speculation
+    acceptance: Share  # chance that the first drafted token is kept
+    fading: Share  # of that chance, for each further one
 
 
 class ServingEfficiency(Spec):
@@ -103,12 +96,15 @@ class ServingEfficiency(Spec):
     vendor_bandwidth: dict[str, Share]
     vendor_flops: dict[str, Share]
     architecture_flops: dict[str, dict[str, Share]]  # of that of the format, by architecture
+    maturing: Annotated[float, Limits(ge=0)]  # by which engines run models with experts faster each month [ln]
+    as_of: str  # the month of the newest measurements, YYYY-MM: engines are as mature as then
     padding_rows: Annotated[float, Limits(ge=0)]
     hottest_rank: Share
     quantize: dict[str, Seconds]
     expert_layer: Seconds
     latent_layer: Seconds
     sequence: Seconds
+    draft: Seconds  # of the host for every drafted token of a step
     elementwise_passes: Annotated[float, Limits(ge=0)]
     routed_pair: Seconds
     all_reduce: Seconds
@@ -150,6 +146,8 @@ class ServingEfficiency(Spec):
             startup=min(each.startup for each in current),
             admission_steps=min(each.admission_steps for each in current),
             balance_steps=min(each.balance_steps for each in current),
+            reserved_output=min(each.reserved_output for each in current),
+            tile_rows=min(each.tile_rows for each in current),
             mixes_prefill=any(each.mixes_prefill for each in current),
         )
 

@@ -118,7 +118,7 @@ def test_estimates_follow_kernels_by_the_share_that_they_have(capsys, tmp_path, 
             assert speeds[1.0][op] == pytest.approx(before[op], rel=0.15), op
         elif op != "routed experts":
             # The arithmetic of attention that was not measured itself follows that of products.
-            assert 0.99 < slower < (1.1 if kind == "gemm" else 1.01), (op, slower)
+            assert 0.99 < slower < (1.15 if kind == "gemm" else 1.01), (op, slower)
 
 
 def test_prefills_follow_prefill_attention(capsys, tmp_path):

@@ -31,6 +31,18 @@ def formats_of(model: ModelSpec) -> Formats:
     return resolve_formats(model.precision, PEAKS)
 
 
+def test_some_engines_size_the_cache_by_what_weights_leave() -> None:
+    # TensorRT-LLM: free_gpu_memory_fraction of the memory that is free once the model is loaded.
+    model, h100 = costcalc.load_model("llama-3.1-70b"), machine_of(costcalc.load_gpu("h100"))
+    weights = weights_bytes_per_gpu(model, Layout(), FP8)
+    pool = kv_pool_bytes_per_gpu(model, h100, Layout(), FP8, MemoryBudget(0.9, 1e9, of_free=True))
+    assert pool == pytest.approx(0.9 * (h100.memory - 1e9 - weights))
+    # What does not fit is missing in whole, not in part.
+    bf16 = resolve_formats(Precision(weights="bf16"), PEAKS)
+    short = kv_pool_bytes_per_gpu(model, h100, Layout(), bf16, MemoryBudget(0.9, 0.0, of_free=True))
+    assert short == pytest.approx(h100.memory - weights_bytes_per_gpu(model, Layout(), bf16))
+
+
 @pytest.mark.parametrize(
     ("name", "nbytes"),
     [

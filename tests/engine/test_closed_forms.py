@@ -26,6 +26,12 @@ def test_tokens_per_pass_by_enumeration(acceptance: float, drafts: int) -> None:
     assert tokens_per_pass(acceptance, drafts) == pytest.approx(expected, rel=1e-12)
 
 
+def test_later_drafts_are_kept_less_often() -> None:
+    # Chances 0.8, 0.8 · 0.6 and 0.8 · 0.6^2, each where those before were kept.
+    assert tokens_per_pass(0.8, 3, 0.6) == pytest.approx(1 + 0.8 + 0.8 * 0.48 + 0.8 * 0.48 * 0.288)
+    assert np.all(np.diff(tokens_per_pass(0.8, np.arange(6), 0.6)) > 0)
+
+
 def test_multi_token_prediction_of_deepseek_v3() -> None:
     # DeepSeek-V3 report (arXiv 2412.19437), 5.4.3: the second token is accepted 85% to 90% of the time, 1.8x TPS.
     np.testing.assert_allclose(tokens_per_pass(np.array([0.85, 0.9]), 1), [1.85, 1.9])

@@ -135,6 +135,19 @@ def test_stages_on_two_nodes_hand_their_activations_over_the_network() -> None:
     assert passed(Layout(tensor=4, pipeline=2)) == pytest.approx(64 * 5120 * 2 / 4 / 450e9)
 
 
+def test_one_sender_has_the_whole_of_its_pcie() -> None:
+    # Where eight cards reduce together they share the host's PCIe; a stage that hands its activations on does not.
+    gpu = costcalc.load_gpu("l40s")
+    constants = serving_efficiency()
+    efficiency = calibrated_efficiency(constants, machine_of(gpu), "vllm")
+    model = costcalc.load_model("llama-3.1-8b")
+    formats = resolve_formats(model.precision, machine_of(gpu).peak_flops)
+    step = decode_step(model, machine_of(gpu), Layout(tensor=2, pipeline=4), formats, efficiency, 64, 1000)
+    [transfer] = [op for op in step.ops if op.kind == "pipeline"]
+    sent = 3 * 16 * model.hidden_size * 2 / 2  # bytes over three boundaries, of 16 sequences, by each of two ranks
+    assert float(transfer.seconds) == pytest.approx(sent / (machine_of(gpu).link_bandwidth * constants.link))
+
+
 def test_twelve_ranks_are_two_domains_of_six() -> None:
     machine = links(domain=8, inside=450e9, network=50e9)
     assert all_reduce_seconds(1e9, 12, machine) == pytest.approx(2 * 5 / 6 * 1e9 / 450e9 + (1e9 / 6) / 50e9)

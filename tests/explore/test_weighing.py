@@ -141,7 +141,7 @@ def test_the_customary_layout_is_kept_where_it_is_as_cheap() -> None:
     assert answer.deployment.layout == "dp16 ep16"
     layout = next(each for each in answer.assumptions if each.name == "layout")
     assert layout.why.startswith("customary")
-    other = costcalc.estimate("v3", "h200")
+    other = costcalc.estimate("v3", "mi300x")
     assert other.deployment.layout != "dp8 ep8"
     assert next(each for each in other.assumptions if each.name == "layout").why.startswith("cheapest of")
 

@@ -155,9 +155,6 @@ OUTSIDE = {
         "the published model reaches 75% of bandwidth and 70% of FLOP/s and launches four kernels a layer; the bound "
         "has none of that, so it lies at half of the published cost"
     ),
-    ("silicon-tpot-13", "calibrated"): (
-        "the source does not say whether drafts were on: without them the same deployment is measured at 33.1 ms"
-    ),
 }
 """Known to lie outside of the band, and why."""
 
@@ -197,7 +194,12 @@ def test_measured_figure_is_in_its_band(name: str, efficiency: str, request: pyt
 
 @pytest.mark.parametrize("prompt", [128, 512, 2048])
 @pytest.mark.parametrize("efficiency", ["ideal", "calibrated"])
-def test_reasoning_throughput_hardly_depends_on_the_unpublished_prompt(efficiency: str, prompt: int) -> None:
+def test_reasoning_throughput_hardly_depends_on_the_unpublished_prompt(
+    efficiency: str, prompt: int, request: pytest.FixtureRequest
+) -> None:
+    if (efficiency, prompt) == ("calibrated", 128):
+        reason = "2.1 times what was measured: the most throughput of experts is overestimated, see docs/accuracy.md"
+        request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
     case = CASES["mlperf51-r1-b200-offline"]
     lengths = {"input_tokens": prompt, "output_tokens": 3759}
     found = 8 * throughput("r1", "b200", efficiency, gpus=8, weights="nvfp4", **lengths)

@@ -20,6 +20,12 @@ def test_the_best_engine_is_the_least_of_every_current_one() -> None:
     assert "vllm-eager" in constants.backends and constants.backends["vllm-eager"] not in current
 
 
+def whole(answer: costcalc.Estimate) -> float:
+    served = answer.serving
+    assert served.time_to_first_token_s is not None
+    return served.time_to_first_token_s + answer.workload.output_tokens * served.time_per_output_token_s
+
+
 @pytest.mark.parametrize("model", ["v3", "llama-3.1-8b", "gpt-oss-120b"])
 def test_no_engine_is_faster_than_the_best_of_all(model: str) -> None:
     asked = {"gpus": 8, "batch": 64, "output_tokens": 512}
@@ -28,4 +34,5 @@ def test_no_engine_is_faster_than_the_best_of_all(model: str) -> None:
     for backend in ("trtllm", "vllm", "sglang"):
         other = costcalc.estimate(model, "h200", backend=backend, **asked)
         assert best.decode.step_time_s <= other.decode.step_time_s
-        assert best.serving.time_to_first_token_s <= other.serving.time_to_first_token_s
+        # Faster answers bring the next prompts sooner, which wait for each other: the whole request is what counts.
+        assert whole(best) <= whole(other)

@@ -1,0 +1,60 @@
+"""Fit the efficiencies of hardware_profiles/efficiency/ to the measurements in this folder, and show their errors.
+
+python measurements/fit.py kernels|serving DATE writes kernels.yaml or serving.yaml. Serving takes a minute, and some
+of what it holds from kernels.yaml: fit that first. Afterwards: python docs/generate.py.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from costcalc.measured import KINDS, fit, fit_serving_rows, kernels_yaml, serving_yaml, shipped_measurements
+from costcalc.specs.efficiency import FitError
+
+EFFICIENCY = Path(__file__).parent.parent / "hardware_profiles" / "efficiency"
+SOURCES = {
+    "decode_attention": "aiconfigurator-core 0.12.0",
+    "prefill_attention": "aiconfigurator-core 0.12.0",
+    "gemm": "aiconfigurator-core 0.12.0 and vidur",
+    "moe": "aiconfigurator-core 0.12.0",
+    "comm": "aiconfigurator-core 0.12.0 and vidur",
+    "e2e": "TensorRT-LLM documentation, Splitwise, InferenceX, aiconfigurator",
+}
+
+
+def fit_kernels(date: str) -> str:
+    """Fit the curves of all kernels; return kernels.yaml."""
+    entries = {}
+    for kind in (kind for kind in KINDS if kind != "e2e"):
+        rows = shipped_measurements(kind).rows
+        entries |= fit(kind, rows, source=f"measurements/{kind}.csv: {SOURCES[kind]}", date=date)
+    for op, entry in entries.items():
+        record = entry["fit"]
+        left = ((name, FitError(**record[name])) for name in ("in_sample", "shape_left_out", "gpu_left_out"))
+        print(_line(op, record["points"], left))
+    return kernels_yaml(entries)
+
+
+def fit_serving(date: str) -> str:
+    """Fit the constants of serving; return serving.yaml."""
+    rows = shipped_measurements("e2e").rows
+    constants = fit_serving_rows(rows, source=f"measurements/e2e.csv: {SOURCES['e2e']}", date=date)
+    for name, found in constants.errors.items():
+        left = ("in_sample", "rows_left_out", "model_left_out", "gpu_left_out")
+        print(_line(name, found.points, ((each, getattr(found, each)) for each in left)))
+    return serving_yaml(constants)
+
+
+def _line(name: str, points: int, errors: Iterable[tuple[str, FitError]]) -> str:
+    shown = (f"{each} {error.median_ape:.1%} (mean {error.mape:.1%})" for each, error in errors)
+    return f"{name:22} {points:4} points: {', '.join(shown)}"
+
+
+if __name__ == "__main__":
+    fits = {"kernels": fit_kernels, "serving": fit_serving}
+    if len(sys.argv) != 3 or sys.argv[1] not in fits:
+        sys.exit(__doc__)
+    written = fits[sys.argv[1]](sys.argv[2])
+    (EFFICIENCY / f"{sys.argv[1]}.yaml").write_text(written, encoding="utf-8")
