@@ -128,8 +128,7 @@ def _of_the_pools(q: Question, chosen: Plan, at: Evaluation) -> Iterator[str]:
     if not q.options.disaggregated:
         return
     replica = int(chosen.spread.layout.gpus)
-    busy = float(at.joining_seconds) * float(at.decode_tokens_per_s()) / q.output_tokens
-    pools = chosen.spread.replicas * busy
+    pools = chosen.spread.replicas * float(at.prefill_per_decode(q.output_tokens))
     if abs(pools - round(pools)) > 1e-6:
         yield (
             f"The prefill pool is a proportion, {pools:.3g} replicas of {replica} GPUs as decode's are, and priced as "

@@ -83,9 +83,8 @@ def _speeds(q: Question, spread: Spread, at: Evaluation) -> dict[str, Array]:
     ranges = ranges_of(q)
     faster, sooner = inverse(ranges.decode), ranges.prefill
     rate = np.asarray(at.decode_tokens_per_s()) * spread.replicas
+    served = np.asarray(at.served_tokens_per_s(q.output_tokens)) * spread.replicas
     nothing = np.nan if q.options.terms != "all" else 1.0  # prefill is no part of a term of the bill
-    request = at.joining_seconds + q.output_tokens / np.asarray(at.decode_tokens_per_s())
-    served = q.output_tokens / request * spread.replicas / spread.gpus
     return {
         **_ranged("prefill.time_s", np.asarray(at.prefill.seconds) * nothing, sooner),
         **_ranged("decode.step_time_s", np.asarray(at.step.seconds), ranges.decode),
@@ -95,16 +94,16 @@ def _speeds(q: Question, spread: Spread, at: Evaluation) -> dict[str, Array]:
         **_ranged("serving.time_to_first_token_s", np.asarray(at.time_to_first_token) * nothing, sooner),
         **_ranged("serving.time_per_output_token_s", np.asarray(at.time_per_output_token) * nothing, ranges.decode),
         **_ranged("serving.tokens_per_s_per_user", nothing / np.asarray(at.time_per_output_token), faster),
-        **_ranged("serving.output_tokens_per_s_per_gpu", served * nothing, faster),
+        **_ranged("serving.output_tokens_per_s_per_gpu", served / spread.gpus * nothing, faster),
     }
 
 
 def _costs(q: Question, spread: Spread, at: Evaluation, price: Array, use: Array) -> dict[str, Array]:
     ranges = ranges_of(q)
     nothing = np.nan if q.options.terms != "all" else 1.0
-    rate = np.asarray(at.decode_tokens_per_s()) * spread.replicas
-    entering = spread.replicas * at.prefill_prompts * q.input_tokens / at.prefill.seconds
-    output = np.asarray(usd_per_million(spread.gpus, price, rate, use))
+    leaving = at.decode_tokens_per_s() * spread.replicas
+    entering = at.prefill_tokens_per_s(q.input_tokens) * spread.replicas
+    output = np.asarray(usd_per_million(spread.gpus, price, leaving, use))
     entered = np.asarray(usd_per_million(spread.gpus, price, entering, use)) * nothing
     found = {
         **_ranged("cost.usd_per_million_output_tokens", output, ranges.decode),

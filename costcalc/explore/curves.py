@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from costcalc.catalog.load import load_gpu, load_model
+from costcalc.engine.cost import usd_per_million
 from costcalc.engine.layout import Layout
 from costcalc.engine.memory import cache_bytes_per_token
 from costcalc.explore.compare import twin_question, variants_on
-from costcalc.explore.evaluate import evaluate, output_usd_per_million
+from costcalc.explore.evaluate import evaluate
 from costcalc.explore.options import OptionKeywords
 from costcalc.explore.plan import spreads_asked_for
 from costcalc.explore.question import Options, Question
@@ -112,7 +113,7 @@ def _curve(along: Question, flat: Question, variant: str, contexts: Array, usd: 
         np.where(answered, batch * replicas, np.nan),
         rate / gpus,
         np.where(answered, at.user_tokens_per_s(), np.nan),
-        None if usd is None else np.asarray(output_usd_per_million(flat, gpus, usd, rate)),
+        None if usd is None else np.asarray(usd_per_million(gpus, usd, rate, flat.options.utilization)),
         answered & (found.excess[best, every] <= 1.0),
         ranges_of(along).decode,
     )

@@ -7,7 +7,7 @@ from typing import Unpack
 
 from costcalc.catalog.load import load_gpu, load_model
 from costcalc.catalog.paths import searched_first
-from costcalc.engine.cost import blended_usd_per_million
+from costcalc.engine.cost import blended_usd_per_million, usd_per_million
 from costcalc.engine.memory import (
     cache_bytes_per_sequence,
     cache_bytes_per_token,
@@ -18,7 +18,7 @@ from costcalc.engine.memory import (
 )
 from costcalc.explore.assumptions import assumptions_of, notes_of
 from costcalc.explore.breakdown import breakdown_of, step_bound
-from costcalc.explore.evaluate import Evaluation, capacity, evaluate, output_usd_per_million
+from costcalc.explore.evaluate import Evaluation, capacity, evaluate
 from costcalc.explore.explain import explain
 from costcalc.explore.layouts import Spread, layout_name
 from costcalc.explore.market import market_prices
@@ -192,7 +192,7 @@ def _memory(q: Question, chosen: Plan) -> MemoryResult:
 
 def _prefill(q: Question, chosen: Plan, at: Evaluation, ranges: Spread80) -> PrefillResult:
     seconds = float(at.prefill.seconds)
-    rate = chosen.spread.replicas * float(at.prefill_prompts) * float(q.input_tokens) / seconds
+    rate = float(at.prefill_tokens_per_s(q.input_tokens)) * chosen.spread.replicas
     return PrefillResult(seconds, rate, scaled(seconds, ranges.prefill), scaled(rate, inverse(ranges.prefill)))
 
 
@@ -216,18 +216,15 @@ def _decode(chosen: Plan, at: Evaluation, ranges: Spread80) -> DecodeResult:
 
 def _serving(q: Question, chosen: Plan, at: Evaluation, ranges: Spread80) -> ServingResult:
     ttft, tpot = float(at.time_to_first_token), float(at.time_per_output_token)
-    # The replica's time for one request; pools of their own are sized in this proportion, so that neither waits.
-    prefill = float(at.joining_seconds)
-    request = prefill + q.output_tokens / float(at.decode_tokens_per_s())
     spread, faster = chosen.spread, inverse(ranges.decode)
-    per_gpu = q.output_tokens / request * spread.replicas / spread.gpus
-    pool = spread.gpus * prefill / (request - prefill) if q.options.disaggregated else None
+    per_gpu = float(at.served_tokens_per_s(q.output_tokens)) * spread.replicas / spread.gpus
+    pool = spread.gpus * float(at.prefill_per_decode(q.output_tokens)) if q.options.disaggregated else None
     in_all = per_gpu * (spread.gpus + (pool or 0.0))
     return ServingResult(
         ttft,
         tpot,
         per_gpu,
-        prefill / request,
+        float(at.prefill_share(q.output_tokens)),
         in_all,
         1 / tpot,
         pool,
@@ -242,12 +239,11 @@ def _serving(q: Question, chosen: Plan, at: Evaluation, ranges: Spread80) -> Ser
 def _cost(q: Question, chosen: Plan, at: Evaluation, usd: float | None, ranges: Spread80) -> CostResult:
     if usd is None:
         return CostResult(None, None, None)
-    gpus, replicas = chosen.spread.gpus, chosen.spread.replicas
-    output = float(output_usd_per_million(q, gpus, usd, at.decode_tokens_per_s() * replicas))
+    gpus, replicas, use = chosen.spread.gpus, chosen.spread.replicas, q.options.utilization
+    output = float(usd_per_million(gpus, usd, at.decode_tokens_per_s() * replicas, use))
     if q.options.terms != "all":  # prefill reads no cache and is no part of these terms
         return CostResult(output, None, None, scaled(output, ranges.decode))
-    rate = replicas * at.prefill_prompts * q.input_tokens / at.prefill.seconds
-    entered = float(output_usd_per_million(q, gpus, usd, rate))
+    entered = float(usd_per_million(gpus, usd, at.prefill_tokens_per_s(q.input_tokens) * replicas, use))
     blended = float(blended_usd_per_million(entered, output, q.input_tokens, q.output_tokens))
     out_range, in_range = scaled(output, ranges.decode), scaled(entered, ranges.prefill)
     blended_range = None

@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 
 from costcalc.arrays import Number
-from costcalc.engine.cost import usd_per_million
 from costcalc.engine.layout import Layout
 from costcalc.engine.memory import kv_pool_bytes_per_gpu, max_sequences
 from costcalc.engine.mixed import riding_seconds, riding_work
@@ -39,6 +38,26 @@ class Evaluation(Record):
     def user_tokens_per_s(self) -> Number:
         """Output tokens of one sequence, decoding only [tokens/s]."""
         return self.accepted / self.step.seconds
+
+    def prefill_tokens_per_s(self, input_tokens: Number) -> Number:
+        """Tokens that prefill passes of one replica take in, prompts of `input_tokens` [tokens] each [tokens/s]."""
+        return self.prefill_prompts * input_tokens / self.prefill.seconds
+
+    def request_seconds(self, output_tokens: Number) -> Number:
+        """Time of one replica for a request, its prompt and `output_tokens` [tokens] [s]."""
+        return self.joining_seconds + output_tokens / self.decode_tokens_per_s()
+
+    def served_tokens_per_s(self, output_tokens: Number) -> Number:
+        """Output tokens of one replica where every `output_tokens` [tokens] bring a prompt along [tokens/s]."""
+        return output_tokens / self.request_seconds(output_tokens)
+
+    def prefill_share(self, output_tokens: Number) -> Number:
+        """Share of a request's time that its prompt takes, before `output_tokens` [tokens] [0 to 1]."""
+        return self.joining_seconds / self.request_seconds(output_tokens)
+
+    def prefill_per_decode(self, output_tokens: Number) -> Number:
+        """Replicas that prefill for one that decodes, so that neither waits, at `output_tokens` [tokens] each [1]."""
+        return self.joining_seconds / (self.request_seconds(output_tokens) - self.joining_seconds)
 
 
 def evaluate(question: Question, layout: Layout, batch: Number, context: Number | None = None) -> Evaluation:
@@ -122,8 +141,3 @@ def sequences_held(question: Question, layout: Layout, pool: Number, length: Num
         return np.where(np.asarray(length) * pool > 0, UNBOUNDED, 0)
     held = max_sequences(question.model, layout, question.formats, pool, length)
     return np.minimum(held, UNBOUNDED)
-
-
-def output_usd_per_million(question: Question, gpus: int, usd_per_hour: float, tokens_per_s: Number) -> Number:
-    """Dollars of decode's GPU time per million output tokens."""
-    return usd_per_million(gpus, usd_per_hour, tokens_per_s, question.options.utilization)
