@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from costcalc.arrays import Number
 from costcalc.engine.layout import Layout
 from costcalc.engine.step import Step
 from costcalc.engine.timing import OpTime
 from costcalc.explore.result import OpResult
 
+Array = NDArray[Any]
 OVERHEAD = "overhead"
+BOUNDS = ("memory", "compute", "communication", OVERHEAD)
 
 
 def breakdown_of(step: Step, layout: Layout) -> tuple[OpResult, ...]:
@@ -47,13 +54,24 @@ def hidden_share(step: Step) -> float:
 
 
 def step_bound(step: Step) -> str:
-    """What most of a step's time is spent on: memory, compute, communication or overhead."""
-    totals: dict[str, float] = {OVERHEAD: float(step.overhead_seconds)}
+    """What most of the time of one step, not of an array of them, is spent on."""
+    return str(step_bounds(step).item())
+
+
+def step_bounds(step: Step) -> Array:
+    """What most of a step's time is spent on, at every cell: memory, compute, communication or overhead."""
+    totals: dict[str, Number] = dict.fromkeys(BOUNDS, 0.0)
+    totals[OVERHEAD] = step.overhead_seconds
     for op in step.ops:
-        bound = _bound([op])
-        totals[bound] = totals.get(bound, 0.0) + float(op.seconds)
-    totals["communication"] = totals.get("communication", 0.0) - float(step.hidden_seconds)
-    return max(totals, key=lambda name: totals[name])
+        if op.communicates:
+            totals["communication"] = totals["communication"] + op.seconds
+        else:
+            of_memory = np.asarray(op.memory_seconds >= op.compute_seconds)
+            totals["memory"] = totals["memory"] + np.where(of_memory, op.seconds, 0.0)
+            totals["compute"] = totals["compute"] + np.where(of_memory, 0.0, op.seconds)
+    totals["communication"] = totals["communication"] - step.hidden_seconds
+    stacked = np.stack(np.broadcast_arrays(*totals.values()))
+    return np.asarray(np.array(BOUNDS, dtype=object)[np.argmax(stacked, axis=0)])
 
 
 def _bound(ops: Iterable[OpTime]) -> str:

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from costcalc.engine.cost import blended_usd_per_million, usd_per_million
 from costcalc.engine.memory import kv_pool_bytes_per_gpu
-from costcalc.engine.step import Step
-from costcalc.explore.breakdown import OVERHEAD
+from costcalc.explore.breakdown import step_bounds
 from costcalc.explore.evaluate import Evaluation, evaluate, sequences_held
 from costcalc.explore.layouts import Spread
 from costcalc.explore.question import Question
@@ -18,7 +17,6 @@ from costcalc.explore.ranges import inverse, ranges_of
 from costcalc.explore.result import Range
 
 Array = NDArray[Any]
-BOUNDS = ("memory", "compute", "communication", OVERHEAD)
 
 
 def cells_of(question: Question, spread: Spread, batch: Array, price: Array, use: Array) -> dict[str, Array]:
@@ -39,22 +37,6 @@ def cells_of(question: Question, spread: Spread, batch: Array, price: Array, use
     bound = np.broadcast_to(step_bounds(at.step), np.broadcast_shapes(np.shape(batch), np.shape(at.step.seconds)))
     nobody: Any = None
     return {**found, **numbers, "decode.bound_by": np.where(fits | (q.options.terms != "all"), bound, nobody)}
-
-
-def step_bounds(step: Step) -> Array:
-    """What most of a step's time is spent on, at every cell: memory, compute, communication or overhead."""
-    totals: dict[str, Any] = dict.fromkeys(BOUNDS, 0.0)
-    totals[OVERHEAD] = step.overhead_seconds
-    for op in step.ops:
-        if op.communicates:
-            totals["communication"] = totals["communication"] + op.seconds
-        else:
-            of_memory = np.asarray(op.memory_seconds >= op.compute_seconds)
-            totals["memory"] = totals["memory"] + np.where(of_memory, op.seconds, 0.0)
-            totals["compute"] = totals["compute"] + np.where(of_memory, 0.0, op.seconds)
-    totals["communication"] = totals["communication"] - step.hidden_seconds
-    stacked = np.stack(np.broadcast_arrays(*totals.values()))
-    return np.asarray(list(totals), dtype=object)[np.argmax(stacked, axis=0)]
 
 
 def _workload(q: Question, spread: Spread, batch: Array, price: Array, use: Array) -> dict[str, Array]:
