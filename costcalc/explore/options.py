@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from collections.abc import Sequence
+from typing import Any, TypedDict
+
+from numpy.typing import NDArray
 
 from costcalc.attention.latent import MlaMode
 from costcalc.engine.step import Terms
 from costcalc.explore.question import EfficiencyMode
 
+Several = int | float | str | Sequence[int | float | str] | NDArray[Any] | None
+"""One value, or a list, an array, or a range such as '1:256:x2'."""
 
-class OptionKeywords(TypedDict, total=False):
+
+class SharedKeywords(TypedDict, total=False):
+    """Fields of `Options` that take one value, of estimates and of sweeps alike."""
+
+    cached: float
+    weights: str | None
+    kv_cache: str | None
+    activations: str | None
+    memory_utilization: float | None
+    tpot: float | None
+    ttft: float | None
+    efficiency: EfficiencyMode
+    backend: str | None
+    terms: Terms
+    mla: MlaMode | None
+    drafts: int | None
+    acceptance: float | None
+    disaggregated: bool
+
+
+class OptionKeywords(SharedKeywords, total=False):
     """Fields of `Options`, all optional."""
 
     gpus: int | None
@@ -21,20 +46,23 @@ class OptionKeywords(TypedDict, total=False):
     context: float | None
     input_tokens: float | None
     output_tokens: float | None
-    cached: float
-    weights: str | None
-    kv_cache: str | None
-    activations: str | None
     price: float | str | None
     utilization: float
-    memory_utilization: float | None
-    tpot: float | None
-    ttft: float | None
     demand: str | None
-    efficiency: EfficiencyMode
-    backend: str | None
-    terms: Terms
-    mla: MlaMode | None
-    drafts: int | None
-    acceptance: float | None
-    disaggregated: bool
+
+
+class SweepKeywords(SharedKeywords, total=False):
+    """Options of an estimate; those that take `Several` may be swept."""
+
+    gpus: Several
+    tensor_parallel: Several
+    pipeline_parallel: Several
+    expert_parallel: Several
+    attention_data_parallel: Several
+    batch: Several
+    context: Several
+    input_tokens: Several
+    output_tokens: Several
+    memory_bandwidth: Several
+    price: Several
+    utilization: Several

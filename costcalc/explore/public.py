@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from costcalc.errors import CostcalcError, shown
-from costcalc.explore.arguments import read_option, refuse_unknown, several, the_machine, the_model
+from costcalc.explore.arguments import READ_OPTIONS, read_option, refuse_unknown, several, the_machine, the_model
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -24,17 +24,19 @@ def checked(function: Function) -> Function:
     """
     shape = signature(function)
     variable = next((each.name for each in shape.parameters.values() if each.kind is Parameter.VAR_KEYWORD), None)
-    known = get_args(get_type_hints(function)[variable])[0].__annotations__ if variable else {}
+    keywords = get_args(get_type_hints(function)[variable])[0].__annotations__ if variable else {}
+    known = sorted(keywords, key=[*READ_OPTIONS, *keywords].index)
+    known += [each for each in shape.parameters if each != variable]
 
     @wraps(function)
-    def called(*arguments: Any, **keywords: Any) -> Any:
+    def called(*arguments: Any, **named: Any) -> Any:
         import numpy as np
 
-        bound = shape.bind(*arguments, **keywords)
+        bound = shape.bind(*arguments, **named)
         given = bound.arguments
         options = given.get(variable, {}) if variable else {}
         if variable:
-            refuse_unknown(options, [*known, *(shape.parameters.keys() - {variable})])
+            refuse_unknown(options, known)
         _read(given, options)
         if options and variable:
             given[variable] = options

@@ -7,22 +7,20 @@ from dataclasses import replace
 from functools import partial
 from itertools import product
 from math import prod
-from typing import Any, TypedDict, Unpack, cast
+from typing import Any, Unpack, cast
 
 import numpy as np
 
-from costcalc.attention.latent import MlaMode
 from costcalc.catalog.paths import searched_first
-from costcalc.engine.step import Terms
 from costcalc.errors import CostcalcError
 from costcalc.explore.arguments import SWEPT, read_option, the_gpu, the_model
 from costcalc.explore.cells import Array, cells_of
 from costcalc.explore.estimate import answer, unanswered
 from costcalc.explore.grid import is_several, values_of
 from costcalc.explore.layouts import Spread
-from costcalc.explore.options import OptionKeywords
+from costcalc.explore.options import OptionKeywords, SweepKeywords
 from costcalc.explore.plan import DoesNotFit, plan
-from costcalc.explore.question import EfficiencyMode, Options, Question, ask
+from costcalc.explore.question import Options, Question, ask
 from costcalc.explore.result import Estimate
 from costcalc.explore.swept import Axis, Sweep
 from costcalc.explore.weigh import along_cells, weigh
@@ -35,40 +33,6 @@ DEGREES = ("gpus", "tensor_parallel", "pipeline_parallel", "expert_parallel", "a
 """What changes the layout: a grid for each, everything else in one."""
 _LENGTHS = ("context", "input_tokens", "output_tokens")
 _IN_THE_ENGINE = ("batch", *_LENGTHS, "memory_bandwidth")
-
-Several = int | float | str | Sequence[int | float | str] | Array | None
-"""One value, or a list, an array, or a range such as '1:256:x2'."""
-
-
-class SweepKeywords(TypedDict, total=False):
-    """Options of an estimate; those that take `Several` may be swept."""
-
-    gpus: Several
-    tensor_parallel: Several
-    pipeline_parallel: Several
-    expert_parallel: Several
-    attention_data_parallel: Several
-    batch: Several
-    context: Several
-    input_tokens: Several
-    output_tokens: Several
-    memory_bandwidth: Several
-    price: Several
-    utilization: Several
-    cached: float
-    weights: str | None
-    kv_cache: str | None
-    activations: str | None
-    memory_utilization: float | None
-    tpot: float | None
-    ttft: float | None
-    efficiency: EfficiencyMode
-    backend: str | None
-    terms: Terms
-    mla: MlaMode | None
-    drafts: int | None
-    acceptance: float | None
-    disaggregated: bool
 
 
 def sweep(

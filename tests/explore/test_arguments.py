@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ import pytest
 
 import costcalc
 from costcalc.cli.options import Serving
-from costcalc.explore.arguments import READ_OPTIONS
-from costcalc.explore.options import OptionKeywords
+from costcalc.explore.arguments import READ_OPTIONS, SWEPT
+from costcalc.explore.options import OptionKeywords, SweepKeywords
+from costcalc.explore.question import Options
 
 LLAMA = "llama-3.1-8b"
 
@@ -99,7 +101,13 @@ def test_extremes_warn_nobody(options: dict[str, Any]) -> None:
 
 
 def test_every_option_is_read() -> None:
-    assert list(READ_OPTIONS) == list(OptionKeywords.__annotations__)
+    assert list(READ_OPTIONS) == [field.name for field in fields(Options)]
+
+
+def test_a_sweep_takes_every_option_but_a_demand() -> None:
+    assert SweepKeywords.__annotations__.keys() - {"memory_bandwidth"} == READ_OPTIONS.keys() - {"demand"}
+    several = {name for name, kind in SweepKeywords.__annotations__.items() if "Several" in str(kind)}
+    assert several == {*SWEPT, "memory_bandwidth"}
 
 
 def test_the_short_names_of_the_command_line_are_known() -> None:
