@@ -84,9 +84,8 @@ def check_price(gpu: Accelerator, options: OptionKeywords) -> None:
     gpu: the GPU.
     options: the options given.
     """
-    price = options.get("price")
     try:
-        gpu.price_for(None if price is None else str(price))
+        gpu.price_for(options.get("price"))
     except CostcalcError as error:
         raise CostcalcError(error.message, where="--price", hint=error.hint) from None
 

@@ -35,8 +35,7 @@ def break_even(
     spec = load_model(model, catalog=catalog) if isinstance(model, str) else model
     machine = load_gpu(gpu, catalog=catalog) if isinstance(gpu, str) else gpu
     name, prices = _list_prices(spec, against, catalog)
-    price = options.get("price")
-    if machine.price_for(None if price is None else str(price)) is None:
+    if machine.price_for(options.get("price")) is None:
         raise CostcalcError(f"no price per hour of {machine.name} is known", hint="give one with --price")
     answer = estimate(spec, machine, **options)
     return BreakEven(name, replace(answer, market=market_prices(answer, prices)))

@@ -81,7 +81,7 @@ def attention_curves(
     spec = load_model(model, catalog=catalog) if isinstance(model, str) else model
     machine = load_gpu(gpu, catalog=catalog) if isinstance(gpu, str) else gpu
     asked, gpus, twins = variants_on(spec, machine, Options(**options), groups)
-    price = machine.price_for(None if asked.price is None else str(asked.price))
+    price = machine.price_for(asked.price)
     usd = price.usd_per_gpu_hour if price else None
     curves = []
     for twin in twins:

@@ -74,7 +74,7 @@ def answer(question: Question, chosen: Plan) -> Estimate:
     """Evaluate a planned deployment into the result tree."""
     q, layout, batch = question, chosen.spread.layout, chosen.batch
     at = evaluate(q, layout, batch)
-    price = q.gpu.price_for(None if q.options.price is None else str(q.options.price))
+    price = q.gpu.price_for(q.options.price)
     usd_per_hour = price.usd_per_gpu_hour if price else None
     ranges = ranges_of(q)
     cost = _cost(q, chosen, at, usd_per_hour, ranges)

@@ -100,7 +100,7 @@ def _read(gpu: Accelerator, name: str, value: Any) -> Any:
     read = read_option(name, value)
     if name == "price":
         try:
-            choice = gpu.price_for(str(read))
+            choice = gpu.price_for(str(read))  # a gap among prices is no default
         except CostcalcError as error:
             raise CostcalcError(error.message, where=name, hint=error.hint) from None
         return None if choice is None else choice.usd_per_gpu_hour
@@ -153,7 +153,7 @@ def _part(
         batch = _batches(question, spread, [axis for axis in swept if axis.name in _IN_THE_ENGINE], swept)
     price = along.get("price")
     if price is None:
-        chosen = gpu.price_for(None if given.get("price") is None else str(given["price"]))
+        chosen = gpu.price_for(given.get("price"))
         price = np.asarray(np.nan if chosen is None else chosen.usd_per_gpu_hour)
     use = along.get("utilization", np.asarray(question.options.utilization))
     shape = tuple(len(axis.values) for axis in swept)

@@ -207,15 +207,16 @@ class Accelerator(Spec):
         rate = np.where(group > 1, known, np.inf)
         return rate if rate.ndim else float(rate)
 
-    def price_for(self, words: str | None = None) -> PriceChoice | None:
+    def price_for(self, words: str | float | None = None) -> PriceChoice | None:
         """Return the price that `words` mean, the default one without any; null where none is known.
 
         Args:
-            words: a number ('2.00', '$2/h'), 'default', or kinds and providers ('spot', 'lambda', 'lambda spot').
+            words: a number (2.0 [$/h], '2.00', '$2/h'), 'default', or kinds and providers ('spot', 'lambda',
+                'lambda spot').
 
         Raises:
             CostcalcError: no price fits the words; the message names those that do.
         """
         if words is None:
             return default_price(self.price, self.prices)
-        return choose_price(words, self.price, self.prices, of=self.name)
+        return choose_price(str(words), self.price, self.prices, of=self.name)

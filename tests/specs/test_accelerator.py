@@ -189,9 +189,10 @@ def test_a_choice_tells_where_it_is_from() -> None:
     assert (choice.provider, choice.kind, choice.date, choice.matches) == ("median of 2 providers", "spot", "2026", 2)
     assert choice.source == "Verda $0.8, Nebius $1.25"
     assert choice.offer == "spot, median of 2 providers, 2026"
-    typed = gpu(**PRICED).price_for("2.00")
-    assert typed is not None
-    assert (typed.provider, typed.source, typed.kind) == (None, None, None)
+    for words in ("2.00", 2, 2.0):
+        typed = gpu(**PRICED).price_for(words)
+        assert typed is not None
+        assert (typed.usd_per_gpu_hour, typed.provider, typed.source, typed.kind) == (2.0, None, None, None)
 
 
 def test_no_price_is_no_price() -> None:
