@@ -169,7 +169,7 @@ def _gpu_row(path: Path, gpu: Accelerator, notes: Footnotes) -> tuple[str, ...]:
         f"{format_bytes(gpu.memory)} {gpu.memory_type}",
         format_rate(gpu.memory_bandwidth),
         *(_peak(gpu, precision) for precision in ("bf16", "fp8", "fp4")),
-        str(up.domain) if up else "1",
+        str(gpu.domain),
         f"{format_rate(up.bandwidth) if up.bandwidth else ''} {text(up.technology)}".strip() if up else NOTHING,
         format_rate(out.bandwidth) if out else NOTHING,
         format_power(gpu.power),

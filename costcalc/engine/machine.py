@@ -45,7 +45,7 @@ def machine_of(gpu: Accelerator) -> Machine:
         memory_bandwidth=gpu.memory_bandwidth,
         peak_flops=gpu.peak_flops.rates(),
         link_bandwidth=up.bandwidth if up and up.bandwidth else np.inf,
-        domain=up.domain if up else 1,
+        domain=gpu.domain,
         network_bandwidth=out.bandwidth if out else np.inf,
         architecture=gpu.architecture,
         vendor=gpu.vendor,
@@ -58,4 +58,4 @@ def reach(gpu: Accelerator) -> float:
     """How many of `gpu`s known links can join: one without links, one domain without a network."""
     if gpu.scale_out:
         return np.inf
-    return gpu.scale_up.domain if gpu.scale_up and gpu.scale_up.bandwidth else 1
+    return gpu.domain if gpu.scale_up and gpu.scale_up.bandwidth else 1

@@ -33,8 +33,7 @@ def replica_sizes(gpu: Accelerator, gpus: int) -> list[int]:
     """GPUs of one replica to weigh, the largest first: all of them, parts, powers of two and whole nodes."""
     most = int(min(gpus, reach(gpu)))
     sizes = {gpus // parts for parts in range(1, FEW_REPLICAS + 1) if gpus % parts == 0}
-    domain = gpu.scale_up.domain if gpu.scale_up else 1
-    for start in {1, gpu.node_size, domain}:
+    for start in {1, gpu.node_size, gpu.domain}:
         size = start
         while size <= most:
             sizes.add(size)
@@ -50,12 +49,11 @@ def candidate_layouts(model: ModelSpec, gpu: Accelerator, gpus: int) -> list[Lay
     what replicas do. Where cards share the host's PCIe, a stage may be any part of a node; behind a switch nothing
     measured says that stages inside it are worth their bubbles, so they have to be asked for.
     """
-    domain = gpu.scale_up.domain if gpu.scale_up else 1
-    stages = {domain, gpu.node_size}
+    stages = {gpu.domain, gpu.node_size}
     shared = not machine_of(gpu).switched
     first = customary_layout(model, gpu, gpus)
     found = {first: None}
-    for tensor in _tensor_degrees(model, gpus, domain, int(first.tensor)):
+    for tensor in _tensor_degrees(model, gpus, gpu.domain, int(first.tensor)):
         for pipeline in _divisors(gpus // tensor):
             data = gpus // tensor // pipeline
             stage = tensor * data
@@ -76,8 +74,7 @@ def customary_layout(model: ModelSpec, gpu: Accelerator, gpus: int) -> Layout:
     """
     if model.has_experts and shares_latent(model):
         return Layout(1, gpus, expert_degree(model, gpus), 1)
-    domain = gpu.scale_up.domain if gpu.scale_up else 1
-    local = gcd(gpus, domain) if gpus > domain else gpus
+    local = gcd(gpus, gpu.domain) if gpus > gpu.domain else gpus
     tensor = max((t for t in _divisors(local) if divides_heads(model, t)), default=1)
     rest = gpus // tensor
     if rest <= model.num_layers:

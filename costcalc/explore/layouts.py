@@ -52,9 +52,7 @@ class DoesNotFit(CostcalcError):
 
 def node_counts(gpu: Accelerator, most: int = 4096) -> list[int]:
     """GPU counts to try, smallest first: powers of two inside a node, then whole nodes."""
-    node = gpu.node_size
-    if gpu.scale_up and gpu.scale_up.domain > node:
-        node = gpu.scale_up.domain
+    node = max(gpu.node_size, gpu.domain)
     counts = [n for n in (1, 2, 4, 8, 16, 32, 64) if n < node] + [node]
     nodes = 2
     while counts[-1] < most:

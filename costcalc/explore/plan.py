@@ -174,8 +174,7 @@ def _counts_in_node(question: Question, smallest: int) -> list[int]:
 def _beyond(question: Question, smallest: int) -> list[Spread]:
     """Customary layouts of one replica, and experts spread, on multiples of the smallest count and a whole domain."""
     gpu = question.gpu
-    domain = gpu.scale_up.domain if gpu.scale_up else 1
-    counts = {smallest * n for n in (2, 4, 8)} | {domain, gpu.node_size * 2}
+    counts = {smallest * n for n in (2, 4, 8)} | {gpu.domain, gpu.node_size * 2}
     most = reach(gpu)
     found = []
     for gpus in sorted(n for n in counts if max(smallest, gpu.node_size) < n <= most):

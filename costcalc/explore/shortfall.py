@@ -95,8 +95,7 @@ def _typed(asked: Degrees) -> int:
 
 def _completions(question: Question, asked: Degrees, gpus: int) -> list[Layout]:
     """Layouts on at most `gpus` that keep the degrees typed, those with most tensor parallelism first."""
-    model, found = question.model, []
-    domain = question.gpu.scale_up.domain if question.gpu.scale_up else 1
+    model, domain, found = question.model, question.gpu.domain, []
     tensors = [asked.tensor] if asked.tensor else [t for t in (1, 2, 4, 8) if t <= domain and divides_heads(model, t)]
     for tensor in tensors:
         for pipeline in [asked.pipeline] if asked.pipeline else (1, 2, 4):

@@ -37,7 +37,7 @@ def fabric_of(row: Row, gpu: Accelerator) -> Fabric:
     if "pairwise" in text:
         return Fabric(BRIDGE) if ranks <= 2 else Fabric(_host_link(gpu), "bridged")
     nodes = int(found[1]) if (found := _NODES.search(text)) else 1
-    domain = float(gpu.scale_up.domain) if gpu.scale_up else 1.0
+    domain = float(gpu.domain)
     if nodes > 1:
         domain = min(domain, float(np.ceil(ranks / nodes)))
     elif _NETWORK.search(text):

@@ -158,6 +158,11 @@ class Accelerator(Spec):
         """
         return self.memory_reported or self.memory
 
+    @property
+    def domain(self) -> int:
+        """Devices within one scale-up domain: 1 without a scale-up fabric."""
+        return self.scale_up.domain if self.scale_up else 1
+
     def supports(self, precision: str) -> bool:
         """Whether the hardware computes in `precision` itself."""
         return precision in self.peak_flops.rates()
@@ -195,7 +200,7 @@ class Accelerator(Spec):
             CostcalcError: a group needs a link whose bandwidth is not known.
         """
         group = np.asarray(devices)
-        domain = self.scale_up.domain if self.scale_up else 1
+        domain = self.domain
         inside = self.scale_up.bandwidth if self.scale_up else None
         beyond = self.scale_out.bandwidth if self.scale_out else None
         if inside is None and np.any((group > 1) & (group <= domain)):

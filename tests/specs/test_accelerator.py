@@ -45,6 +45,11 @@ def test_usable_memory_is_what_the_driver_reports() -> None:
     assert gpu().usable_memory == 80e9
 
 
+def test_a_domain_is_one_device_without_a_fabric() -> None:
+    assert gpu().domain == 8
+    assert gpu(scale_up=None).domain == 1
+
+
 @pytest.mark.parametrize(
     ("rates", "asked", "used"),
     [
