@@ -79,7 +79,7 @@ def customary_layout(model: ModelSpec, gpu: Accelerator, gpus: int) -> Layout:
     rest = gpus // tensor
     if rest <= model.num_layers:
         return Layout(tensor, 1, 1, rest)
-    return Layout(tensor, rest, expert_degree(model, gpus) if model.has_experts else 1, 1)
+    return Layout(tensor, rest, expert_degree(model, gpus), 1)
 
 
 def _tensor_degrees(model: ModelSpec, gpus: int, domain: int, customary: int) -> Iterator[int]:
@@ -91,8 +91,6 @@ def _tensor_degrees(model: ModelSpec, gpus: int, domain: int, customary: int) ->
 
 def _expert_degrees(model: ModelSpec, stage: int) -> list[int]:
     """Degrees of expert parallelism on a stage: the largest and its halves, and 1 (every expert on all GPUs)."""
-    if not model.has_experts or stage == 1:
-        return [1]
     largest = expert_degree(model, stage)
     return list(dict.fromkeys([*(largest >> n for n in range(EXPERT_STEPS) if largest % 2**n == 0), 1]))
 

@@ -76,7 +76,7 @@ def divides_heads(model: ModelSpec, tensor: int) -> bool:
 
 
 def expert_degree(model: ModelSpec, gpus: int) -> int:
-    """The largest expert-parallel degree on `gpus`: a divisor of them, no more than there are experts.
+    """The largest expert-parallel degree on `gpus`: a divisor of them, no more than there are experts, 1 without any.
 
     Where it does not divide the experts, every rank holds as many as the fullest: spare slots take
     redundant copies, as DeepSeek-V3 deploys them.
@@ -108,7 +108,7 @@ def given_spread(model: ModelSpec, gpu: Accelerator, asked: Degrees) -> Spread:
     elif data is None and asked.expert and model.has_experts:
         data = asked.expert // gcd(asked.expert, tensor)  # experts on as many GPUs as groups were asked for
     stage = tensor * (data or 1)
-    expert = asked.expert or (expert_degree(model, stage) if (data or 1) > 1 and model.has_experts else 1)
+    expert = asked.expert or (expert_degree(model, stage) if (data or 1) > 1 else 1)
     layout = Layout(tensor, data or 1, expert, pipeline)
     _check_layout(model, gpu, layout)
     return Spread(layout, replicas)

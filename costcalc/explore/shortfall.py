@@ -105,7 +105,7 @@ def _completions(question: Question, asked: Degrees, gpus: int) -> list[Layout]:
             used = tensor * pipeline * data
             if pipeline > model.num_layers or used > gpus or gpus % used:
                 continue
-            expert = asked.expert or (expert_degree(model, tensor * data) if data > 1 and model.has_experts else 1)
+            expert = asked.expert or (expert_degree(model, tensor * data) if data > 1 else 1)
             if tensor * data % expert == 0:
                 found.append(Layout(tensor, data, expert, pipeline))
     return sorted(found, key=lambda x: (int(x.pipeline), int(x.tensor)))
