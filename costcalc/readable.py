@@ -62,6 +62,15 @@ def format_count(value: float | None, digits: int | None = 4) -> str:
     return f"{number}{suffix}"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, such as '1 model' or '130 models'.
+
+    number: how many.
+    noun: what, in the singular.
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def format_seconds(value: float | None, digits: int | None = 4) -> str:
     """Return a time such as '5 us', '50 ms', '1.5 s', '3 min' or '2.5 days'.
 

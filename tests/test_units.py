@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from costcalc import units
 from costcalc.errors import CostcalcError
+from costcalc.readable import counted
 from costcalc.units import UnitError, parse_count, parse_machine, parse_quantity, parse_whole
 
 # Definitions: SI prefixes (BIPM brochure, 9th edition, table 7) and binary ones (IEC 80000-13).
@@ -302,6 +303,9 @@ def test_no_machines(text: str, fragment: str) -> None:
         (units.format_usd(0), "$0"),
         (units.format_usd(-3.2), "-$3.20"),
         (units.format_usd_per_hour(2), "$2.00/h"),
+        (counted(1, "model"), "1 model"),
+        (counted(1300, "model"), "1,300 models"),
+        (counted(0, "model"), "0 models"),
     ],
 )
 def test_shown(shown: str, text: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from costcalc.errors import CostcalcError, shown
+from costcalc.readable import counted
 
 if TYPE_CHECKING:
     from costcalc.measured.groups import Validation
@@ -78,7 +79,7 @@ def from_files(files: list[str], kind: str | None, output: str | None, form: str
             files_of[place].write_text(_profile(files_of[place].path, place.stem, found))
     notes = [*_notes(target, paths, bool(kernels), bool(serving), bool(profiles))]
     if form in ("json", "csv") and (lost := sum(len(each.unusable) for each in measurements)):
-        sys.stderr.write(f"note: {lost} {'row' if lost == 1 else 'rows'} could not be read; the table says why\n")
+        sys.stderr.write(f"note: {counted(lost, 'row')} could not be read; the table says why\n")
     present_list(calibration_rows(fits), calibration_page(fits, notes, reached, scored), form)
 
 
@@ -186,7 +187,7 @@ def _scaled_profiles(folder: Path) -> list[str]:
 def _no_points(scored: "Validation") -> str:
     """Why no row can be fitted: the reasons, most frequent first."""
     reasons = sorted(scored.excluded().items(), key=lambda each: -len(each[1]))[:_MOST_REASONS]
-    texts = [f"{len(points)} {'row' if len(points) == 1 else 'rows'}: {reason}" for reason, points in reasons]
+    texts = [f"{counted(len(points), 'row')}: {reason}" for reason, points in reasons]
     return f"no row can be used: {'; '.join(texts)}"
 
 

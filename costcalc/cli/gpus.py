@@ -20,6 +20,7 @@ from costcalc.cli.catalogued import (
     write_template,
 )
 from costcalc.cli.complete import gpu_names
+from costcalc.readable import counted
 
 SORTS = ("name", "memory", "bandwidth", "bf16", "fp8", "power", "price", "released", "vendor")
 
@@ -112,7 +113,6 @@ def check_gpus(paths: Paths = None, catalog: CatalogFolder = None) -> None:
     from costcalc.catalog.find import known_architectures, list_paths
     from costcalc.catalog.load import load_gpu
     from costcalc.explore.doubts import Doubt, doubts_of_gpu
-    from costcalc.show.listing import counted
 
     files = [Path(each) for each in paths or []] or list_paths("hardware_profiles", catalog)
 

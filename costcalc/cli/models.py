@@ -22,6 +22,7 @@ from costcalc.cli.catalogued import (
 from costcalc.cli.closed import list_closed, show_closed
 from costcalc.cli.complete import model_names
 from costcalc.errors import CostcalcError
+from costcalc.readable import counted
 
 SORTS = ("name", "total", "active", "layers", "kv", "context", "released", "family", "price")
 
@@ -133,7 +134,6 @@ def check_models(paths: Paths = None, catalog: CatalogFolder = None) -> None:
     from costcalc.catalog.find import CLOSED_MODELS, list_paths
     from costcalc.catalog.load import load_model
     from costcalc.explore.doubts import Doubt, doubts_of_model
-    from costcalc.show.listing import counted
 
     files = [Path(each) for each in paths or []] or [*list_paths("models", catalog), *closed_paths(catalog)]
 

@@ -15,7 +15,7 @@ from costcalc.explore.plan import Plan
 from costcalc.explore.question import Question
 from costcalc.explore.ranges import ranges_of
 from costcalc.explore.result import Assumption
-from costcalc.readable import format_count, format_percent, format_seconds, format_usd
+from costcalc.readable import counted, format_count, format_percent, format_seconds, format_usd
 from costcalc.specs.prices import PriceChoice
 
 
@@ -149,7 +149,8 @@ def _of_the_plan(q: Question, chosen: Plan, at: Evaluation, blended: float | Non
     spread = chosen.spread
     if spread.idle:
         busy = spread.gpus - spread.idle
-        idle = "1 GPU stays idle and is" if spread.idle == 1 else f"{spread.idle} GPUs stay idle and are"
+        stays = "stays idle and is" if spread.idle == 1 else "stay idle and are"
+        idle = f"{counted(spread.idle, 'GPU')} {stays}"
         yield (
             f"{idle} paid for: {layout_name(spread)} on {busy} of them is cheaper than any layout of all "
             f"{spread.gpus}. --gpus {busy} leaves none idle."

@@ -9,6 +9,7 @@ from costcalc.engine.machine import reach
 from costcalc.errors import CostcalcError
 from costcalc.formats import cache_format
 from costcalc.frozen import Record
+from costcalc.readable import counted
 from costcalc.specs.accelerator import Accelerator
 from costcalc.specs.model import ModelSpec
 
@@ -147,7 +148,7 @@ def _check_layout(model: ModelSpec, gpu: Accelerator, layout: Layout) -> None:
     if stage % e:
         nearest = min((n for n in range(1, stage + 1) if stage % n == 0), key=lambda n: (abs(n - e), -n))
         raise CostcalcError(
-            f"--ep {e} does not divide the {stage} GPU{'s' if stage > 1 else ''} of a stage (tp x dp)",
+            f"--ep {e} does not divide the {counted(stage, 'GPU')} of a stage (tp x dp)",
             hint=f"use {nearest}, or set --gpus or --dp so that tp x dp is a multiple of {e}",
         )
     if layout.gpus > reach(gpu):

@@ -18,7 +18,7 @@ from costcalc.explore.layouts import (
     shares_latent,
 )
 from costcalc.explore.question import Question
-from costcalc.readable import format_bytes
+from costcalc.readable import counted, format_bytes
 
 NARROWER = "a narrower --weights or --kv"
 
@@ -48,7 +48,7 @@ def does_not_fit(question: Question, spread: Spread, needs: int | None) -> DoesN
     else:
         sequences = q.options.batch or 1
         message = (
-            f"{q.model.name} does not fit on {machine}: {sequences:,} sequence{'s' if sequences > 1 else ''} of "
+            f"{q.model.name} does not fit on {machine}: {counted(sequences, 'sequence')} of "
             f"{q.full_length:,.0f} tokens {'are' if sequences > 1 else 'is'} asked for, the cache holds {most:,}"
         )
     return DoesNotFit(message, _what_would_fit(q, usable, needs), spread, needs)

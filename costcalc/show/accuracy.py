@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from costcalc.measured.groups import Group, Point, Validation
-from costcalc.readable import NOTHING, format_count
+from costcalc.readable import NOTHING, counted, format_count
 from costcalc.show.blocks import Block, Column, Grid, Line
 from costcalc.show.numbers import DASH
 
@@ -193,8 +193,7 @@ def listed(title: str, found: Mapping[str, Sequence[Point]]) -> Iterator[Block]:
         return
     yield Line(title, "heading")
     for sentence, points in sorted(found.items(), key=lambda each: -len(each[1])):
-        count = f"{len(points)} {'row' if len(points) == 1 else 'rows'}"
-        yield Line(f"{count}: {sentence} ({_places(points)})", wrap=True, indent=2)
+        yield Line(f"{counted(len(points), 'row')}: {sentence} ({_places(points)})", wrap=True, indent=2)
     yield Line()
 
 

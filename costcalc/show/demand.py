@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from costcalc.explore.result import Estimate
-from costcalc.readable import format_count, format_percent, format_rate
+from costcalc.readable import counted, format_count, format_percent, format_rate
 from costcalc.show.blocks import Block, Column, Grid, Line
 from costcalc.show.numbers import usd
 
@@ -23,7 +23,7 @@ def demand(result: Estimate) -> Iterator[Block]:
     pool = found.gpus - each * found.replicas
     asked = f"{format_rate(found.requests_per_s, '', 3).strip()} requests/s, "
     asked += f"{format_count(found.output_tokens_per_s, 4)} output tokens/s"
-    replicas = f"{found.replicas:,} replica{'s' if found.replicas > 1 else ''} of {each} GPU{'s' if each > 1 else ''}"
+    replicas = f"{counted(found.replicas, 'replica')} of {counted(each, 'GPU')}"
     replicas += f" and {pool:,} for prefill" if pool else ""
     use = "" if machine.utilization == 1 else f" at {format_percent(machine.utilization)} utilization"
     rows = [

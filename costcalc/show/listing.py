@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from costcalc.explore.facts import ClosedFacts, GpuFacts, ModelFacts
-from costcalc.readable import NOTHING, format_bytes, format_count, format_power, format_rate, format_usd
+from costcalc.readable import NOTHING, counted, format_bytes, format_count, format_power, format_rate, format_usd
 from costcalc.show.blocks import Block, Column, Grid, Line
 
 OWN = "*"
@@ -139,15 +139,6 @@ def gpus_page(gpus: Sequence[GpuFacts]) -> list[Block]:
         f"compare gpus takes one kind for all.{_own(gpus)} More on one: costcalc gpus show NAME"
     )
     return [Grid(columns, rows, indent=0, split=False), Line(), Line(legend, "dim", wrap=True)]
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun, such as '1 model' or '130 models'.
-
-    number: how many.
-    noun: what, in the singular.
-    """
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _own(entries: Sequence[ModelFacts] | Sequence[GpuFacts]) -> str:

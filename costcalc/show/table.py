@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from costcalc.explore.result import DeploymentResult, Estimate, MemoryResult
-from costcalc.readable import format_bytes, format_count, format_percent, format_rate, format_usd
+from costcalc.readable import counted, format_bytes, format_count, format_percent, format_rate, format_usd
 from costcalc.show.blocks import Block, Column, Grid, Line, Role
 from costcalc.show.headline import headline, is_term, step_seconds
 from costcalc.show.market import market
@@ -122,8 +122,8 @@ def _serving_rows(result: Estimate) -> Iterator[tuple[str, str]]:
     load, share = result.workload, result.serving.prefill_share
     if load.draft_tokens:
         kept = marked(result, "acceptance", f"{load.tokens_per_step:.3g}")
-        drafted = f"{load.draft_tokens} token{'s' if load.draft_tokens > 1 else ''} drafted per step"
-        yield "Speculation", f"{drafted}, {kept} tokens out of one"
+        drafted = counted(load.draft_tokens, "token")
+        yield "Speculation", f"{drafted} drafted per step, {kept} tokens out of one"
     pool = result.serving.prefill_gpus
     if load.disaggregated and pool is not None and share is not None:
         yield (

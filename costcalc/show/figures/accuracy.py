@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 
 from costcalc.errors import CostcalcError
 from costcalc.measured.groups import Point, Validation
+from costcalc.readable import counted
 from costcalc.show.accuracy import KIND_TITLES, amount, percent
 from costcalc.show.figures.style import FAINT, INK, look, panels, saved, shown_ticks, variant_colour
 
@@ -38,8 +39,7 @@ def draw_accuracy(validation: Validation, suffix: str) -> bytes:
         raise CostcalcError("no row can be scored, so there is nothing to draw", where="--chart")
     with look():
         total = sum(len(points) for points in found.values())
-        counted = f"{total:,} {'point' if total == 1 else 'points'}"
-        subtitle = f"{counted}; band: the 80% range; hollow: outside of their range"
+        subtitle = f"{counted(total, 'point')}; band: the 80% range; hollow: outside of their range"
         figure, axes = panels(len(found), "Predicted against measured", subtitle, width=6.0, height=5.6)
         for (quantity, points), where in zip(found.items(), axes, strict=True):
             _draw(where, quantity, points)
