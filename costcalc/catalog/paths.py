@@ -53,6 +53,11 @@ def catalog_roots(extra: str | Path | None = None) -> list[Path]:
     return [*roots, packaged_root()]
 
 
+def folders_searched() -> tuple[Path, ...]:
+    """Return the folders that decide what a name means: the working one, for paths, and those of the catalog."""
+    return (Path.cwd(), *catalog_roots())
+
+
 def packaged_root() -> Path:
     """Return the folder of the data that costcalc ships: inside the wheel, or the checkout itself."""
     inside = Path(__file__).parents[1] / "_data"

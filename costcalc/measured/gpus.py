@@ -7,7 +7,7 @@ from pathlib import Path
 
 from costcalc.catalog.find import find_path
 from costcalc.catalog.load import load_gpu
-from costcalc.catalog.paths import catalog_roots
+from costcalc.catalog.paths import folders_searched
 from costcalc.specs.accelerator import Accelerator
 
 
@@ -17,10 +17,10 @@ def find_gpu(name: str) -> tuple[str, Accelerator]:
     name: as a source spells it, such as 'H100-SXM5-80GB', 'NVIDIA L4' or 'RTX-PRO-6000-SE'.
     Raises CostcalcError with the nearest name when the catalog has nothing like it.
     """
-    return _found(name, tuple(catalog_roots()))
+    return _found(name, folders_searched())
 
 
 @lru_cache(maxsize=256)
-def _found(name: str, _roots: tuple[Path, ...]) -> tuple[str, Accelerator]:
+def _found(name: str, _folders: tuple[Path, ...]) -> tuple[str, Accelerator]:
     path = find_path("hardware_profiles", name)
     return path.stem, load_gpu(path)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
 from costcalc.catalog.load import load_model
+from costcalc.catalog.paths import folders_searched
 from costcalc.engine.layout import Layout
 from costcalc.engine.machine import machine_of
 from costcalc.engine.precision import Formats, checkpoint_precision, resolve_formats
@@ -109,10 +111,14 @@ def _drafts(
     return 1, (f"{why}: taken as one draft of multi-token prediction",)
 
 
-@lru_cache(maxsize=512)
 def find_model(name: str) -> ModelSpec:
     """Return the model that a measurement names, however its checkpoint is called; raises CostcalcError."""
-    return load_model(_MEANT.get(name.lower(), name))
+    return _found(_MEANT.get(name.lower(), name), folders_searched())
+
+
+@lru_cache(maxsize=512)
+def _found(name: str, _folders: tuple[Path, ...]) -> ModelSpec:
+    return load_model(name)
 
 
 def serving_backend(row: Row) -> str:
