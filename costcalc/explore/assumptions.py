@@ -21,72 +21,68 @@ from costcalc.specs.prices import PriceChoice
 
 def assumptions_of(q: Question, chosen: Plan, price: PriceChoice | None) -> tuple[Assumption, ...]:
     """Every default that was taken, why, and the option that overrides it."""
-    o, layout = q.options, chosen.spread.layout
-    limit = limits_named(q)
-    found: list[Assumption] = []
+    deployment = _default_deployment(q, chosen) if q.options.terms == "all" else _default_of_a_term(chosen)
+    return (*deployment, *_default_lengths(q), *_default_formats(q), *_default_price(q, price), *_default_running(q))
 
-    def took(taken: bool, name: str, value: str, why: str, override: str) -> None:
-        if taken:
-            found.append(Assumption(name, value, why, override))
 
-    degrees = f"tp {layout.tensor}, pp {layout.pipeline}, dp {layout.data}, ep {layout.expert}"
-    if chosen.spread.replicas > 1:
-        degrees = f"{chosen.spread.replicas} replicas of {degrees}"
-    if o.terms == "all":
-        took(
-            chosen.gpus_chosen,
-            "gpus",
-            str(chosen.spread.gpus),
-            "fewest whole nodes; inside one, the cheapest",
-            "--gpus N",
-        )
-        took(
-            chosen.layout_chosen,
-            "layout",
-            degrees,
-            _why_this_layout(q, chosen),
-            "--tp --pp --dp --ep",
-        )
+def _default_deployment(q: Question, chosen: Plan) -> Iterator[Assumption]:
+    if chosen.gpus_chosen:
+        why = "fewest whole nodes; inside one, the cheapest"
+        yield Assumption("gpus", str(chosen.spread.gpus), why, "--gpus N")
+    if chosen.layout_chosen:
+        yield Assumption("layout", _degrees(chosen), _why_this_layout(q, chosen), "--tp --pp --dp --ep")
+    if chosen.batch_chosen:
+        limit = limits_named(q)
         why = f"lowest cost under a {limit}" if chosen.keeps_limits else f"none keeps {limit.replace(' of', ' under')}"
-        took(chosen.batch_chosen, "batch", str(chosen.batch), why, "--batch N or --tpot TIME")
-    else:
-        took(chosen.gpus_chosen, "gpus", "1", "a term of the bill costs the same on any number", "--gpus N")
-        took(chosen.batch_chosen, "batch", str(chosen.batch), "a term of the bill, one sequence per rank", "--batch N")
-    where = "the given context" if o.context else "a common prompt"
-    took(o.input_tokens is None, "input_tokens", format_count(float(q.input_tokens)), where, "--input N")
-    took(
-        o.output_tokens is None,
-        "output_tokens",
-        format_count(q.output_tokens),
-        "a common answer",
-        "--output N",
-    )
+        yield Assumption("batch", str(chosen.batch), why, "--batch N or --tpot TIME")
+
+
+def _default_of_a_term(chosen: Plan) -> Iterator[Assumption]:
+    if chosen.gpus_chosen:
+        yield Assumption("gpus", "1", "a term of the bill costs the same on any number", "--gpus N")
+    if chosen.batch_chosen:
+        yield Assumption("batch", str(chosen.batch), "a term of the bill, one sequence per rank", "--batch N")
+
+
+def _default_lengths(q: Question) -> Iterator[Assumption]:
+    o = q.options
+    if o.input_tokens is None:
+        where = "the given context" if o.context else "a common prompt"
+        yield Assumption("input_tokens", format_count(float(q.input_tokens)), where, "--input N")
+    if o.output_tokens is None:
+        yield Assumption("output_tokens", format_count(q.output_tokens), "a common answer", "--output N")
     if o.context is None:
         half = "input and half of the output"
-        took(True, "context_tokens", format_count(float(q.decode_context)), half, "--context N")
-    native = "as the model ships"
-    took(o.weights is None, "weights", q.weights_name, native, "--weights FORMAT")
-    took(o.kv_cache is None, "kv_cache", q.formats.cache.name, "what engines keep by default", "--kv FORMAT")
-    if price is not None and o.price is None:
+        yield Assumption("context_tokens", format_count(float(q.decode_context)), half, "--context N")
+
+
+def _default_formats(q: Question) -> Iterator[Assumption]:
+    if q.options.weights is None:
+        yield Assumption("weights", q.weights_name, "as the model ships", "--weights FORMAT")
+    if q.options.kv_cache is None:
+        yield Assumption("kv_cache", q.formats.cache.name, "what engines keep by default", "--kv FORMAT")
+
+
+def _default_price(q: Question, price: PriceChoice | None) -> Iterator[Assumption]:
+    if price is not None and q.options.price is None:
         shown = f"{format_usd(price.usd_per_gpu_hour)} per GPU-hour"
-        took(True, "price", shown, f"{price.offer}: {price.source}", "--price X or --price spot")
-    took(
-        o.utilization == 1.0,
-        "utilization",
-        format_percent(1.0),
-        "GPUs busy all the time",
-        "--utilization 60%",
-    )
-    took(
-        q.drafts > 0 and o.acceptance is None,
-        "acceptance",
-        format_percent(q.acceptance),
-        _drafts_kept(q),
-        "--acceptance SHARE",
-    )
-    if q.calibrated:
-        took(o.backend is None, "backend", str(q.backend), "overheads of this serving engine", "--backend NAME")
-    return tuple(found)
+        yield Assumption("price", shown, f"{price.offer}: {price.source}", "--price X or --price spot")
+    if q.options.utilization == 1.0:
+        yield Assumption("utilization", format_percent(1.0), "GPUs busy all the time", "--utilization 60%")
+
+
+def _default_running(q: Question) -> Iterator[Assumption]:
+    """Defaults of how the engine runs: drafts that are kept, and whose overheads count."""
+    if q.drafts > 0 and q.options.acceptance is None:
+        yield Assumption("acceptance", format_percent(q.acceptance), _drafts_kept(q), "--acceptance SHARE")
+    if q.calibrated and q.options.backend is None:
+        yield Assumption("backend", str(q.backend), "overheads of this serving engine", "--backend NAME")
+
+
+def _degrees(chosen: Plan) -> str:
+    layout, replicas = chosen.spread.layout, chosen.spread.replicas
+    degrees = f"tp {layout.tensor}, pp {layout.pipeline}, dp {layout.data}, ep {layout.expert}"
+    return f"{replicas} replicas of {degrees}" if replicas > 1 else degrees
 
 
 def _drafts_kept(q: Question) -> str:
@@ -121,6 +117,27 @@ def beyond_training(q: Question) -> str | None:
     if not q.model.max_context or length <= q.model.max_context:
         return None
     return f"{length:,.0f} tokens exceed the {q.model.max_context:,} that {q.model.name} was trained for."
+
+
+def _of_the_formats(q: Question) -> Iterator[str]:
+    """Notes on formats that the GPU cannot compute in, or that the family's checkpoints do not have throughout."""
+    for stored, compute in {
+        q.formats.weights: q.formats.compute,
+        **({q.formats.experts: q.formats.experts_compute} if q.model.has_experts else {}),
+    }.items():
+        wanted = q.precision.activations or stored.activations
+        if wanted != compute and not q.gpu.supports(wanted):
+            yield (
+                f"{q.gpu.name} has no {wanted} units: {stored.name} weights stay {stored.name} in memory and are "
+                f"multiplied in {compute}."
+            )
+    if q.options.activations and not q.gpu.supports(q.precision.activations or ""):
+        yield f"--activations {q.options.activations}: {q.gpu.name} computes in {q.formats.compute} instead."
+    if q.options.weights and checkpoint_precision(q.model, q.options.weights).experts == q.formats.weights.name:
+        yield (
+            f"Published {q.formats.weights.name} checkpoints of this family narrow the routed experts only: "
+            f"--set model.precision.experts={q.formats.weights.name} instead of --weights."
+        )
 
 
 def _of_the_pools(q: Question, chosen: Plan, at: Evaluation) -> Iterator[str]:
@@ -187,23 +204,7 @@ def notes_of(
     if q.options.terms != "all":
         what = "cache" if q.options.terms == "kv" else "weight"
         notes.append(f"Counts {what} reads alone: a term of the bill, not a deployment; whether it fits is not asked.")
-    for stored, compute in {
-        q.formats.weights: q.formats.compute,
-        **({q.formats.experts: q.formats.experts_compute} if q.model.has_experts else {}),
-    }.items():
-        wanted = q.precision.activations or stored.activations
-        if wanted != compute and not q.gpu.supports(wanted):
-            notes.append(
-                f"{q.gpu.name} has no {wanted} units: {stored.name} weights stay {stored.name} in memory and are "
-                f"multiplied in {compute}."
-            )
-    if q.options.activations and not q.gpu.supports(q.precision.activations or ""):
-        notes.append(f"--activations {q.options.activations}: {q.gpu.name} computes in {q.formats.compute} instead.")
-    if q.options.weights and checkpoint_precision(q.model, q.options.weights).experts == q.formats.weights.name:
-        notes.append(
-            f"Published {q.formats.weights.name} checkpoints of this family narrow the routed experts only: "
-            f"--set model.precision.experts={q.formats.weights.name} instead of --weights."
-        )
+    notes += _of_the_formats(q)
     if hidden_share(at.step) > 0:
         notes.append(
             f"{format_percent(hidden_share(at.step))} of the all-to-all, "
