@@ -127,34 +127,43 @@ def _memory(q: Question, chosen: Plan, r: Estimate) -> list[Formula]:
 
 
 def _decode(q: Question, chosen: Plan, r: Estimate, at: Evaluation) -> list[Formula]:
-    d, w = r.decode, r.workload
-    assert d.step_time_s is not None and d.tokens_per_s is not None and d.tokens_per_s_per_user is not None
-    assert d.tokens_per_s_per_gpu is not None and d.bound_by is not None
-    ops = " + ".join(f"{op.op} {format_seconds(op.time_s, 3)}" for op in r.breakdown)
+    assert r.decode.bound_by is not None
+    bound = Formula(
+        "decode.bound_by",
+        "What most of a step's time is spent on",
+        "the largest sum over ops: of those that wait for memory, arithmetic, links, or the engine",
+        _by_bound(r),
+        r.decode.bound_by,
+        "by time",
+        "roofline: Williams et al. 2009",
+    )
+    return [_step(q, chosen, r, at), bound, *_decode_rates(r)]
+
+
+def _step(q: Question, chosen: Plan, r: Estimate, at: Evaluation) -> Formula:
+    w = r.workload
+    assert r.decode.step_time_s is not None
     constants = q.constants.provenance.source if q.calibrated else "all efficiencies 1"
     batch = decode_batch(w.batch, w.context_tokens, chosen.spread.layout, w.draft_tokens + 1)
+    return Formula(
+        "decode.step_time_s",
+        "One decode step",
+        "sum over ops of layers × [bytes / (share × bandwidth) and FLOPs × padding / (share × peak), joined] "
+        "+ links + overheads",
+        " + ".join(f"{op.op} {format_seconds(op.time_s, 3)}" for op in r.breakdown),
+        r.decode.step_time_s,
+        "s",
+        f"roofline: Williams et al. 2009; constants: {constants}",
+        parts=op_formulas(q, chosen, batch, at.step, "decode.step_time_s"),
+    )
+
+
+def _decode_rates(r: Estimate) -> list[Formula]:
+    """Output tokens while decoding, of all GPUs, of one and of a user."""
+    d, w = r.decode, r.workload
+    assert d.tokens_per_s is not None and d.tokens_per_s_per_gpu is not None and d.tokens_per_s_per_user is not None
     step, passed = format_seconds(d.step_time_s), f"{w.tokens_per_step:.4g}"
     return [
-        Formula(
-            "decode.step_time_s",
-            "One decode step",
-            "sum over ops of layers × [bytes / (share × bandwidth) and FLOPs × padding / (share × peak), joined] "
-            "+ links + overheads",
-            ops,
-            d.step_time_s,
-            "s",
-            f"roofline: Williams et al. 2009; constants: {constants}",
-            parts=op_formulas(q, chosen, batch, at.step, "decode.step_time_s"),
-        ),
-        Formula(
-            "decode.bound_by",
-            "What most of a step's time is spent on",
-            "the largest sum over ops: of those that wait for memory, arithmetic, links, or the engine",
-            _by_bound(r),
-            d.bound_by,
-            "by time",
-            "roofline: Williams et al. 2009",
-        ),
         Formula(
             "decode.tokens_per_s",
             "Output tokens of all GPUs while decoding",
