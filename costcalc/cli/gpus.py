@@ -1,9 +1,9 @@
 """`costcalc gpus`: the accelerators of the catalog."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
@@ -22,14 +22,27 @@ from costcalc.cli.catalogued import (
 from costcalc.cli.complete import gpu_names
 from costcalc.readable import counted
 
-SORTS = ("name", "memory", "bandwidth", "bf16", "fp8", "power", "price", "released", "vendor")
+if TYPE_CHECKING:
+    from costcalc.explore.facts import GpuFacts
+
+_SORTED_BY: "dict[str, Callable[[GpuFacts], Any]]" = {
+    "name": lambda each: each.id,
+    "memory": lambda each: each.memory_bytes,
+    "bandwidth": lambda each: each.memory_bandwidth,
+    "bf16": lambda each: each.bf16 or each.fp16,
+    "fp8": lambda each: each.fp8,
+    "power": lambda each: each.power_w,
+    "price": lambda each: each.usd_per_gpu_hour,
+    "released": lambda each: each.released,
+    "vendor": lambda each: each.vendor,
+}
 
 Search = Annotated[str | None, Argument(metavar="[TEXT]", help="Only accelerators with this in their id or name.")]
 Vendor = Annotated[str | None, Option("--vendor", metavar="NAME", help="Only this vendor, such as amd.")]
 Architecture = Annotated[
     str | None, Option("--architecture", metavar="NAME", help="Only this architecture, such as hopper.")
 ]
-Sort = Annotated[str | None, Option("--sort", metavar="|".join(SORTS), help="The order; default: by name.")]
+Sort = Annotated[str | None, Option("--sort", metavar="|".join(_SORTED_BY), help="The order; default: by name.")]
 Reverse = Annotated[bool, Option("--reverse", help="Largest or last first.")]
 Name = Annotated[
     str, Argument(metavar="NAME", help="An accelerator's name, alias or YAML file.", autocompletion=gpu_names)
@@ -54,7 +67,7 @@ def list_gpus(
     form = written.form()
     from costcalc.catalog.find import list_entries
     from costcalc.catalog.load import load_gpu
-    from costcalc.explore.facts import GpuFacts, gpu_facts
+    from costcalc.explore.facts import gpu_facts
     from costcalc.show.files import new_file
     from costcalc.show.listing import gpus_page
     from costcalc.show.present import present_list
@@ -68,22 +81,7 @@ def list_gpus(
         facts = matching(facts, lambda each: " ".join((each.id, each.name, *aliases[each.id])), search, "TEXT")
         facts = matching(facts, lambda each: each.vendor, vendor, "--vendor")
         facts = matching(facts, lambda each: each.architecture, architecture, "--architecture")
-        found: list[GpuFacts] = ordered(
-            facts,
-            {
-                "name": lambda each: each.id,
-                "memory": lambda each: each.memory_bytes,
-                "bandwidth": lambda each: each.memory_bandwidth,
-                "bf16": lambda each: each.bf16 or each.fp16,
-                "fp8": lambda each: each.fp8,
-                "power": lambda each: each.power_w,
-                "price": lambda each: each.usd_per_gpu_hour,
-                "released": lambda each: each.released,
-                "vendor": lambda each: each.vendor,
-            },
-            sort,
-            reverse,
-        )
+        found = ordered(facts, _SORTED_BY, sort, reverse)
         present_list([each.to_dict() for each in found], gpus_page(found), form, file)
 
 

@@ -1,9 +1,9 @@
 """`costcalc models`: the models of the catalog."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
@@ -24,14 +24,27 @@ from costcalc.cli.complete import model_names
 from costcalc.errors import CostcalcError
 from costcalc.readable import counted
 
-SORTS = ("name", "total", "active", "layers", "kv", "context", "released", "family", "price")
+if TYPE_CHECKING:
+    from costcalc.explore.facts import ModelFacts
+
+_SORTED_BY: "dict[str, Callable[[ModelFacts], Any]]" = {
+    "name": lambda each: each.id,
+    "total": lambda each: each.total_parameters,
+    "active": lambda each: each.active_parameters,
+    "layers": lambda each: each.layers,
+    "kv": lambda each: (each.kv_bytes_per_token, each.fixed_bytes_per_sequence),
+    "context": lambda each: each.max_context,
+    "released": lambda each: each.released,
+    "family": lambda each: each.family,
+    "price": lambda each: each.usd_per_million_output_tokens,
+}
 
 Search = Annotated[str | None, Argument(metavar="[TEXT]", help="Only models with this in their id or name.")]
 Family = Annotated[str | None, Option("--family", metavar="NAME", help="Only this family, such as qwen.")]
 Attention = Annotated[
     str | None, Option("--attention", metavar="NAME", help="Only this attention, such as mla, gqa, gqa-8 or mamba.")
 ]
-Sort = Annotated[str | None, Option("--sort", metavar="|".join(SORTS), help="The order; default: by name.")]
+Sort = Annotated[str | None, Option("--sort", metavar="|".join(_SORTED_BY), help="The order; default: by name.")]
 Closed = Annotated[bool, Option("--closed", help="Models without a known shape, which only have list prices.")]
 Reverse = Annotated[bool, Option("--reverse", help="Largest or last first.")]
 Name = Annotated[str, Argument(metavar="NAME", help="A model's name, alias or YAML file.", autocompletion=model_names)]
@@ -62,44 +75,39 @@ def list_models(
     form = written.form()
     from costcalc.catalog.find import list_entries
     from costcalc.catalog.load import load_model
-    from costcalc.explore.facts import ModelFacts, model_facts
+    from costcalc.explore.facts import model_facts
     from costcalc.show.files import new_file
     from costcalc.show.listing import models_page
     from costcalc.show.present import present_list
 
     with new_file(written.output, "--output") as file:
         entries = list_entries("models", catalog)
-        aliases = {entry.name: entry.aliases for entry in entries}
         facts = loaded(
             entries, lambda entry: model_facts(entry.name, load_model(entry.path, catalog=catalog), own=entry.own)
         )
-        kinds = {kind for each in facts for kind in each.attention_kinds.split(", ")}
-        facts = matching(facts, lambda each: " ".join((each.id, each.name, *aliases[each.id])), search, "TEXT")
-        facts = matching(facts, lambda each: each.family, family, "--family")
-        facts = matching(
-            facts,
-            lambda each: f"{each.attention}, {each.attention_kinds}",
-            attention,
-            "--attention",
-            valid={*kinds, "mha", "gqa", "mqa", "mla", "window", "mamba2"},
-        )
-        found: list[ModelFacts] = ordered(
-            facts,
-            {
-                "name": lambda each: each.id,
-                "total": lambda each: each.total_parameters,
-                "active": lambda each: each.active_parameters,
-                "layers": lambda each: each.layers,
-                "kv": lambda each: (each.kv_bytes_per_token, each.fixed_bytes_per_sequence),
-                "context": lambda each: each.max_context,
-                "released": lambda each: each.released,
-                "family": lambda each: each.family,
-                "price": lambda each: each.usd_per_million_output_tokens,
-            },
-            sort,
-            reverse,
-        )
+        aliases = {entry.name: entry.aliases for entry in entries}
+        found = ordered(_matching(facts, aliases, search, family, attention), _SORTED_BY, sort, reverse)
         present_list([each.to_dict() for each in found], models_page(found), form, file)
+
+
+def _matching(
+    facts: "list[ModelFacts]",
+    aliases: Mapping[str, tuple[str, ...]],
+    search: str | None,
+    family: str | None,
+    attention: str | None,
+) -> "list[ModelFacts]":
+    """Return the models of a list that the options name; raises CostcalcError where none is."""
+    kinds = {kind for each in facts for kind in each.attention_kinds.split(", ")}
+    facts = matching(facts, lambda each: " ".join((each.id, each.name, *aliases[each.id])), search, "TEXT")
+    facts = matching(facts, lambda each: each.family, family, "--family")
+    return matching(
+        facts,
+        lambda each: f"{each.attention}, {each.attention_kinds}",
+        attention,
+        "--attention",
+        valid={*kinds, "mha", "gqa", "mqa", "mla", "window", "mamba2"},
+    )
 
 
 @with_options
