@@ -130,9 +130,7 @@ def model_facts(identity: str, model: ModelSpec, *, own: bool = False) -> ModelF
         published_active=published.active if published else None,
         layers=model.num_layers,
         attention=model.attention_name,
-        attention_kinds=", ".join(
-            dict.fromkeys(str(getattr(layer, "kind", "")) for _, layer in model.attention_layers())
-        ),
+        attention_kinds=_kinds(model),
         kv_cache=model.precision.kv_cache,
         kv_bytes_per_token=kv_bytes_per_token(model),
         fixed_bytes_per_sequence=fixed_cache_bytes_per_sequence(model, cache_format(model.precision.kv_cache)),
@@ -147,6 +145,7 @@ def model_facts(identity: str, model: ModelSpec, *, own: bool = False) -> ModelF
 
 
 def _kinds(model: ModelSpec) -> str:
+    """The attention variants of a model as files name them, such as 'sliding, grouped'."""
     kinds = (str(getattr(layer, "kind", "")) for _, layer in model.attention_layers())
     return ", ".join(dict.fromkeys(kinds))
 

@@ -18,7 +18,6 @@ from costcalc.readable import format_usd
 INK = "#1f2933"
 FAINT = "#7b8794"
 GRID = "#e4e7eb"
-ACCENT = "#d64545"
 
 BOUND_COLOURS = {"memory": "#2f6fab", "compute": "#e0952b", "communication": "#8f4fa8", "overhead": "#9aa5b1"}
 
