@@ -137,7 +137,7 @@ def _unlike_the_measured(gpu: Accelerator) -> str:
     On an H20, whose bf16 peak is 37 FLOP a byte, FlashAttention 3 took 98 us where FlashInfer took 35
     (sgl-project/sglang pull request 6151, issue 5630): which kernel runs matters more there than anywhere else.
     """
-    ridge = gpu.peak("bf16").flops / gpu.memory_bandwidth
+    ridge = gpu.ridge_point("bf16")
     return f"{ridge:.0f} FLOP/B, fewer than any measured GPU: the kernel decides" if ridge < LEAST_RIDGE else ""
 
 

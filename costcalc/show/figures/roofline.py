@@ -26,12 +26,12 @@ def draw_roofline(axes: Axes, result: Estimate, gpu: Accelerator) -> None:
     roofs = _roofs(result, gpu)
     points = _points(result)
     most = max(roofs.values())
-    ridge = most / gpu.memory_bandwidth
+    ridge = max(gpu.ridge_point(name) for name in roofs)
     lowest = min([rate for _, _, rate in points], default=most / 100)
     left = min([ridge / 100, *(intensity / 6 for _, intensity, _ in points)])
     right = max([ridge * 12, *(intensity * 8 for _, intensity, _ in points)])
     for number, (name, flops) in enumerate(sorted(roofs.items(), key=lambda each: each[1])):
-        knee = flops / gpu.memory_bandwidth
+        knee = gpu.ridge_point(name)
         colour = INK if number == len(roofs) - 1 else FAINT
         axes.plot([left, knee, right], [left * gpu.memory_bandwidth, flops, flops], color=colour, lw=1.8, zorder=2)
         axes.text(right, flops * 1.12, f"{format_rate(flops, 'FLOP/s', 3)} {name}", ha="right", va="bottom", size=9)
