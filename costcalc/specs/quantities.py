@@ -4,26 +4,18 @@ from functools import partial
 from typing import Annotated, Any
 
 from costcalc.schema import Before
-from costcalc.units import parse_quantity, parse_whole
+from costcalc.units import parse_quantity
 
 
 def _quantity(dimension: str, description: str, *examples: str, positive: bool = False) -> Before:
     read = partial(parse_quantity, dimension=dimension, positive=positive)
-    return Before(read, _schema(description, examples, "number", positive))
-
-
-def _whole(least: int) -> Before:
-    read = partial(parse_whole, least=least)
-    return Before(read, _schema(f"An integer of at least {least}.", ("128k",), "integer", least > 0))
-
-
-def _schema(description: str, examples: tuple[str, ...], number: str, positive: bool) -> dict[str, Any]:
     bound: dict[str, Any] = {"exclusiveMinimum": 0} if positive else {"minimum": 0}
-    return {
+    schema = {
         "description": description,
-        "anyOf": [{"type": number, **bound}, {"type": "string", "pattern": "[0-9]"}],
+        "anyOf": [{"type": "number", **bound}, {"type": "string", "pattern": "[0-9]"}],
         "examples": list(examples),
     }
+    return Before(read, schema)
 
 
 Bytes = Annotated[float, _quantity("bytes", "A size [bytes].", "80 GB", "81559 MiB", positive=True)]
@@ -36,6 +28,3 @@ Power = Annotated[float, _quantity("power", "A power [W].", "700 W", "1.73 kW", 
 UsdPerHour = Annotated[float, _quantity("price_per_hour", "A price [US dollars per hour].", "$2/h", "2.00")]
 Usd = Annotated[float, _quantity("price", "A price [US dollars].", "$25,000", "$25k")]
 Count = Annotated[float, _quantity("count", "A count.", "100k", "671B")]
-Ratio = Annotated[float, _quantity("ratio", "A share, 0 to 1.", "90%", "0.9")]
-PositiveInt = Annotated[int, _whole(1)]
-NonNegativeInt = Annotated[int, _whole(0)]

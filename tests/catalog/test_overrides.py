@@ -10,19 +10,19 @@ import pytest
 from costcalc.catalog.load import load_gpu, load_model, load_spec
 from costcalc.catalog.overrides import apply_overrides, split_overrides
 from costcalc.errors import CostcalcError
-from costcalc.schema import ByKind, Spec
-from costcalc.specs.quantities import Bandwidth, Bytes, PositiveInt
+from costcalc.schema import ByKind, Size, Spec
+from costcalc.specs.quantities import Bandwidth, Bytes
 
 
 class Grouped(Spec):
     kind: Literal["grouped"]
-    num_key_value_heads: PositiveInt
-    head_dim: PositiveInt = 128
+    num_key_value_heads: Size
+    head_dim: Size = 128
 
 
 class Window(Spec):
     kind: Literal["window"]
-    window: PositiveInt
+    window: Size
 
 
 class Link(Spec):
@@ -76,7 +76,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("peaks.fp8", "2e15", lambda m: m.peaks == {"bf16": 1e15, "fp8": 2e15}),
         ("attention.full.num_key_value_heads", "8", lambda m: m.attention["full"].num_key_value_heads == 8),
         ("attention.full.head_dim", "64", lambda m: m.attention["full"].head_dim == 64),
-        ("attention.near.window", "4k", lambda m: m.attention["near"].window == 4000),
+        ("attention.near.window", "4000", lambda m: m.attention["near"].window == 4000),
         ("layers.1.count", "30", lambda m: [layer["count"] for layer in m.layers] == [1, 30]),
         ("aliases.0", "z", lambda m: m.aliases == ("z", "b")),
     ],
@@ -121,7 +121,7 @@ def test_a_value_is_replaced(path: str, text: str, read: Any, file: Path) -> Non
         ("attention.full", "1", "such as gpu.attention.full.kind"),
         ("layers", "1", "such as gpu.layers.0"),
         ("attention.full.kind", "grupd", "--set gpu.attention.full.kind: unknown kind 'grupd'; did you mean"),
-        ("attention.full.num_key_value_heads", "0", "expected a positive integer, got 0"),
+        ("attention.full.num_key_value_heads", "0", "must be greater than 0, got 0"),
         ("attention.new", "1", "--set gpu.attention.new: expected a mapping, got 1"),
         ("peaks.fp8", "fast", "--set gpu.peaks.fp8: expected a number, got 'fast'"),
     ],

@@ -8,23 +8,23 @@ import pytest
 from costcalc.catalog.validation import adapter
 from costcalc.catalog.yaml import parse_yaml, validate
 from costcalc.errors import CostcalcError
-from costcalc.schema import ByKind, Limits, Spec
-from costcalc.specs.quantities import Bandwidth, Bytes, NonNegativeInt, PositiveInt, Ratio, UsdPerHour
+from costcalc.schema import ByKind, Limits, OptionalSize, Size, Spec
+from costcalc.specs.quantities import Bandwidth, Bytes, UsdPerHour
 
 
 class Grouped(Spec):
     kind: Literal["grouped"]
-    num_attention_heads: PositiveInt
-    head_dim: PositiveInt
+    num_attention_heads: Size
+    head_dim: Size
 
 
 class Window(Spec):
     kind: Literal["window"]
-    window: PositiveInt
+    window: Size
 
 
 class Layer(Spec):
-    count: PositiveInt
+    count: Size
     attention: str
 
 
@@ -33,8 +33,7 @@ class Machine(Spec):
     memory: Bytes
     bandwidth: Bandwidth | None = None
     price: UsdPerHour | None = None
-    share: Ratio = 1.0
-    spares: NonNegativeInt = 0
+    spares: OptionalSize = 0
     year: str | None = None
     gated: bool = True
     weight: float = 1.0
@@ -59,8 +58,7 @@ INVALID: list[tuple[str, str]] = [
     ("name: X\nmemory: [80 GB]", "x.yaml:2:9: memory: a list is not a size in bytes"),
     ("name: X\nmemory: {gb: 80}", "memory: a mapping is not a size in bytes"),
     (GOOD + "price: -2", "x.yaml:4:8: price: -2 is not a price per hour in US dollars: it is negative"),
-    (GOOD + "share: 90", "it must be at most 1 (100%)"),
-    (GOOD + "spares: -1", "x.yaml:4:9: spares: expected an integer of at least 0, got -1"),
+    (GOOD + "spares: -1", "x.yaml:4:9: spares: must be at least 0, got -1"),
     (GOOD + "year: 2024", "x.yaml:4:7: year: expected text, got 2024; put it in quotes"),
     (GOOD + "gated: 7", "x.yaml:4:8: gated: expected true or false, got 7"),
     (GOOD + "weight: heavy", "x.yaml:4:9: weight: expected a number, got 'heavy'"),
@@ -84,11 +82,11 @@ INVALID: list[tuple[str, str]] = [
     ),
     (
         GOOD + "attention:\n  full:\n    kind: grouped\n    num_attention_heads: abc\n    head_dim: 64",
-        "x.yaml:7:26: attention.full.num_attention_heads: expected a positive integer, got 'abc'",
+        "x.yaml:7:26: attention.full.num_attention_heads: expected an integer, got 'abc'",
     ),
     (
         GOOD + "attention: {near: {kind: window, window: -4}}",
-        "x.yaml:4:42: attention.near.window: expected a positive integer, got -4",
+        "x.yaml:4:42: attention.near.window: must be greater than 0, got -4",
     ),
     (
         GOOD + "attention: {near: {kind: window, windw: 4}}",
@@ -135,14 +133,13 @@ def test_a_misspelt_key_counts_once(text: str) -> None:
 
 
 def test_a_valid_specification() -> None:
-    text = GOOD + "bandwidth: 3.35 TB/s\nprice: $2/h\nshare: 90%\nattention: {a: {kind: window, window: 4k}}"
+    text = GOOD + "bandwidth: 3.35 TB/s\nprice: $2/h\nattention: {a: {kind: window, window: 4000}}"
     data, positions = parse_yaml(text, "x.yaml")
     machine = validate(Machine, data, positions, "x.yaml")
     assert machine.memory == 80e9
     assert machine.bandwidth == 3.35e12
     assert machine.price == 2.0
-    assert machine.share == 0.9
-    assert machine.attention["a"] == Window(kind="window", window=4096 - 96)
+    assert machine.attention["a"] == Window(kind="window", window=4000)
 
 
 def test_the_schema_of_a_quantity_allows_text_and_numbers() -> None:
