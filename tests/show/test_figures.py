@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from costcalc.catalog.load import load_gpu
 from costcalc.errors import CostcalcError
 from costcalc.explore.curves import Curve, Curves
-from costcalc.explore.result import Comparison, Estimate
+from costcalc.explore.result import Comparison, Estimate, OpResult
 from costcalc.show.figures.comparison import draw_comparison
 from costcalc.show.figures.estimate import draw_estimate
 from costcalc.show.figures.roofline import draw_roofline
@@ -75,6 +75,15 @@ def test_either_panel_of_an_estimate(estimate: Estimate, h100: Accelerator, kind
 def test_what_does_not_fit_has_no_chart(comparison: Comparison, h100: Accelerator) -> None:
     with pytest.raises(CostcalcError, match="does not fit"):
         draw_estimate(comparison.rows[2].estimate, h100, ".png")
+
+
+def test_reads_alone_have_a_chart_of_their_time_and_no_empty_roofline(estimate: Estimate, h100: Accelerator) -> None:
+    term = replace(estimate, breakdown=(OpResult("attention core", 0.0, 124e9, 0.012, "memory"),))
+    assert draw_estimate(term, h100, ".png").startswith(MAGIC[".png"])
+    both, one = (draw_estimate(term, h100, ".svg", kind) for kind in (None, "time"))
+    assert both == one
+    with pytest.raises(CostcalcError, match="no arithmetic to stand on a roofline; draw --chart-kind time"):
+        draw_estimate(term, h100, ".png", "roofline")
 
 
 def test_ops_stand_on_the_roofline_at_their_intensity(estimate: Estimate, h100: Accelerator) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from costcalc.errors import CostcalcError
 from costcalc.explore.result import Estimate
 from costcalc.readable import format_count, format_usd
-from costcalc.show.figures.roofline import draw_roofline
+from costcalc.show.figures.roofline import draw_roofline, points_of
 from costcalc.show.figures.steptime import draw_step_time
 from costcalc.show.figures.style import look, panels, saved
 from costcalc.specs.accelerator import Accelerator
@@ -22,10 +22,14 @@ def draw_estimate(result: Estimate, gpu: Accelerator, suffix: str, kind: str | N
     """
     if not result.breakdown:
         raise CostcalcError("there is no decode step to draw: the deployment does not fit", where="--chart")
-    kinds = ("roofline", "time") if kind is None else (kind,)
+    computes = bool(points_of(result))
+    if kind == "roofline" and not computes:
+        message = "reads alone have no arithmetic to stand on a roofline"
+        raise CostcalcError(message, where="--chart-kind", hint="draw --chart-kind time, or leave --terms out")
+    kinds = (("roofline", "time") if computes else ("time",)) if kind is None else (kind,)
     with look():
         width = 6.8 if len(kinds) > 1 else 8.0
-        figure, axes = panels(len(kinds), _title(result), _subtitle(result), width=width)
+        figure, axes = panels(len(kinds), _title(result), _subtitle(result, computes), width=width)
         for each, where in zip(kinds, axes, strict=True):
             if each == "roofline":
                 draw_roofline(where, result, gpu)
@@ -41,12 +45,13 @@ def _title(result: Estimate) -> str:
     return f"{result.model.name} on {result.deployment.gpus} × {result.deployment.gpu}{price}".replace("$", r"\$")
 
 
-def _subtitle(result: Estimate) -> str:
+def _subtitle(result: Estimate, computes: bool) -> str:
     load, machine = result.workload, result.deployment
     hourly = format_usd(machine.usd_per_gpu_hour)
     text = (
         f"{format_count(load.input_tokens)} tokens in, {format_count(load.output_tokens)} out; "
         f"weights {machine.precision.weights}, KV cache {machine.precision.kv_cache}; {hourly} per GPU-hour; "
         f"{'ideal bound' if machine.efficiency == 'ideal' else 'efficiency as measured'}"
+        f"{'' if computes else '; reads alone: no roofline'}"
     )
     return text.replace("$", r"\$")

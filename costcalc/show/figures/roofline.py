@@ -24,7 +24,7 @@ def draw_roofline(axes: Axes, result: Estimate, gpu: Accelerator) -> None:
     Source: Williams, Waterman, Patterson, "Roofline", CACM 52 (2009).
     """
     roofs = _roofs(result, gpu)
-    points = _points(result)
+    points = points_of(result)
     most = max(roofs.values())
     ridge = max(gpu.ridge_point(name) for name in roofs)
     lowest = min([rate for _, _, rate in points], default=most / 100)
@@ -57,8 +57,11 @@ def _roofs(result: Estimate, gpu: Accelerator) -> dict[str, float]:
     return roofs
 
 
-def _points(result: Estimate) -> list[Point]:
-    """Ops with arithmetic, their intensity [FLOP/B] and rate [FLOP/s] on one GPU of a replica."""
+def points_of(result: Estimate) -> list[Point]:
+    """Return the ops with arithmetic, their intensity [FLOP/B] and rate [FLOP/s] on one GPU of a replica.
+
+    result: the estimate; a term of the bill that only reads has none.
+    """
     gpus = result.deployment.gpus / result.deployment.replicas
     return [
         (op, op.flops / op.bytes, op.flops / gpus / op.time_s)
