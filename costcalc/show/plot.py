@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from costcalc.explore.curves import Curve, Curves
 
 WIDTH = 40
+LINEAR = 100
+"""Bars of values that are further apart than this factor are logarithmic: the smallest would be a speck."""
 HEIGHT = 18
 COLUMNS = 64
 MARKS = "●○■▲◆▼★×+"
@@ -45,47 +47,45 @@ def plots(result: Estimate | Comparison | BreakEven | Sweep, curves: Curves | No
     for context, rows in by_context(result):
         at = f" at {format_count(context)} tokens" if len(result.contexts) > 1 else ""
         caches = [(row_name(row), row.estimate.kv_cache.bytes_per_token) for row in rows]
-        page += bars(f"KV cache per token{at}, logarithmic", caches, format_bytes, logarithmic=True)
+        page += bars(f"KV cache per token{at}", caches, format_bytes)
         costs = [(row_name(row), row.estimate.cost.usd_per_million_output_tokens) for row in rows]
-        page += bars(f"$ per million output tokens{at}, logarithmic", costs, usd, logarithmic=True)
+        page += bars(f"$ per million output tokens{at}", costs, usd)
     if curves is not None:
         page += _lines(curves)
     return page
 
 
 def bars(
-    title: str,
-    values: Iterable[tuple[str, float | None]],
-    show: Show,
-    *,
-    logarithmic: bool = False,
-    role: Role = "memory",
+    title: str, values: Iterable[tuple[str, float | None]], show: Show, *, role: Role = "memory"
 ) -> Iterator[Block]:
-    """Yield values as horizontal bars.
+    """Yield values as horizontal bars: as long as they are large, or logarithmic where the small ones would vanish.
 
-    title: what they are.
-    values: names and values; what is unknown has no bar.
+    title: what they are; where the bars are logarithmic it is made to say so.
+    values: names and values; what is unknown or nothing has no bar.
     show: how a value is written.
-    logarithmic: whether a step of the bar is a factor rather than a difference.
     role: the colour's meaning.
     """
     listed = list(values)
     known = [value for _, value in listed if value is not None and value > 0]
+    logarithmic = bool(known) and max(known) > LINEAR * min(known)
     yield Line()
-    yield Line(title, "heading")
-    rows = [(name, show(value), bar(_length(value, known, logarithmic), WIDTH)) for name, value in listed]
+    yield Line(f"{title}, bars logarithmic" if logarithmic else title, "heading")
+    length = _logarithmic_length if logarithmic else _linear_length
+    rows = [(name, show(value), bar(length(value, known), WIDTH)) for name, value in listed]
     yield Grid((Column(), Column(right=True), Column(role=role, drawing=True)), rows)
 
 
-def _length(value: float | None, known: Sequence[float], logarithmic: bool) -> float:
-    if value is None or value <= 0 or not known:
+def _linear_length(value: float | None, known: Sequence[float]) -> float:
+    return 0.0 if value is None or value <= 0 else value / max(known)
+
+
+def _logarithmic_length(value: float | None, known: Sequence[float]) -> float:
+    if value is None or value <= 0:
         return 0.0
-    most, least = max(known), min(known)
-    if not logarithmic or most <= least:
-        return value / most
+    most, least = math.log(max(known)), math.log(min(known))
     # The least value keeps a stub of a bar, so that it differs from nothing.
-    floor = math.log(least) - 0.04 * (math.log(most) - math.log(least))
-    return (math.log(value) - floor) / (math.log(most) - floor)
+    floor = least - 0.04 * (most - least)
+    return (math.log(value) - floor) / (most - floor)
 
 
 def _step(result: Estimate) -> Iterator[Block]:

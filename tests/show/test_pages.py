@@ -27,7 +27,7 @@ from costcalc.show.explain import explanation
 from costcalc.show.markdown import markdown_page
 from costcalc.show.numbers import bar, span, speed, times
 from costcalc.show.plain import plain_page
-from costcalc.show.plot import plots
+from costcalc.show.plot import bars, plots
 from costcalc.show.table import estimate_page
 
 
@@ -252,6 +252,19 @@ def test_bars_and_lines_of_a_comparison(comparison: Comparison) -> None:
     page = plain_page(plots(comparison))
     lengths = {name: row(page[: page.index("$ per")], name).count("█") for name in ("MLA", "MQA", "MHA")}
     assert lengths["MHA"] == 40 > lengths["MLA"] > lengths["MQA"] > 0
+
+
+def test_bars_are_as_long_as_their_values_unless_the_small_ones_would_vanish() -> None:
+    def drawn(*values: float | None) -> tuple[str, list[float]]:
+        lines = plain_page(bars("Dollars", [(f"row {each}", each) for each in values], str)).splitlines()[1:]
+        return lines[0], [each.count("█") / 40 for each in lines[1:]]
+
+    assert drawn(8.0, 4.0, 2.0, None, 0.0) == ("Dollars", [1.0, 0.5, 0.25, 0.0, 0.0])
+    assert drawn(100.0, 1.0)[0] == "Dollars" and "▍" in plain_page(bars("", [("a", 100.0), ("b", 1.0)], str))
+    title, lengths = drawn(1000.0, 10.0, 1.0, None)
+    assert title == "Dollars, bars logarithmic"
+    assert lengths[0] == 1.0 and 0.3 < lengths[1] < 0.4 and 0 < lengths[2] < 0.05 and lengths[3] == 0.0
+    assert drawn(None, 0.0) == ("Dollars", [0.0, 0.0])
 
 
 @given(st.floats(0, 1), st.integers(1, 60))
