@@ -9,7 +9,18 @@ from typing import Literal
 from costcalc.frozen import Record
 
 Role = Literal[
-    "text", "title", "heading", "value", "headline", "dim", "memory", "compute", "communication", "overhead", "good"
+    "text",
+    "title",
+    "heading",
+    "value",
+    "headline",
+    "dim",
+    "memory",
+    "compute",
+    "communication",
+    "overhead",
+    "good",
+    "bad",
 ]
 """What a piece of text is for; a terminal with colours gives each role a look."""
 

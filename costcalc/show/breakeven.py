@@ -10,6 +10,7 @@ from costcalc.show.blocks import Block, Line
 from costcalc.show.market import break_even_range, break_even_use, distinct, market_grid, newest
 from costcalc.show.numbers import times, usd
 from costcalc.show.parts import defaults_taken, notes
+from costcalc.show.unmet import unmet
 
 
 def breakeven_page(result: BreakEven) -> list[Block]:
@@ -23,6 +24,7 @@ def breakeven_page(result: BreakEven) -> list[Block]:
     return [
         Line(f"{here.model.name} on {_fleet(here)}, or {result.against} by API", "title"),
         Line(),
+        *unmet(here),
         Line(conclusion(result), "value", wrap=True),
         Line(),
         Line("Per million tokens", "heading"),

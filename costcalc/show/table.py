@@ -11,6 +11,7 @@ from costcalc.show.headline import headline, is_term, step_seconds
 from costcalc.show.market import market
 from costcalc.show.numbers import bar, seconds
 from costcalc.show.parts import defaults_taken, marked, notes
+from costcalc.show.unmet import unmet
 
 BAR = 20
 _KINDS: tuple[Role, ...] = ("memory", "compute", "communication", "overhead")
@@ -23,6 +24,7 @@ def estimate_page(result: Estimate) -> list[Block]:
     """
     return [
         *_title(result),
+        *unmet(result),
         *headline(result),
         *_demand(result),
         *_deployment(result),

@@ -21,6 +21,7 @@ LOOKS: dict[Role, str] = {
     "communication": "magenta",
     "overhead": "bright_black",
     "good": "green",
+    "bad": "bold red",
 }
 
 

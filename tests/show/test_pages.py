@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from costcalc.explore.result import (
     Assumption,
+    BreakEven,
     Comparison,
     CostResult,
     DemandResult,
@@ -21,6 +22,7 @@ from costcalc.explore.result import (
     ServingResult,
 )
 from costcalc.show.blocks import Block, Column, Grid, Line
+from costcalc.show.breakeven import breakeven_page
 from costcalc.show.comparison import comparison_page
 from costcalc.show.encoding import plain_text
 from costcalc.show.explain import explanation
@@ -292,6 +294,33 @@ def test_a_bar_is_as_long_as_its_share(share: float, width: int) -> None:
 )
 def test_numbers_as_shown(shown: str, expected: str) -> None:
     assert shown == expected
+
+
+def test_a_limit_that_is_not_met_is_said_first_with_what_comes_nearest(estimate: Estimate) -> None:
+    def head(late: Estimate, *assumed: str) -> list[str]:
+        known = tuple(Assumption(name, "", "", "") for name in assumed)
+        return plain_page(estimate_page(replace(late, assumptions=known))).splitlines()[3:6]
+
+    machine = replace(estimate.deployment, layout="dp16 ep16")
+    late = replace(estimate, deployment=machine, limits=LimitsResult(1e-6, None, False))
+    assert head(late, "batch", "layout", "gpus") == [
+        "  Limit not met: time per output token is 49.5 ms, 49,500× the limit of 1 us.",
+        "  No batch and no layout that was weighed keeps it. This is the nearest: 384 users at once, dp16 ep16. "
+        "The dollars are its own.",
+        "",
+    ]
+    assert "another --gpus may come nearer" in head(late, "batch")[1]
+    both = replace(late, limits=LimitsResult(0.045, 0.5, False))
+    assert head(both)[0] == (
+        "  Limit not met: time per output token is 49.5 ms, 10% over the limit of 45 ms, and time to first token is "
+        "630 ms, 26% over the limit of 500 ms."
+    )
+    assert "leave --batch and the layout out to get the nearest to it" in head(both)[1]
+    one = replace(both, limits=LimitsResult(0.05, 0.5, False))
+    assert "output token is" not in head(one)[0]
+    for kept in (None, True):
+        assert "Limit" not in plain_page(estimate_page(replace(estimate, limits=LimitsResult(0.05, None, kept))))
+    assert "Limit not met" in plain_page(breakeven_page(BreakEven("x", late)))
 
 
 def test_what_breaks_a_limit_is_marked_and_explained(comparison: Comparison) -> None:
