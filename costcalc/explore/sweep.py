@@ -51,7 +51,7 @@ def sweep(
         memory_bandwidth, price and utilization; their order is that of the axes, degrees first.
     One deployment serves every cell of a set of degrees: the one that the most demanding cell takes. A cell is what
     `costcalc.estimate` answers for it with those degrees. Without a batch, each cell has the one of lowest cost.
-    Raises CostcalcError for names, values and layouts that cannot be, and where nothing is swept.
+    Raises CostcalcError for names, values and layouts that cannot be, and where no value is given.
     """
     with searched_first(catalog):
         spec, machine = the_model(model), the_gpu(gpu)
@@ -84,7 +84,10 @@ def _axes(gpu: Accelerator, options: Mapping[str, Any]) -> tuple[list[Axis], dic
             fixed[name] = read_option(name, value)
     if fixed.get("demand") is not None:
         raise CostcalcError("a sweep serves no demand", where="--demand", hint="ask costcalc estimate --demand")
-    if all(len(axis.values) == 1 and axis.name == "memory_bandwidth" for axis in axes):
+    if not axes:  # one value of each: a sweep of a single cell
+        single = [name for name in SWEPT if fixed.get(name) is not None]
+        axes = [Axis(name, (_read(gpu, name, fixed.pop(name)),)) for name in single]
+    if not axes:
         hint = "give a list or a range for one of batch, context, price, gpus ..., as in '1:256:x2' or '4k,32k,128k'"
         raise CostcalcError("nothing is swept", hint=hint)
     return sorted(axes, key=lambda axis: axis.name not in DEGREES), fixed

@@ -30,7 +30,10 @@ def sweep_page(sweep: Sweep) -> list[Block]:
 
     sweep: the sweep.
     """
-    page: list[Block] = [Line(f"{sweep.title}: {sweep.size:,} cells", "title"), Line()]
+    page: list[Block] = [
+        Line(f"{sweep.title}: {sweep.size:,} {'cell' if sweep.size == 1 else 'cells'}", "title"),
+        Line(),
+    ]
     outer = max(0, len(sweep.axes) - _MOST_AXES_IN_ROWS)
     for ahead in np.ndindex(sweep.shape[:outer]):
         if outer:
@@ -110,7 +113,7 @@ def _outcome(sweep: Sweep, index: Index) -> list[str]:
         speed(at(rates[1])),
         seconds(at("time_per_output_token_s")),
         seconds(at("time_to_first_token_s")),
-        format_count(float(sweep["max_sequences"][index])),
+        "" if term else format_count(float(sweep["max_sequences"][index])),
         sweep["bound_by"][index] or "does not fit",
     ]
 

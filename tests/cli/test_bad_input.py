@@ -146,7 +146,7 @@ COMMAND_LINES: list[tuple[list[str], str]] = [
     ([*SWEEP, "--price", "1:nan:1"], "--price: 'nan' is not a price"),
     ([*SWEEP, "--utilization", "50%,120%"], "--utilization: '120%'"),
     ([*SWEEP, "--memory-bandwidth", "3,4"], "--memory-bandwidth: '3' is not a bandwidth: the unit is missing"),
-    ([*SWEEP, "--memory-bandwidth", "3TB/s"], "nothing is swept"),
+    ([*SWEEP, "--batch", "auto"], "nothing is swept"),
     ([*SWEEP, "--gpus", "16", "--tp", "1,3"], "--tp 3 does not divide"),
     ([*SWEEP, "--gpus", "8", "--batch", "4096,8192"], "does not fit on 8"),
     (["sweep", "-m", "v3", "-g", "8xh100", "--gpus", "8,16"], "--gpus: the GPUs are counted twice"),

@@ -300,6 +300,13 @@ def test_a_sweep_in_every_form(run: Run) -> None:
     assert "How each number comes about at batch 8" in run(*SWEEP, "--batch", "1,8", "--explain")
 
 
+def test_a_sweep_of_one_cell_is_a_table_of_one_row(run: Run) -> None:
+    page = run(*SWEEP, "--batch", "8", "--chart", "cell.svg")
+    assert page.startswith("Llama-3.1-8B on 1 × NVIDIA H100 SXM5 80GB: 1 cell\n") and "  batch  $/M blended" in page
+    assert "fit" not in run(*SWEEP, "--batch", "8", "--terms", "kv").splitlines()[3].split()
+    assert len(run(*SWEEP, "--memory-bandwidth", "3TB/s", "-f", "csv").splitlines()) == 2
+
+
 def test_a_sweep_writes_its_chart_and_its_file(run: Run) -> None:
     assert run(*SWEEP, "--batch", "1:64:x2", "--context", "4k,8k", "--chart", "a.svg", "-o", "a.csv") == ""
     assert Path("a.svg").read_text().startswith("<?xml") and len(Path("a.csv").read_text().splitlines()) == 15

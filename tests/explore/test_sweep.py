@@ -131,6 +131,15 @@ def test_ranges_have_units_and_fractions() -> None:
     assert [axis.values for axis in axes] == [(4000, 8000, 16_000), (1.0, 1.5, 2.0)]
 
 
+def test_one_value_of_each_is_a_sweep_of_one_cell() -> None:
+    sweep = costcalc.sweep(LLAMA, "h100", batch=8, price="2", gpus=1)
+    assert [(axis.name, axis.values) for axis in sweep.axes] == [("gpus", (1,)), ("batch", (8,)), ("price", (2.0,))]
+    assert sweep.shape == (1, 1, 1)
+    [cell] = sweep.to_dict()["rows"]
+    alone = costcalc.estimate(LLAMA, "h100", batch=8, price=2, gpus=1)
+    assert cell["cost"]["usd_per_million_output_tokens"] == pytest.approx(alone.cost.usd_per_million_output_tokens)
+
+
 def test_what_stands_for_several() -> None:
     assert all(map(is_several, ("1,2", "1:2:x2", [1], (1, 2), np.array([1]), range(3))))
     assert not any(map(is_several, ("8", "32k", 8, 1.5, None, np.float64(3), np.array(3))))
@@ -140,7 +149,7 @@ def test_what_stands_for_several() -> None:
     ("options", "told"),
     [
         ({}, "nothing is swept; give a list or a range"),
-        ({"batch": 8}, "nothing is swept"),
+        ({"tpot": 0.02}, "nothing is swept"),
         ({"batch": []}, "batch: the list is empty"),
         ({"batch": [1, "auto"]}, "batch: one of several values must be a value"),
         ({"batch": [1, 0]}, "batch: 0 is out of range"),

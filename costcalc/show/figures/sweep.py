@@ -50,6 +50,8 @@ def _draw(axes: Axes, kind: str, along: str, lines: Sequence[SweptLine]) -> None
         if line.band and len(lines) <= _MOST_BANDS:
             low, high = zip(*line.band, strict=True)
             axes.fill_between(below, low, high, color=colour, alpha=0.12, lw=0)
+            if len(below) == 1:  # of which a band has no width
+                axes.vlines(below, low, high, color=colour, alpha=0.4, lw=1.4)
     points = [point for line in lines for point in line.points]
     for scale, extent in (("x", [x for x, _ in points]), ("y", [y for _, y in points])):
         if max(extent) > _FAR * min(extent):
