@@ -11,15 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
+import costcalc
 from costcalc.catalog.load import load_gpu
 from costcalc.errors import CostcalcError
 from costcalc.explore.curves import Curve, Curves
-from costcalc.explore.result import Comparison, Estimate, OpResult
+from costcalc.explore.result import BreakEven, Comparison, Estimate, OpResult
+from costcalc.show.figures.breakeven import draw_breakeven
 from costcalc.show.figures.comparison import draw_comparison
 from costcalc.show.figures.estimate import draw_estimate
 from costcalc.show.figures.roofline import draw_roofline
 from costcalc.show.figures.steptime import draw_step_time
 from costcalc.show.figures.style import VARIANT_COLOURS, look, spread, variant_colour
+from costcalc.show.figures.sweep import draw_sweep
 from costcalc.specs.accelerator import Accelerator
 
 MAGIC = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
@@ -110,9 +113,21 @@ def test_every_op_has_a_bar(estimate: Estimate) -> None:
     assert [bar.get_width() for bar in bars] == [*(op.time_s for op in ops), sum(op.time_s for op in ops)]
 
 
-def test_dollars_are_no_mathematics(estimate: Estimate, h100: Accelerator) -> None:
-    dear = replace(estimate, cost=replace(estimate.cost, usd_per_million_output_tokens=12.5))
-    assert draw_estimate(dear, h100, ".svg") != draw_estimate(estimate, h100, ".svg")
+def test_dollars_are_no_mathematics(
+    estimate: Estimate, comparison: Comparison, curves: Curves, h100: Accelerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_texts: object, **_options: object) -> None:
+        raise AssertionError("read as mathematics")
+
+    monkeypatch.setattr("matplotlib.mathtext.MathTextParser.parse", refused)
+    dear = replace(estimate.cost, usd_per_million_blended_tokens=12.5)
+    named = replace(estimate, model=replace(estimate.model, name="$x$ and $y$"), cost=dear)
+    assert draw_estimate(named, h100, ".png")
+    assert draw_breakeven(BreakEven("$z$", named), ".png")
+    for lines in (curves, None):
+        assert draw_comparison(replace(comparison, title="$1 or $2"), lines, ".png")
+    swept = costcalc.sweep("llama-3.1-8b", "h100", gpus=1, batch="1:8:x2", price=[1, 2])
+    assert draw_sweep(swept, ".png", ("cost", "throughput", "speed", "wait"))
 
 
 def test_variants_have_colours_of_their_own() -> None:

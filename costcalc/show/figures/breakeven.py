@@ -44,7 +44,7 @@ def draw_breakeven(result: BreakEven, suffix: str) -> bytes:
             else:
                 name = f"{name}: never"
             axes.annotate(
-                name.replace("$", r"\$"),
+                name,
                 (1.0, price),
                 xytext=(1.02, place),
                 textcoords="axes fraction",
@@ -54,9 +54,9 @@ def draw_breakeven(result: BreakEven, suffix: str) -> bytes:
                 annotation_clip=False,
             )
         shown_ticks(axes.xaxis, lambda value: format_percent(value, 2))
-        shown_ticks(axes.yaxis, lambda value: format_usd(value).replace("$", r"\$"))
+        shown_ticks(axes.yaxis, format_usd)
         axes.set_xlabel("share of the paid hours that the GPUs are busy")
-        axes.set_title(r"\$ per million tokens of the mix")
+        axes.set_title("$ per million tokens of the mix")
         axes.legend(frameon=False, loc="upper right")
         return saved(figure, suffix)
 
@@ -68,8 +68,7 @@ def _apart(prices: list[float], low: float, high: float) -> list[float]:
 
 def _subtitle(result: BreakEven) -> str:
     load, machine = result.estimate.workload, result.estimate.deployment
-    text = (
+    return (
         f"{format_count(load.input_tokens)} tokens in, {format_count(load.output_tokens)} out; "
         f"{format_usd(machine.usd_per_gpu_hour)} per GPU-hour; band: holds in 8 of 10 cases"
     )
-    return text.replace("$", r"\$")

@@ -11,7 +11,7 @@ from costcalc.explore.result import Comparison, Row
 from costcalc.readable import format_bytes, format_count, format_seconds, format_usd
 from costcalc.show.comparison import by_context
 from costcalc.show.figures.lines import draw_lines
-from costcalc.show.figures.style import in_dollars, look, panels, saved
+from costcalc.show.figures.style import look, panels, saved
 from costcalc.show.figures.values import draw_values
 from costcalc.show.numbers import speed
 
@@ -47,10 +47,10 @@ def _draw(kind: str, axes: Axes, rows: Sequence[Row], curves: Curves | None) -> 
         costs = [row.estimate.cost.usd_per_million_output_tokens for row in rows]
         spans = [row.estimate.cost.usd_per_million_output_tokens_range for row in rows]
         if curves is None:
-            draw_values(axes, rows, costs, in_dollars, r"\$ per million output tokens", spans)
+            draw_values(axes, rows, costs, format_usd, "$ per million output tokens", spans)
         else:
             lines = [(curve, curve.usd_per_million_output_tokens) for curve in curves.curves]
-            draw_lines(axes, lines, in_dollars, r"\$ per million output tokens against context", rate=False)
+            draw_lines(axes, lines, format_usd, "$ per million output tokens against context", rate=False)
     else:
         per_user = kind == "speed"
         title = "Output tokens/s per user" if per_user else "Output tokens/s per GPU"
@@ -85,4 +85,4 @@ def _subtitle(comparison: Comparison, lines: bool) -> str:
         f"{format_usd(machine.usd_per_gpu_hour)} per GPU-hour" if len(prices) == 1 else "each GPU at its own price",
         "ideal bound" if machine.efficiency == "ideal" else "efficiency as measured, 80% range",
     ]
-    return "; ".join(parts).replace("$", r"\$")
+    return "; ".join(parts)

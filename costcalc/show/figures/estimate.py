@@ -41,17 +41,15 @@ def draw_estimate(result: Estimate, gpu: Accelerator, suffix: str, kind: str | N
 def _title(result: Estimate) -> str:
     cost = result.cost.usd_per_million_output_tokens
     price = "" if cost is None else f": {format_usd(cost)} per million output tokens"
-    # A lone dollar sign is text; two would be read as mathematics.
-    return f"{result.model.name} on {result.deployment.gpus} × {result.deployment.gpu}{price}".replace("$", r"\$")
+    return f"{result.model.name} on {result.deployment.gpus} × {result.deployment.gpu}{price}"
 
 
 def _subtitle(result: Estimate, computes: bool) -> str:
     load, machine = result.workload, result.deployment
     hourly = format_usd(machine.usd_per_gpu_hour)
-    text = (
+    return (
         f"{format_count(load.input_tokens)} tokens in, {format_count(load.output_tokens)} out; "
         f"weights {machine.precision.weights}, KV cache {machine.precision.kv_cache}; {hourly} per GPU-hour; "
         f"{'ideal bound' if machine.efficiency == 'ideal' else 'efficiency as measured'}"
         f"{'' if computes else '; reads alone: no roofline'}"
     )
-    return text.replace("$", r"\$")

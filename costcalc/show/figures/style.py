@@ -13,8 +13,6 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
-from costcalc.readable import format_usd
-
 INK = "#1f2933"
 FAINT = "#7b8794"
 GRID = "#e4e7eb"
@@ -57,6 +55,7 @@ _RC: Any = {
     "xtick.labelcolor": INK,
     "ytick.labelcolor": INK,
     "text.color": INK,
+    "text.parse_math": False,  # dollars are dollars: two of them in one text would be read as mathematics
     "savefig.facecolor": "white",
     "svg.hashsalt": "costcalc",
     "svg.fonttype": "path",
@@ -116,11 +115,6 @@ def variant_colour(name: str, index: int) -> str:
     if name.startswith("GQA-"):
         return _GROUPED[(index - 1) % len(_GROUPED)]
     return _OTHERS[index % len(_OTHERS)]
-
-
-def in_dollars(value: float) -> str:
-    """Return dollars as a chart writes them: two signs in one text would be read as mathematics."""
-    return format_usd(value).replace("$", r"\$")
 
 
 def shown_ticks(axis: Any, show: Any) -> None:

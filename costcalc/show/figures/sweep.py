@@ -10,7 +10,6 @@ from costcalc.errors import CostcalcError
 from costcalc.explore.swept import Sweep
 from costcalc.readable import format_count
 from costcalc.show.figures.style import look, panels, saved, shown_ticks, variant_colour
-from costcalc.show.numbers import usd
 from costcalc.show.sweep import NAMES, SWEPT_PANELS, SweptLine, curves_of, value_shown
 
 MOST_LINES = 8
@@ -46,7 +45,7 @@ def _draw(axes: Axes, kind: str, along: str, lines: Sequence[SweptLine]) -> None
             continue
         below, values = zip(*line.points, strict=True)
         colour = variant_colour("", number)
-        axes.plot(below, values, color=colour, lw=1.8, marker="o", ms=3.0, label=line.label.replace("$", r"\$"))
+        axes.plot(below, values, color=colour, lw=1.8, marker="o", ms=3.0, label=line.label)
         if line.band and len(lines) <= _MOST_BANDS:
             low, high = zip(*line.band, strict=True)
             axes.fill_between(below, low, high, color=colour, alpha=0.12, lw=0)
@@ -60,9 +59,9 @@ def _draw(axes: Axes, kind: str, along: str, lines: Sequence[SweptLine]) -> None
     if len(ticks) <= 8:
         axes.set_xticks(ticks)
     shown_ticks(axes.xaxis, lambda value: _short(along, value))
-    shown_ticks(axes.yaxis, (lambda value: usd(value).replace("$", r"\$")) if kind == "cost" else show)
-    axes.set_xlabel(NAMES[along].replace("$", r"\$"))
-    axes.set_title(title.replace("$", r"\$"))
+    shown_ticks(axes.yaxis, show)
+    axes.set_xlabel(NAMES[along])
+    axes.set_title(title)
     if any(line.label for line in lines):
         axes.legend(frameon=False, fontsize=8, labelspacing=0.3)
 
@@ -70,7 +69,7 @@ def _draw(axes: Axes, kind: str, along: str, lines: Sequence[SweptLine]) -> None
 def _short(along: str, value: float) -> str:
     if along in ("context", "input_tokens", "output_tokens") and value >= 1000:
         return f"{value / 1000:g}k"
-    return value_shown(along, value).replace("$", r"\$")
+    return value_shown(along, value)
 
 
 def _subtitle(sweep: Sweep) -> str:

@@ -66,7 +66,7 @@ def draw_values(
 
 def _label(row: Row, value: float | None, show: Show) -> str:
     if value is None:
-        return cost_or_reason(row).replace("$", r"\$")
+        return cost_or_reason(row)
     return show(value)
 
 
