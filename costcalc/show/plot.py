@@ -14,7 +14,8 @@ from costcalc.readable import format_bytes, format_count, format_percent
 from costcalc.show.blocks import Block, Column, Grid, Line, Role
 from costcalc.show.comparison import by_context, row_name
 from costcalc.show.numbers import bar, seconds, speed, usd
-from costcalc.show.sweep import NAMES, SWEPT_PANELS, curves_of, value_shown
+from costcalc.show.sweep import NAMES, value_shown
+from costcalc.show.sweptlines import SWEPT_PANELS, curves_of
 from costcalc.show.usecurve import use_curve
 
 if TYPE_CHECKING:
@@ -109,12 +110,13 @@ def _lines(curves: Curves) -> Iterator[Block]:
 def _swept(sweep: Sweep) -> Iterator[Block]:
     """Yield the numbers of a sweep against its longest axis."""
     for name, title, show in SWEPT_PANELS.values():
-        below, lines = curves_of(sweep, name, len(MARKS))
-        points = [[(math.log(x), math.log(y)) for x, y in line.points] for line in lines]
+        found = curves_of(sweep, name, len(MARKS))
+        points = [[(math.log(x), math.log(y)) for x, y in line.points] for line in found.lines]
         if any(len(each) > 1 for each in points):
-            labels = [line.label for line in lines]
-            heading = f"{title} against {NAMES[below]}, both logarithmic"
-            yield from _chart(heading, labels, points, show, partial(value_shown, below))
+            labels = [line.label for line in found.lines]
+            some = f", {len(labels)} of {found.count:,} lines" if found.count > len(labels) else ""
+            heading = f"{title} against {NAMES[found.along]}, both logarithmic{some}"
+            yield from _chart(heading, labels, points, show, partial(value_shown, found.along))
 
 
 def _against_use(result: BreakEven) -> Iterator[Block]:
@@ -170,16 +172,18 @@ def _canvas(
         return
     left, right = min(x for x, _ in every), max(x for x, _ in every)
     low, high = min(y for _, y in every), max(y for _, y in every)
-    cells = [[" "] * COLUMNS for _ in range(HEIGHT)]
+    cells = [[""] * COLUMNS for _ in range(HEIGHT)]
     for mark, line in zip(MARKS, points, strict=False):
         for column in range(COLUMNS):
             y = _height(line, left + (right - left) * column / (COLUMNS - 1))
             if y is not None and low <= y <= high:
-                cells[HEIGHT - 1 - _place(y, low, high, HEIGHT)][column] = mark
+                cells[HEIGHT - 1 - _place(y, low, high, HEIGHT)][column] += mark
     ticks = {row: show(math.exp(high - (high - low) * row / (HEIGHT - 1))) for row in (0, HEIGHT // 2, HEIGHT - 1)}
     size = max(len(label) for label in ticks.values())
     for row, line_cells in enumerate(cells):
-        yield f"{ticks.get(row, '').rjust(size)} │{''.join(line_cells)}".rstrip()
+        # Lines that run along each other take turns.
+        drawn = "".join(marks[column % len(marks)] if marks else " " for column, marks in enumerate(line_cells))
+        yield f"{ticks.get(row, '').rjust(size)} │{drawn}".rstrip()
     yield f"{' ' * size} └{'─' * COLUMNS}"
     # Of what a logarithm was taken comes back with its last digits off.
     start, end = (show_below(float(f"{math.exp(edge):.12g}")) for edge in (left, right))

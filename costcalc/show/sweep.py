@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from costcalc.explore.result import Assumption
 from costcalc.explore.swept import PATHS, Sweep
-from costcalc.frozen import Record
 from costcalc.readable import format_count, format_percent, format_rate, format_usd
 from costcalc.show.blocks import Block, Column, Grid, Line
 from costcalc.show.numbers import MARK, dollars_span, seconds, speed, usd
@@ -169,46 +168,3 @@ def _shared(sweep: Sweep) -> list[Assumption]:
     own = {"batch", *(("input_tokens",) if _as_long(sweep) else ())}
     known = [{(each.name, each.value): each for each in one.assumptions} for one in sweep.references]
     return [each for key, each in known[0].items() if key[0] not in own and all(key in other for other in known)]
-
-
-class SweptLine(Record):
-    """One line of a chart: a number along the longest axis, for one combination of the other values."""
-
-    label: str
-    points: list[tuple[float, float]]
-    band: list[tuple[float, float]]  # low and high beside each point; empty where there is no range
-
-
-def curves_of(sweep: Sweep, name: str, most: int) -> tuple[str, list[SweptLine]]:
-    """Return the option along the bottom of a chart, and the lines of a number.
-
-    sweep: the sweep. name: of the number, as in `sweep[name]`. most: lines; of more, as many evenly spread.
-    """
-    along = max(range(len(sweep.axes)), key=lambda number: len(sweep.axes[number].values))
-    limits = sweep.range_of(name)
-    arrays = [sweep[name], *(limits or (sweep[name], sweep[name]))]
-    values, low, high = (np.moveaxis(each, along, -1) for each in arrays)
-    others = [axis for number, axis in enumerate(sweep.axes) if number != along]
-    every = list(np.ndindex(values.shape[:-1]))
-    picked = every if len(every) <= most else [every[round(at)] for at in np.linspace(0, len(every) - 1, most)]
-    lines = []
-    for index in picked:
-        said = [
-            f"{NAMES[axis.name]} {value_shown(axis.name, axis.values[at])}"
-            for axis, at in zip(others, index, strict=True)
-        ]
-        known = np.isfinite(values[index]) & (values[index] > 0)
-        below = [float(x) for x, there in zip(sweep.axes[along].values, known, strict=True) if there]
-        points = list(zip(below, values[index][known].tolist(), strict=True))
-        band = list(zip(low[index][known].tolist(), high[index][known].tolist(), strict=True)) if limits else []
-        lines.append(SweptLine(", ".join(said), points, band))
-    return sweep.axes[along].name, lines
-
-
-SWEPT_PANELS: dict[str, tuple[str, str, Callable[[float | None], str]]] = {
-    "cost": ("usd_per_million_blended_tokens", "$ per million tokens, blended", usd),
-    "throughput": ("output_tokens_per_s_per_gpu", "Output tokens/s per GPU", speed),
-    "speed": ("serving.tokens_per_s_per_user", "Output tokens/s per user", speed),
-    "wait": ("time_to_first_token_s", "Time to first token", seconds),
-}
-"""What a chart of a sweep may show: a number, what it is, and how it is written."""

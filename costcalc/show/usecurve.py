@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from costcalc.explore.result import BreakEven, Range
+from costcalc.explore.result import BreakEven, MarketPrice, Range
 from costcalc.frozen import Record
 from costcalc.show.market import newest
 from costcalc.show.numbers import usd
@@ -32,17 +32,21 @@ def use_curve(result: BreakEven) -> UseCurve | None:
     if cost is None:
         return None
     at_full_use = cost * assumed
-    bought = [
-        (f"{each.provider} {usd(each.blended_usd_per_million)}", each.blended_usd_per_million)
-        for each in newest(here.market)
-        if each.blended_usd_per_million > 0
-    ]
     return UseCurve(
         SHARES,
         [at_full_use / share for share in SHARES],
         _limits(here.cost.usd_per_million_blended_tokens_range, assumed),
-        [(name, price, at_full_use / price) for name, price in bought],
+        [(f"{providers} {usd(price)}", price, at_full_use / price) for providers, price in _asked(here.market)],
     )
+
+
+def _asked(market: Sequence[MarketPrice]) -> list[tuple[str, float]]:
+    """Who asks what [$/M], those who ask the same together: their lines would hide each other."""
+    asking: dict[float, list[str]] = {}
+    for each in newest(market):
+        if each.blended_usd_per_million > 0:
+            asking.setdefault(round(each.blended_usd_per_million, 9), []).append(each.provider)
+    return [(" and ".join(providers), price) for price, providers in asking.items()]
 
 
 def _limits(spread: Range | None, assumed: float) -> tuple[list[float], list[float]] | None:

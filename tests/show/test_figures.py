@@ -19,10 +19,15 @@ from costcalc.explore.result import BreakEven, Comparison, Estimate, OpResult
 from costcalc.show.figures.breakeven import draw_breakeven
 from costcalc.show.figures.comparison import draw_comparison
 from costcalc.show.figures.estimate import draw_estimate
+from costcalc.show.figures.overlap import draw_over
 from costcalc.show.figures.roofline import draw_roofline
 from costcalc.show.figures.steptime import draw_step_time
 from costcalc.show.figures.style import VARIANT_COLOURS, look, spread, variant_colour
 from costcalc.show.figures.sweep import draw_sweep
+from costcalc.show.plain import plain_page
+from costcalc.show.plot import plots
+from costcalc.show.sweptlines import SWEPT_PANELS, curves_of
+from costcalc.show.usecurve import use_curve
 from costcalc.specs.accelerator import Accelerator
 
 MAGIC = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
@@ -128,6 +133,51 @@ def test_dollars_are_no_mathematics(
         assert draw_comparison(replace(comparison, title="$1 or $2"), lines, ".png")
     swept = costcalc.sweep("llama-3.1-8b", "h100", gpus=1, batch="1:8:x2", price=[1, 2])
     assert draw_sweep(swept, ".png", ("cost", "throughput", "speed", "wait"))
+
+
+def test_a_line_over_another_is_dashed_where_they_run_together() -> None:
+    axes = Figure().add_subplot()
+    first = {1.0: 10.0, 2.0: 20.0, 3.0: 30.0, 4.0: 40.0}
+    draw_over(axes, first, [], "first", color="red")
+    draw_over(axes, {1.0: 10.1, 2.0: 20.0, 3.0: 30.0, 4.0: 50.0}, [first], "second", color="blue")
+    draw_over(axes, {1.0: 5.0, 2.0: np.nan, 3.0: 30.0, 4.0: 40.0}, [first, dict(first)], "third", color="green")
+    drawn = [(list(line.get_xdata()), line.is_dashed(), line.get_label()) for line in axes.lines]
+    assert [(x, dashed) for x, dashed, _ in drawn] == [
+        ([1, 2, 3, 4], False), ([1, 2, 3], True), ([3, 4], False), ([3, 4], True),
+    ]  # fmt: skip
+    assert [label for _, _, label in drawn if not label.startswith("_")] == ["first", "second", "third"]
+
+
+def test_lines_of_a_sweep_that_coincide_are_one_that_names_them() -> None:
+    swept = costcalc.sweep("llama-3.1-8b", "h100", gpus=1, batch="1:8:x2", price=[1, 2, 4], utilization=[0.5, 1])
+
+    def labels(kind: str, most: int = 8) -> list[str]:
+        return [line.label for line in curves_of(swept, SWEPT_PANELS[kind][0], most).lines]
+
+    assert labels("throughput") == ["any $/GPU-h, any use"]
+    assert labels("cost") == [
+        "$/GPU-h $1.00, use 50% = $/GPU-h $2.00, use 100%", "$/GPU-h $1.00, use 100%",
+        "$/GPU-h $2.00, use 50% = $/GPU-h $4.00, use 100%", "$/GPU-h $4.00, use 50%",
+    ]  # fmt: skip
+    found = curves_of(swept, SWEPT_PANELS["cost"][0], 2)
+    assert len(found.lines) == 2 and found.count == 4
+    chart = draw_sweep(swept, ".svg").decode()
+    assert chart.count("<!-- any $/GPU-h, any use -->") == 2
+    page = plain_page(plots(swept))
+    assert page.count("● any $/GPU-h, any use") == 3
+
+
+def test_lines_of_the_terminal_that_run_along_each_other_take_turns(comparison: Comparison, curves: Curves) -> None:
+    twice = replace(curves, curves=(curves.curves[1], replace(curves.curves[1], variant="Its twin")))
+    page = plain_page(plots(comparison, twice))
+    assert "○ Its twin" in page and page.count("●") > 30 and abs(page.count("●") - page.count("○")) < 10
+
+
+def test_providers_that_ask_the_same_share_a_line(estimate: Estimate) -> None:
+    priced = replace(estimate, cost=replace(estimate.cost, usd_per_million_blended_tokens=0.2))
+    twice = replace(priced, market=(*priced.market, replace(priced.market[0], provider="Another")))
+    curve = use_curve(BreakEven("x", twice))
+    assert curve is not None and [name for name, _, _ in curve.bought] == ["Somebody and Another $0.436", "Dear $0.012"]
 
 
 def test_variants_have_colours_of_their_own() -> None:

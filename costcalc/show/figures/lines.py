@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator
 
 from costcalc.explore.curves import Curve
+from costcalc.show.figures.overlap import Line, draw_over
 from costcalc.show.figures.style import FAINT, shown_ticks, spread, variant_colour
 
 Show = Callable[[float], str]
@@ -30,12 +31,14 @@ def draw_lines(axes: Axes, lines: Sequence[tuple[Curve, Any]], show: Show, title
     """
     ends: list[End] = []
     framed: list[float] = []
-    for number, (curve, values) in enumerate(lines):
+    drawn: list[Line] = []
+    # The widest line first, so that thin ones are seen on it.
+    for number, (curve, values) in sorted(enumerate(lines), key=lambda each: -_width(each[1][0])):
         known = np.asarray(values, dtype=float)
         if not np.isfinite(known).any():
             continue
         colour = variant_colour(curve.variant, number)
-        _draw_line(axes, curve, known, colour)
+        drawn.append(_draw_line(axes, curve, known, colour, drawn))
         last = int(np.flatnonzero(np.isfinite(known))[-1])
         ends.append((curve.variant, colour, float(curve.contexts[last]), float(known[last])))
         if curve.bytes_per_token == 0:  # recomputes: on one scale with it the others would be one line
@@ -51,17 +54,24 @@ def draw_lines(axes: Axes, lines: Sequence[tuple[Curve, Any]], show: Show, title
     axes.set_title(title)
 
 
-def _draw_line(axes: Axes, curve: Curve, values: Any, colour: str) -> None:
+def _width(curve: Curve) -> float:
+    return 2.6 if curve.variant == BANDED else 1.8
+
+
+def _draw_line(axes: Axes, curve: Curve, values: Any, colour: str, before: Sequence[Line]) -> Line:
+    """Draw a line over those that are there; return where it keeps the limits."""
     style = "--" if curve.variant in ("MLA expanded", "No cache") else "-"
-    width = 2.6 if curve.variant == "MLA absorbed" else 1.8
+    width = _width(curve)
     kept = np.ones(len(values), bool) if curve.keeps_limits is None else curve.keeps_limits
-    axes.plot(curve.contexts, np.where(kept, values, np.nan), color=colour, lw=width, ls=style)
+    line = dict(zip(curve.contexts.tolist(), np.where(kept, values, np.nan).tolist(), strict=True))
+    draw_over(axes, line, before, color=colour, lw=width, ls=style)
     if not kept.all():
         # A point beside what is kept joins both parts.
         beside = ~kept | ~np.roll(kept, -1) | ~np.roll(kept, 1)
         axes.plot(curve.contexts, np.where(beside, values, np.nan), color=colour, lw=width / 2, ls=":")
     at = np.isin(curve.contexts, curve.table)
     axes.plot(curve.contexts[at], values[at], "o", color=colour, ms=4)
+    return line
 
 
 def _scale(axes: Axes, contexts: Sequence[float], framed: Sequence[float], show: Show) -> None:

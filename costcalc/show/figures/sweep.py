@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from matplotlib.axes import Axes
 
 from costcalc.errors import CostcalcError
 from costcalc.explore.swept import Sweep
 from costcalc.readable import format_count
+from costcalc.show.figures.overlap import Line, draw_over
 from costcalc.show.figures.style import look, panels, saved, shown_ticks, variant_colour
-from costcalc.show.sweep import NAMES, SWEPT_PANELS, SweptLine, curves_of, value_shown
+from costcalc.show.sweep import NAMES, value_shown
+from costcalc.show.sweptlines import SWEPT_PANELS, SweptLine, SweptLines, curves_of
 
 MOST_LINES = 8
 _MOST_BANDS = 4
@@ -27,26 +29,28 @@ def draw_sweep(sweep: Sweep, suffix: str, kinds: Sequence[str] = ("cost", "throu
     Raises CostcalcError when there is nothing to draw.
     """
     found = {kind: curves_of(sweep, SWEPT_PANELS[kind][0], MOST_LINES) for kind in kinds}
-    drawn = {kind: lines for kind, (_, lines) in found.items() if any(line.points for line in lines)}
+    drawn = {kind: each for kind, each in found.items() if any(line.points for line in each.lines)}
     if not drawn:
         raise CostcalcError("no cell fits, or only a term of the bill is asked for: nothing to draw", where="--chart")
-    along = next(iter(found.values()))[0]
     with look():
-        figure, axes = panels(len(drawn), sweep.title, _subtitle(sweep), width=5.4 if len(drawn) > 1 else 8.0)
-        for (kind, lines), where in zip(drawn.items(), axes, strict=True):
-            _draw(where, kind, along, lines)
+        subtitle = _subtitle(sweep, drawn.values())
+        figure, axes = panels(len(drawn), sweep.title, subtitle, width=5.4 if len(drawn) > 1 else 8.0)
+        for (kind, each), where in zip(drawn.items(), axes, strict=True):
+            _draw(where, kind, each.along, each.lines)
         return saved(figure, suffix)
 
 
 def _draw(axes: Axes, kind: str, along: str, lines: Sequence[SweptLine]) -> None:
     _, title, show = SWEPT_PANELS[kind]
-    for number, line in enumerate(lines):
+    drawn: list[Line] = []
+    for line in lines:
         if not line.points:
             continue
-        below, values = zip(*line.points, strict=True)
-        colour = variant_colour("", number)
-        axes.plot(below, values, color=colour, lw=1.8, marker="o", ms=3.0, label=line.label)
-        if line.band and len(lines) <= _MOST_BANDS:
+        below = [x for x, _ in line.points]
+        colour = variant_colour("", line.place)
+        draw_over(axes, dict(line.points), drawn, line.label, color=colour, lw=1.8, marker="o", ms=3.0)
+        drawn.append(dict(line.points))
+        if line.band and _has_bands(lines):
             low, high = zip(*line.band, strict=True)
             axes.fill_between(below, low, high, color=colour, alpha=0.12, lw=0)
             if len(below) == 1:  # of which a band has no width
@@ -72,11 +76,20 @@ def _short(along: str, value: float) -> str:
     return value_shown(along, value)
 
 
-def _subtitle(sweep: Sweep) -> str:
+def _subtitle(sweep: Sweep, drawn: Collection[SweptLines]) -> str:
     machine, load = sweep.references[0].deployment, sweep.references[0].workload
     names = {axis.name for axis in sweep.axes}
     parts = [f"{format_count(load.output_tokens)} tokens out"] if "output_tokens" not in names else []
     parts.append(f"KV cache {machine.precision.kv_cache}")
     parts.append("ideal bound" if machine.efficiency == "ideal" else "efficiency as measured")
-    limits = sweep.range_of("usd_per_million_output_tokens")
-    return "; ".join([*parts, "bands: hold in 8 of 10 cases"] if limits is not None else parts)
+    if sweep.range_of("usd_per_million_output_tokens") is not None and any(_has_bands(each.lines) for each in drawn):
+        parts.append("bands: hold in 8 of 10 cases")
+    most = max(drawn, key=lambda each: each.count)
+    if most.count > len(most.lines):
+        parts.append(f"{len(most.lines)} of {most.count:,} lines")
+    return "; ".join(parts)
+
+
+def _has_bands(lines: Sequence[SweptLine]) -> bool:
+    """Whether few enough lines are drawn that their ranges can be told apart."""
+    return len(lines) <= _MOST_BANDS and any(line.band for line in lines)
