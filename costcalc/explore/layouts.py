@@ -99,7 +99,7 @@ def given_spread(model: ModelSpec, gpu: Accelerator, asked: Degrees) -> Spread:
         used = tensor * pipeline * (data or 1)
         if asked.gpus % used:
             raise CostcalcError(
-                f"--gpus {asked.gpus} is not a multiple of tp x pp x dp = {used}", hint="change one of them"
+                f"--gpus {asked.gpus} is not a multiple of tp × pp × dp = {used}", hint="change one of them"
             )
         rest = asked.gpus // used
         if data is None and model.has_experts and (shares_latent(model) or asked.expert):
@@ -148,8 +148,8 @@ def _check_layout(model: ModelSpec, gpu: Accelerator, layout: Layout) -> None:
     if stage % e:
         nearest = min((n for n in range(1, stage + 1) if stage % n == 0), key=lambda n: (abs(n - e), -n))
         raise CostcalcError(
-            f"--ep {e} does not divide the {counted(stage, 'GPU')} of a stage (tp x dp)",
-            hint=f"use {nearest}, or set --gpus or --dp so that tp x dp is a multiple of {e}",
+            f"--ep {e} does not divide the {counted(stage, 'GPU')} of a stage (tp × dp)",
+            hint=f"use {nearest}, or set --gpus or --dp so that tp × dp is a multiple of {e}",
         )
     if layout.gpus > reach(gpu):
         raise CostcalcError(

@@ -32,7 +32,7 @@ def does_not_fit(question: Question, spread: Spread, needs: int | None) -> DoesN
     pool, most = capacity(q, spread.layout)
     weights = float(weights_bytes_per_gpu(q.model, spread.layout, q.formats))
     usable = weights + pool
-    machine = f"{spread.gpus} x {q.gpu.name}"
+    machine = f"{spread.gpus} × {q.gpu.name}"
     if q.options.degrees.layout_given:
         machine += f" as {layout_name(spread)}"
     if usable <= 0:

@@ -164,7 +164,7 @@ def test_experts_of_deepseek_v4_have_the_type_that_the_file_names(tmp_path: Path
 def test_other_block_sizes_are_told(tmp_path: Path) -> None:
     block = {"quant_method": "fp8", "weight_block_size": [1, 128]}
     spec = imported(tmp_path, LLAMA | {"quantization_config": block}).spec
-    assert "A scale stands for 1 x 128 weights; it is counted as one per 128 x 128." in spec.notes
+    assert "A scale stands for 1 × 128 weights; it is counted as one per 128 × 128." in spec.notes
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def test_what_does_not_fit_says_what_is_missing_and_what_would_fit() -> None:
         costcalc.estimate("v3", "h100", gpus=8)
     text = str(caught.value)
     assert "\n" not in text
-    assert "DeepSeek-V3 does not fit on 8 x NVIDIA H100 SXM5 80GB" in text
+    assert "DeepSeek-V3 does not fit on 8 × NVIDIA H100 SXM5 80GB" in text
     assert "weights take" in text and "per GPU of 75.47 GB usable" in text
     assert "--gpus 16 would fit" in text
 
@@ -121,7 +121,7 @@ def test_a_term_of_the_bill_asks_for_no_deployment() -> None:
     ("asked", "message"),
     [
         ({"tensor_parallel": 3}, "--tp 3 does not divide the 64 attention heads"),
-        ({"tensor_parallel": 4, "gpus": 6}, "--gpus 6 is not a multiple of tp x pp x dp = 4"),
+        ({"tensor_parallel": 4, "gpus": 6}, "--gpus 6 is not a multiple of tp × pp × dp = 4"),
         ({"pipeline_parallel": 81}, "--pp 81 exceeds the 80 layers"),
         ({"expert_parallel": 2}, "has no experts"),
         ({"gpus": 0}, "gpus: 0 is out of range; it must be at least 1"),

@@ -113,7 +113,7 @@ def estimate() -> Estimate:
         notes=("A note.",),
         explanation=(
             Formula(
-                "kv_cache.bytes_per_token", "Cache", "layers x bytes", "61 x 1,152 B", 70272.0, "B/token", "a paper"
+                "kv_cache.bytes_per_token", "Cache", "layers × bytes", "61 × 1,152 B", 70272.0, "B/token", "a paper"
             ),
             Formula("decode.step_time_s", "Step", "sum of ops", "20 + 12 ms", 0.0358, "s", "a paper"),
         ),
@@ -137,6 +137,6 @@ def comparison(estimate: Estimate) -> Comparison:
     rows = (
         Row("MLA", estimate, 1.0, 1.0),
         Row("MQA", replace(estimate, kv_cache=replace(estimate.kv_cache, bytes_per_token=31_232)), 2.25, 0.7),
-        Row("MHA", lost, 0.0176, None, "does not fit on 16 x GPU-Y"),
+        Row("MHA", lost, 0.0176, None, "does not fit on 16 × GPU-Y"),
     )
-    return Comparison("Model-X on 16 x GPU-Y, attention replaced", rows, (), ("MLA: as it ships",))
+    return Comparison("Model-X on 16 × GPU-Y, attention replaced", rows, (), ("MLA: as it ships",))

@@ -134,7 +134,7 @@ def test_a_comparison_has_its_reference_first_and_says_what_does_not_fit(compari
     assert row(page, "MLA  ").split()[-1] == "1×"
     assert "does not fit" in row(page, "MHA  ") and "$" not in row(page, "MHA  ")
     assert "2.25×" in row(page, "MQA  ")
-    assert "does not fit on 16 x GPU-Y" in page
+    assert "does not fit on 16 × GPU-Y" in page
 
 
 def test_contexts_are_sections_of_their_own(comparison: Comparison) -> None:
@@ -230,8 +230,8 @@ def test_explanations_show_formula_numbers_result_and_source(estimate: Estimate)
     lines = plain_page(explanation(estimate)).splitlines()
     start = lines.index("Cache: 70.27 kB/token")
     assert lines[start + 1 : start + 4] == [
-        "  = layers x bytes",
-        "  = 61 x 1,152 B",
+        "  = layers × bytes",
+        "  = 61 × 1,152 B",
         "  kv_cache.bytes_per_token; a paper",
     ]
 

@@ -63,8 +63,8 @@ def _is_bitsandbytes(block: Fields) -> bool:
 def _fp8(block: Fields) -> Scheme:
     blocks = block.numbers("weight_block_size")
     if blocks is not None and blocks != [128, 128]:
-        size = " x ".join(map(str, blocks))
-        block.note(f"A scale stands for {size} weights; it is counted as one per 128 x 128.")
+        size = " × ".join(map(str, blocks))
+        block.note(f"A scale stands for {size} weights; it is counted as one per 128 × 128.")
     scheme = Scheme("fp8" if blocks is None else "fp8_block", kv_cache=_cache(block))
     if block.has("quantized_layers"):
         scheme.named = _quantized_layers(block)

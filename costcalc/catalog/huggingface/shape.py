@@ -115,7 +115,7 @@ def dense(
     """
     if times and not fields.has(name):
         width = times * fields.size("hidden_size")
-        fields.note(f"The MLP is {times} x hidden_size wide, as the model's code derives it.")
+        fields.note(f"The MLP is {times} × hidden_size wide, as the model's code derives it.")
     else:
         width = fields.size(name)
     made = entry("dense", intermediate_size=width)

@@ -30,7 +30,7 @@ def draw_comparison(
     with look():
         figure, axes = panels(
             len(kinds),
-            comparison.title.replace(" x ", " × "),
+            comparison.title,
             _subtitle(comparison, curves is not None),
             width=5.4 if len(kinds) > 1 else 8.0,
         )
