@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from costcalc.errors import nearest
 
 _MOST_NAMES = 5
+_NEAR = 0.72
+"""Likeness of a name that is only misspelt."""
 _MOST_TYPED = 100
 _SIZE = re.compile(r"(?<![a-z0-9.])(\d+(?:\.\d+)?)([bmt])(?![a-z0-9])")
 
@@ -43,12 +45,12 @@ def meant(wanted: str, spellings: Mapping[str, str]) -> list[str]:
     wanted: what was typed, in normal spelling.
     spellings: the names of the catalog by everything that they answer to.
     """
-    if begun := [name for spelling, name in spellings.items() if wanted and spelling.startswith(wanted)]:
+    if begun := [name for spelling, name in spellings.items() if len(wanted) > 1 and spelling.startswith(wanted)]:
         return list(dict.fromkeys(begun))
     if family := _of_the_family(wanted, spellings):
         return family
     inside = [spelling for spelling in spellings if len(spelling) > 2 and spelling in wanted[:_MOST_TYPED]]
-    close = nearest(wanted, spellings) or max(inside, key=len, default=None)
+    close = nearest(wanted, spellings, _NEAR) or max(inside, key=len, default=None)
     return [spellings[close]] if close else []
 
 

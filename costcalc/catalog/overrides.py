@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from costcalc.catalog.positions import KeyPath, Positions, descend, has
 from costcalc.catalog.scalars import Scalar, resolve_scalar
-from costcalc.errors import CostcalcError, did_you_mean, shortened, shown
+from costcalc.errors import CostcalcError, did_you_mean, nearest, shortened, shown
 
 if TYPE_CHECKING:
     from costcalc.schema import Spec
@@ -153,9 +153,10 @@ def _unknown_path(data: dict[str, Any], name: str, prefix: str, where: str, spec
 
         known = known_paths(spec, data)
     dotted = [".".join(map(str, path)) for path in known]
-    hint = did_you_mean(f"{prefix}.{name}", [f"{prefix}.{each}" for each in dotted])
+    near = nearest(name, dotted)
+    hint = f"did you mean '{prefix}.{near}'?" if near else None
     top = list(dict.fromkeys(str(path[0]) for path in known))
-    listed = ", ".join(top[:12]) + (", ..." if len(top) > 12 else "")
+    listed = ", ".join(top[:12]) + (f", ...; all of them: costcalc schema {prefix}" if len(top) > 12 else "")
     return CostcalcError("unknown key", where, hint or f"valid keys: {listed}")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from typer import BadParameter
 
-from costcalc.errors import CostcalcError, did_you_mean, shown
+from costcalc.errors import CostcalcError, nearest, shown
 
 # The class that every complaint about a command line shares, whichever parser typer stands on.
 USAGE_ERROR: type[Exception] = BadParameter.__mro__[2]
@@ -16,6 +16,9 @@ _EXAMPLES = {
     "--model": "name one, such as --model v3; list them with: costcalc models",
     "--gpu": "name one, such as --gpu h100; list them with: costcalc gpus",
 }
+
+_ALMOST, _NEAR = 0.85, 0.7
+"""Likeness of a misspelt option, and of one that may be meant."""
 
 
 def told(error: Any) -> CostcalcError:
@@ -27,7 +30,8 @@ def told(error: Any) -> CostcalcError:
     context = getattr(error, "ctx", None)
     help_hint = f"see {context.command_path} --help" if context else None
     if kind == "NoSuchOption":
-        hint = did_you_mean(error.option_name, _options_of(context)) or help_hint
+        near = _near(error.option_name, _options_of(context))
+        hint = f"did you mean '{near}'?" if near else help_hint
         return CostcalcError(f"unknown option {shown(error.option_name)}", hint=hint)
     if kind == "MissingParameter":
         name = _name_of(error.param)
@@ -42,6 +46,15 @@ def told(error: Any) -> CostcalcError:
         hint = "a model and a GPU are named by --model and --gpu" if named else help_hint
         return CostcalcError(f"unexpected argument {shown(extra[1])}", hint=hint)
     return CostcalcError(_sentence(error.format_message()), hint=help_hint)
+
+
+def _near(typed: str, options: list[str]) -> str | None:
+    """The option that was meant: by its spelling, or by its first word, as in --kv-cache; the dashes say nothing."""
+    names = {option.lstrip("-"): option for option in options}
+    name = typed.lstrip("-")
+    first = name.partition("-")[0]
+    close = nearest(name, names, _ALMOST) or (first if first in names else nearest(name, names, _NEAR))
+    return names[close] if close else None
 
 
 def _options_of(context: Any) -> list[str]:

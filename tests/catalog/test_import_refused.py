@@ -80,6 +80,11 @@ SETTINGS = {
         without(architectures=["LlamaForSequenceClassification"]),
         r"the closest known one is 'LlamaForCausalLM', which is read if a copy of the file names it",
     ),
+    "an architecture like no other": (
+        without(architectures=["ZzzForCausalLM"], model_type="zzz"),
+        r"unknown architecture 'ZzzForCausalLM' \(model_type 'zzz'\); docs/import.md lists those that are read",
+    ),
+    "a type like no other": (without("architectures", model_type="zzz"), r"'zzz'; docs/import.md lists those that are"),
     "an unknown type": (without("architectures", model_type="lama"), r"unknown model_type 'lama'; .* is 'llama'"),
     "architectures as text": (without(architectures="LlamaForCausalLM"), r"architectures: must be a list, got 'Llama"),
     "architectures of numbers": (without(architectures=[3]), r"architectures: must list words, got 3"),
@@ -145,6 +150,10 @@ SETTINGS = {
     "an unknown quantization": (
         without(quantization_config={"quant_method": "awg", "bits": 4}),
         r"quantization_config.quant_method: unknown method 'awg'; the closest known one is 'awq'",
+    ),
+    "a quantization like no other": (
+        without(quantization_config={"quant_method": "zzz"}),
+        r"unknown method 'zzz'; known: fp8, .*; without the block, the shape is imported in 16 bits",
     ),
     "a quantization of nothing": (
         without(quantization_config={}),

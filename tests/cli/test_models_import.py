@@ -42,7 +42,7 @@ def test_a_file_that_exists_is_kept(run: Run, capfd: pytest.CaptureFixture[str])
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["config.json"], "config.json:1:19: architectures: unknown architecture 'GhostForCausalLM'; the closest"),
+        (["config.json"], "config.json:1:19: architectures: unknown architecture 'GhostForCausalLM'; docs/import.md"),
         (["nowhere"], "nowhere: no such file"),
         ([], "PATH is missing"),
         (["config.json", "--output", "x.txt"], "config.json:1:19: architectures"),

@@ -114,8 +114,7 @@ def _family_of(fields: Fields) -> tuple[Family, str]:
     if kind is None:
         raise _nameless(fields)
     if kind not in by_type:
-        near = nearest(kind, by_type, cutoff=0.0)
-        raise fields.error("model_type", f"unknown model_type {shown(kind)}", f"the closest known one is '{near}'")
+        raise fields.error("model_type", f"unknown model_type {shown(kind)}", _hint(nearest(kind, by_type)))
     fields.note(f"The file names no architecture; read by its model_type, {kind}.")
     return by_type[kind], by_type[kind].architectures[0]
 
@@ -127,12 +126,16 @@ def _unknown(fields: Fields, architecture: str, kind: str | None) -> CostcalcErr
         first = by_type[kind].architectures[0]
         hint = f"the closest known one is '{first}', which is read if a copy of the file names it"
     else:
-        hint = f"the closest known one is '{_closest(architecture, kind)}'"
+        hint = _hint(_closest(architecture, kind))
     return fields.error("architectures", f"unknown architecture {shown(architecture)}{told}", hint)
 
 
-def _closest(architecture: str, kind: str | None) -> str:
-    """The known architecture of the same family, by how the names begin; else the one spelled most like it."""
+def _hint(near: str | None) -> str:
+    return "docs/import.md lists those that are read" if near is None else f"the closest known one is '{near}'"
+
+
+def _closest(architecture: str, kind: str | None) -> str | None:
+    """The known architecture of the same family, by how the names begin; else one that is spelled like it, if any."""
     by_architecture, _ = _table()
 
     def likeness(name: str, family: Family) -> int:
@@ -143,7 +146,9 @@ def _closest(architecture: str, kind: str | None) -> str:
     best = max(by_architecture, key=lambda name: likeness(name, by_architecture[name]))
     if likeness(best, by_architecture[best]) >= _LIKE:
         return best
-    return nearest(architecture, by_architecture, cutoff=0.0) or best
+    stems = {_stem(name): name for name in by_architecture}  # their endings are all alike
+    near = nearest(_stem(architecture), stems)
+    return None if near is None else stems[near]
 
 
 def _stem(architecture: str) -> str:

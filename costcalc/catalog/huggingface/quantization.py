@@ -45,11 +45,12 @@ def read_quantization(block: Fields) -> Scheme:
         raise block.error("quant_method", "is missing", f"known: {', '.join(_METHODS)}")
     reader = _METHODS.get(method.lower())
     if reader is None:
-        near = nearest(method, _METHODS, cutoff=0.0)
+        near = nearest(method, _METHODS)
+        known = f"the closest known one is '{near}'" if near else f"known: {', '.join(_METHODS)}"
         raise block.error(
             "quant_method",
             f"unknown method {shown(method)}",
-            f"the closest known one is '{near}'; without the block, the shape is imported in 16 bits",
+            f"{known}; without the block, the shape is imported in 16 bits",
         )
     scheme = reader(block)
     scheme.ignored += block.words("ignored") or []
