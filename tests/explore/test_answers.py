@@ -228,3 +228,12 @@ def test_break_even_is_where_self_hosting_costs_the_list_price() -> None:
         w = found.estimate.workload
         blended = price.input_usd_per_million * w.input_tokens + price.output_usd_per_million * w.output_tokens
         assert price.blended_usd_per_million == pytest.approx(blended / (w.input_tokens + w.output_tokens))
+
+
+@pytest.mark.parametrize(
+    ("share", "told"), [(0.05, "stays empty"), (0.5, ""), (0.9, ""), (0.98, ""), (0.99, "next to nothing is left")]
+)
+def test_shares_of_the_memory_that_nobody_runs_are_remarked(share: float, told: str) -> None:
+    notes = costcalc.estimate("llama-3.1-8b", "h100", gpus=8, memory_utilization=share).notes
+    found = [note for note in notes if "memory utilization" in note]
+    assert len(found) == bool(told) and all(told in note and "it is 90%" in note for note in found)
