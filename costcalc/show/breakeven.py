@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from costcalc.explore.result import BreakEven, Estimate, MarketPrice
 from costcalc.readable import format_count, format_percent
+from costcalc.show.basis import price_basis
 from costcalc.show.blocks import Block, Line
 from costcalc.show.market import break_even_range, break_even_use, distinct, market_grid, newest
 from costcalc.show.numbers import times, usd
@@ -34,7 +35,8 @@ def breakeven_page(result: BreakEven) -> list[Block]:
             f"{format_count(load.output_tokens)} out{cached}. price/cost: above 1, self-hosting is cheaper. "
             "margin: what the list price leaves above the cost. break-even use: share of the paid hours that the "
             "GPUs must be busy for both to cost the same; in brackets, the range that holds in 8 of 10 cases. "
-            "tokens/day: that use in tokens of this mix, in and out. A month has 730 hours.",
+            "tokens/day: that use in tokens of this mix, in and out. A month has 730 hours. "
+            f"GPUs: {price_basis([here.deployment])}.",
             "dim",
             wrap=True,
             indent=2,

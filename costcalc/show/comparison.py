@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from costcalc.explore.result import Assumption, Comparison, Row
 from costcalc.readable import NOTHING, format_bytes, format_count
+from costcalc.show.basis import price_basis
 from costcalc.show.blocks import Block, Column, Grid, Line, Role
 from costcalc.show.numbers import MARK, dollars_span, seconds, span, speed, times, usd
 from costcalc.show.parts import defaults_taken, notes
@@ -46,7 +47,8 @@ def comparison_page(comparison: Comparison) -> list[Block]:
 
     comparison: the comparison.
     """
-    page: list[Block] = [Line(comparison.title, "title"), Line()]
+    basis = price_basis(row.estimate.deployment for row in comparison.rows)
+    page: list[Block] = [Line(comparison.title, "title"), Line(_capital(basis), "dim", wrap=True), Line()]
     caches = {row.estimate.kv_cache.bytes_per_token for row in comparison.rows}
     same_cache = len(caches) == 1
     for context, rows in by_context(comparison):
@@ -182,15 +184,11 @@ def _load(comparison: Comparison) -> Iterator[Block]:
             f"{format_count(load.input_tokens)} tokens in, {format_count(load.output_tokens)} out, "
             f"decode at {format_count(load.context_tokens)} of context"
         )
-    yield Line(f"{tokens}; KV cache {precision.kv_cache}; {_price(comparison.rows)}.", "dim", wrap=True)
+    yield Line(f"{tokens}; KV cache {precision.kv_cache}.", "dim", wrap=True)
 
 
-def _price(rows: Iterable[Row]) -> str:
-    prices = {row.estimate.deployment.usd_per_gpu_hour for row in rows}
-    if len(prices) > 1:
-        return "each GPU at its own price"
-    price = prices.pop()
-    return "no price is known" if price is None else f"{usd(price)} per GPU-hour"
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _shared_defaults(rows: Iterable[Row]) -> list[Assumption]:

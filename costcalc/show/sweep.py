@@ -10,6 +10,7 @@ import numpy as np
 from costcalc.explore.result import Assumption
 from costcalc.explore.swept import PATHS, Sweep
 from costcalc.readable import format_count, format_percent, format_rate, format_usd
+from costcalc.show.basis import price_basis
 from costcalc.show.blocks import Block, Column, Grid, Line
 from costcalc.show.numbers import MARK, dollars_span, seconds, speed, usd
 from costcalc.show.parts import defaults_taken, notes
@@ -138,7 +139,10 @@ def _legend(sweep: Sweep) -> Iterator[str]:
     ]
     if _as_long(sweep):
         fixed.insert(0, "prompts as long as the context")
-    yield "; ".join([*fixed, f"KV cache {sweep.references[0].deployment.precision.kv_cache}"]) + "."
+    fixed.append(f"KV cache {sweep.references[0].deployment.precision.kv_cache}")
+    if "price" not in {axis.name for axis in sweep.axes}:
+        fixed.append(price_basis(each.deployment for each in sweep.references))
+    yield f"{'; '.join(fixed)}."
     yield (
         "tok/s, of a GPU and of a user: output tokens served, prefills included; TPOT and TTFT: time per output token "
         "and to the first one; fit: sequences that the memory holds; range: holds in 8 of 10 cases."

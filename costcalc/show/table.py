@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from costcalc.explore.result import DeploymentResult, Estimate, MemoryResult
+from costcalc.explore.result import Estimate, MemoryResult
 from costcalc.readable import counted, format_bytes, format_count, format_percent, format_rate, format_usd
+from costcalc.show.basis import price_terms
 from costcalc.show.blocks import Block, Column, Grid, Line, Role
 from costcalc.show.headline import headline, is_term, step_seconds
 from costcalc.show.market import market
@@ -78,7 +79,7 @@ def _deployment(result: Estimate) -> Iterator[Block]:
     rows = [
         ("GPUs", gpus),
         ("Price", f"{marked(result, 'price', price)} per GPU-hour, {format_usd(hourly)} per hour in all"),
-        *_offer(machine),
+        *(("", terms) for terms in [price_terms(machine)] if terms),
         ("Layout", marked(result, "layout", layout)),
         (
             "Precision",
@@ -108,12 +109,6 @@ def _deployment(result: Estimate) -> Iterator[Block]:
     if machine.price_source and not _is_default(result, "price"):
         yield Line(f"Price: {machine.price_source}", "dim", wrap=True, indent=2)
     yield Line()
-
-
-def _offer(machine: DeploymentResult) -> Iterator[tuple[str, str]]:
-    told = ", ".join(filter(None, (machine.price_kind, machine.price_provider, machine.price_date)))
-    if told:
-        yield "", told
 
 
 def _is_default(result: Estimate, name: str) -> bool:

@@ -22,7 +22,7 @@ from costcalc.show.figures.estimate import draw_estimate
 from costcalc.show.figures.overlap import draw_over
 from costcalc.show.figures.roofline import draw_roofline
 from costcalc.show.figures.steptime import draw_step_time
-from costcalc.show.figures.style import VARIANT_COLOURS, look, spread, variant_colour
+from costcalc.show.figures.style import VARIANT_COLOURS, look, panels, spread, variant_colour
 from costcalc.show.figures.sweep import draw_sweep
 from costcalc.show.plain import plain_page
 from costcalc.show.plot import plots
@@ -178,6 +178,15 @@ def test_providers_that_ask_the_same_share_a_line(estimate: Estimate) -> None:
     twice = replace(priced, market=(*priced.market, replace(priced.market[0], provider="Another")))
     curve = use_curve(BreakEven("x", twice))
     assert curve is not None and [name for name, _, _ in curve.bought] == ["Somebody and Another $0.436", "Dear $0.012"]
+
+
+def test_long_conditions_take_another_line_rather_than_small_letters() -> None:
+    for subtitle, lines in (("short", 1), ("a price per GPU-hour; " * 8, 2)):
+        with look():
+            figure, _ = panels(1, "Title", subtitle, width=8.0)
+        _, below = figure.texts
+        assert below.get_text().count("\n") == lines - 1 and below.get_fontsize() >= 8.5
+        assert "GPU-\n" not in below.get_text()
 
 
 def test_variants_have_colours_of_their_own() -> None:

@@ -370,7 +370,7 @@ def test_every_price_names_its_source(comparison: Comparison) -> None:
     ],
 )
 def test_narrow_terminals_keep_what_explains_the_cost(comparison: Comparison, width: int, shown: list[str]) -> None:
-    head = plain_page(comparison_page(comparison), width).splitlines()[2]
+    head = plain_page(comparison_page(comparison), width).splitlines()[3]
     assert all(each in head for each in shown)
 
 

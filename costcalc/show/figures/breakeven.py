@@ -7,6 +7,7 @@ import math
 from costcalc.errors import CostcalcError
 from costcalc.explore.result import BreakEven
 from costcalc.readable import format_count, format_percent, format_usd
+from costcalc.show.basis import price_basis
 from costcalc.show.figures.style import INK, look, panels, saved, shown_ticks, spread, variant_colour
 from costcalc.show.usecurve import use_curve
 
@@ -70,5 +71,5 @@ def _subtitle(result: BreakEven) -> str:
     load, machine = result.estimate.workload, result.estimate.deployment
     return (
         f"{format_count(load.input_tokens)} tokens in, {format_count(load.output_tokens)} out; "
-        f"{format_usd(machine.usd_per_gpu_hour)} per GPU-hour; band: holds in 8 of 10 cases"
+        f"{price_basis([machine])}; band: holds in 8 of 10 cases"
     )

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from costcalc.explore.curves import Curves
 from costcalc.explore.result import Comparison, Row
 from costcalc.readable import format_bytes, format_count, format_seconds, format_usd
+from costcalc.show.basis import price_basis
 from costcalc.show.comparison import by_context
 from costcalc.show.figures.lines import draw_lines
 from costcalc.show.figures.style import look, panels, saved
@@ -70,7 +71,6 @@ def _draw(kind: str, axes: Axes, rows: Sequence[Row], curves: Curves | None) -> 
 def _subtitle(comparison: Comparison, lines: bool) -> str:
     estimates = [row.estimate for row in comparison.rows]
     load, machine = estimates[0].workload, estimates[0].deployment
-    prices = {each.deployment.usd_per_gpu_hour for each in estimates}
     chosen = any(each.name == "batch" for each in estimates[0].assumptions)
     limit = estimates[0].limits.time_per_output_token_s
     under = f", TPOT up to {format_seconds(limit)}" if chosen and limit else ""
@@ -82,7 +82,7 @@ def _subtitle(comparison: Comparison, lines: bool) -> str:
         f"{tokens}{format_count(load.output_tokens)} out",
         f"layout and batch of lowest cost{under}" if chosen else f"batch {format_count(load.batch)}",
         f"KV cache {machine.precision.kv_cache}",
-        f"{format_usd(machine.usd_per_gpu_hour)} per GPU-hour" if len(prices) == 1 else "each GPU at its own price",
+        price_basis(each.deployment for each in estimates),
         "ideal bound" if machine.efficiency == "ideal" else "efficiency as measured, 80% range",
     ]
     return "; ".join(parts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from costcalc.errors import CostcalcError
 from costcalc.explore.result import Estimate
 from costcalc.readable import format_count, format_usd
+from costcalc.show.basis import price_basis
 from costcalc.show.figures.roofline import draw_roofline, points_of
 from costcalc.show.figures.steptime import draw_step_time
 from costcalc.show.figures.style import look, panels, saved
@@ -46,10 +47,9 @@ def _title(result: Estimate) -> str:
 
 def _subtitle(result: Estimate, computes: bool) -> str:
     load, machine = result.workload, result.deployment
-    hourly = format_usd(machine.usd_per_gpu_hour)
     return (
         f"{format_count(load.input_tokens)} tokens in, {format_count(load.output_tokens)} out; "
-        f"weights {machine.precision.weights}, KV cache {machine.precision.kv_cache}; {hourly} per GPU-hour; "
+        f"weights {machine.precision.weights}, KV cache {machine.precision.kv_cache}; {price_basis([machine])}; "
         f"{'ideal bound' if machine.efficiency == 'ideal' else 'efficiency as measured'}"
         f"{'' if computes else '; reads alone: no roofline'}"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from itertools import pairwise
+from textwrap import wrap
 from typing import Any
 
 import matplotlib as mpl
@@ -61,6 +62,10 @@ _RC: Any = {
     "svg.fonttype": "path",
     "pdf.fonttype": 42,
 }
+LETTER, BOLD_LETTER = 0.54, 0.62
+"""Width of a letter of this font over its height, about."""
+SMALLEST = 8.5
+"""Size of text that is still read [points]."""
 _SHORT = 20.0
 """A logarithmic axis that is shorter may hold one power of ten or none, and is labelled in even steps."""
 _METADATA: dict[str, dict[str, Any]] = {
@@ -94,13 +99,17 @@ def panels(count: int, title: str, subtitle: str, width: float = 6.2, height: fl
     title, subtitle: what it shows, and on what conditions.
     width, height: of one panel [inches].
     """
-    across, top = width * count, height + 0.9
-    engine = ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.08, rect=(0, 0, 1, 1 - 0.72 / top))
+    across = width * count
+    room = (across - 0.3) * 72  # [points]
+    below = wrap(subtitle, int(room / LETTER / SMALLEST), break_on_hyphens=False) or [""]
+    top = height + 0.9 + 0.18 * (len(below) - 1)
+    engine = ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.08, rect=(0, 0, 1, 1 - (top - height - 0.18) / top))
     figure = Figure(figsize=(across, top), layout=engine)
-    for text, size, weight, below, colour in ((title, 14, "bold", 0.14, INK), (subtitle, 10, "normal", 0.43, FAINT)):
-        # A letter of this font is about 0.62 as wide as it is high; a long title is set smaller.
-        fitting = min(size, (across - 0.3) * 72 / (0.62 * max(len(text), 1)))
-        figure.text(0.12 / across, 1 - below / top, text, size=fitting, weight=weight, va="top", color=colour)
+    # A long title is set smaller; conditions that would become too small to read take another line.
+    size = min(14.0, room / BOLD_LETTER / max(len(title), 1))
+    figure.text(0.12 / across, 1 - 0.14 / top, title, size=size, weight="bold", va="top", color=INK)
+    size = min(10.0, room / LETTER / max(len(subtitle), 1)) if len(below) == 1 else SMALLEST
+    figure.text(0.12 / across, 1 - 0.43 / top, "\n".join(below), size=size, va="top", color=FAINT)
     return figure, [figure.add_subplot(1, count, index + 1) for index in range(count)]
 
 
