@@ -40,6 +40,8 @@ class Column(Record):
     right: whether it is aligned to the right, as numbers are.
     keep: how long it is kept when the terminal is too narrow: 0 for always, larger ones go first.
     drawing: whether its cells are bars, which text for other programs leaves out.
+    spare: whether it is left out, and a line says so, where there is no room for it beside others; it never makes a
+        grid longer.
     wrap: whether a narrow terminal may break its cells between words, where it stands last.
     key: whether it tells rows apart, and so begins every part of a grid that is too wide for one; the first does.
     """
@@ -49,6 +51,7 @@ class Column(Record):
     role: Role = "text"
     keep: int = 0
     drawing: bool = False
+    spare: bool = False
     wrap: bool = False
     key: bool = False
 
@@ -57,8 +60,8 @@ class Grid(Record):
     """Rows of cells under columns; without any titles the head is left out.
 
     roles: role of a single cell by (row, column), where it differs from its column's.
-    split: whether columns that a narrow terminal has no room for follow in a second grid; else they are left out,
-        and a line says which.
+    split: whether columns that a narrow terminal has no room for follow in a second grid, unless they are spare; else
+        they are left out, and a line says which.
     """
 
     columns: Sequence[Column]
@@ -72,13 +75,13 @@ Block = Line | Grid
 
 
 RANGE = "80% range"
-"""Title of a column that holds the ranges of the one before it."""
+"""Title of a column that holds the ranges of the one before it, and stays beside it."""
 LEAST_WRAPPED = 24
 """Columns that text which may be broken needs at least."""
 
 
 def parts_of(grid: Grid, width: int | None, gap: int = 2) -> list[list[int]]:
-    """Return the columns of each part that a grid takes on a terminal; bars alone may go missing where it splits.
+    """Return the columns of each part that a grid takes on a terminal; bars, and what is spare, may be in none.
 
     grid: the grid.
     width: columns of the terminal, or None without a limit.
@@ -88,31 +91,67 @@ def parts_of(grid: Grid, width: int | None, gap: int = 2) -> list[list[int]]:
     rest = list(range(len(grid.columns)))
     parts = []
     while True:
-        kept, left = _fitting(grid, rest, keys, width, gap)
+        kept = _fitting(grid, rest, keys, width, gap)
         parts.append(kept)
-        if not left or not grid.split:
+        left = [index for index in rest if index not in kept and not grid.columns[index].drawing]
+        if not grid.split or all(grid.columns[index].spare for index in left):
             return parts
-        rest = [*keys, *left]
+        # A range that is spare has lost its place with what it is the range of.
+        lost = {index for index in left if _is_range(grid, index) and grid.columns[index].spare and index - 1 in kept}
+        rest = sorted({*keys, *left} - lost)
 
 
-def _fitting(
-    grid: Grid, columns: list[int], keys: list[int], width: int | None, gap: int
-) -> tuple[list[int], list[int]]:
-    """Return the columns that fit, and those of the others that have something to say."""
-    kept, left = list(columns), []
+def left_out(grid: Grid, parts: Sequence[Sequence[int]]) -> list[str]:
+    """Return the titles of columns that no part has; bars are not missed.
+
+    grid: the grid. parts: the columns of each part.
+    """
+    shown = {index for part in parts for index in part}
+    missed = [index for index, column in enumerate(grid.columns) if index not in shown and not column.drawing]
+    titles = [(grid.columns[index - 1].title if _is_range(grid, index) else "", index) for index in missed]
+    names = [f"{RANGE} of {of}" if of else grid.columns[index].title for of, index in titles]
+    return [name for name in names if name]
+
+
+def _fitting(grid: Grid, columns: list[int], keys: list[int], width: int | None, gap: int) -> list[int]:
+    """Return the columns that fit side by side: the keys, and of the others those that are kept longest."""
+    kept = list(columns)
     while width is not None and least_width(grid, kept, gap) > width:
-        spare = [index for index in kept if index not in keys]
+        units = _units(grid, kept, keys)
         if not grid.split:
-            spare = [index for index in spare if grid.columns[index].keep > 0]
-        elif len(spare) == 1:
+            units = [unit for unit in units if grid.columns[unit[0]].keep > 0]
+        if not units:
             break
-        if not spare:
-            break
-        gone = max(spare, key=lambda index: (grid.columns[index].drawing, grid.columns[index].keep, index))
-        kept.remove(gone)
-        if not grid.columns[gone].drawing:
-            left.append(gone)
-    return kept, sorted(left)
+        if grid.split and len(units) == 1:
+            if len(units[0]) == 1:
+                break
+            kept.remove(units[0][1])  # even alone there is no room for the range beside its value
+            continue
+        gone = max(units, key=lambda unit: _dispensable(grid, unit))
+        kept = [index for index in kept if index not in gone]
+    return kept
+
+
+def _units(grid: Grid, kept: Sequence[int], keys: Sequence[int]) -> list[tuple[int, ...]]:
+    """What may go at once: a column with the range of it; a range that is spare goes alone."""
+    units: list[tuple[int, ...]] = []
+    for index in kept:
+        if index in keys:
+            continue
+        if units and units[-1] == (index - 1,) and _is_range(grid, index) and not grid.columns[index].spare:
+            units[-1] = (index - 1, index)
+        else:
+            units.append((index,))
+    return units
+
+
+def _dispensable(grid: Grid, unit: tuple[int, ...]) -> tuple[bool, bool, int, int]:
+    column = grid.columns[unit[0]]
+    return column.drawing, column.spare, column.keep, unit[0]
+
+
+def _is_range(grid: Grid, index: int) -> bool:
+    return grid.columns[index].title == RANGE and index > 0
 
 
 def title_of(grid: Grid, index: int, kept: Sequence[int]) -> str:
@@ -121,7 +160,7 @@ def title_of(grid: Grid, index: int, kept: Sequence[int]) -> str:
     grid: the grid. index: which column. kept: the columns of its part.
     """
     title = grid.columns[index].title
-    apart = title == RANGE and index > 0 and index - 1 not in kept
+    apart = _is_range(grid, index) and index - 1 not in kept
     return f"{grid.columns[index - 1].title}, {title}" if apart else title
 
 

@@ -2,40 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from costcalc.explore.result import Assumption, Comparison, Row
 from costcalc.readable import NOTHING, format_bytes, format_count
 from costcalc.show.basis import price_basis
-from costcalc.show.blocks import Block, Column, Grid, Line, Role
+from costcalc.show.blocks import RANGE, Block, Column, Grid, Line, Role
 from costcalc.show.numbers import MARK, dollars_span, seconds, span, speed, times, usd
 from costcalc.show.parts import defaults_taken, notes
 
-# Narrow terminals lose the columns with the largest `keep` first; JSON, CSV and Markdown have them all.
+# Narrow terminals lose the columns with the largest `keep` first, and of what is spare only the names stay.
 _COLUMNS = (
     Column(""),
     Column("GPUs", right=True, keep=6),
     Column("KV/token", right=True, keep=1),
-    Column("smaller", right=True, keep=7),
-    Column("$/GPU-h", right=True, keep=3),
-    Column("layout", keep=2),
+    Column("smaller", right=True, keep=1, spare=True),
+    Column("$/GPU-h", right=True, keep=2),
+    Column("layout", keep=3),
     Column("batch", right=True, keep=4),
-    Column("fits", right=True, keep=8),
+    Column("fits", right=True, keep=2, spare=True),
     Column("TPOT", right=True, keep=5),
-    Column("TTFT", right=True, keep=9),
-    Column("tok/s user", right=True, keep=12),
+    Column("TTFT", right=True, keep=7),
+    Column("tok/s user", right=True, keep=4, spare=True),
     Column("tok/s GPU", right=True),
-    Column("80% range", role="dim", keep=14),
-    Column("bound by", keep=10),
+    Column(RANGE, role="dim", keep=5, spare=True),
+    Column("bound by", keep=8),
     Column("$/M out", right=True, role="headline"),
-    Column("80% range", role="dim", keep=11),
-    Column("$/M in", right=True, keep=13),
+    Column(RANGE, role="dim"),
+    Column("$/M in", right=True, keep=3, spare=True),
     Column("vs first", right=True),
 )
 _BOUND = 13
 _VERSUS = len(_COLUMNS) - 1
-_OF_THE_CACHE = (2, 3)
+_GPUS, _PRICE, _OF_THE_CACHE = 1, 4, (2, 3)
 _UNLIMITED = 10**8
 _BOUND_ROLES: tuple[Role, ...] = ("memory", "compute", "communication", "overhead")
 EXCEEDS = "†"
@@ -49,33 +49,43 @@ def comparison_page(comparison: Comparison) -> list[Block]:
     """
     basis = price_basis(row.estimate.deployment for row in comparison.rows)
     page: list[Block] = [Line(comparison.title, "title"), Line(_capital(basis), "dim", wrap=True), Line()]
-    caches = {row.estimate.kv_cache.bytes_per_token for row in comparison.rows}
-    same_cache = len(caches) == 1
+    same = _same_in_all(comparison.rows)
     for context, rows in by_context(comparison):
         if len(comparison.contexts) > 1:
             page.append(Line(f"At {format_count(context)} tokens of context", "heading"))
-        page += [comparison_grid(rows, same_cache=same_cache), Line()]
+        page += [comparison_grid(rows, same), Line()]
     unfit = [f"{row.variant}: {row.note}" for row in comparison.rows if row.note]
-    page += [Line(text, "dim", wrap=True) for text in _legend(comparison, caches)]
-    page += [*_load(comparison), Line()]
+    page += [Line(text, "dim", wrap=True) for text in _legend(comparison, same)]
+    page += [*_load(comparison, same), Line()]
     page += [*notes([*unfit, *comparison.notes]), *defaults_taken(_shared_defaults(comparison.rows))]
     return page
 
 
-def _legend(comparison: Comparison, caches: set[float]) -> Iterator[str]:
+def _same_in_all(rows: Sequence[Row]) -> list[int]:
+    """Columns whose value is the same in every row, and is told once beside the table."""
+    caches = {row.estimate.kv_cache.bytes_per_token for row in rows}
+    counts = {row.estimate.deployment.gpus for row in rows}
+    prices = {row.estimate.deployment.usd_per_gpu_hour for row in rows}
+    columns = (((_GPUS,), counts), ((_PRICE,), prices), (_OF_THE_CACHE, caches))
+    return [index for indices, values in columns for index in indices if len(values) == 1]
+
+
+def _legend(comparison: Comparison, same: Collection[int]) -> Iterator[str]:
     reference = _reference(comparison.rows)
     to = "to the first row" if reference is comparison.rows[0] or reference is None else f"to {row_name(reference)}, "
     if reference is not None and reference is not comparison.rows[0]:
         to += "the first that has one"
     title = _versus(comparison.rows)
-    if len(caches) == 1:
-        yield f"{title}: $/M out, {to}. KV cache per token: {format_bytes(next(iter(caches)))} in every row."
+    if _OF_THE_CACHE[0] in same:
+        cache = format_bytes(comparison.rows[0].estimate.kv_cache.bytes_per_token)
+        yield f"{title}: $/M out, {to}. KV cache per token: {cache} in every row."
     else:
         cache = (
             "KV/token: cache that each further token adds in all layers, windows and states apart. "
             "smaller: its size, to the first row."
         )
         yield f"{cache} {title}: $/M out, {to}."
+    yield "tok/s: of decoding alone, while no prompt is prefilled; TPOT and TTFT: as served."
     broken = [row for row in comparison.rows if row.estimate.limits.kept is False]
     if broken:
         limits = broken[0].estimate.limits
@@ -113,13 +123,13 @@ def row_name(row: Row) -> str:
     return row.variant.partition(" @ ")[0]
 
 
-def comparison_grid(rows: list[Row], *, same_cache: bool = False) -> Grid:
+def comparison_grid(rows: list[Row], same: Collection[int] = ()) -> Grid:
     """Return rows as a grid.
 
     rows: the rows of one context; the first is the reference.
-    same_cache: whether the size of the cache is the same everywhere, and so left out.
+    same: columns that are left out, since their value is the same everywhere.
     """
-    kept = [index for index in range(len(_COLUMNS)) if not (same_cache and index in _OF_THE_CACHE)]
+    kept = [index for index in range(len(_COLUMNS)) if index not in same]
     cells = [_cells(row) for row in rows]
     roles: dict[tuple[int, int], Role] = {}
     for number, row in enumerate(rows):
@@ -174,7 +184,7 @@ def _most(sequences: int) -> str:
     return f"{sequences:,}" if sequences < _UNLIMITED else NOTHING
 
 
-def _load(comparison: Comparison) -> Iterator[Block]:
+def _load(comparison: Comparison, same: Collection[int]) -> Iterator[Block]:
     first = comparison.rows[0].estimate
     load, precision = first.workload, first.deployment.precision
     if len(comparison.contexts) > 1:
@@ -184,7 +194,9 @@ def _load(comparison: Comparison) -> Iterator[Block]:
             f"{format_count(load.input_tokens)} tokens in, {format_count(load.output_tokens)} out, "
             f"decode at {format_count(load.context_tokens)} of context"
         )
-    yield Line(f"{tokens}; KV cache {precision.kv_cache}.", "dim", wrap=True)
+    count = first.deployment.gpus
+    gpus = f"; {count:,} GPU{'' if count == 1 else 's'} in every row" if _GPUS in same else ""
+    yield Line(f"{tokens}; KV cache {precision.kv_cache}{gpus}.", "dim", wrap=True)
 
 
 def _capital(text: str) -> str:

@@ -71,7 +71,7 @@ def market_grid(result: Estimate, prices: Sequence[MarketPrice], *, full: bool) 
     """
     cost = result.cost
     own = [usd(each) for each in (cost.usd_per_million_input_tokens, None, cost.usd_per_million_output_tokens)]
-    rows = [["this deployment, at cost", own[0], "", own[2], usd(cost.usd_per_million_blended_tokens), *[""] * 6]]
+    rows = [["here, at cost", own[0], "", own[2], usd(cost.usd_per_million_blended_tokens), *[""] * 6]]
     rows += [
         [
             price.provider,

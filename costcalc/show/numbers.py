@@ -28,8 +28,8 @@ def usd(value: float | None) -> str:
 
 
 def dollars_span(limits: Range | None) -> str:
-    """Return a range of dollars as '[$0.68–$0.99]'."""
-    return span(limits, format_usd)
+    """Return a range of dollars as '[$0.68–$0.99]', in whole dollars from a hundred on."""
+    return span(limits, lambda value, digits: f"${value:,.0f}" if value >= 100 else format_usd(value, digits))
 
 
 def speed(value: float | None, digits: int = 3) -> str:

@@ -14,6 +14,7 @@ from costcalc.show.blocks import (
     Role,
     column_width,
     least_width,
+    left_out,
     parts_of,
     title_of,
 )
@@ -62,13 +63,14 @@ def _prose_lines(line: Line, width: int | None) -> Iterable[Pieces]:
 
 
 def _grid_lines(grid: Grid, width: int | None) -> Iterable[Pieces]:
-    for number, kept in enumerate(parts_of(grid, width, len(GAP))):
+    parts = parts_of(grid, width, len(GAP))
+    for number, kept in enumerate(parts):
         if number:
             yield []
         yield from _part_lines(grid, kept, width, _rows_to_show(grid, kept, whole=number == 0))
-        missing = [column.title for index, column in enumerate(grid.columns) if index not in kept and column.title]
-        if missing and not grid.split:
-            yield [(f"{' ' * grid.indent}no room here for: {', '.join(missing)}", "dim")]
+    if missing := left_out(grid, parts):
+        told = f"no room here for {', '.join(missing)}: a wider terminal or --format csv has them"
+        yield from _prose_lines(Line(told, "dim", wrap=True, indent=grid.indent), width)
 
 
 def _rows_to_show(grid: Grid, kept: Sequence[int], *, whole: bool) -> list[int]:

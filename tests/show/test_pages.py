@@ -21,7 +21,7 @@ from costcalc.explore.result import (
     Row,
     ServingResult,
 )
-from costcalc.show.blocks import Block, Column, Grid, Line
+from costcalc.show.blocks import RANGE, Block, Column, Grid, Line
 from costcalc.show.breakeven import breakeven_page
 from costcalc.show.comparison import comparison_page
 from costcalc.show.encoding import plain_text
@@ -192,8 +192,41 @@ def test_the_columns_that_matter_least_follow_below() -> None:
     assert heads(30) == heads(14) == [["keep", "second"], ["keep", "first"]]
 
 
+def test_ranges_stay_beside_what_they_are_of() -> None:
+    columns = [Column("name"), Column("speed", keep=1), Column(RANGE, keep=2), Column("cost", keep=1), Column(RANGE)]
+    rows = [["somebody", "12", "[10-14]", "$1.10", "[$0.90-$1.30]"]]
+
+    def heads(width: int) -> list[list[str]]:
+        return [part.splitlines()[0].split("  ") for part in plain_page([Grid(columns, rows)], width).split("\n\n")]
+
+    assert [[each.strip() for each in head if each.strip()] for head in heads(40)] == [
+        ["name", "speed", "80% range"], ["name", "cost", "80% range"],
+    ]  # fmt: skip
+
+
+def test_what_is_spare_is_named_where_there_is_no_room_for_it() -> None:
+    columns = [
+        Column("name"), Column("speed", spare=True), Column(RANGE, spare=True), Column("users", spare=True),
+        Column("cost"), Column(RANGE),
+    ]  # fmt: skip
+    rows = [["somebody", "12", "[10-14]", "1,234", "$1.10", "[$0.90-$1.30]"]]
+
+    def page(width: int) -> list[str]:
+        return plain_page([Grid(columns, rows)], width).splitlines()
+
+    def head(width: int) -> str:
+        return " ".join(page(width)[0].split())
+
+    assert head(200) == "name speed 80% range users cost 80% range" and len(page(200)) == 3
+    assert head(54) == "name speed 80% range cost 80% range"
+    assert page(54)[3:] == ["  no room here for users: a wider terminal or --format", "    csv has them"]
+    assert head(40) == "name speed cost 80% range"
+    assert "no room here for 80% range of speed, users: " in " ".join(" ".join(page(40)[3:]).split())
+    assert head(34) == "name cost 80% range"
+
+
 def test_ranges_name_what_they_are_of_where_they_stand_apart() -> None:
-    columns = [Column("", key=True), Column("$/M"), Column("80% range", keep=1), Column("date", key=True)]
+    columns = [Column("", key=True), Column("$/M"), Column(RANGE, keep=1), Column("date", key=True)]
     page = plain_page([Grid(columns, [["somebody", "$1.10", "[$0.90-$1.30]", "2026"], ["else", "$1", "", "2025"]])], 30)
     assert page.splitlines() == [
         "            $/M    date",
@@ -201,9 +234,9 @@ def test_ranges_name_what_they_are_of_where_they_stand_apart() -> None:
         "  somebody  $1.10  2026",
         "  else      $1     2025",
         "",
-        "            date  $/M, 80% range",
-        "  ────────  ────  ──────────────",
-        "  somebody  2026  [$0.90-$1.30]",
+        "            $/M, 80% range  date",
+        "  ────────  ──────────────  ────",
+        "  somebody  [$0.90-$1.30]   2026",
     ]
 
 
@@ -216,7 +249,7 @@ def test_bars_go_first_and_texts_are_broken() -> None:
 def test_a_list_says_which_columns_it_has_no_room_for() -> None:
     columns = [Column("model"), Column("family", keep=2), Column("attention", keep=1)]
     page = plain_page([Grid(columns, [["a" * 10, "b" * 10, "c" * 10]], split=False)], 30)
-    assert page.splitlines()[-1] == "  no room here for: family"
+    assert " ".join(page.splitlines()[3].split()) == "no room here for family: a"
 
 
 def test_prose_is_broken_between_words() -> None:
@@ -364,14 +397,18 @@ def test_every_price_names_its_source(comparison: Comparison) -> None:
 @pytest.mark.parametrize(
     ("width", "shown"),
     [
-        (80, ["$/GPU-h", "layout", "tok/s GPU", "$/M out"]),
-        (120, ["$/GPU-h", "layout", "batch", "TPOT", "$/M out"]),
-        (160, ["$/GPU-h", "layout", "batch", "fits", "TPOT", "TTFT", "bound by", "$/M out"]),
+        (80, ["KV/token", "$/GPU-h", "tok/s GPU", "$/M out  80% range", "vs first"]),
+        (120, ["$/GPU-h", "layout", "batch", "TPOT", "TTFT", "bound by", "$/M out  80% range", "vs first"]),
+        (160, ["$/GPU-h", "layout", "batch", "fits", "TPOT", "TTFT", "bound by", "$/M out  80% range", "$/M in"]),
     ],
 )
 def test_narrow_terminals_keep_what_explains_the_cost(comparison: Comparison, width: int, shown: list[str]) -> None:
-    head = plain_page(comparison_page(comparison), width).splitlines()[3]
-    assert all(each in head for each in shown)
+    first, *rest = comparison.rows
+    dear = replace(first.estimate, deployment=replace(first.estimate.deployment, usd_per_gpu_hour=3.0))
+    page = plain_page(comparison_page(replace(comparison, rows=(replace(first, estimate=dear), *rest))), width)
+    head = " ".join(page.splitlines()[3].split())
+    assert all(" ".join(each.split()) in head for each in shown), head
+    assert "16 GPUs in every row" in " ".join(page.split())
 
 
 def test_a_demand_is_a_block_of_its_own(estimate: Estimate) -> None:
