@@ -66,7 +66,9 @@ def attention(
 
         result = compare_attention(asked.model, asked.gpu, contexts=lengths, **asked.options)
         curves = None
-        if opened.chart is not None or output.plot:
+        # A term of the bill is no deployment, of which curves would be drawn.
+        whole = asked.options.get("terms", "all") == "all"
+        if whole and (opened.chart is not None or output.plot):
             from costcalc.explore.curves import attention_curves
 
             curves = attention_curves(asked.model, asked.gpu, contexts=lengths, **asked.options)

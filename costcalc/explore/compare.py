@@ -57,7 +57,9 @@ def variants_on(
     """The options that every variant gets, its GPUs, as many as the model itself takes, and the variants."""
     gpus = options.gpus or plan(ask(model, gpu, options)).spread.gpus
     asked = options if options.degrees.layout_given else replace(options, gpus=gpus)
-    return asked, gpus, attention_twins(model, groups)
+    twins = attention_twins(model, groups)
+    # Without a cache there are no reads of it: a term of the bill has no such variant.
+    return asked, gpus, [twin for twin in twins if options.terms == "all" or not twin.recompute]
 
 
 def twin_question(twin: Twin, gpu: Accelerator, options: Options) -> Question:
@@ -128,7 +130,7 @@ def _row(name: str, question: Question) -> Row:
 
 def _check_any_fits(rows: Sequence[Row]) -> None:
     """Raise CostcalcError where no row fits."""
-    if any(row.estimate.memory.fits for row in rows):
+    if any(row.note is None for row in rows):
         return
     first = rows[0]
     counts = sorted({row.needs_gpus for row in rows if row.needs_gpus})

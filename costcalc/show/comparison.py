@@ -9,6 +9,7 @@ from costcalc.explore.result import Assumption, Comparison, Row
 from costcalc.readable import NOTHING, format_bytes, format_count
 from costcalc.show.basis import price_basis
 from costcalc.show.blocks import RANGE, Block, Column, Grid, Line, Role
+from costcalc.show.headline import is_term
 from costcalc.show.numbers import MARK, dollars_span, seconds, span, speed, times, usd
 from costcalc.show.parts import defaults_taken, notes
 
@@ -85,7 +86,8 @@ def _legend(comparison: Comparison, same: Collection[int]) -> Iterator[str]:
             "smaller: its size, to the first row."
         )
         yield f"{cache} {title}: $/M out, {to}."
-    yield "tok/s: of decoding alone, while no prompt is prefilled; TPOT and TTFT: as served."
+    if not is_term(comparison.rows[0].estimate):
+        yield "tok/s: of decoding alone, while no prompt is prefilled; TPOT and TTFT: as served."
     broken = [row for row in comparison.rows if row.estimate.limits.kept is False]
     if broken:
         limits = broken[0].estimate.limits
@@ -127,14 +129,16 @@ def comparison_grid(rows: list[Row], same: Collection[int] = ()) -> Grid:
     """Return rows as a grid.
 
     rows: the rows of one context; the first is the reference.
-    same: columns that are left out, since their value is the same everywhere.
+    same: columns that are left out, since their value is the same everywhere; so are those without any.
     """
-    kept = [index for index in range(len(_COLUMNS)) if index not in same]
     cells = [_cells(row) for row in rows]
+    silent = [index for index in range(1, len(_COLUMNS)) if all(row[index] in ("", NOTHING) for row in cells)]
+    kept = [index for index in range(len(_COLUMNS)) if index not in same and index not in silent]
     roles: dict[tuple[int, int], Role] = {}
     for number, row in enumerate(rows):
         bound = row.estimate.decode.bound_by
-        roles[number, kept.index(_BOUND)] = next((each for each in _BOUND_ROLES if each == bound), "text")
+        if _BOUND in kept:
+            roles[number, kept.index(_BOUND)] = next((each for each in _BOUND_ROLES if each == bound), "text")
     columns = [replace(each, title=_versus(rows)) if index == _VERSUS else each for index, each in enumerate(_COLUMNS)]
     return Grid([columns[index] for index in kept], [[row[index] for index in kept] for row in cells], roles)
 
@@ -154,7 +158,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         usd(here.deployment.usd_per_gpu_hour) if answered else NOTHING,
         here.deployment.layout if answered else NOTHING,
         f"{here.workload.batch:,}{chosen}" if answered else NOTHING,
-        _most(here.memory.max_sequences),
+        NOTHING if is_term(here) else _most(here.memory.max_sequences),
         tpot + exceeds,
         seconds(here.serving.time_to_first_token_s),
         speed(decode.tokens_per_s_per_user),

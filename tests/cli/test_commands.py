@@ -300,6 +300,16 @@ def test_a_sweep_in_every_form(run: Run) -> None:
     assert "How each number comes about at batch 8" in run(*SWEEP, "--batch", "1,8", "--explain")
 
 
+def test_a_term_of_the_bill_is_compared_by_what_it_has(run: Run) -> None:
+    attention = ("compare", "attention", "--model", "v3", "--gpu", "h100", "--terms", "kv")
+    page = run(*attention, "--plot", "--chart", "term.svg")
+    head = page.splitlines()[3].split()
+    assert "tok/s" in head and not {"fits", "TPOT", "TTFT"} & set(head)
+    assert "No cache" not in page and "against context" not in page
+    chart = Path("term.svg").read_text()
+    assert "a term of the bill alone" in chart and "against context" not in chart
+
+
 def test_a_sweep_of_one_cell_is_a_table_of_one_row(run: Run) -> None:
     page = run(*SWEEP, "--batch", "8", "--chart", "cell.svg")
     assert page.startswith("Llama-3.1-8B on 1 × NVIDIA H100 SXM5 80GB: 1 cell\n") and "  batch  $/M blended" in page

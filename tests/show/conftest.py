@@ -73,6 +73,7 @@ def estimate() -> Estimate:
             gpus=16,
             expert_parallel=16,
             attention_data_parallel=16,
+            layout="dp16 ep16",
             precision=PrecisionResult("fp8", "bf16", "fp8"),
             usd_per_gpu_hour=2.0,
             efficiency="calibrated",

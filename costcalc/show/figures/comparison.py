@@ -14,6 +14,7 @@ from costcalc.show.comparison import by_context
 from costcalc.show.figures.lines import draw_lines
 from costcalc.show.figures.style import look, panels, saved
 from costcalc.show.figures.values import draw_values
+from costcalc.show.headline import is_term
 from costcalc.show.numbers import speed
 
 
@@ -71,7 +72,8 @@ def _draw(kind: str, axes: Axes, rows: Sequence[Row], curves: Curves | None) -> 
 def _subtitle(comparison: Comparison, lines: bool) -> str:
     estimates = [row.estimate for row in comparison.rows]
     load, machine = estimates[0].workload, estimates[0].deployment
-    chosen = any(each.name == "batch" for each in estimates[0].assumptions)
+    term = is_term(estimates[0])
+    chosen = not term and any(each.name == "batch" for each in estimates[0].assumptions)
     limit = estimates[0].limits.time_per_output_token_s
     under = f", TPOT up to {format_seconds(limit)}" if chosen and limit else ""
     one_context = len({each.workload.context_tokens for each in estimates}) == 1
@@ -81,6 +83,7 @@ def _subtitle(comparison: Comparison, lines: bool) -> str:
     parts = [
         f"{tokens}{format_count(load.output_tokens)} out",
         f"layout and batch of lowest cost{under}" if chosen else f"batch {format_count(load.batch)}",
+        *(["a term of the bill alone"] if term else []),
         f"KV cache {machine.precision.kv_cache}",
         price_basis(each.deployment for each in estimates),
         "ideal bound" if machine.efficiency == "ideal" else "efficiency as measured, 80% range",
