@@ -1,4 +1,7 @@
-"""Pages on a terminal: fitted to its width, in colours unless NO_COLOR is set."""
+"""Pages on a terminal: fitted to its width, in colours unless NO_COLOR is set.
+
+NO_COLOR asks for no colours; bold and dim letters are none, and stay (https://no-color.org).
+"""
 
 from __future__ import annotations
 

@@ -75,7 +75,13 @@ def test_no_digit_is_lost_on_a_narrow_terminal() -> None:
 
 
 def test_no_color_is_honoured() -> None:
-    assert "\x1b[3" not in on_a_terminal(ESTIMATE, 100, NO_COLOR="1")
+    def colours(output: str) -> list[str]:
+        codes = [code for found in re.findall(r"\x1b\[([0-9;]*)m", output) for code in found.split(";")]
+        return [code for code in codes if re.fullmatch(r"(3|4|9|10)[0-8]", code)]
+
+    plain = on_a_terminal(ESTIMATE, 100, NO_COLOR="1")
+    assert colours(on_a_terminal(ESTIMATE, 100)) and not colours(plain)
+    assert "\x1b[1m" in plain  # no colour
 
 
 def test_a_dumb_terminal_gets_plain_text() -> None:
