@@ -7,13 +7,18 @@ import io
 import json
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
+from dataclasses import fields, is_dataclass
+from typing import Any, get_args, get_type_hints
 
 from costcalc.explore.result import BreakEven, Comparison, Estimate
 from costcalc.explore.swept import Sweep
 
 _PROSE = frozenset({"assumptions", "notes", "note", "explanation", "title"})
 """Branches that are sentences for people: JSON keeps them, CSV leaves them out."""
+_LISTS = ("breakdown.", "market.")
+"""Branches that are as long as a model has ops or list prices: their columns come last."""
+_NAMING = ("variant", "against", "usd_per_month")
+"""What a row is about, which comes first."""
 
 
 def exported(result: Estimate | Comparison | BreakEven | Sweep, form: str) -> str:
@@ -25,7 +30,39 @@ def exported(result: Estimate | Comparison | BreakEven | Sweep, form: str) -> st
     tree = result.to_dict()
     if form == "json":
         return as_json(tree)
-    return as_csv([dict(flattened(row)) for row in tree.get("rows", [tree])])
+    rows = [dict(flattened(row)) for row in tree.get("rows", [tree])]
+    return as_csv(rows if isinstance(result, Sweep) else [_steady(row) for row in rows])
+
+
+def _steady(row: dict[str, Any]) -> dict[str, Any]:
+    """A row whose columns are the same for every model and GPU, known or not, before those that its own lists add."""
+    known = steady_columns(Estimate)
+    own = [name for name in row if name.startswith(_LISTS)]
+    others = [name for name in row if name not in own and not any(path.startswith(f"{name}.") for path in known)]
+    first = [name for name in others if name in _NAMING]
+    order = dict.fromkeys([*first, *known, *others, *own])
+    return {name: row.get(name) for name in order}
+
+
+def steady_columns(kind: type[Any], path: str = "") -> list[str]:
+    """Return the columns that every result of a kind has, whatever its model: all but sentences and lists.
+
+    kind: the type of the result. path: what stands before the names.
+    """
+    columns = []
+    hints = get_type_hints(kind)
+    for field in fields(kind):
+        where = f"{path}.{field.name}" if path else field.name
+        part = next((each for each in (hints[field.name], *get_args(hints[field.name])) if is_dataclass(each)), None)
+        if field.name in _PROSE or f"{where}." in _LISTS:
+            continue
+        if field.name.endswith("_range"):
+            columns += [f"{where}.low", f"{where}.high"]
+        elif isinstance(part, type):
+            columns += steady_columns(part, where)
+        else:
+            columns.append(where)
+    return columns
 
 
 def as_json(tree: Any) -> str:

@@ -20,7 +20,7 @@ from costcalc.catalog.paths import packaged_root
 from costcalc.catalog.yaml import load_yaml
 from costcalc.cli import main
 from costcalc.explore.result import BreakEven, Comparison, Estimate
-from costcalc.show.export import as_csv, as_json, exported, flattened
+from costcalc.show.export import as_csv, as_json, exported, flattened, steady_columns
 from costcalc.show.schema import KINDS, schema_of
 
 ROOT = Path(__file__).parents[2]
@@ -140,6 +140,23 @@ def test_csv_has_a_column_for_each_number(estimate: Estimate, comparison: Compar
     rows = list(csv.DictReader(io.StringIO(exported(comparison, "csv"))))
     assert [each["variant"] for each in rows] == ["MLA", "MQA", "MHA"]
     assert rows[2]["decode.step_time_s"] == "" and rows[2]["breakdown.routed experts.time_s"] == ""
+
+
+def test_the_columns_of_csv_are_the_same_for_every_model_but_for_its_ops_and_list_prices() -> None:
+    steady = steady_columns(Estimate)
+    assert len(steady) == len(set(steady)) and not any(name.startswith(("breakdown", "market")) for name in steady)
+    for model, gpu, options in (
+        ("deepseek-v3", "h100", {"demand": "1B tokens/day"}),
+        ("llama-3.1-8b", "a40", {"efficiency": "ideal"}),
+        ("gpt-3", "h100", {"terms": "kv"}),
+    ):
+        answer = costcalc.estimate(model, gpu, **options)
+        head, line = list(csv.reader(io.StringIO(exported(answer, "csv"))))
+        assert head[: len(steady)] == steady and len(head) == len(line)
+        assert all(name.startswith(("breakdown.", "market.")) for name in head[len(steady) :])
+    compared = costcalc.compare_models(["llama-3.1-8b", "deepseek-v3"], "h100")
+    head = exported(compared, "csv").splitlines()[0].split(",")
+    assert head[: len(steady) + 1] == ["variant", *steady]
 
 
 def test_csv_quotes_what_needs_it() -> None:
