@@ -68,8 +68,8 @@ How a benchmark is run changes what it measures. Columns of a file say it; where
   the month of the newest; a row without a date is predicted like them.
 - `prompts_reused`, 1: prompts repeat, and a prefix cache holds their shared part. Undated vLLM rows of the gap-analysis
   runs: 1, which is inferred: their 4,000 tokens cannot have been prefilled in the time measured; else 0.
-- `kv_dtype`: empty, fp8 beside weights of 8 bits or fewer, else bf16; 16 bits for MiniMax on Hopper, whose InferenceX
-  recipes ask for nothing else. `tp`: empty, the GPUs that other degrees leave.
+- `kv_dtype`: empty, fp8 beside weights of 8 bits or fewer, else bf16; 16 bits for MiniMax and gpt-oss on Hopper, whose
+  InferenceX recipes ask for nothing else. `tp`: empty, the GPUs that other degrees leave.
 
 `costcalc estimate` answers for the median request of a closed loop of mixed lengths, in steady state, with nothing
 reused unless `--cached` says so, and for engines of {as_of}. Rows of equal lengths, means over a run and held requests
@@ -86,7 +86,8 @@ NOT_MODELLED = """\
 - **Arrivals.** Requests come in a closed loop or all at once. Bursts, priorities, preemption and admission by hand are
   not there, which is why the time to first token has the widest ranges.
 - **Pools apart.** How many of the GPUs prefill and how many decode is often not recorded, and one too few makes the
-  queue in front of them grow without end: the time to first token can be off by orders of magnitude.
+  queue in front of them grow without end: the time to first token can be off by orders of magnitude. It is scored, and
+  no constant is fitted on it.
 - **Routing of tokens.** Experts are hit at random, and a step waits for the fullest rank of such draws. Tokens that
   favour experts, and copies of those, are not there.
 - **Networks.** One bandwidth within a domain and one beyond. Congestion, rails and topologies are not there; cards that

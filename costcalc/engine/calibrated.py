@@ -31,7 +31,7 @@ def calibrated_efficiency(constants: ServingEfficiency, machine: Machine, backen
         },
         kind_flops={kind: kind_share(kind, share, compute, measured) for kind, share in constants.kind_flops.items()},
         tile_rows=engine.tile_rows,
-        padding_rows=constants.padding_rows,
+        expert_tiles=constants.expert_tiles,
         hottest_rank=constants.hottest_rank,
         quantize_seconds=constants.quantize,
         layer_seconds=engine.layer,

@@ -32,7 +32,7 @@ class Efficiency:
     flops: Mapping[str, float] = field(default_factory=dict)  # share of peak FLOP/s of GEMMs, by weight format
     kind_flops: Mapping[str, float] = field(default_factory=dict)  # of other kinds of op, alone or times the GEMM's
     tile_rows: float = 0.0  # query rows of the tiles that attention kernels compute whole; 0: no tiles
-    padding_rows: float = 0.0  # rows that pad the GEMM of every expert touched
+    expert_tiles: Mapping[str, float] = field(default_factory=dict)  # rows that an expert's GEMM computes at least
     hottest_rank: float = 0.0  # share of the hottest expert rank's random overload that a step waits for
     quantize_seconds: Mapping[str, float] = field(default_factory=dict)  # [s] per GEMM, by weight format
     layer_seconds: Number = 0.0  # [s] per layer and decode step
@@ -127,7 +127,9 @@ def _op_time(work: Work, machine: Machine, efficiency: Efficiency) -> OpTime:
 def padding(work: Work, efficiency: Efficiency) -> Number:
     """FLOPs of the kernel over those of the model [1]: rows that pad experts' GEMMs and attention's query tiles."""
     if work.kind == "experts":
-        return 1 + efficiency.padding_rows / work.rows
+        # A tile at least for every expert touched, and half of one more for those that need several.
+        tile = (efficiency.expert_tiles.get(_gemm_class(work)) or efficiency.expert_tiles.get("other", 0.0)) / work.rows
+        return np.maximum(tile, 1 + tile / 2)
     if efficiency.tile_rows and work.kind == "grouped":
         rows = efficiency.tile_rows / TILE_ROWS
         return np.maximum(work.tile_flops * rows / np.maximum(work.flops, 1.0), 1.0)

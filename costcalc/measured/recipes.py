@@ -42,5 +42,5 @@ def held_steps(row: Row, backend: str, architecture: str) -> float:
 
 
 def cache_format(model: str, architecture: str) -> str | None:
-    """The cache where a row is silent: recipes ask for fp8, but those of MiniMax on Hopper for nothing."""
-    return "bf16" if model.startswith("MiniMax") and architecture == "hopper" else None
+    """The cache where a row is silent: recipes ask for fp8, but those of MiniMax and gpt-oss on Hopper for nothing."""
+    return "bf16" if model.startswith(("MiniMax", "gpt-oss")) and architecture == "hopper" else None

@@ -31,8 +31,8 @@ from costcalc.specs.serving import ServingEfficiency
 QUANTITIES = ("tpot", "ttft", "tokens_per_s_gpu")
 NOISE = {"tpot": 0.12, "ttft": 0.5, "tokens_per_s_gpu": 0.10}
 """Standard deviation of a point's residual [ln]: the same deployment under other versions differs as much."""
-OUTLIER = 2.1
-"""Residual, in standard deviations, beyond which a point pulls with constant force only."""
+OUTLIER = 1.345
+"""Residual, in standard deviations, beyond which a point pulls with constant force only (Huber 1964: 95% efficient)."""
 _STEP = 1e-3
 
 
@@ -86,7 +86,9 @@ def quantities(group: ServingGroup, found: Answers) -> Array:
 
 def _held(group: ServingGroup, seen: Measured, constants: ServingEfficiency) -> _Held:
     _, work = predict_group(group, constants)
-    target = np.log(np.stack([seen.tpot, seen.ttft, seen.tokens_per_s_gpu]))
+    # How many GPUs prefill is hardly ever recorded: what a request waits for there would only bend the constants.
+    ttft = np.where(group.apart, np.nan, seen.ttft)
+    target = np.log(np.stack([seen.tpot, ttft, seen.tokens_per_s_gpu]))
     return _Held(group, work, capacity(group, constants), target)
 
 

@@ -47,7 +47,6 @@ PARAMETERS: tuple[ServingParameter, ...] = (
     _share("vendor_bandwidth.amd", 0.80, 0.15, "bandwidth reached on AMD over that on NVIDIA"),
     _share("vendor_flops.amd", 0.55, 0.25, "FLOP/s reached on AMD over those on NVIDIA"),
     _share("architecture_flops.blackwell.fp8_block", 0.8, 0.25, "block-scaled fp8 on Blackwell over that on Hopper"),
-    _of("padding_rows", 20.0, 0.5, "rows that pad the GEMM of every expert touched"),
     _share("hottest_rank", 0.7, 0.4, "share of the hottest expert rank's random overload that a step waits for"),
     _of("quantize.nvfp4 quantize.mxfp4", 6e-6, 0.5, "quantizing the activations of a 4-bit GEMM [s]"),
     _of("expert_layer", 35e-6, 0.3, "routing and gathering in an expert layer [s]"),

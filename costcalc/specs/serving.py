@@ -98,7 +98,7 @@ class ServingEfficiency(Spec):
     architecture_flops: dict[str, dict[str, Share]]  # of that of the format, by architecture
     maturing: Annotated[float, Limits(ge=0)]  # by which engines run models with experts faster each month [ln]
     as_of: str  # the month of the newest measurements, YYYY-MM: engines are as mature as then
-    padding_rows: Annotated[float, Limits(ge=0)]
+    expert_tiles: dict[str, Annotated[float, Limits(ge=0)]]  # rows that an expert's GEMM computes at least
     hottest_rank: Share
     quantize: dict[str, Seconds]
     expert_layer: Seconds
