@@ -14,10 +14,17 @@ def experts(rows: float, weights: str = "fp8", precision: str = "fp8") -> Work:
     return Work("routed experts", "experts", 1, 1.0, 1.0, precision=precision, weights=weights, rows=rows)
 
 
-@pytest.mark.parametrize("rows", [1, 8, 63])
+@pytest.mark.parametrize("rows", [1, 8, 32])
 def test_an_expert_with_few_tokens_computes_one_tile(rows: int) -> None:
     # ceil(rows / 64) is 1 for all of them: 64 rows are computed.
     assert padding(experts(rows), TILED) * rows == pytest.approx(64)
+
+
+@pytest.mark.parametrize("mean", [4, 30, 63, 100, 500])
+def test_tokens_at_random_fill_as_many_tiles_on_average(mean: int) -> None:
+    drawn = np.random.default_rng(7).poisson(mean, 20_000)
+    tiles = 64 * np.ceil(drawn / 64)
+    assert padding(experts(mean), TILED) * mean == pytest.approx(tiles.mean(), rel=0.1)
 
 
 def test_many_tokens_compute_half_a_tile_more_on_average() -> None:
