@@ -29,6 +29,7 @@ _ENGINES = (("atom", "atom"), ("sglang", "sglang"), ("vllm", "vllm"), ("trt", "t
 # Rates measured at 20,000 tokens are those of full attention, which v0.1 with its window does not have.
 _MEANT = {"mistral-7b": "mistral-7b-v0.3"}
 """Checkpoints that measurements name shortly."""
+MOST_DRAFTS = 64
 _NO_DRAFTS = ("", "none", "none/unknown", "no", "off", "0", "false")
 _LOOPS = ("online", "closed", "static", "offline", "concurrency", "serving")
 
@@ -106,6 +107,8 @@ def _drafts(
         return 0, ()
     if spec.startswith("mtp") and model.mtp is not None:
         told = "".join(filter(str.isdigit, spec))
+        if told and not 0 < int(told) <= MOST_DRAFTS:
+            raise CostcalcError(f"spec {spec!r} drafts {told} tokens", hint=f"'mtp' or 'mtp1' to 'mtp{MOST_DRAFTS}'")
         return int(told) if told else drafts_of(backend, machine.vendor, float(np.asarray(layout.data))), ()
     why = f"{model.name} ships no prediction head" if spec.startswith("mtp") else f"spec {spec!r} is not modelled"
     return 1, (f"{why}: taken as one draft of multi-token prediction",)

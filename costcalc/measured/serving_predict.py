@@ -109,7 +109,7 @@ def group_work(
 
 
 def group_times(group: ServingGroup, work: GroupWork, efficiency: Efficiency, slower: Number = 1.0) -> Times:
-    """Time the work of a group [s]; `slower`: what a step took in engines of its time, over what it takes now."""
+    """Time the work of a group [s]; `slower`: what it took in engines of its time, over what it takes now."""
     model, machine = group.model, group.machine
     overlap = overlap_share(group.layout, machine, efficiency)
 
@@ -128,11 +128,11 @@ def group_times(group: ServingGroup, work: GroupWork, efficiency: Efficiency, sl
     joining = prefill
     if work.riding is not None:
         joining = riding_seconds(model, work.riding, machine, efficiency, ops, overlap) / work.prompts
-    return Times(step * slower, prefill, joining * slower / group.layout.data)
+    return Times(step * slower, prefill * slower, joining * slower / group.layout.data)
 
 
 def slowness(group: ServingGroup, constants: ServingEfficiency) -> Array:
-    """How much longer a step took when the rows were measured than in engines of the constants' month [1]."""
+    """How much longer the rows took when they were measured than in engines of the constants' month [1]."""
     if not group.model.has_experts:
         return np.ones(len(group))
     age = np.clip(np.nan_to_num(month_of(constants.as_of) - group.month), 0.0, OLDEST)

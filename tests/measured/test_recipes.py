@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from costcalc.errors import CostcalcError
 from costcalc.measured.load import Row
 from costcalc.measured.recipes import drafts_of, held_steps
 from costcalc.measured.serving_case import describe_serving
@@ -39,6 +40,8 @@ def test_a_row_may_say_how_many_tokens_are_drafted():
     assert describe_serving(row(spec="mtp")).drafts == 2
     assert describe_serving(row(spec="mtp1")).drafts == 1
     assert describe_serving(row(spec="none")).drafts == 0
+    with pytest.raises(CostcalcError, match="drafts 99999 tokens"):
+        describe_serving(row(spec="mtp99999"))
 
 
 @pytest.mark.parametrize(
