@@ -22,6 +22,7 @@ __all__ = ["Positions", "load_yaml", "parse_yaml", "read_text", "validate"]
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 32
+TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -51,6 +52,8 @@ def parse_yaml(text: str, path: str | Path) -> tuple[dict[str, Any], Positions]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         position = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        if "nesting depth" in (error.problem or ""):  # the scanner, which reads ahead, has a limit of its own
+            raise CostcalcError(TOO_DEEP, place(path, position)) from None
         raise CostcalcError(
             f"not YAML: {_problem(error)}", place(path, position), _remedy(error, text, position)
         ) from None
@@ -127,7 +130,7 @@ class _Builder:
         if isinstance(event, yaml.ScalarEvent):
             return self._scalar(event) if event.implicit[0] else event.value
         if len(path) >= MAX_DEPTH:
-            raise self._error(f"nested deeper than {MAX_DEPTH} levels", event)
+            raise self._error(TOO_DEEP, event)
         return self._mapping(path) if isinstance(event, yaml.MappingStartEvent) else self._sequence(path)
 
     def _scalar(self, event: Any) -> Any:
