@@ -1,6 +1,6 @@
-"""Fit the efficiencies of hardware_profiles/efficiency/ to the measurements in this folder, and show their errors.
+"""Fit the efficiencies of hardware_profiles/efficiency/ to what measurements/ holds, and show their errors.
 
-python measurements/fit.py kernels|serving DATE writes kernels.yaml or serving.yaml. Serving takes a minute, and some
+python tools/fit.py kernels|serving DATE writes kernels.yaml or serving.yaml. Serving takes a minute, and some
 of what it holds from kernels.yaml: fit that first. Afterwards: python docs/generate.py.
 """
 
