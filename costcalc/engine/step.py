@@ -29,11 +29,13 @@ class Step:
     ops: tuple[OpTime, ...]
     overhead_seconds: Number  # [s] of layers, expert layers and sequences
     hidden_seconds: Number = 0.0  # [s] of all-to-all that run behind the other ops
+    drafting: OpTime | None = None  # the passes through prediction layers that propose the tokens it checks
 
     @property
     def seconds(self) -> Number:
         """Time of the pass [s]."""
-        return sum((op.seconds for op in self.ops), start=0.0) + self.overhead_seconds - self.hidden_seconds
+        drafting = self.drafting.seconds if self.drafting else 0.0
+        return sum((op.seconds for op in self.ops), start=0.0) + self.overhead_seconds - self.hidden_seconds + drafting
 
 
 def hidden_seconds(ops: Sequence[OpTime], overlap: Number) -> Number:
@@ -91,14 +93,27 @@ def prefill_pass(
     return Step(ops, overhead + 0.0 * np.asarray(tokens, dtype=float), hidden)
 
 
-def draft_seconds(model: ModelSpec, plain: Step, efficiency: Efficiency) -> Number:
-    """Time of drafting one token for every sequence [s]: a pass through the prediction layers and the LM head.
+def drafting(model: ModelSpec, plain: Step, efficiency: Efficiency, drafts: Number) -> OpTime:
+    """What drafting `drafts` [tokens] for every sequence takes: passes through the prediction layers and the LM head.
 
     plain: a decode step without drafts.
     """
-    layers = model.mtp.layers if model.mtp else 1
-    head = sum((op.seconds for op in plain.ops if op.kind == "head"), start=0.0)
-    return layers / model.num_layers * (plain.seconds - head) + head + efficiency.draft_seconds
+    layers = (model.mtp.layers if model.mtp else 1) / model.num_layers
+    share = {op.op: 1.0 if op.kind == "head" else layers for op in plain.ops}
+
+    def drafted(what: str) -> Number:
+        return drafts * sum((share[op.op] * getattr(op, what) for op in plain.ops), start=0.0)
+
+    beside = layers * (plain.overhead_seconds - plain.hidden_seconds) + efficiency.draft_seconds
+    return OpTime(
+        "drafting",
+        "drafting",
+        drafted("flops"),
+        drafted("bytes"),
+        drafted("seconds") + drafts * beside,
+        drafted("memory_seconds"),
+        drafted("compute_seconds"),
+    )
 
 
 def prefill_overhead_seconds(model: ModelSpec, efficiency: Efficiency) -> Number:

@@ -25,7 +25,7 @@ def breakdown_of(step: Step, layout: Layout) -> tuple[OpResult, ...]:
     Of all-to-all, only what does not hide behind the other ops counts as time.
     """
     names: dict[str, list[OpTime]] = {}
-    for op in step.ops:
+    for op in _all_ops(step):
         names.setdefault(op.op, []).append(op)
     # Every stage runs its layers on `stage` GPUs, once for each micro-batch in flight.
     copies = float(layout.stage * layout.pipeline)
@@ -47,6 +47,10 @@ def breakdown_of(step: Step, layout: Layout) -> tuple[OpResult, ...]:
     return tuple(sorted(rows, key=lambda row: -row.time_s))
 
 
+def _all_ops(step: Step) -> tuple[OpTime, ...]:
+    return (*step.ops, step.drafting) if step.drafting else step.ops
+
+
 def hidden_share(step: Step) -> float:
     """Share of a step's all-to-all that hides behind its other ops."""
     sent = sum(float(op.seconds) for op in step.ops if op.kind == "all_to_all")
@@ -62,7 +66,7 @@ def step_bounds(step: Step) -> Array:
     """What most of a step's time is spent on, at every cell: memory, compute, communication or overhead."""
     totals: dict[str, Number] = dict.fromkeys(BOUNDS, 0.0)
     totals[OVERHEAD] = step.overhead_seconds
-    for op in step.ops:
+    for op in _all_ops(step):
         if op.communicates:
             totals["communication"] = totals["communication"] + op.seconds
         else:

@@ -11,7 +11,7 @@ from costcalc.engine.layout import Layout
 from costcalc.engine.memory import kv_pool_bytes_per_gpu, max_sequences
 from costcalc.engine.mixed import riding_seconds, riding_work
 from costcalc.engine.serving import prefill_queue_seconds, time_per_output_token, time_to_first_token
-from costcalc.engine.step import Step, decode_step, draft_seconds, overlap_share, prefill_pass
+from costcalc.engine.step import Step, decode_step, drafting, overlap_share, prefill_pass
 from costcalc.explore.question import Question
 from costcalc.frozen import Record
 
@@ -77,8 +77,7 @@ def evaluate(question: Question, layout: Layout, batch: Number, context: Number 
         step = decode_step(q.model, q.machine, layout, q.formats, q.efficiency, batch, at, q.drafts + 1, terms)
         if q.drafts:
             plain = decode_step(q.model, q.machine, layout, q.formats, q.efficiency, batch, at, terms=terms)
-            drafting = q.drafts * draft_seconds(q.model, plain, q.efficiency)
-            step = replace(step, overhead_seconds=step.overhead_seconds + drafting)
+            step = replace(step, drafting=drafting(q.model, plain, q.efficiency, q.drafts))
     cached = prompt * q.options.cached
     prefill = prefill_pass(q.model, q.machine, layout, q.formats, q.efficiency, prompt - cached, cached)
     startup = q.constants.engine(q.backend).startup if q.backend else 0.0

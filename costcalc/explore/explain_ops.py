@@ -105,6 +105,13 @@ def _gpus(work: Work) -> str:
 def _besides(q: Question, batch: Batch, step: Step, path: str) -> Iterator[Formula]:
     """What engines add to a pass, and what hides behind its ops."""
     overhead, hidden = float(np.asarray(step.overhead_seconds)), float(np.asarray(step.hidden_seconds))
+    if step.drafting:
+        layers = q.model.mtp.layers if q.model.mtp else 1
+        formula = "drafts × (prediction layers / layers × (a step without drafts - LM head) + LM head + host)"
+        numbers = f"{q.drafts} × ({layers} / {q.model.num_layers} × a step of one token per sequence + LM head"
+        numbers += f" + {format_seconds(q.efficiency.draft_seconds, 3)})"
+        seconds = float(np.asarray(step.drafting.seconds))
+        yield Formula(f"{path}.drafting", "drafting", formula, numbers, seconds, "s", "docs/method.md")
     if overhead > 0:
         numbers = " + ".join(_overheads(q, batch))
         formula = "layers × what an engine adds to each, and to each sequence"

@@ -27,7 +27,7 @@ from costcalc.engine.speculation import tokens_per_pass
 from costcalc.engine.step import (
     Step,
     decode_overhead_seconds,
-    draft_seconds,
+    drafting,
     hidden_seconds,
     layers_seconds,
     overlap_share,
@@ -122,7 +122,7 @@ def group_times(group: ServingGroup, work: GroupWork, efficiency: Efficiency, sl
         alone, works = work.plain
         timed = tuple(op_times(works, machine, efficiency))
         plain = Step(timed, decode_overhead_seconds(model, efficiency, alone), hidden_seconds(timed, overlap))
-        step = step + group.drafts * draft_seconds(model, plain, efficiency)
+        step = step + drafting(model, plain, efficiency, group.drafts).seconds
     overhead = layers_seconds(model, efficiency) + prefill_overhead_seconds(model, efficiency)
     prefill = passing(op_times(work.prefill, machine, efficiency)) + overhead
     joining = prefill
