@@ -59,13 +59,13 @@ How a benchmark is run changes what it measures. Columns of a file say it; where
 - `mean_length`: mean length of prompts and answers over the nominal one. InferenceX draws from 0.8 to 1.0: 0.9; else 1.
 - `equal_lengths`, 1: all requests are equally long, stay in step and wait in cohorts. InferenceX: 0; else 1.
 - `statistic`, `mean`: the burst that starts a run counts; `median`: it does not. Rows of `silicon_sample` are means.
-- `held_steps`: decode steps for which the scheduler leaves a request unseen. InferenceX's recipes let TensorRT-LLM
-  gather prompts for 20 steps (equal lengths, fewer than 8 GPUs), and SGLang on Blackwell look for requests every 30
-  steps, every 10 below 16 of them: half of that on average; else 0.
+- `held_steps`: decode steps for which the scheduler leaves a request unseen, on average. 0, but in InferenceX's
+  recipes: 20 where TensorRT-LLM gathers prompts (input as long as output, on fewer than 8 GPUs), and 15 where SGLang on
+  Blackwell looks for requests every 30 steps, or 5 below 16 requests, where it looks every 10.
 - `spec`, `mtp3`: three tokens are drafted in a step. `mtp` alone: as InferenceX's recipes draft them, three in
   TensorRT-LLM, two in SGLang, three in SGLang on AMD, one in ATOM, and one beside attention data parallelism.
-- `date`: engines run models with experts faster by the month, and a run is as slow as in its own. Estimates are for
-  the month of the newest; a row without a date is predicted like them.
+- `date`: engines run models with experts faster from month to month, and a run is predicted for the engine of its own.
+  Estimates are for the month of the newest; a row without a date is predicted like them.
 - `prompts_reused`, 1: prompts repeat, and a prefix cache holds their shared part. Undated vLLM rows of the gap-analysis
   runs: 1, which is inferred: their 4,000 tokens cannot have been prefilled in the time measured; else 0.
 - `kv_dtype`: empty, fp8 beside weights of 8 bits or fewer, else bf16; 16 bits for MiniMax and gpt-oss on Hopper, whose

@@ -22,6 +22,7 @@ class MemoryBudget:
     utilization: Number = 0.9  # of what the driver reports
     reserve: float = 1.5e9  # [B] activations, graphs and workspace
     of_free: bool = False  # the cache takes that share of what weights and reserve leave, instead of the whole
+    prediction: Number = 0.0  # layers that draft tokens, over the model's: they have weights and a cache of their own
 
 
 def weights_bytes_per_gpu(model: ModelSpec, layout: Layout, formats: Formats) -> Number:
@@ -90,12 +91,13 @@ def cache_bytes_read(model: ModelSpec, formats: Formats, context: Number) -> Num
 def kv_pool_bytes_per_gpu(
     model: ModelSpec, machine: Machine, layout: Layout, formats: Formats, budget: MemoryBudget
 ) -> Number:
-    """Memory left for the cache on the fullest GPU [B]; negative where the weights do not fit."""
-    weights = weights_bytes_per_gpu(model, layout, formats)
+    """Memory left for the cache of the model's layers on the fullest GPU [B]; negative where the weights do not fit."""
+    layers = 1 + budget.prediction
+    weights = weights_bytes_per_gpu(model, layout, formats) * layers
     if budget.of_free:
         free = machine.memory - budget.reserve - weights
-        return np.where(free > 0, free * budget.utilization, free)
-    return machine.memory * budget.utilization - budget.reserve - weights
+        return np.where(free > 0, free * budget.utilization, free) / layers
+    return (machine.memory * budget.utilization - budget.reserve - weights) / layers
 
 
 def max_sequences(model: ModelSpec, layout: Layout, formats: Formats, pool: Number, context: Number) -> Number:

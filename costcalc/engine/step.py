@@ -93,12 +93,17 @@ def prefill_pass(
     return Step(ops, overhead + 0.0 * np.asarray(tokens, dtype=float), hidden)
 
 
+def prediction_layers(model: ModelSpec) -> int:
+    """Layers that draft tokens: the model's own, else as many as the smallest head has."""
+    return model.mtp.layers if model.mtp else 1
+
+
 def drafting(model: ModelSpec, plain: Step, efficiency: Efficiency, drafts: Number) -> OpTime:
     """What drafting `drafts` [tokens] for every sequence takes: passes through the prediction layers and the LM head.
 
     plain: a decode step without drafts.
     """
-    layers = (model.mtp.layers if model.mtp else 1) / model.num_layers
+    layers = prediction_layers(model) / model.num_layers
     share = {op.op: 1.0 if op.kind == "head" else layers for op in plain.ops}
 
     def drafted(what: str) -> Number:

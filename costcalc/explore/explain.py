@@ -101,14 +101,23 @@ def _cache(q: Question, r: Estimate) -> list[Formula]:
 
 def _memory(q: Question, chosen: Plan, r: Estimate) -> list[Formula]:
     m = r.memory
-    usable = m.capacity_bytes_per_gpu * float(q.budget.utilization) - q.budget.reserve
+    usable, layers = (
+        m.capacity_bytes_per_gpu * float(q.budget.utilization) - q.budget.reserve,
+        1 + float(q.budget.prediction),
+    )
+    formula = "capacity × memory utilization - workspace - weights"
+    numbers = f"{format_bytes(m.capacity_bytes_per_gpu)} × {q.budget.utilization:g} - {format_bytes(q.budget.reserve)}"
+    numbers += f" - {format_bytes(m.weights_bytes_per_gpu)}"
+    if q.drafts:  # the layers that draft hold weights, and a part of the cache
+        formula = f"({formula} × (1 + share of layers that draft)) / (1 + share)"
+        numbers = f"({numbers} × {layers:.5g}) / {layers:.5g}"
+    pool = (usable - m.weights_bytes_per_gpu * layers) / layers
     return [
         Formula(
             "memory.kv_pool_bytes_per_gpu",
             "Memory left for the cache on each GPU",
-            "capacity × memory utilization - workspace - weights",
-            f"{format_bytes(m.capacity_bytes_per_gpu)} × {q.budget.utilization:g} - {format_bytes(q.budget.reserve)}"
-            f" - {format_bytes(m.weights_bytes_per_gpu)} = {format_bytes(usable - m.weights_bytes_per_gpu)}",
+            formula,
+            f"{numbers} = {format_bytes(pool)}",
             m.kv_pool_bytes_per_gpu,
             "B",
             "weights by layout: experts over all GPUs of a stage, matrices over tensor ranks (docs/method.md)",

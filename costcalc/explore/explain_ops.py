@@ -9,7 +9,7 @@ import numpy as np
 from costcalc.arrays import Number
 from costcalc.attention import LatentAttention
 from costcalc.engine.imbalance import hottest_rank
-from costcalc.engine.step import Step
+from costcalc.engine.step import Step, prediction_layers
 from costcalc.engine.timing import OpTime, flop_share, padding
 from costcalc.engine.work import COMMUNICATION, Batch, Work, step_work
 from costcalc.explore.plan import Plan
@@ -106,9 +106,9 @@ def _besides(q: Question, batch: Batch, step: Step, path: str) -> Iterator[Formu
     """What engines add to a pass, and what hides behind its ops."""
     overhead, hidden = float(np.asarray(step.overhead_seconds)), float(np.asarray(step.hidden_seconds))
     if step.drafting:
-        layers = q.model.mtp.layers if q.model.mtp else 1
         formula = "drafts × (prediction layers / layers × (a step without drafts - LM head) + LM head + host)"
-        numbers = f"{q.drafts} × ({layers} / {q.model.num_layers} × a step of one token per sequence + LM head"
+        share = f"{prediction_layers(q.model)} / {q.model.num_layers}"
+        numbers = f"{q.drafts} × ({share} × a step of one token per sequence + LM head"
         numbers += f" + {format_seconds(q.efficiency.draft_seconds, 3)})"
         seconds = float(np.asarray(step.drafting.seconds))
         yield Formula(f"{path}.drafting", "drafting", formula, numbers, seconds, "s", "docs/method.md")

@@ -18,7 +18,7 @@ from costcalc.formats import WEIGHT_FORMATS
 from costcalc.measured.gpus import find_gpu
 from costcalc.measured.load import Row
 from costcalc.measured.recipes import cache_format, drafts_of, is_inferencex
-from costcalc.measured.serving_conditions import Conditions, conditions_of
+from costcalc.measured.serving_conditions import Conditions, conditions_of, month_of
 from costcalc.measured.serving_layout import layout_of
 from costcalc.numbertypes import cache_type, number_type
 from costcalc.specs.accelerator import Accelerator
@@ -76,6 +76,9 @@ def describe_serving(row: Row) -> Case:
     apart = bool(row.get("disagg")) and row["n_gpus"] > 1
     if row.get("disagg") and not apart:
         warnings += ("one GPU cannot be two pools: taken as shared",)
+    date = str(row.get("date") or "")
+    if date and np.isnan(month_of(date)):
+        warnings += (f"date {date!r} is not YYYY-MM-DD: taken as not known",)
     if not any(word in str(row["kind"]).lower() for word in (*_LOOPS, "throughput")):
         warnings += (f"kind {str(row['kind'])!r} is taken as a closed loop",)
     return Case(

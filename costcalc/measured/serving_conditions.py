@@ -49,9 +49,9 @@ def conditions_of(row: Row, backend: str, architecture: str = "") -> Conditions:
 def month_of(date: str) -> float:
     """Months from year 0 to a date of the form YYYY-MM or YYYY-MM-DD; nan where it is of no such form."""
     found = re.match(r"(\d{4})-(\d{2})(?:-(\d{2}))?$", date)
-    if not found:
+    year, month, day = (int(part or 15) for part in found.groups()) if found else (0, 0, 0)
+    if not (1 <= month <= 12 and 1 <= day <= 31):
         return math.nan
-    year, month, day = (int(part or 15) for part in found.groups())
     return 12 * year + month - 1 + (day - 1) / 30
 
 

@@ -31,6 +31,7 @@ from costcalc.engine.step import (
     hidden_seconds,
     layers_seconds,
     overlap_share,
+    prediction_layers,
     prefill_overhead_seconds,
 )
 from costcalc.engine.timing import Efficiency, OpTime, op_times
@@ -143,7 +144,8 @@ def capacity(group: ServingGroup, constants: ServingEfficiency) -> Array:
     """Sequences that a replica's memory holds, output reserved as schedulers do; at least one."""
     engine = constants.backends[group.backend]
     share = np.where(group.online, constants.memory_utilization, constants.closed_loop.memory_utilization)
-    budget = MemoryBudget(share, float(constants.memory_reserve), engine.frees_memory)
+    drafting_layers = np.where(group.drafts > 0, prediction_layers(group.model) / group.model.num_layers, 0.0)
+    budget = MemoryBudget(share, float(constants.memory_reserve), engine.frees_memory, drafting_layers)
     pool = kv_pool_bytes_per_gpu(group.model, group.machine, group.layout, group.formats, budget)
     length = group.input_tokens + group.output_tokens * engine.reserved_output
     return np.maximum(max_sequences(group.model, group.layout, group.formats, pool, length), 1.0)

@@ -31,6 +31,15 @@ def formats_of(model: ModelSpec) -> Formats:
     return resolve_formats(model.precision, PEAKS)
 
 
+def test_layers_that_draft_take_memory() -> None:
+    # DeepSeek-V3's prediction layer is one beside 61, with weights and a cache of its own.
+    plain, drafting = (costcalc.estimate("v3", "h100", gpus=16, batch=16, drafts=n).memory for n in (0, 1))
+    assert drafting.weights_bytes_per_gpu == plain.weights_bytes_per_gpu
+    expected = (plain.kv_pool_bytes_per_gpu - plain.weights_bytes_per_gpu / 61) / (1 + 1 / 61)
+    assert drafting.kv_pool_bytes_per_gpu == pytest.approx(expected)
+    assert drafting.max_sequences < plain.max_sequences
+
+
 def test_some_engines_size_the_cache_by_what_weights_leave() -> None:
     # TensorRT-LLM: free_gpu_memory_fraction of the memory that is free once the model is loaded.
     model, h100 = costcalc.load_model("llama-3.1-70b"), machine_of(costcalc.load_gpu("h100"))

@@ -75,4 +75,7 @@ def test_minimax_keeps_its_cache_as_its_recipes_do(gpu, expected):
 def test_months_are_counted_from_dates():
     assert month_of("2026-06-01") == 12 * 2026 + 5
     assert month_of("2026-07") - month_of("2026-06") == 1
-    assert math.isnan(month_of("")) and math.isnan(month_of("v0.17"))
+    assert all(math.isnan(month_of(text)) for text in ("", "v0.17", "2026-13", "2026-02-32"))
+    [warning] = describe_serving(row(date="yesterday")).warnings
+    assert warning == "date 'yesterday' is not YYYY-MM-DD: taken as not known"
+    assert describe_serving(row()).warnings == ()
