@@ -95,7 +95,8 @@ NOT_MODELLED = """\
 - **Prefix caches and drafts.** The share of hits is an input, and so is that of accepted drafts, which is else the one
   measured with DeepSeek-R1 on random prompts; what decides them is not modelled.
 - **Most throughput of experts.** Deployments that serve as many requests as memory holds are slower than predicted
-  where experts are many and small: what their ranks wait for each other, and what a full scheduler costs, is not there.
+  where experts are many and small: on H200, DeepSeek-R1 by 40 to 55%, Qwen3-235B by 45%, gpt-oss-120b by 100%. What
+  ranks wait for each other, and what a full scheduler costs, is not there; a limit on TPOT keeps clear of it.
 - **The host.** Sampling, detokenizing and HTTP are a time per sequence and one per request.
 - **What was never measured here.** Linear attention, state spaces, sparse and compressed attention, windows, caches
   below 8 bits, and accelerators other than NVIDIA's and AMD's follow the same equations with the constants of what was
@@ -105,6 +106,8 @@ README_NOTE = """\
 Errors of the constants on the points that they were fitted on; "never seen" is the median error of fits without any
 point of that GPU or model, which is what to expect of new ones. "Pools apart" prefill and decode on different GPUs. Not
 modelled: power caps and heat, bursts of requests, tokens that favour experts, congested networks, versions of engines.
+Weakest where many small experts serve as many requests as memory holds: four published figures on H200 are 40% to 100%
+below ours (docs/accuracy.md).
 """
 WORST = 5
 

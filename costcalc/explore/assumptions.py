@@ -88,8 +88,8 @@ def _degrees(chosen: Plan) -> str:
 def _drafts_kept(q: Question) -> str:
     if not q.calibrated:
         return "DeepSeek-V3's own head keeps 85 to 90%"
-    further = f", {format_percent(q.constants.closed_loop.fading)} of that chance for each further one"
-    return f"of first drafts, as measured serving DeepSeek-R1{further if q.drafts > 1 else ''}"
+    further = f"; each further one by {format_percent(1 - q.constants.closed_loop.fading)} less often"
+    return f"of first drafts, of random text by DeepSeek-R1{further if q.drafts > 1 else ''}; 85% of real text"
 
 
 def limits_named(q: Question) -> str:

@@ -9,6 +9,7 @@ from costcalc.readable import NOTHING
 from costcalc.show.blocks import Block, Column, Grid, Line
 from costcalc.show.numbers import DASH
 
+MISSED = "†"
 _FOLLOWS = {
     "exact": "Follows from the stated inputs",
     "measured": "Measured",
@@ -25,7 +26,8 @@ def published_page(compared: Sequence[Compared]) -> list[Block]:
     for follows, heading in _FOLLOWS.items():
         rows = [each for each in compared if each.follows == follows]
         if rows:
-            page += [Line(heading, "heading"), Grid(_columns(rows), [_cells(each) for each in rows]), Line()]
+            page += [Line(heading, "heading"), Grid(_columns(rows), [_cells(each) for each in rows]), *_missed(rows)]
+            page.append(Line())
     page += [*_sources(compared), *_notes(compared)]
     return page
 
@@ -59,12 +61,12 @@ def _titles(published: Published, cases: Sequence[PublishedCase]) -> str:
 def _columns(rows: Sequence[Compared]) -> tuple[Column, ...]:
     ranged = rows[0].follows != "exact"
     return (
-        Column("", role="value"),
         Column("published", right=True),
         Column("costcalc", right=True, role="headline"),
-        *((Column("80% range", role="dim", keep=1),) if ranged else ()),
-        Column("", keep=2),
+        *((Column("80% range", role="dim", keep=2),) if ranged else ()),
+        Column("unit"),
         Column("off", right=True),
+        Column("", role="value", wrap=True),
     )
 
 
@@ -72,13 +74,28 @@ def _cells(each: Compared) -> tuple[str, ...]:
     low_high = "" if each.low is None or each.high is None else f"[{figure(each.low, 3)}{DASH}{figure(each.high, 3)}]"
     ranged = (low_high,) if each.follows != "exact" else ()
     return (
-        each.statement + (" (recalled)" if each.provenance == "recalled" else ""),
         figure(each.published, 6),
         figure(each.predicted, 4),
         *ranged,
         each.unit,
-        NOTHING if each.error is None else f"{each.error:+.1%}",
+        NOTHING if each.error is None else f"{each.error:+.1%}{MISSED if _outside(each) else ''}",
+        each.statement + (" (recalled)" if each.provenance == "recalled" else ""),
     )
+
+
+def _outside(each: Compared) -> bool:
+    """Whether a measured figure lies outside of the range that costcalc gives."""
+    if each.follows != "measured" or each.low is None or each.high is None:
+        return False
+    return not each.low <= each.published <= each.high
+
+
+def _missed(rows: Sequence[Compared]) -> Iterator[Block]:
+    outside = sum(_outside(each) for each in rows)
+    if outside:
+        text = f"{MISSED} outside of the range: {outside} of {len(rows)}. These figures were picked for their variety;"
+        text += " `costcalc validate` tells how often ranges hold."
+        yield Line(text, "dim", wrap=True, indent=2)
 
 
 def figure(value: float | None, digits: int) -> str:
