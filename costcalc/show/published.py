@@ -26,7 +26,11 @@ def published_page(compared: Sequence[Compared]) -> list[Block]:
     for follows, heading in _FOLLOWS.items():
         rows = [each for each in compared if each.follows == follows]
         if rows:
-            page += [Line(heading, "heading"), Grid(_columns(rows), [_cells(each) for each in rows]), *_missed(rows)]
+            page += [
+                Line(heading, "heading"),
+                Grid(_columns(rows), [_cells(each) for each in rows], split=False),
+                *_missed(rows),
+            ]
             page.append(Line())
     page += [*_sources(compared), *_notes(compared)]
     return page
@@ -63,7 +67,7 @@ def _columns(rows: Sequence[Compared]) -> tuple[Column, ...]:
     return (
         Column("published", right=True),
         Column("costcalc", right=True, role="headline"),
-        *((Column("80% range", role="dim", keep=2),) if ranged else ()),
+        *((Column("80% range", role="dim", spare=True, keep=1),) if ranged else ()),
         Column("unit"),
         Column("off", right=True),
         Column("", role="value", wrap=True),
@@ -93,8 +97,8 @@ def _outside(each: Compared) -> bool:
 def _missed(rows: Sequence[Compared]) -> Iterator[Block]:
     outside = sum(_outside(each) for each in rows)
     if outside:
-        text = f"{MISSED} outside of the range: {outside} of {len(rows)}. These figures were picked for their variety;"
-        text += " `costcalc validate` tells how often ranges hold."
+        text = f"{MISSED} outside of the range: {outside} of {len(rows)}."
+        text += " `costcalc validate` tells how often ranges hold over all measurements."
         yield Line(text, "dim", wrap=True, indent=2)
 
 
