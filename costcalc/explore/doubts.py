@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator
 from datetime import date
 from itertools import pairwise
 from typing import NamedTuple
 
+from costcalc.dates import read_date
 from costcalc.errors import nearest, shown
 from costcalc.readable import format_bytes, format_rate
 from costcalc.specs.accelerator import Accelerator
@@ -121,13 +121,10 @@ def _date(path: tuple[str | int, ...], text: str | None) -> Iterator[Doubt]:
     if text is None:
         return
     name = ".".join(map(str, path))
-    try:
-        if not re.fullmatch(r"\d{4}(-\d{2}){0,2}", text):
-            raise ValueError
-        year, month, day = (int(part) for part in (text + "-01-01")[:10].split("-"))
-        first = date(year, month, day)
-    except ValueError:
+    found = read_date(text)
+    if found is None:
         yield Doubt(path, f"{name}: {shown(text)} is no date; write it like 2026-11-23, 2026-11 or 2026")
         return
-    if first > date.today():
+    year, month, day = found
+    if date(year, month or 1, day or 1) > date.today():
         yield Doubt(path, f"{name}: {text} is in the future")

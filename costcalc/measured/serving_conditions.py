@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 
+from costcalc.dates import read_date
 from costcalc.measured.load import Row
 from costcalc.measured.recipes import held_steps, is_inferencex
 
 DRAWN_LENGTH = 0.9
 """InferenceX draws lengths from 0.8 to 1.0 of the nominal ones."""
+
+_MID_MONTH = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +50,8 @@ def conditions_of(row: Row, backend: str, architecture: str = "") -> Conditions:
 
 def month_of(date: str) -> float:
     """Months from year 0 to a date of the form YYYY-MM or YYYY-MM-DD; nan where it is of no such form."""
-    found = re.match(r"(\d{4})-(\d{2})(?:-(\d{2}))?$", date)
-    year, month, day = (int(part or 15) for part in found.groups()) if found else (0, 0, 0)
-    if not (1 <= month <= 12 and 1 <= day <= 31):
-        return math.nan
-    return 12 * year + month - 1 + (day - 1) / 30
+    year, month, day = read_date(date) or (0, None, None)
+    return math.nan if month is None else 12 * year + month - 1 + ((day or _MID_MONTH) - 1) / 30
 
 
 def _said(row: Row, column: str, otherwise: bool) -> bool:
