@@ -71,6 +71,14 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def capital(text: str) -> str:
+    """Return text that begins with a capital letter.
+
+    text: the text, of which the rest stays as it is.
+    """
+    return text[:1].upper() + text[1:]
+
+
 def format_seconds(value: float | None, digits: int | None = 4) -> str:
     """Return a time such as '5 us', '50 ms', '1.5 s', '3 min' or '2.5 days'.
 

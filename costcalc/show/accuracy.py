@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from costcalc.measured.groups import Group, Point, Validation
-from costcalc.readable import NOTHING, counted, format_count
+from costcalc.readable import NOTHING, capital, counted, format_count
 from costcalc.show.blocks import Block, Column, Grid, Line
 from costcalc.show.numbers import DASH
 
@@ -62,11 +62,7 @@ def _tables(groups: Sequence[Group], by: str | None, recorded: bool) -> Iterator
 def heading(kind: str, label: str) -> str:
     """Return the heading of a class: its label, behind its kind where that says more."""
     title = KIND_TITLES.get(kind, kind)
-    return (
-        f"{title}: {label}"
-        if kind == "e2e" or title[:6].lower() != label[:6].lower()
-        else label[:1].upper() + label[1:]
-    )
+    return f"{title}: {label}" if kind == "e2e" or title[:6].lower() != label[:6].lower() else capital(label)
 
 
 def _columns(first: str, recorded: bool) -> tuple[Column, ...]:

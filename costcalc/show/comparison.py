@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from costcalc.explore.result import Assumption, Comparison, Row
-from costcalc.readable import NOTHING, format_bytes, format_count
+from costcalc.readable import NOTHING, capital, counted, format_bytes, format_count
 from costcalc.show.basis import price_basis
 from costcalc.show.blocks import RANGE, Block, Column, Grid, Line, Role
 from costcalc.show.headline import is_term
@@ -49,7 +49,7 @@ def comparison_page(comparison: Comparison) -> list[Block]:
     comparison: the comparison.
     """
     basis = price_basis(row.estimate.deployment for row in comparison.rows)
-    page: list[Block] = [Line(comparison.title, "title"), Line(_capital(basis), "dim", wrap=True), Line()]
+    page: list[Block] = [Line(comparison.title, "title"), Line(capital(basis), "dim", wrap=True), Line()]
     same = _same_in_all(comparison.rows)
     for context, rows in by_context(comparison):
         if len(comparison.contexts) > 1:
@@ -198,13 +198,8 @@ def _load(comparison: Comparison, same: Collection[int]) -> Iterator[Block]:
             f"{format_count(load.input_tokens)} tokens in, {format_count(load.output_tokens)} out, "
             f"decode at {format_count(load.context_tokens)} of context"
         )
-    count = first.deployment.gpus
-    gpus = f"; {count:,} GPU{'' if count == 1 else 's'} in every row" if _GPUS in same else ""
+    gpus = f"; {counted(first.deployment.gpus, 'GPU')} in every row" if _GPUS in same else ""
     yield Line(f"{tokens}; KV cache {precision.kv_cache}{gpus}.", "dim", wrap=True)
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _shared_defaults(rows: Iterable[Row]) -> list[Assumption]:

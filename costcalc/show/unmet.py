@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from costcalc.explore.result import Estimate
-from costcalc.readable import format_percent
+from costcalc.readable import counted, format_percent
 from costcalc.show.blocks import Block, Line
 from costcalc.show.numbers import seconds, times
 
@@ -42,7 +42,7 @@ def _nearest(result: Estimate) -> str:
     """What was chosen is what comes nearest; what was asked for may stand in the way."""
     chosen = {each.name for each in result.assumptions}
     machine, batch = result.deployment, result.workload.batch
-    users = f"{batch:,} user{'' if batch == 1 else 's'} at once"
+    users = f"{counted(batch, 'user')} at once"
     if machine.replicas > 1:
         users += " on each replica"
     asked = [option for name, option in (("batch", "--batch"), ("layout", "the layout")) if name not in chosen]
