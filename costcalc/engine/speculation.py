@@ -9,6 +9,8 @@ import numpy as np
 
 from costcalc.arrays import Number
 
+MOST_DRAFTS = 64
+
 
 def tokens_per_pass(acceptance: Number, drafts: Number, fading: Number = 1.0) -> Number:
     """Expected tokens of one checking pass, its own token included: 1 + α + α² + ..., equation 1.

@@ -98,12 +98,17 @@ def prediction_layers(model: ModelSpec) -> int:
     return model.mtp.layers if model.mtp else 1
 
 
+def prediction_share(model: ModelSpec) -> float:
+    """Layers that draft tokens, over the model's."""
+    return prediction_layers(model) / model.num_layers
+
+
 def drafting(model: ModelSpec, plain: Step, efficiency: Efficiency, drafts: Number) -> OpTime:
     """What drafting `drafts` [tokens] for every sequence takes: passes through the prediction layers and the LM head.
 
     plain: a decode step without drafts.
     """
-    layers = prediction_layers(model) / model.num_layers
+    layers = prediction_share(model)
     share = {op.op: 1.0 if op.kind == "head" else layers for op in plain.ops}
 
     def drafted(what: str) -> Number:

@@ -128,7 +128,8 @@ def padding(work: Work, efficiency: Efficiency) -> Number:
     """FLOPs of the kernel over those of the model [1]: rows that pad experts' GEMMs and attention's query tiles."""
     if work.kind == "experts":
         # A tile at least for every expert touched, and half of one more for those that need several.
-        tile = (efficiency.expert_tiles.get(_gemm_class(work)) or efficiency.expert_tiles.get("other", 0.0)) / work.rows
+        tiles = efficiency.expert_tiles
+        tile = tiles.get(_gemm_class(work), tiles.get("other", 0.0)) / work.rows
         return np.maximum(tile, 1 + tile / 2)
     if efficiency.tile_rows and work.kind == "grouped":
         rows = efficiency.tile_rows / TILE_ROWS

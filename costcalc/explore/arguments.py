@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from costcalc.catalog.load import load_gpu, load_model
+from costcalc.engine.speculation import MOST_DRAFTS
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.formats import CACHE_FORMATS, COMPUTE_PRECISIONS, WEIGHT_FORMATS
 from costcalc.specs.accelerator import Accelerator
@@ -21,7 +22,6 @@ from costcalc.units import parse_machine, parse_quantity, parse_whole
 MOST_GPUS = 100_000
 MOST_SEQUENCES = 1e8
 MOST_TOKENS = 1e9
-MOST_DRAFTS = 64
 MOST_SECONDS = 1e6
 MOST_USD_PER_HOUR = 1e7
 

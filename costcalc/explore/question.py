@@ -16,7 +16,7 @@ from costcalc.engine.machine import Machine, machine_of
 from costcalc.engine.memory import MemoryBudget
 from costcalc.engine.precision import Formats, resolve_formats
 from costcalc.engine.speculation import tokens_per_pass
-from costcalc.engine.step import Terms, prediction_layers
+from costcalc.engine.step import Terms, prediction_share
 from costcalc.engine.timing import IDEAL, Efficiency
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.explore.arguments import read_option, refuse_unknown, the_gpu, the_model
@@ -198,7 +198,7 @@ def ask(model: ModelSpec, gpu: Accelerator, options: Options) -> Question:
         budget=MemoryBudget(
             options.memory_utilization or constants.memory_utilization,
             float(constants.memory_reserve),
-            prediction=prediction_layers(model) / model.num_layers if options.drafts else 0.0,
+            prediction=prediction_share(model) if options.drafts else 0.0,
         ),
         backend=backend if calibrated else None,
         input_tokens=options.input_tokens or options.context or DEFAULT_INPUT,

@@ -13,11 +13,12 @@ from costcalc.catalog.paths import folders_searched
 from costcalc.engine.layout import Layout
 from costcalc.engine.machine import machine_of
 from costcalc.engine.precision import Formats, checkpoint_precision, resolve_formats
+from costcalc.engine.speculation import MOST_DRAFTS
 from costcalc.errors import CostcalcError
 from costcalc.formats import WEIGHT_FORMATS
 from costcalc.measured.gpus import find_gpu
 from costcalc.measured.load import Row
-from costcalc.measured.recipes import cache_format, drafts_of, is_inferencex
+from costcalc.measured.recipes import cache_format, drafts_of
 from costcalc.measured.serving_conditions import Conditions, conditions_of, month_of
 from costcalc.measured.serving_layout import layout_of
 from costcalc.numbertypes import cache_type, number_type
@@ -29,7 +30,6 @@ _ENGINES = (("atom", "atom"), ("sglang", "sglang"), ("vllm", "vllm"), ("trt", "t
 # Rates measured at 20,000 tokens are those of full attention, which v0.1 with its window does not have.
 _MEANT = {"mistral-7b": "mistral-7b-v0.3"}
 """Checkpoints that measurements name shortly."""
-MOST_DRAFTS = 64
 _NO_DRAFTS = ("", "none", "none/unknown", "no", "off", "0", "false")
 _LOOPS = ("online", "closed", "static", "offline", "concurrency", "serving")
 
@@ -152,7 +152,7 @@ def _weight_format(dtype: str) -> str:
 def _cache_format(row: Row, dtype: str, machine: Accelerator) -> str:
     asked = str(row.get("kv_dtype") or "").rstrip("?").lower()
     if asked in ("", "auto", "none", "unknown"):
-        if is_inferencex(row) and (known := cache_format(str(row["model"]), machine.architecture)):
+        if known := cache_format(row, machine.architecture):
             return known
         return "bf16" if WEIGHT_FORMATS[dtype].bytes >= 2 else "fp8"
     name = cache_type(asked).name

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from costcalc.engine.calibrated import calibrated_efficiency
 from costcalc.measured.model import Array
 from costcalc.measured.serving_group import ServingGroup
 from costcalc.measured.serving_parameters import PARAMETERS, prior_values, values_of, with_values
@@ -22,9 +21,8 @@ from costcalc.measured.serving_predict import (
     GroupWork,
     answers,
     capacity,
-    group_times,
     predict_group,
-    slowness,
+    times_then,
 )
 from costcalc.specs.serving import ServingEfficiency
 
@@ -95,8 +93,7 @@ def _held(group: ServingGroup, seen: Measured, constants: ServingEfficiency) -> 
 def _residuals(held: Sequence[_Held], constants: ServingEfficiency) -> Array:
     parts = []
     for each in held:
-        efficiency = calibrated_efficiency(constants, each.group.machine, each.group.backend)
-        times = group_times(each.group, each.work, efficiency, slowness(each.group, constants))
+        times = times_then(each.group, each.work, constants)
         found = answers(each.group, times, each.work.batch, each.room, constants)
         off = np.log(quantities(each.group, found)) - each.target
         parts.append(off / np.array([[NOISE[name]] for name in QUANTITIES]))

@@ -31,10 +31,10 @@ from costcalc.engine.step import (
     hidden_seconds,
     layers_seconds,
     overlap_share,
-    prediction_layers,
+    prediction_share,
     prefill_overhead_seconds,
 )
-from costcalc.engine.timing import Efficiency, OpTime, op_times
+from costcalc.engine.timing import Efficiency, op_times
 from costcalc.engine.work import Batch, Work, decode_batch, prefill_batch, step_work
 from costcalc.measured.model import Array
 from costcalc.measured.serving_case import OFFLINE, STATIC_OFFLINE
@@ -104,8 +104,10 @@ def group_work(
         together = np.where(group.online | (group.kind == OFFLINE), 1.0, batch / layout.data)
         prefill = step_work(model, layout, formats, prefill_batch(fresh, cached, together))
     riding = riding_work(model, layout, formats, batch, fresh, prompts, cached, tokens) if rides else None
-    alone = decode_batch(batch, context, layout)
-    plain = (alone, step_work(model, layout, formats, alone)) if group.drafts.any() else None
+    plain = None
+    if group.drafts.any():
+        alone = decode_batch(batch, context, layout)
+        plain = (alone, step_work(model, layout, formats, alone))
     return GroupWork(batch, passing, step_work(model, layout, formats, passing), riding, prompts, prefill, plain)
 
 
@@ -114,22 +116,21 @@ def group_times(group: ServingGroup, work: GroupWork, efficiency: Efficiency, sl
     model, machine = group.model, group.machine
     overlap = overlap_share(group.layout, machine, efficiency)
 
-    def passing(ops: Sequence[OpTime]) -> Array:
-        return np.asarray(sum((op.seconds for op in ops), start=0.0) - hidden_seconds(ops, overlap))
+    def timed(works: Sequence[Work], overhead: Number) -> Step:
+        ops = tuple(op_times(works, machine, efficiency))
+        return Step(ops, overhead, hidden_seconds(ops, overlap))
 
-    ops = op_times(work.step, machine, efficiency)
-    step = passing(ops) + decode_overhead_seconds(model, efficiency, work.passing)
+    step = timed(work.step, decode_overhead_seconds(model, efficiency, work.passing))
     if work.plain is not None:
         alone, works = work.plain
-        timed = tuple(op_times(works, machine, efficiency))
-        plain = Step(timed, decode_overhead_seconds(model, efficiency, alone), hidden_seconds(timed, overlap))
-        step = step + drafting(model, plain, efficiency, group.drafts).seconds
+        plain = timed(works, decode_overhead_seconds(model, efficiency, alone))
+        step = replace(step, drafting=drafting(model, plain, efficiency, group.drafts))
     overhead = layers_seconds(model, efficiency) + prefill_overhead_seconds(model, efficiency)
-    prefill = passing(op_times(work.prefill, machine, efficiency)) + overhead
+    prefill = np.asarray(timed(work.prefill, overhead).seconds)
     joining = prefill
     if work.riding is not None:
-        joining = riding_seconds(model, work.riding, machine, efficiency, ops, overlap) / work.prompts
-    return Times(step * slower, prefill * slower, joining * slower / group.layout.data)
+        joining = riding_seconds(model, work.riding, machine, efficiency, step.ops, overlap) / work.prompts
+    return Times(np.asarray(step.seconds) * slower, prefill * slower, joining * slower / group.layout.data)
 
 
 def slowness(group: ServingGroup, constants: ServingEfficiency) -> Array:
@@ -140,11 +141,17 @@ def slowness(group: ServingGroup, constants: ServingEfficiency) -> Array:
     return np.where(group.online, np.exp(constants.maturing * age), 1.0)
 
 
+def times_then(group: ServingGroup, work: GroupWork, constants: ServingEfficiency) -> Times:
+    """Time the work of a group [s], in the engines of the month that its rows were measured in."""
+    efficiency = calibrated_efficiency(constants, group.machine, group.backend)
+    return group_times(group, work, efficiency, slowness(group, constants))
+
+
 def capacity(group: ServingGroup, constants: ServingEfficiency) -> Array:
     """Sequences that a replica's memory holds, output reserved as schedulers do; at least one."""
     engine = constants.backends[group.backend]
     share = np.where(group.online, constants.memory_utilization, constants.closed_loop.memory_utilization)
-    drafting_layers = np.where(group.drafts > 0, prediction_layers(group.model) / group.model.num_layers, 0.0)
+    drafting_layers = np.where(group.drafts > 0, prediction_share(group.model), 0.0)
     budget = MemoryBudget(share, float(constants.memory_reserve), engine.frees_memory, drafting_layers)
     pool = kv_pool_bytes_per_gpu(group.model, group.machine, group.layout, group.formats, budget)
     length = group.input_tokens + group.output_tokens * engine.reserved_output
@@ -210,13 +217,12 @@ def _waits(
 
 def predict_group(group: ServingGroup, constants: ServingEfficiency, rounds: int = ROUNDS) -> tuple[Answers, GroupWork]:
     """Predict a group's rows: the fixed point of batch, times and waits; and the work at its batch."""
-    efficiency = calibrated_efficiency(constants, group.machine, group.backend)
     room = capacity(group, constants)
     batch = np.minimum(offered(group, room, constants), room)
     work: GroupWork | None = None
     for _ in range(rounds):
         work = group_work(group, batch, constants, work)
-        found = answers(group, group_times(group, work, efficiency, slowness(group, constants)), batch, room, constants)
+        found = answers(group, times_then(group, work, constants), batch, room, constants)
         batch = np.sqrt(batch * found.batch)
     assert work is not None
     return found, work
