@@ -12,35 +12,34 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from costcalc.catalog.load import load_gpu, load_model
+    from costcalc.catalog.read import load_gpu, load_model
     from costcalc.errors import CostcalcError
     from costcalc.explore.breakeven import break_even
-    from costcalc.explore.compare import compare_attention, compare_gpus, compare_models
-    from costcalc.explore.curves import attention_curves
+    from costcalc.explore.compare import attention_curves, compare_attention, compare_gpus, compare_models
     from costcalc.explore.estimate import estimate
-    from costcalc.explore.result import Comparison, Estimate
-    from costcalc.explore.sweep import sweep
-    from costcalc.explore.swept import Sweep
-    from costcalc.specs.accelerator import Accelerator
-    from costcalc.specs.model import ModelSpec
+    from costcalc.explore.sweep import Sweep, sweep
+    from costcalc.hardware.accelerator import Accelerator
+    from costcalc.model.spec import ModelSpec
+    from costcalc.predict.quantities import Comparison, Estimate
+
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Accelerator": "costcalc.specs.accelerator",
-    "Comparison": "costcalc.explore.result",
+    "Accelerator": "costcalc.hardware.accelerator",
+    "Comparison": "costcalc.predict.quantities",
     "CostcalcError": "costcalc.errors",
-    "Estimate": "costcalc.explore.result",
-    "ModelSpec": "costcalc.specs.model",
-    "Sweep": "costcalc.explore.swept",
-    "attention_curves": "costcalc.explore.curves",
+    "Estimate": "costcalc.predict.quantities",
+    "ModelSpec": "costcalc.model.spec",
+    "Sweep": "costcalc.explore.sweep",
+    "attention_curves": "costcalc.explore.compare",
     "break_even": "costcalc.explore.breakeven",
     "compare_attention": "costcalc.explore.compare",
     "compare_gpus": "costcalc.explore.compare",
     "compare_models": "costcalc.explore.compare",
     "estimate": "costcalc.explore.estimate",
-    "load_gpu": "costcalc.catalog.load",
-    "load_model": "costcalc.catalog.load",
+    "load_gpu": "costcalc.catalog.read",
+    "load_model": "costcalc.catalog.read",
     "sweep": "costcalc.explore.sweep",
 }
 
@@ -70,7 +69,7 @@ def __getattr__(name: str) -> Any:
 
         found = getattr(import_module(_HOMES[name]), name)
         if isfunction(found):
-            from costcalc.explore.public import checked
+            from costcalc.predict.options import checked
 
             found = checked(found)
         globals()[name] = found

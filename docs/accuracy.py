@@ -8,18 +8,15 @@ from dataclasses import asdict
 from functools import cache
 from typing import Any
 
-from costcalc.catalog.efficiency import load_kernel_efficiency
-from costcalc.catalog.serving import serving_efficiency
+from costcalc.catalog.read import load_kernel_efficiency, serving_efficiency
 from costcalc.cli.validate import asked
-from costcalc.measured.groups import Group, Point, Validation, validate
-from costcalc.measured.kinds import KERNEL_KINDS
-from costcalc.measured.load import shipped_measurements
-from costcalc.measured.published import compare, published_figures
-from costcalc.measured.scoring import SCORERS
-from costcalc.measured.serving import LABELS
-from costcalc.readable import NOTHING
-from costcalc.show.accuracy import QUANTITIES, amount, described, percent, signed
-from costcalc.show.published import figure
+from costcalc.report.accuracy import QUANTITIES, amount, described, figure, percent, signed
+from costcalc.units import NOTHING
+from costcalc.validation.files import shipped_measurements
+from costcalc.validation.kernel_fit import KERNEL_KINDS
+from costcalc.validation.published import compare, published_figures
+from costcalc.validation.score import SCORERS, Group, Point, Validation, validate
+from costcalc.validation.serving_score import LABELS
 
 INTRODUCTION = """\
 # Accuracy

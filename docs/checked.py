@@ -5,21 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from costcalc.catalog.efficiency import KERNELS
-from costcalc.catalog.find import CLOSED_MODELS
-from costcalc.catalog.heads import head_of, names_in
+from costcalc.catalog.check import digest, validate
+from costcalc.catalog.files import CLOSED_MODELS, head_of, names_in, packaged_root
 from costcalc.catalog.names import normal_name
-from costcalc.catalog.paths import packaged_root
-from costcalc.catalog.serving import SERVING
-from costcalc.catalog.trusted import digest
-from costcalc.catalog.validation import validate
+from costcalc.catalog.read import KERNELS, SERVING
 from costcalc.catalog.yaml import parse_yaml, read_text
-from costcalc.schema import Spec
-from costcalc.specs.accelerator import Accelerator
-from costcalc.specs.closed import ClosedModels
-from costcalc.specs.efficiency import KernelEfficiency
-from costcalc.specs.model import ModelSpec
-from costcalc.specs.serving import ServingEfficiency
+from costcalc.fields import Spec
+from costcalc.hardware.accelerator import Accelerator
+from costcalc.hardware.efficiency import KernelEfficiency, ServingEfficiency
+from costcalc.model.spec import ClosedModels, ModelSpec
 
 
 def packaged_files() -> Iterator[tuple[Path, type[Spec]]]:

@@ -20,8 +20,8 @@ from inventory import catalog_page
 from measuring import measuring_page
 
 from costcalc.cli import main as costcalc
-from costcalc.show.export import as_json
-from costcalc.show.schema import KINDS, schema_of
+from costcalc.report.export import as_json
+from costcalc.report.schema import KINDS, schema_of
 
 DOCS = Path(__file__).parent
 

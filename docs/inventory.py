@@ -9,16 +9,15 @@ from typing import TypeVar
 
 from guide import GUIDE
 
-from costcalc.catalog.closed import load_closed_models
-from costcalc.catalog.find import CLOSED_MODELS
-from costcalc.catalog.load import load_gpu, load_model
+from costcalc.catalog.files import CLOSED_MODELS
+from costcalc.catalog.read import load_closed_models, load_gpu, load_model
+from costcalc.catalog.summary import kv_bytes_per_token
 from costcalc.engine.memory import fixed_cache_bytes_per_sequence
 from costcalc.errors import CostcalcError
-from costcalc.explore.facts import kv_bytes_per_token
 from costcalc.formats import cache_format
-from costcalc.readable import NOTHING, format_bytes, format_count, format_power, format_rate, format_usd
-from costcalc.specs.accelerator import Accelerator
-from costcalc.specs.model import ApiPrice, ModelSpec
+from costcalc.hardware.accelerator import Accelerator
+from costcalc.model.spec import ApiPrice, ModelSpec
+from costcalc.units import NOTHING, format_bytes, format_count, format_power, format_rate, format_usd
 
 ROOT = Path(__file__).parents[1]
 Entry = TypeVar("Entry", ModelSpec, Accelerator)

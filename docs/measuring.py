@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from costcalc.measured.columns import KINDS, Columns
-from costcalc.measured.comm import CUSTOM_LIMIT
-from costcalc.measured.fields import EMPTY
-from costcalc.measured.kinds import BEATS_ROOFLINE
-from costcalc.numbertypes import spellings
-from costcalc.show.accuracy import KIND_TITLES
+from costcalc.formats import spellings
+from costcalc.report.accuracy import KIND_TITLES
+from costcalc.validation.comm_rows import CUSTOM_LIMIT
+from costcalc.validation.files import EMPTY, KINDS, Columns
+from costcalc.validation.kernel_fit import BEATS_ROOFLINE
 
 INTRODUCTION = """\
 # Measurements of your own
 
-<!-- Made by docs/generate.py from costcalc/measured/ and docs/measuring.py: change those, then run it again. -->
+<!-- Made by docs/generate.py from costcalc/validation/ and docs/measuring.py: change those, then run it again. -->
 
 A CSV file in these columns can be scored, and the constants of estimates can be fitted on it:
 

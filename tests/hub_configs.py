@@ -7,8 +7,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from costcalc.catalog.huggingface import Imported, import_model
-from costcalc.specs.model import LayerGroup, ModelSpec, PredictionHeads
+from costcalc.catalog.huggingface.importer import Imported, import_model
+from costcalc.model.spec import LayerGroup, ModelSpec, PredictionHeads
 
 CONFIGS = Path(__file__).parent / "catalog" / "configs"
 

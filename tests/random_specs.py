@@ -9,14 +9,14 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from costcalc.catalog.find import list_paths
-from costcalc.catalog.load import load_model
-from costcalc.catalog.validation import validate
-from costcalc.engine.layout import Layout
-from costcalc.explore.question import Options, Question, ask
+from costcalc.catalog.check import validate
+from costcalc.catalog.files import list_paths
+from costcalc.catalog.read import load_model
+from costcalc.engine.parallelism import Parallelism
 from costcalc.formats import CACHE_FORMATS, WEIGHT_FORMATS
-from costcalc.specs.accelerator import Accelerator
-from costcalc.specs.model import ModelSpec, Precision
+from costcalc.hardware.accelerator import Accelerator
+from costcalc.model.spec import ModelSpec, Precision
+from costcalc.predict.scenario import Options, Scenario, scenario_of
 
 HEADS = [4, 8, 16, 24, 32, 64, 128]
 WIDTHS = [32, 64, 80, 128, 192, 256]
@@ -149,14 +149,14 @@ def heads_divisor(model: ModelSpec) -> int:
 
 
 @st.composite
-def layouts(draw: st.DrawFn, model: ModelSpec) -> Layout:
+def layouts(draw: st.DrawFn, model: ModelSpec) -> Parallelism:
     """A possible layout of one replica."""
     tensor = draw(st.sampled_from(divisors(heads_divisor(model), 16)))
     data = draw(st.sampled_from([1, 2, 3, 8, 16, 40]))
     routed = [r.experts for _, f in model.feedforward_layers() if (r := f.routed(model.hidden_size))]
     expert = draw(st.sampled_from(divisors(tensor * data, min(routed)))) if routed else 1
     pipeline = draw(st.integers(1, min(4, model.num_layers)))
-    return Layout(tensor, data, expert, pipeline)
+    return Parallelism(tensor, data, expert, pipeline)
 
 
 batches = st.integers(1, 4096)
@@ -175,8 +175,8 @@ def options(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @st.composite
-def deployments(draw: st.DrawFn, monotone: bool = False) -> tuple[Question, Question, Layout]:
+def deployments(draw: st.DrawFn, monotone: bool = False) -> tuple[Scenario, Scenario, Parallelism]:
     """The same deployment at the physical bound and with measured efficiencies."""
     model, gpu, asked = draw(models(monotone)), draw(machines()), draw(options())
-    ideal, calibrated = (ask(model, gpu, Options(efficiency=mode, **asked)) for mode in ("ideal", "calibrated"))
+    ideal, calibrated = (scenario_of(model, gpu, Options(efficiency=mode, **asked)) for mode in ("ideal", "calibrated"))
     return ideal, calibrated, draw(layouts(model))

@@ -10,10 +10,9 @@ from types import ModuleType
 
 import pytest
 
-from costcalc.catalog.closed import list_closed_models
-from costcalc.catalog.find import list_entries
-from costcalc.catalog.load import load_gpu, load_model
-from costcalc.show.schema import KINDS
+from costcalc.catalog.files import list_entries
+from costcalc.catalog.read import list_closed_models, load_gpu, load_model
+from costcalc.report.schema import KINDS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -11,8 +11,7 @@ from typing import Any, Generic, TypeVar
 
 import pytest
 
-from costcalc.frozen import Record, hints
-from costcalc.schema import Size, Spec
+from costcalc.fields import Record, Size, Spec, hints
 
 
 class Point(Record):

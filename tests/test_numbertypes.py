@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from costcalc.errors import CostcalcError
-from costcalc.formats import WEIGHT_FORMATS
-from costcalc.measured import shipped_measurements
-from costcalc.numbertypes import cache_type, number_type, spellings
+from costcalc.formats import WEIGHT_FORMATS, cache_type, number_type, spellings
+from costcalc.validation.files import shipped_measurements
 
 
 @pytest.mark.parametrize(

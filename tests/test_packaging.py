@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from costcalc.catalog.paths import KINDS, packaged_root
+from costcalc.catalog.files import KINDS, packaged_root
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))

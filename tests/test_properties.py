@@ -24,31 +24,25 @@ from random_specs import (
 )
 
 import costcalc
-from costcalc.attention import GroupedAttention
 from costcalc.engine.cost import usd_per_million
-from costcalc.engine.layout import Layout
-from costcalc.engine.machine import Machine
-from costcalc.engine.memory import (
-    cache_bytes_per_sequence,
-    kv_pool_bytes_per_gpu,
-    max_sequences,
-    weights_bytes_per_gpu,
-)
-from costcalc.engine.speculation import tokens_per_pass
-from costcalc.engine.step import decode_step, prefill_pass
-from costcalc.explore.evaluate import Evaluation, evaluate
-from costcalc.explore.question import Options, Question, ask
-from costcalc.feedforward.experts import experts_touched
+from costcalc.engine.memory import cache_bytes_per_sequence, kv_pool_bytes_per_gpu, max_sequences, weights_bytes_per_gpu
+from costcalc.engine.parallelism import Parallelism
+from costcalc.engine.roofline import Machine
+from costcalc.engine.step import decode_step, prefill_pass, tokens_per_pass
 from costcalc.formats import CACHE_FORMATS
+from costcalc.model.attention.gqa import GroupedAttention
+from costcalc.model.ffn import experts_touched
+from costcalc.predict.predict import Prediction, predict
+from costcalc.predict.scenario import Options, Scenario, scenario_of
 
 CLOSE = {"rtol": 1e-12, "atol": 0.0}
 SLACK = 1 + 1e-12
 """What rounding may cost where one number may not exceed another."""
 
-Deployment = tuple[Question, Question, Layout]
+Deployment = tuple[Scenario, Scenario, Parallelism]
 
 
-def no_slower(at: Evaluation, than: Evaluation, output_tokens: float) -> None:
+def no_slower(at: Prediction, than: Prediction, output_tokens: float) -> None:
     """Every time of `at` is at most that of `than`.
 
     In a closed loop quicker decoding brings users back to the prefill queue sooner, so the first token alone may
@@ -62,14 +56,14 @@ def no_slower(at: Evaluation, than: Evaluation, output_tokens: float) -> None:
     assert np.all(request <= slower * SLACK)
 
 
-def with_machine(question: Question, **changes: Any) -> Question:
-    return replace(question, machine=replace(question.machine, **changes))
+def with_machine(scenario: Scenario, **changes: Any) -> Scenario:
+    return replace(scenario, machine=replace(scenario.machine, **changes))
 
 
 @given(deployments(), batches, contexts)
 def test_calibrated_never_beats_ideal(deployment: Deployment, batch: int, context: int) -> None:
     ideal, calibrated, layout = deployment
-    bound, expected = evaluate(ideal, layout, batch, context), evaluate(calibrated, layout, batch, context)
+    bound, expected = predict(ideal, layout, batch, context), predict(calibrated, layout, batch, context)
     no_slower(bound, expected, ideal.output_tokens)
     for op, achieved in zip(bound.step.ops, expected.step.ops, strict=True):
         assert op.op == achieved.op
@@ -81,18 +75,18 @@ def test_calibrated_never_beats_ideal(deployment: Deployment, batch: int, contex
 def test_a_faster_machine_is_never_slower(
     rate: str, deployment: Deployment, batch: int, context: int, factor: float
 ) -> None:
-    *questions, layout = deployment
-    for question in questions:
-        old = getattr(question.machine, rate)
+    *scenarios, layout = deployment
+    for scenario in scenarios:
+        old = getattr(scenario.machine, rate)
         new = {key: value * factor for key, value in old.items()} if rate == "peak_flops" else old * factor
-        faster = evaluate(with_machine(question, **{rate: new}), layout, batch, context)
-        no_slower(faster, evaluate(question, layout, batch, context), question.output_tokens)
+        faster = predict(with_machine(scenario, **{rate: new}), layout, batch, context)
+        no_slower(faster, predict(scenario, layout, batch, context), scenario.output_tokens)
 
 
 @given(deployments(), contexts, st.floats(1, 10))
 def test_more_memory_never_holds_fewer_sequences(deployment: Deployment, context: int, factor: float) -> None:
-    question, _, layout = deployment
-    q = question
+    scenario, _, layout = deployment
+    q = scenario
 
     def held(machine: Machine) -> Any:
         pool = kv_pool_bytes_per_gpu(q.model, machine, layout, q.formats, q.budget)
@@ -134,8 +128,8 @@ def test_fewer_kv_heads_never_cache_more(
 def test_dollars_are_linear_in_price_and_inverse_in_utilization(
     deployment: Deployment, batch: int, context: int, price: float, utilization: float, factor: float
 ) -> None:
-    _, question, layout = deployment
-    rate = evaluate(question, layout, batch, context).decode_tokens_per_s()
+    _, scenario, layout = deployment
+    rate = predict(scenario, layout, batch, context).decode_tokens_per_s()
     cost = usd_per_million(layout.gpus, price, rate)
     np.testing.assert_allclose(usd_per_million(layout.gpus, price * factor, rate), cost * factor, **CLOSE)
     np.testing.assert_allclose(usd_per_million(layout.gpus, price, rate, utilization), cost / utilization, **CLOSE)
@@ -177,12 +171,12 @@ lengths = st.lists(contexts, min_size=1, max_size=4).map(np.array)
 
 @given(deployments(), several, lengths)
 def test_arrays_of_batches_and_contexts_equal_one_by_one(deployment: Deployment, batch: Any, context: Any) -> None:
-    *questions, layout = deployment
-    for question in questions:
-        assert_broadcasts(lambda b, s, q=question: evaluate(q, layout, b, s).step.seconds, batch, context)
-        assert_broadcasts(lambda b, s, q=question: evaluate(q, layout, b, s).time_per_output_token, batch, context)
-        assert_broadcasts(lambda b, s, q=question: evaluate(q, layout, b, s).decode_tokens_per_s(), batch, context)
-        assert_broadcasts(lambda s, q=question: evaluate(q, layout, 8, s).prefill.seconds, context)
+    *scenarios, layout = deployment
+    for scenario in scenarios:
+        assert_broadcasts(lambda b, s, q=scenario: predict(q, layout, b, s).step.seconds, batch, context)
+        assert_broadcasts(lambda b, s, q=scenario: predict(q, layout, b, s).time_per_output_token, batch, context)
+        assert_broadcasts(lambda b, s, q=scenario: predict(q, layout, b, s).decode_tokens_per_s(), batch, context)
+        assert_broadcasts(lambda s, q=scenario: predict(q, layout, 8, s).prefill.seconds, context)
 
 
 @given(deployments(), batches, contexts, st.lists(st.floats(0.1, 10), min_size=2, max_size=4).map(np.array))
@@ -190,20 +184,20 @@ def test_arrays_of_batches_and_contexts_equal_one_by_one(deployment: Deployment,
 def test_arrays_of_rates_equal_one_by_one(
     rate: str, deployment: Deployment, batch: int, context: int, factors: Any
 ) -> None:
-    *questions, layout = deployment
+    *scenarios, layout = deployment
 
-    def at(question: Question, factor: Any) -> Question:
-        old = getattr(question.machine, rate)
+    def at(scenario: Scenario, factor: Any) -> Scenario:
+        old = getattr(scenario.machine, rate)
         new = {key: value * factor for key, value in old.items()} if rate == "peak_flops" else old * factor
-        return with_machine(question, **{rate: new})
+        return with_machine(scenario, **{rate: new})
 
-    def pool(q: Question) -> Any:
+    def pool(q: Scenario) -> Any:
         return kv_pool_bytes_per_gpu(q.model, q.machine, layout, q.formats, q.budget)
 
-    for question in questions:
-        assert_broadcasts(lambda f, q=question: evaluate(at(q, f), layout, batch, context).step.seconds, factors)
-        assert_broadcasts(lambda f, q=question: evaluate(at(q, f), layout, batch, context).prefill.seconds, factors)
-        assert_broadcasts(lambda f, q=question: pool(at(q, f)), factors)
+    for scenario in scenarios:
+        assert_broadcasts(lambda f, q=scenario: predict(at(q, f), layout, batch, context).step.seconds, factors)
+        assert_broadcasts(lambda f, q=scenario: predict(at(q, f), layout, batch, context).prefill.seconds, factors)
+        assert_broadcasts(lambda f, q=scenario: pool(at(q, f)), factors)
 
 
 @given(st.data())
@@ -211,10 +205,10 @@ def test_arrays_of_degrees_equal_one_by_one(data: st.DataObject) -> None:
     ideal, calibrated, _ = data.draw(deployments())
     several_layouts = data.draw(st.lists(layouts(ideal.model), min_size=2, max_size=4))
     names = ("tensor", "data", "expert", "pipeline")
-    together = Layout(**{name: np.array([getattr(x, name) for x in several_layouts]) for name in names})
+    together = Parallelism(**{name: np.array([getattr(x, name) for x in several_layouts]) for name in names})
     batch, context = data.draw(batches), data.draw(contexts)
 
-    def answers(q: Question, layout: Layout) -> list[Any]:
+    def answers(q: Scenario, layout: Parallelism) -> list[Any]:
         parts = (q.model, q.machine, layout, q.formats)
         pool = kv_pool_bytes_per_gpu(*parts, q.budget)
         return [
@@ -233,33 +227,33 @@ def test_arrays_of_degrees_equal_one_by_one(data: st.DataObject) -> None:
 
 @given(deployments(), contexts, st.lists(batches, min_size=2, max_size=12, unique=True))
 def test_a_larger_batch_never_lowers_throughput(deployment: Deployment, context: int, sizes: list[int]) -> None:
-    *questions, layout = deployment
-    for question in questions:
-        rates = evaluate(question, layout, np.sort(sizes), context).decode_tokens_per_s()
+    *scenarios, layout = deployment
+    for scenario in scenarios:
+        rates = predict(scenario, layout, np.sort(sizes), context).decode_tokens_per_s()
         assert np.all(rates[1:] * SLACK >= rates[:-1])
 
 
 @given(deployments(), contexts, st.lists(batches, min_size=2, max_size=12, unique=True))
 def test_a_larger_batch_never_takes_a_shorter_step(deployment: Deployment, context: int, sizes: list[int]) -> None:
-    *questions, layout = deployment
-    for question in questions:
-        seconds = evaluate(question, layout, np.sort(sizes), context).step.seconds
+    *scenarios, layout = deployment
+    for scenario in scenarios:
+        seconds = predict(scenario, layout, np.sort(sizes), context).step.seconds
         assert np.all(seconds[1:] * SLACK >= seconds[:-1])
 
 
 @given(deployments(monotone=True), batches, st.lists(contexts, min_size=2, max_size=12, unique=True))
 def test_a_longer_context_is_never_faster(deployment: Deployment, batch: int, tokens: list[int]) -> None:
-    *questions, layout = deployment
-    for question in questions:
-        at = evaluate(question, layout, batch, np.sort(tokens))
+    *scenarios, layout = deployment
+    for scenario in scenarios:
+        at = predict(scenario, layout, batch, np.sort(tokens))
         for seconds in (at.step.seconds, at.prefill.seconds, at.time_per_output_token):
             assert np.all(seconds[1:] * SLACK >= seconds[:-1])
 
 
 @given(deployments(), batches, contexts)
 def test_the_terms_of_the_bill_are_parts_of_it(deployment: Deployment, batch: int, context: int) -> None:
-    *questions, layout = deployment
-    for q in questions:
+    *scenarios, layout = deployment
+    for q in scenarios:
         parts = (q.model, q.machine, layout, q.formats, q.efficiency, batch, context)
         cache, weights, everything = (
             float(decode_step(*parts, terms=terms).seconds) for terms in ("kv", "weights", "all")
@@ -272,16 +266,16 @@ def test_the_terms_of_the_bill_are_parts_of_it(deployment: Deployment, batch: in
 def test_reading_the_cache_costs_the_same_on_any_number_of_gpus(
     model: costcalc.ModelSpec, gpu: costcalc.Accelerator, context: int, per_rank: int, data: st.DataObject
 ) -> None:
-    q = ask(model, gpu, Options(efficiency="ideal", terms="kv"))
+    q = scenario_of(model, gpu, Options(efficiency="ideal", terms="kv"))
     divided = [layer.kv_heads for _, layer in model.attention_layers()]
     tensor = data.draw(st.sampled_from([t for t in divisors(heads_divisor(model)) if all(k % t == 0 for k in divided)]))
-    layout = Layout(tensor, data.draw(st.integers(1, 50)), 1, data.draw(st.integers(1, min(8, model.num_layers))))
+    layout = Parallelism(tensor, data.draw(st.integers(1, 50)), 1, data.draw(st.integers(1, min(8, model.num_layers))))
 
-    def cost(spread: Layout, batch: int) -> float:
-        rate = evaluate(q, spread, batch, context).decode_tokens_per_s()
-        return float(usd_per_million(spread.gpus, 2.0, rate))
+    def cost(deployment: Parallelism, batch: int) -> float:
+        rate = predict(q, deployment, batch, context).decode_tokens_per_s()
+        return float(usd_per_million(deployment.gpus, 2.0, rate))
 
-    assert cost(layout, per_rank * layout.data * layout.pipeline) == pytest.approx(cost(Layout(), 1), rel=1e-9)
+    assert cost(layout, per_rank * layout.data * layout.pipeline) == pytest.approx(cost(Parallelism(), 1), rel=1e-9)
 
 
 @given(deployments(), contexts)

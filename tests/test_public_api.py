@@ -14,8 +14,7 @@ from pathlib import Path
 import pytest
 
 import costcalc
-from costcalc.explore.options import OptionKeywords
-from costcalc.explore.question import Options
+from costcalc.predict.scenario import OptionKeywords, Options
 
 ROOT = Path(__file__).parents[1]
 VERBS = [name for name in costcalc.__all__ if inspect.isfunction(getattr(costcalc, name))]

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from costcalc import units
 from costcalc.errors import CostcalcError
-from costcalc.readable import counted
-from costcalc.units import UnitError, parse_count, parse_machine, parse_quantity, parse_whole
+from costcalc.units import UnitError, counted, parse_count, parse_machine, parse_quantity, parse_whole
 
 # Definitions: SI prefixes (BIPM brochure, 9th edition, table 7) and binary ones (IEC 80000-13).
 READ = [

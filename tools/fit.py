@@ -10,8 +10,10 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from costcalc.measured import KINDS, fit, fit_serving_rows, kernels_yaml, serving_yaml, shipped_measurements
-from costcalc.specs.efficiency import FitError
+from costcalc.hardware.efficiency import FitError
+from costcalc.validation.files import KINDS, shipped_measurements
+from costcalc.validation.kernel_fit import fit, kernels_yaml
+from costcalc.validation.serving_fit import fit_serving_rows, serving_yaml
 
 EFFICIENCY = Path(__file__).parent.parent / "hardware_profiles" / "efficiency"
 SOURCES = {

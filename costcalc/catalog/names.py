@@ -1,10 +1,11 @@
-"""Names as people and hubs spell them, and the catalog's names that come closest."""
+"""Names as people, hubs, drivers and benchmarks spell them, and the catalog's names that come closest."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol, TypeVar
 
 from costcalc.errors import nearest
 
@@ -84,3 +85,128 @@ def _sized(name: str) -> tuple[str, float | None]:
     if found is None or float(found[1]) == 0:
         return name, None
     return squeezed(name[: found.start()]), float(found[1]) * {"m": 1e-3, "b": 1.0, "t": 1e3}[found[2]]
+
+
+# Accelerators and models as sources spell them: 'NVIDIA H100 80GB HBM3', 'meta-llama/Llama-3.1-8B-Instruct'.
+#
+# What a spelling adds to a name is taken off only where it says nothing of speed or size: an A100 of 40 GB is
+# another one than that of 80, and a checkpoint in FP8 is not the one in 16 bits.
+
+
+_VENDORS = re.compile(r"\b(nvidia|amd|intel|google|cloud|aws|tesla|instinct|geforce|radeon|gpu|nv)\b")
+_FORMS = ("pcie", "nvl", "sxm")
+_NOISE = {
+    "server",
+    "se",
+    "edition",
+    "generation",
+    "oam",
+    "hgx",
+    "tensor",
+    "core",
+    "hbm2",
+    "hbm2e",
+    "hbm3",
+    "hbm3e",
+}
+_TUNED = re.compile(r"-(instruct|chat|it|hf|base|thinking|preview|\d{4})(?=-|$)")
+_QUANTIZED = re.compile(r"-(fp8|fp4|nvfp4|mxfp4|int4|int8|bf16|awq|gptq|w4a16|w8a8)(?:-(?:dynamic|static))?(?=-|$)")
+SAME_MEMORY = 0.02
+"""How far rounding takes the memory in a name from that of a data sheet or a driver."""
+
+
+class Named(Protocol):
+    """What a name may stand for."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def aliases(self) -> tuple[str, ...]: ...
+
+
+Entry = TypeVar("Entry", bound=Named)
+
+
+class Accelerated(NamedTuple):
+    """What the name of an accelerator says: model, form factor and memory."""
+
+    model: str
+    form: str
+    gigabytes: float | None
+
+
+def accelerators_alike(name: str, entries: Iterable[Entry]) -> list[Entry]:
+    """Return the entries of the same product as a name, the one whose form and memory agree best first.
+
+    name: in lower case, with hyphens. SXM goes first where the name says no form.
+    """
+    wanted = accelerated(name)
+    found: list[tuple[float, int, Entry]] = []
+    for number, entry in enumerate(entries):
+        points = [_points(wanted, accelerated(spelling)) for spelling in (entry.name, *entry.aliases)]
+        known = [each for each in points if each is not None]
+        if known:
+            found.append((-max(known), number, entry))
+    return [entry for _, _, entry in sorted(found, key=lambda each: each[:2])]
+
+
+def accelerated(name: str) -> Accelerated:
+    """Return what the name of an accelerator says: ('h100', 'sxm', 80) of 'nvidia-h100-sxm5-80gb'."""
+    model, form, memory = [], "", None
+    for token in plain(name).split("-"):
+        kind = next((each for each in _FORMS if re.fullmatch(rf"{each}\d*", token)), None)
+        if kind:
+            form = token if re.fullmatch(r"nvl\d+", token) else kind  # how many GPUs NVLink joins tells racks apart
+        elif size := re.fullmatch(r"(\d+)g(i?b)?", token):
+            memory = float(size[1])
+        elif token and token not in _NOISE:
+            model.append(token)
+    return Accelerated("-".join(model), form, memory)
+
+
+def plain(name: str) -> str:
+    """Return a name without its vendor.
+
+    name: in lower case, with hyphens.
+    """
+    return re.sub(r"-+", "-", _VENDORS.sub("", name)).strip("-")
+
+
+def untuned(name: str) -> list[str]:
+    """Return the names of checkpoints of the same shape: without an owner, tuning and date.
+
+    name: in lower case, with hyphens.
+    """
+    owner, slash, bare = name.rpartition("/")
+    if slash and ("/" in owner or not owner.strip(".~")):
+        return []  # a path
+    return list(dict.fromkeys([bare, _TUNED.sub("", bare)]))
+
+
+def unquantized(name: str) -> tuple[str, str] | None:
+    """Return the name of a checkpoint without the number format that it is quantized to, and the format.
+
+    name: in lower case, with hyphens.
+    """
+    found = _QUANTIZED.search(name)
+    return (_QUANTIZED.sub("", name), found[1]) if found else None
+
+
+def same_memory(gigabytes: float, sizes: Sequence[float | None]) -> bool:
+    """Whether one of some sizes of memory [B] is what a name says [GB]."""
+    return any(size and abs(size / (gigabytes * 1e9) - 1) <= SAME_MEMORY for size in sizes)
+
+
+def _points(wanted: Accelerated, its: Accelerated) -> float | None:
+    """How well two names agree; None where they are of different products."""
+    if not wanted.model or its.model != wanted.model or not _same_form(wanted.form, its.form):
+        return None
+    points = 4.0 * (wanted.form == its.form and bool(wanted.form)) + (not wanted.form and its.form == "sxm")
+    if wanted.gigabytes and its.gigabytes:
+        points += 2 if wanted.gigabytes == its.gigabytes else -2
+    return points
+
+
+def _same_form(wanted: str, its: str) -> bool:
+    """Whether forms may be the same: a name may leave its form open, but not how many GPUs a rack joins."""
+    return wanted == its or not wanted or (not its and wanted in _FORMS)

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from costcalc.catalog.positions import KeyPath, Positions, descend, has
-from costcalc.catalog.scalars import Scalar, resolve_scalar
+from costcalc.catalog.check import KeyPath, Positions, descend, has
+from costcalc.catalog.yaml import Scalar, resolve_scalar
 from costcalc.errors import CostcalcError, did_you_mean, nearest, shortened, shown
 
 if TYPE_CHECKING:
-    from costcalc.schema import Spec
+    from costcalc.fields import Spec
+
 
 TARGETS = ("model", "gpu")
 
@@ -139,7 +140,7 @@ def _may_add(
     """Return whether the specification has this key although the data leaves it out."""
     if spec is None or isinstance(step, int) or not (value is None or isinstance(value, dict)):
         return False
-    from costcalc.catalog.shape import allowed_keys
+    from costcalc.catalog.check import allowed_keys
 
     keys = allowed_keys(spec, data, path)
     return step in keys if keys is not None else is_last and isinstance(value, dict)
@@ -149,7 +150,7 @@ def _unknown_path(data: dict[str, Any], name: str, prefix: str, where: str, spec
     if spec is None:
         known = _data_paths(data)
     else:
-        from costcalc.catalog.shape import known_paths
+        from costcalc.catalog.check import known_paths
 
         known = known_paths(spec, data)
     dotted = [".".join(map(str, path)) for path in known]

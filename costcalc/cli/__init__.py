@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     gc.disable()
     try:
         # Imported here, so that `import costcalc.cli` stays free of typer.
-        from costcalc.cli.run import run
+        from costcalc.cli.app import run
 
         return run(list(sys.argv[1:] if arguments is None else arguments))
     finally:

@@ -1,13 +1,13 @@
 """`costcalc breakeven`: self-host, or pay an API."""
 
+from __future__ import annotations
+
 from typing import Annotated
 
 from typer import Option
 
-from costcalc.cli.bundle import with_options
-from costcalc.cli.inputs import subject
-from costcalc.cli.options import MONEY, Catalog, Gpu, Model, Serving
-from costcalc.cli.output import Output
+from costcalc.cli.options import MONEY, Catalog, Gpu, Model, Serving, with_options
+from costcalc.cli.output import Output, subject
 
 CHART_KINDS = ("use",)
 
@@ -34,11 +34,11 @@ def breakeven(
     with output.opened_with_chart(CHART_KINDS) as opened:
         asked = subject(model, gpu, serving, catalog, tokens)
         from costcalc.explore.breakeven import break_even
-        from costcalc.show.present import present
+        from costcalc.report.files import present
 
         result = break_even(asked.model, asked.gpu, against=against, catalog=catalog.catalog, **asked.options)
         if opened.chart is not None:
-            from costcalc.show.figures.breakeven import draw_breakeven
+            from costcalc.report.charts.breakeven import draw_breakeven
 
             opened.chart.write_bytes(draw_breakeven(result, opened.chart.path.suffix))
         present(result, opened.form, opened.text, explain=output.explain, plot=output.plot)

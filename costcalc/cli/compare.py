@@ -1,13 +1,16 @@
 """`costcalc compare`: attention variants, models or GPUs side by side."""
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
 from costcalc.cli import parse
-from costcalc.cli.bundle import with_options
-from costcalc.cli.complete import gpu_names, model_names
-from costcalc.cli.inputs import (
+from costcalc.cli.options import LOAD, Catalog, Gpu, Model, Serving, gpu_names, model_names, with_options
+from costcalc.cli.output import (
+    Opened,
+    Output,
     check_price,
     counted,
     gpu_name,
@@ -17,13 +20,12 @@ from costcalc.cli.inputs import (
     model_name,
     subject,
 )
-from costcalc.cli.options import LOAD, Catalog, Gpu, Model, Serving
-from costcalc.cli.output import Opened, Output
 from costcalc.errors import CostcalcError
 
 if TYPE_CHECKING:
-    from costcalc.explore.curves import Curves
-    from costcalc.explore.result import Comparison
+    from costcalc.explore.compare import Curves
+    from costcalc.predict.quantities import Comparison
+
 
 ATTENTION_KINDS = ("cache", "throughput", "cost", "speed")
 MODEL_KINDS = ("cache", "throughput", "cost", "speed")
@@ -69,7 +71,7 @@ def attention(
         # A term of the bill is no deployment, of which curves would be drawn.
         whole = asked.options.get("terms", "all") == "all"
         if whole and (opened.chart is not None or output.plot):
-            from costcalc.explore.curves import attention_curves
+            from costcalc.explore.compare import attention_curves
 
             curves = attention_curves(asked.model, asked.gpu, contexts=lengths, **asked.options)
         _finish(result, output, opened, ATTENTION_KINDS, curves)
@@ -131,13 +133,13 @@ def _some(names: list[str] | None, what: str, example: str) -> list[str]:
 
 
 def _finish(
-    result: "Comparison", output: Output, opened: Opened, kinds: tuple[str, ...], curves: "Curves | None" = None
+    result: Comparison, output: Output, opened: Opened, kinds: tuple[str, ...], curves: Curves | None = None
 ) -> None:
     if opened.chart is not None:
-        from costcalc.show.figures.comparison import draw_comparison
+        from costcalc.report.charts.comparison import draw_comparison
 
         wanted = kinds[:3] if opened.chart_kind is None else (opened.chart_kind,)
         opened.chart.write_bytes(draw_comparison(result, curves, opened.chart.path.suffix, wanted))
-    from costcalc.show.present import present
+    from costcalc.report.files import present
 
     present(result, opened.form, opened.text, explain=output.explain, plot=output.plot, curves=curves)

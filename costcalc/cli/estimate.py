@@ -1,9 +1,9 @@
 """`costcalc estimate`: what a deployment does and costs, and why."""
 
-from costcalc.cli.bundle import with_options
-from costcalc.cli.inputs import subject
-from costcalc.cli.options import Catalog, Gpu, Model, Serving
-from costcalc.cli.output import Output
+from __future__ import annotations
+
+from costcalc.cli.options import Catalog, Gpu, Model, Serving, with_options
+from costcalc.cli.output import Output, subject
 
 CHART_KINDS = ("roofline", "time")
 
@@ -18,11 +18,11 @@ def estimate(*, model: Model = None, gpu: Gpu = None, serving: Serving, output: 
     with output.opened_with_chart(CHART_KINDS) as opened:
         asked = subject(model, gpu, serving, catalog, tokens)
         from costcalc.explore.estimate import estimate as answer
-        from costcalc.show.present import present
+        from costcalc.report.files import present
 
         result = answer(asked.model, asked.gpu, **asked.options)
         if opened.chart is not None:
-            from costcalc.show.figures.estimate import draw_estimate
+            from costcalc.report.charts.estimate import draw_estimate
 
             opened.chart.write_bytes(draw_estimate(result, asked.gpu, opened.chart.path.suffix, opened.chart_kind))
         present(result, opened.form, opened.text, explain=output.explain, plot=output.plot)

@@ -1,16 +1,133 @@
-"""Options that every command understands in the same way."""
+"""Options that commands share, declared once, and what completes them."""
 
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import MISSING, fields, is_dataclass
+from inspect import Parameter, Signature, cleandoc, signature
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_type_hints
 
 from typer import Option
 
+from costcalc.catalog.files import searched_first
 from costcalc.cli import parse
-from costcalc.cli.complete import backend_names, gpu_names, matching_backends, model_names
 from costcalc.errors import CostcalcError
-from costcalc.frozen import Record
+from costcalc.fields import Record
 
 if TYPE_CHECKING:
-    from costcalc.explore.options import OptionKeywords
+    from costcalc.predict.scenario import OptionKeywords
+
+
+# Names for shells to complete, found without reading more than the names of the files.
+
+
+NO_MODEL = "closed_models"  # lists prices of models without a shape
+BEST = "best"  # no engine, but the least overhead of each: ServingEfficiency.engine
+
+
+def model_names(incomplete: str) -> list[str]:
+    """Return the models whose names begin as typed.
+
+    incomplete: what was typed so far.
+    """
+    return _names("models", incomplete, "")
+
+
+def gpu_names(incomplete: str) -> list[str]:
+    """Return the accelerators whose names begin as typed, behind a count such as '8x'.
+
+    incomplete: what was typed so far.
+    """
+    digits = len(incomplete) - len(incomplete.lstrip("0123456789"))
+    counted = digits > 0 and incomplete[digits : digits + 1].lower() == "x"
+    count = incomplete[: digits + 1] if counted else ""
+    return _names("hardware_profiles", incomplete[len(count) :], count)
+
+
+def backend_names() -> list[str]:
+    """Return the serving engines of the constants, found without a YAML parser, which help has no time for."""
+    import re
+    from pathlib import Path
+
+    from costcalc.catalog.files import catalog_roots
+    from costcalc.errors import CostcalcError
+
+    try:
+        files = [root / "hardware_profiles" / "efficiency" / "serving.yaml" for root in catalog_roots()]
+        text = next(Path(file).read_text(encoding="utf-8") for file in files if file.is_file())
+    except (CostcalcError, OSError, StopIteration, ValueError):
+        return []
+    _, _, block = f"\n{text}".partition("\nbackends:\n")
+    names = re.findall(r"^ {2}([\w-]+):\s*$", re.split(r"^\S", block, maxsplit=1, flags=re.MULTILINE)[0], re.MULTILINE)
+    return [*names, BEST] if names else []
+
+
+def matching_backends(incomplete: str) -> list[str]:
+    """Return the serving engines whose names begin as typed.
+
+    incomplete: what was typed so far.
+    """
+    return [name for name in backend_names() if name.startswith(incomplete.lower())]
+
+
+def _names(kind: str, incomplete: str, prefix: str) -> list[str]:
+    from costcalc.catalog.files import catalog_roots
+    from costcalc.errors import CostcalcError
+
+    try:
+        roots = catalog_roots()
+    except CostcalcError:
+        return []
+    stems = {path.stem for root in roots for path in (root / kind).glob("*.y*ml")} - {NO_MODEL}
+    return [prefix + stem for stem in sorted(stems) if stem.startswith(incomplete.lower())]
+
+
+# Options that several commands share, declared once as the fields of a dataclass.
+
+
+def with_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Return a command in which every parameter that is a dataclass of options stands for its fields.
+
+    function: the command; its parameters are typer options and dataclasses of typer options.
+    """
+    hints = get_type_hints(function, include_extras=True)
+    plain: list[Parameter] = []
+    bundles: dict[str, tuple[type, list[str]]] = {}
+    for parameter in signature(function).parameters.values():
+        hint = hints[parameter.name]
+        if isinstance(hint, type) and is_dataclass(hint):
+            own = _parameters(hint)
+            bundles[parameter.name] = (hint, [each.name for each in own])
+            plain += own
+        else:
+            plain.append(parameter.replace(annotation=hint, kind=Parameter.KEYWORD_ONLY))
+
+    def command(**values: Any) -> None:
+        # Fitted constants are found by the same order of folders as models and GPUs.
+        with searched_first(values.get("catalog")):
+            for name, (bundle, names) in bundles.items():
+                values[name] = bundle(**{each: values.pop(each) for each in names})
+            function(**values)
+
+    command.__name__ = function.__name__
+    command.__doc__ = cleandoc(function.__doc__ or "")
+    command.__annotations__ = {each.name: each.annotation for each in plain}
+    command.__dict__["__signature__"] = Signature(plain)
+    return command
+
+
+def _parameters(bundle: type) -> list[Parameter]:
+    hints = get_type_hints(bundle, include_extras=True)
+    return [
+        Parameter(
+            each.name,
+            Parameter.KEYWORD_ONLY,
+            annotation=hints[each.name],
+            default=Parameter.empty if each.default is MISSING else each.default,
+        )
+        for each in fields(bundle)
+    ]
+
 
 SUBJECT = "Model and GPU"
 LAYOUT = "Layout"
@@ -185,7 +302,7 @@ class Serving(Record):
                help="Share of the paid hours in which the GPUs work; default: 100%."),
     ] = None  # fmt: skip
 
-    def keywords(self, output_tokens: str | None = None) -> "OptionKeywords":
+    def keywords(self, output_tokens: str | None = None) -> OptionKeywords:
         """Return the options as keyword arguments of `costcalc.estimate`, those not given left out.
 
         output_tokens: what was typed for them, an option that this bundle does not hold.

@@ -1,4 +1,6 @@
-"""Where an answer goes and in which form: stdout or a file, and a chart."""
+"""Where results go, and the models and GPUs that a command was given."""
+
+from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,12 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Option
 
 from costcalc.cli import parse
-from costcalc.cli.options import LOAD, SHOW
+from costcalc.cli.options import LOAD, SHOW, Catalog, Serving, required
 from costcalc.errors import CostcalcError, shown
-from costcalc.frozen import Record
+from costcalc.fields import Record
+from costcalc.units import parse_machine
 
 if TYPE_CHECKING:
-    from costcalc.show.files import NewFile
+    from costcalc.hardware.accelerator import Accelerator
+    from costcalc.model.spec import ModelSpec
+    from costcalc.predict.scenario import OptionKeywords
+    from costcalc.report.files import NewFile
+
 
 FORMATS = ("table", "json", "csv", "markdown")
 FILE_FORMATS = {".json": "json", ".csv": "csv", ".md": "markdown", ".markdown": "markdown", ".txt": "table"}
@@ -102,12 +109,12 @@ class TextOutput(Record):
         return form_of(self.format, self.file(), "--output-file")
 
     @contextmanager
-    def opened(self) -> "Iterator[Opened]":
+    def opened(self) -> Iterator[Opened]:
         """Check and open the file asked for; nothing of it stays behind when the work inside fails.
 
         Raises CostcalcError for a file that cannot be written, before anything is computed.
         """
-        from costcalc.show.files import new_file
+        from costcalc.report.files import new_file
 
         form = self.form()
         with new_file(self.file(), "--output-file") as text:
@@ -131,13 +138,13 @@ class Output(TextOutput):
     ] = None  # fmt: skip
 
     @contextmanager
-    def opened_with_chart(self, chart_kinds: tuple[str, ...]) -> "Iterator[Opened]":
+    def opened_with_chart(self, chart_kinds: tuple[str, ...]) -> Iterator[Opened]:
         """Check and open the files asked for, the chart's included.
 
         chart_kinds: the panels that `--chart-kind` may name.
         Raises CostcalcError for a file that cannot be written, before anything is computed.
         """
-        from costcalc.show.files import new_file
+        from costcalc.report.files import new_file
 
         kind = parse.choice(self.chart_kind, "--chart-kind", chart_kinds)
         if self.chart is not None and Path(self.chart).suffix.lower() not in CHART_SUFFIXES:
@@ -154,8 +161,8 @@ class Opened(Record):
     """The format, and the files that are ready to be written."""
 
     form: str
-    text: "NewFile | None"
-    chart: "NewFile | None" = None
+    text: NewFile | None
+    chart: NewFile | None = None
     chart_kind: str | None = None
 
 
@@ -165,3 +172,109 @@ def _names_a_file(text: str) -> bool:
         return True
     stem, dot, ending = text.rpartition(".")
     return bool(dot and stem and ending.isalpha() and not stem.lstrip("+-").replace(",", "").isdigit())
+
+
+# The models and GPUs that options name, as specifications.
+
+
+class Subject(Record):
+    """What an estimate is about: a model on a GPU, and the options given."""
+
+    model: ModelSpec
+    gpu: Accelerator
+    options: OptionKeywords
+
+
+def subject(
+    model: str | None, gpu: str | None, serving: Serving, catalog: Catalog, output_tokens: str | None
+) -> Subject:
+    """Return the specifications that the options name, and the options as numbers.
+
+    model, gpu, serving, catalog, output_tokens: as typed.
+    Raises CostcalcError for anything that cannot be read, options before files.
+    """
+    count, name = gpu_name(gpu)
+    wanted = model_name(model)
+    options = counted(serving.keywords(output_tokens), count, str(gpu))
+    found = Subject(load_models([wanted], catalog)[0], load_gpus([name], catalog)[0], options)
+    check_price(found.gpu, options)
+    return found
+
+
+def model_name(text: str | None) -> str:
+    """Return the model that --model names; raises CostcalcError when none was named."""
+    return required(text, "--model", "v3", "costcalc models")
+
+
+def gpu_name(text: str | None) -> tuple[int | None, str]:
+    """Return the count and the name of --gpu, as in '8xh100'; raises CostcalcError when none was named."""
+    return machine_name(required(text, "--gpu", "h100", "costcalc gpus"), "--gpu")
+
+
+def machine_name(text: str, where: str) -> tuple[int | None, str]:
+    """Return the count and the name of a machine such as '8xh100'.
+
+    text: the machine as typed.
+    where: the option or argument, for errors.
+    Raises CostcalcError when it cannot be read.
+    """
+    try:
+        return parse_machine(text)
+    except CostcalcError as error:
+        raise CostcalcError(error.message, where=where, hint=error.hint) from None
+
+
+def counted(options: OptionKeywords, count: int | None, typed: str) -> OptionKeywords:
+    """Return options with the number of GPUs that a machine such as '8xh100' brings.
+
+    options: the options given.
+    count: the count in the machine's name, or None.
+    typed: the machine as typed, for errors.
+    Raises CostcalcError when --gpus says another number.
+    """
+    if count is None:
+        return options
+    gpus = options.get("gpus")
+    if gpus is not None and gpus != count:
+        raise CostcalcError(f"{gpus} contradicts {shown(typed)}", where="--gpus", hint="leave one out")
+    return {**options, "gpus": count}
+
+
+def check_price(gpu: Accelerator, options: OptionKeywords) -> None:
+    """Raise CostcalcError, naming the option, when the words of --price fit no price of a GPU.
+
+    gpu: the GPU.
+    options: the options given.
+    """
+    try:
+        gpu.price_for(options.get("price"))
+    except CostcalcError as error:
+        raise CostcalcError(error.message, where="--price", hint=error.hint) from None
+
+
+def load_models(names: list[str], catalog: Catalog) -> list[ModelSpec]:
+    """Return models as the catalog has them, with what --set changes.
+
+    names: names, aliases or paths.
+    catalog: as typed.
+    Raises CostcalcError for an unknown name or a wrong file.
+    """
+    from costcalc.catalog.overrides import split_overrides
+    from costcalc.catalog.read import load_model
+
+    changes = split_overrides(catalog.set or [])["model"]
+    return [load_model(name, catalog=catalog.catalog, overrides=changes) for name in names]
+
+
+def load_gpus(names: list[str], catalog: Catalog) -> list[Accelerator]:
+    """Return accelerators as the catalog has them, with what --set changes.
+
+    names: names, aliases or paths.
+    catalog: as typed.
+    Raises CostcalcError for an unknown name or a wrong file.
+    """
+    from costcalc.catalog.overrides import split_overrides
+    from costcalc.catalog.read import load_gpu
+
+    changes = split_overrides(catalog.set or [])["gpu"]
+    return [load_gpu(name, catalog=catalog.catalog, overrides=changes) for name in names]

@@ -102,7 +102,7 @@ def demand(text: str | None, option: str) -> str | None:
     """
     if text is None:
         return None
-    from costcalc.rates import parse_demand
+    from costcalc.units import parse_demand
 
     _read(text, option, parse_demand)
     return text

@@ -1,11 +1,13 @@
 """`costcalc schema`: the JSON Schema of results and of catalog files."""
 
+from __future__ import annotations
+
 from typing import Annotated
 
 from typer import Argument
 
 from costcalc.cli import parse
-from costcalc.cli.bundle import with_options
+from costcalc.cli.options import with_options
 
 KINDS = (
     *("result", "sweep", "validation", "model", "gpu", "closed_models"),
@@ -25,8 +27,8 @@ What = Annotated[
 def schema(what: What) -> None:
     """The JSON Schema of what --format json prints, or of a YAML file of the catalog."""
     kind = parse.choice(what, "WHAT", KINDS)
-    from costcalc.show.export import as_json
-    from costcalc.show.present import write
-    from costcalc.show.schema import schema_of
+    from costcalc.report.export import as_json
+    from costcalc.report.files import write
+    from costcalc.report.schema import schema_of
 
     write(as_json(schema_of(str(kind))))

@@ -1,5 +1,7 @@
 """`costcalc sweep`: the same question at every combination of several values."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
@@ -7,14 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Option
 
 from costcalc.cli import parse
-from costcalc.cli.bundle import with_options
-from costcalc.cli.inputs import check_price, counted, gpu_name, load_gpus, load_models, model_name
-from costcalc.cli.options import MOST_GPUS, MOST_SEQUENCES, NUMBERS, Catalog, Gpu, Model, Serving
-from costcalc.cli.output import Output
+from costcalc.cli.options import MOST_GPUS, MOST_SEQUENCES, NUMBERS, Catalog, Gpu, Model, Serving, with_options
+from costcalc.cli.output import Output, check_price, counted, gpu_name, load_gpus, load_models, model_name
 from costcalc.errors import CostcalcError
 
 if TYPE_CHECKING:
-    from costcalc.specs.accelerator import Accelerator
+    from costcalc.hardware.accelerator import Accelerator
+
 
 CHART_KINDS = ("cost", "throughput", "speed", "wait")
 
@@ -59,11 +60,11 @@ def sweep(
         [spec], [machine] = load_models([wanted], catalog), load_gpus([name], catalog)
         _check_prices(machine, options)
         from costcalc.explore.sweep import sweep as answered
-        from costcalc.show.present import present
+        from costcalc.report.files import present
 
         result = answered(spec, machine, **options)
         if opened.chart is not None:
-            from costcalc.show.figures.sweep import draw_sweep
+            from costcalc.report.charts.sweep import draw_sweep
 
             kinds = CHART_KINDS[:3] if opened.chart_kind is None else (opened.chart_kind,)
             opened.chart.write_bytes(draw_sweep(result, opened.chart.path.suffix, kinds))
@@ -72,7 +73,7 @@ def sweep(
 
 def _divided(serving: Serving, bandwidth: str | None, tokens: str | None) -> tuple[dict[str, Any], Serving, str | None]:
     """Return what varies, by the names of Python's options, and the other options as typed."""
-    from costcalc.explore.grid import is_several, values_of
+    from costcalc.predict.options import is_several, values_of
 
     swept: dict[str, Any] = {}
     for field, (flag, option) in OptionOf.items():
@@ -118,7 +119,7 @@ def _rate(text: str) -> float:
         raise CostcalcError(error.message, where="--memory-bandwidth", hint=error.hint) from None
 
 
-def _check_prices(gpu: "Accelerator", options: dict[str, Any]) -> None:
+def _check_prices(gpu: Accelerator, options: dict[str, Any]) -> None:
     prices = options.get("price")
     for price in prices if isinstance(prices, tuple) else (prices,):
         check_price(gpu, {"price": price})

@@ -1,5 +1,7 @@
 """`costcalc validate`: how far predictions are from measurements."""
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,16 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 from typer import Option
 
 from costcalc.cli import parse
-from costcalc.cli.bundle import with_options
-from costcalc.cli.catalogued import CatalogFolder, Written
+from costcalc.cli.catalog import CatalogFolder, Written
+from costcalc.cli.options import with_options
 from costcalc.cli.output import CHART_SUFFIXES
 from costcalc.errors import CostcalcError, shown
 
 if TYPE_CHECKING:
-    from costcalc.explore.options import OptionKeywords
-    from costcalc.measured.load import Measurements, Row
-    from costcalc.measured.published import PublishedCase
-    from costcalc.show.files import NewFile
+    from costcalc.predict.scenario import OptionKeywords
+    from costcalc.report.files import NewFile
+    from costcalc.validation.files import Measurements, Row
+    from costcalc.validation.published import PublishedCase
+
 
 GROUPINGS = ("gpu", "model", "backend", "family", "precision")
 MOST_POINTS = 100_000
@@ -82,7 +85,7 @@ def validate(
         measured_alone |= {f"--{facet}": names for facet, names in asked_for.items()}
         _against(against, measured_alone, form, written.output)
         return
-    from costcalc.show.files import new_file
+    from costcalc.report.files import new_file
 
     with new_file(written.output, "--output") as file, new_file(chart, "--chart") as drawing:
         files = _measurements(kind or [], data or [])
@@ -96,10 +99,9 @@ def _against(name: str, others: Mapping[str, object], form: str, output: str | N
     for option, given in others.items():
         if given:
             raise CostcalcError("published figures know no such choice", where=option, hint="leave it or --against out")
-    from costcalc.measured.published import compare, published_figures
-    from costcalc.show.files import new_file
-    from costcalc.show.present import present_list
-    from costcalc.show.published import papers_page, papers_tree, published_page
+    from costcalc.report.accuracy import papers_page, papers_tree, published_page
+    from costcalc.report.files import new_file, present_list
+    from costcalc.validation.published import compare, published_figures
 
     published, wanted = published_figures(), name.strip().lower()
     with new_file(output, "--output") as file:
@@ -114,13 +116,13 @@ def _against(name: str, others: Mapping[str, object], form: str, output: str | N
         present_list([each.to_dict() for each in compared], published_page(compared), form, file)
 
 
-def asked(case: "PublishedCase") -> dict[str, Any]:
+def asked(case: PublishedCase) -> dict[str, Any]:
     """Return the tree of the estimate that a published figure asks for.
 
     case: the figure.
     """
-    from costcalc.catalog.load import load_gpu, load_model
     from costcalc.catalog.overrides import split_overrides
+    from costcalc.catalog.read import load_gpu, load_model
     from costcalc.explore.estimate import estimate
 
     changes = split_overrides([f"{path}={value}" for path, value in case.set.items()])
@@ -129,9 +131,9 @@ def asked(case: "PublishedCase") -> dict[str, Any]:
     return estimate(model, gpu, **cast("OptionKeywords", case.options)).to_dict()
 
 
-def _wanted(files: "list[Measurements]", asked_for: "Mapping[str, list[str]]") -> "Callable[[Row], bool]":
+def _wanted(files: list[Measurements], asked_for: Mapping[str, list[str]]) -> Callable[[Row], bool]:
     """Which rows the filters leave; raises CostcalcError where they leave none."""
-    from costcalc.measured.facets import only
+    from costcalc.validation.score import only
 
     rows = [row for file in files for row in [*file.rows, *(each.given for each in file.unusable)]]
     chosen = [only(rows, facet, names) for facet, names in asked_for.items() if names]
@@ -142,28 +144,27 @@ def _wanted(files: "list[Measurements]", asked_for: "Mapping[str, list[str]]") -
 
 
 def _answer(
-    files: "list[Measurements]",
-    wanted: "Callable[[Row], bool]",
+    files: list[Measurements],
+    wanted: Callable[[Row], bool],
     form: str,
     by: str | None,
     worst: int,
-    file: "NewFile | None",
-    drawing: "NewFile | None",
+    file: NewFile | None,
+    drawing: NewFile | None,
     own: bool,
     chosen: bool,
 ) -> None:
-    from costcalc.catalog.efficiency import load_kernel_efficiency
-    from costcalc.catalog.serving import serving_efficiency
-    from costcalc.measured.groups import left_out_records
-    from costcalc.measured.groups import validate as scored
-    from costcalc.show.accuracy import accuracy_page
-    from costcalc.show.export import as_csv, as_json
-    from costcalc.show.present import show_page, write
+    from costcalc.catalog.read import load_kernel_efficiency, serving_efficiency
+    from costcalc.report.accuracy import accuracy_page
+    from costcalc.report.export import as_csv, as_json
+    from costcalc.report.files import show_page, write
+    from costcalc.validation.score import left_out_records
+    from costcalc.validation.score import validate as scored
 
     efficiency = load_kernel_efficiency()
     result = scored(files, efficiency, wanted)
     if drawing is not None:
-        from costcalc.show.figures.accuracy import draw_accuracy
+        from costcalc.report.charts.accuracy import draw_accuracy
 
         drawing.write_bytes(draw_accuracy(result, drawing.path.suffix))
     if not result.predicted:
@@ -179,10 +180,9 @@ def _answer(
         show_page(accuracy_page(result, groups, worst, by, title), form, file)
 
 
-def _measurements(kinds: list[str], data: list[str]) -> "list[Measurements]":
-    from costcalc.measured.header import columns_of
-    from costcalc.measured.load import load_measurements, shipped_measurements
-    from costcalc.measured.scoring import SCORERS
+def _measurements(kinds: list[str], data: list[str]) -> list[Measurements]:
+    from costcalc.validation.files import columns_of, load_measurements, shipped_measurements
+    from costcalc.validation.score import SCORERS
 
     wanted = list(dict.fromkeys(each.strip().lower() for each in kinds))
     for each in wanted:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from costcalc.arrays import Number
-from costcalc.engine.machine import Machine, domains_of
+from costcalc.engine.roofline import Machine, domains_of
+from costcalc.fields import Number
 
 IN_SWITCH = ("hopper", "blackwell")
 """Architectures whose NVSwitches reduce and multicast (third generation and later)."""

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from costcalc.arrays import Number
-from costcalc.engine.layout import Layout
-from costcalc.engine.machine import Machine
+from costcalc.engine.ops import rank_parameters
+from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import Formats
-from costcalc.engine.work import rank_parameters
+from costcalc.engine.roofline import Machine
+from costcalc.fields import Number
 from costcalc.formats import CacheFormat
-from costcalc.specs.model import ModelSpec
+from costcalc.model.spec import ModelSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class MemoryBudget:
     prediction: Number = 0.0  # layers that draft tokens, over the model's: they have weights and a cache of their own
 
 
-def weights_bytes_per_gpu(model: ModelSpec, layout: Layout, formats: Formats) -> Number:
+def weights_bytes_per_gpu(model: ModelSpec, layout: Parallelism, formats: Formats) -> Number:
     """Weights on the fullest GPU [B]: experts over the stage, matrices over tensor ranks, layers over stages.
 
     Norms and biases (kept in 16 bits) and the router stay whole on every rank; embeddings and the LM head
@@ -58,7 +58,7 @@ def cache_bytes_per_token(model: ModelSpec, formats: Formats) -> float:
     return float(sum(n * a.growth_bytes(formats.cache, 1) for n, a in model.attention_layers()))
 
 
-def cache_bytes_per_token_per_gpu(model: ModelSpec, layout: Layout, formats: Formats) -> Number:
+def cache_bytes_per_token_per_gpu(model: ModelSpec, layout: Parallelism, formats: Formats) -> Number:
     """What each further token adds on one GPU that holds the sequence [B/token]."""
     grown = sum((n * a.growth_bytes(formats.cache, layout.tensor) for n, a in model.attention_layers()), start=0.0)
     return grown / layout.pipeline
@@ -89,7 +89,7 @@ def cache_bytes_read(model: ModelSpec, formats: Formats, context: Number) -> Num
 
 
 def kv_pool_bytes_per_gpu(
-    model: ModelSpec, machine: Machine, layout: Layout, formats: Formats, budget: MemoryBudget
+    model: ModelSpec, machine: Machine, layout: Parallelism, formats: Formats, budget: MemoryBudget
 ) -> Number:
     """Memory left for the cache of the model's layers on the fullest GPU [B]; negative where the weights do not fit."""
     layers = 1 + budget.prediction
@@ -100,7 +100,7 @@ def kv_pool_bytes_per_gpu(
     return (machine.memory * budget.utilization - budget.reserve - weights) / layers
 
 
-def max_sequences(model: ModelSpec, layout: Layout, formats: Formats, pool: Number, context: Number) -> Number:
+def max_sequences(model: ModelSpec, layout: Parallelism, formats: Formats, pool: Number, context: Number) -> Number:
     """Sequences of `context` [tokens] that a replica's pools hold; 0 where not even the weights fit."""
     held: Number = 0.0
     for count, attention in model.attention_layers():

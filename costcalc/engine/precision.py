@@ -8,8 +8,8 @@ from typing import Any
 
 from costcalc.errors import CostcalcError
 from costcalc.formats import CacheFormat, WeightFormat, cache_format, weight_format
-from costcalc.specs.accelerator import FALLBACKS
-from costcalc.specs.model import ModelSpec, Precision
+from costcalc.hardware.accelerator import FALLBACKS
+from costcalc.model.spec import ModelSpec, Precision
 
 FOUR_BIT_EXPERTS = ("deepseek", "gpt-oss", "kimi", "minimax")
 """Families whose published 4-bit checkpoints narrow routed experts only; those of others narrow every linear layer."""

@@ -1,13 +1,68 @@
-"""The roofline: an op takes as long as its slower resource, memory or arithmetic.
+"""The machine as peaks and links, and the roofline: an op takes as long as its slower resource.
 
 Source: Williams, Waterman and Patterson 2009 (doi 10.1145/1498765.1498785).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import numpy as np
 
-from costcalc.arrays import Number
+from costcalc.fields import Number
+from costcalc.hardware.accelerator import Accelerator, MeasuredEfficiency
+
+# What the engine needs to know of a machine: rates in SI, scalars or arrays.
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Rates of one GPU and of the links between them."""
+
+    memory: Number  # [B] usable capacity, as the driver reports it
+    memory_bandwidth: Number  # [B/s] peak
+    peak_flops: Mapping[str, Number]  # [FLOP/s] dense peak by the precision computed in
+    link_bandwidth: Number  # [B/s] per GPU and direction inside the scale-up domain
+    domain: Number  # GPUs that share the scale-up links
+    network_bandwidth: Number  # [B/s] per GPU and direction outside the domain; infinite where unknown
+    architecture: str = "unknown"
+    vendor: str = "unknown"
+    switched: bool = True  # scale-up by NVLink, xGMI or ICI; False: over the host's PCIe
+    measured: MeasuredEfficiency | None = None  # what this machine reached, where someone measured it
+
+    def peak(self, precision: str) -> Number:
+        """Dense peak [FLOP/s] of the precision that an op runs in."""
+        return self.peak_flops[precision]
+
+
+def domains_of(machine: Machine, ranks: Number) -> Number:
+    """Over how many scale-up domains `ranks` GPUs spread, evenly and over as few as hold them."""
+    return np.ceil(np.asarray(ranks) / machine.domain)
+
+
+def machine_of(gpu: Accelerator) -> Machine:
+    """The machine made of `gpu`s; links that are not known are infinite, so callers ask `reach` first."""
+    up, out = gpu.scale_up, gpu.scale_out
+    return Machine(
+        memory=gpu.usable_memory,
+        memory_bandwidth=gpu.memory_bandwidth,
+        peak_flops=gpu.peak_flops.rates(),
+        link_bandwidth=up.bandwidth if up and up.bandwidth else np.inf,
+        domain=gpu.domain,
+        network_bandwidth=out.bandwidth if out else np.inf,
+        architecture=gpu.architecture,
+        vendor=gpu.vendor,
+        switched=up is not None and not up.technology.upper().startswith("PCIE"),
+        measured=gpu.efficiency,
+    )
+
+
+def reach(gpu: Accelerator) -> float:
+    """How many of `gpu`s known links can join: one without links, one domain without a network."""
+    if gpu.scale_out:
+        return np.inf
+    return gpu.domain if gpu.scale_up and gpu.scale_up.bandwidth else 1
 
 
 def memory_seconds(nbytes: Number, bandwidth: Number) -> Number:

@@ -8,14 +8,14 @@ from typing import Literal
 
 import numpy as np
 
-from costcalc.arrays import Number
-from costcalc.attention import LatentAttention
-from costcalc.engine.layout import Layout
-from costcalc.engine.machine import Machine
+from costcalc.engine.latency import Efficiency, OpTime, op_times
+from costcalc.engine.ops import Batch, Op, decode_batch, prefill_batch, step_ops
+from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import Formats
-from costcalc.engine.timing import Efficiency, OpTime, op_times
-from costcalc.engine.work import Batch, Work, decode_batch, prefill_batch, step_work
-from costcalc.specs.model import ModelSpec
+from costcalc.engine.roofline import Machine
+from costcalc.fields import Number
+from costcalc.model.attention.mla import LatentAttention
+from costcalc.model.spec import ModelSpec
 
 Terms = Literal["all", "kv", "weights"]
 CACHE_KINDS = ("grouped", "latent", "recurrent", "indexer")
@@ -52,7 +52,7 @@ def hidden_seconds(ops: Sequence[OpTime], overlap: Number) -> Number:
 def decode_step(
     model: ModelSpec,
     machine: Machine,
-    layout: Layout,
+    layout: Parallelism,
     formats: Formats,
     efficiency: Efficiency,
     batch: Number,
@@ -66,7 +66,7 @@ def decode_step(
     the cache ('kv') or of weights ('weights'), the terms of the memory-bound argument.
     """
     passing = decode_batch(batch, context, layout, tokens)
-    works = step_work(model, layout, formats, passing)
+    works = step_ops(model, layout, formats, passing)
     if terms != "all":
         reads = _memory_terms(works, terms)
         return Step(tuple(op_times(reads, machine, _reading(efficiency))), 0.0 * passing.rows)
@@ -78,7 +78,7 @@ def decode_step(
 def prefill_pass(
     model: ModelSpec,
     machine: Machine,
-    layout: Layout,
+    layout: Parallelism,
     formats: Formats,
     efficiency: Efficiency,
     tokens: Number,
@@ -87,7 +87,7 @@ def prefill_pass(
 ) -> Step:
     """Prefill `tokens` [tokens] behind `cached` ones, of `prompts` on every attention-data rank at once."""
     passing = prefill_batch(tokens, cached, prompts)
-    ops = tuple(op_times(step_work(model, layout, formats, passing), machine, efficiency))
+    ops = tuple(op_times(step_ops(model, layout, formats, passing), machine, efficiency))
     overhead = layers_seconds(model, efficiency) + prefill_overhead_seconds(model, efficiency)
     hidden = hidden_seconds(ops, overlap_share(layout, machine, efficiency))
     return Step(ops, overhead + 0.0 * np.asarray(tokens, dtype=float), hidden)
@@ -132,7 +132,7 @@ def prefill_overhead_seconds(model: ModelSpec, efficiency: Efficiency) -> Number
     return layers * efficiency.prefill_layer_seconds + expert_layers * efficiency.prefill_expert_layer_seconds
 
 
-def overlap_share(layout: Layout, machine: Machine, efficiency: Efficiency) -> Number:
+def overlap_share(layout: Parallelism, machine: Machine, efficiency: Efficiency) -> Number:
     """Share of the computing time that hides all-to-all [ratio]."""
     # Engines split a batch in two only where experts' traffic leaves the scale-up domain.
     return np.where(np.asarray(layout.stage) > machine.domain, efficiency.overlap, 0.0)
@@ -157,7 +157,7 @@ def _expert_layers(model: ModelSpec) -> int:
     return sum(n for n, layer in model.feedforward_layers() if layer.routed(model.hidden_size))
 
 
-def _memory_terms(works: list[Work], terms: Terms) -> list[Work]:
+def _memory_terms(works: list[Op], terms: Terms) -> list[Op]:
     kinds = CACHE_KINDS if terms == "kv" else WEIGHT_KINDS
     # The argument is about reads: without the arithmetic.
     return [replace(w, flops=0.0 * w.flops) for w in works if w.kind in kinds]
@@ -166,3 +166,108 @@ def _memory_terms(works: list[Work], terms: Terms) -> list[Work]:
 def _reading(efficiency: Efficiency) -> Efficiency:
     """The efficiency of reads alone: without permuting tokens to experts and quantizing activations."""
     return replace(efficiency, routed_seconds=0.0, quantize_seconds={})
+
+
+# Prompts that ride on decode steps: what they add to a step that runs anyway.
+#
+# Continuous batching with chunked prefill (Orca, Yu et al. 2022; Sarathi-Serve, Agrawal et al. 2024, arXiv
+# 2403.02310) lets prompts share a decode step's reading of weights and its overheads, so a prompt costs less
+# than a prefill pass of its own.
+
+
+_OF_SEQUENCES = ("grouped", "latent", "recurrent", "indexer", "prefill", "head")
+"""Kinds of op whose work is that of sequences, not of the rows that pass through the weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkedPrefill:
+    """The work of a step with and without the prompts, and that of the prompts' attention."""
+
+    alone: Sequence[Op]
+    together: Sequence[Op]
+    attention: Sequence[Op]
+
+
+def chunked_prefill(
+    model: ModelSpec,
+    layout: Parallelism,
+    formats: Formats,
+    batch: Number,
+    prompt: Number,
+    prompts: Number = 1,
+    cached: Number = 0,
+    tokens: Number = 1,
+) -> ChunkedPrefill:
+    """Work of a decode step of `batch` [sequences] that `prompts` of `prompt` [tokens] on every rank join.
+
+    cached: tokens of each prompt that a prefix cache holds. tokens: decoded at once by each sequence.
+    """
+    # Times alone matter here: what idle ranks leave undone is left out.
+    alone = replace(decode_batch(batch, 1, layout, tokens), partial=False)
+    rows = alone.rows + np.asarray(prompts, dtype=float) * prompt
+    joined = prefill_batch(prompt, cached, prompts)
+    return ChunkedPrefill(
+        _of_rows(step_ops(model, layout, formats, alone)),
+        _of_rows(step_ops(model, layout, formats, Batch(rows, 1, 1))),
+        [w for w in step_ops(model, layout, formats, joined) if w.kind in _OF_SEQUENCES and w.kind != "head"],
+    )
+
+
+def prefill_interference_seconds(
+    model: ModelSpec,
+    work: ChunkedPrefill,
+    machine: Machine,
+    efficiency: Efficiency,
+    step: Sequence[OpTime] = (),
+    overlap: Number = 0.0,
+) -> Number:
+    """Time that the prompts add to the step [s].
+
+    step: ops of the decode step that they join. overlap: share of its computing behind which all-to-all hides.
+    """
+    sequences = [op for op in step if op.kind in _OF_SEQUENCES]
+
+    def taken(works: Sequence[Op]) -> Number:
+        ops = [*op_times(works, machine, efficiency), *sequences]
+        return sum((op.seconds for op in ops), start=0.0) - hidden_seconds(ops, overlap)
+
+    added = taken([*work.together, *work.attention]) - taken(work.alone)
+    return added + prefill_overhead_seconds(model, efficiency)
+
+
+def _of_rows(works: Sequence[Op]) -> list[Op]:
+    return [w for w in works if w.kind not in _OF_SEQUENCES]
+
+
+# Speculative decoding: a cheap draft proposes tokens, one pass of the model checks them all.
+#
+# Source: Leviathan, Kalman and Matias 2023 (arXiv 2211.17192).
+
+
+MOST_DRAFTS = 64
+
+
+def tokens_per_pass(acceptance: Number, drafts: Number, fading: Number = 1.0) -> Number:
+    """Expected tokens of one checking pass, its own token included: 1 + α + α² + ..., equation 1.
+
+    A head that was trained to look one token ahead looks further by reading its own drafts: draft i is kept with
+    chance α φ^(i-1) where those before it were; at φ = 1 chances are alike and independent, as in the source.
+    acceptance: chance α that the first drafted token is kept [0 to 1]. drafts: tokens drafted per pass γ [tokens].
+    fading: φ [0 to 1].
+    """
+    count = np.asarray(drafts, dtype=float)
+    tokens, kept = np.ones_like(count), np.asarray(1.0)
+    for draft in range(int(np.max(count, initial=0))):
+        kept = kept * np.asarray(acceptance) * np.asarray(fading) ** draft
+        tokens = tokens + np.where(count > draft, kept, 0.0)
+    return tokens
+
+
+def speculation_speedup(acceptance: Number, drafts: Number, draft_cost: Number = 0.0) -> Number:
+    """How many times faster tokens come than without drafts: tokens_per_pass / (γ·c + 1), theorem 3.8.
+
+    acceptance: chance α that a drafted token is kept [0 to 1]. drafts: tokens drafted per pass γ [tokens].
+    draft_cost: time of one draft step over the time of one pass of the model, c [1]. The pass that checks
+    γ + 1 tokens is taken to be as quick as one that decodes a single token: true while memory bounds it.
+    """
+    return tokens_per_pass(acceptance, drafts) / (np.asarray(drafts) * draft_cost + 1.0)

@@ -6,29 +6,26 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from costcalc.engine.parallelism import Chosen, layout_name
 from costcalc.engine.precision import checkpoint_precision
-from costcalc.explore.breakdown import hidden_share
-from costcalc.explore.candidates import customary_layout
-from costcalc.explore.evaluate import Evaluation
-from costcalc.explore.layouts import layout_name
-from costcalc.explore.plan import Plan
-from costcalc.explore.question import Question
-from costcalc.explore.ranges import ranges_of
-from costcalc.explore.result import Assumption
-from costcalc.readable import counted, format_count, format_percent, format_seconds, format_usd
-from costcalc.specs.prices import PriceChoice
+from costcalc.explore.search import customary_layout
+from costcalc.hardware.prices import PriceChoice
+from costcalc.predict.predict import Prediction
+from costcalc.predict.quantities import Assumption, hidden_share, ranges_of
+from costcalc.predict.scenario import Scenario
+from costcalc.units import counted, format_count, format_percent, format_seconds, format_usd
 
 
-def assumptions_of(q: Question, chosen: Plan, price: PriceChoice | None) -> tuple[Assumption, ...]:
+def assumptions_of(q: Scenario, chosen: Chosen, price: PriceChoice | None) -> tuple[Assumption, ...]:
     """Every default that was taken, why, and the option that overrides it."""
     deployment = _default_deployment(q, chosen) if q.options.terms == "all" else _default_of_a_term(chosen)
     return (*deployment, *_default_lengths(q), *_default_formats(q), *_default_price(q, price), *_default_running(q))
 
 
-def _default_deployment(q: Question, chosen: Plan) -> Iterator[Assumption]:
+def _default_deployment(q: Scenario, chosen: Chosen) -> Iterator[Assumption]:
     if chosen.gpus_chosen:
         why = "fewest whole nodes; inside one, the cheapest"
-        yield Assumption("gpus", str(chosen.spread.gpus), why, "--gpus N")
+        yield Assumption("gpus", str(chosen.deployment.gpus), why, "--gpus N")
     if chosen.layout_chosen:
         yield Assumption("layout", _degrees(chosen), _why_this_layout(q, chosen), "--tp --pp --dp --ep")
     if chosen.batch_chosen:
@@ -37,14 +34,14 @@ def _default_deployment(q: Question, chosen: Plan) -> Iterator[Assumption]:
         yield Assumption("batch", str(chosen.batch), why, "--batch N or --tpot TIME")
 
 
-def _default_of_a_term(chosen: Plan) -> Iterator[Assumption]:
+def _default_of_a_term(chosen: Chosen) -> Iterator[Assumption]:
     if chosen.gpus_chosen:
         yield Assumption("gpus", "1", "a term of the bill costs the same on any number", "--gpus N")
     if chosen.batch_chosen:
         yield Assumption("batch", str(chosen.batch), "a term of the bill, one sequence per rank", "--batch N")
 
 
-def _default_lengths(q: Question) -> Iterator[Assumption]:
+def _default_lengths(q: Scenario) -> Iterator[Assumption]:
     o = q.options
     if o.input_tokens is None:
         where = "the given context" if o.context else "a common prompt"
@@ -56,14 +53,14 @@ def _default_lengths(q: Question) -> Iterator[Assumption]:
         yield Assumption("context_tokens", format_count(float(q.decode_context)), half, "--context N")
 
 
-def _default_formats(q: Question) -> Iterator[Assumption]:
+def _default_formats(q: Scenario) -> Iterator[Assumption]:
     if q.options.weights is None:
         yield Assumption("weights", q.weights_name, "as the model ships", "--weights FORMAT")
     if q.options.kv_cache is None:
         yield Assumption("kv_cache", q.formats.cache.name, "what engines keep by default", "--kv FORMAT")
 
 
-def _default_price(q: Question, price: PriceChoice | None) -> Iterator[Assumption]:
+def _default_price(q: Scenario, price: PriceChoice | None) -> Iterator[Assumption]:
     if price is not None and q.options.price is None:
         shown = f"{format_usd(price.usd_per_gpu_hour)} per GPU-hour"
         yield Assumption("price", shown, f"{price.offer}: {price.source}", "--price X or --price spot")
@@ -71,7 +68,7 @@ def _default_price(q: Question, price: PriceChoice | None) -> Iterator[Assumptio
         yield Assumption("utilization", format_percent(1.0), "GPUs busy all the time", "--utilization 60%")
 
 
-def _default_running(q: Question) -> Iterator[Assumption]:
+def _default_running(q: Scenario) -> Iterator[Assumption]:
     """Defaults of how the engine runs: drafts that are kept, and whose overheads count."""
     if q.drafts > 0 and q.options.acceptance is None:
         yield Assumption("acceptance", format_percent(q.acceptance), _drafts_kept(q), "--acceptance SHARE")
@@ -79,20 +76,20 @@ def _default_running(q: Question) -> Iterator[Assumption]:
         yield Assumption("backend", str(q.backend), "overheads of this serving engine", "--backend NAME")
 
 
-def _degrees(chosen: Plan) -> str:
-    layout, replicas = chosen.spread.layout, chosen.spread.replicas
+def _degrees(chosen: Chosen) -> str:
+    layout, replicas = chosen.deployment.layout, chosen.deployment.replicas
     degrees = f"tp {layout.tensor}, pp {layout.pipeline}, dp {layout.data}, ep {layout.expert}"
     return f"{replicas} replicas of {degrees}" if replicas > 1 else degrees
 
 
-def _drafts_kept(q: Question) -> str:
+def _drafts_kept(q: Scenario) -> str:
     if not q.calibrated:
         return "DeepSeek-V3's own head keeps 85 to 90%"
     further = f"; each further one by {format_percent(1 - q.constants.closed_loop.fading)} less often"
     return f"of first drafts, of random text by DeepSeek-R1{further if q.drafts > 1 else ''}; 85% of real text"
 
 
-def limits_named(q: Question) -> str:
+def limits_named(q: Scenario) -> str:
     """The limits that the batch is chosen under, as in 'TPOT of 50 ms'."""
     found = [] if np.isinf(q.tpot_limit) else [f"TPOT of {format_seconds(q.tpot_limit)}"]
     if q.options.ttft is not None:
@@ -104,14 +101,14 @@ _STAGES = ", stages inside a node apart"
 """What is not weighed: nothing here was measured with pipeline stages inside a node; --pp asks for them."""
 
 
-def _why_this_layout(q: Question, chosen: Plan) -> str:
-    replica = customary_layout(q.model, q.gpu, int(chosen.spread.layout.gpus))
-    if chosen.spread.layout != replica:
+def _why_this_layout(q: Scenario, chosen: Chosen) -> str:
+    replica = customary_layout(q.model, q.gpu, int(chosen.deployment.layout.gpus))
+    if chosen.deployment.layout != replica:
         return f"cheapest of {chosen.weighed} that fit{_STAGES}"
     return f"customary for this model, and cheapest{_STAGES}" if chosen.weighed > 1 else "customary for this model"
 
 
-def beyond_training(q: Question) -> str | None:
+def beyond_training(q: Scenario) -> str | None:
     """The warning that sequences are longer than the model was trained for, where they are."""
     length = max(float(q.full_length), float(q.decode_context))
     if not q.model.max_context or length <= q.model.max_context:
@@ -119,7 +116,7 @@ def beyond_training(q: Question) -> str | None:
     return f"{length:,.0f} tokens exceed the {q.model.max_context:,} that {q.model.name} was trained for."
 
 
-def _of_the_formats(q: Question) -> Iterator[str]:
+def _of_the_formats(q: Scenario) -> Iterator[str]:
     """Notes on formats that the GPU cannot compute in, or that the family's checkpoints do not have throughout."""
     for stored, compute in {
         q.formats.weights: q.formats.compute,
@@ -140,12 +137,12 @@ def _of_the_formats(q: Question) -> Iterator[str]:
         )
 
 
-def _of_the_pools(q: Question, chosen: Plan, at: Evaluation) -> Iterator[str]:
+def _of_the_pools(q: Scenario, chosen: Chosen, at: Prediction) -> Iterator[str]:
     """The note that a pool for prefill is a proportion, where it is no whole number of replicas that hold the model."""
     if not q.options.disaggregated:
         return
-    replica = int(chosen.spread.layout.gpus)
-    pools = chosen.spread.replicas * float(at.prefill_per_decode(q.output_tokens))
+    replica = int(chosen.deployment.layout.gpus)
+    pools = chosen.deployment.replicas * float(at.prefill_per_decode(q.output_tokens))
     if abs(pools - round(pools)) > 1e-6:
         yield (
             f"The prefill pool is a proportion, {pools:.3g} replicas of {replica} GPUs as decode's are, and priced as "
@@ -153,7 +150,7 @@ def _of_the_pools(q: Question, chosen: Plan, at: Evaluation) -> Iterator[str]:
         )
 
 
-def _of_the_plan(q: Question, chosen: Plan, at: Evaluation, blended: float | None) -> Iterator[str]:
+def _of_the_plan(q: Scenario, chosen: Chosen, at: Prediction, blended: float | None) -> Iterator[str]:
     """Notes on limits that are not kept, idle GPUs, and more GPUs that would be cheaper."""
     if not chosen.keeps_limits and q.options.terms == "all":
         tpot = format_seconds(float(np.asarray(at.time_per_output_token)))
@@ -163,17 +160,17 @@ def _of_the_plan(q: Question, chosen: Plan, at: Evaluation, blended: float | Non
         else:
             ttft = format_seconds(float(np.asarray(at.time_to_first_token)))
             yield f"{what} a {limits_named(q)}: they are {tpot} and {ttft}."
-    spread = chosen.spread
-    if spread.idle:
-        busy = spread.gpus - spread.idle
-        stays = "stays idle and is" if spread.idle == 1 else "stay idle and are"
-        idle = f"{counted(spread.idle, 'GPU')} {stays}"
+    deployment = chosen.deployment
+    if deployment.idle:
+        busy = deployment.gpus - deployment.idle
+        stays = "stays idle and is" if deployment.idle == 1 else "stay idle and are"
+        idle = f"{counted(deployment.idle, 'GPU')} {stays}"
         yield (
-            f"{idle} paid for: {layout_name(spread)} on {busy} of them is cheaper than any layout of all "
-            f"{spread.gpus}. --gpus {busy} leaves none idle."
+            f"{idle} paid for: {layout_name(deployment)} on {busy} of them is cheaper than any layout of all "
+            f"{deployment.gpus}. --gpus {busy} leaves none idle."
         )
     if chosen.cheaper:
-        more, ratio = chosen.cheaper.spread, chosen.cheaper.cost_ratio
+        more, ratio = chosen.cheaper.deployment, chosen.cheaper.cost_ratio
         instead = "" if blended is None else f": {format_usd(blended * ratio)} per million tokens, blended"
         yield (
             f"{more.gpus} GPUs in one replica ({layout_name(more)}) take {format_percent(ratio, 2)} of the GPU time of "
@@ -185,7 +182,7 @@ _USUAL_MEMORY = (0.5, 0.98)
 """Shares of a GPU's memory that an engine may well be given."""
 
 
-def _of_the_memory(q: Question) -> Iterator[str]:
+def _of_the_memory(q: Scenario) -> Iterator[str]:
     """The note that the share of the memory asked for is hardly what anyone runs."""
     share = q.options.memory_utilization
     if share is None or q.options.terms != "all" or _USUAL_MEMORY[0] <= share <= _USUAL_MEMORY[1]:
@@ -196,7 +193,7 @@ def _of_the_memory(q: Question) -> Iterator[str]:
     yield f"A memory utilization of {format_percent(share)} is unusual: {why}. Without the option it is {usual}."
 
 
-def _of_the_range(q: Question) -> Iterator[str]:
+def _of_the_range(q: Scenario) -> Iterator[str]:
     if not q.calibrated:
         return
     ranges = ranges_of(q)
@@ -207,7 +204,7 @@ def _of_the_range(q: Question) -> Iterator[str]:
 
 
 def notes_of(
-    q: Question, chosen: Plan, at: Evaluation, price: PriceChoice | None, blended: float | None
+    q: Scenario, chosen: Chosen, at: Prediction, price: PriceChoice | None, blended: float | None
 ) -> tuple[str, ...]:
     """Warnings in plain words: what runs otherwise than asked, what is beyond the evidence.
 

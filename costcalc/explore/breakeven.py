@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Unpack
 
-from costcalc.catalog.closed import closed_model
-from costcalc.catalog.load import load_gpu, load_model
+from costcalc.catalog.read import closed_model, load_gpu, load_model
 from costcalc.errors import CostcalcError
-from costcalc.explore.estimate import estimate
-from costcalc.explore.market import market_prices
-from costcalc.explore.options import OptionKeywords
-from costcalc.explore.result import BreakEven
-from costcalc.specs.accelerator import Accelerator
-from costcalc.specs.model import ApiPrice, ModelSpec
+from costcalc.explore.estimate import estimate, market_prices
+from costcalc.hardware.accelerator import Accelerator
+from costcalc.model.spec import ApiPrice, ModelSpec
+from costcalc.predict.quantities import BreakEven
+from costcalc.predict.scenario import OptionKeywords
 
 
 def break_even(

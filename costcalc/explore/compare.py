@@ -1,23 +1,196 @@
-"""The same question asked of several attention variants, models or GPUs, beside a reference row."""
+"""The same question of several attention variants, models or GPUs, beside a reference row; and as curves."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from typing import Unpack
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Unpack
 
-from costcalc.catalog.load import load_gpu, load_model
+import numpy as np
+from numpy.typing import NDArray
+
+from costcalc.catalog.read import load_gpu, load_model
+from costcalc.engine.cost import usd_per_million
+from costcalc.engine.memory import cache_bytes_per_token
+from costcalc.engine.parallelism import DoesNotFit, Parallelism
 from costcalc.errors import CostcalcError
 from costcalc.explore.assumptions import beyond_training
 from costcalc.explore.estimate import answer, unanswered
-from costcalc.explore.options import OptionKeywords
-from costcalc.explore.plan import DoesNotFit, plan
-from costcalc.explore.pricing import on_one_basis, price_notes
-from costcalc.explore.question import Options, Question, ask
-from costcalc.explore.result import Comparison, Row
-from costcalc.explore.twins import Twin, attention_twins
-from costcalc.specs.accelerator import Accelerator
-from costcalc.specs.model import ModelSpec
+from costcalc.explore.search import LayoutSearch, along_cells, choose_deployment, deployments_asked_for, search_layouts
+from costcalc.hardware.accelerator import Accelerator
+from costcalc.hardware.prices import BY_COMPARABILITY, PriceChoice, PriceKind, ProviderPrice, kinds_priced
+from costcalc.model.attention import AnyAttention
+from costcalc.model.attention.gqa import GroupedAttention, LowRankAttention
+from costcalc.model.attention.mla import LatentAttention, MlaMode
+from costcalc.model.spec import ModelSpec
+from costcalc.predict.predict import predict
+from costcalc.predict.quantities import Comparison, Estimate, Row, inverse, ranges_of
+from costcalc.predict.scenario import OptionKeywords, Options, Scenario, scenario_of
+from costcalc.units import format_usd
+
+# The price that each accelerator of a comparison is charged: of one kind, so that their ratios mean something.
+
+
+class Basis(NamedTuple):
+    """Accelerators with the prices to compare them at, and the kind of these prices; null where none is common."""
+
+    kind: PriceKind | None
+    gpus: list[Accelerator]
+
+
+def on_one_basis(gpus: Sequence[Accelerator]) -> Basis | None:
+    """Return accelerators whose default price is of the most comparable kind that all of them have.
+
+    That is the figure of `costcalc.hardware.prices.price_of_kind`: on demand where all have it, else reserved,
+    marketplace, owned or spot. Without a kind in common each has its own most comparable one; an accelerator without
+    any price keeps none, and the others are compared all the same. Null where a price was set by hand: it stands.
+
+    gpus: the accelerators, each with its price list.
+    """
+    if any(gpu.price and gpu.price.source.startswith("--set") for gpu in gpus):
+        return None
+    known = [kinds_priced(gpu.price, gpu.prices) for gpu in gpus]
+    priced = [kinds for kinds in known if kinds]
+    kind = next((each for each in BY_COMPARABILITY if priced and all(each in kinds for kinds in priced)), None)
+    pairs = zip(gpus, known, strict=True)
+    return Basis(kind, [_at(gpu, gpu.price_for(kind or kinds[0])) if kinds else gpu for gpu, kinds in pairs])
+
+
+def price_notes(answers: Iterable[Estimate], basis: Basis | None) -> list[str]:
+    """Return what a reader has to know of the prices in a comparison: the offers, and where they differ in kind.
+
+    answers: the rows.
+    basis: what `on_one_basis` found, or None where the prices were asked for.
+    """
+    told = {each.deployment.gpu: each for each in answers if each.deployment.price_kind}
+    kinds = {each.deployment.price_kind for each in told.values()}
+    years = {(each.deployment.price_date or "")[:4] for each in told.values()}
+    notes = [f"Per GPU-hour: {'; '.join(f'{gpu} {_offer(each)}' for gpu, each in told.items())}."] if told else []
+    if basis is not None and basis.kind is not None and len(told) > 1:
+        why = "" if basis.kind == "on-demand" else ", the most comparable kind that all of them have"
+        notes.append(
+            f"All at {basis.kind} prices{why}: the median over providers (docs/catalog.md). "
+            "Each GPU's own default: --price default."
+        )
+    if basis is not None and basis.kind is None and told:
+        notes.append("No kind of price is known of all of them: each is at the most comparable one that it has.")
+    if len(kinds) > 1 or len(years) > 1:
+        what = " and ".join([*(["kind"] if len(kinds) > 1 else []), *(["year"] if len(years) > 1 else [])])
+        notes.append(f"Warning: the prices differ in {what}, so the ratios compare terms of payment as well as GPUs.")
+    return notes
+
+
+def _offer(answer: Estimate) -> str:
+    machine = answer.deployment
+    told = ", ".join(filter(None, (machine.price_kind, machine.price_provider, machine.price_date)))
+    return f"{format_usd(machine.usd_per_gpu_hour)} ({told})"
+
+
+def _at(gpu: Accelerator, choice: PriceChoice | None) -> Accelerator:
+    """The accelerator with a choice of its prices as its default."""
+    if choice is None or choice.kind is None or choice.source is None or choice.date is None:
+        return gpu
+    price = ProviderPrice(
+        usd_per_gpu_hour=choice.usd_per_gpu_hour,
+        kind=choice.kind,
+        source=choice.source,
+        date=choice.date,
+        provenance=choice.provenance or "derived",
+        provider=choice.provider or "its profile",
+    )
+    return replace(gpu, price=price)
+
+
+# Twins: the same model with its attention replaced, by rules that are stated and shown.
+#
+# MHA, GQA and MQA keep the number of heads, with a head dim of the model's value dim. MLA, for a model
+# without it, takes a latent rank of 4 head dims and a rope dim of half a head, as DeepSeek-V2 did
+# (arXiv 2405.04434, 2.1.4). The control keeps MHA's heads and narrows them until the cache is as small
+# as MLA's.
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionVariant:
+    """A model with another attention."""
+
+    variant: str
+    model: ModelSpec
+    rule: str
+    recompute: bool = False  # no cache at all: every step prefills the context again
+
+
+def attention_variants(model: ModelSpec, groups: tuple[int, ...] = (4, 8, 16)) -> list[AttentionVariant]:
+    """MHA, GQA of several group sizes, MQA, MLA absorbed and expanded, the control, and no cache.
+
+    groups: query heads per KV head; those that do not divide the heads are left out.
+    Raises CostcalcError for a model none of whose layers caches keys and values per token.
+    """
+    base = _reference_layer(model)
+    heads, width = _heads_and_width(base)
+    mha = _replaced(model, _grouped(heads, heads, width))
+    twins = [AttentionVariant("MHA", mha, f"{heads} heads × {width}")]
+    for group in groups:
+        if heads % group == 0 and 1 < group < heads:
+            kv = heads // group
+            twins.append(
+                AttentionVariant(
+                    f"GQA-{group}", _replaced(model, _grouped(heads, kv, width)), f"{kv} KV heads × {width}"
+                )
+            )
+    twins.append(AttentionVariant("MQA", _replaced(model, _grouped(heads, 1, width)), f"1 KV head × {width}"))
+    latent = _latent(base, heads, width)
+    rule = "as the model ships" if isinstance(base, LatentAttention) else "latent 4 × head dim, rope head dim / 2"
+    modes: tuple[MlaMode, ...] = ("absorbed", "expanded")
+    for mode in modes:
+        twins.append(AttentionVariant(f"MLA {mode}", _replaced(model, replace(latent, mode=mode)), rule))
+    rank = latent.latent_dim / (2 * heads)
+    control = LowRankAttention(num_attention_heads=heads, num_key_value_heads=heads, head_dim=rank)
+    twins.append(
+        AttentionVariant("Low rank", _replaced(model, control), f"{heads} heads × {rank:g}: MLA's cache, MHA's form")
+    )
+    twins.append(AttentionVariant("No cache", mha, "every step prefills the context again", recompute=True))
+    return twins
+
+
+def _reference_layer(model: ModelSpec) -> GroupedAttention | LatentAttention:
+    for _, layer in model.attention_layers():
+        if type(layer) is GroupedAttention or isinstance(layer, LatentAttention):
+            return layer
+    for _, layer in model.attention_layers():
+        if isinstance(layer, GroupedAttention):
+            return layer
+    raise CostcalcError(f"{model.name} has no attention whose keys and values could be replaced")
+
+
+def _heads_and_width(layer: GroupedAttention | LatentAttention) -> tuple[int, int]:
+    if isinstance(layer, LatentAttention):
+        return layer.num_attention_heads, layer.v_head_dim
+    return layer.num_attention_heads, int(layer.value_dim)
+
+
+def _grouped(heads: int, kv_heads: int, width: int) -> GroupedAttention:
+    return GroupedAttention(num_attention_heads=heads, num_key_value_heads=kv_heads, head_dim=width)
+
+
+def _latent(base: GroupedAttention | LatentAttention, heads: int, width: int) -> LatentAttention:
+    if isinstance(base, LatentAttention):
+        return base
+    return LatentAttention(
+        num_attention_heads=heads,
+        kv_lora_rank=4 * width,
+        qk_nope_head_dim=width,
+        qk_rope_head_dim=width // 2,
+        v_head_dim=width,
+    )
+
+
+def _replaced(model: ModelSpec, layer: AnyAttention) -> ModelSpec:
+    """The model with every layer that caches keys and values per token replaced; states stay as they are."""
+    changed = {
+        label: layer if isinstance(old, GroupedAttention | LatentAttention) else old
+        for label, old in model.attention.items()
+    }
+    return replace(model, attention=changed)
 
 
 def compare_attention(
@@ -42,10 +215,10 @@ def compare_attention(
     for context in contexts or (asked.context,):
         at = replace(asked, context=context)
         mark = f" @ {context:,.0f}" if len(contexts) > 1 else ""
-        rows += _related([_row(twin.variant + mark, twin_question(twin, machine, at)) for twin in twins])
+        rows += _related([_row(twin.variant + mark, variant_scenario(twin, machine, at)) for twin in twins])
     _check_any_fits(rows)
     notes = [f"{twin.variant}: {twin.rule}; {twin.model.total_parameters / 1e9:,.4g}B parameters" for twin in twins]
-    longest = ask(spec, machine, replace(asked, mla=None, context=max(contexts, default=asked.context)))
+    longest = scenario_of(spec, machine, replace(asked, mla=None, context=max(contexts, default=asked.context)))
     notes += filter(None, [beyond_training(longest)])
     title = f"{spec.name} on {gpus} × {machine.name}, attention replaced"
     return Comparison(title, tuple(rows), tuple(c for c in contexts), tuple(notes))
@@ -53,18 +226,18 @@ def compare_attention(
 
 def variants_on(
     model: ModelSpec, gpu: Accelerator, options: Options, groups: tuple[int, ...]
-) -> tuple[Options, int, list[Twin]]:
+) -> tuple[Options, int, list[AttentionVariant]]:
     """The options that every variant gets, its GPUs, as many as the model itself takes, and the variants."""
-    gpus = options.gpus or plan(ask(model, gpu, options)).spread.gpus
+    gpus = options.gpus or choose_deployment(scenario_of(model, gpu, options)).deployment.gpus
     asked = options if options.degrees.layout_given else replace(options, gpus=gpus)
-    twins = attention_twins(model, groups)
+    twins = attention_variants(model, groups)
     # Without a cache there are no reads of it: a term of the bill has no such variant.
     return asked, gpus, [twin for twin in twins if options.terms == "all" or not twin.recompute]
 
 
-def twin_question(twin: Twin, gpu: Accelerator, options: Options) -> Question:
+def variant_scenario(twin: AttentionVariant, gpu: Accelerator, options: Options) -> Scenario:
     """What a variant is asked; modes of MLA are variants of their own here."""
-    return replace(ask(twin.model, gpu, replace(options, mla=None)), recompute=twin.recompute)
+    return replace(scenario_of(twin.model, gpu, replace(options, mla=None)), recompute=twin.recompute)
 
 
 def compare_models(
@@ -80,8 +253,8 @@ def compare_models(
     """
     machine = load_gpu(gpu, catalog=catalog) if isinstance(gpu, str) else gpu
     specs = [load_model(m, catalog=catalog) if isinstance(m, str) else m for m in models]
-    questions = [ask(spec, machine, Options(**options)) for spec in specs]
-    return _compared(f"Models on {machine.name}", [q.model.name for q in questions], questions)
+    scenarios = [scenario_of(spec, machine, Options(**options)) for spec in specs]
+    return _compared(f"Models on {machine.name}", [q.model.name for q in scenarios], scenarios)
 
 
 def compare_gpus(
@@ -95,7 +268,7 @@ def compare_gpus(
 ) -> Comparison:
     """One model on several kinds of GPU; the first one is the reference.
 
-    Without a price asked for, all are charged prices of one kind: see `costcalc.explore.pricing`.
+    Without a price asked for, all are charged prices of one kind: see `costcalc.explore.compare`.
 
     counts: how many of each kind, where they differ; None leaves one to be chosen.
     Raises CostcalcError for names, values and layouts that cannot be, and where the model fits on none.
@@ -107,25 +280,25 @@ def compare_gpus(
     asked: list[OptionKeywords] = [options] * len(machines)
     if counts:
         asked = [{**options, "gpus": count} for count in counts]
-    questions = [ask(spec, machine, Options(**each)) for machine, each in zip(machines, asked, strict=True)]
-    result = _compared(f"{spec.name} on several accelerators", [q.gpu.name for q in questions], questions)
+    scenarios = [scenario_of(spec, machine, Options(**each)) for machine, each in zip(machines, asked, strict=True)]
+    result = _compared(f"{spec.name} on several accelerators", [q.gpu.name for q in scenarios], scenarios)
     notes = price_notes([row.estimate for row in result.rows], basis)
     return replace(result, notes=(*notes, *result.notes))
 
 
-def _compared(title: str, names: Sequence[str], questions: Sequence[Question]) -> Comparison:
-    rows = _related(_row(name, question) for name, question in zip(names, questions, strict=True))
+def _compared(title: str, names: Sequence[str], scenarios: Sequence[Scenario]) -> Comparison:
+    rows = _related(_row(name, scenario) for name, scenario in zip(names, scenarios, strict=True))
     _check_any_fits(rows)
-    notes = dict.fromkeys(filter(None, map(beyond_training, questions)))
+    notes = dict.fromkeys(filter(None, map(beyond_training, scenarios)))
     return Comparison(title, tuple(rows), notes=tuple(notes))
 
 
-def _row(name: str, question: Question) -> Row:
+def _row(name: str, scenario: Scenario) -> Row:
     """The answer to a question, or a row that says how many GPUs it needs."""
     try:
-        return Row(name, answer(question, plan(question)))
+        return Row(name, answer(scenario, choose_deployment(scenario)))
     except DoesNotFit as error:
-        return Row(name, unanswered(question, error.tried), note=str(error), needs_gpus=error.needs)
+        return Row(name, unanswered(scenario, error.tried), note=str(error), needs_gpus=error.needs)
 
 
 def _check_any_fits(rows: Sequence[Row]) -> None:
@@ -150,3 +323,111 @@ def _related(rows: Iterable[Row]) -> list[Row]:
         ratio = cost / reference if cost and reference else None
         related.append(replace(row, cache_ratio=first / cache if cache else None, cost_ratio=ratio))
     return related
+
+
+# Attention variants over a range of contexts, for charts: what the table says, at every context in one call.
+
+
+Array = NDArray[Any]
+Band = tuple[Array, Array]
+FIRST, LAST, POINTS = 1_000, 128_000, 43
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One variant at every context; NaN where not even one sequence fits."""
+
+    variant: str
+    bytes_per_token: float
+    contexts: Array  # [tokens]
+    batch: Array  # [sequences] of all GPUs
+    tokens_per_s_per_gpu: Array
+    tokens_per_s_per_user: Array
+    usd_per_million_output_tokens: Array | None  # None where no price is known
+    keeps_limits: Array | None = None  # whether the limits of time are kept
+    time_range: tuple[float, float] | None = None  # observed over predicted time at 80% coverage
+    table: tuple[float, ...] = ()  # contexts [tokens] that the table has too
+
+    def band(self, values: Array, *, rate: bool) -> Band | None:
+        """Low and high of `values`, rates or costs of this curve, at 80% coverage."""
+        spread = inverse(self.time_range) if rate else self.time_range
+        return None if spread is None else (values * spread[0], values * spread[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """Variants of one model on one machine."""
+
+    title: str
+    gpus: int
+    curves: tuple[Curve, ...]
+
+
+def contexts_to_draw(asked: Sequence[float]) -> Array:
+    """Contexts of a chart [tokens]: evenly spread in logarithms, with those asked for among them."""
+    first, last = min([FIRST, *asked]), max([LAST, *asked])
+    spread = np.round(np.geomspace(first, last, POINTS), -2)
+    return np.unique([*spread[spread > 0], first, last, *asked])
+
+
+def attention_curves(
+    model: ModelSpec | str,
+    gpu: Accelerator | str,
+    *,
+    contexts: Sequence[float] = (),
+    groups: tuple[int, ...] = (4, 8, 16),
+    catalog: str | None = None,
+    **options: Unpack[OptionKeywords],
+) -> Curves:
+    """Throughput and cost of each attention variant against context, with the answers of `compare_attention`.
+
+    contexts: KV lengths [tokens] that the table has; the curves have these and others around them.
+    """
+    spec = load_model(model, catalog=catalog) if isinstance(model, str) else model
+    machine = load_gpu(gpu, catalog=catalog) if isinstance(gpu, str) else gpu
+    asked, gpus, twins = variants_on(spec, machine, Options(**options), groups)
+    price = machine.price_for(asked.price)
+    usd = price.usd_per_gpu_hour if price else None
+    curves = []
+    for twin in twins:
+        scenario = variant_scenario(twin, machine, asked)
+        alone = asked.context is None and not contexts
+        # The table of a workload without a context is at half of its answer; its curve is of answers half written.
+        table = tuple(contexts) or (float(scenario.decode_context),)
+        lengths = contexts_to_draw(table)
+        over = scenario.around if alone and asked.input_tokens is None else scenario.at
+        at = over(along_cells(lengths))
+        curve = _curve(at, over(lengths), twin.variant, lengths, usd)
+        curves.append(replace(curve, table=table))
+    return Curves(f"{spec.name} on {gpus} × {machine.name}", gpus, tuple(curves))
+
+
+def _curve(along: Scenario, flat: Scenario, variant: str, contexts: Array, usd: float | None) -> Curve:
+    """One variant at contexts [tokens]: `along` the axis of contexts, and `flat` on one axis alone."""
+    found = search_layouts(along, deployments_asked_for(along))
+    best, every = found.best(), np.arange(len(contexts))
+    layout, replicas, gpus = _chosen(found, best)
+    batch = np.maximum(found.batch[best, every], 1.0)
+    at = predict(flat, layout, batch)
+    answered = np.isfinite(found.seconds[best, every])
+    rate = np.where(answered, replicas * at.decode_tokens_per_s(), np.nan)
+    return Curve(
+        variant,
+        0.0 if along.recompute else cache_bytes_per_token(along.model, along.formats),
+        contexts,
+        np.where(answered, batch * replicas, np.nan),
+        rate / gpus,
+        np.where(answered, at.user_tokens_per_s(), np.nan),
+        None if usd is None else np.asarray(usd_per_million(gpus, usd, rate, flat.options.utilization)),
+        answered & (found.excess[best, every] <= 1.0),
+        ranges_of(along).decode,
+    )
+
+
+def _chosen(found: LayoutSearch, best: Array) -> tuple[Parallelism, Array, int]:
+    """The layouts chosen at every context as one of arrays, their replicas, and the GPUs of all of them."""
+    chosen = [found.deployments[int(index)] for index in best]
+    layouts = [s.layout for s in chosen]
+    degrees = np.array([(x.tensor, x.data, x.expert, x.pipeline) for x in layouts], dtype=np.int64).T
+    tensor, data, expert, pipeline = degrees
+    return Parallelism(tensor, data, expert, pipeline), np.array([s.replicas for s in chosen]), chosen[0].gpus

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
+from math import ceil
 from typing import Unpack
 
-from costcalc.catalog.load import load_gpu, load_model
-from costcalc.catalog.paths import searched_first
-from costcalc.engine.cost import blended_usd_per_million, usd_per_million
+from costcalc.catalog.files import searched_first
+from costcalc.catalog.read import load_gpu, load_model
+from costcalc.engine.cost import blended_usd_per_million, break_even_utilization, usd_per_million
 from costcalc.engine.memory import (
     cache_bytes_per_sequence,
     cache_bytes_per_token,
@@ -16,34 +18,40 @@ from costcalc.engine.memory import (
     fixed_cache_bytes_per_sequence,
     weights_bytes_per_gpu,
 )
+from costcalc.engine.parallelism import Chosen, Deployment, layout_name
 from costcalc.explore.assumptions import assumptions_of, notes_of
-from costcalc.explore.breakdown import breakdown_of, step_bound
-from costcalc.explore.evaluate import Evaluation, capacity, evaluate
-from costcalc.explore.explain import explain
-from costcalc.explore.layouts import Spread, layout_name
-from costcalc.explore.market import market_prices
-from costcalc.explore.options import OptionKeywords
-from costcalc.explore.plan import Plan, plan
-from costcalc.explore.question import Options, Question, ask
-from costcalc.explore.ranges import Spread80, inverse, ranges_of, scaled
-from costcalc.explore.result import (
+from costcalc.explore.search import choose_deployment
+from costcalc.hardware.accelerator import Accelerator
+from costcalc.hardware.prices import PriceChoice
+from costcalc.model.spec import ApiPrice, ModelSpec
+from costcalc.predict.explain import explain
+from costcalc.predict.predict import Prediction, capacity, predict
+from costcalc.predict.quantities import (
+    HOURS_OF_A_MONTH,
     CostResult,
     DecodeResult,
+    DemandResult,
     DeploymentResult,
     Estimate,
     KvCacheResult,
     LimitsResult,
+    MarketPrice,
     MemoryResult,
     ModelResult,
     Parameters,
     PrecisionResult,
     PrefillResult,
+    Range,
+    Ranges80,
     ServingResult,
     WorkloadResult,
+    breakdown_of,
+    inverse,
+    ranges_of,
+    scaled,
+    step_bound,
 )
-from costcalc.specs.accelerator import Accelerator
-from costcalc.specs.model import ModelSpec
-from costcalc.specs.prices import PriceChoice
+from costcalc.predict.scenario import OptionKeywords, Options, Scenario, scenario_of
 
 
 def estimate(
@@ -57,7 +65,7 @@ def estimate(
 
     model, gpu: specifications, or names, aliases or paths of the catalog.
     catalog: a folder of models/ and hardware_profiles/ that is looked at first.
-    options: those of `costcalc.explore.options.OptionKeywords`: degrees of parallelism, batch [sequences],
+    options: those of `costcalc.predict.scenario.OptionKeywords`: degrees of parallelism, batch [sequences],
         context, input_tokens and output_tokens [tokens], cached [share], weights, kv_cache and activations
         (formats), price [$/GPU-hour or words], utilization [share], tpot and ttft [s], demand ('50 requests/s'),
         drafts [tokens], acceptance [share], disaggregated, efficiency, backend, terms, mla.
@@ -66,14 +74,14 @@ def estimate(
     with searched_first(catalog):
         spec = load_model(model) if isinstance(model, str) else model
         machine = load_gpu(gpu) if isinstance(gpu, str) else gpu
-        question = ask(spec, machine, Options(**options))
-        return answer(question, plan(question))
+        scenario = scenario_of(spec, machine, Options(**options))
+        return answer(scenario, choose_deployment(scenario))
 
 
-def answer(question: Question, chosen: Plan) -> Estimate:
+def answer(scenario: Scenario, chosen: Chosen) -> Estimate:
     """Evaluate a planned deployment into the result tree."""
-    q, layout, batch = question, chosen.spread.layout, chosen.batch
-    at = evaluate(q, layout, batch)
+    q, layout, batch = scenario, chosen.deployment.layout, chosen.batch
+    at = predict(q, layout, batch)
     price = q.gpu.price_for(q.options.price)
     usd_per_hour = price.usd_per_gpu_hour if price else None
     ranges = ranges_of(q)
@@ -112,18 +120,16 @@ def answer(question: Question, chosen: Plan) -> Estimate:
     else:  # prefill and its interference are no part of these terms
         result = replace(result, prefill=PrefillResult(None, None), serving=ServingResult(None, None, None, None))
     if q.options.demand is not None:
-        from costcalc.explore.demand import demand_of
-
-        result = replace(result, demand=demand_of(q, chosen.spread, result.serving, usd_per_hour))
+        result = replace(result, demand=demand_of(q, chosen.deployment, result.serving, usd_per_hour))
     return explain(q, chosen, result, at)
 
 
-def _deployment(q: Question, chosen: Plan, price: PriceChoice | None) -> DeploymentResult:
-    layout = chosen.spread.layout
+def _deployment(q: Scenario, chosen: Chosen, price: PriceChoice | None) -> DeploymentResult:
+    layout = chosen.deployment.layout
     return DeploymentResult(
         gpu=q.gpu.name,
-        gpus=chosen.spread.gpus,
-        replicas=chosen.spread.replicas,
+        gpus=chosen.deployment.gpus,
+        replicas=chosen.deployment.replicas,
         tensor_parallel=int(layout.tensor),
         pipeline_parallel=int(layout.pipeline),
         expert_parallel=int(layout.expert),
@@ -141,21 +147,21 @@ def _deployment(q: Question, chosen: Plan, price: PriceChoice | None) -> Deploym
         utilization=q.options.utilization,
         efficiency=q.options.efficiency,
         backend=q.backend,
-        layout=layout_name(chosen.spread),
-        idle_gpus=chosen.spread.idle,
+        layout=layout_name(chosen.deployment),
+        idle_gpus=chosen.deployment.idle,
     )
 
 
-def _limits(q: Question, chosen: Plan) -> LimitsResult:
+def _limits(q: Scenario, chosen: Chosen) -> LimitsResult:
     o = q.options
     if o.terms != "all" or (not chosen.batch_chosen and o.tpot is None and o.ttft is None):
         return LimitsResult()
     return LimitsResult(q.tpot_limit if chosen.batch_chosen else o.tpot, o.ttft, chosen.keeps_limits)
 
 
-def unanswered(question: Question, tried: Spread) -> Estimate:
+def unanswered(scenario: Scenario, tried: Deployment) -> Estimate:
     """The tree of a deployment that does not fit: cache and memory, but no times, rates or costs."""
-    result = answer(question, Plan(tried, question.options.batch or 1))
+    result = answer(scenario, Chosen(tried, scenario.options.batch or 1))
     return replace(
         result,
         memory=replace(result.memory, fits=False),
@@ -171,35 +177,35 @@ def unanswered(question: Question, tried: Spread) -> Estimate:
     )
 
 
-def _cache(q: Question, chosen: Plan) -> KvCacheResult:
+def _cache(q: Scenario, chosen: Chosen) -> KvCacheResult:
     if q.recompute:
         return KvCacheResult(0.0, 0.0, 0.0, 0.0)
     return KvCacheResult(
         cache_bytes_per_token(q.model, q.formats),
-        float(cache_bytes_per_token_per_gpu(q.model, chosen.spread.layout, q.formats)),
+        float(cache_bytes_per_token_per_gpu(q.model, chosen.deployment.layout, q.formats)),
         float(cache_bytes_per_sequence(q.model, q.formats, q.full_length)),
         float(cache_bytes_read(q.model, q.formats, q.decode_context)),
         fixed_cache_bytes_per_sequence(q.model, q.formats.cache),
     )
 
 
-def _memory(q: Question, chosen: Plan) -> MemoryResult:
-    layout = chosen.spread.layout
+def _memory(q: Scenario, chosen: Chosen) -> MemoryResult:
+    layout = chosen.deployment.layout
     pool, most = capacity(q, layout)
     weights = float(weights_bytes_per_gpu(q.model, layout, q.formats))
     return MemoryResult(most >= chosen.batch, float(q.machine.memory), weights, max(pool, 0.0), most)
 
 
-def _prefill(q: Question, chosen: Plan, at: Evaluation, ranges: Spread80) -> PrefillResult:
+def _prefill(q: Scenario, chosen: Chosen, at: Prediction, ranges: Ranges80) -> PrefillResult:
     seconds = float(at.prefill.seconds)
-    rate = float(at.prefill_tokens_per_s(q.input_tokens)) * chosen.spread.replicas
+    rate = float(at.prefill_tokens_per_s(q.input_tokens)) * chosen.deployment.replicas
     return PrefillResult(seconds, rate, scaled(seconds, ranges.prefill), scaled(rate, inverse(ranges.prefill)))
 
 
-def _decode(chosen: Plan, at: Evaluation, ranges: Spread80) -> DecodeResult:
+def _decode(chosen: Chosen, at: Prediction, ranges: Ranges80) -> DecodeResult:
     seconds = float(at.step.seconds)
-    rate = float(at.decode_tokens_per_s()) * chosen.spread.replicas
-    per_gpu, per_user = rate / chosen.spread.gpus, float(at.user_tokens_per_s())
+    rate = float(at.decode_tokens_per_s()) * chosen.deployment.replicas
+    per_gpu, per_user = rate / chosen.deployment.gpus, float(at.user_tokens_per_s())
     faster = inverse(ranges.decode)
     return DecodeResult(
         seconds,
@@ -214,12 +220,12 @@ def _decode(chosen: Plan, at: Evaluation, ranges: Spread80) -> DecodeResult:
     )
 
 
-def _serving(q: Question, chosen: Plan, at: Evaluation, ranges: Spread80) -> ServingResult:
+def _serving(q: Scenario, chosen: Chosen, at: Prediction, ranges: Ranges80) -> ServingResult:
     ttft, tpot = float(at.time_to_first_token), float(at.time_per_output_token)
-    spread, faster = chosen.spread, inverse(ranges.decode)
-    per_gpu = float(at.served_tokens_per_s(q.output_tokens)) * spread.replicas / spread.gpus
-    pool = spread.gpus * float(at.prefill_per_decode(q.output_tokens)) if q.options.disaggregated else None
-    in_all = per_gpu * (spread.gpus + (pool or 0.0))
+    deployment, faster = chosen.deployment, inverse(ranges.decode)
+    per_gpu = float(at.served_tokens_per_s(q.output_tokens)) * deployment.replicas / deployment.gpus
+    pool = deployment.gpus * float(at.prefill_per_decode(q.output_tokens)) if q.options.disaggregated else None
+    in_all = per_gpu * (deployment.gpus + (pool or 0.0))
     return ServingResult(
         ttft,
         tpot,
@@ -236,10 +242,10 @@ def _serving(q: Question, chosen: Plan, at: Evaluation, ranges: Spread80) -> Ser
     )
 
 
-def _cost(q: Question, chosen: Plan, at: Evaluation, usd: float | None, ranges: Spread80) -> CostResult:
+def _cost(q: Scenario, chosen: Chosen, at: Prediction, usd: float | None, ranges: Ranges80) -> CostResult:
     if usd is None:
         return CostResult(None, None, None)
-    gpus, replicas, use = chosen.spread.gpus, chosen.spread.replicas, q.options.utilization
+    gpus, replicas, use = chosen.deployment.gpus, chosen.deployment.replicas, q.options.utilization
     output = float(usd_per_million(gpus, usd, at.decode_tokens_per_s() * replicas, use))
     if q.options.terms != "all":  # prefill reads no cache and is no part of these terms
         return CostResult(output, None, None, scaled(output, ranges.decode))
@@ -254,3 +260,78 @@ def _cost(q: Question, chosen: Plan, at: Evaluation, usd: float | None, ranges: 
         )
         blended_range = (low, high)
     return CostResult(output, entered, blended, out_range, in_range, blended_range)
+
+
+# List prices beside the cost of an estimate, at the same mix of tokens.
+
+
+def market_prices(answer: Estimate, prices: Iterable[ApiPrice]) -> tuple[MarketPrice, ...]:
+    """Each list price at the workload's mix of cached, fresh and output tokens, against the cost."""
+    return tuple(_market_price(answer, price) for price in prices)
+
+
+def _market_price(answer: Estimate, price: ApiPrice) -> MarketPrice:
+    w, cost = answer.workload, answer.cost.usd_per_million_blended_tokens
+    cached = price.cached_input_usd_per_million
+    hit = price.input_usd_per_million if cached is None else cached
+    entered = hit * w.cached_share + price.input_usd_per_million * (1 - w.cached_share)
+    blended = float(blended_usd_per_million(entered, price.output_usd_per_million, w.input_tokens, w.output_tokens))
+    # The costs already carry the utilization assumed; at full use they are that share of it.
+    use, limits = answer.deployment.utilization, answer.cost.usd_per_million_blended_tokens_range
+    share = float(break_even_utilization(cost * use, blended)) if cost is not None and blended else None
+    hourly = answer.deployment.gpus * (answer.deployment.usd_per_gpu_hour or 0.0)
+    return MarketPrice(
+        provider=price.provider,
+        input_usd_per_million=price.input_usd_per_million,
+        cached_input_usd_per_million=cached,
+        output_usd_per_million=price.output_usd_per_million,
+        blended_usd_per_million=blended,
+        price_over_cost=blended / cost if cost else None,
+        margin=1 - cost / blended if cost is not None and blended else None,
+        break_even_utilization=share,
+        date=price.date,
+        source=price.source,
+        note=price.note,
+        break_even_utilization_range=_times(limits, use / blended) if limits and blended else None,
+        # There the API charges what the GPUs cost anyway.
+        break_even_tokens_per_day=24 * hourly / blended * 1e6 if share is not None and share <= 1 else None,
+    )
+
+
+def _times(limits: Range, factor: float) -> Range:
+    return limits[0] * factor, limits[1] * factor
+
+
+# How many GPUs a demand takes: replicas of the deployment that was chosen, each at its batch.
+
+
+def demand_of(
+    q: Scenario, deployment: Deployment, serving: ServingResult, usd_per_hour: float | None
+) -> DemandResult | None:
+    """What the demand asked for takes of replicas like those of `deployment`, or None where none was asked for.
+
+    serving: of the deployment, at the batch of one replica. usd_per_hour: price of a GPU [$/h].
+    """
+    if q.options.demand is None or serving.output_tokens_per_s is None:
+        return None
+    from costcalc.units import parse_demand
+
+    asked = parse_demand(q.options.demand)
+    requests = asked.per_second if asked.of == "requests" else asked.per_second / q.output_tokens
+    replica = serving.output_tokens_per_s / deployment.replicas * q.options.utilization
+    tokens = requests * q.output_tokens
+    # A hair of rounding must not buy a replica.
+    replicas = max(1, ceil(tokens / replica * (1 - 1e-9)))
+    # A pool of its own prefills for all replicas together.
+    pool = ceil(replicas * (serving.prefill_gpus or 0.0) / deployment.replicas)
+    gpus = replicas * int(deployment.layout.gpus) + pool
+    hourly = None if usd_per_hour is None else gpus * usd_per_hour
+    return DemandResult(
+        requests,
+        tokens,
+        replicas,
+        gpus,
+        tokens / (replica * replicas),
+        hourly,
+        None if hourly is None else hourly * HOURS_OF_A_MONTH,
+    )

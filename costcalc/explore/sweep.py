@@ -1,8 +1,8 @@
-"""The same question over whole grids of batch, context, lengths, bandwidth and price: one call of the engine."""
+"""One question over grids of batch, context, lengths, bandwidth, price and degrees, in one call of the engine."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import product
@@ -10,23 +10,274 @@ from math import prod
 from typing import Any, Unpack, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
-from costcalc.catalog.paths import searched_first
-from costcalc.errors import CostcalcError
-from costcalc.explore.arguments import SWEPT, read_option, the_gpu, the_model
-from costcalc.explore.cells import Array, cells_of
+from costcalc.catalog.files import searched_first
+from costcalc.engine.cost import blended_usd_per_million, usd_per_million
+from costcalc.engine.memory import kv_pool_bytes_per_gpu
+from costcalc.engine.parallelism import Deployment, DoesNotFit
+from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.explore.estimate import answer, unanswered
-from costcalc.explore.grid import is_several, values_of
-from costcalc.explore.layouts import Spread
-from costcalc.explore.options import OptionKeywords, SweepKeywords
-from costcalc.explore.plan import DoesNotFit, plan
-from costcalc.explore.question import Options, Question, ask
-from costcalc.explore.result import Estimate
-from costcalc.explore.swept import Axis, Sweep
-from costcalc.explore.weigh import along_cells, weigh
-from costcalc.specs.accelerator import Accelerator
-from costcalc.specs.model import ModelSpec
+from costcalc.explore.search import along_cells, choose_deployment, search_layouts
+from costcalc.fields import Record
+from costcalc.hardware.accelerator import Accelerator
+from costcalc.model.spec import ModelSpec
+from costcalc.predict.options import SWEPT, is_several, read_option, the_gpu, the_model, values_of
+from costcalc.predict.predict import Prediction, predict, sequences_held
+from costcalc.predict.quantities import Estimate, Range, inverse, ranges_of, step_bounds
+from costcalc.predict.scenario import OptionKeywords, Options, Scenario, SweepKeywords, scenario_of
 from costcalc.units import parse_quantity
+
+# The result of a sweep: a grid with an axis for each quantity that varies, and the numbers of an estimate on it.
+
+
+Array = NDArray[Any]
+UNITS = {
+    "batch": "sequences", "context": "tokens", "input_tokens": "tokens", "output_tokens": "tokens",
+    "memory_bandwidth": "B/s", "price": "$/GPU-hour", "utilization": "share",
+}  # fmt: skip
+PATHS = {
+    "gpus": "deployment.gpus", "batch": "workload.batch", "context": "workload.context_tokens",
+    "tensor_parallel": "deployment.tensor_parallel", "pipeline_parallel": "deployment.pipeline_parallel",
+    "expert_parallel": "deployment.expert_parallel", "attention_data_parallel": "deployment.attention_data_parallel",
+    "input_tokens": "workload.input_tokens", "output_tokens": "workload.output_tokens",
+    "memory_bandwidth": "deployment.memory_bandwidth", "price": "deployment.usd_per_gpu_hour",
+    "utilization": "deployment.utilization",
+}  # fmt: skip
+"""Where each option that may be swept stands in the tree of a cell."""
+
+
+CELL: dict[str, tuple[str, ...]] = {
+    "deployment": (
+        "gpus", "replicas", "tensor_parallel", "pipeline_parallel", "expert_parallel", "attention_data_parallel",
+        "memory_bandwidth", "usd_per_gpu_hour", "utilization",
+    ),
+    "workload": ("batch", "input_tokens", "output_tokens", "context_tokens"),
+    "memory": ("fits", "max_sequences"),
+    "prefill": ("time_s",),
+    "decode": ("step_time_s", "tokens_per_s", "tokens_per_s_per_gpu", "tokens_per_s_per_user", "bound_by"),
+    "serving": (
+        "time_to_first_token_s", "time_per_output_token_s", "tokens_per_s_per_user", "output_tokens_per_s_per_gpu",
+    ),
+    "cost": (
+        "usd_per_million_output_tokens", "usd_per_million_input_tokens", "usd_per_million_blended_tokens",
+    ),
+}  # fmt: skip
+"""What a cell holds of the tree of an estimate; a bandwidth is there where it is swept."""
+
+
+class Axis(Record):
+    """One quantity that varies, and its values in their order."""
+
+    name: str  # of the option
+    values: tuple[Any, ...]
+
+    @property
+    def unit(self) -> str:
+        """What its values are counted in; GPUs and degrees of parallelism in none."""
+        return UNITS.get(self.name, "")
+
+
+class Sweep(Record):
+    """Numbers of an estimate on a grid: arrays whose dimensions are the axes, in their order.
+
+    `sweep["usd_per_million_output_tokens"]` is such an array, as is any other path or last name of the tree of an
+    estimate; what does not fit is NaN there, and False in `sweep["fits"]`.
+    """
+
+    title: str
+    axes: tuple[Axis, ...]
+    values: Mapping[str, Array]  # by path in the tree of an estimate; '<path>_range.low' and '.high' at 80% coverage
+    references: tuple[Estimate, ...]  # of each deployment, the estimate of its most demanding cell
+    notes: tuple[str, ...] = ()
+
+    # Arrays have no single truth: two sweeps are the same where they are one.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        """What it is about and how large, not its thousands of numbers."""
+        axes = ", ".join(f"{axis.name} {len(axis.values)}" for axis in self.axes)
+        return f"<Sweep of {self.title}: {axes}>"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """How many values each axis has."""
+        return tuple(len(axis.values) for axis in self.axes)
+
+    @property
+    def size(self) -> int:
+        """How many cells there are."""
+        return int(np.prod(self.shape))
+
+    def __getitem__(self, name: str) -> Array:
+        """Return an array by its path in the tree of an estimate, or by the end of it; raises CostcalcError."""
+        found = [path for path in self.values if path == name or path.endswith(f".{name}")]
+        # A service's numbers come before those of decoding alone.
+        for path in sorted(found, key=lambda each: each.startswith("decode.")):
+            return self.values[path]
+        ends = [path.rpartition(".")[2] for path in self.values]
+        raise CostcalcError(f"a sweep has no {shown(name)}", hint=did_you_mean(name, [*ends, *self.values]))
+
+    def range_of(self, name: str) -> tuple[Array, Array] | None:
+        """Return low and high of a number at 80% coverage, or None where it has no range."""
+        ending = f"{name}_range.low"
+        for path in sorted(self.values, key=lambda each: each.startswith("decode.")):
+            if path == ending or path.endswith(f".{ending}"):
+                return self.values[path], self.values[path.removesuffix("low") + "high"]
+        return None
+
+    def arguments(self, index: tuple[int, ...]) -> dict[str, Any]:
+        """Return the options with which `costcalc.estimate` answers for one cell; a bandwidth goes into the GPU.
+
+        index: of the cell, a number for each axis.
+        """
+        names = ("gpus", "tensor_parallel", "pipeline_parallel", "expert_parallel", "attention_data_parallel", "batch")
+        given = {name: int(self[PATHS[name]][index]) for name in names}
+        for axis, number in zip(self.axes, index, strict=True):
+            if axis.name not in given and axis.name != "memory_bandwidth":
+                given[axis.name] = axis.values[number]
+        return given
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """One flat dictionary per cell, last axis fastest: 'cost.usd_per_million_output_tokens' and so on."""
+        columns = {path: array.ravel().tolist() for path, array in self._told().items()}
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """`{"title", "axes": [{"name", "unit", "values"}], "rows": [parts of an estimate's tree], "notes"}`."""
+        axes = [{"name": axis.name, "unit": axis.unit, "values": list(axis.values)} for axis in self.axes]
+        return {
+            "title": self.title,
+            "axes": axes,
+            "rows": [_tree(row) for row in self.to_rows()],
+            "notes": list(self.notes),
+        }
+
+    def indices(self) -> Iterator[tuple[int, ...]]:
+        """Yield the index of each cell, last axis fastest."""
+        yield from np.ndindex(self.shape)
+
+    def _told(self) -> dict[str, Array]:
+        swept = {axis.name for axis in self.axes}
+        # A bandwidth that is the data sheet's is no news.
+        left_out = set() if "memory_bandwidth" in swept else {"deployment.memory_bandwidth"}
+        return {path: array for path, array in self.values.items() if path not in left_out}
+
+
+def _tree(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a flat row as a tree; a range becomes [low, high], and numbers that are not known null."""
+    tree: dict[str, Any] = {}
+    for path, value in row.items():
+        group, _, name = path.partition(".")
+        part, known = tree.setdefault(group, {}), _known(value)
+        if name.endswith("_range.low"):
+            high = _known(row[path.removesuffix("low") + "high"])
+            if known is not None:
+                part[name.removesuffix(".low")] = [known, high]
+        elif not name.endswith("_range.high"):
+            part[name] = known
+    return tree
+
+
+def _known(value: Any) -> Any:
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+# Every number of an estimate at every cell of a grid: the engine's equations on arrays, by one call.
+
+
+def cells_of(scenario: Scenario, deployment: Deployment, batch: Array, price: Array, use: Array) -> dict[str, Array]:
+    """Return the numbers of an estimate by their paths in its tree, as arrays that broadcast.
+
+    scenario: with arrays for lengths and bandwidth, if you like. spread: the deployment. batch: [sequences] of one
+    replica. price: [$/GPU-hour], NaN where unknown. use: share of the paid hours.
+    """
+    q, layout = scenario, deployment.layout
+    at = predict(q, layout, batch)
+    pool = float(kv_pool_bytes_per_gpu(q.model, q.machine, layout, q.formats, q.budget))
+    held = np.asarray(sequences_held(q, layout, pool, q.full_length))
+    fits = held >= batch
+    found = {
+        **_workload(q, deployment, batch, price, use),
+        "memory.fits": fits,
+        "memory.max_sequences": held.astype(int),
+    }
+    numbers = {**_speeds(q, deployment, at), **_costs(q, deployment, at, price, use)}
+    if q.options.terms == "all":  # of a term of the bill nobody asks whether it fits
+        numbers = {path: np.where(fits, value, np.nan) for path, value in numbers.items()}
+    bound = np.broadcast_to(step_bounds(at.step), np.broadcast_shapes(np.shape(batch), np.shape(at.step.seconds)))
+    nobody: Any = None
+    return {**found, **numbers, "decode.bound_by": np.where(fits | (q.options.terms != "all"), bound, nobody)}
+
+
+def _workload(q: Scenario, deployment: Deployment, batch: Array, price: Array, use: Array) -> dict[str, Array]:
+    layout = deployment.layout
+    degrees = {
+        "gpus": deployment.gpus,
+        "replicas": deployment.replicas,
+        "tensor_parallel": layout.tensor,
+        "pipeline_parallel": layout.pipeline,
+        "expert_parallel": layout.expert,
+        "attention_data_parallel": layout.data,
+    }
+    return {
+        **{f"deployment.{name}": np.asarray(value) for name, value in degrees.items()},
+        "deployment.memory_bandwidth": np.asarray(q.machine.memory_bandwidth),
+        "deployment.usd_per_gpu_hour": price,
+        "deployment.utilization": use,
+        "workload.batch": batch,
+        "workload.input_tokens": np.asarray(q.input_tokens),
+        "workload.output_tokens": np.asarray(q.output_tokens),
+        "workload.context_tokens": np.asarray(q.decode_context),
+    }
+
+
+def _speeds(q: Scenario, deployment: Deployment, at: Prediction) -> dict[str, Array]:
+    ranges = ranges_of(q)
+    faster, sooner = inverse(ranges.decode), ranges.prefill
+    rate = np.asarray(at.decode_tokens_per_s()) * deployment.replicas
+    served = np.asarray(at.served_tokens_per_s(q.output_tokens)) * deployment.replicas
+    nothing = np.nan if q.options.terms != "all" else 1.0  # prefill is no part of a term of the bill
+    return {
+        **_ranged("prefill.time_s", np.asarray(at.prefill.seconds) * nothing, sooner),
+        **_ranged("decode.step_time_s", np.asarray(at.step.seconds), ranges.decode),
+        **_ranged("decode.tokens_per_s", rate, faster),
+        **_ranged("decode.tokens_per_s_per_gpu", rate / deployment.gpus, faster),
+        **_ranged("decode.tokens_per_s_per_user", np.asarray(at.user_tokens_per_s()), faster),
+        **_ranged("serving.time_to_first_token_s", np.asarray(at.time_to_first_token) * nothing, sooner),
+        **_ranged("serving.time_per_output_token_s", np.asarray(at.time_per_output_token) * nothing, ranges.decode),
+        **_ranged("serving.tokens_per_s_per_user", nothing / np.asarray(at.time_per_output_token), faster),
+        **_ranged("serving.output_tokens_per_s_per_gpu", served / deployment.gpus * nothing, faster),
+    }
+
+
+def _costs(q: Scenario, deployment: Deployment, at: Prediction, price: Array, use: Array) -> dict[str, Array]:
+    ranges = ranges_of(q)
+    nothing = np.nan if q.options.terms != "all" else 1.0
+    leaving = at.decode_tokens_per_s() * deployment.replicas
+    entering = at.prefill_tokens_per_s(q.input_tokens) * deployment.replicas
+    output = np.asarray(usd_per_million(deployment.gpus, price, leaving, use))
+    entered = np.asarray(usd_per_million(deployment.gpus, price, entering, use)) * nothing
+    found = {
+        **_ranged("cost.usd_per_million_output_tokens", output, ranges.decode),
+        **_ranged("cost.usd_per_million_input_tokens", entered, ranges.prefill),
+    }
+    found["cost.usd_per_million_blended_tokens"] = np.asarray(
+        blended_usd_per_million(entered, output, q.input_tokens, q.output_tokens)
+    )
+    if ranges.decode and ranges.prefill:
+        for side, out, into in zip((".low", ".high"), ranges.decode, ranges.prefill, strict=True):
+            blended = blended_usd_per_million(entered * into, output * out, q.input_tokens, q.output_tokens)
+            found[f"cost.usd_per_million_blended_tokens_range{side}"] = np.asarray(blended)
+    return found
+
+
+def _ranged(path: str, values: Array, deployment: Range | None) -> dict[str, Array]:
+    if deployment is None:
+        return {path: values}
+    return {path: values, f"{path}_range.low": values * deployment[0], f"{path}_range.high": values * deployment[1]}
+
 
 MOST_CELLS = 1_000_000
 DEGREES = ("gpus", "tensor_parallel", "pipeline_parallel", "expert_parallel", "attention_data_parallel")
@@ -63,8 +314,8 @@ def sweep(
         parts, answers, lacking = [], [], None
         for values in product(*(axis.values for axis in degrees)):
             given = {**fixed, **{axis.name: value for axis, value in zip(degrees, values, strict=True)}}
-            question, reference, lacking = _reference(spec, machine, given, swept)
-            parts.append(_part(question, reference, machine, swept, given))
+            scenario, reference, lacking = _reference(spec, machine, given, swept)
+            parts.append(_part(scenario, reference, machine, swept, given))
             answers.append(reference)
         if lacking is not None and not any(part["memory.fits"].any() for part in parts):
             raise lacking
@@ -112,32 +363,32 @@ def _read(gpu: Accelerator, name: str, value: Any) -> Any:
 
 def _reference(
     model: ModelSpec, gpu: Accelerator, given: dict[str, Any], swept: Sequence[Axis]
-) -> tuple[Question, Estimate, DoesNotFit | None]:
+) -> tuple[Scenario, Estimate, DoesNotFit | None]:
     """Plan the deployment for the most demanding cell that fits, from the largest values down; and say what it lacks.
 
     Of the notes of its estimate, those are kept that the cell at the other end has too.
     """
 
-    def asked(rank: int) -> Question:
+    def asked(rank: int) -> Scenario:
         cell = {
             axis.name: sorted(axis.values, reverse=True)[min(rank, len(axis.values) - 1)]
             for axis in swept
             if axis.name in Options.__dataclass_fields__
         }
-        return ask(model, gpu, Options(**cast("OptionKeywords", {**given, **cell})))
+        return scenario_of(model, gpu, Options(**cast("OptionKeywords", {**given, **cell})))
 
-    questions = [asked(rank) for rank in range(max((len(axis.values) for axis in swept), default=1))]
-    most, least = questions[0], questions[-1]
+    scenarios = [asked(rank) for rank in range(max((len(axis.values) for axis in swept), default=1))]
+    most, least = scenarios[0], scenarios[-1]
     lacking: DoesNotFit | None = None
-    for question in questions:
+    for scenario in scenarios:
         try:
-            chosen = plan(question)
+            chosen = choose_deployment(scenario)
         except DoesNotFit as error:
             lacking = lacking or error
             continue
-        reference = answer(question, chosen)
-        other = answer(least, replace(chosen, batch=least.options.batch or 1)).notes if question is not least else ()
-        return question, replace(reference, notes=tuple(note for note in reference.notes if note in other)), None
+        reference = answer(scenario, chosen)
+        other = answer(least, replace(chosen, batch=least.options.batch or 1)).notes if scenario is not least else ()
+        return scenario, replace(reference, notes=tuple(note for note in reference.notes if note in other)), None
     assert lacking is not None
     if not (most.options.gpus or most.options.degrees.layout_given):
         raise lacking
@@ -145,22 +396,22 @@ def _reference(
 
 
 def _part(
-    question: Question, reference: Estimate, gpu: Accelerator, swept: Sequence[Axis], given: Mapping[str, Any]
+    scenario: Scenario, reference: Estimate, gpu: Accelerator, swept: Sequence[Axis], given: Mapping[str, Any]
 ) -> dict[str, Array]:
     """Every cell of one deployment: arrays over the axes that are swept."""
-    spread = _spread_of(reference)
+    deployment = _spread_of(reference)
     along = {axis.name: _along(axis, number, len(swept)) for number, axis in enumerate(swept)}
-    grid = _on_grid(question, along)
+    grid = _on_grid(scenario, along)
     batch = along.get("batch")
     if batch is None:
-        batch = _batches(question, spread, [axis for axis in swept if axis.name in _IN_THE_ENGINE], swept)
+        batch = _batches(scenario, deployment, [axis for axis in swept if axis.name in _IN_THE_ENGINE], swept)
     price = along.get("price")
     if price is None:
         chosen = gpu.price_for(given.get("price"))
         price = np.asarray(np.nan if chosen is None else chosen.usd_per_gpu_hour)
-    use = along.get("utilization", np.asarray(question.options.utilization))
+    use = along.get("utilization", np.asarray(scenario.options.utilization))
     shape = tuple(len(axis.values) for axis in swept)
-    found = cells_of(grid, spread, batch, price, use)
+    found = cells_of(grid, deployment, batch, price, use)
     return {path: np.broadcast_to(values, shape) for path, values in found.items()}
 
 
@@ -170,37 +421,37 @@ def _along(axis: Axis, number: int, axes: int) -> Array:
     return np.asarray(axis.values).reshape(shape)
 
 
-def _on_grid(question: Question, along: Mapping[str, Array]) -> Question:
+def _on_grid(scenario: Scenario, along: Mapping[str, Array]) -> Scenario:
     """The question with arrays for numbers: whatever a question holds, the engine broadcasts."""
     lengths = {
         name: along[name].astype(float) for name in ("context", "input_tokens", "output_tokens") if name in along
     }
-    if "context" in lengths and question.options.input_tokens is None:
+    if "context" in lengths and scenario.options.input_tokens is None:
         lengths["input_tokens"] = lengths["context"]  # as for a single context
-    machine = question.machine
+    machine = scenario.machine
     if "memory_bandwidth" in along:
         machine = replace(machine, memory_bandwidth=along["memory_bandwidth"])
-    return replace(question, machine=machine, **cast("dict[str, Any]", lengths))
+    return replace(scenario, machine=machine, **cast("dict[str, Any]", lengths))
 
 
-def _batches(question: Question, spread: Spread, engine: Sequence[Axis], swept: Sequence[Axis]) -> Array:
+def _batches(scenario: Scenario, deployment: Deployment, engine: Sequence[Axis], swept: Sequence[Axis]) -> Array:
     """The batch of lowest cost at each combination of lengths and bandwidths."""
-    if question.options.batch:
-        return np.asarray(question.options.batch)
+    if scenario.options.batch:
+        return np.asarray(scenario.options.batch)
     shape = [len(axis.values) if axis in engine else 1 for axis in swept]
     cells = np.meshgrid(*(np.asarray(axis.values, dtype=float) for axis in engine), indexing="ij")
     along = {axis.name: along_cells(values.ravel()) for axis, values in zip(engine, cells, strict=True)}
     # What no batch fits in stands at one sequence.
-    chosen = np.maximum(weigh(_on_grid(question, along), [spread]).batch[0], 1)
+    chosen = np.maximum(search_layouts(_on_grid(scenario, along), [deployment]).batch[0], 1)
     return np.broadcast_to(chosen.astype(int), (prod(shape),)).reshape(shape)
 
 
-def _spread_of(reference: Estimate) -> Spread:
-    from costcalc.engine.layout import Layout
+def _spread_of(reference: Estimate) -> Deployment:
+    from costcalc.engine.parallelism import Parallelism
 
     d = reference.deployment
-    layout = Layout(d.tensor_parallel, d.attention_data_parallel, d.expert_parallel, d.pipeline_parallel)
-    return Spread(layout, d.replicas, d.idle_gpus)
+    layout = Parallelism(d.tensor_parallel, d.attention_data_parallel, d.expert_parallel, d.pipeline_parallel)
+    return Deployment(layout, d.replicas, d.idle_gpus)
 
 
 def _joined(

@@ -6,9 +6,8 @@ import shutil
 
 import pytest
 
-from costcalc.catalog.efficiency import KERNELS, MACHINES, load_kernel_efficiency
-from costcalc.catalog.paths import catalog_roots, packaged_root, searched_first
-from costcalc.catalog.serving import SERVING, serving_efficiency
+from costcalc.catalog.files import catalog_roots, packaged_root, searched_first
+from costcalc.catalog.read import KERNELS, MACHINES, SERVING, load_kernel_efficiency, serving_efficiency
 from costcalc.errors import CostcalcError
 from costcalc.explore.estimate import estimate
 

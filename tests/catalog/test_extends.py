@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import costcalc
-from costcalc.catalog.load import load_gpu, load_model
+from costcalc.catalog.read import load_gpu, load_model
 from costcalc.errors import CostcalcError
 
 CONTRACT = """extends: h100-sxm
@@ -125,7 +125,7 @@ def test_a_price_set_by_hand_stands_in_a_comparison() -> None:
     ],
 )
 def test_files_of_the_other_kind_say_so(load: Any, file: str, message: str) -> None:
-    from costcalc.catalog.paths import packaged_root
+    from costcalc.catalog.files import packaged_root
 
     with pytest.raises(CostcalcError, match=message):
         load(packaged_root() / file)

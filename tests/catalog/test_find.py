@@ -6,9 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from costcalc.catalog import paths
-from costcalc.catalog.find import find_path, list_entries, list_paths, read_aliases
-from costcalc.catalog.paths import Kind, catalog_roots, config_folder, packaged_root
+from costcalc.catalog import files as paths
+from costcalc.catalog.files import (
+    Kind,
+    catalog_roots,
+    config_folder,
+    find_path,
+    list_entries,
+    list_paths,
+    packaged_root,
+    read_aliases,
+)
 from costcalc.errors import CostcalcError
 
 
@@ -34,8 +42,8 @@ def packaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     llama.write_text(llama.read_text().replace("name: llama-3.1-8b.yaml", "name: 'The Llama'  # on cards"))
     write(root, "hardware_profiles", "h100-sxm.yaml", "aliases: [h100]\n")
     write(root, "hardware_profiles", "b200.yaml")
-    monkeypatch.setattr("costcalc.catalog.paths.packaged_root", lambda: root)
-    monkeypatch.setattr("costcalc.catalog.paths.config_folder", lambda: None)
+    monkeypatch.setattr("costcalc.catalog.files.packaged_root", lambda: root)
+    monkeypatch.setattr("costcalc.catalog.files.config_folder", lambda: None)
     monkeypatch.delenv("COSTCALC_CATALOG", raising=False)
     monkeypatch.chdir(tmp_path)
     return root
@@ -150,7 +158,7 @@ def test_precedence_of_roots(tmp_path: Path, packaged: Path, monkeypatch: pytest
     for root in roots.values():
         write(root, "models", "x.yaml")
     monkeypatch.setenv("COSTCALC_CATALOG", f"{roots['first']}{os.pathsep}{roots['second']}{os.pathsep}")
-    monkeypatch.setattr("costcalc.catalog.paths.config_folder", lambda: roots["personal"])
+    monkeypatch.setattr("costcalc.catalog.files.config_folder", lambda: roots["personal"])
     assert catalog_roots(str(roots["option"])) == [*roots.values(), packaged]
     assert find_path("models", "x", roots["option"]) == roots["option"] / "models" / "x.yaml"
     assert find_path("models", "x") == roots["first"] / "models" / "x.yaml"
@@ -159,7 +167,7 @@ def test_precedence_of_roots(tmp_path: Path, packaged: Path, monkeypatch: pytest
 def test_a_personal_folder_that_does_not_exist_is_no_matter(
     tmp_path: Path, packaged: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("costcalc.catalog.paths.config_folder", lambda: tmp_path / "absent")
+    monkeypatch.setattr("costcalc.catalog.files.config_folder", lambda: tmp_path / "absent")
     assert catalog_roots() == [packaged]
 
 

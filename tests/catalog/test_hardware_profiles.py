@@ -8,9 +8,9 @@ from statistics import median
 
 import pytest
 
-from costcalc.catalog.paths import packaged_root
+from costcalc.catalog.files import packaged_root
 from costcalc.catalog.yaml import load_yaml, validate
-from costcalc.specs.accelerator import Accelerator
+from costcalc.hardware.accelerator import Accelerator
 from costcalc.units import parse_quantity
 
 FILES = sorted((packaged_root() / "hardware_profiles").glob("*.yaml"))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from costcalc.catalog.paths import packaged_root
+from costcalc.catalog.files import packaged_root
 from costcalc.catalog.yaml import load_yaml, validate
-from costcalc.specs.accelerator import Accelerator
+from costcalc.hardware.accelerator import Accelerator
 
 
 def profile_of(name: str) -> Accelerator:

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from hub_configs import CONFIGS, LLAMA, config, imported, layers, prediction
 
-from costcalc.catalog.huggingface import import_model, known_architectures, source
-from costcalc.catalog.huggingface.writer import MODELINE, model_yaml
-from costcalc.catalog.load import load_model, load_spec
+from costcalc.catalog.huggingface import config as source
+from costcalc.catalog.huggingface.importer import MODELINE, import_model, known_architectures, model_yaml
+from costcalc.catalog.read import load_model, load_spec
 from costcalc.catalog.yaml import parse_yaml
 from costcalc.errors import CostcalcError
-from costcalc.specs.model import ModelSpec
+from costcalc.model.spec import ModelSpec
 
 STORED = sorted(path.stem for path in CONFIGS.glob("*.json"))
 FIELDS = (

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from hub_configs import LLAMA, config, imported
 
-from costcalc.catalog.huggingface.coverage import meaning
+from costcalc.catalog.huggingface.quantization import meaning
 from costcalc.formats import weight_format
-from costcalc.specs.model import Precision
+from costcalc.model.spec import Precision
 
 
 def precision(folder: Path, data: dict[str, Any], block: Any = None, **beside: Any) -> Precision:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hub_configs import LLAMA, config, imported
 
-from costcalc.catalog.huggingface import import_model, known_architectures
+from costcalc.catalog.huggingface.importer import import_model, known_architectures
 from costcalc.errors import CostcalcError
 
 

@@ -7,13 +7,10 @@ from functools import cache
 
 import pytest
 
-from costcalc.catalog.closed import closed_model
-from costcalc.catalog.find import CLOSED_MODELS, CatalogEntry, list_entries, normal_name
-from costcalc.catalog.load import load_model, load_spec
-from costcalc.catalog.paths import packaged_root
+from costcalc.catalog.files import CLOSED_MODELS, CatalogEntry, list_entries, normal_name, packaged_root
+from costcalc.catalog.read import closed_model, load_model, load_spec
 from costcalc.formats import cache_format
-from costcalc.specs.closed import ClosedModel, ClosedModels
-from costcalc.specs.model import ApiPrice, ModelSpec
+from costcalc.model.spec import ApiPrice, ClosedModel, ClosedModels, ModelSpec
 
 ENTRIES = list_entries("models")
 NAMES = [entry.name for entry in ENTRIES]

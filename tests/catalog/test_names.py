@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from costcalc.catalog.closed import list_closed_models
-from costcalc.catalog.find import find_path, list_entries, squeezed
-from costcalc.catalog.load import load_gpu, load_model
+from costcalc.catalog.files import find_path, list_entries, squeezed
+from costcalc.catalog.read import list_closed_models, load_gpu, load_model
 from costcalc.errors import CostcalcError
-from costcalc.specs.model import ModelSpec
+from costcalc.model.spec import ModelSpec
 
 DATE = re.compile(r"\d{4}(-\d{2}){0,2}")
 

@@ -7,11 +7,10 @@ from typing import Annotated, Any, Literal
 
 import pytest
 
-from costcalc.catalog.load import load_gpu, load_model, load_spec
 from costcalc.catalog.overrides import apply_overrides, split_overrides
+from costcalc.catalog.read import load_gpu, load_model, load_spec
 from costcalc.errors import CostcalcError
-from costcalc.schema import ByKind, Size, Spec
-from costcalc.specs.quantities import Bandwidth, Bytes
+from costcalc.fields import Bandwidth, ByKind, Bytes, Size, Spec
 
 
 class Grouped(Spec):

@@ -6,10 +6,10 @@ from functools import cache
 
 import pytest
 
-from costcalc.catalog.find import list_entries
-from costcalc.catalog.load import load_model
+from costcalc.catalog.files import list_entries
+from costcalc.catalog.read import load_model
 from costcalc.formats import weight_format
-from costcalc.specs.model import ModelSpec
+from costcalc.model.spec import ModelSpec
 
 NAMES = [entry.name for entry in list_entries("models")]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from costcalc.catalog.find import find_path
-from costcalc.catalog.load import load_model
+from costcalc.catalog.files import find_path
+from costcalc.catalog.read import load_model
 from costcalc.errors import CostcalcError
 
 

@@ -8,21 +8,18 @@ from typing import Any
 import pytest
 
 import costcalc
-from costcalc.catalog import load, trusted
-from costcalc.catalog.efficiency import KERNELS
-from costcalc.catalog.find import CLOSED_MODELS
-from costcalc.catalog.heads import head_of, names_in
+from costcalc.catalog import check as trusted
+from costcalc.catalog import read as load
+from costcalc.catalog.check import validate
+from costcalc.catalog.files import CLOSED_MODELS, head_of, names_in
 from costcalc.catalog.names import normal_name
-from costcalc.catalog.serving import SERVING
-from costcalc.catalog.validation import validate
+from costcalc.catalog.read import KERNELS, SERVING
 from costcalc.catalog.yaml import parse_yaml, read_text
 from costcalc.errors import CostcalcError
-from costcalc.schema import Spec
-from costcalc.specs.accelerator import Accelerator
-from costcalc.specs.closed import ClosedModels
-from costcalc.specs.efficiency import KernelEfficiency
-from costcalc.specs.model import ModelSpec
-from costcalc.specs.serving import ServingEfficiency
+from costcalc.fields import Spec
+from costcalc.hardware.accelerator import Accelerator
+from costcalc.hardware.efficiency import KernelEfficiency, ServingEfficiency
+from costcalc.model.spec import ClosedModels, ModelSpec
 
 ROOT = Path(__file__).parents[2]
 V3, H100 = ROOT / "models" / "deepseek-v3.yaml", ROOT / "hardware_profiles" / "h100-sxm.yaml"

@@ -5,11 +5,10 @@ from typing import Annotated, Literal
 
 import pytest
 
-from costcalc.catalog.validation import adapter
+from costcalc.catalog.check import adapter
 from costcalc.catalog.yaml import parse_yaml, validate
 from costcalc.errors import CostcalcError
-from costcalc.schema import ByKind, Limits, OptionalSize, Size, Spec
-from costcalc.specs.quantities import Bandwidth, Bytes, UsdPerHour
+from costcalc.fields import Bandwidth, ByKind, Bytes, Limits, OptionalSize, Size, Spec, UsdPerHour
 
 
 class Grouped(Spec):

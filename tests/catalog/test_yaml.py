@@ -9,9 +9,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from costcalc.catalog.positions import place
-from costcalc.catalog.scalars import resolve_scalar
-from costcalc.catalog.yaml import load_yaml, parse_yaml
+from costcalc.catalog.check import place
+from costcalc.catalog.yaml import load_yaml, parse_yaml, resolve_scalar
 from costcalc.errors import CostcalcError
 
 # From YAML 1.2.2: example 10.3 and the tables of section 10.3.2; and what YAML 1.1 made of the rest.

@@ -18,10 +18,10 @@ from schemacheck import complaints
 
 import costcalc
 from costcalc.cli import main
-from costcalc.explore.result import BreakEven
-from costcalc.show.breakeven import breakeven_page, conclusion
-from costcalc.show.plain import plain_page
-from costcalc.show.schema import schema_of
+from costcalc.predict.quantities import BreakEven
+from costcalc.report.breakeven import breakeven_page, conclusion
+from costcalc.report.page import plain_page
+from costcalc.report.schema import schema_of
 
 Run = Callable[..., str]
 RunJson = Callable[..., Any]
@@ -284,7 +284,7 @@ def test_an_estimate_reads_the_files_that_it_needs_and_no_other() -> None:
 
 
 def test_an_alias_costs_a_look_at_the_heads_and_one_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    from costcalc.catalog import load
+    from costcalc.catalog import read as load
 
     whole: list[str] = []
     read = load.read_text

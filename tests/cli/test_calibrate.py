@@ -11,15 +11,15 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from costcalc.catalog.efficiency import load_kernel_efficiency, load_machines
-from costcalc.catalog.load import load_gpu
-from costcalc.catalog.paths import searched_first
-from costcalc.catalog.serving import serving_efficiency
+from costcalc.catalog.files import searched_first
+from costcalc.catalog.read import load_gpu, load_kernel_efficiency, load_machines, serving_efficiency
 from costcalc.cli import main
-from costcalc.measured import load_measurements, score, shipped_measurements, summary
-from costcalc.measured.gpu_bench import Copy, Decode, Product, cases, cuda
-from costcalc.measured.reached import with_efficiency
-from costcalc.specs.measured import MeasuredEfficiency
+from costcalc.hardware.accelerator import MeasuredEfficiency
+from costcalc.microbench import cuda
+from costcalc.microbench.bench import Copy, Decode, Product, cases
+from costcalc.validation.calibrate import with_efficiency
+from costcalc.validation.files import load_measurements, shipped_measurements
+from costcalc.validation.score import score, summary
 
 
 def out_of(capsys, *arguments):

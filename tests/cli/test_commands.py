@@ -14,7 +14,7 @@ from schemacheck import complaints
 
 from costcalc.cli.app import COMMANDS, START
 from costcalc.cli.lazy import Command, Group
-from costcalc.show.schema import schema_of
+from costcalc.report.schema import schema_of
 
 Run = Callable[..., str]
 RunJson = Callable[..., Any]
@@ -237,9 +237,9 @@ def test_schemas_are_printed(run: Run, kind: str) -> None:
 
 
 def test_the_engines_of_help_and_errors_are_those_of_the_constants(run: Run, capfd: pytest.CaptureFixture[str]) -> None:
-    from costcalc.catalog.serving import serving_efficiency
+    from costcalc.catalog.read import serving_efficiency
     from costcalc.cli import main
-    from costcalc.cli.complete import backend_names, matching_backends
+    from costcalc.cli.options import backend_names, matching_backends
 
     names = list(serving_efficiency().engines)
     assert backend_names() == names and "atom" in names

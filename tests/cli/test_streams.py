@@ -142,7 +142,7 @@ def test_an_error_with_both_streams_closed_is_quiet() -> None:
 
 def test_an_interrupt_is_quiet() -> None:
     # A fifo without a writer keeps the command busy until it is interrupted.
-    code = "import time\nfrom costcalc.cli import main\nimport costcalc.cli.run as r\n"
+    code = "import time\nfrom costcalc.cli import main\nimport costcalc.cli.app as r\n"
     code += "r._invoke = lambda _: (print('ready', flush=True), time.sleep(30))\nimport sys\nsys.exit(main([]))\n"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stderr is not None
@@ -154,7 +154,7 @@ def test_an_interrupt_is_quiet() -> None:
 
 
 def test_our_own_faults_are_one_line_without_a_traceback() -> None:
-    code = "import costcalc.cli.run as r\nr._invoke = lambda _: {}['x']\nimport sys\nsys.exit(r.run([]))\n"
+    code = "import costcalc.cli.app as r\nr._invoke = lambda _: {}['x']\nimport sys\nsys.exit(r.run([]))\n"
     result = run([sys.executable, "-c", code])
     assert result.returncode == 1
     assert result.stderr == b"error: unexpected KeyError: 'x'; set COSTCALC_DEBUG=1 to see where\n"

@@ -8,12 +8,10 @@ import json
 import pytest
 
 from costcalc.cli import main
-from costcalc.measured.columns import KINDS
-from costcalc.measured.groups import validate
-from costcalc.measured.load import shipped_measurements
-from costcalc.measured.scoring import SCORERS, score, summary
-from costcalc.show.accuracy import accuracy_page
-from costcalc.show.plain import plain_page
+from costcalc.report.accuracy import accuracy_page
+from costcalc.report.page import plain_page
+from costcalc.validation.files import KINDS, shipped_measurements
+from costcalc.validation.score import SCORERS, score, summary, validate
 
 
 def out_of(capsys, *arguments):

@@ -6,15 +6,17 @@ import numpy as np
 import pytest
 
 import costcalc
-from costcalc.engine.cost import blended_usd_per_million, break_even_utilization, usd_per_million
-from costcalc.engine.serving import concurrency
-from costcalc.engine.speculation import speculation_speedup, tokens_per_pass
-from costcalc.engine.training import (
+from costcalc.engine.cost import (
+    blended_usd_per_million,
+    break_even_utilization,
     training_flops_per_token,
     training_gpu_hours,
     training_usd,
     training_utilization,
+    usd_per_million,
 )
+from costcalc.engine.queueing import concurrency
+from costcalc.engine.step import speculation_speedup, tokens_per_pass
 
 
 @pytest.mark.parametrize("acceptance", [0.0, 0.3, 0.8, 1.0])

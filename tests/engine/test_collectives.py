@@ -9,19 +9,14 @@ import numpy as np
 import pytest
 
 import costcalc
-from costcalc.catalog.serving import serving_efficiency
-from costcalc.engine.calibrated import calibrated_efficiency
-from costcalc.engine.collectives import (
-    all_reduce_bytes,
-    all_reduce_seconds,
-    all_to_all_seconds,
-    transfer_seconds,
-)
-from costcalc.engine.layout import Layout
-from costcalc.engine.machine import Machine, machine_of
+from costcalc.catalog.read import serving_efficiency
+from costcalc.engine.collectives import all_reduce_bytes, all_reduce_seconds, all_to_all_seconds, transfer_seconds
+from costcalc.engine.efficiency import calibrated_efficiency
+from costcalc.engine.latency import IDEAL
+from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import resolve_formats
+from costcalc.engine.roofline import Machine, machine_of
 from costcalc.engine.step import decode_step, prefill_pass
-from costcalc.engine.timing import IDEAL
 
 
 def links(domain: int = 8, inside: float = 1.0, network: float = 1.0) -> Machine:
@@ -91,7 +86,7 @@ def test_deepseeks_bound_on_the_time_per_token(bandwidth: float, milliseconds: f
     """
     model, ranks = costcalc.load_model("v3"), 256
     machine = links(domain=1, network=bandwidth)
-    layout = Layout(tensor=1, data=ranks, expert=ranks)
+    layout = Parallelism(tensor=1, data=ranks, expert=ranks)
     formats = resolve_formats(model.precision, machine.peak_flops)
     step = decode_step(model, machine, layout, formats, IDEAL, batch=32 * ranks, context=4096)
     sent = sum(float(op.seconds) for op in step.ops if op.kind == "all_to_all")
@@ -116,7 +111,7 @@ def test_cards_that_share_pcie_reach_a_fraction_of_it() -> None:
     model = costcalc.load_model("llama-3.1-8b")
     formats = resolve_formats(model.precision, machine_of(gpu).peak_flops)
     rows = 2**26 / (model.hidden_size * 2)
-    step = prefill_pass(model, machine_of(gpu), Layout(tensor=8), formats, efficiency, rows)
+    step = prefill_pass(model, machine_of(gpu), Parallelism(tensor=8), formats, efficiency, rows)
     seconds = sum(float(op.seconds) for op in step.ops if op.kind == "all_reduce")
     assert seconds / (2 * model.num_layers) == pytest.approx(55.4e-3, rel=0.25)
 
@@ -126,13 +121,13 @@ def test_stages_on_two_nodes_hand_their_activations_over_the_network() -> None:
     model, h100 = costcalc.load_model("llama-2-13b"), machine_of(costcalc.load_gpu("h100"))
     formats = resolve_formats(model.precision, h100.peak_flops)
 
-    def passed(layout: Layout) -> float:
+    def passed(layout: Parallelism) -> float:
         step = decode_step(model, h100, layout, formats, IDEAL, 64 * layout.pipeline, 1000)
         [transfer] = [op for op in step.ops if op.kind == "pipeline"]
         return float(transfer.seconds)
 
-    assert passed(Layout(tensor=8, pipeline=2)) == pytest.approx(64 * 5120 * 2 / 8 / 50e9)
-    assert passed(Layout(tensor=4, pipeline=2)) == pytest.approx(64 * 5120 * 2 / 4 / 450e9)
+    assert passed(Parallelism(tensor=8, pipeline=2)) == pytest.approx(64 * 5120 * 2 / 8 / 50e9)
+    assert passed(Parallelism(tensor=4, pipeline=2)) == pytest.approx(64 * 5120 * 2 / 4 / 450e9)
 
 
 def test_one_sender_has_the_whole_of_its_pcie() -> None:
@@ -142,7 +137,7 @@ def test_one_sender_has_the_whole_of_its_pcie() -> None:
     efficiency = calibrated_efficiency(constants, machine_of(gpu), "vllm")
     model = costcalc.load_model("llama-3.1-8b")
     formats = resolve_formats(model.precision, machine_of(gpu).peak_flops)
-    step = decode_step(model, machine_of(gpu), Layout(tensor=2, pipeline=4), formats, efficiency, 64, 1000)
+    step = decode_step(model, machine_of(gpu), Parallelism(tensor=2, pipeline=4), formats, efficiency, 64, 1000)
     [transfer] = [op for op in step.ops if op.kind == "pipeline"]
     sent = 3 * 16 * model.hidden_size * 2 / 2  # bytes over three boundaries, of 16 sequences, by each of two ranks
     assert float(transfer.seconds) == pytest.approx(sent / (machine_of(gpu).link_bandwidth * constants.link))

@@ -8,7 +8,7 @@ from math import comb
 import numpy as np
 import pytest
 
-from costcalc.feedforward.experts import experts_touched, experts_touched_skewed
+from costcalc.model.ffn import experts_touched, experts_touched_skewed
 
 
 def average_over_all_routings(experts: int, per_token: int, tokens: int) -> float:

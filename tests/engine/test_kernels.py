@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from costcalc.catalog.efficiency import load_kernel_efficiency
+from costcalc.catalog.read import load_kernel_efficiency
 from costcalc.engine.collectives import all_reduce_bytes, multicast_bytes
 from costcalc.engine.kernels import (
     CollectiveCurve,
@@ -22,19 +22,21 @@ from costcalc.engine.kernels import (
     UnsplitDecodeCurve,
     causal_scores,
     collective_seconds,
+    curve_of,
     custom_all_reduce_seconds,
     experts_hit,
+    experts_kernel,
     experts_seconds,
     gemm_seconds,
+    grouped_decode_kernel,
     grouped_decode_seconds,
+    latent_decode_kernel,
     latent_decode_seconds,
+    overlapped,
     prefill_attention_seconds,
     tile_padded_flops,
     unsplit_decode_seconds,
 )
-from costcalc.engine.kernels.choice import experts_kernel, grouped_decode_kernel, latent_decode_kernel
-from costcalc.engine.kernels.levels import curve_of
-from costcalc.engine.kernels.shares import overlapped
 
 BANDWIDTH, PEAK16, PEAK8, LINK, SMS = 3.35e12, 989.4e12, 1978.9e12, 450e9, 132  # H100 SXM
 sizes = st.floats(1, 1e12)

@@ -6,13 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from costcalc.catalog.load import load_gpu
-from costcalc.catalog.serving import serving_efficiency
-from costcalc.catalog.validation import validate
-from costcalc.engine.calibrated import calibrated_efficiency
-from costcalc.engine.machine import machine_of
+from costcalc.catalog.check import validate
+from costcalc.catalog.read import load_gpu, serving_efficiency
+from costcalc.engine.efficiency import calibrated_efficiency
+from costcalc.engine.roofline import machine_of
 from costcalc.errors import CostcalcError
-from costcalc.specs.measured import MeasuredEfficiency
+from costcalc.hardware.accelerator import MeasuredEfficiency
 
 BASE = {"points": 40, "source": "own", "date": "2026-11-23"}
 

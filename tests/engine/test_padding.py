@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from costcalc.catalog.serving import serving_efficiency
-from costcalc.engine.timing import IDEAL, Efficiency, padding
-from costcalc.engine.work import Work
+from costcalc.catalog.read import serving_efficiency
+from costcalc.engine.latency import IDEAL, Efficiency, padding
+from costcalc.engine.ops import Op
 
 TILED = Efficiency(expert_tiles={"other": 64, "weight_only": 16})
 
 
-def experts(rows: float, weights: str = "fp8", precision: str = "fp8") -> Work:
-    return Work("routed experts", "experts", 1, 1.0, 1.0, precision=precision, weights=weights, rows=rows)
+def experts(rows: float, weights: str = "fp8", precision: str = "fp8") -> Op:
+    return Op("routed experts", "experts", 1, 1.0, 1.0, precision=precision, weights=weights, rows=rows)
 
 
 @pytest.mark.parametrize("rows", [1, 8, 32])

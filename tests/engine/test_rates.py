@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import costcalc
-from costcalc.catalog.efficiency import load_kernel_efficiency
-from costcalc.catalog.serving import serving_efficiency
-from costcalc.engine.calibrated import calibrated_efficiency
-from costcalc.engine.machine import machine_of
-from costcalc.engine.timing import flop_share
-from costcalc.engine.work import Work
+from costcalc.catalog.read import load_kernel_efficiency, serving_efficiency
+from costcalc.engine.efficiency import calibrated_efficiency
+from costcalc.engine.latency import flop_share
+from costcalc.engine.ops import Op
+from costcalc.engine.roofline import machine_of
 
 
 def test_unpacked_experts_run_as_fast_as_their_own_kernels_were_measured() -> None:
@@ -22,6 +21,6 @@ def test_unpacked_experts_run_as_fast_as_their_own_kernels_were_measured() -> No
     )
     h200 = machine_of(costcalc.load_gpu("h200"))
     efficiency = calibrated_efficiency(serving_efficiency(), h200, "vllm")
-    unpacked = Work("routed experts", "experts", 1, 1.0, 1.0, precision="bf16", weights="mxfp4")
+    unpacked = Op("routed experts", "experts", 1, 1.0, 1.0, precision="bf16", weights="mxfp4")
     assert triton < flop_share(unpacked, efficiency) < marlin < cutlass
     assert flop_share(unpacked, efficiency) < flop_share(replace(unpacked, weights="bf16"), efficiency)

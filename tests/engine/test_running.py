@@ -75,7 +75,7 @@ def test_the_batch_of_a_term_is_the_one_that_its_defaults_name() -> None:
 
 def test_an_expert_that_is_cut_is_sent_to_every_gpu_that_holds_a_part() -> None:
     # Two groups of eight GPUs each: a token's 8 experts are in both, on all 16.
-    spread, cut = (
+    deployment, cut = (
         ops(model="v3", gpu="h100", batch=640, gpus=16, attention_data_parallel=16, expert_parallel=e) for e in (16, 2)
     )
-    assert cut["all-to-all dispatch"] == pytest.approx(spread["all-to-all dispatch"] * 16 / 8)
+    assert cut["all-to-all dispatch"] == pytest.approx(deployment["all-to-all dispatch"] * 16 / 8)

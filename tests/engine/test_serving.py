@@ -3,15 +3,12 @@
 import numpy as np
 import pytest
 
-from costcalc.catalog.load import load_gpu, load_model
-from costcalc.catalog.serving import serving_efficiency
-from costcalc.engine.calibrated import calibrated_efficiency
-from costcalc.engine.imbalance import hottest_rank, maximum_load
-from costcalc.engine.layout import Layout
-from costcalc.engine.machine import machine_of
-from costcalc.engine.mixed import riding_seconds, riding_work
+from costcalc.catalog.read import load_gpu, load_model, serving_efficiency
+from costcalc.engine.efficiency import calibrated_efficiency
+from costcalc.engine.latency import IDEAL, hottest_rank, maximum_load
+from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import resolve_formats
-from costcalc.engine.serving import (
+from costcalc.engine.queueing import (
     burst_wait_seconds,
     memory_wait_seconds,
     offline_tokens_per_s,
@@ -22,8 +19,8 @@ from costcalc.engine.serving import (
     time_per_output_token,
     time_to_first_token,
 )
-from costcalc.engine.step import prefill_pass
-from costcalc.engine.timing import IDEAL
+from costcalc.engine.roofline import machine_of
+from costcalc.engine.step import chunked_prefill, prefill_interference_seconds, prefill_pass
 
 
 def closed_loop(requests: int, prefill: float, generation: float, rounds: int = 400) -> float:
@@ -124,12 +121,12 @@ def test_balanced_or_single_ranks_have_no_hottest() -> None:
 @pytest.mark.parametrize("name", ["llama-3.1-70b", "deepseek-r1", "gpt-oss-120b"])
 def test_prompts_that_ride_cost_less_than_a_pass_of_their_own_but_no_less_than_their_arithmetic(name: str) -> None:
     model, machine = load_model(name), machine_of(load_gpu("h200-sxm"))
-    layout, formats = Layout(tensor=8), resolve_formats(model.precision, machine.peak_flops)
+    layout, formats = Parallelism(tensor=8), resolve_formats(model.precision, machine.peak_flops)
     calibrated = calibrated_efficiency(serving_efficiency(), machine, "vllm")
     prompts = np.array([128.0, 1024.0, 8192.0])
-    work = riding_work(model, layout, formats, 64, prompts)
-    riding = riding_seconds(model, work, machine, calibrated)
+    work = chunked_prefill(model, layout, formats, 64, prompts)
+    riding = prefill_interference_seconds(model, work, machine, calibrated)
     own = prefill_pass(model, machine, layout, formats, calibrated, prompts).seconds
     assert np.all(riding < own)
     assert np.all(np.diff(riding) > 0)
-    assert np.all(riding >= riding_seconds(model, work, machine, IDEAL))
+    assert np.all(riding >= prefill_interference_seconds(model, work, machine, IDEAL))

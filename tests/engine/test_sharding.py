@@ -10,14 +10,15 @@ from hypothesis import strategies as st
 from random_specs import deployments, layouts, models
 
 import costcalc
-from costcalc.attention import GroupedAttention, LatentAttention
-from costcalc.engine.layout import Layout
 from costcalc.engine.memory import cache_bytes_per_token, cache_bytes_per_token_per_gpu, weights_bytes_per_gpu
+from costcalc.engine.ops import COMMUNICATION, decode_batch, prefill_batch, step_ops
+from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import resolve_formats
-from costcalc.engine.work import COMMUNICATION, decode_batch, prefill_batch, step_work
-from costcalc.explore.question import Question
 from costcalc.formats import CACHE_FORMATS
-from costcalc.specs.model import ModelSpec, Precision
+from costcalc.model.attention.gqa import GroupedAttention
+from costcalc.model.attention.mla import LatentAttention
+from costcalc.model.spec import ModelSpec, Precision
+from costcalc.predict.scenario import Scenario
 
 PEAKS = {"bf16", "fp8", "int8"}
 SLACK = 1 + 1e-9
@@ -29,7 +30,7 @@ def test_all_gpus_together_hold_every_weight(data: st.DataObject) -> None:
     model = data.draw(models())
     layout = data.draw(layouts(model))
     formats = resolve_formats(model.precision, PEAKS)
-    whole = float(weights_bytes_per_gpu(model, Layout(), formats))
+    whole = float(weights_bytes_per_gpu(model, Parallelism(), formats))
     assert float(weights_bytes_per_gpu(model, layout, formats)) * float(layout.gpus) * SLACK >= whole
 
 
@@ -37,7 +38,7 @@ def test_all_gpus_together_hold_every_weight(data: st.DataObject) -> None:
 def test_one_gpu_holds_every_parameter_once(model: ModelSpec) -> None:
     # All in 16 bits: two bytes a parameter.
     formats = resolve_formats(Precision(), PEAKS)
-    held = float(weights_bytes_per_gpu(model, Layout(), formats)) / 2
+    held = float(weights_bytes_per_gpu(model, Parallelism(), formats)) / 2
     # What layers share is counted once, and what some models keep beside the layers is in no layer.
     apart = model.shared_parameters + model.other_parameters
     assert held == pytest.approx(model.total_parameters, abs=apart + 1e-6 * model.total_parameters)
@@ -53,9 +54,9 @@ def test_tensor_ranks_together_cache_every_head(data: st.DataObject) -> None:
     assert float(cache_bytes_per_token_per_gpu(model, layout, formats)) * ranks * SLACK >= logical
 
 
-def compute(q: Question, layout: Layout, batch: int, context: int) -> float:
+def compute(q: Scenario, layout: Parallelism, batch: int, context: int) -> float:
     """FLOPs of all GPUs in one decode step of `batch` sequences."""
-    works = step_work(q.model, layout, q.formats, decode_batch(batch, context, layout))
+    works = step_ops(q.model, layout, q.formats, decode_batch(batch, context, layout))
     flops = sum(float(w.layers * w.flops) for w in works if w.kind not in COMMUNICATION)
     # Every stage runs its own layers, one micro-batch after the other.
     return flops * float(layout.stage * layout.pipeline)
@@ -63,11 +64,11 @@ def compute(q: Question, layout: Layout, batch: int, context: int) -> float:
 
 @given(deployments(), st.integers(1, 100), st.integers(1, 100_000))
 def test_all_gpus_together_compute_every_product(
-    deployment: tuple[Question, Question, Layout], per_rank: int, context: int
+    deployment: tuple[Scenario, Scenario, Parallelism], per_rank: int, context: int
 ) -> None:
     q, _, layout = deployment
     batch = per_rank * int(layout.data * layout.pipeline)
-    assert compute(q, layout, batch, context) * SLACK >= compute(q, Layout(), batch, context)
+    assert compute(q, layout, batch, context) * SLACK >= compute(q, Parallelism(), batch, context)
 
 
 def test_kv_heads_are_divided_and_then_replicated() -> None:
@@ -88,7 +89,7 @@ def test_decode_multiplies_every_active_weight_twice() -> None:
     # 2 FLOPs per active parameter and token (Kaplan et al. 2020), besides attention's 4·S·H·d_h a layer.
     model = costcalc.load_model("llama-3.1-70b")
     formats = resolve_formats(model.precision, PEAKS)
-    works = step_work(model, Layout(), formats, decode_batch(7, 1000, Layout()))
+    works = step_ops(model, Parallelism(), formats, decode_batch(7, 1000, Parallelism()))
     flops = sum(float(w.layers * w.flops) for w in works)
     assert flops == pytest.approx(7 * (2 * model.active_parameters + 80 * 4 * 1000 * 64 * 128), rel=1e-12)
 
@@ -98,7 +99,7 @@ def test_prefill_of_gpt3_by_the_formula_of_megatron() -> None:
     # Causal attention needs the lower half of the square, its diagonal included; only one token its logits.
     model, s, h, layers = costcalc.load_model("gpt-3"), 2048, 12_288, 96
     formats = resolve_formats(model.precision, PEAKS)
-    works = step_work(model, Layout(), formats, prefill_batch(s, 0))
+    works = step_ops(model, Parallelism(), formats, prefill_batch(s, 0))
     flops = sum(float(w.layers * w.flops) for w in works)
     expected = layers * (24 * s * h**2 + 4 * h * s * (s + 1) / 2) + 2 * h * model.vocab_size
     assert flops == pytest.approx(expected, rel=1e-12)

@@ -9,21 +9,21 @@ import numpy as np
 import pytest
 
 import costcalc
-from costcalc.attention import GroupedAttention, LatentAttention
-from costcalc.engine.layout import Layout
-from costcalc.engine.machine import machine_of
+from costcalc.engine.latency import IDEAL
+from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import compute_precision, resolve_formats
-from costcalc.engine.roofline import ridge_intensity, roofline_seconds
+from costcalc.engine.roofline import machine_of, ridge_intensity, roofline_seconds
 from costcalc.engine.step import Step, decode_step, prefill_pass
-from costcalc.engine.timing import IDEAL
 from costcalc.errors import CostcalcError
 from costcalc.formats import CACHE_FORMATS
-from costcalc.specs.model import Precision
+from costcalc.model.attention.gqa import GroupedAttention
+from costcalc.model.attention.mla import LatentAttention
+from costcalc.model.spec import Precision
 
 BF16 = CACHE_FORMATS["bf16"]
 
 
-def ideal_step(model: str, gpu: str, layout: Layout, batch: Any, context: Any, **overrides: str) -> Step:
+def ideal_step(model: str, gpu: str, layout: Parallelism, batch: Any, context: Any, **overrides: str) -> Step:
     spec, machine = costcalc.load_model(model), machine_of(costcalc.load_gpu(gpu, overrides=overrides))
     formats = resolve_formats(spec.precision, machine.peak_flops)
     return decode_step(spec, machine, layout, formats, IDEAL, batch, context)
@@ -37,13 +37,13 @@ def busy(step: Step, *kinds: str) -> float:
 def test_llama_2_13b_on_eight_v5e(batch: int, milliseconds: float) -> None:
     # jax-ml/scaling-book, inference: latency of LLaMA 2-13B at 8,192 tokens on 8 TPU v5e of 820 GB/s, from bytes
     # alone; they count the embedding table as read (0.33 of 26 GB), which is looked up.
-    step = ideal_step("llama-2-13b", "tpu-v5e", Layout(tensor=8), batch, 8192, memory_bandwidth="820 GB/s")
+    step = ideal_step("llama-2-13b", "tpu-v5e", Parallelism(tensor=8), batch, 8192, memory_bandwidth="820 GB/s")
     assert 1e3 * busy(step, "gemm", "head", "grouped") == pytest.approx(milliseconds, rel=0.012)
 
 
 def test_gpt3_reads_its_cache_for_every_token() -> None:
     # Erdil 2025 (epoch.ai/gradient-updates): 4.7 MB a token, 470 GB at 100,000, 0.14 s at 3.3 TB/s.
-    step = ideal_step("gpt-3", "h100", Layout(), 1, 100_000, memory_bandwidth="3.3 TB/s")
+    step = ideal_step("gpt-3", "h100", Parallelism(), 1, 100_000, memory_bandwidth="3.3 TB/s")
     assert busy(step, "grouped") == pytest.approx(0.143, rel=1e-3)
     # And 2 bytes of each of its 175 billion weights.
     assert busy(step, "gemm", "head") == pytest.approx(2 * 174.6e9 / 3.3e12, rel=1e-3)
@@ -52,7 +52,7 @@ def test_gpt3_reads_its_cache_for_every_token() -> None:
 def test_an_op_takes_the_slower_resource_and_a_step_the_sum() -> None:
     # Llama 3.1 70B, 1,024 sequences of 128 tokens on one (imaginary) H100 that holds them: products are bound by
     # arithmetic, attention by memory; the step is the sum over both, not the larger of two totals.
-    step = ideal_step("llama-3.1-70b", "h100", Layout(), 1024, 128)
+    step = ideal_step("llama-3.1-70b", "h100", Parallelism(), 1024, 128)
     model, h100 = costcalc.load_model("llama-3.1-70b"), costcalc.load_gpu("h100")
     products = 2 * 1024 * model.active_parameters / h100.peak("bf16").flops
     cache = 1024 * 128 * 327_680 / h100.memory_bandwidth
@@ -89,7 +89,7 @@ def test_naive_latents_expand_the_context_again() -> None:
 
 def test_experts_of_a_batch_are_read_once() -> None:
     # 163.3 of 256 experts at 32 tokens: 58 layers of 163.3 · 3 · 7168 · 2048 bytes in fp8, not 8 of them, nor all.
-    step = ideal_step("v3", "h100", Layout(), 32, 1)
+    step = ideal_step("v3", "h100", Parallelism(), 32, 1)
     read = sum(float(op.bytes) for op in step.ops if op.kind == "experts")
     assert read == pytest.approx(58 * 163.314 * 3 * 7168 * 2048, rel=1e-3)
 
@@ -100,7 +100,7 @@ def test_a_cached_prefix_saves_products_but_is_still_attended_to() -> None:
     formats = resolve_formats(model.precision, h100.peak_flops)
 
     def flops(kind: str, tokens: int, cached: int) -> float:
-        ops = prefill_pass(model, h100, Layout(), formats, IDEAL, tokens, cached).ops
+        ops = prefill_pass(model, h100, Parallelism(), formats, IDEAL, tokens, cached).ops
         return sum(float(op.flops) for op in ops if op.kind == kind)
 
     assert flops("gemm", 4096, 4096) == flops("gemm", 8192, 0) / 2
@@ -110,8 +110,8 @@ def test_a_cached_prefix_saves_products_but_is_still_attended_to() -> None:
 
 def test_stages_work_on_micro_batches() -> None:
     # Two stages with a micro-batch each: a token's latency is the sum over stages, and 2 x 32 sequences a step.
-    one = ideal_step("llama-3.1-8b", "h100", Layout(), 32, 1000)
-    two = ideal_step("llama-3.1-8b", "h100", Layout(pipeline=2), 64, 1000)
+    one = ideal_step("llama-3.1-8b", "h100", Parallelism(), 32, 1000)
+    two = ideal_step("llama-3.1-8b", "h100", Parallelism(pipeline=2), 64, 1000)
     handed_over = busy(two, "pipeline")
     assert float(two.seconds) == pytest.approx(float(one.seconds) + handed_over, rel=1e-12)
     assert handed_over == pytest.approx(32 * 4096 * 2 / 450e9, rel=1e-6)
@@ -151,7 +151,7 @@ def test_a_pass_that_checks_drafts_reads_once_and_multiplies_for_every_token() -
     model, h100 = costcalc.load_model("v3"), machine_of(costcalc.load_gpu("h100"))
     formats = resolve_formats(model.precision, h100.peak_flops)
     one, four, wide = (
-        {op.kind: op for op in decode_step(model, h100, Layout(), formats, IDEAL, batch, 4096, tokens).ops}
+        {op.kind: op for op in decode_step(model, h100, Parallelism(), formats, IDEAL, batch, 4096, tokens).ops}
         for batch, tokens in ((8, 1), (8, 4), (32, 1))
     )
     assert four["latent"].bytes == one["latent"].bytes

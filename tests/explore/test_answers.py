@@ -112,10 +112,10 @@ def test_ranges_lie_around_their_numbers(answer: costcalc.Estimate) -> None:
     tree = answer.to_dict()
     found = 0
     for part in ("prefill", "decode", "serving", "cost"):
-        for name, spread in tree[part].items():
+        for name, deployment in tree[part].items():
             if name.endswith("_range"):
                 found += 1
-                low, high = spread
+                low, high = deployment
                 assert low <= tree[part][name.removesuffix("_range")] <= high, name
     # The bound has no error; a calibrated number always says how far it may be off.
     assert (found > 0) == (answer.deployment.efficiency == "calibrated")
@@ -140,9 +140,9 @@ def test_ranges_say_where_they_come_from(answer: costcalc.Estimate) -> None:
     tree = answer.to_dict()
     for formula in answer.explanation:
         part, _, name = formula.quantity.partition(".")
-        spread = tree[part].get(f"{name}_range")
-        assert (formula.value_range is None) == (spread is None) == (formula.range_source is None)
-        assert spread is None or list(formula.value_range or ()) == spread
+        deployment = tree[part].get(f"{name}_range")
+        assert (formula.value_range is None) == (deployment is None) == (formula.range_source is None)
+        assert deployment is None or list(formula.value_range or ()) == deployment
     assert any(formula.value_range for formula in answer.explanation) == (answer.deployment.efficiency == "calibrated")
 
 

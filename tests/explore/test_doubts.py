@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from costcalc.cli import main
-from costcalc.show.templates import GPU, MODEL
+from costcalc.report.templates import GPU, MODEL
 
 
 def found(kind: str, text: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> list[str]:

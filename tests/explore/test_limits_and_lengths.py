@@ -8,9 +8,9 @@ import pytest
 
 import costcalc
 from costcalc.errors import CostcalcError
-from costcalc.explore.question import Options, ask
-from costcalc.explore.ranges import ranges_of
-from costcalc.rates import parse_demand
+from costcalc.predict.quantities import ranges_of
+from costcalc.predict.scenario import Options, scenario_of
+from costcalc.units import parse_demand
 
 LLAMA_8B = 2 * 8 * 128 * 32 * 2  # bytes per token: keys and values of 8 heads of 128 in 32 layers, 16 bits
 
@@ -155,6 +155,6 @@ def test_the_note_says_whether_the_gpu_or_the_model_is_new(model: str, gpu: str,
 
 
 def test_shapes_of_the_measured_models_are_those_of_the_catalog() -> None:
-    for name in ask(costcalc.load_model("v3"), costcalc.load_gpu("h100"), Options()).constants.measured_models:
-        question = ask(costcalc.load_model(name), costcalc.load_gpu("h100"), Options())
-        assert ranges_of(question).model_known, name
+    for name in scenario_of(costcalc.load_model("v3"), costcalc.load_gpu("h100"), Options()).constants.measured_models:
+        scenario = scenario_of(costcalc.load_model(name), costcalc.load_gpu("h100"), Options())
+        assert ranges_of(scenario).model_known, name

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 import costcalc
 from costcalc.engine.cost import break_even_utilization, usd_per_million
 from costcalc.errors import CostcalcError
-from costcalc.explore.market import market_prices
-from costcalc.explore.result import Estimate, MarketPrice
-from costcalc.specs.model import ApiPrice
+from costcalc.explore.estimate import market_prices
+from costcalc.model.spec import ApiPrice
+from costcalc.predict.quantities import Estimate, MarketPrice
 
 SMALL: dict[str, Any] = {"gpus": 1, "batch": 32}
 DEEPSEEK = ApiPrice(
@@ -108,9 +108,9 @@ def test_the_range_of_the_break_even_follows_from_that_of_the_cost() -> None:
     limits = found.estimate.cost.usd_per_million_blended_tokens_range
     assert limits
     for price in found.estimate.market:
-        spread, middle = price.break_even_utilization_range, price.break_even_utilization
-        assert spread and middle and spread[0] < middle < spread[1]
-        assert spread == pytest.approx([0.5 * each / price.blended_usd_per_million for each in limits])
+        deployment, middle = price.break_even_utilization_range, price.break_even_utilization
+        assert deployment and middle and deployment[0] < middle < deployment[1]
+        assert deployment == pytest.approx([0.5 * each / price.blended_usd_per_million for each in limits])
     ideal = costcalc.break_even("v3", "h100", efficiency="ideal").estimate
     assert all(price.break_even_utilization_range is None for price in ideal.market)
 
@@ -147,9 +147,9 @@ def test_against_takes_prices_of_other_models_open_or_closed() -> None:
     ],
 )
 def test_what_cannot_be_compared_is_one_line(asked: dict[str, Any], message: str) -> None:
-    question: dict[str, Any] = {"model": "llama-3.1-8b", "gpu": "h100", **SMALL, **asked}
+    scenario: dict[str, Any] = {"model": "llama-3.1-8b", "gpu": "h100", **SMALL, **asked}
     with pytest.raises(CostcalcError) as caught:
-        costcalc.break_even(question.pop("model"), question.pop("gpu"), **question)
+        costcalc.break_even(scenario.pop("model"), scenario.pop("gpu"), **scenario)
     assert str(caught.value).startswith(message)
 
 

@@ -9,12 +9,10 @@ import pytest
 
 import costcalc
 from costcalc.engine.memory import MemoryBudget
+from costcalc.engine.parallelism import Degrees, DoesNotFit, expert_degree, given_deployment, node_counts
 from costcalc.errors import CostcalcError
-from costcalc.explore.candidates import candidate_layouts
-from costcalc.explore.layouts import Degrees, expert_degree, given_spread, node_counts
-from costcalc.explore.plan import DoesNotFit
-from costcalc.explore.question import DEFAULT_TPOT, Options, ask
-from costcalc.explore.weigh import batches_to_try
+from costcalc.explore.search import batches_to_try, candidate_layouts
+from costcalc.predict.scenario import DEFAULT_TPOT, Options, scenario_of
 
 
 def degrees(answer: costcalc.Estimate) -> tuple[int, int, int, int, int]:
@@ -158,8 +156,8 @@ def test_what_is_left_of_the_gpus_are_replicas() -> None:
 
 def test_experts_take_what_tensor_parallelism_leaves() -> None:
     model, gpu = costcalc.load_model("v3"), costcalc.load_gpu("h100")
-    spread = given_spread(model, gpu, Degrees(gpus=32, tensor=4))
-    assert (spread.layout.data, spread.layout.expert, spread.replicas) == (8, 32, 1)
+    deployment = given_deployment(model, gpu, Degrees(gpus=32, tensor=4))
+    assert (deployment.layout.data, deployment.layout.expert, deployment.replicas) == (8, 32, 1)
     assert expert_degree(model, 320) == 160  # the largest divisor of 320 that 256 experts fill
     assert candidate_layouts(model, gpu, 16)[0].expert == 16
 
@@ -173,9 +171,9 @@ def test_a_latent_can_be_cached_expanded() -> None:
 
 
 def test_memory_kept_back_is_named() -> None:
-    question = ask(costcalc.load_model("v3"), costcalc.load_gpu("h100"), Options(memory_utilization=0.5))
-    assert question.budget.utilization == 0.5
-    assert question.budget.reserve == MemoryBudget().reserve
+    scenario = scenario_of(costcalc.load_model("v3"), costcalc.load_gpu("h100"), Options(memory_utilization=0.5))
+    assert scenario.budget.utilization == 0.5
+    assert scenario.budget.reserve == MemoryBudget().reserve
 
 
 def test_a_batch_that_is_given_is_under_no_limit_that_is_not() -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 import costcalc
-from costcalc.explore.pricing import on_one_basis
-from costcalc.explore.result import Comparison
+from costcalc.explore.compare import on_one_basis
+from costcalc.predict.quantities import Comparison
 
 SMALL: dict[str, Any] = {"batch": 32}
 

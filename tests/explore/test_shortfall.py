@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 import costcalc
+from costcalc.engine.parallelism import DoesNotFit
 from costcalc.errors import CostcalcError
-from costcalc.explore.plan import DoesNotFit
 
 DEGREES = {
     "--gpus": "gpus",

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import costcalc
-from costcalc.explore import cells
-from costcalc.explore.grid import is_several, values_of
+from costcalc.explore import sweep as cells
+from costcalc.predict.options import is_several, values_of
 
 LLAMA = "llama-3.1-8b"
 SWEEPS: list[tuple[str, str, dict[str, Any]]] = [
@@ -83,7 +83,7 @@ def test_numbers_of_the_service_come_before_those_of_decoding_alone() -> None:
 
 def test_ten_thousand_cells_are_one_call_of_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
-    engine = cells.evaluate
+    engine = cells.predict
     monkeypatch.setattr(cells, "evaluate", lambda *given: calls.append(1) or engine(*given))
     batches, contexts = range(1, 101), np.linspace(1000, 100_000, 50)
     sweep = costcalc.sweep("v3", "h200", batch=batches, context=contexts, price=[1.5, 3], gpus=16)

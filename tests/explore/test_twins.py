@@ -7,14 +7,15 @@ from dataclasses import replace
 import pytest
 
 import costcalc
-from costcalc.attention import GroupedAttention, LatentAttention, LowRankAttention
 from costcalc.errors import CostcalcError
-from costcalc.explore.twins import Twin, attention_twins
-from costcalc.specs.model import ModelSpec
+from costcalc.explore.compare import AttentionVariant, attention_variants
+from costcalc.model.attention.gqa import GroupedAttention, LowRankAttention
+from costcalc.model.attention.mla import LatentAttention
+from costcalc.model.spec import ModelSpec
 
 
-def twins_of(name: str) -> dict[str, Twin]:
-    return {twin.variant: twin for twin in attention_twins(costcalc.load_model(name))}
+def twins_of(name: str) -> dict[str, AttentionVariant]:
+    return {twin.variant: twin for twin in attention_variants(costcalc.load_model(name))}
 
 
 def cached_elements(model: ModelSpec) -> float:
@@ -23,7 +24,7 @@ def cached_elements(model: ModelSpec) -> float:
     return answer.kv_cache.bytes_per_token / 2
 
 
-def the_layer(twin: Twin) -> GroupedAttention | LatentAttention:
+def the_layer(twin: AttentionVariant) -> GroupedAttention | LatentAttention:
     (layer,) = {type(a): a for _, a in twin.model.attention_layers()}.values()
     assert isinstance(layer, GroupedAttention | LatentAttention)
     return layer
@@ -80,7 +81,7 @@ def test_a_model_without_a_latent_takes_deepseek_v2s_proportions() -> None:
 def test_groups_that_do_not_divide_are_left_out() -> None:
     # 40 heads: no groups of 16 or 3.
     model = costcalc.load_model("llama-2-13b")
-    names = [twin.variant for twin in attention_twins(model, groups=(3, 4, 8, 16, 40, 1))]
+    names = [twin.variant for twin in attention_variants(model, groups=(3, 4, 8, 16, 40, 1))]
     assert [name for name in names if name.startswith("GQA")] == ["GQA-4", "GQA-8"]
 
 
@@ -88,7 +89,7 @@ def test_states_stay_as_they_are() -> None:
     # A hybrid keeps its recurrent layers: only layers that cache keys and values per token are replaced.
     model = costcalc.load_model("qwen3-next-80b-a3b")
     kinds = {label: layer.kind for label, layer in model.attention.items()}
-    for twin in attention_twins(model):
+    for twin in attention_variants(model):
         for label, kind in kinds.items():
             if kind == "gated_deltanet":
                 assert twin.model.attention[label] == model.attention[label]
@@ -99,7 +100,7 @@ def test_a_model_that_caches_nothing_has_no_twins() -> None:
     layers = tuple(g for g in model.layers if all(model.attention[x].kind == "gated_deltanet" for x in g.attention))
     assert layers
     with pytest.raises(CostcalcError, match="no attention whose keys and values could be replaced"):
-        attention_twins(replace(model, layers=layers))
+        attention_variants(replace(model, layers=layers))
 
 
 @pytest.fixture(scope="module")

@@ -12,14 +12,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import costcalc
-from costcalc.engine.machine import machine_of, reach
+from costcalc.engine.parallelism import DoesNotFit
+from costcalc.engine.roofline import machine_of, reach
 from costcalc.errors import CostcalcError
-from costcalc.explore.evaluate import evaluate
-from costcalc.explore.plan import DoesNotFit, plan
-from costcalc.explore.question import Options, ask
-from costcalc.explore.weigh import TIE, seconds_per_request
-from costcalc.specs.accelerator import Accelerator
-from costcalc.specs.model import ModelSpec
+from costcalc.explore.search import TIE, choose_deployment, seconds_per_request
+from costcalc.hardware.accelerator import Accelerator
+from costcalc.model.spec import ModelSpec
+from costcalc.predict.predict import predict
+from costcalc.predict.scenario import Options, scenario_of
 from tests.random_specs import machines, models, options
 
 POWERS = (1, 2, 4, 8, 16)
@@ -90,19 +90,19 @@ def test_no_layout_typed_by_hand_is_cheaper_on_random_machines(
     layouts = list(typed_layouts(model, gpu, gpus))
     assume(layouts)
     layout = data.draw(st.sampled_from(layouts))
-    question = ask(model, gpu, Options(**{**asked, **layout}))
+    scenario = scenario_of(model, gpu, Options(**{**asked, **layout}))
     try:
-        typed = plan(question)
+        typed = choose_deployment(scenario)
     except CostcalcError:
         return
-    chosen = plan(ask(model, gpu, Options(**asked, gpus=gpus)))
+    chosen = choose_deployment(scenario_of(model, gpu, Options(**asked, gpus=gpus)))
     if not typed.keeps_limits:
         return
     assert chosen.keeps_limits
     costs = [
-        found.spread.gpus
-        / found.spread.replicas
-        * float(seconds_per_request(question, evaluate(question, found.spread.layout, found.batch)))
+        found.deployment.gpus
+        / found.deployment.replicas
+        * float(seconds_per_request(scenario, predict(scenario, found.deployment.layout, found.batch)))
         for found in (chosen, typed)
     ]
     assert costs[0] <= costs[1] * SLACK

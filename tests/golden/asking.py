@@ -7,19 +7,19 @@ from dataclasses import replace
 from typing import Any
 
 import costcalc
-from costcalc.attention import GroupedAttention, LatentAttention
-from costcalc.catalog.closed import closed_model
-from costcalc.catalog.validation import validate
+from costcalc.catalog.check import validate
+from costcalc.catalog.read import closed_model
 from costcalc.engine.collectives import all_to_all_seconds, transfer_seconds
 from costcalc.engine.cost import usd_per_million
-from costcalc.engine.layout import Layout
-from costcalc.engine.machine import Machine, machine_of
 from costcalc.engine.memory import weights_bytes_per_gpu
+from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import resolve_formats
-from costcalc.engine.roofline import compute_seconds, memory_seconds, roofline_seconds
-from costcalc.feedforward.experts import experts_touched
+from costcalc.engine.roofline import Machine, compute_seconds, machine_of, memory_seconds, roofline_seconds
 from costcalc.formats import CACHE_FORMATS, WeightFormat
-from costcalc.specs.model import ModelSpec, Precision
+from costcalc.model.attention.gqa import GroupedAttention
+from costcalc.model.attention.mla import LatentAttention
+from costcalc.model.ffn import experts_touched
+from costcalc.model.spec import ModelSpec, Precision
 
 Inputs = dict[str, Any]
 Expression = Callable[[Inputs], float]
@@ -132,7 +132,7 @@ def v3_expert_slots(i: Inputs) -> float:
     model = replace(model, feedforward=table)
     formats = resolve_formats(Precision(weights="fp8"), {"bf16", "fp8"})
     weightless = replace(formats, experts=WeightFormat("none", 0.0, "fp8", ""))
-    layout = Layout(tensor=4, data=8, expert=i["ep"])
+    layout = Parallelism(tensor=4, data=8, expert=i["ep"])
     return float(weights_bytes_per_gpu(model, layout, formats) - weights_bytes_per_gpu(model, layout, weightless))
 
 

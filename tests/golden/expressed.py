@@ -33,13 +33,13 @@ from asking import (
 )
 
 import costcalc
-from costcalc.attention import GroupedAttention, LatentAttention
-from costcalc.engine.cost import usd_per_million
-from costcalc.engine.layout import Layout
+from costcalc.engine.cost import training_flops_per_token, training_usd, usd_per_million
+from costcalc.engine.parallelism import Parallelism
+from costcalc.engine.queueing import concurrency
 from costcalc.engine.roofline import compute_seconds, memory_seconds, ridge_intensity
-from costcalc.engine.serving import concurrency
-from costcalc.engine.speculation import speculation_speedup, tokens_per_pass
-from costcalc.engine.training import training_flops_per_token, training_usd
+from costcalc.engine.step import speculation_speedup, tokens_per_pass
+from costcalc.model.attention.gqa import GroupedAttention
+from costcalc.model.attention.mla import LatentAttention
 
 EXPRESSED: dict[str, Expression] = {
     "epoch-gpt3-kv-params": lambda _: elements_per_token("gpt-3"),
@@ -63,7 +63,7 @@ EXPRESSED: dict[str, Expression] = {
     "v3-train-cost": lambda i: float(training_usd(sum(i["gpu_hours"].values()), i["usd_per_gpu_hour"])),
     "v3-prefill-unit-fit": v3_expert_slots,
     # Attention on 4 tensor ranks, 80 of them data parallel; one expert or a copy on each GPU.
-    "v3-report-decode-unit": lambda _: Layout(tensor=4, data=80, expert=320).gpus,
+    "v3-report-decode-unit": lambda _: Parallelism(tensor=4, data=80, expert=320).gpus,
     "isca-kv-v3": bytes_per_token("v3"),
     "isca-kv-qwen72b": bytes_per_token("qwen2.5-72b"),
     "isca-ib-comm": lambda i: 1e6 * exchange_seconds(i),

@@ -14,13 +14,12 @@ from asking import dense
 from published import CASES, ids
 
 import costcalc
-from costcalc.catalog.serving import serving_efficiency
-from costcalc.engine.layout import Layout
-from costcalc.engine.machine import machine_of
+from costcalc.catalog.read import serving_efficiency
+from costcalc.engine.latency import Efficiency
+from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import resolve_formats
-from costcalc.engine.speculation import speculation_speedup
-from costcalc.engine.step import decode_step
-from costcalc.engine.timing import Efficiency
+from costcalc.engine.roofline import machine_of
+from costcalc.engine.step import decode_step, speculation_speedup
 
 Inputs = dict[str, Any]
 Measurement = Callable[[Inputs, str], float]
@@ -215,7 +214,7 @@ def test_another_model_with_its_own_constants() -> None:
     share = {"gemm": 0.75, "head": 0.75, "grouped": 0.75}
     constants = Efficiency(bandwidth=share, flops={"bf16": 0.7}, layer_seconds=4 * 4e-6)
     formats = resolve_formats(model.precision, machine.peak_flops)
-    step = decode_step(model, machine, Layout(), formats, constants, batch=32, context=1)
+    step = decode_step(model, machine, Parallelism(), formats, constants, batch=32, context=1)
     assert 1e3 * float(step.seconds) == pytest.approx(case["expected"], rel=case["tolerance"]["rel"])
 
 

@@ -6,7 +6,7 @@ import pytest
 from published import CASES, ids
 
 import costcalc
-from costcalc.catalog.closed import closed_model
+from costcalc.catalog.read import closed_model
 
 LISTED = {
     "price-claude-3.5-sonnet": ("claude-3.5-sonnet", "Anthropic"),

@@ -3,7 +3,6 @@
 `import_model` reads a file, a folder or a hub id; each family of models has one reader.
 """
 
-from costcalc.catalog.huggingface.detect import known_architectures
-from costcalc.catalog.huggingface.importing import Imported, import_model
+from costcalc.catalog.huggingface.importer import Imported, import_model, known_architectures
 
 __all__ = ["Imported", "import_model", "known_architectures"]

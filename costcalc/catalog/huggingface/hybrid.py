@@ -1,4 +1,4 @@
-"""Layers with a state among layers with a cache: Qwen3-Next, Kimi Linear, MiniMax-01, Jamba, Granite 4, Nemotron-H.
+"""Layers with a state, alone or among layers with a cache: Mamba, Qwen3-Next, Kimi Linear, Jamba, Nemotron-H.
 
 As in transformers 5.23.0, models/qwen3_next/, qwen3_5*/, kimi_linear/, minimax/, jamba/, granitemoehybrid/ and
 nemotron_h/; MiniMax-Text-01 and M1 as in the code that their checkpoints ship with.
@@ -8,22 +8,100 @@ from __future__ import annotations
 
 from math import ceil
 
+from costcalc.catalog.huggingface.config import Fields
 from costcalc.catalog.huggingface.decoder import Traits, grouped
-from costcalc.catalog.huggingface.family import Family
-from costcalc.catalog.huggingface.fields import Fields
-from costcalc.catalog.huggingface.latent import latent, mlps
-from costcalc.catalog.huggingface.patterns import FULL, LINEAR, every_step, layer_kinds, periodic
+from costcalc.catalog.huggingface.mla import latent, mlps
 from costcalc.catalog.huggingface.shape import (
+    FULL,
+    LINEAR,
     Entry,
+    Family,
     Layer,
     Shape,
     dense,
     entry,
+    every_step,
     experts,
     layer_count,
+    layer_kinds,
+    periodic,
     predicting,
     shape_of,
 )
+
+# Mamba and Mamba-2 without attention, as in transformers 5.23.0, models/mamba/ and models/mamba2/.
+
+
+_STATE_NOTE = "Recurrent states are kept in 16 bits, as engines do by default; the file does not say."
+
+
+def read_mamba(fields: Fields) -> Shape:
+    """Return a Mamba: every layer is one mixer, without a feed-forward part."""
+    _no_bias(fields)
+    hidden = fields.size("hidden_size")
+    rank = fields.get("time_step_rank")
+    kernel = fields.size("conv_kernel", 4, most=1024)
+    mixer = entry(
+        "mamba1",
+        inner_size=fields.size("intermediate_size", fields.size("expand", 2) * hidden),
+        state_size=fields.size("state_size", 16),
+        dt_rank=ceil(hidden / 16) if rank in (None, "auto") else fields.size("time_step_rank"),
+        conv_kernel=None if kernel == 4 else kernel,
+        state_dtype="bf16",
+    )
+    return _of_mixers(fields, mixer)
+
+
+def read_mamba2(fields: Fields) -> Shape:
+    """Return a Mamba-2: every layer is one mixer, without a feed-forward part."""
+    _no_bias(fields)
+    inner, heads = fields.size("expand", 2) * fields.size("hidden_size"), fields.size("num_heads")
+    size, kernel = fields.size("head_dim", 64), fields.size("conv_kernel", 4, most=1024)
+    if heads * size != inner:
+        raise fields.error("num_heads", f"{heads} heads of {size} are not the inner width of {inner}")
+    groups = fields.size("n_groups", 8)
+    if heads % groups:
+        raise fields.error("n_groups", f"{groups} does not divide {heads} heads")
+    mixer = entry(
+        "mamba2",
+        num_heads=heads,
+        head_dim=size,
+        state_size=fields.size("state_size", 128),
+        n_groups=groups,
+        conv_kernel=None if kernel == 4 else kernel,
+        state_dtype="bf16",
+    )
+    return _of_mixers(fields, mixer)
+
+
+def _of_mixers(fields: Fields, mixer: Entry) -> Shape:
+    fields.note(_STATE_NOTE)
+    return shape_of(
+        fields,
+        tied=True,
+        attention={"mamba": mixer},
+        feedforward={},
+        layers=[Layer("mamba", None)] * layer_count(fields),
+    )
+
+
+def _no_bias(fields: Fields) -> None:
+    if fields.flag("use_bias", False) or not fields.flag("use_conv_bias", True):
+        name = "use_bias" if fields.flag("use_bias", False) else "use_conv_bias"
+        raise fields.error(name, "biases other than those of the class cannot be imported")
+
+
+STATE_SPACES = (
+    Family(
+        "mamba",
+        ("MambaForCausalLM",),
+        ("mamba",),
+        read_mamba,
+        {"num_hidden_layers": ("num_hidden_layers", "n_layer"), "hidden_size": ("hidden_size", "d_model")},
+    ),
+    Family("mamba", ("Mamba2ForCausalLM",), ("mamba2",), read_mamba2),
+)
+
 
 _STATE = {"float32": None, "bfloat16": "bf16", "float16": "bf16"}
 
@@ -178,7 +256,7 @@ def read_jamba(fields: Fields) -> Shape:
     )
 
 
-FAMILIES = (
+HYBRIDS = (
     Family(
         "qwen",
         (
@@ -206,4 +284,145 @@ FAMILIES = (
         {"moe_intermediate_size": ("intermediate_size",)},
     ),
     Family("jamba", ("JambaForCausalLM",), ("jamba",), read_jamba),
+)
+
+
+# Mamba-2 among attention: Nemotron-H and Nemotron 3, whose blocks are one thing each, and Granite 4.
+#
+# As in transformers 5.23.0, models/nemotron_h/ and granitemoehybrid/.
+
+
+_LETTERS = {"M": "mamba", "*": "full", "-": "dense", "E": "experts"}
+_WORDS = {
+    "mamba": "mamba", LINEAR: "mamba", "attention": "full", FULL: "full", "mlp": "dense", "moe": "experts",
+}  # fmt: skip
+
+
+def read_nemotron_h(fields: Fields) -> Shape:
+    """Return a Nemotron-H or Nemotron 3: every block is a Mamba-2, an attention, an MLP or an experts layer."""
+    blocks = _blocks(fields, "layers_block_type", "hybrid_override_pattern")
+    if not blocks:
+        raise fields.error("hybrid_override_pattern", "is missing", "the shape cannot be known without it")
+    _check_count(fields, len(blocks))
+    attention = {"mamba": _mamba(fields), "full": grouped(fields, Traits(qkv_bias="attention_bias",
+                                                                         o_bias="attention_bias"))}  # fmt: skip
+    ahead = fields.size("prediction_layers", 0, least=0, most=100)
+    ahead_blocks = (_blocks(fields, "mtp_layers_block_type", "mtp_hybrid_override_pattern") if ahead else None) or []
+    used = {*blocks, *ahead_blocks}
+    feedforward: dict[str, Entry] = {}
+    if "dense" in used:
+        feedforward["dense"] = dense(fields, gated=False, bias=fields.flag("mlp_bias", False))
+    if "experts" in used:
+        shared = fields.size("moe_shared_expert_intermediate_size", 0, least=0)
+        feedforward["experts"] = experts(
+            fields, shared=shared, gated=False, latent_size=fields.optional_size("moe_latent_size")
+        )
+    shape = shape_of(
+        fields,
+        attention={label: attention[label] for label in attention if label in used},
+        feedforward=feedforward,
+        layers=[Layer(block, None) if block in attention else Layer(None, block) for block in blocks],
+    )
+    if ahead:
+        shape.prediction = {
+            "layers": ahead,
+            "attention": [block for block in ahead_blocks if block in attention],
+            "feedforward": [block for block in ahead_blocks if block not in attention],
+        }
+    return shape
+
+
+def _blocks(fields: Fields, words: str, letters: str) -> list[str] | None:
+    listed = fields.words(words, None, tuple(_WORDS))
+    if listed is not None:
+        return [_WORDS[word] for word in listed]
+    pattern = fields.text(letters)
+    if pattern is None:
+        return None
+    unknown = sorted(set(pattern) - set(_LETTERS))
+    if unknown or len(pattern) > 2000:
+        raise fields.error(letters, f"unknown letter '{unknown[0]}'" if unknown else "too many layers")
+    return [_LETTERS[letter] for letter in pattern]
+
+
+def _check_count(fields: Fields, blocks: int) -> None:
+    """Raise CostcalcError where num_hidden_layers says another number, as configuration_nemotron_h.py asserts."""
+    count = fields.optional_size("num_hidden_layers")
+    if count is not None and count != blocks:
+        name = "layers_block_type" if fields.has("layers_block_type") else "hybrid_override_pattern"
+        raise fields.error(name, f"has {blocks} blocks, but num_hidden_layers is {count}", "which of them is right?")
+
+
+def _mamba(fields: Fields) -> Entry:
+    kernel = fields.size("conv_kernel", 4, most=1024)
+    heads, groups = fields.size("mamba_num_heads"), fields.size("n_groups", 1)
+    if heads % groups:
+        raise fields.error("n_groups", f"{groups} does not divide {heads} Mamba heads")
+    return entry(
+        "mamba2",
+        num_heads=heads,
+        head_dim=fields.size("mamba_head_dim"),
+        state_size=fields.size("ssm_state_size"),
+        n_groups=groups,
+        conv_kernel=None if kernel == 4 else kernel,
+        state_dtype=state_dtype(fields, "mamba_ssm_cache_dtype"),
+    )
+
+
+def read_granite_hybrid(fields: Fields) -> Shape:
+    """Return a Granite 4: Mamba-2 layers, some with attention instead, and a shared MLP beside the experts."""
+    count, hidden = layer_count(fields), fields.size("hidden_size")
+    heads = fields.size("mamba_num_heads")
+    inner = fields.size("mamba_expand", 2) * hidden
+    if inner % heads:
+        raise fields.error("mamba_num_heads", f"{heads} does not divide the inner width of {inner}")
+    given = fields.get("mamba_head_dim")
+    size = inner // heads if given in (None, "auto") else fields.size("mamba_head_dim")
+    mamba = _mamba(fields.with_values(mamba_d_head=size))
+    kinds = fields.words("layer_types", count, tuple(_WORDS))
+    if kinds is None:
+        raise fields.error("layer_types", "is missing", "which layers have attention?")
+    shared = fields.size("shared_intermediate_size")
+    routed = fields.size("num_experts", 0, least=0)
+    mlp = experts(fields, shared=shared) if routed else dense(fields, name="shared_intermediate_size")
+    label = "experts" if routed else "dense"
+    table = {"mamba": mamba, "full": grouped(fields, Traits(qkv_bias="attention_bias", o_bias="attention_bias",
+                                                            kv_default="heads"))}  # fmt: skip
+    labels = [_WORDS[kind] for kind in kinds]
+    return shape_of(
+        fields,
+        attention={name: table[name] for name in table if name in labels},
+        feedforward={label: mlp},
+        layers=[Layer(name, label) for name in labels],
+    )
+
+
+MAMBA_HYBRIDS = (
+    Family(
+        "nemotron",
+        ("NemotronHForCausalLM",),
+        ("nemotron_h",),
+        read_nemotron_h,
+        {
+            "layers_block_type": ("layers_block_type", "layer_types"),
+            "head_dim": ("head_dim", "attention_head_dim"),
+            "n_groups": ("n_groups", "mamba_n_groups"),
+            "conv_kernel": ("conv_kernel", "mamba_d_conv"),
+        },
+    ),
+    Family(
+        "granite",
+        ("GraniteMoeHybridForCausalLM",),
+        ("granitemoehybrid",),
+        read_granite_hybrid,
+        {
+            "layer_types": ("layer_types", "layers_block_type"),
+            "mamba_num_heads": ("mamba_n_heads",),
+            "mamba_head_dim": ("mamba_d_head",),
+            "ssm_state_size": ("mamba_d_state",),
+            "n_groups": ("mamba_n_groups",),
+            "conv_kernel": ("mamba_d_conv",),
+            "moe_intermediate_size": ("intermediate_size",),
+        },
+    ),
 )

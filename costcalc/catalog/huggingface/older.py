@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from costcalc.catalog.huggingface.config import Fields, Names
 from costcalc.catalog.huggingface.decoder import Traits, decoder, reader
-from costcalc.catalog.huggingface.family import Family
-from costcalc.catalog.huggingface.fields import Fields, Names
 from costcalc.catalog.huggingface.shape import (
+    Family,
     Layer,
     Shape,
     dense,
@@ -152,7 +152,7 @@ def read_dbrx(fields: Fields) -> Shape:
     )
 
 
-FAMILIES = (
+OLDER = (
     Family("gpt2", ("GPT2LMHeadModel",), ("gpt2",), reader(_GPT2), _GPT),
     Family(
         "starcoder",

@@ -1,4 +1,4 @@
-"""The quantization block of a configuration: which formats it names, and for which modules.
+"""The precision of a configuration: its quantization block, the formats it names, the modules they stand for.
 
 fp8, fbgemm_fp8, awq, gptq, auto-round, bitsandbytes, mxfp4, compressed-tensors and modelopt, as transformers
 5.23.0 (utils/quantization_config.py), compressed-tensors and TensorRT Model Optimizer write them.
@@ -6,12 +6,201 @@ fp8, fbgemm_fp8, awq, gptq, auto-round, bitsandbytes, mxfp4, compressed-tensors 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from costcalc.catalog.huggingface.fields import Fields
-from costcalc.catalog.huggingface.weights import CACHES, integer_format, modelopt_format, scheme_format
+from costcalc.catalog.huggingface.config import Fields
+from costcalc.catalog.huggingface.shape import Entry, Shape
 from costcalc.errors import nearest, shown
+from costcalc.formats import WEIGHT_FORMATS
+from costcalc.model.ffn import DenseFeedForward
+from costcalc.model.spec import ModelSpec
+
+# What a quantization block calls a number format, in the names of costcalc.formats.
+
+
+MODELOPT = {
+    "FP8": "fp8", "FP8_PER_CHANNEL_PER_TOKEN": "fp8", "FP8_PB_WO": "fp8_block", "FP8_PB_REAL": "fp8_block",
+    "MXFP8": "mxfp8", "NVFP4": "nvfp4", "NVFP4_AWQ": "nvfp4", "NVFP4_SVD": "nvfp4", "W4A16_NVFP4": "nvfp4_wo",
+    "MXFP4": "mxfp4", "W4A8_MXFP4_FP8": "mxfp4", "INT4_AWQ": "int4", "W4A16_AWQ": "int4", "W4A8_AWQ": "int4",
+    "W4A16": "int4", "W8A16": "int8_wo", "INT8_SQ": "int8", "W8A8_SQ_PER_CHANNEL": "int8", "INT8_WO": "int8_wo",
+}  # fmt: skip
+CACHES = {"FP8": "fp8", "NVFP4": "nvfp4", "INT8": "int8"}
+
+
+def integer_format(fields: Fields, bits: int, group: int, zero_points: bool) -> str:
+    """Return the format of weights kept as integers with 16-bit scales, computed with in 16 bits.
+
+    fields: the block, for errors. bits: width of a weight. group: weights per scale, or -1 for a channel's.
+    zero_points: whether a 4-bit zero point goes with every scale.
+    """
+    if bits == 8:
+        return "int8_wo" if group <= 0 else "int8_wo_g128"
+    if bits != 4:
+        raise fields.error("bits", f"weights of {bits} bits are not known", "4 and 8 are")
+    size = "int4_channel" if group <= 0 else "int4" if group == 128 else f"int4_g{group}"
+    name = f"{size}_zp" if zero_points and group > 0 else size
+    if name not in WEIGHT_FORMATS:
+        raise fields.error("group_size", f"{group} weights to a scale are not known", "32, 64, 128 and -1 are")
+    return name
+
+
+def scheme_format(weights: Fields, has_activations: bool) -> str:
+    """Return the format of a group of compressed-tensors or modelopt.
+
+    weights: what the group says of its weights. has_activations: whether activations are quantized as well.
+    """
+    bits = weights.size("num_bits")
+    group = weights.size("group_size", -1, least=-1)
+    kind = weights.text("type") or "int"
+    if kind == "int":
+        if bits == 8 and has_activations:
+            return "int8"
+        zero_points = not weights.flag("symmetric", True)
+        return integer_format(weights, bits, group, zero_points)
+    if kind != "float" or bits not in (4, 8):
+        raise weights.error("num_bits", f"weights of {bits} bits of type {shown(kind)} are not known")
+    if bits == 8:
+        if weights.has("block_structure") or weights.text("strategy") == "block":
+            return "fp8_block"
+        return "mxfp8" if group == 32 else "fp8" if has_activations else "fp8_wo"
+    if group == 32:
+        return "mxfp4"
+    return "nvfp4" if has_activations else "nvfp4_wo"
+
+
+def modelopt_format(fields: Fields, name: str, algorithm: object, group: int = -1) -> str:
+    """Return the format that a ModelOpt algorithm stands for.
+
+    fields, name: the block and the setting, for errors. algorithm: its word. group: weights per scale.
+    """
+    found = MODELOPT.get(algorithm.upper()) if isinstance(algorithm, str) else None
+    if found is None:
+        raise fields.error(name, f"unknown quantization {shown(algorithm)}", f"known: {', '.join(MODELOPT)}")
+    if found == "int4" and group > 0:
+        return integer_format(fields, 4, group, False)
+    return found
+
+
+# Which parts of a model the module names of a quantization block stand for.
+#
+# Checkpoints name modules ('model.layers.3.mlp.experts'), wildcards or regular expressions. The catalog keeps one
+# format for routed experts, one for the LM head and one for all else, so a name is read for the part and the
+# layer that it means; a pattern is never run.
+
+
+_LONGEST_NAME = 300
+PARTS = ("attention", "mlp", "shared", "experts", "head")
+_LAYER = re.compile(r"(?:layers|h|blocks)\.(\d+)(?!\d)")
+_WHOLE_LAYER = re.compile(r"(?:layers|h|blocks)\.\d+(?:\.?\*|\.)?$")
+_NEVER = re.compile(
+    r"norm|bias|embed|vision|visual|audio|multi_modal|mm_projector|patch_merge|mtp|indexer|index_|rotary|conv1d|a_log"
+    r"|router|eh_proj|shared_expert_gate|(?:^|[._*/])gate(?:[.*$_]*$|\.(?!proj))|e_score|in_proj_[ab]\b|(?:^|[._])dt"
+)
+_ATTENTION = re.compile(r"attn|attention|[qkvo]_proj|qkv|kv_[ab]_|q_[ab]_|mixer\.(?:in|out)_proj")
+_PROJECTION = re.compile(r"(q_a|q_b|kv_a|kv_b|qkv|[qkvo])_proj")
+
+
+class Meaning(NamedTuple):
+    """The parts that a name means, the layer (None: all of them), and the projection of the attention if one."""
+
+    parts: tuple[str, ...]
+    layer: int | None
+    projection: str | None
+
+
+def meaning(name: str) -> Meaning | None:
+    """Return what a module name or pattern means, or None when it means nothing that is known.
+
+    name: as the quantization block writes it.
+    """
+    if len(name) > _LONGEST_NAME:
+        return None
+    text = name.removeprefix("re:").replace("\\", "").lower().strip("^$")
+    found = _LAYER.search(text)
+    layer = int(found.group(1)) if found else None
+    if _WHOLE_LAYER.search(text):
+        return Meaning(PARTS[:4], layer, None)
+    if "lm_head" in text or text in ("head", "output"):
+        return Meaning(("head",), None, None)
+    if _NEVER.search(text) and "gate_up" not in text:
+        return Meaning((), layer, None)
+    if "shared_expert" in text or "shared_mlp" in text:
+        return Meaning(("shared",), layer, None)
+    if "expert" in text:
+        return Meaning(("experts",), layer, None)
+    if _ATTENTION.search(text):
+        one = _PROJECTION.search(text)
+        return Meaning(("attention",), layer, one.group(1) if one else None)
+    if re.search(r"(?:mlp|ffn|feed_forward|block_sparse_moe|mixer)[.*]*$", text):
+        return Meaning(("mlp", "shared", "experts"), layer, None)
+    if re.search(r"mlp|ffn|feed_forward|(?:gate|up|down|gate_up)_proj|mixer", text):
+        return Meaning(("mlp",), layer, None)
+    return None
+
+
+class Coverage:
+    """What share of each part of each layer a set of names means.
+
+    shape: the model. projections: share of the attention's weights in each of its projections.
+    """
+
+    def __init__(self, shape: Shape, projections: dict[str, float]) -> None:
+        self.projections = projections
+        self.layers = {part: _layers_with(shape, part) for part in PARTS}
+        # An MLP that stands beside the experts is a module of its own.
+        self.beside = any(isinstance(layer.feedforward, tuple) for layer in shape.layers)
+        self.count = len(shape.layers)
+        self.shares: dict[str, dict[int, float]] = {part: {} for part in PARTS}
+        self.unknown: list[str] = []
+
+    def add(self, names: Iterable[str], *, whole: bool = False) -> None:
+        """Count names in.
+
+        names: module names or patterns. whole: a projection stands for all of its attention, as where every
+        module is listed.
+        """
+        for name in names:
+            means = meaning(name)
+            if means is None:
+                self.unknown.append(name)
+                continue
+            # What stands behind the last layer are heads for multi-token prediction.
+            if means.layer is not None and means.layer >= self.count:
+                continue
+            share = 1.0 if whole or means.projection is None else self.projections.get(means.projection, 0.25)
+            parts = ("mlp",) if self.beside and means.parts == ("mlp", "shared", "experts") else means.parts
+            for part in parts:
+                held = self.shares[part]
+                for layer in self.layers[part] if means.layer is None else [means.layer]:
+                    held[layer] = min(1.0, held.get(layer, 0.0) + share)
+
+    def share(self, part: str) -> float:
+        """Return the share of a part, over the layers that have it, that the names mean."""
+        layers = self.layers[part]
+        return sum(self.shares[part].get(layer, 0.0) for layer in layers) / len(layers) if layers else 0.0
+
+
+def _layers_with(shape: Shape, part: str) -> list[int]:
+    if part == "head":
+        return [0]
+    return [i for i, layer in enumerate(shape.layers) if part in _parts_of(shape, layer.attention, layer.feedforward)]
+
+
+def _parts_of(shape: Shape, attention: str | None, feedforward: object) -> set[str]:
+    labels = [feedforward] if isinstance(feedforward, str) else list(feedforward or ())  # type: ignore[call-overload]
+    parts = {"attention"} if attention else set()
+    for label in labels:
+        variant = shape.feedforward[label]
+        if variant["kind"] == "dense":
+            parts.add("mlp")
+        else:
+            parts |= {"experts"} | ({"shared"} if variant.get("shared_intermediate_size") else set())
+    return parts
+
 
 _IGNORED = {"ignored": ("modules_to_not_convert", "ignored_layers", "ignore", "exclude_modules",
                         "llm_int8_skip_modules")}  # fmt: skip
@@ -178,3 +367,149 @@ _METHODS: dict[str, Callable[[Fields], Scheme]] = {
     "compressed-tensors": _compressed,
     "modelopt": _modelopt,
 }
+
+
+# The precision of a model from its data type and its quantization block.
+
+
+_DTYPES = {"bfloat16": "bf16", "float16": "fp16", "half": "fp16", "float32": "fp32", "float": "fp32"}
+_NEARLY_ALL = 0.99
+
+
+def base_format(fields: Fields) -> str:
+    """Return the format of weights that are not quantized.
+
+    fields: the settings of the language model.
+    """
+    word = fields.text("dtype")
+    if word is None:
+        fields.note("The file names no dtype; bf16 is assumed.")
+        return "bf16"
+    found = _DTYPES.get(word.removeprefix("torch."))
+    if found is None:
+        raise fields.error("dtype", f"unknown data type {shown(word)}", f"known: {', '.join(_DTYPES)}")
+    if found == "fp32":
+        fields.note("The file keeps weights in fp32; engines load them in 16 bits unless told otherwise: bf16 here.")
+        return "bf16"
+    return found
+
+
+def precision_of(fields: Fields, blocks: Sequence[Fields], shape: Shape, spec: ModelSpec) -> Entry:
+    """Return the precision of a model.
+
+    fields: the settings. blocks: its quantization block, and ModelOpt's file beside it; the first one counts,
+    a later one may know more of the cache. shape: as read. spec: the model in 16 bits, for the sizes of its parts.
+    """
+    base = base_format(fields)
+    scheme, *others = [read_quantization(block) for block in blocks] or [Scheme()]
+    scheme.kv_cache = next((each.kv_cache for each in (scheme, *others) if each.kv_cache), None)
+    for block in blocks[:1]:
+        for note in block.notes:
+            fields.note(note)
+    parts = _formats_of_parts(scheme, shape, spec, base, fields)
+    weights = _one_format(parts, spec, base, fields)
+    precision: Entry = {"weights": weights}
+    experts = _largest(parts["experts"])
+    if shape.experts and experts in (base, scheme.everywhere):
+        experts = shape.experts
+    if spec.has_experts and experts != weights:
+        precision["experts"] = experts
+    head = _largest(parts["head"])
+    if head != "bf16":
+        precision["head"] = head
+    return precision | {"kv_cache": _cache_of(scheme, shape, base, fields)}
+
+
+def _cache_of(scheme: Scheme, shape: Shape, base: str, fields: Fields) -> str:
+    # A layout that the family's kernels keep is an fp8 one already.
+    if shape.kv_cache is not None:
+        return shape.kv_cache
+    if scheme.kv_cache is not None:
+        return scheme.kv_cache
+    fields.note("The cache is kept in the format of activations, as engines do by default; the file does not say.")
+    return base
+
+
+Shares = dict[str, float]
+
+
+def _formats_of_parts(scheme: Scheme, shape: Shape, spec: ModelSpec, base: str, fields: Fields) -> dict[str, Shares]:
+    """Return for each part of the model what share of it is in which format."""
+    projections = _projections(spec)
+    wide = Coverage(shape, projections)
+    wide.add(scheme.ignored)
+    _tell_unknown(wide, fields)
+    named: list[tuple[str, Coverage]] = []
+    for made, names in scheme.named:
+        cover = Coverage(shape, projections)
+        cover.add(names, whole=True)
+        _tell_unknown(cover, fields)
+        named.append((made, cover))
+    found: dict[str, Shares] = {}
+    for part in wide.layers:
+        shares: Shares = {}
+        left = 1.0
+        for made, cover in named:
+            shares[made] = shares.get(made, 0.0) + min(left, cover.share(part))
+            left = max(0.0, left - cover.share(part))
+        # LM heads stay wide unless they are named: every method leaves them out by default.
+        if scheme.everywhere and part != "head":
+            quantized = max(0.0, left - wide.share(part))
+            shares[scheme.everywhere] = shares.get(scheme.everywhere, 0.0) + quantized
+            left -= quantized
+        shares[base] = shares.get(base, 0.0) + left
+        found[part] = shares
+    return found
+
+
+def _tell_unknown(cover: Coverage, fields: Fields) -> None:
+    if cover.unknown:
+        more = f" and {len(cover.unknown) - 1} more" if len(cover.unknown) > 1 else ""
+        fields.note(f"The quantization block names unknown modules, left out: {shown(cover.unknown[0])}{more}.")
+
+
+def _one_format(parts: dict[str, Shares], spec: ModelSpec, base: str, fields: Fields) -> str:
+    """Return the format that most weights beside routed experts are in, with a remark where others differ."""
+    totals: Counter[str] = Counter()
+    for part, parameters in _parameters(spec).items():
+        for made, share in parts[part].items():
+            totals[made] += round(share * parameters)
+    if not sum(totals.values()):
+        return base
+    largest, parameters = totals.most_common(1)[0]
+    share = parameters / sum(totals.values())
+    if share < _NEARLY_ALL:
+        others = ", ".join(
+            f"{made} {count / sum(totals.values()):.0%}" for made, count in totals.most_common()[1:] if count
+        )
+        fields.note(
+            f"Weights beside routed experts are mixed, {largest} {share:.0%}, {others}; all are counted as {largest}."
+        )
+    return largest
+
+
+def _largest(shares: Shares) -> str:
+    return max(shares, key=lambda made: shares[made])
+
+
+def _parameters(spec: ModelSpec) -> dict[str, float]:
+    """Return the parameters of attention, dense MLPs and shared experts."""
+    hidden = spec.hidden_size
+    counts = {"attention": 0.0, "mlp": 0.0, "shared": 0.0}
+    for count, mixer in spec.attention_layers():
+        counts["attention"] += count * sum(matrix.parameters for matrix in mixer.linears(hidden))
+    for count, layer in spec.feedforward_layers():
+        part = "mlp" if isinstance(layer, DenseFeedForward) else "shared"
+        counts[part] += count * sum(m.parameters for m in layer.linears(hidden) if m.name != "router")
+    return counts
+
+
+def _projections(spec: ModelSpec) -> dict[str, float]:
+    """Return the share of the attention's weights in each of its projections."""
+    sizes: Counter[str] = Counter()
+    for count, mixer in spec.attention_layers():
+        for matrix in mixer.linears(spec.hidden_size):
+            sizes[matrix.name] += round(count * matrix.parameters)
+    total = sum(sizes.values()) or 1
+    shares = {name: size / total for name, size in sizes.items()}
+    return shares | {"qkv": shares.get("q", 0.0) + shares.get("k", 0.0) + shares.get("v", 0.0)}

@@ -1,0 +1,456 @@
+"""From raw data to a specification, with every mistake told as one line that points at its place in the file."""
+
+from __future__ import annotations
+
+import re
+import types
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
+from zlib import adler32, crc32
+
+from costcalc.errors import CostcalcError, did_you_mean, nearest, shown
+from costcalc.fields import After, Before, ByKind, Spec, hints
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter, ValidationError
+
+
+KeyPath = tuple[str | int, ...]
+Position = tuple[int, int]
+
+
+class Positions(dict[KeyPath, Position]):
+    """Line and column, both from 1, of the key (or list item) at each path of a file.
+
+    values: line and column of the value at each path.
+    overrides: for a path set on the command line, the option that set it.
+    """
+
+    def __init__(
+        self,
+        keys: Mapping[KeyPath, Position] | None = None,
+        values: Mapping[KeyPath, Position] | None = None,
+    ) -> None:
+        super().__init__(keys or {})
+        self.values_at: dict[KeyPath, Position] = dict(values or {})
+        self.overrides: dict[KeyPath, str] = {}
+
+    def of_key(self, path: KeyPath) -> Position:
+        """Return where the key stands, or the innermost group around it that the file names."""
+        return self._nearest(self, path)
+
+    def of_value(self, path: KeyPath) -> Position:
+        """Return where the value stands, or the innermost group around it that the file names."""
+        return self._nearest(self.values_at, path)
+
+    def override_of(self, path: KeyPath) -> str | None:
+        """Return the option that set this path or a group around it, or None."""
+        for length in range(len(path), 0, -1):
+            if path[:length] in self.overrides:
+                return self.overrides[path[:length]]
+        return None
+
+    @staticmethod
+    def _nearest(positions: Mapping[KeyPath, Position], path: KeyPath) -> Position:
+        for length in range(len(path), -1, -1):
+            if path[:length] in positions:
+                return positions[path[:length]]
+        return 1, 1
+
+
+def place(path: str | Path, position: Position | None = None) -> str:
+    """Return a file and a position as people follow them: 'models/x.yaml:12:3'.
+
+    path: the file; shown relative to the current folder when it is inside it.
+    position: line and column, from 1.
+    """
+    shown = Path(path)
+    if shown.is_absolute() and shown.is_relative_to(Path.cwd()):
+        shown = shown.relative_to(Path.cwd())
+    return f"{shown}:{position[0]}:{position[1]}" if position else str(shown)
+
+
+def has(value: Any, step: str | int) -> bool:
+    """Return whether raw data holds a key or a list position."""
+    if isinstance(value, dict):
+        return step in value
+    return isinstance(value, list) and isinstance(step, int) and 0 <= step < len(value)
+
+
+def descend(value: Any, step: str | int) -> Any:
+    """Return what raw data holds at a key or a list position, or None when it holds nothing there."""
+    return value[step] if has(value, step) else None
+
+
+# Specifications from data that is known to be valid: read by their annotations, not checked.
+#
+# What costcalc ships was checked when `checked.txt` was written, which names the content of every file by its digest.
+# Reading such a file needs no pydantic, whose classes take longer to make than an estimate; everything else, be it one
+# letter away, is checked by catalog.validation.
+
+
+CHECKED = Path(__file__).with_name("checked.txt")
+SpecT = TypeVar("SpecT", bound=Spec)
+_Reader = Callable[[Any], Any]
+
+
+def digest(text: str) -> str:
+    """Return what tells the content of a file from what an edit makes of it: two checksums and the length.
+
+    It guards against mistakes, not against malice, and needs no library of ciphers, which takes 2 ms to load.
+    """
+    content = text.encode()
+    return f"{crc32(content):08x}{adler32(content):08x}{len(content):08x}"
+
+
+def is_checked(spec: type[Spec], text: str) -> bool:
+    """Return whether the content of a file was found to be a valid specification before it was shipped.
+
+    spec: the class of the specification.
+    text: the content.
+    """
+    return f"{digest(text)} {spec.__name__} " in _checked(CHECKED)
+
+
+def stems_listed(name: str) -> list[str]:
+    """Return which of the files that ship are listed as answering to a name; the files themselves decide.
+
+    name: as catalog.names.normal_name spells it.
+    """
+    wanted = f"|{name}|"
+    lines = _checked(CHECKED).splitlines() if wanted in _checked(CHECKED) else []
+    return [Path(line.split()[2]).stem for line in lines if wanted in line]
+
+
+def read(spec: type[SpecT], data: Any) -> SpecT:
+    """Return the specification that valid raw data describes, the same that catalog.validation would return.
+
+    spec: the class of the specification.
+    data: the raw data, as from load_yaml; what is wrong in it goes unnoticed.
+    """
+    hint: Any = spec
+    found: SpecT = _reader(hint)(data)
+    return found
+
+
+@cache
+def _checked(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
+@cache
+def _reader(hint: Any) -> _Reader:
+    """Return what reads a raw value as the type of a field."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _marked(*arguments)
+    if origin in (Union, types.UnionType):
+        (one,) = {_reader(each) for each in arguments if each is not types.NoneType}
+        return lambda value: None if value is None else one(value)
+    if origin is tuple:
+        one, ellipsis = arguments  # as in tuple[X, ...]: specifications have no others
+        assert ellipsis is ...
+        item = _reader(one)
+        return lambda value: tuple(map(item, value))
+    if origin is dict:
+        inside = _reader(arguments[1])
+        return lambda value: {key: inside(each) for key, each in value.items()}
+    spec = origin or hint
+    if isinstance(spec, type) and issubclass(spec, Spec):
+        return lambda value: spec(**{name: _field(hint, name)(each) for name, each in value.items()})
+    return hint if hint in (int, float) else _as_it_is
+
+
+@cache
+def _field(spec: Any, name: str) -> _Reader:
+    return _reader(hints(spec)[name])
+
+
+def _marked(base: Any, *markers: Any) -> _Reader:
+    """Return what reads a raw value as an annotated type."""
+    if any(isinstance(each, ByKind) for each in markers):
+        variants = {each.kind: each for each in get_args(base)}
+        return lambda value: _reader(variants[value["kind"]])(value)
+    before = [each.read for each in markers if isinstance(each, Before)]
+    reader = before[0] if before else _reader(base)
+    for each in markers:
+        if isinstance(each, After):
+            reader = _then(reader, each.read)
+    return reader
+
+
+def _then(first: _Reader, second: _Reader) -> _Reader:
+    return lambda value: second(first(value))
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+# Which keys a specification allows at a path, so that a misspelt one can be told its nearest.
+
+
+def allowed_keys(spec: type[Spec], data: Any, path: KeyPath) -> list[str] | None:
+    """Return the keys that a group of a specification may hold, or None when any key is allowed.
+
+    spec: the class of the whole specification.
+    data: the raw data of the whole specification; its `kind` entries choose among variants.
+    path: keys and list positions that lead to the group.
+    """
+    annotations: list[Any] = [spec]
+    value = data
+    for step in path:
+        annotations = [child for each in annotations for child in _children(each, value, step)]
+        value = descend(value, step)
+    models = [model for each in annotations for model in _models(each, value)]
+    return list(dict.fromkeys(key for model in models for key in hints(model))) if models else None
+
+
+def known_paths(spec: type[Spec], data: Any) -> list[KeyPath]:
+    """Return every path that is in the data or that the specification would allow there.
+
+    spec: the class of the whole specification.
+    data: the raw data of the whole specification.
+    """
+    return list(_walk(spec, data, data, ()))
+
+
+def _walk(spec: type[Spec], data: Any, value: Any, path: KeyPath) -> Iterator[KeyPath]:
+    if isinstance(value, list):
+        steps: list[str | int] = list(range(len(value)))
+    else:
+        keys = allowed_keys(spec, data, path) or []
+        steps = list(dict.fromkeys([*keys, *value])) if isinstance(value, dict) else [*keys]
+    for step in steps:
+        yield (*path, step)
+        child = descend(value, step)
+        # Absent groups are not opened: their keys would bury the ones in use.
+        if isinstance(child, (dict, list)):
+            yield from _walk(spec, data, child, (*path, step))
+
+
+def _options(annotation: Any) -> list[Any]:
+    """Return the members of a possibly annotated and optional union."""
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    if get_origin(annotation) in (Union, types.UnionType):
+        return [option for member in get_args(annotation) for option in _options(member)]
+    return [annotation]
+
+
+def _models(annotation: Any, value: Any) -> list[Any]:
+    models = [each for each in _options(annotation) if _is_spec(get_origin(each) or each)]
+    kind = value.get("kind") if isinstance(value, dict) else None
+    chosen = [model for model in models if kind is not None and kind in _kinds(model)]
+    return chosen or models
+
+
+def _is_spec(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Spec)
+
+
+def _kinds(model: Any) -> tuple[Any, ...]:
+    annotation = hints(model).get("kind")
+    return get_args(annotation) if get_origin(annotation) is Literal else ()
+
+
+def _children(annotation: Any, value: Any, step: str | int) -> Iterator[Any]:
+    for option in _options(annotation):
+        arguments = get_args(option)
+        if get_origin(option) in (list, tuple) and isinstance(step, int) and arguments:
+            yield arguments[0]
+        elif get_origin(option) is dict:
+            yield arguments[1]
+    for model in _models(annotation, value):
+        if isinstance(step, str) and step in (found := hints(model)):
+            yield found[step]
+
+
+# From raw data to a specification, with every mistake told as one line that points at the file.
+
+
+_EXPECTED = {
+    "int": "an integer",
+    "float": "a number",
+    "finite": "a finite number",
+    "string": "text",
+    "bool": "true or false",
+    "list": "a list",
+    "tuple": "a list",
+    "set": "a list",
+    "dict": "a mapping",
+    "mapping": "a mapping",
+    "model": "a mapping",
+    "dataclass": "a mapping",
+    "date": "a date such as 2026-11-23",
+}
+_WRONG_TYPE = ("_type", "_parsing", "_from_float", "_number", "_parsing_size")
+_BOUNDS = {
+    "greater_than": ("greater than", "gt"),
+    "greater_than_equal": ("at least", "ge"),
+    "less_than": ("less than", "lt"),
+    "less_than_equal": ("at most", "le"),
+}
+
+
+class _Mistake(NamedTuple):
+    path: KeyPath
+    position: Position
+    text: str
+    hint: str | None
+
+
+def validate(spec: type[SpecT], data: Any, positions: Positions | None = None, path: str | Path | None = None) -> SpecT:
+    """Return the specification that raw data describes: the way to make one from what people write.
+
+    spec: the class of the specification.
+    data: the raw data, as from load_yaml: plain values such as '80 GB', lists and dictionaries.
+    positions: where its keys and values stand in a file.
+    path: the file, for errors; None for data from elsewhere.
+    Raises CostcalcError with file:line:column, or the command-line option that set the value.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return adapter(spec).validate_python(data)
+    except ValidationError as error:
+        raise _first_mistake(error, spec, data, positions or Positions(), path) from None
+
+
+def adapter(spec: type[SpecT]) -> TypeAdapter[SpecT]:
+    """Return what checks raw data against a specification, and makes its JSON Schema."""
+    hint: Any = spec
+    return _adapter(hint)
+
+
+@cache
+def _adapter(spec: Any) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(spec)
+
+
+def _first_mistake(
+    error: ValidationError, spec: type[Spec], data: Any, positions: Positions, path: str | Path | None
+) -> CostcalcError:
+    details: list[Any] = [each for each in error.errors(include_url=False) if not _is_echo(each)]
+    mistakes = [_mistake(detail, spec, data, positions) for detail in details]
+    # A misspelt key is reported as one too many and one missing: only the first says how to mend it.
+    meant = {
+        (*mistake.path[:-1], nearest(str(mistake.path[-1]), _missing(details, data, mistake.path[:-1])))
+        for mistake, detail in zip(mistakes, details, strict=True)
+        if detail["type"] == "unexpected_keyword_argument"
+    }
+    told = [
+        mistake
+        for mistake, detail in zip(mistakes, details, strict=True)
+        if detail["type"] != "missing" or mistake.path not in meant
+    ]
+    told.sort(key=lambda mistake: (positions.override_of(mistake.path) is None, mistake.position))
+    errors = tuple(_told(mistake, positions, path) for mistake in told)
+    first = errors[0]
+    if len(errors) > 1:
+        more = f" (and {len(errors) - 1} more)"
+        message, hint = (first.message, first.hint + more) if first.hint else (first.message + more, None)
+        first = CostcalcError(message, first.where, hint)
+        first.each = errors
+    return first
+
+
+def _told(mistake: _Mistake, positions: Positions, path: str | Path | None) -> CostcalcError:
+    option = positions.override_of(mistake.path)
+    name = "" if option else ".".join(str(step) for step in mistake.path)
+    message = f"{name}: {mistake.text}" if name else mistake.text
+    where = option or (None if path is None else place(path, mistake.position))
+    return CostcalcError(message, where, mistake.hint)
+
+
+def _is_echo(detail: Any) -> bool:
+    """Return whether pydantic calls a list too short only because its items are wrong."""
+    return bool(detail["type"] == "too_short" and len(detail["input"]) >= detail["ctx"]["min_length"])
+
+
+def _missing(details: list[Any], data: Any, group: KeyPath) -> list[str]:
+    paths = [_data_path(each["loc"], data) for each in details if each["type"] == "missing"]
+    return [str(path[-1]) for path in paths if path[:-1] == group]
+
+
+def _mistake(detail: Any, spec: type[Spec], data: Any, positions: Positions) -> _Mistake:
+    path = _data_path(detail["loc"], data)
+    kind = detail["type"]
+    if kind == "unexpected_keyword_argument":
+        keys = allowed_keys(spec, data, path[:-1]) or []
+        listed = ", ".join(keys[:12]) + (", ..." if len(keys) > 12 else "")
+        hint = did_you_mean(str(path[-1]), keys) or f"valid keys: {listed}"
+        return _Mistake(path, positions.of_key(path), "unknown key", hint)
+    if kind == "missing":
+        return _Mistake(path, positions.of_value(path[:-1]), "this key is missing", None)
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        return _wrong_kind(detail, path, positions)
+    text, remedy = _wrong_value(detail)
+    cause = detail.get("ctx", {}).get("error") if kind == "value_error" else None
+    path += cause.path if isinstance(cause, CostcalcError) else ()
+    return _Mistake(path, positions.of_value(path), text, remedy)
+
+
+def _wrong_kind(detail: Any, path: KeyPath, positions: Positions) -> _Mistake:
+    key = str(detail["ctx"]["discriminator"]).strip("'")
+    inner = (*path, key)
+    if detail["type"] == "union_tag_not_found":
+        return _Mistake(inner, positions.of_value(path), "this key is missing", f"write '{key}: ...'")
+    kinds = re.findall(r"'([^']*)'", detail["ctx"]["expected_tags"])
+    given = str(detail["ctx"]["tag"])
+    hint = did_you_mean(given, kinds) or f"one of: {', '.join(kinds)}"
+    return _Mistake(inner, positions.of_value(inner), f"unknown {key} {shown(given)}", hint)
+
+
+def _wrong_value(detail: Any) -> tuple[str, str | None]:
+    """Return what is wrong with a value, and how to mend it."""
+    kind, given, context = detail["type"], detail.get("input"), detail.get("ctx", {})
+    if kind == "value_error":
+        cause = context.get("error")
+        if isinstance(cause, CostcalcError):
+            return cause.message, cause.hint
+        return str(cause), None
+    if kind in ("literal_error", "enum"):
+        choices = re.findall(r"'([^']*)'", context["expected"])
+        hint = did_you_mean(str(given), choices) or f"one of: {', '.join(choices)}"
+        return f"{shown(given)} is not valid here", hint
+    if kind in _BOUNDS:
+        words, bound = _BOUNDS[kind]
+        return f"must be {words} {context[bound]}, got {shown(given)}", None
+    if kind == "too_short":
+        return f"must hold at least {context['min_length']} item(s)", None
+    if kind == "string_pattern_mismatch":
+        return f"{shown(given)} does not fit the pattern {context['pattern']}", None
+    expected = _EXPECTED.get(kind.split("_")[0]) if kind.endswith(_WRONG_TYPE) else None
+    if expected is None:
+        message = str(detail["msg"])
+        return message[:1].lower() + message[1:], None
+    remedy = "put it in quotes" if expected == "text" and isinstance(given, (int, float)) else None
+    return f"expected {expected}, got {shown(given)}", remedy
+
+
+def _data_path(location: tuple[str | int, ...], data: Any) -> KeyPath:
+    """Return the path in the data of an error's location, which also names variants of unions."""
+    path: list[str | int] = []
+    value, tag = data, _tag(data)
+    for index, step in enumerate(location):
+        if step == tag:
+            tag = None  # at most once in a group, before its fields
+        elif has(value, step):
+            path.append(step)
+            value = descend(value, step)
+            tag = _tag(value)
+        elif index == len(location) - 1 and isinstance(value, dict) and isinstance(step, str):
+            path.append(step)  # a missing key
+    return tuple(path)
+
+
+def _tag(value: Any) -> Any:
+    return value.get("kind") if isinstance(value, dict) else None

@@ -1,0 +1,442 @@
+"""Where catalog files are: folders searched, names, aliases and paths, and the heads of files."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from costcalc.catalog.check import place, stems_listed
+from costcalc.catalog.names import is_hub_id, meant, normal_name, squeezed
+from costcalc.catalog.names import listed as listed_names
+from costcalc.errors import CostcalcError, nearest, shown
+
+if TYPE_CHECKING:
+    from costcalc.model.spec import ClosedModel
+
+
+Kind = Literal["models", "hardware_profiles"]
+KINDS: tuple[Kind, ...] = ("models", "hardware_profiles")
+
+
+_FIRST: ContextVar[str | Path | None] = ContextVar("costcalc_catalog", default=None)
+
+
+@contextmanager
+def searched_first(folder: str | Path | None) -> Iterator[None]:
+    """Search a catalog folder first in everything inside that names none itself.
+
+    folder: the folder, as given by `--catalog`, or None to change nothing.
+    Raises CostcalcError when it is no catalog.
+    """
+    if folder is None:
+        yield
+        return
+    catalog_roots(folder)
+    token = _FIRST.set(folder)
+    try:
+        yield
+    finally:
+        _FIRST.reset(token)
+
+
+def catalog_roots(extra: str | Path | None = None) -> list[Path]:
+    """Return the folders of the catalog that exist; an earlier one shadows the later ones.
+
+    extra: a folder to put first, as given by `--catalog`.
+    Raises CostcalcError when a folder named by `--catalog` or COSTCALC_CATALOG is no catalog.
+    """
+    first = extra if extra is not None else _FIRST.get()
+    roots = [] if first is None else [_named_root(str(first), "--catalog")]
+    listed = os.environ.get("COSTCALC_CATALOG", "").split(os.pathsep)
+    roots += [_named_root(each, "COSTCALC_CATALOG") for each in listed if each.strip()]
+    personal = config_folder()
+    if personal is not None and personal.is_dir():
+        roots.append(personal)
+    return [*roots, packaged_root()]
+
+
+def folders_searched() -> tuple[Path, ...]:
+    """Return the folders that decide what a name means: the working one, for paths, and those of the catalog."""
+    return (Path.cwd(), *catalog_roots())
+
+
+def packaged_root() -> Path:
+    """Return the folder of the data that costcalc ships: inside the wheel, or the checkout itself."""
+    inside = Path(__file__).parents[1] / "_data"
+    return inside if inside.is_dir() else Path(__file__).parents[2]
+
+
+def config_folder() -> Path | None:
+    """Return the user's configuration folder for costcalc by the platform's custom, or None without a home.
+
+    Source: XDG Base Directory Specification; Apple File System Programming Guide; Windows known folders.
+    """
+    if sys.platform == "win32":
+        base = os.environ.get("APPDATA")
+        return Path(base) / "costcalc" if base else None
+    # A relative XDG path is invalid and is to be ignored, says the specification.
+    base = os.environ.get("XDG_CONFIG_HOME", "")
+    if Path(base).is_absolute():
+        return Path(base) / "costcalc"
+    try:
+        home = Path.home()
+    except RuntimeError:
+        return None
+    if sys.platform == "darwin":
+        return home / "Library" / "Application Support" / "costcalc"
+    return home / ".config" / "costcalc"
+
+
+def _named_root(text: str, where: str) -> Path:
+    if not text.strip():
+        raise CostcalcError("the folder's name is empty", where, "name a folder with models/ in it")
+    root = Path(os.path.expanduser(text))  # noqa: PTH111 - unlike Path.expanduser, never raises
+    if not os.path.isdir(root):  # noqa: PTH112 - nor does this, on names that no file can have
+        what = "not a folder" if os.path.lexists(root) else "no such folder"
+        raise CostcalcError(f"{what}: {shown(text)}", where)
+    if not any((root / kind).is_dir() for kind in KINDS):
+        raise CostcalcError(
+            f"{shown(text)} holds neither models/ nor hardware_profiles/", where, "name the folder above them"
+        )
+    return root
+
+
+# The first lines of catalog files: names, and the few facts that finding a file needs, without parsing it.
+
+
+# Names stand in the first lines of a file, so that finding one costs a short read and no parsing.
+_HEAD_BYTES = 2048
+_LIST = r"[ \t]*(?:\[([^\]]*)\]|((?:\r?\n[ \t]*-[ \t]+[^\n]*)+))"
+_ALIASES = re.compile(rf"^aliases:{_LIST}", re.MULTILINE)
+_SAME_SHAPE = re.compile(rf"^same_shape:{_LIST}", re.MULTILINE)
+_NAME = re.compile(r"^name:[ \t]*[\"']?(.*?)[\"']?[ \t]*(?:#.*)?$", re.MULTILINE)
+_MEMORY = re.compile(r"^memory(?:_reported)?:[ \t]*([\d.]+) ?([GM]i?B)", re.MULTILINE)
+_UNITS = {"GB": 1e9, "MB": 1e6, "GiB": 2.0**30, "MiB": 2.0**20}
+_ARCHITECTURE = re.compile(r"^architecture:[ \t]*([a-z0-9-]+)", re.MULTILINE)
+_HF_ID = re.compile(r"^hf_id:[ \t]*[\"']?([^\s\"'#]+)", re.MULTILINE)
+
+
+def read_aliases(path: Path) -> tuple[str, ...]:
+    """Return the aliases and the Hugging Face id that stand in the first lines of a catalog file.
+
+    path: the file; one that cannot be read has none.
+    """
+    return _aliases(head_of(path))
+
+
+def head_of(path: Path) -> str:
+    """Return the first lines of a catalog file, or nothing when it cannot be read."""
+    try:
+        # A pipe in an overlay would block, and nothing but a file can be part of a catalog.
+        if not path.is_file():
+            return ""
+        with path.open("rb") as file:
+            return file.read(_HEAD_BYTES).decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def names_in(head: str) -> list[str]:
+    """Return what a file answers to besides its own name: the name that it shows, and its aliases."""
+    shown_name = _NAME.search(head)
+    return [*([shown_name[1]] if shown_name else []), *_aliases(head), *_listed(_SAME_SHAPE, head)]
+
+
+def _aliases(head: str) -> tuple[str, ...]:
+    hf_id = _HF_ID.search(head)
+    own = [hf_id[1]] if hf_id and hf_id[1] != "null" else []
+    return (*_listed(_ALIASES, head), *own)
+
+
+def _listed(pattern: re.Pattern[str], head: str) -> tuple[str, ...]:
+    """Return the names that a list of a catalog file holds."""
+    match = pattern.search(head)
+    if match is None:
+        return ()
+    bracketed, lines = match[1], match[2]
+    names = (
+        bracketed.split(",")
+        if bracketed is not None
+        else [each.strip().removeprefix("-") for each in lines.splitlines()]
+    )
+    cleaned = (re.sub(r"\s+#.*", "", name).strip().strip("'\"") for name in names)
+    return tuple(name for name in cleaned if name and name != "null")
+
+
+def same_shape(path: Path) -> tuple[str, ...]:
+    """Return the other models whose shape a file has.
+
+    path: the file.
+    """
+    return _listed(_SAME_SHAPE, head_of(path))
+
+
+def architecture_of(path: Path) -> str | None:
+    """Return the family of an accelerator's file.
+
+    path: the file.
+    """
+    found = _ARCHITECTURE.search(head_of(path))
+    return found[1] if found else None
+
+
+def memory_of(path: Path) -> list[float]:
+    """Return the memory of an accelerator as sold and as reported [B].
+
+    path: its file.
+    """
+    return [float(size) * _UNITS[unit] for size, unit in _MEMORY.findall(head_of(path))]
+
+
+# Find a catalog file by its name, by an alias or by its path.
+
+
+__all__ = [
+    "CatalogEntry",
+    "Found",
+    "find_path",
+    "known_architectures",
+    "list_entries",
+    "list_paths",
+    "normal_name",
+    "read_aliases",
+    "resolve",
+    "squeezed",
+]
+
+_NOUNS: dict[Kind, tuple[str, str]] = {"models": ("model", "models"), "hardware_profiles": ("GPU", "gpus")}
+_SUFFIXES = (".yaml", ".yml")
+CLOSED_MODELS = "closed_models.yaml"  # lists prices of models without a shape; is not a model itself
+
+
+class CatalogEntry(NamedTuple):
+    """A file of the catalog: its name, where it is, and the other names it answers to."""
+
+    name: str
+    path: Path
+    aliases: tuple[str, ...]
+    own: bool = False  # of a folder of the user's, not shipped
+
+
+class Found(NamedTuple):
+    """The file that a name means, and what a reader has to know about how it was found.
+
+    weights: the number format that the name says the weights are quantized to, where it says one.
+    """
+
+    path: Path
+    remarks: tuple[str, ...] = ()
+    weights: str | None = None
+
+
+def find_path(kind: Kind, name: str | Path, extra: str | Path | None = None, *, without: Path | None = None) -> Path:
+    """Return the catalog file of a model or an accelerator.
+
+    kind: 'models' or 'hardware_profiles'.
+    name: a file's name without its suffix, an alias, a Hugging Face id, or a path.
+    extra: a catalog folder to search first.
+    without: a file that does not answer, by its real path.
+    Raises CostcalcError with the nearest valid name.
+    """
+    return resolve(kind, name, extra, without=without).path
+
+
+def resolve(kind: Kind, name: str | Path, extra: str | Path | None = None, *, without: Path | None = None) -> Found:
+    """Return the catalog file of a model or an accelerator, and how its name was understood.
+
+    kind, name, extra, without: as of `find_path`.
+    Raises CostcalcError with the nearest valid name.
+    """
+    text = str(name).strip()
+    noun, command = _NOUNS[kind]
+    if not text:
+        raise CostcalcError(f"the name of the {noun} is empty", hint=f"list them with: costcalc {command}")
+    looks_like_path = os.sep in text or "/" in text or text.lower().endswith((*_SUFFIXES, ".json"))
+    path = Path(os.path.expanduser(text))  # noqa: PTH111 - unlike Path.expanduser, never raises
+    if looks_like_path and os.path.lexists(path):
+        return Found(path)
+    roots = catalog_roots(extra)
+    if not text.lower().endswith((*_SUFFIXES, ".json")):
+        if found := _named(kind, text, roots, without):
+            return Found(found, (*_only_the_shape(text, found), *_shadowing(kind, text, found, roots, without)))
+        if spelled := _spelled(kind, text, roots, without):
+            shadow = _shadowing(kind, text, spelled.path, roots, without)
+            return spelled._replace(remarks=(*spelled.remarks, *shadow))
+    raise _no_such_file(text, noun) if looks_like_path and not is_hub_id(text) else _unknown(kind, text, extra)
+
+
+def _named(kind: Kind, text: str, roots: list[Path], without: Path | None) -> Path | None:
+    # Hyphens are easily forgotten or made up, as in rtx4090 or gaudi-3; a name spelled right goes first.
+    return _by_name(kind, text, normal_name, roots, without) or _by_name(kind, text, squeezed, roots, without)
+
+
+def _spelled(kind: Kind, text: str, roots: list[Path], without: Path | None) -> Found | None:
+    """What a name means as drivers, model hubs and benchmarks spell it; raises CostcalcError where it is another."""
+    # Names that the catalog has, as most are, need none of it.
+    from costcalc.catalog.names import accelerated, accelerators_alike, same_memory, unquantized, untuned
+    from costcalc.formats import number_type
+
+    name = normal_name(text)
+    if kind == "hardware_profiles":
+        alike, wanted = accelerators_alike(name, _entries(kind, roots)), accelerated(name).gigabytes
+        for entry in alike:
+            if wanted is None or same_memory(wanted, memory_of(entry.path)):
+                return Found(entry.path)
+        if alike:
+            other = f"of that product there is {alike[0].name}, with another memory; list them with: costcalc gpus"
+            raise CostcalcError(f"unknown GPU {shown(text)}", hint=other)
+        return None
+    for shorter in untuned(name):
+        if path := _named(kind, shorter, roots, without):
+            return Found(path, _only_the_shape(shorter, path) or _taken_for(text, shorter, path))
+        if (stored := unquantized(shorter)) and (path := _named(kind, stored[0], roots, without)):
+            weights = number_type(stored[1]).weights.name
+            told = _only_the_shape(stored[0], path) or _taken_for(text, stored[0], path, weights)
+            return Found(path, told, weights)
+    return None
+
+
+def _only_the_shape(text: str, path: Path) -> tuple[str, ...]:
+    """What to say of a name that belongs to another model of the same shape."""
+    if normal_name(text) == path.stem or squeezed(text) not in map(squeezed, same_shape(path)):
+        return ()
+    return (f"{shown(text)} has the shape of {path.stem}; its dates, context and list prices are its own, not these.",)
+
+
+def _taken_for(text: str, shorter: str, path: Path, weights: str | None = None) -> tuple[str, ...]:
+    """What to say of a checkpoint that has a shorter name here; nothing where only its owner is left out."""
+    if weights is None and squeezed(text.rpartition("/")[2]) == squeezed(shorter):
+        return ()
+    formats = f"with weights in {weights}, and all else" if weights else "with all that it has"
+    return (f"{shown(text, 80)} is not in the catalog by this name: taken for {path.stem}, {formats} as listed there.",)
+
+
+def _shadowing(kind: Kind, text: str, path: Path, roots: list[Path], without: Path | None) -> tuple[str, ...]:
+    """What to say of a file of the user's that answers to a name which costcalc's own catalog has too."""
+    packaged = packaged_root()
+    if len(roots) < 2 or path.is_relative_to(packaged) or without is not None:
+        return ()
+    other = _named(kind, text, [packaged], None)
+    if other is None:
+        return ()
+    return (f"{shown(text)} is {place(path)} here, not the {other.stem} that costcalc ships.",)
+
+
+def list_entries(kind: Kind, extra: str | Path | None = None) -> list[CatalogEntry]:
+    """Return every model or accelerator of the catalog by name; shadowed files and aliases are left out.
+
+    kind: 'models' or 'hardware_profiles'.
+    extra: a catalog folder to search first.
+    """
+    return _entries(kind, catalog_roots(extra))
+
+
+def _entries(kind: Kind, roots: list[Path]) -> list[CatalogEntry]:
+    packaged = packaged_root()
+    found: dict[str, CatalogEntry] = {}
+    taken: set[str] = set()
+    for root in roots:
+        files = {stem: path for stem, path in _files(root, kind).items() if stem not in found}
+        answering: set[str] = set()
+        for stem, path in files.items():
+            aliases = read_aliases(path)
+            found[stem] = CatalogEntry(
+                stem, path, tuple(each for each in aliases if normal_name(each) not in taken), root != packaged
+            )
+            answering |= {stem, *map(normal_name, aliases)}
+        taken |= answering
+    return [found[name] for name in sorted(found)]
+
+
+def list_paths(kind: Kind, extra: str | Path | None = None) -> list[Path]:
+    """Return the file of every model or accelerator of the catalog; shadowed files are left out.
+
+    kind: 'models' or 'hardware_profiles'.
+    extra: a catalog folder to search first.
+    """
+    return [entry.path for entry in list_entries(kind, extra)]
+
+
+def known_architectures() -> set[str]:
+    """Return the families of accelerators that costcalc ships, by the first lines of their files."""
+    found = map(architecture_of, _files(packaged_root(), "hardware_profiles").values())
+    return {each for each in found if each is not None}
+
+
+def _by_name(
+    kind: Kind, text: str, spelled: Callable[[str], str], roots: list[Path], without: Path | None
+) -> Path | None:
+    name = spelled(text)
+    for index, root in enumerate(roots):
+        files = _files(root, kind)
+        if without is not None:
+            files = {stem: path for stem, path in files.items() if Path(os.path.realpath(path)) != without}
+        if spelled is normal_name and name in files:
+            return files[name]
+        listed = [stem for stem in stems_listed(name) if stem in files] if root == packaged_root() else []
+        for stem in (*listed, *files):
+            path = files[stem]
+            if name in map(spelled, [stem, *names_in(head_of(path))]):
+                # An overlay's file of the same name stands for this one, its aliases included.
+                above = [_files(each, kind).get(stem) for each in roots[:index]] if without is None else []
+                return next(filter(None, above), path)
+    return None
+
+
+def _files(root: Path, kind: Kind) -> dict[str, Path]:
+    """Return the YAML files of one folder by normal name."""
+    folder = root / kind
+    try:
+        names = sorted(os.listdir(folder))  # noqa: PTH208 - several times faster than iterdir
+    except OSError:
+        return {}
+    visible = [name for name in names if name.lower().endswith(_SUFFIXES) and not name.startswith(".")]
+    visible = [name for name in visible if name != CLOSED_MODELS]
+    return {normal_name(name.rpartition(".")[0]): folder / name for name in reversed(visible)}
+
+
+def _no_such_file(text: str, noun: str) -> CostcalcError:
+    path = Path(text)
+    try:
+        beside = [each.name for each in path.parent.iterdir()]
+    except (OSError, ValueError):
+        beside = []
+    close = nearest(path.name, beside)
+    hint = f"did you mean '{path.parent / close}'?" if close else f"name a {noun} or an existing YAML file"
+    return CostcalcError(f"no such file: {shown(text, 200)}", hint=hint)
+
+
+def _closed_models(kind: Kind, extra: str | Path | None) -> dict[str, ClosedModel]:
+    """Return the models that have list prices only, by every normal name."""
+    if kind != "models":
+        return {}
+    from costcalc.catalog.read import list_closed_models  # which finds its files through this module
+
+    models = [entry.model for entry in list_closed_models(extra)]
+    return {normal_name(name): model for model in models for name in model.names}
+
+
+def _unknown(kind: Kind, text: str, extra: str | Path | None) -> CostcalcError:
+    noun, command = _NOUNS[kind]
+    closed = _closed_models(kind, extra)
+    if (wanted := normal_name(text)) in closed:
+        return CostcalcError(
+            f"{closed[wanted].name} is known by its list prices only, not by its shape",
+            hint=f"compare with them as in: costcalc breakeven --model v3 --gpu h100 --against {wanted}",
+        )
+    spellings: dict[str, str] = {}
+    for entry in list_entries(kind, extra):
+        for alias in entry.aliases:
+            spellings.setdefault(normal_name(alias), entry.name)
+        spellings[entry.name] = entry.name
+    spellings |= {name: model.names[0] for name, model in closed.items() if name not in spellings}
+    close = meant(wanted.rpartition("/")[2] if is_hub_id(text) else wanted, spellings)
+    suggestion = f"did you mean {listed_names(close)}? " if close else ""
+    listing = f"list them with: costcalc {command}{' list --closed' if close and closed.keys() >= {*close} else ''}"
+    return CostcalcError(f"unknown {noun} {shown(text)}", hint=suggestion + listing)

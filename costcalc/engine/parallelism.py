@@ -1,0 +1,206 @@
+"""How a model is spread over GPUs: degrees of parallelism, replicas, and which layouts are possible."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import gcd
+
+from costcalc.engine.roofline import reach
+from costcalc.errors import CostcalcError
+from costcalc.fields import Number, Record
+from costcalc.formats import cache_format
+from costcalc.hardware.accelerator import Accelerator
+from costcalc.model.spec import ModelSpec
+from costcalc.units import counted
+
+
+@dataclass(frozen=True, slots=True)
+class Parallelism:
+    """One replica: `tensor` x `data` GPUs in each of `pipeline` stages; experts spread over a stage.
+
+    tensor t: divides matrices and heads. data g: attention data parallel, sequences are divided and
+    attention weights repeated. expert e: whole experts on e groups of the stage's t·g GPUs, each expert
+    cut over the (t·g)/e GPUs of its group. pipeline p: layers are divided.
+    """
+
+    tensor: Number = 1
+    data: Number = 1
+    expert: Number = 1
+    pipeline: Number = 1
+
+    @property
+    def stage(self) -> Number:
+        """GPUs of one pipeline stage, t·g."""
+        return self.tensor * self.data
+
+    @property
+    def gpus(self) -> Number:
+        """GPUs of the replica, t·g·p."""
+        return self.stage * self.pipeline
+
+
+# Which layouts suit a model on so many GPUs, and whether one that was asked for is possible.
+
+
+class Degrees(Record):
+    """Degrees of parallelism as asked for; None leaves the choice open."""
+
+    gpus: int | None = None
+    tensor: int | None = None
+    pipeline: int | None = None
+    expert: int | None = None
+    data: int | None = None
+
+    @property
+    def layout_given(self) -> bool:
+        """Whether any degree was asked for."""
+        return any(x is not None for x in (self.tensor, self.pipeline, self.expert, self.data))
+
+
+class Deployment(Record):
+    """A layout, how many replicas of it run side by side, and GPUs that are left over and paid for."""
+
+    layout: Parallelism
+    replicas: int = 1
+    idle: int = 0
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of all replicas, and those left over."""
+        return int(self.layout.gpus) * self.replicas + self.idle
+
+
+class DoesNotFit(CostcalcError):
+    """The weights or the sequences asked for exceed the memory of the GPUs asked for."""
+
+    def __init__(self, message: str, hint: str, tried: Deployment, needs: int | None) -> None:
+        super().__init__(message, hint=hint)
+        self.tried = tried
+        self.needs = needs  # GPUs that would fit it, None where no number does
+
+
+def node_counts(gpu: Accelerator, most: int = 4096) -> list[int]:
+    """GPU counts to try, smallest first: powers of two inside a node, then whole nodes."""
+    node = max(gpu.node_size, gpu.domain)
+    counts = [n for n in (1, 2, 4, 8, 16, 32, 64) if n < node] + [node]
+    nodes = 2
+    while counts[-1] < most:
+        counts.append(node * nodes)
+        nodes += 1 if nodes < 8 else nodes // 4
+    limit = reach(gpu)
+    return [n for n in counts if n <= limit]
+
+
+def shares_latent(model: ModelSpec) -> bool:
+    """Whether the cache is one that tensor parallelism copies to every rank instead of dividing it."""
+    cache = cache_format("bf16")
+    whole = sum(float(n * layer.growth_bytes(cache, 1)) for n, layer in model.attention_layers())
+    halved = sum(float(n * layer.growth_bytes(cache, 2)) for n, layer in model.attention_layers())
+    return whole > 0 and halved > 0.9 * whole
+
+
+def divides_heads(model: ModelSpec, tensor: int) -> bool:
+    """Whether `tensor` divides the heads of every attention layer."""
+    return all(layer.shard_unit % tensor == 0 for _, layer in model.attention_layers())
+
+
+def expert_degree(model: ModelSpec, gpus: int) -> int:
+    """The largest expert-parallel degree on `gpus`: a divisor of them, no more than there are experts, 1 without any.
+
+    Where it does not divide the experts, every rank holds as many as the fullest: spare slots take
+    redundant copies, as DeepSeek-V3 deploys them.
+    """
+    fewest = min(
+        (r.experts for _, layer in model.feedforward_layers() if (r := layer.routed(model.hidden_size))),
+        default=1,
+    )
+    return max(e for e in range(1, min(gpus, fewest) + 1) if gpus % e == 0)
+
+
+def given_deployment(model: ModelSpec, gpu: Accelerator, asked: Degrees) -> Deployment:
+    """The layout asked for, with what was left open filled in; raises CostcalcError where it is impossible."""
+    tensor, pipeline = asked.tensor or 1, asked.pipeline or 1
+    _check_heads(model, tensor, asked.gpus)
+    data = asked.data
+    replicas = 1
+    if asked.gpus is not None:
+        used = tensor * pipeline * (data or 1)
+        if asked.gpus % used:
+            raise CostcalcError(
+                f"--gpus {asked.gpus} is not a multiple of tp × pp × dp = {used}", hint="change one of them"
+            )
+        rest = asked.gpus // used
+        if data is None and model.has_experts and (shares_latent(model) or asked.expert):
+            data = rest
+        else:
+            replicas = rest
+    elif data is None and asked.expert and model.has_experts:
+        data = asked.expert // gcd(asked.expert, tensor)  # experts on as many GPUs as groups were asked for
+    stage = tensor * (data or 1)
+    expert = asked.expert or (expert_degree(model, stage) if (data or 1) > 1 else 1)
+    layout = Parallelism(tensor, data or 1, expert, pipeline)
+    _check_layout(model, gpu, layout)
+    return Deployment(layout, replicas)
+
+
+def layout_name(deployment: Deployment) -> str:
+    """A layout in short, such as 'tp8', 'dp16 ep16' or '4 × tp2': degrees above 1, and replicas."""
+    layout = deployment.layout
+    degrees = {"tp": layout.tensor, "pp": layout.pipeline, "dp": layout.data, "ep": layout.expert}
+    text = " ".join(f"{name}{int(n)}" for name, n in degrees.items() if int(n) > 1) or "tp1"
+    return f"{deployment.replicas} × {text}" if deployment.replicas > 1 else text
+
+
+def _check_heads(model: ModelSpec, tensor: int, gpus: int | None) -> None:
+    if divides_heads(model, tensor):
+        return
+    heads = min(layer.shard_unit for _, layer in model.attention_layers())
+    fitting = [n for n in range(1, heads + 1) if divides_heads(model, n) and (gpus or n) % n == 0]
+    nearest = min(fitting, key=lambda n: (abs(n - tensor), -n))
+    raise CostcalcError(
+        f"--tp {tensor} does not divide the {heads} attention heads of {model.name}",
+        hint=f"the nearest that does is {nearest}",
+    )
+
+
+def _check_layout(model: ModelSpec, gpu: Accelerator, layout: Parallelism) -> None:
+    e, p, stage = int(layout.expert), int(layout.pipeline), int(layout.stage)
+    if p > model.num_layers:
+        raise CostcalcError(f"--pp {p} exceeds the {model.num_layers} layers of {model.name}", hint="use fewer stages")
+    if e > 1 and not model.has_experts:
+        raise CostcalcError(f"--ep {e}: {model.name} has no experts", hint="leave --ep out")
+    if e > 1 and expert_degree(model, e) != e:
+        raise CostcalcError(
+            f"--ep {e} exceeds the experts of {model.name}", hint=f"use at most {expert_degree(model, e)}"
+        )
+    if stage % e:
+        nearest = min((n for n in range(1, stage + 1) if stage % n == 0), key=lambda n: (abs(n - e), -n))
+        raise CostcalcError(
+            f"--ep {e} does not divide the {counted(stage, 'GPU')} of a stage (tp × dp)",
+            hint=f"use {nearest}, or set --gpus or --dp so that tp × dp is a multiple of {e}",
+        )
+    if layout.gpus > reach(gpu):
+        raise CostcalcError(
+            f"{gpu.name} has no known link that joins {int(layout.gpus)} GPUs",
+            hint=f"use at most {int(reach(gpu))}, or --set gpu.scale_out.bandwidth=...",
+        )
+
+
+class Cheaper(Record):
+    """More GPUs, on which the same request is notably cheaper."""
+
+    deployment: Deployment
+    cost_ratio: float  # of a request's GPU time to that of the plan
+
+
+class Chosen(Record):
+    """A deployment that answers the question."""
+
+    deployment: Deployment
+    batch: int  # sequences of one replica
+    keeps_limits: bool = True
+    gpus_chosen: bool = False
+    layout_chosen: bool = False
+    batch_chosen: bool = False
+    weighed: int = 1  # layouts that fit, of which this one was chosen
+    cheaper: Cheaper | None = None

@@ -1,0 +1,546 @@
+"""Which deployment: candidate layouts, each at its best batch, the cheapest that keeps the limits; or what lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from math import ceil, gcd
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from costcalc.engine.memory import kv_pool_bytes_per_gpu, weights_bytes_per_gpu
+from costcalc.engine.parallelism import (
+    Cheaper,
+    Chosen,
+    Degrees,
+    Deployment,
+    DoesNotFit,
+    Parallelism,
+    divides_heads,
+    expert_degree,
+    given_deployment,
+    layout_name,
+    node_counts,
+    shares_latent,
+)
+from costcalc.engine.roofline import machine_of, reach
+from costcalc.fields import Number, Record
+from costcalc.hardware.accelerator import Accelerator
+from costcalc.model.spec import ModelSpec
+from costcalc.predict.predict import Prediction, capacity, predict, sequences_held
+from costcalc.predict.scenario import Scenario
+from costcalc.units import counted, format_bytes
+
+EXPERT_STEPS = 4
+"""Expert degrees weighed: the largest, and this many halvings of it."""
+FEW_REPLICAS = 8
+"""Up to so many replicas any size is weighed that divides the GPUs; beyond, powers of two and whole nodes."""
+
+
+def deployments_on(model: ModelSpec, gpu: Accelerator, gpus: int) -> list[Deployment]:
+    """Ways to spread a model over `gpus`: one replica or several, the customary layout of the largest first.
+
+    GPUs that no replica takes are left idle, and are paid for.
+    """
+    found = []
+    for size in replica_sizes(gpu, gpus):
+        replicas = gpus // size
+        found += [Deployment(each, replicas, gpus - replicas * size) for each in candidate_layouts(model, gpu, size)]
+    return found
+
+
+def replica_sizes(gpu: Accelerator, gpus: int) -> list[int]:
+    """GPUs of one replica to weigh, the largest first: all of them, parts, powers of two and whole nodes."""
+    most = int(min(gpus, reach(gpu)))
+    sizes = {gpus // parts for parts in range(1, FEW_REPLICAS + 1) if gpus % parts == 0}
+    for start in {1, gpu.node_size, gpu.domain}:
+        size = start
+        while size <= most:
+            sizes.add(size)
+            size *= 2
+    return sorted((size for size in sizes if size <= most), reverse=True)
+
+
+def candidate_layouts(model: ModelSpec, gpu: Accelerator, gpus: int) -> list[Parallelism]:
+    """Layouts of one replica on `gpus`, the customary one first.
+
+    Tensor parallel inside a scale-up domain, pipeline stages that are whole domains or nodes, and for experts
+    attention data parallelism with several degrees of expert parallelism. Data parallelism without experts is
+    what replicas do. Where cards share the host's PCIe, a stage may be any part of a node; behind a switch nothing
+    measured says that stages inside it are worth their bubbles, so they have to be asked for.
+    """
+    stages = {gpu.domain, gpu.node_size}
+    shared = not machine_of(gpu).switched
+    first = customary_layout(model, gpu, gpus)
+    found = {first: None}
+    for tensor in _tensor_degrees(model, gpus, gpu.domain, int(first.tensor)):
+        for pipeline in _divisors(gpus // tensor):
+            data = gpus // tensor // pipeline
+            stage = tensor * data
+            cut = pipeline == 1 or stage in stages or (shared and data == 1)
+            if pipeline > model.num_layers or not cut or (data > 1 and not model.has_experts):
+                continue
+            for expert in _expert_degrees(model, stage):
+                found[Parallelism(tensor, data, expert, pipeline)] = None
+    return list(found)
+
+
+def customary_layout(model: ModelSpec, gpu: Accelerator, gpus: int) -> Parallelism:
+    """The layout that such a model customarily runs in on `gpus`.
+
+    MLA with experts runs attention data parallel with expert parallel (every rank would hold the whole
+    latent under tensor parallelism); everything else runs tensor parallel inside a scale-up domain, and
+    beyond it in pipeline stages, or with experts spread over all of it.
+    """
+    if model.has_experts and shares_latent(model):
+        return Parallelism(1, gpus, expert_degree(model, gpus), 1)
+    local = gcd(gpus, gpu.domain) if gpus > gpu.domain else gpus
+    tensor = max((t for t in _divisors(local) if divides_heads(model, t)), default=1)
+    rest = gpus // tensor
+    if rest <= model.num_layers:
+        return Parallelism(tensor, 1, 1, rest)
+    return Parallelism(tensor, rest, expert_degree(model, gpus), 1)
+
+
+def _tensor_degrees(model: ModelSpec, gpus: int, domain: int, customary: int) -> Iterator[int]:
+    for tensor in _divisors(min(gpus, domain)):
+        power_of_two = tensor & (tensor - 1) == 0
+        if gpus % tensor == 0 and divides_heads(model, tensor) and (power_of_two or tensor == customary):
+            yield tensor
+
+
+def _expert_degrees(model: ModelSpec, stage: int) -> list[int]:
+    """Degrees of expert parallelism on a stage: the largest and its halves, and 1 (every expert on all GPUs)."""
+    largest = expert_degree(model, stage)
+    return list(dict.fromkeys([*(largest >> n for n in range(EXPERT_STEPS) if largest % 2**n == 0), 1]))
+
+
+def _divisors(number: int) -> list[int]:
+    return [n for n in range(1, number + 1) if number % n == 0]
+
+
+# What each of several layouts costs at its best batch, at one context or many: whole grids in one call each.
+
+
+Array = NDArray[Any]
+COARSE = 16
+"""Batches in multiples of the ranks that are tried first; half as many below them."""
+FINE = 30
+"""Batches tried around the best of those."""
+NEAR = 1.05
+"""Where no batch keeps the limits, those that exceed them by no more than this over the least count as best."""
+TIE = 1.02
+"""The customary layout is kept where none is cheaper by more than this: less than a calibration can tell apart."""
+
+
+class LayoutSearch(Record):
+    """Layouts at their best batches; arrays of layouts by contexts."""
+
+    deployments: tuple[Deployment, ...]
+    batch: Array  # [sequences] of one replica; 0 where none fits
+    held: Array  # [sequences] that one replica holds
+    excess: Array  # the time limits' largest excess: up to 1 they are kept; infinite where nothing fits
+    seconds: Array  # [GPU·s] of one request, those of idle GPUs included; infinite where nothing fits
+
+    @property
+    def fits(self) -> Array:
+        """Whether what was asked for fits."""
+        return np.asarray(np.isfinite(self.seconds))
+
+    def best(self) -> Array:
+        """The layout of least cost at every context: of those that keep the limits, or else come nearest to it."""
+        allowed = self.excess <= _allowed(self.excess.min(axis=0))
+        seconds = np.where(allowed, self.seconds, np.inf)
+        cheapest = np.argmin(seconds, axis=0)
+        return np.where(seconds[0] <= TIE * seconds.min(axis=0), 0, cheapest)
+
+
+def along_cells(values: Sequence[float] | Array) -> Array:
+    """Values, such as contexts [tokens], along the axis that `search_layouts` has for the cells of a question."""
+    return np.asarray(values, dtype=float)[None, :, None]
+
+
+def search_layouts(scenario: Scenario, deployments: Sequence[Deployment]) -> LayoutSearch:
+    """Weigh layouts, each at its best batch.
+
+    scenario: its lengths and bandwidth may be arrays along the second of three axes, as `along_cells` has them.
+    """
+    q = scenario
+    layouts = _stacked(deployments)
+    pool = kv_pool_bytes_per_gpu(q.model, q.machine, layouts, q.formats, q.budget)
+    numbers = q.full_length, q.decode_context, q.output_tokens, q.machine.memory_bandwidth
+    cells = np.zeros(np.broadcast_shapes((1, 1, 1), *map(np.shape, numbers)))
+    held = np.asarray(sequences_held(q, layouts, pool, q.full_length)) + cells
+    fits = (held[:, :, 0] >= 1).any(axis=1)
+    shape = held.shape[:2]
+    found = [np.zeros(shape), np.full(shape, np.inf), np.full(shape, np.inf)]
+    if fits.any():
+        # Most layouts of a large model do not fit: only the others are timed.
+        kept = np.flatnonzero(fits)
+        few = [deployments[int(index)] for index in kept]
+        for whole, part in zip(found, _best_batches(q, few, held[kept]), strict=True):
+            whole[kept] = part
+    return LayoutSearch(tuple(deployments), found[0], held[:, :, 0], found[1], found[2])
+
+
+def _best_batches(q: Scenario, deployments: Sequence[Deployment], held: Array) -> list[Array]:
+    """The best batch of each layout at each context, its excess of the limits and its GPU seconds a request."""
+    layouts = _stacked(deployments)
+    price = np.array([s.gpus / s.replicas for s in deployments])[:, None, None]  # GPUs that one replica pays for
+    unit = np.asarray(layouts.data * layouts.pipeline)
+    if q.options.batch:
+        sizes = np.full((*held.shape[:2], 1), float(q.options.batch))
+        return [values[..., 0] for values in (sizes, *_timed(q, layouts, price, sizes, held))]
+    sizes = batches_to_try(held, unit)
+    chosen, found = _pick(sizes, *_timed(q, layouts, price, sizes, held))
+    best, low, high = _neighbours(sizes, chosen)
+    _, excess, seconds = found
+    again = np.flatnonzero(_worth_another_look(deployments, excess, seconds, (high / best)[..., 0]))
+    few = _stacked([deployments[int(index)] for index in again])
+    sizes = _between(best, low, high, unit)[again]
+    _, better = _pick(sizes, *_timed(q, few, price[again], sizes, held[again]))
+    for whole, part in zip(found, better, strict=True):
+        whole[again] = part
+    return found
+
+
+def _pick(sizes: Array, excess: Array, seconds: Array) -> tuple[Array, list[Array]]:
+    """Which batch is best, and it with its excess and its seconds."""
+    chosen = _chosen(excess, seconds)
+    return chosen, [np.take_along_axis(v, chosen[..., None], axis=-1)[..., 0] for v in (sizes, excess, seconds)]
+
+
+def _worth_another_look(deployments: Sequence[Deployment], excess: Array, seconds: Array, step: Array) -> Array:
+    """Whether a layout may be the best of as many GPUs in any cell: a batch `step` times as large saves no more."""
+    worth = np.zeros(len(deployments), dtype=bool)
+    counts = np.array([deployment.gpus for deployment in deployments])
+    for gpus in set(counts.tolist()):
+        same = counts == gpus
+        allowed = excess[same] <= NEAR * _allowed(excess[same].min(axis=0))
+        costs = np.where(allowed, seconds[same], np.inf)
+        worth[same] = (allowed & (costs <= TIE * step[same] * costs.min(axis=0))).any(axis=1)
+    return worth
+
+
+def _timed(q: Scenario, layouts: Parallelism, gpus: Array, sizes: Array, held: Array) -> tuple[Array, Array]:
+    at = predict(q, layouts, sizes)
+    excess = excess_of_limits(q, at)
+    seconds = gpus * seconds_per_request(q, at)
+    fits = sizes <= held
+    return np.where(fits, excess, np.inf), np.where(fits, seconds, np.inf) + np.zeros(sizes.shape)
+
+
+def excess_of_limits(scenario: Scenario, at: Prediction) -> Number:
+    """Time per output token, or to the first one where that is limited too, over its limit: the larger ratio."""
+    excess = at.time_per_output_token / scenario.tpot_limit
+    limit = scenario.options.ttft
+    return excess if limit is None else np.maximum(excess, at.time_to_first_token / limit)
+
+
+def seconds_per_request(scenario: Scenario, at: Prediction) -> Number:
+    """Time of a replica for one request [s], prefill and all decode steps: what its price is proportional to."""
+    return at.prefill.seconds / at.prefill_prompts + scenario.output_tokens / at.decode_tokens_per_s()
+
+
+def _allowed(least: Array) -> Array:
+    """The excess that counts as keeping the limits: 1, or hardly more than the least where none keeps them."""
+    return np.asarray(np.where(least <= 1.0, 1.0, NEAR * least))
+
+
+def _chosen(excess: Array, seconds: Array) -> Array:
+    allowed = excess <= _allowed(excess.min(axis=-1, keepdims=True))
+    return np.asarray(np.argmin(np.where(allowed, seconds, np.inf), axis=-1))
+
+
+def batches_to_try(most: Array, unit: Array) -> Array:
+    """Batches from 1 to `most` [sequences]: a few below `unit` ranks, and multiples of it above; may repeat."""
+    most, unit = np.maximum(most, 1.0), np.asarray(unit, dtype=float)
+    below = np.round(np.minimum(unit, most) ** np.linspace(0, 1, COARSE // 2))
+    above = np.round(np.maximum(most / unit, 1.0) ** np.linspace(0, 1, COARSE)) * unit
+    # A share of a multiple that does not fit falls back to the largest that does, or to all that fit.
+    largest = np.where(most >= unit, np.floor(most / unit) * unit, most)
+    return np.concatenate([below + 0 * above[..., :1], np.minimum(above, largest)], axis=-1)
+
+
+def _neighbours(sizes: Array, chosen: Array) -> tuple[Array, Array, Array]:
+    """The chosen batches, and the next smaller and larger ones that were tried."""
+    ordered = np.sort(sizes, axis=-1)
+    best = np.take_along_axis(sizes, chosen[..., None], axis=-1)
+    low = np.where(ordered < best, ordered, 1.0).max(axis=-1, keepdims=True)
+    high = np.where(ordered > best, ordered, np.inf).min(axis=-1, keepdims=True)
+    return best, low, np.where(np.isfinite(high), high, best)
+
+
+def _between(best: Array, low: Array, high: Array, unit: Array) -> Array:
+    """Batches from low to high, and the best so far."""
+    between = low + (high - low) * np.linspace(0, 1, FINE)
+    step = np.where(between > unit, unit, 1.0)
+    return np.concatenate([best, np.clip(np.round(between / step) * step, low, high)], axis=-1)
+
+
+def _stacked(deployments: Sequence[Deployment]) -> Parallelism:
+    """Layouts as one of arrays, along the first of three axes."""
+    degrees = [(s.layout.tensor, s.layout.data, s.layout.expert, s.layout.pipeline) for s in deployments]
+    tensor, data, expert, pipeline = np.array(degrees, dtype=np.int64).T[:, :, None, None]
+    return Parallelism(tensor, data, expert, pipeline)
+
+
+# What was not asked for: how many GPUs, which layout, which batch.
+
+
+NOTABLE = 0.9
+"""More GPUs are worth a note where a request takes less than this share of the GPU time on them."""
+
+
+def choose_deployment(scenario: Scenario) -> Chosen:
+    """Choose what was left open; raises DoesNotFit where nothing fits on the GPUs asked for."""
+    asked = scenario.options.degrees
+    if scenario.options.terms != "all":
+        return _term(scenario)
+    if asked.layout_given or asked.gpus:
+        found = search_layouts(scenario, deployments_asked_for(scenario))
+        return _choose(scenario, found, range(len(found.deployments)))
+    smallest = _smallest(scenario)
+    in_node = [Deployment(x) for n in _counts_in_node(scenario, smallest[0].gpus) for x in _layouts(scenario, n)]
+    beyond = [] if scenario.options.batch else _beyond(scenario, smallest[0].gpus)
+    found = search_layouts(scenario, [*smallest, *in_node, *beyond])
+    own = range(len(smallest) + len(in_node))
+    return _choose(scenario, found, own, range(len(own), len(found.deployments)))
+
+
+def deployments_asked_for(scenario: Scenario) -> list[Deployment]:
+    """The layout asked for, or every one to weigh on the GPUs asked for."""
+    asked = scenario.options.degrees
+    if asked.layout_given:
+        return [given_deployment(scenario.model, scenario.gpu, asked)]
+    assert asked.gpus is not None
+    return deployments_on(scenario.model, scenario.gpu, asked.gpus)
+
+
+def _choose(scenario: Scenario, found: LayoutSearch, own: Sequence[int], beyond: Sequence[int] = ()) -> Chosen:
+    fitting = [index for index in own if found.fits[index, 0]]
+    if not fitting:
+        raise _does_not_fit(scenario, found.deployments[0], needed(scenario))
+    best = _cheapest_count(found, fitting)
+    asked = scenario.options.degrees
+    excess = float(found.excess[best, 0])
+    return Chosen(
+        found.deployments[best],
+        int(found.batch[best, 0]),
+        keeps_limits=excess <= 1.0,
+        gpus_chosen=asked.gpus is None and not asked.layout_given,
+        layout_chosen=not asked.layout_given,
+        batch_chosen=scenario.options.batch is None,
+        weighed=len(fitting),
+        cheaper=_cheaper(found, best, beyond),
+    )
+
+
+def _cheapest_count(found: LayoutSearch, fitting: Iterable[int]) -> int:
+    """The best layout of the count of GPUs that is cheapest, or of a smaller one that costs hardly more."""
+    counts: dict[int, list[int]] = {}
+    for index in fitting:
+        counts.setdefault(found.deployments[index].gpus, []).append(index)
+    each = [_best(found, indices) for _, indices in sorted(counts.items())]
+    excess = found.excess[each, 0]
+    seconds = np.where(excess <= max(1.0, float(excess.min())), found.seconds[each, 0], np.inf)
+    return each[int(np.argmax(seconds <= TIE * seconds.min()))]
+
+
+def _best(found: LayoutSearch, indices: Sequence[int]) -> int:
+    kept = list(indices)
+    part = LayoutSearch(
+        tuple(found.deployments[index] for index in kept),
+        found.batch[kept],
+        found.held[kept],
+        found.excess[kept],
+        found.seconds[kept],
+    )
+    return kept[int(part.best()[0])]
+
+
+def _cheaper(found: LayoutSearch, best: int, beyond: Iterable[int]) -> Cheaper | None:
+    """The fewest more GPUs that bring most of what more GPUs can save, where that is notable."""
+    ratios = found.seconds[:, 0] / found.seconds[best, 0]
+    if found.excess[best, 0] > 1:
+        return None
+    worth = [index for index in beyond if found.excess[index, 0] <= 1 and ratios[index] < NOTABLE]
+    if not worth:
+        return None
+    enough = min(ratios[index] for index in worth) / NOTABLE
+    least = min(found.deployments[index].gpus for index in worth if ratios[index] <= enough)
+    index = min((i for i in worth if found.deployments[i].gpus == least), key=lambda i: float(ratios[i]))
+    return Cheaper(found.deployments[index], float(ratios[index]))
+
+
+def _term(scenario: Scenario) -> Chosen:
+    """A term of the bill costs the same on any number of GPUs; one shows it plainly."""
+    asked, wanted = scenario.options.degrees, scenario.options.batch
+    if asked == Degrees():
+        deployment = Deployment(Parallelism())
+    elif asked.layout_given:
+        deployment = given_deployment(scenario.model, scenario.gpu, asked)
+    else:
+        deployments = deployments_asked_for(scenario)
+        deployment = next((s for s in deployments if capacity(scenario, s.layout)[1] >= (wanted or 1)), deployments[0])
+    return Chosen(
+        deployment,
+        wanted or int(deployment.layout.data * deployment.layout.pipeline),
+        gpus_chosen=asked == Degrees(),
+        layout_chosen=not asked.layout_given,
+        batch_chosen=wanted is None,
+    )
+
+
+def _smallest(scenario: Scenario) -> list[Deployment]:
+    """Layouts on the fewest GPUs that fit, whole nodes beyond the first; raises where none does."""
+    gpus = needed(scenario)
+    if gpus is None:
+        most = node_counts(scenario.gpu)[-1]
+        raise _does_not_fit(scenario, Deployment(customary_layout(scenario.model, scenario.gpu, most)), None)
+    return [Deployment(x) for x in candidate_layouts(scenario.model, scenario.gpu, gpus)]
+
+
+def needed(scenario: Scenario) -> int | None:
+    """The fewest GPUs that fit, whole nodes beyond the first; None where no number does."""
+    q = scenario
+    whole = float(weights_bytes_per_gpu(q.model, Parallelism(), q.formats))
+    usable = float(q.machine.memory) * q.budget.utilization - q.budget.reserve
+    for gpus in node_counts(q.gpu):
+        if gpus * usable <= whole:
+            continue
+        layouts = candidate_layouts(q.model, q.gpu, gpus)
+        if any(capacity(q, layout)[1] >= (q.options.batch or 1) for layout in layouts):
+            return gpus
+    return None
+
+
+def _counts_in_node(scenario: Scenario, smallest: int) -> list[int]:
+    """More GPUs than the smallest count inside its node: they may be cheaper, and nobody misses the rest."""
+    node = scenario.gpu.node_size
+    return [n for n in node_counts(scenario.gpu, most=node) if smallest < n <= node]
+
+
+def _beyond(scenario: Scenario, smallest: int) -> list[Deployment]:
+    """Customary layouts of one replica, and experts spread, on multiples of the smallest count and a whole domain."""
+    gpu = scenario.gpu
+    counts = {smallest * n for n in (2, 4, 8)} | {gpu.domain, gpu.node_size * 2}
+    most = reach(gpu)
+    found = []
+    for gpus in sorted(n for n in counts if max(smallest, gpu.node_size) < n <= most):
+        layouts = candidate_layouts(scenario.model, gpu, gpus)
+        largest = max(int(x.expert) for x in layouts)
+        deployment = [x for x in layouts[1:] if x.tensor == 1 and x.pipeline == 1 and x.expert == largest]
+        found += [Deployment(x) for x in (layouts[0], *deployment)]
+    return found
+
+
+def _does_not_fit(scenario: Scenario, tried: Deployment, needs: int | None) -> DoesNotFit:
+
+    return does_not_fit(scenario, tried, needs)
+
+
+def _layouts(scenario: Scenario, gpus: int) -> list[Parallelism]:
+    return candidate_layouts(scenario.model, scenario.gpu, gpus)
+
+
+# What does not fit: what is missing, and what would fit.
+
+
+NARROWER = "a narrower --weights or --kv"
+
+
+def does_not_fit(scenario: Scenario, deployment: Deployment, needs: int | None) -> DoesNotFit:
+    """The error that says what is missing, and what would fit.
+
+    deployment: what was tried. needs: the fewest GPUs that fit in a layout of costcalc's choice, None for none.
+    """
+    q = scenario
+    pool, most = capacity(q, deployment.layout)
+    weights = float(weights_bytes_per_gpu(q.model, deployment.layout, q.formats))
+    usable = weights + pool
+    machine = f"{deployment.gpus} × {q.gpu.name}"
+    if q.options.degrees.layout_given:
+        machine += f" as {layout_name(deployment)}"
+    if usable <= 0:
+        message = (
+            f"{q.model.name} does not fit on {machine}: of its {format_bytes(float(q.machine.memory))} nothing is "
+            f"left beside the {format_bytes(q.budget.reserve)} that an engine works in"
+        )
+    elif pool <= 0:
+        message = (
+            f"{q.model.name} does not fit on {machine}: weights take {format_bytes(weights)} per GPU "
+            f"of {format_bytes(usable)} usable"
+        )
+    else:
+        sequences = q.options.batch or 1
+        message = (
+            f"{q.model.name} does not fit on {machine}: {counted(sequences, 'sequence')} of "
+            f"{q.full_length:,.0f} tokens {'are' if sequences > 1 else 'is'} asked for, the cache holds {most:,}"
+        )
+    return DoesNotFit(message, _what_would_fit(q, usable, needs), deployment, needs)
+
+
+def _what_would_fit(scenario: Scenario, usable: float, needs: int | None) -> str:
+    if usable <= 0:
+        return "costcalc does not model machines that keep so little on each device"
+    if scenario.options.degrees.layout_given:
+        near = _beside_what_was_typed(scenario)
+        if near:
+            return near
+    if needs is not None:
+        leave = "leave the layout out: " if scenario.options.degrees.layout_given else ""
+        return f"{leave}--gpus {needs} would fit, or {NARROWER}"
+    most = reach(scenario.gpu)
+    if most < 4096:
+        weights = float(weights_bytes_per_gpu(scenario.model, Parallelism(), scenario.formats))
+        least = ceil(weights / usable)
+        links = f"no known link joins more than {int(most)} of these GPUs" if most > 1 else "no known link joins them"
+        return (
+            f"its weights alone need {least}, and {links}: use {NARROWER}, or --set gpu.scale_out.bandwidth=50GB/s"
+            if least > most
+            else f"{links}: use {NARROWER}, or fewer or shorter sequences"
+        )
+    return f"no number of these GPUs fits it; use {NARROWER}"
+
+
+def _beside_what_was_typed(scenario: Scenario) -> str | None:
+    """Degrees that the typed ones lack, with which one replica on the GPUs asked for would fit."""
+    asked = scenario.options.degrees
+    gpus = asked.gpus
+    counts = [gpus] if gpus else [n * _typed(asked) for n in (2, 4, 8, 16) if n * _typed(asked) <= reach(scenario.gpu)]
+    for count in counts:
+        for layout in _completions(scenario, asked, count):
+            if capacity(scenario, layout)[1] >= (scenario.options.batch or 1):
+                return f"{_as_options(layout, asked, count)} would fit, or {NARROWER}"
+    return None
+
+
+def _typed(asked: Degrees) -> int:
+    return (asked.tensor or 1) * (asked.pipeline or 1) * (asked.data or 1)
+
+
+def _completions(scenario: Scenario, asked: Degrees, gpus: int) -> list[Parallelism]:
+    """Layouts on at most `gpus` that keep the degrees typed, those with most tensor parallelism first."""
+    model, domain, found = scenario.model, scenario.gpu.domain, []
+    tensors = [asked.tensor] if asked.tensor else [t for t in (1, 2, 4, 8) if t <= domain and divides_heads(model, t)]
+    for tensor in tensors:
+        for pipeline in [asked.pipeline] if asked.pipeline else (1, 2, 4):
+            rest = gpus // (tensor * pipeline)
+            deployment = model.has_experts and (shares_latent(model) or bool(asked.expert))
+            data = asked.data or (max(rest, 1) if deployment else 1)
+            used = tensor * pipeline * data
+            if pipeline > model.num_layers or used > gpus or gpus % used:
+                continue
+            expert = asked.expert or (expert_degree(model, tensor * data) if data > 1 else 1)
+            if tensor * data % expert == 0:
+                found.append(Parallelism(tensor, data, expert, pipeline))
+    return sorted(found, key=lambda x: (int(x.pipeline), int(x.tensor)))
+
+
+def _as_options(layout: Parallelism, asked: Degrees, gpus: int) -> str:
+    typed = {"--gpus": asked.gpus, "--tp": asked.tensor, "--pp": asked.pipeline, "--dp": asked.data}
+    wanted = {"--gpus": gpus, "--tp": layout.tensor, "--pp": layout.pipeline, "--dp": layout.data}
+    added = [f"{name} {int(n)}" for name, n in wanted.items() if typed[name] is None and (n > 1 or name == "--gpus")]
+    return " ".join(added) or f"--gpus {gpus}"

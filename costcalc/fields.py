@@ -1,0 +1,244 @@
+"""What specifications are made of: frozen records, checked field types, quantities with units, dates, arrays."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, FrozenInstanceError, dataclass, field
+from datetime import date
+from functools import cache, partial
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    TypeAlias,
+    dataclass_transform,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+from costcalc.units import parse_quantity
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+Number: TypeAlias = "float | NDArray[Any]"
+"""A scalar or an array of floats or integers."""
+
+
+# Days, months and years as files and measurements write them.
+
+
+_FORM = re.compile(r"(\d{4})(?:-(\d{2}))?(?:-(\d{2}))?")
+
+
+def read_date(text: str) -> tuple[int, int | None, int | None] | None:
+    """Return year, month and day of '2026-11-23', '2026-11' or '2026', as far as they are given; None for no date.
+
+    text: what was written.
+    """
+    found = _FORM.fullmatch(text)
+    if not found:
+        return None
+    year, month, day = (int(part) if part else None for part in found.groups())
+    try:
+        date(year or 0, month or 1, day or 1)
+    except ValueError:
+        return None
+    return year or 0, month, day
+
+
+# Frozen dataclasses whose methods are shared, not generated.
+#
+# `@dataclass(frozen=True)` compiles six methods for every class, a third of a millisecond each time costcalc starts; a
+# class that derives from `Record` has the same fields, behaves the same and costs an eighth of it; making one takes
+# a few microseconds longer, so that what is made by the thousands, as in the engine, is better off with the original.
+
+
+class Frozen:
+    """What frozen records have in common."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    def __init__(self, *positional: Any, **named: Any) -> None:
+        own = self.__dict__
+        own.update(zip(self.__dataclass_fields__, positional, strict=False), **named)
+        if len(own) < len(positional) + len(named):
+            raise TypeError(f"{type(self).__name__} got more values than it has fields, or one of them twice")
+        if own.keys() != self.__dataclass_fields__.keys():
+            self._complete(own)
+        self.__post_init__()
+
+    def _complete(self, own: dict[str, Any]) -> None:
+        """Put in the defaults; raises TypeError for a field that has none, and for a name that is no field."""
+        fields = self.__dataclass_fields__
+        if unknown := own.keys() - fields.keys():
+            raise TypeError(f"{type(self).__name__} has no field {min(unknown)!r}")
+        for name in fields.keys() - own.keys():
+            default, factory = fields[name].default, fields[name].default_factory
+            if default is MISSING and factory is MISSING:
+                raise TypeError(f"{type(self).__name__} needs a value of {name!r}")
+            own[name] = factory() if factory is not MISSING else default
+
+    def __post_init__(self) -> None:
+        """Check what no single field can tell; raises ValueError."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise FrozenInstanceError(f"cannot assign to field {name!r}")
+
+    def __delattr__(self, name: str) -> None:
+        raise FrozenInstanceError(f"cannot delete field {name!r}")
+
+    def _values(self) -> tuple[Any, ...]:
+        return tuple(self.__dict__[name] for name in self.__dataclass_fields__)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Frozen) and type(self) is type(other) and self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._values()))
+
+    def __repr__(self) -> str:
+        shown = [name for name, each in self.__dataclass_fields__.items() if each.repr]
+        return f"{type(self).__name__}({', '.join(f'{name}={self.__dict__[name]!r}' for name in shown)})"
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+class Record(Frozen):
+    """A frozen dataclass with shared methods: derive from it and declare fields."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        dataclass(init=False, repr=False, eq=False)(cls)
+
+
+@cache
+def hints(record: Any) -> dict[str, Any]:
+    """Return the annotations of a record's fields; those of a generic one with its parameters put in.
+
+    record: the class, or a generic one with parameters such as KernelFit[GemmParameters].
+    """
+    origin = get_origin(record) or record
+    given = dict(zip(getattr(origin, "__parameters__", ()), get_args(record), strict=False))
+    annotations = get_type_hints(origin, include_extras=True)
+    return {name: given.get(hint, hint) for name in origin.__dataclass_fields__ for hint in [annotations[name]]}
+
+
+# What every specification shares: a frozen dataclass, whose annotations say what a file may hold.
+#
+# A class that derives from `Spec` takes its values as they are, of the types declared. Files and everything else that
+# people write is read and checked against the annotations by catalog.validation, where pydantic does the work. What
+# stands in `Annotated` here tells it how, and imports nothing, so that a specification costs no more than its fields.
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
+class Spec(Frozen):
+    """A frozen specification, made with keywords only; in what is read, unknown keys are errors."""
+
+    def __init__(self, **named: Any) -> None:
+        super().__init__(**named)
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        dataclass(init=False, repr=False, eq=False, kw_only=True)(cls)
+
+
+class Limits:
+    """What a value has to keep to, by pydantic's names: gt, ge, lt, le, strict, pattern, min_length."""
+
+    def __init__(self, **limits: Any) -> None:
+        self.limits = limits
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
+        return {**handler(source), **self.limits}
+
+
+class Examples:
+    """Examples of a value, for its JSON Schema."""
+
+    def __init__(self, *examples: Any) -> None:
+        self.examples = examples
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        return {**handler(schema), "examples": list(self.examples)}
+
+
+class Before:
+    """Turns what was written into what the field declares, such as '80 GB' into bytes.
+
+    read: raises ValueError for what it cannot read. json_schema: of what may be written.
+    """
+
+    def __init__(self, read: Callable[[Any], Any], json_schema: Mapping[str, Any]) -> None:
+        self.read = read
+        self.json_schema = json_schema
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
+        from pydantic_core.core_schema import no_info_before_validator_function
+
+        return no_info_before_validator_function(self.read, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Callable[[Any], Any]) -> dict[str, Any]:
+        return dict(self.json_schema)
+
+
+class After:
+    """Checks what a field holds, and returns it or what stands for it, such as a format's own name.
+
+    read: raises ValueError for what cannot be.
+    """
+
+    def __init__(self, read: Callable[[Any], Any]) -> None:
+        self.read = read
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
+        from pydantic_core.core_schema import no_info_after_validator_function
+
+        return no_info_after_validator_function(self.read, handler(source))
+
+
+class ByKind:
+    """Tells the members of a union apart by their `kind`."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        from pydantic import Field
+
+        return handler.generate_schema(Annotated[source, Field(discriminator="kind")])
+
+
+Size = Annotated[int, Limits(gt=0, le=10**8, strict=True)]
+"""A dimension of a tensor, a number of heads, layers or experts."""
+
+OptionalSize = Annotated[int, Limits(ge=0, le=10**8, strict=True)]
+"""A dimension that may be absent (0)."""
+
+
+# Field types of the specs: quantities typed as people type them, held as SI floats.
+
+
+def _quantity(dimension: str, description: str, *examples: str, positive: bool = False) -> Before:
+    read = partial(parse_quantity, dimension=dimension, positive=positive)
+    bound: dict[str, Any] = {"exclusiveMinimum": 0} if positive else {"minimum": 0}
+    schema = {
+        "description": description,
+        "anyOf": [{"type": "number", **bound}, {"type": "string", "pattern": "[0-9]"}],
+        "examples": list(examples),
+    }
+    return Before(read, schema)
+
+
+Bytes = Annotated[float, _quantity("bytes", "A size [bytes].", "80 GB", "81559 MiB", positive=True)]
+Bandwidth = Annotated[float, _quantity("bandwidth", "A bandwidth [bytes/s].", "3.35 TB/s", "400 Gb/s", positive=True)]
+FlopRate = Annotated[
+    float, _quantity("flops", "A compute rate [FLOP/s].", "989 TFLOP/s", "1.979 PFLOP/s", positive=True)
+]
+Seconds = Annotated[float, _quantity("time", "A time [s].", "50 ms", "5 us")]
+Power = Annotated[float, _quantity("power", "A power [W].", "700 W", "1.73 kW", positive=True)]
+UsdPerHour = Annotated[float, _quantity("price_per_hour", "A price [US dollars per hour].", "$2/h", "2.00")]
+Usd = Annotated[float, _quantity("price", "A price [US dollars].", "$25,000", "$25k")]
+Count = Annotated[float, _quantity("count", "A count.", "100k", "671B")]

@@ -1,0 +1,1 @@
+"""A model's shape, and the bytes and FLOPs of each of its layers."""

@@ -1,0 +1,405 @@
+"""What is answered: the result tree that every face renders, its ranges, and what bounds a step.
+
+Numbers are SI: bytes, seconds, tokens per second, dollars. A time, throughput or cost may carry a
+`<name>_range` of low and high at 80% coverage; None where the ideal bound was asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import field, fields, is_dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from costcalc.catalog.summary import shape_of
+from costcalc.engine.latency import OpTime
+from costcalc.engine.parallelism import Parallelism
+from costcalc.engine.step import Step
+from costcalc.fields import Number, Record
+from costcalc.predict.scenario import Scenario
+
+Range = tuple[float, float]
+HOURS_OF_A_MONTH = 730.0  # a twelfth of 365 days
+
+
+class Parameters(Record):
+    total: float
+    active: float
+
+
+class ModelResult(Record):
+    name: str
+    parameters: Parameters
+    attention: str
+    layers: int
+
+
+class PrecisionResult(Record):
+    weights: str
+    kv_cache: str
+    activations: str
+
+
+class DeploymentResult(Record):
+    gpu: str
+    gpus: int
+    replicas: int
+    tensor_parallel: int
+    pipeline_parallel: int
+    expert_parallel: int
+    attention_data_parallel: int
+    precision: PrecisionResult
+    usd_per_gpu_hour: float | None
+    price_source: str | None
+    utilization: float
+    efficiency: str
+    backend: str | None
+    price_kind: str | None = None  # on-demand, reserved, spot, owned or marketplace; null where it was typed
+    price_provider: str | None = None
+    price_date: str | None = None
+    layout: str = ""  # degrees above 1, and replicas, in short
+    idle_gpus: int = 0  # of the GPUs, that no replica takes
+
+
+class LimitsResult(Record):
+    """Limits that the batch and the layout were chosen under, or that were asked for beside a batch."""
+
+    time_per_output_token_s: float | None = None
+    time_to_first_token_s: float | None = None
+    kept: bool | None = None  # None where there was none to keep
+
+
+class WorkloadResult(Record):
+    batch: int  # sequences of one replica
+    input_tokens: float
+    output_tokens: float
+    context_tokens: float  # KV length at which decode is evaluated
+    cached_share: float  # of the input, served from a prefix cache
+    draft_tokens: int = 0  # drafted per step and sequence, and verified by it
+    tokens_per_step: float = 1.0  # that a step yields for each sequence
+    disaggregated: bool = False  # prefill and decode on pools of their own
+
+
+class KvCacheResult(Record):
+    bytes_per_token: float
+    bytes_per_token_per_gpu: float
+    bytes_per_sequence: float
+    bytes_read_per_token: float  # cache read for one output token
+    fixed_bytes_per_sequence: float = 0.0  # windows and states, when full: what does not grow with context
+
+
+class MemoryResult(Record):
+    fits: bool
+    capacity_bytes_per_gpu: float
+    weights_bytes_per_gpu: float
+    kv_pool_bytes_per_gpu: float
+    max_sequences: int  # of one replica, at full length
+
+
+class PrefillResult(Record):
+    time_s: float | None
+    tokens_per_s: float | None
+    time_s_range: Range | None = None
+    tokens_per_s_range: Range | None = None
+
+
+class DecodeResult(Record):
+    step_time_s: float | None
+    tokens_per_s: float | None
+    tokens_per_s_per_gpu: float | None
+    tokens_per_s_per_user: float | None
+    bound_by: str | None
+    step_time_s_range: Range | None = None
+    tokens_per_s_range: Range | None = None
+    tokens_per_s_per_gpu_range: Range | None = None
+    tokens_per_s_per_user_range: Range | None = None
+
+
+class ServingResult(Record):
+    """Prefill and decode at `batch` concurrent requests per replica, sharing GPUs or on pools of their own."""
+
+    time_to_first_token_s: float | None
+    time_per_output_token_s: float | None
+    output_tokens_per_s_per_gpu: float | None  # prefills included; of both pools where they are apart
+    prefill_share: float | None = None  # of the GPU time of a request
+    output_tokens_per_s: float | None = None  # of all GPUs
+    tokens_per_s_per_user: float | None = None  # one over the time per output token
+    prefill_gpus: float | None = None  # of a pool of its own, that keeps `deployment.gpus` of decode busy
+    time_to_first_token_s_range: Range | None = None
+    time_per_output_token_s_range: Range | None = None
+    output_tokens_per_s_per_gpu_range: Range | None = None
+    output_tokens_per_s_range: Range | None = None
+    tokens_per_s_per_user_range: Range | None = None
+
+
+class CostResult(Record):
+    usd_per_million_output_tokens: float | None
+    usd_per_million_input_tokens: float | None
+    usd_per_million_blended_tokens: float | None
+    usd_per_million_output_tokens_range: Range | None = None
+    usd_per_million_input_tokens_range: Range | None = None
+    usd_per_million_blended_tokens_range: Range | None = None
+
+
+class DemandResult(Record):
+    """What a demand takes of replicas of the deployment."""
+
+    requests_per_s: float
+    output_tokens_per_s: float
+    replicas: int
+    gpus: int
+    load: float  # of what they can serve, at the utilization asked for
+    usd_per_hour: float | None
+    usd_per_month: float | None  # of 730 hours
+
+
+class OpResult(Record):
+    """One op of a decode step: work of the whole replica, time on the busiest GPU."""
+
+    op: str
+    flops: float
+    bytes: float
+    time_s: float
+    bound_by: str  # memory, compute, communication or overhead
+
+
+class MarketPrice(Record):
+    """A list price to set beside the cost."""
+
+    provider: str
+    input_usd_per_million: float
+    cached_input_usd_per_million: float | None
+    output_usd_per_million: float
+    blended_usd_per_million: float  # at the workload's mix of cached, fresh and output tokens
+    price_over_cost: float | None  # above 1: self-hosting is cheaper
+    margin: float | None  # share of the price that is left above the cost; below 0: the API is cheaper
+    break_even_utilization: float | None  # share of full use at which both cost the same; above 1: never
+    date: str
+    source: str
+    note: str | None = None
+    break_even_utilization_range: Range | None = None
+    break_even_tokens_per_day: float | None = None  # of this mix, at that use; null where it is never reached
+
+
+class Assumption(Record):
+    """A value that was not given, why it was taken, and how to override it."""
+
+    name: str
+    value: str
+    why: str
+    override: str
+
+
+class Formula(Record):
+    """A headline number as formula, the numbers put in, the result and where the formula comes from."""
+
+    quantity: str  # path in the result tree, e.g. 'cost.usd_per_million_output_tokens'
+    title: str
+    formula: str
+    numbers: str
+    value: float | str
+    unit: str
+    source: str
+    value_range: Range | None = None  # which holds in 8 of 10 cases
+    range_source: str | None = None
+    parts: tuple[Formula, ...] = ()  # what a sum is made of, longest first
+
+
+class Estimate(Record):
+    """What a deployment does and costs."""
+
+    model: ModelResult
+    deployment: DeploymentResult
+    workload: WorkloadResult
+    kv_cache: KvCacheResult
+    memory: MemoryResult
+    prefill: PrefillResult
+    decode: DecodeResult
+    serving: ServingResult
+    cost: CostResult
+    breakdown: tuple[OpResult, ...]
+    market: tuple[MarketPrice, ...] = ()
+    assumptions: tuple[Assumption, ...] = ()
+    notes: tuple[str, ...] = ()
+    explanation: tuple[Formula, ...] = field(default=(), repr=False)
+    limits: LimitsResult = LimitsResult()
+    demand: DemandResult | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The tree as plain dictionaries, lists and numbers; absent ranges are left out."""
+        plain: dict[str, Any] = _plain(self)
+        return plain
+
+
+class BreakEven(Record):
+    """Self-hosting against the list prices of an API, in `estimate.market`."""
+
+    against: str
+    estimate: Estimate
+
+    @property
+    def usd_per_month(self) -> float | None:
+        """What the GPUs cost in a month of 730 hours, busy or idle, and the API at break-even [$]."""
+        price = self.estimate.deployment.usd_per_gpu_hour
+        return None if price is None else price * self.estimate.deployment.gpus * HOURS_OF_A_MONTH
+
+    def to_dict(self) -> dict[str, Any]:
+        """`{"against", "usd_per_month", ...an estimate's tree...}`."""
+        return {"against": self.against, "usd_per_month": self.usd_per_month, **self.estimate.to_dict()}
+
+
+class Row(Record):
+    """One row of a comparison."""
+
+    variant: str
+    estimate: Estimate
+    cache_ratio: float | None = None  # reference row's cache bytes per token over this row's
+    cost_ratio: float | None = None  # this row's $/M output over that of the first row with a price
+    note: str | None = None
+    needs_gpus: int | None = None  # where it does not fit: the fewest GPUs that would do, None for no number
+
+
+class Comparison(Record):
+    """The same question asked of several variants, models or GPUs; the first row is the reference."""
+
+    title: str
+    rows: tuple[Row, ...]
+    contexts: tuple[float, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """`{"rows": [{"variant", ...an estimate's tree...}]}`."""
+        rows = []
+        for row in self.rows:
+            tree = {"variant": row.variant, **row.estimate.to_dict()}
+            tree |= {"cache_ratio": row.cache_ratio, "cost_ratio": row.cost_ratio, "note": row.note}
+            tree |= {"needs_gpus": row.needs_gpus}
+            rows.append(tree)
+        return {"title": self.title, "rows": rows, "notes": list(self.notes)}
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        tree = {}
+        for f in fields(value):
+            item = getattr(value, f.name)
+            if item is None and f.name.endswith("_range"):
+                continue
+            tree[f.name] = _plain(item)
+        return tree
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value
+
+
+# Low and high of an estimate at 80% coverage, from the residuals of measured points.
+
+
+class Ranges80(Record):
+    """Observed over predicted at 10% and 90%, of times; None for the ideal bound, which has no error."""
+
+    decode: Range | None
+    prefill: Range | None
+    gpu_known: bool  # whether this GPU was among the measured ones
+    model_known: bool  # whether a model of this shape was
+
+
+def ranges_of(scenario: Scenario) -> Ranges80:
+    """The ranges of a question: the narrow ones only where both its GPU and its model were measured."""
+    q, constants = scenario, scenario.constants
+    shape = shape_of(q.model)
+    known = q.gpu.name in constants.measured_gpus, constants.knows_model(q.model.name, shape)
+    if not q.calibrated:
+        return Ranges80(None, None, *known)
+    decode, prefill = "decode_experts" if q.model.has_experts else "decode", "prefill"
+    if q.options.disaggregated:
+        decode, prefill = "pools", "prefill_pools"
+    named = q.gpu.name, q.model.name, q.gpu.architecture, q.backend, shape
+    return Ranges80(constants.range_of(decode, *named), constants.range_of(prefill, *named), *known)
+
+
+def scaled(value: float, spread: Range | None) -> Range | None:
+    """The range of a number whose observed value over the predicted one spreads so."""
+    return None if spread is None else (value * spread[0], value * spread[1])
+
+
+def inverse(spread: Range | None) -> Range | None:
+    """The spread of a rate, given that of its time."""
+    return None if spread is None else (1 / spread[1], 1 / spread[0])
+
+
+# Where a decode step's time goes, op by op, and what bounds it.
+
+
+Array = NDArray[Any]
+OVERHEAD = "overhead"
+BOUNDS = ("memory", "compute", "communication", OVERHEAD)
+
+
+def breakdown_of(step: Step, layout: Parallelism) -> tuple[OpResult, ...]:
+    """Ops of a step, equal names joined, longest first: work that all GPUs of a replica do, time on the busiest GPU.
+
+    Of all-to-all, only what does not hide behind the other ops counts as time.
+    """
+    names: dict[str, list[OpTime]] = {}
+    for op in _all_ops(step):
+        names.setdefault(op.op, []).append(op)
+    # Every stage runs its layers on `stage` GPUs, once for each micro-batch in flight.
+    copies = float(layout.stage * layout.pipeline)
+    shown = 1.0 - hidden_share(step)
+    rows = [
+        OpResult(
+            name,
+            flops=copies * sum(float(op.flops) for op in ops),
+            bytes=copies * sum(float(op.bytes) for op in ops),
+            time_s=sum(float(op.seconds) * (shown if op.kind == "all_to_all" else 1.0) for op in ops),
+            bound_by=_bound(ops),
+        )
+        for name, ops in names.items()
+    ]
+    rows = [row for row in rows if row.time_s > 0]
+    overhead = float(step.overhead_seconds)
+    if overhead > 0:
+        rows.append(OpResult("engine overhead", 0.0, 0.0, overhead, OVERHEAD))
+    return tuple(sorted(rows, key=lambda row: -row.time_s))
+
+
+def _all_ops(step: Step) -> tuple[OpTime, ...]:
+    return (*step.ops, step.drafting) if step.drafting else step.ops
+
+
+def hidden_share(step: Step) -> float:
+    """Share of a step's all-to-all that hides behind its other ops."""
+    sent = sum(float(op.seconds) for op in step.ops if op.kind == "all_to_all")
+    return float(step.hidden_seconds) / sent if sent else 0.0
+
+
+def step_bound(step: Step) -> str:
+    """What most of the time of one step, not of an array of them, is spent on."""
+    return str(step_bounds(step).item())
+
+
+def step_bounds(step: Step) -> Array:
+    """What most of a step's time is spent on, at every cell: memory, compute, communication or overhead."""
+    totals: dict[str, Number] = dict.fromkeys(BOUNDS, 0.0)
+    totals[OVERHEAD] = step.overhead_seconds
+    for op in _all_ops(step):
+        if op.communicates:
+            totals["communication"] = totals["communication"] + op.seconds
+        else:
+            of_memory = np.asarray(op.memory_seconds >= op.compute_seconds)
+            totals["memory"] = totals["memory"] + np.where(of_memory, op.seconds, 0.0)
+            totals["compute"] = totals["compute"] + np.where(of_memory, 0.0, op.seconds)
+    totals["communication"] = totals["communication"] - step.hidden_seconds
+    stacked = np.stack(np.broadcast_arrays(*totals.values()))
+    return np.asarray(np.array(BOUNDS, dtype=object)[np.argmax(stacked, axis=0)])
+
+
+def _bound(ops: Iterable[OpTime]) -> str:
+    ops = list(ops)
+    if ops[0].communicates:
+        return "communication"
+    memory = sum(float(op.memory_seconds) for op in ops)
+    return "memory" if memory >= sum(float(op.compute_seconds) for op in ops) else "compute"

@@ -1,0 +1,292 @@
+"""A scenario: options as a person gives them, checked, joined with the specifications they name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Literal, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from costcalc.catalog.read import serving_efficiency
+from costcalc.engine.efficiency import calibrated_efficiency
+from costcalc.engine.latency import IDEAL, Efficiency
+from costcalc.engine.memory import MemoryBudget
+from costcalc.engine.parallelism import Degrees
+from costcalc.engine.precision import Formats, resolve_formats
+from costcalc.engine.roofline import Machine, machine_of
+from costcalc.engine.step import Terms, prediction_share, tokens_per_pass
+from costcalc.errors import CostcalcError, did_you_mean, shown
+from costcalc.fields import Number, Record
+from costcalc.formats import activation_format, cache_format, weight_format
+from costcalc.hardware.accelerator import Accelerator
+from costcalc.hardware.efficiency import ServingEfficiency
+from costcalc.model.attention.mla import LatentAttention, MlaMode
+from costcalc.model.spec import ModelSpec, Precision
+from costcalc.predict.options import read_option, refuse_unknown, the_gpu, the_model
+
+Several = int | float | str | Sequence[int | float | str] | NDArray[Any] | None
+"""One value, or a list, an array, or a range such as '1:256:x2'."""
+
+
+class SharedKeywords(TypedDict, total=False):
+    """Fields of `Options` that take one value, of estimates and of sweeps alike."""
+
+    cached: float
+    weights: str | None
+    kv_cache: str | None
+    activations: str | None
+    memory_utilization: float | None
+    tpot: float | None
+    ttft: float | None
+    efficiency: EfficiencyMode
+    backend: str | None
+    terms: Terms
+    mla: MlaMode | None
+    drafts: int | None
+    acceptance: float | None
+    disaggregated: bool
+
+
+class OptionKeywords(SharedKeywords, total=False):
+    """Fields of `Options`, all optional."""
+
+    gpus: int | None
+    tensor_parallel: int | None
+    pipeline_parallel: int | None
+    expert_parallel: int | None
+    attention_data_parallel: int | None
+    batch: int | None
+    context: float | None
+    input_tokens: float | None
+    output_tokens: float | None
+    price: float | str | None
+    utilization: float
+    demand: str | None
+
+
+class SweepKeywords(SharedKeywords, total=False):
+    """Options of an estimate; those that take `Several` may be swept."""
+
+    gpus: Several
+    tensor_parallel: Several
+    pipeline_parallel: Several
+    expert_parallel: Several
+    attention_data_parallel: Several
+    batch: Several
+    context: Several
+    input_tokens: Several
+    output_tokens: Several
+    memory_bandwidth: Several
+    price: Several
+    utilization: Several
+
+
+# What is asked: options as a person gives them, checked, with the specifications they name.
+
+
+EfficiencyMode = Literal["calibrated", "ideal"]
+DEFAULT_INPUT = 4096
+DEFAULT_OUTPUT = 1024
+DEFAULT_TPOT = 0.05  # [s]
+DEFAULT_ACCEPTANCE = 0.85  # of drafted tokens: DeepSeek-V3's own head keeps 85 to 90% (arXiv 2412.19437, 5.4.3)
+
+
+class Options(Record):
+    """Everything that an estimate can be told; None leaves a choice to costcalc, which then says so."""
+
+    gpus: int | None = None
+    tensor_parallel: int | None = None
+    pipeline_parallel: int | None = None
+    expert_parallel: int | None = None
+    attention_data_parallel: int | None = None
+    batch: int | None = None
+    context: float | None = None
+    input_tokens: float | None = None
+    output_tokens: float | None = None
+    cached: float = 0.0
+    weights: str | None = None
+    kv_cache: str | None = None
+    activations: str | None = None
+    price: float | str | None = None
+    utilization: float = 1.0
+    memory_utilization: float | None = None
+    tpot: float | None = None
+    ttft: float | None = None
+    demand: str | None = None  # what a fleet of such deployments has to serve, as in '1B tokens/day'
+    efficiency: EfficiencyMode = "calibrated"
+    backend: str | None = None
+    terms: Terms = "all"
+    mla: MlaMode | None = None
+    drafts: int | None = None  # tokens drafted per step and verified by it (speculation, MTP)
+    acceptance: float | None = None  # chance that a drafted token is kept
+    disaggregated: bool = False  # prefill and decode on pools of their own
+
+    def __new__(cls, *_values: object, **given: object) -> Options:
+        """Refuse keywords that are no options, naming the one that was meant."""
+        refuse_unknown(given, cls.__dataclass_fields__)
+        return object.__new__(cls)
+
+    def __post_init__(self) -> None:
+        """Read what was passed; raises CostcalcError, naming the option."""
+        for name in self.__dataclass_fields__:
+            given = getattr(self, name)
+            value = read_option(name, given)
+            if value is None:
+                value = self.__dataclass_fields__[name].default
+            if value is not given:
+                self.__dict__[name] = value
+        if self.acceptance is not None and not self.drafts:
+            raise CostcalcError("acceptance is given without drafts", hint="add drafts=N, the tokens drafted per step")
+
+    @property
+    def degrees(self) -> Degrees:
+        """The degrees of parallelism asked for."""
+        return Degrees(
+            self.gpus,
+            self.tensor_parallel,
+            self.pipeline_parallel,
+            self.expert_parallel,
+            self.attention_data_parallel,
+        )
+
+
+class Scenario(Record):
+    """Options joined with the specifications: all that the engine needs, layout and batch apart."""
+
+    model: ModelSpec
+    gpu: Accelerator
+    options: Options
+    precision: Precision
+    formats: Formats
+    machine: Machine
+    efficiency: Efficiency
+    constants: ServingEfficiency
+    budget: MemoryBudget
+    backend: str | None
+    input_tokens: Number  # an array, and the context too, asks about many lengths at once
+    output_tokens: float
+    context: Number | None = None  # KV length at which decode is evaluated, where it was given
+    recompute: bool = False  # no cache: every step prefills the context again
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether measured efficiencies apply, rather than the ideal bound."""
+        return self.options.efficiency == "calibrated"
+
+    @property
+    def weights_name(self) -> str:
+        """The format of the weights, and that of experts where it is another."""
+        weights, experts = self.formats.weights.name, self.formats.experts.name
+        return f"{weights} + {experts} experts" if self.model.has_experts and experts != weights else weights
+
+    @property
+    def drafts(self) -> int:
+        """Tokens drafted per step [tokens]."""
+        return self.options.drafts or 0
+
+    @property
+    def acceptance(self) -> float:
+        """Chance that the first drafted token is kept."""
+        usual = self.constants.closed_loop.acceptance if self.calibrated else DEFAULT_ACCEPTANCE
+        return usual if self.options.acceptance is None else self.options.acceptance
+
+    @property
+    def tokens_per_step(self) -> Number:
+        """Tokens that a step yields for each sequence [tokens]: its own, and the drafts that are kept."""
+        # Measured drafts are kept less often the further they look; a chance that was given holds for all of them.
+        measured = self.options.acceptance is None and self.calibrated
+        fading = self.constants.closed_loop.fading if measured else 1.0
+        return tokens_per_pass(self.acceptance, self.drafts, fading)
+
+    @property
+    def tpot_limit(self) -> float:
+        """Most time per output token [s]: the one asked for, else a default where the batch is chosen."""
+        return self.options.tpot or (np.inf if self.options.batch else DEFAULT_TPOT)
+
+    @property
+    def full_length(self) -> Number:
+        """Tokens that a sequence holds when it ends, and that must fit [tokens].
+
+        A context alone is the length that was asked about; beside it, an input or an output that was given too
+        makes a request, whose length counts where it is more.
+        """
+        request = self.input_tokens + self.output_tokens
+        if self.context is None:
+            return request
+        given = self.options.input_tokens or self.options.output_tokens
+        return np.maximum(self.context, request) if given else self.context
+
+    @property
+    def decode_context(self) -> Number:
+        """KV length at which decode is evaluated: the one given, or half of the output behind the input."""
+        return self.input_tokens + self.output_tokens / 2 if self.context is None else self.context
+
+    def at(self, context: Number) -> Scenario:
+        """The question asked with `--context`: prompts are as long, unless their length was given."""
+        return replace(self, context=context, input_tokens=self.options.input_tokens or context)
+
+    def around(self, context: Number) -> Scenario:
+        """The question whose answers are half written at `context`: prompts are shorter by half of an answer."""
+        return replace(self, context=None, input_tokens=np.maximum(context - self.output_tokens / 2, 1.0))
+
+
+def scenario_of(model: ModelSpec, gpu: Accelerator, options: Options) -> Scenario:
+    """Join options and specifications; raises CostcalcError for what cannot be."""
+    model, gpu = the_model(model), the_gpu(gpu)
+    if options.mla:
+        model = with_mla_mode(model, options.mla)
+    machine = machine_of(gpu)
+    precision = asked_precision(model, options)
+    constants = serving_efficiency()
+    backend = options.backend or constants.default_backend
+    if backend not in constants.engines:
+        hint = did_you_mean(backend, constants.engines) or f"one of {', '.join(constants.engines)}"
+        raise CostcalcError(f"unknown backend {shown(backend)}", where="--backend", hint=hint)
+    calibrated = options.efficiency == "calibrated"
+    return Scenario(
+        model=model,
+        gpu=gpu,
+        options=options,
+        precision=precision,
+        formats=resolve_formats(precision, machine.peak_flops, machine.architecture),
+        machine=machine,
+        efficiency=calibrated_efficiency(constants, machine, backend) if calibrated else IDEAL,
+        constants=constants,
+        budget=MemoryBudget(
+            options.memory_utilization or constants.memory_utilization,
+            float(constants.memory_reserve),
+            prediction=prediction_share(model) if options.drafts else 0.0,
+        ),
+        backend=backend if calibrated else None,
+        input_tokens=options.input_tokens or options.context or DEFAULT_INPUT,
+        output_tokens=options.output_tokens or DEFAULT_OUTPUT,
+        context=options.context,
+    )
+
+
+def asked_precision(model: ModelSpec, options: Options) -> Precision:
+    """The model's native precision with the formats asked for; --weights sets the experts' format too.
+
+    Raises CostcalcError for a format that is not known.
+    """
+    changes: dict[str, Any] = {}
+    if options.weights:
+        changes |= {"weights": weight_format(options.weights).name, "experts": None, "activations": None}
+    if options.kv_cache:
+        changes["kv_cache"] = cache_format(options.kv_cache).name
+    if options.activations:
+        changes["activations"] = activation_format(options.activations)
+    return replace(model.precision, **changes)
+
+
+def with_mla_mode(model: ModelSpec, mode: MlaMode) -> ModelSpec:
+    """The model with its latent attention executed in `mode`; raises CostcalcError where it has none."""
+    if not any(isinstance(layer, LatentAttention) for layer in model.attention.values()):
+        raise CostcalcError(f"--mla {mode}: {model.name} has no latent attention", hint="leave --mla out")
+    changed = {
+        label: replace(layer, mode=mode) if isinstance(layer, LatentAttention) else layer
+        for label, layer in model.attention.items()
+    }
+    return replace(model, attention=changed)

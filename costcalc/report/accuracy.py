@@ -1,0 +1,452 @@
+"""Predicted against measured as pages: errors by class, published figures, what a calibration found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from math import expm1, log
+from pathlib import Path
+from typing import Any
+
+from costcalc.hardware.accelerator import MeasuredEfficiency
+from costcalc.report.page import DASH, Block, Column, Grid, Line
+from costcalc.units import NOTHING, capital, counted, format_count
+from costcalc.validation.calibrate import UserFit
+from costcalc.validation.published import Compared, Published, PublishedCase
+from costcalc.validation.score import Group, Point, Validation
+
+KIND_TITLES = {
+    "decode_attention": "Decode attention",
+    "prefill_attention": "Prefill attention",
+    "gemm": "Matrix products",
+    "moe": "Routed experts",
+    "comm": "Collectives",
+    "e2e": "Serving, end to end",
+}
+"""Kinds of measurement as headings."""
+QUANTITIES = {"ms": "ms", "tpot_ms": "ms", "ttft_ms": "ms", "out_tok_s_gpu": "tok/s"}
+"""Units of the quantities that are predicted."""
+LEGEND = (
+    "median, mean: predicted against measured, off either way; bias: median of predicted over measured, less 1; "
+    "in range: measurements inside the 80% range; ideal: median error of the roofline alone; "
+    "not scored: rows left out, for the reasons below."
+)
+UNSEEN = " unseen GPU, unseen model: median error of fits without any point of that GPU or model."
+_SHOWN_LINES = 8
+
+
+def accuracy_page(
+    validation: Validation, groups: Sequence[Group], worst: int = 3, by: str | None = None, title: str = ""
+) -> list[Block]:
+    """Return the errors of predictions as a page.
+
+    validation: the scored points. groups: their errors by class, or by what `by` names.
+    worst: how many of the worst points of each class to list. by: what the groups are divided by.
+    title: what was scored.
+    """
+    page: list[Block] = [Line(title or "Predicted against measured", "title"), Line()]
+    recorded = any(each.unseen_gpu is not None for each in groups)
+    page += [*_tables(groups, by, recorded), Line(LEGEND + UNSEEN * recorded, "dim", wrap=True), Line()]
+    page += [*_worst(validation.worst(worst)), *listed("With a warning", validation.warned())]
+    page += listed("Not scored", validation.excluded())
+    return page
+
+
+def _tables(groups: Sequence[Group], by: str | None, recorded: bool) -> Iterator[Block]:
+    if by is None:
+        yield Grid(_columns("", recorded), [_cells(each.label, each, recorded) for each in groups])
+        yield Line()
+        return
+    for kind, label in dict.fromkeys((each.kind, each.label) for each in groups):
+        yield Line(heading(kind, label), "heading")
+        members = [each for each in groups if (each.kind, each.label) == (kind, label)]
+        yield Grid(_columns(by, False), [_cells(each.member, each, False) for each in members])
+        yield Line()
+
+
+def heading(kind: str, label: str) -> str:
+    """Return the heading of a class: its label, behind its kind where that says more."""
+    title = KIND_TITLES.get(kind, kind)
+    return f"{title}: {label}" if kind == "e2e" or title[:6].lower() != label[:6].lower() else capital(label)
+
+
+def _columns(first: str, recorded: bool) -> tuple[Column, ...]:
+    unseen = [Column("unseen GPU", right=True, keep=2), Column("unseen model", right=True, keep=3)] if recorded else []
+    return (
+        Column(first, role="value"),
+        Column("n", right=True),
+        Column("median", right=True, role="headline"),
+        Column("mean", right=True),
+        Column("bias", right=True),
+        Column("in range", right=True),
+        *unseen,
+        Column("ideal", right=True, keep=1),
+        Column("not scored", right=True, keep=4),
+    )
+
+
+def _cells(name: str, group: Group, recorded: bool) -> tuple[str, ...]:
+    errors = group.summary
+    unseen = (percent(group.unseen_gpu), percent(group.unseen_model)) if recorded else ()
+    return (
+        name,
+        str(errors["n"]),
+        percent(errors["median_ape"]),
+        percent(errors["mape"]),
+        signed(errors["bias"]),
+        percent(errors["coverage"]),
+        *unseen,
+        percent(errors["ideal_median_ape"]),
+        str(sum(errors["excluded"].values()) or NOTHING),
+    )
+
+
+def percent(value: float | None) -> str:
+    """Return a ratio as whole percent from 10% on, else with a decimal."""
+    if value is None:
+        return NOTHING
+    return f"{value:.1%}" if value < 0.0995 else f"{value:.0%}"
+
+
+def signed(value: float | None) -> str:
+    """Return a ratio as percent with its sign."""
+    return NOTHING if value is None else f"{value:+.1%}"
+
+
+def _worst(points: Sequence[Point]) -> Iterator[Block]:
+    if not points:
+        return
+    columns = (
+        Column("off", right=True, role="headline"),
+        Column("measured", right=True),
+        Column("predicted", right=True),
+        Column("80% range", role="dim"),
+        Column("what", wrap=True),
+    )
+    yield Line("Worst points", "heading")
+    for kind, label in dict.fromkeys((each.kind, each.label) for each in points):
+        yield Line(heading(kind, label), "value")
+        yield Grid(columns, [_point(each) for each in points if (each.kind, each.label) == (kind, label)])
+        yield Line()
+
+
+def _point(point: Point) -> tuple[str, ...]:
+    row, unit = point.row, QUANTITIES.get(str(point.row["quantity"]), "")
+    low, high = amount(row["low"]), amount(row["high"])
+    ratio = point.ratio or 1.0
+    return (
+        f"{ratio:,.0f}×" if ratio >= 10 else f"{ratio:.2g}×",
+        f"{amount(point.measured)} {unit}",
+        f"{amount(row['predicted'])} {unit}",
+        f"[{low}{DASH}{high}]",
+        described(point),
+    )
+
+
+def amount(value: float | None) -> str:
+    """Return a quantity in the file's own unit, to three digits."""
+    if value is None:
+        return NOTHING
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def described(point: Point) -> str:
+    """Return what a point is about, in a few words: 'h100-sxm, vllm, m 64, n 8192, k 8192'."""
+    parts = []
+    for column in _DESCRIBED[point.kind]:
+        value = point.row.get(column)
+        if value in (None, ""):
+            continue
+        number = isinstance(value, float)
+        name = _SHORT.get(column, column)
+        parts.append(f"{name} {format_count(value)}".strip() if number else str(value))
+    return ", ".join(parts)
+
+
+_DESCRIBED = {
+    "decode_attention": ("gpu", "framework", "kind", "kv_dtype", "batch", "context", "q_heads", "kv_heads"),
+    "prefill_attention": ("gpu", "framework", "kind", "batch", "seq", "q_heads", "kv_heads"),
+    "gemm": ("gpu", "framework", "dtype", "m", "n", "k"),
+    "moe": ("gpu", "framework", "model_shape", "dtype", "tokens", "moe_tp", "moe_ep", "distribution"),
+    "comm": ("gpu", "op", "impl", "n_gpus", "bytes", "tokens"),
+    "e2e": ("model", "gpu", "n_gpus", "framework", "dtype", "tp", "ep", "isl", "osl", "concurrency"),
+}
+"""Columns that tell one point from another."""
+_SHORT = {
+    "n_gpus": "GPUs",
+    "q_heads": "heads",
+    "kv_heads": "KV heads",
+    "moe_tp": "TP",
+    "moe_ep": "EP",
+    "tp": "TP",
+    "ep": "EP",
+    "isl": "in",
+    "osl": "out",
+}
+
+
+def listed(title: str, found: Mapping[str, Sequence[Point]]) -> Iterator[Block]:
+    """Yield sentences with the points that they are said of, the most frequent one first.
+
+    title: of the list. found: the points by sentence.
+    """
+    if not found:
+        return
+    yield Line(title, "heading")
+    for sentence, points in sorted(found.items(), key=lambda each: -len(each[1])):
+        yield Line(f"{counted(len(points), 'row')}: {sentence} ({_places(points)})", wrap=True, indent=2)
+    yield Line()
+
+
+def _places(points: Sequence[Point]) -> str:
+    """The files and lines of points: 'gemm.csv:14, 15'."""
+    files: dict[str, list[int]] = {}
+    for point in points:
+        files.setdefault(Path(point.path).name or point.kind, []).append(point.line)
+    texts = []
+    for name, lines in files.items():
+        numbers = list(dict.fromkeys(lines))
+        more = f" and {len(numbers) - _SHOWN_LINES} more" if len(numbers) > _SHOWN_LINES else ""
+        texts.append(f"{name}:{', '.join(map(str, numbers[:_SHOWN_LINES]))}{more}")
+    return "; ".join(texts)
+
+
+# Published figures beside costcalc's as a page.
+
+
+MISSED = "†"
+_FOLLOWS = {
+    "exact": "Follows from the stated inputs",
+    "measured": "Measured",
+    "modelled": "Answers of other models",
+}
+
+
+def published_page(compared: Sequence[Compared]) -> list[Block]:
+    """Return published figures beside costcalc's as a page.
+
+    compared: the figures.
+    """
+    page: list[Block] = [Line("Published against costcalc", "title"), Line()]
+    for follows, heading in _FOLLOWS.items():
+        rows = [each for each in compared if each.follows == follows]
+        if rows:
+            page += [
+                Line(heading, "heading"),
+                Grid(_published_columns(rows), [_published_cells(each) for each in rows], split=False),
+                *_missed(rows),
+            ]
+            page.append(Line())
+    page += [*_sources(compared), *_notes(compared)]
+    return page
+
+
+def papers_page(published: Published) -> list[Block]:
+    """Return the publications that figures are known of as a page.
+
+    published: the figures.
+    """
+    columns = (Column("name", role="value"), Column("figures", right=True), Column("publications"))
+    rows = [(name, str(len(cases)), _titles(published, cases)) for name, cases in published.papers().items()]
+    hint = "Compare with: costcalc validate --against NAME, or all"
+    return [Grid(columns, rows, indent=0), Line(), Line(hint, "dim")]
+
+
+def papers_tree(published: Published) -> list[dict[str, object]]:
+    """Return the publications that figures are known of as plain dictionaries.
+
+    published: the figures.
+    """
+    return [
+        {"name": name, "figures": len(cases), "publications": _titles(published, cases)}
+        for name, cases in published.papers().items()
+    ]
+
+
+def _titles(published: Published, cases: Sequence[PublishedCase]) -> str:
+    return "; ".join(dict.fromkeys(published.sources[case.source.of].title for case in cases))
+
+
+def _published_columns(rows: Sequence[Compared]) -> tuple[Column, ...]:
+    ranged = rows[0].follows != "exact"
+    return (
+        Column("published", right=True),
+        Column("costcalc", right=True, role="headline"),
+        *((Column("80% range", role="dim", spare=True, keep=1),) if ranged else ()),
+        Column("unit"),
+        Column("off", right=True),
+        Column("", role="value", wrap=True),
+    )
+
+
+def _published_cells(each: Compared) -> tuple[str, ...]:
+    low_high = "" if each.low is None or each.high is None else f"[{figure(each.low, 3)}{DASH}{figure(each.high, 3)}]"
+    ranged = (low_high,) if each.follows != "exact" else ()
+    return (
+        figure(each.published, 6),
+        figure(each.predicted, 4),
+        *ranged,
+        each.unit,
+        NOTHING if each.error is None else f"{each.error:+.1%}{MISSED if _outside(each) else ''}",
+        each.statement + (" (recalled)" if each.provenance == "recalled" else ""),
+    )
+
+
+def _outside(each: Compared) -> bool:
+    """Whether a measured figure lies outside of the range that costcalc gives."""
+    if each.follows != "measured" or each.low is None or each.high is None:
+        return False
+    return not each.low <= each.published <= each.high
+
+
+def _missed(rows: Sequence[Compared]) -> Iterator[Block]:
+    outside = sum(_outside(each) for each in rows)
+    if outside:
+        text = f"{MISSED} outside of the range: {outside} of {len(rows)}."
+        text += " `costcalc validate` tells how often ranges hold over all measurements."
+        yield Line(text, "dim", wrap=True, indent=2)
+
+
+def figure(value: float | None, digits: int) -> str:
+    """Return a figure with a number of digits, or '-' without one.
+
+    value: in its own unit.
+    digits: significant ones.
+    """
+    if value is None:
+        return NOTHING
+    if value >= 1000:
+        return f"{float(f'{value:.{digits - 1}e}'):,.0f}"
+    return f"{value:.{digits}g}"
+
+
+def _sources(compared: Sequence[Compared]) -> Iterator[Block]:
+    yield Line("Sources", "heading")
+    for title, url in dict.fromkeys((each.title, each.url) for each in compared):
+        yield Line(f"{title} <{url}>", "dim", wrap=True, indent=2)
+    yield Line()
+
+
+def _notes(compared: Sequence[Compared]) -> Iterator[Block]:
+    noted = [f"{each.statement}: {each.note}" for each in compared if each.note]
+    failed = [f"{each.statement}: not answered: {each.failed}" for each in compared if each.failed]
+    if noted or failed:
+        yield Line("Notes", "heading")
+        yield from (Line(text, wrap=True, indent=2) for text in [*failed, *noted])
+        yield Line()
+
+
+# What a calibration found as a page: the error before and after it, and what it changed.
+
+
+CALIBRATION_LEGEND = (
+    "before: median error of the shipped fit on these points, and its bias; after: of the fit on them; left out: of "
+    "every shape, or fifth of the runs, by a fit without it, which is what to expect of others; range: measured over "
+    "predicted in 80% of cases. Factors are on the parameters of the shipped fit, those that change most first: few "
+    "points move them little, and there are none where what was left out was predicted worse with them than without."
+)
+_ERRORS = ("in_sample", "gpu_left_out", "shape_left_out")
+MOST_FACTORS = 6
+"""Parameters that a table names."""
+SHOWN_FACTOR = 0.02
+"""Change of a parameter [ln] below which a table leaves it out."""
+
+
+def calibration_page(
+    fits: Sequence[UserFit],
+    notes: Sequence[str] = (),
+    reached: Mapping[str, MeasuredEfficiency] | None = None,
+    scored: Validation | None = None,
+) -> list[Block]:
+    """Return what a calibration found as a page.
+
+    fits: by machine and kernel. notes: what else to say. reached: what GPUs reached, by name.
+    scored: the points, of which those that could not be used are listed.
+    """
+    columns = (
+        Column("", role="value"),
+        Column("what"),
+        Column("n", right=True),
+        Column("before", right=True),
+        Column("bias", right=True, keep=2),
+        Column("after", right=True, role="headline"),
+        Column("left out", right=True),
+        Column("80% range", role="dim", keep=1),
+        Column("factors", role="dim", keep=3, wrap=True),
+    )
+    page: list[Block] = [Line("Calibrated on your measurements", "title"), Line()]
+    page += [Grid(columns, list(_rows(fits))), Line(), Line(CALIBRATION_LEGEND, "dim", wrap=True), Line()]
+    for gpu, found in (reached or {}).items():
+        page += [Line(f"What estimates of {gpu} are scaled by", "heading")]
+        page += [*(Line(text, wrap=True, indent=2) for text in machine_speed_lines(found)), Line()]
+    page += listed("Left out", scored.excluded()) if scored is not None else []
+    return page + [Line(note, wrap=True) for note in notes]
+
+
+def calibration_rows(fits: Sequence[UserFit]) -> list[dict[str, Any]]:
+    """Return what a calibration found as plain dictionaries, one for each machine and kernel.
+
+    fits: by machine and kernel; biases as `costcalc validate` has them: median of predicted over measured, less 1.
+    """
+    rows = []
+    for each in fits:
+        tree = asdict(each.fit)
+        for name in _ERRORS:
+            tree["fit"][name]["bias"] = expm1(tree["fit"][name]["bias"])
+        rows.append({"gpu": each.gpu, "op": each.op, "op_class": each.label, **tree})
+    return rows
+
+
+def machine_speed_lines(efficiency: MeasuredEfficiency) -> list[str]:
+    """Return what a machine reached of its data sheet, in sentences.
+
+    efficiency: as measured.
+    """
+    lines = []
+    if efficiency.bandwidth is not None:
+        lines.append(f"Copies reach {percent(efficiency.bandwidth)} of the data sheet's memory bandwidth.")
+    named = [("Products of few rows", "memory bandwidth", efficiency.weights)]
+    named += [(f"Large {name} products", "dense peak", found) for name, found in efficiency.flops.items()]
+    named += [("Fused experts", "roofline", efficiency.experts)]
+    named += [("Kernels of decode attention", "memory bandwidth", efficiency.attention)]
+    named += [("Kernels of prefill attention", "dense peak", efficiency.prefill)]
+    named += [("Large messages", "links' bandwidth", efficiency.links)]
+    for what, of, found in named:
+        if found is not None:
+            lines.append(f"{what} reach {percent(found.share)} of the {of}: {found.speed:.2f} of what is expected.")
+    if efficiency.latency is not None:
+        lines.append(f"Small messages are {efficiency.latency:.2f} times as fast as expected.")
+    return lines
+
+
+def _rows(fits: Sequence[UserFit]) -> Iterator[tuple[str, ...]]:
+    """Cells of every fit; factors that several classes share stand beside the first of them."""
+    told: Mapping[str, float] = {}
+    for each in fits:
+        factors = each.fit.factors
+        yield _calibration_cells(each, "as above" if factors and factors == told else _factors(factors))
+        told = factors
+
+
+def _factors(factors: Mapping[str, float]) -> str:
+    """Factors in words, those that change most first."""
+    order = sorted(factors.items(), key=lambda item: -abs(log(item[1])))
+    shown = [f"{name} {factor:.3g}" for name, factor in order if abs(log(factor)) >= SHOWN_FACTOR]
+    more = [f"{len(shown) - MOST_FACTORS} more"] if len(shown) > MOST_FACTORS else []
+    return ", ".join([*shown[:MOST_FACTORS], *more]) or NOTHING
+
+
+def _calibration_cells(each: UserFit, factors: str) -> tuple[str, ...]:
+    record = each.fit.fit
+    known = record.ranges.known
+    return (
+        each.gpu,
+        each.label,
+        str(record.points),
+        percent(record.gpu_left_out.median_ape),
+        signed(expm1(record.gpu_left_out.bias)),
+        percent(record.in_sample.median_ape),
+        percent(record.shape_left_out.median_ape),
+        f"[{known.low:.2g}{DASH}{known.high:.2g}]",
+        factors,
+    )

@@ -1,0 +1,282 @@
+"""The chart of a comparison: cache, throughput and cost, against context where there are curves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, MaxNLocator
+
+from costcalc.explore.compare import Curve, Curves
+from costcalc.predict.quantities import Comparison, Row
+from costcalc.report.charts.style import (
+    FAINT,
+    INK,
+    Line,
+    draw_over,
+    look,
+    panels,
+    saved,
+    shown_ticks,
+    spread,
+    variant_colour,
+)
+from costcalc.report.comparison import EXCEEDS, by_context, cost_or_reason, row_name
+from costcalc.report.estimate import is_term, price_basis
+from costcalc.report.page import speed
+from costcalc.units import format_bytes, format_count, format_seconds, format_usd
+
+Show = Callable[[float], str]
+End = tuple[str, str, float, float]
+GRID_LINE = "#cbd2d9"
+BANDED = "MLA absorbed"
+
+
+def draw_lines(axes: Axes, lines: Sequence[tuple[Curve, Any]], show: Show, title: str, *, rate: bool) -> None:
+    """Draw values of every variant against context; dotted where a limit of time is broken.
+
+    axes: where to draw.
+    lines: the variants, and values of each at its contexts.
+    show: how a value is written.
+    title: what the values are.
+    rate: whether they are rates, whose range is that of times upside down.
+    """
+    ends: list[End] = []
+    framed: list[float] = []
+    drawn: list[Line] = []
+    # The widest line first, so that thin ones are seen on it.
+    for number, (curve, values) in sorted(enumerate(lines), key=lambda each: -_width(each[1][0])):
+        known = np.asarray(values, dtype=float)
+        if not np.isfinite(known).any():
+            continue
+        colour = variant_colour(curve.variant, number)
+        drawn.append(_draw_line(axes, curve, known, colour, drawn))
+        last = int(np.flatnonzero(np.isfinite(known))[-1])
+        ends.append((curve.variant, colour, float(curve.contexts[last]), float(known[last])))
+        if curve.bytes_per_token == 0:  # recomputes: on one scale with it the others would be one line
+            continue
+        framed += [float(y) for y in known[np.isfinite(known)]]
+        band = curve.band(known, rate=rate) if curve.variant == BANDED else None
+        if band is not None:  # of one variant: those of all would cover each other
+            axes.fill_between(curve.contexts, *band, color=colour, alpha=0.13, lw=0)
+            axes.text(0.01, 0.01, f"band: 80% range of {BANDED}", transform=axes.transAxes, size=8, color=FAINT)
+    _scale(axes, [float(x) for x in lines[0][0].contexts], framed, show)
+    _name_ends(axes, ends)
+    axes.set_xlabel("context [tokens]")
+    axes.set_title(title)
+
+
+def _width(curve: Curve) -> float:
+    return 2.6 if curve.variant == BANDED else 1.8
+
+
+def _draw_line(axes: Axes, curve: Curve, values: Any, colour: str, before: Sequence[Line]) -> Line:
+    """Draw a line over those that are there; return where it keeps the limits."""
+    style = "--" if curve.variant in ("MLA expanded", "No cache") else "-"
+    width = _width(curve)
+    kept = np.ones(len(values), bool) if curve.keeps_limits is None else curve.keeps_limits
+    line = dict(zip(curve.contexts.tolist(), np.where(kept, values, np.nan).tolist(), strict=True))
+    draw_over(axes, line, before, color=colour, lw=width, ls=style)
+    if not kept.all():
+        # A point beside what is kept joins both parts.
+        beside = ~kept | ~np.roll(kept, -1) | ~np.roll(kept, 1)
+        axes.plot(curve.contexts, np.where(beside, values, np.nan), color=colour, lw=width / 2, ls=":")
+    at = np.isin(curve.contexts, curve.table)
+    axes.plot(curve.contexts[at], values[at], "o", color=colour, ms=4)
+    return line
+
+
+def _scale(axes: Axes, contexts: Sequence[float], framed: Sequence[float], show: Show) -> None:
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    low, high = (min(framed) / 1.6, max(framed) * 1.6) if framed else (1.0, 10.0)
+    axes.set_ylim(low, high)
+    # At least two labels, whatever the range.
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 60 * low else (1.0,), numticks=12))
+    axes.set_xlim(min(contexts), max(contexts))
+    axes.set_xticks(
+        [2.0**power * 1000 for power in range(-10, 21) if min(contexts) <= 2.0**power * 1000 <= max(contexts)]
+    )
+    shown_ticks(axes.xaxis, lambda value: f"{value / 1000:g}k")
+    shown_ticks(axes.yaxis, show)
+
+
+def _name_ends(axes: Axes, ends: Sequence[End]) -> None:
+    """Name each line at its right end, the names moved apart where lines lie close."""
+    low, high = (math.log(edge) for edge in axes.get_ylim())
+    inside = [each for each in ends if low <= math.log(each[3]) <= high]
+    places = spread([(math.log(y) - low) / (high - low) for _, _, _, y in inside], 0.05)
+    for (name, colour, x, y), place in zip(inside, places, strict=True):
+        axes.annotate(
+            name,
+            (x, y),
+            xytext=(1.04, place),
+            textcoords="axes fraction",
+            color=colour,
+            size=9,
+            va="center",
+            arrowprops={
+                "arrowstyle": "-",
+                "color": GRID_LINE,
+                "lw": 0.6,
+                "shrinkA": 1,
+                "shrinkB": 1,
+                "relpos": (0.0, 0.5),
+            },
+            annotation_clip=False,
+        )
+    outside = [name for name, _, _, y in ends if not low <= math.log(y) <= high]
+    if outside:
+        text = f"off the chart: {', '.join(outside)} "
+        axes.text(0.995, 0.01, text, transform=axes.transAxes, ha="right", size=8, color=FAINT)
+
+
+# One value of every row of a comparison: bars from zero, or dots where a logarithmic axis has none.
+
+
+def draw_values(
+    axes: Axes,
+    rows: Sequence[Row],
+    values: Sequence[float | None],
+    show: Show,
+    title: str,
+    spans: Sequence[tuple[float, float] | None] = (),
+) -> None:
+    """Draw a value of every row with its 80% range, and the reason where there is none.
+
+    axes: where to draw.
+    rows, values: the rows, and a value of each.
+    show: how a value is written.
+    title: what the values are.
+    spans: low and high of each, where known.
+    """
+    known = [value for value in values if value]
+    logarithmic = bool(known) and max(known) > 8 * min(known)
+    limits = list(spans) or [None] * len(rows)
+    left = min([*known, *(low for low, _ in filter(None, limits))], default=1.0) / 2 if logarithmic else 0.0
+    most = max([*known, *(high for _, high in filter(None, limits))], default=1.0)
+    for number, (row, value) in enumerate(zip(rows, values, strict=True)):
+        colour = variant_colour(row_name(row), number)
+        span = limits[number] if value else None
+        if value and logarithmic:
+            # A bar would have to start somewhere above nothing, and its length would say little.
+            axes.plot([value], [number], "o", color=colour, ms=9, zorder=3)
+        elif value:
+            axes.barh(number, value, color=colour, height=0.72)
+        if span:
+            axes.plot(span, [number, number], color=colour if logarithmic else INK, lw=1.6, solid_capstyle="butt")
+        edge = max(span[1] if span else 0.0, value or left)
+        exceeds = EXCEEDS if spans and row.estimate.limits.kept is False else ""
+        axes.annotate(
+            _label(row, value, show) + exceeds,
+            (edge, number),
+            xytext=(7, 0),
+            textcoords="offset points",
+            va="center",
+            size=9,
+        )
+    axes.set_yticks(range(len(rows)), [row_name(row) for row in rows])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=logarithmic, axis="y")
+    axes.spines["left"].set_visible(False)
+    _value_scale(axes, left, most, logarithmic, show)
+    axes.set_title(title)
+
+
+def _label(row: Row, value: float | None, show: Show) -> str:
+    if value is None:
+        return cost_or_reason(row)
+    return show(value)
+
+
+def _value_scale(axes: Axes, left: float, most: float, logarithmic: bool, show: Show) -> None:
+    if logarithmic:
+        axes.set_xscale("log")
+        axes.set_xlim(left, most * (most / left) ** 0.32)
+        # Few enough that dollars do not touch: three to a decade, one, or one in every two.
+        steps = (1.0, 2.0, 5.0) if most < 40 * left else (1.0,)
+        axes.xaxis.set_major_locator(LogLocator(subs=steps, numticks=6))
+    else:
+        axes.set_xlim(0, most * 1.28)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
+    shown_ticks(axes.xaxis, show)
+
+
+# The chart of a comparison: cache, throughput and cost, against context where there are curves.
+
+
+def draw_comparison(
+    comparison: Comparison, curves: Curves | None, suffix: str, kinds: Sequence[str] = ("cache", "throughput", "cost")
+) -> bytes:
+    """Return the chart of a comparison as the content of a file.
+
+    comparison: the rows.
+    curves: the variants over contexts; None draws bars of the rows instead.
+    suffix: '.png', '.svg' or '.pdf'.
+    kinds: the panels: 'cache', 'throughput' of a GPU, 'speed' for a user, 'cost'.
+    """
+    rows = next(rows for _, rows in by_context(comparison))
+    with look():
+        figure, axes = panels(
+            len(kinds),
+            comparison.title,
+            _subtitle(comparison, curves is not None),
+            width=5.4 if len(kinds) > 1 else 8.0,
+        )
+        for each, where in zip(kinds, axes, strict=True):
+            _draw(each, where, rows, curves)
+        return saved(figure, suffix)
+
+
+def _draw(kind: str, axes: Axes, rows: Sequence[Row], curves: Curves | None) -> None:
+    if kind == "cache":
+        values = [row.estimate.kv_cache.bytes_per_token for row in rows]
+        draw_values(axes, rows, values, format_bytes, "KV cache per token")
+    elif kind == "cost":
+        costs = [row.estimate.cost.usd_per_million_output_tokens for row in rows]
+        spans = [row.estimate.cost.usd_per_million_output_tokens_range for row in rows]
+        if curves is None:
+            draw_values(axes, rows, costs, format_usd, "$ per million output tokens", spans)
+        else:
+            lines = [(curve, curve.usd_per_million_output_tokens) for curve in curves.curves]
+            draw_lines(axes, lines, format_usd, "$ per million output tokens against context", rate=False)
+    else:
+        per_user = kind == "speed"
+        title = "Output tokens/s per user" if per_user else "Output tokens/s per GPU"
+        decodes = [row.estimate.decode for row in rows]
+        rates = [each.tokens_per_s_per_user if per_user else each.tokens_per_s_per_gpu for each in decodes]
+        spans = [each.tokens_per_s_per_user_range if per_user else each.tokens_per_s_per_gpu_range for each in decodes]
+        if curves is None:
+            draw_values(axes, rows, rates, speed, title, spans)
+        else:
+            found = [
+                (curve, curve.tokens_per_s_per_user if per_user else curve.tokens_per_s_per_gpu)
+                for curve in curves.curves
+            ]
+            draw_lines(axes, found, speed, f"{title} against context", rate=True)
+
+
+def _subtitle(comparison: Comparison, lines: bool) -> str:
+    estimates = [row.estimate for row in comparison.rows]
+    load, machine = estimates[0].workload, estimates[0].deployment
+    term = is_term(estimates[0])
+    chosen = not term and any(each.name == "batch" for each in estimates[0].assumptions)
+    limit = estimates[0].limits.time_per_output_token_s
+    under = f", TPOT up to {format_seconds(limit)}" if chosen and limit else ""
+    one_context = len({each.workload.context_tokens for each in estimates}) == 1
+    tokens = f"{format_count(load.input_tokens)} tokens in{' at the dots' if lines else ''}, "
+    if not one_context:
+        tokens = "prompts as long as the context, "
+    parts = [
+        f"{tokens}{format_count(load.output_tokens)} out",
+        f"layout and batch of lowest cost{under}" if chosen else f"batch {format_count(load.batch)}",
+        *(["a term of the bill alone"] if term else []),
+        f"KV cache {machine.precision.kv_cache}",
+        price_basis(each.deployment for each in estimates),
+        "ideal bound" if machine.efficiency == "ideal" else "efficiency as measured, 80% range",
+    ]
+    return "; ".join(parts)

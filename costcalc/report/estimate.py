@@ -1,0 +1,658 @@
+"""An estimate as a page: headline, deployment, memory, a step op by op, list prices, formulas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from costcalc.explore.sweep import Sweep
+from costcalc.predict.quantities import (
+    Comparison,
+    CostResult,
+    DeploymentResult,
+    Estimate,
+    Formula,
+    MarketPrice,
+    MemoryResult,
+)
+from costcalc.report.page import (
+    Block,
+    Column,
+    Grid,
+    Line,
+    Role,
+    bar,
+    defaults_taken,
+    dollars_span,
+    marked,
+    notes,
+    seconds,
+    span,
+    speed,
+    times,
+    usd,
+)
+from costcalc.units import (
+    NOTHING,
+    counted,
+    format_bytes,
+    format_count,
+    format_percent,
+    format_rate,
+    format_seconds,
+    format_usd,
+)
+
+_MEDIAN = "median"
+
+
+def price_terms(machine: DeploymentResult) -> str:
+    """Return what a price is, such as 'default of its profile: on-demand, 2025-01-17'; nothing where none is known.
+
+    machine: the deployment that is charged it.
+    """
+    if machine.usd_per_gpu_hour is None:
+        return ""
+    if machine.price_kind is None:
+        return "as given"
+    if (machine.price_source or "").startswith("--set"):
+        return f"{machine.price_kind}, as set by --set"
+    told = ", ".join(filter(None, (machine.price_kind, machine.price_provider, machine.price_date)))
+    return told if machine.price_provider else f"default of its profile: {told}"
+
+
+def price_basis(machines: Iterable[DeploymentResult]) -> str:
+    """Return the price that all are charged and its terms, or what the prices have in common.
+
+    machines: the deployments.
+    """
+    priced = [each for each in machines if each.usd_per_gpu_hour is not None]
+    offers = {(each.usd_per_gpu_hour, price_terms(each)) for each in priced}
+    if not offers:
+        return "no price per GPU-hour is known"
+    if len(offers) == 1:
+        [(price, terms)] = offers
+        return f"{usd(price)} per GPU-hour, {terms}"
+    kinds = sorted({each.price_kind or "as given" for each in priced})
+    if len(kinds) > 1:
+        return f"prices per GPU-hour of different kinds: {', '.join(kinds)}"
+    providers = {each.price_provider or "" for each in priced}
+    if "" in providers:
+        return "each GPU at the default price of its profile" if kinds != ["as given"] else "prices as given"
+    whose = "median of providers" if any(each.startswith(_MEDIAN) for each in providers) else " or ".join(providers)
+    return f"{kinds[0]} prices per GPU-hour, {whose}"
+
+
+# Limits of time that an answer does not keep: by how much, and what comes nearest.
+
+
+_NEAR = 2.0
+"""A limit that is broken by less than this factor is told by the percentage."""
+
+
+def unmet(result: Estimate) -> Iterator[Block]:
+    """Yield what an estimate breaks of its limits, and what it is all the same; nothing where it keeps them.
+
+    result: the estimate.
+    """
+    if result.limits.kept is not False:
+        return
+    yield Line(f"Limit not met: {', and '.join(_broken(result))}.", "bad", wrap=True, indent=2)
+    yield Line(_nearest(result), wrap=True, indent=2)
+    yield Line()
+
+
+def _broken(result: Estimate) -> Iterator[str]:
+    serving, limits = result.serving, result.limits
+    for name, reached, limit in (
+        ("time per output token", serving.time_per_output_token_s, limits.time_per_output_token_s),
+        ("time to first token", serving.time_to_first_token_s, limits.time_to_first_token_s),
+    ):
+        if reached is None or limit is None or reached <= limit:
+            continue
+        ratio = reached / limit
+        over = f"{times(ratio)} the limit" if ratio >= _NEAR else f"{format_percent(ratio - 1, 2)} over the limit"
+        yield f"{name} is {seconds(reached)}, {over} of {seconds(limit)}"
+
+
+def _nearest(result: Estimate) -> str:
+    """What was chosen is what comes nearest; what was asked for may stand in the way."""
+    chosen = {each.name for each in result.assumptions}
+    machine, batch = result.deployment, result.workload.batch
+    users = f"{counted(batch, 'user')} at once"
+    if machine.replicas > 1:
+        users += " on each replica"
+    asked = [option for name, option in (("batch", "--batch"), ("layout", "the layout")) if name not in chosen]
+    if "batch" not in chosen:
+        return f"This is what was asked for, {users}; leave {' and '.join(asked)} out to get the nearest to it."
+    weighed = "No batch and no layout that was weighed keeps it" if "layout" in chosen else "No batch keeps it"
+    more = "" if "gpus" in chosen else "; another --gpus may come nearer"
+    return f"{weighed}. This is the nearest: {users}, {machine.layout}{more}. The dollars are its own."
+
+
+# The first lines of an estimate: dollars, speeds, users and what bounds them.
+
+
+Row = tuple[str, str, str, str]
+
+
+def headline(result: Estimate) -> Iterator[Block]:
+    """Yield the dollars, speeds, users and bound of an estimate, and what its brackets mean.
+
+    result: the estimate.
+    """
+    rows = [*_money(result.cost), *_speeds(result)]
+    if is_term(result):
+        # A term of the bill has no prefill: what was not asked for is left out, rather than shown as unknown.
+        rows = [row for row in rows if row[1] != NOTHING]
+        rows.append(("Batch", marked(result, "batch", f"{result.workload.batch:,}"), "", ""))
+    else:
+        rows.append(("Users at once", marked(result, "batch", f"{result.workload.batch:,}"), "", _room(result)))
+    rows.append(("Bound by", result.decode.bound_by or NOTHING, "", _why(result)))
+    columns = (Column(), Column(right=True), Column(role="dim"), Column(role="dim", keep=1, wrap=True))
+    roles: dict[tuple[int, int], Role] = {
+        (number, 1): "headline" if row[0].startswith("$") else "value" for number, row in enumerate(rows)
+    }
+    yield Grid(columns, rows, roles)
+    if any(row[2] for row in rows):
+        yield Line("In brackets: the range that holds in 8 of 10 cases.", "dim", indent=2)
+    if result.decode.step_time_s is not None and not is_term(result):
+        yield Line(_decoding_alone(result), "dim", indent=2, wrap=True)
+    yield Line()
+
+
+def is_term(result: Estimate) -> bool:
+    """Whether reads of the cache or the weights alone were counted."""
+    return result.prefill.time_s is None and result.decode.step_time_s is not None
+
+
+def _money(cost: CostResult) -> list[Row]:
+    return [
+        (
+            "$ per M output tokens",
+            usd(cost.usd_per_million_output_tokens),
+            dollars_span(cost.usd_per_million_output_tokens_range),
+            "GPU time of decoding",
+        ),
+        (
+            "$ per M input tokens",
+            usd(cost.usd_per_million_input_tokens),
+            dollars_span(cost.usd_per_million_input_tokens_range),
+            "GPU time of prefill",
+        ),
+        (
+            "$ per M tokens, blended",
+            usd(cost.usd_per_million_blended_tokens),
+            dollars_span(cost.usd_per_million_blended_tokens_range),
+            "passes of prefill and steps of decode, by this mix",
+        ),
+    ]
+
+
+def _speeds(result: Estimate) -> list[Row]:
+    decode, serving, gpus = result.decode, result.serving, result.deployment.gpus
+    if is_term(result):
+        pace = ("Tokens/s per user", decode.tokens_per_s_per_user, decode.tokens_per_s_per_user_range, "")
+        whole = (decode.tokens_per_s_per_gpu, decode.tokens_per_s_per_gpu_range, f"{speed(decode.tokens_per_s)} in all")
+    else:
+        served = "of both pools" if result.workload.disaggregated else "served, prefills included"
+        in_all = f"; {speed(serving.output_tokens_per_s)} in all" if gpus > 1 or serving.prefill_gpus else ""
+        whole = (serving.output_tokens_per_s_per_gpu, serving.output_tokens_per_s_per_gpu_range, served + in_all)
+        pace = (
+            "Tokens/s per user",
+            serving.tokens_per_s_per_user,
+            serving.tokens_per_s_per_user_range,
+            "1 / time per output token",
+        )
+    return [
+        ("Tokens/s per GPU", speed(whole[0]), span(whole[1], speed), whole[2]),
+        (pace[0], speed(pace[1]), span(pace[2], speed), pace[3]),
+        (
+            "Time per output token",
+            seconds(serving.time_per_output_token_s),
+            span(serving.time_per_output_token_s_range, seconds),
+            "prefills run elsewhere" if result.workload.disaggregated else "with prefills in between",
+        ),
+        (
+            "Time to first token",
+            seconds(serving.time_to_first_token_s),
+            span(serving.time_to_first_token_s_range, seconds),
+            f"{format_count(result.workload.input_tokens)} tokens in",
+        ),
+    ]
+
+
+def _decoding_alone(result: Estimate) -> str:
+    """What a step yields while no prompt is prefilled: more than a service does, so never the headline."""
+    decode = result.decode
+    when = "The decode pool alone" if result.workload.disaggregated else "Decoding alone, while no prompt is prefilled"
+    return (
+        f"{when}: {speed(decode.tokens_per_s_per_gpu)} tokens/s per GPU, "
+        f"{speed(decode.tokens_per_s_per_user)} per user; a step takes {seconds(decode.step_time_s)}."
+    )
+
+
+def _room(result: Estimate) -> str:
+    most, replicas = result.memory.max_sequences, result.deployment.replicas
+    if not result.memory.fits:
+        return "the model does not fit"
+    if replicas == 1:
+        return f"of {most:,} that fit"
+    return f"of {most:,} that fit one of {replicas:,} replicas: {result.workload.batch * replicas:,} in all"
+
+
+def _why(result: Estimate) -> str:
+    """What the bound takes of a step, and the op that takes most of it."""
+    bound = [op for op in result.breakdown if op.bound_by == result.decode.bound_by]
+    longest = max(bound, key=lambda op: op.time_s, default=None)
+    if longest is None:
+        return ""
+    share = format_percent(sum(op.time_s for op in bound) / step_seconds(result), 2)
+    if len(bound) == 1:
+        return f"{share} of a step: {longest.op}"
+    return f"{share} of a step; {longest.op} {format_percent(longest.time_s / step_seconds(result), 2)}"
+
+
+def step_seconds(result: Estimate) -> float:
+    """Return the time of all ops of a decode step [s], 1 where there are none.
+
+    result: the estimate.
+    """
+    return sum(op.time_s for op in result.breakdown) or 1.0
+
+
+# What a demand takes, as a block of an estimate.
+
+
+def demand(result: Estimate) -> Iterator[Block]:
+    """Yield the GPUs and the dollars that the demand asked for takes, where one was.
+
+    result: the estimate.
+    """
+    found = result.demand
+    if found is None:
+        return
+    machine = result.deployment
+    each = (machine.gpus - machine.idle_gpus) // machine.replicas
+    pool = found.gpus - each * found.replicas
+    asked = f"{format_rate(found.requests_per_s, '', 3).strip()} requests/s, "
+    asked += f"{format_count(found.output_tokens_per_s, 4)} output tokens/s"
+    replicas = f"{counted(found.replicas, 'replica')} of {counted(each, 'GPU')}"
+    replicas += f" and {pool:,} for prefill" if pool else ""
+    use = "" if machine.utilization == 1 else f" at {format_percent(machine.utilization)} utilization"
+    rows = [
+        ("Asked for", asked),
+        ("It takes", f"{found.gpus:,} GPUs: {replicas}, {format_percent(found.load, 2)} of what they can serve{use}"),
+        ("It costs", f"{usd(found.usd_per_hour)} per hour, {usd(found.usd_per_month)} per month of 730 hours"),
+    ]
+    yield Line("Demand", "heading")
+    yield Grid((Column(), Column()), rows)
+    yield Line()
+
+
+# List prices of APIs beside the cost of a deployment.
+
+
+_COLUMNS = (
+    Column("", key=True),
+    Column("input", right=True),
+    Column("cached", right=True, keep=3),
+    Column("output", right=True),
+    Column("blended", right=True),
+    Column("price/cost", right=True),
+    Column("margin", right=True, keep=2),
+    Column("break-even use", right=True),
+    Column("80% range", role="dim", keep=4),
+    Column("tokens/day", right=True, keep=5),
+    Column("date", role="dim", key=True),
+)
+_IN_FULL_ONLY = ("cached", "margin", "80% range", "tokens/day")
+
+
+def market(result: Estimate) -> Iterator[Block]:
+    """Yield the newest list price of each provider beside the cost.
+
+    result: the estimate.
+    """
+    if not result.market:
+        return
+    yield Line("Market: list prices of APIs, per million tokens", "heading")
+    yield market_grid(result, newest(result.market), full=False)
+    yield Line()
+
+
+def newest(prices: Sequence[MarketPrice]) -> list[MarketPrice]:
+    """Return the newest list price of each provider, in the order of their dates.
+
+    prices: the list prices.
+    """
+    found: dict[str, MarketPrice] = {}
+    for price in sorted(prices, key=lambda each: each.date, reverse=True):
+        found.setdefault(price.provider, price)
+    return list(found.values())
+
+
+def distinct(prices: Sequence[MarketPrice]) -> list[MarketPrice]:
+    """Return list prices without those that repeat what the same provider asks at a later date.
+
+    prices: the list prices.
+    """
+
+    def asked(price: MarketPrice) -> tuple[object, ...]:
+        dollars = (price.input_usd_per_million, price.cached_input_usd_per_million, price.output_usd_per_million)
+        return (price.provider, *dollars)
+
+    latest = {asked(each): each for each in sorted(prices, key=lambda each: each.date)}
+    return [each for each in prices if latest[asked(each)] is each]
+
+
+def market_grid(result: Estimate, prices: Sequence[MarketPrice], *, full: bool) -> Grid:
+    """Return list prices beside the cost of a deployment.
+
+    result: the deployment.
+    prices: the list prices to show.
+    full: whether cached input, margin and the range are shown too.
+    """
+    cost = result.cost
+    own = [usd(each) for each in (cost.usd_per_million_input_tokens, None, cost.usd_per_million_output_tokens)]
+    rows = [["here, at cost", own[0], "", own[2], usd(cost.usd_per_million_blended_tokens), *[""] * 6]]
+    rows += [
+        [
+            price.provider,
+            usd(price.input_usd_per_million),
+            usd(price.cached_input_usd_per_million),
+            usd(price.output_usd_per_million),
+            usd(price.blended_usd_per_million),
+            times(price.price_over_cost),
+            format_percent(price.margin, 2),
+            break_even_use(price),
+            break_even_range(price),
+            format_count(price.break_even_tokens_per_day, 3),
+            price.date,
+        ]
+        for price in prices
+    ]
+    empty = {index for index in range(len(_COLUMNS)) if all(row[index] in ("", NOTHING) for row in rows)}
+    kept = [
+        index
+        for index, column in enumerate(_COLUMNS)
+        if column.title not in _IN_FULL_ONLY or (full and index not in empty)
+    ]
+    columns = [_COLUMNS[index] for index in kept]
+    dollars = [place for place, index in enumerate(kept) if _COLUMNS[index].title in ("input", "output", "blended")]
+    roles: dict[tuple[int, int], Role] = {(0, place): "headline" for place in dollars}
+    return Grid(columns, [[row[index] for index in kept] for row in rows], roles)
+
+
+def break_even_use(price: MarketPrice) -> str:
+    """Return the share of the paid hours at which both cost the same, such as '46%', or 'never'.
+
+    price: the list price.
+    """
+    share = price.break_even_utilization
+    return "never" if share is not None and share > 1 else format_percent(share, 2)
+
+
+def break_even_range(price: MarketPrice) -> str:
+    """Return the range of the break-even use that follows from that of the cost, such as '[38%–62%]'.
+
+    price: the list price.
+    """
+    return span(price.break_even_utilization_range, format_percent)
+
+
+# An estimate as a page: the headline first, then what it stands on.
+
+
+BAR = 20
+_KINDS: tuple[Role, ...] = ("memory", "compute", "communication", "overhead")
+
+
+def estimate_page(result: Estimate) -> list[Block]:
+    """Return an estimate as a page.
+
+    result: the estimate.
+    """
+    return [
+        *_title(result),
+        *unmet(result),
+        *headline(result),
+        *_demand(result),
+        *_deployment(result),
+        *_memory(result),
+        *_breakdown(result),
+        *market(result),
+        *notes(result.notes),
+        *defaults_taken(result.assumptions),
+    ]
+
+
+def _demand(result: Estimate) -> Iterator[Block]:
+    if result.demand is not None:
+        yield from demand(result)
+
+
+def _title(result: Estimate) -> Iterator[Block]:
+    machine = result.deployment
+    pool = result.serving.prefill_gpus
+    pools = "" if pool is None else f" for decode, and {_pool_size(pool)} for prefill"
+    yield Line(f"{result.model.name} on {machine.gpus} × {machine.gpu}{pools}", "title")
+    total, active = result.model.parameters.total, result.model.parameters.active
+    yield Line(
+        f"{format_count(total, 3)} parameters, {format_count(active, 3)} active; "
+        f"{result.model.layers} layers; {result.model.attention}",
+        "dim",
+        wrap=True,
+    )
+    yield Line()
+
+
+def _deployment(result: Estimate) -> Iterator[Block]:
+    machine, load = result.deployment, result.workload
+    precision = machine.precision
+    price = format_usd(machine.usd_per_gpu_hour)
+    usd_per_hour = machine.usd_per_gpu_hour
+    hourly = None if usd_per_hour is None else usd_per_hour * (machine.gpus + (result.serving.prefill_gpus or 0.0))
+    gpus = f"{marked(result, 'gpus', str(machine.gpus))} × {machine.gpu}"
+    if machine.replicas > 1:
+        gpus += f", {machine.replicas} replicas"
+    if machine.idle_gpus:
+        gpus += f", {machine.idle_gpus} of them idle"
+    layout = (
+        f"tensor {machine.tensor_parallel}, pipeline {machine.pipeline_parallel}, "
+        f"expert {machine.expert_parallel}, attention data {machine.attention_data_parallel}"
+    )
+    backend = "the best of every engine" if machine.backend == "best" else str(machine.backend)
+    engine = machine.efficiency if machine.efficiency == "ideal" else marked(result, "backend", backend)
+    rows = [
+        ("GPUs", gpus),
+        ("Price", f"{marked(result, 'price', price)} per GPU-hour, {format_usd(hourly)} per hour in all"),
+        *(("", terms) for terms in [price_terms(machine)] if terms),
+        ("Layout", marked(result, "layout", layout)),
+        (
+            "Precision",
+            f"weights {marked(result, 'weights', precision.weights)}, KV cache "
+            f"{marked(result, 'kv_cache', precision.kv_cache)}, activations {precision.activations}",
+        ),
+        (
+            "Load",
+            f"{marked(result, 'input_tokens', format_count(load.input_tokens))} tokens in, "
+            f"{marked(result, 'output_tokens', format_count(load.output_tokens))} out, "
+            f"decode at {marked(result, 'context_tokens', format_count(load.context_tokens))} of context"
+            + (f", {format_percent(load.cached_share)} of the input cached" if load.cached_share else ""),
+        ),
+        (
+            "Efficiency",
+            "the ideal bound of the data sheet"
+            if machine.efficiency == "ideal"
+            else f"as measured, overheads of {engine}",
+        ),
+    ]
+    if "utilization" in {each.name for each in result.assumptions} or machine.utilization < 1:
+        busy = marked(result, "utilization", format_percent(machine.utilization))
+        rows.append(("Utilization", f"{busy} of the paid hours"))
+    rows += _serving_rows(result)
+    yield Line("Deployment", "heading")
+    yield Grid((Column(), Column(wrap=True)), rows)
+    if machine.price_source and not _is_default(result, "price"):
+        yield Line(f"Price: {machine.price_source}", "dim", wrap=True, indent=2)
+    yield Line()
+
+
+def _is_default(result: Estimate, name: str) -> bool:
+    return any(each.name == name for each in result.assumptions)
+
+
+def _serving_rows(result: Estimate) -> Iterator[tuple[str, str]]:
+    load, share = result.workload, result.serving.prefill_share
+    if load.draft_tokens:
+        kept = marked(result, "acceptance", f"{load.tokens_per_step:.3g}")
+        drafted = counted(load.draft_tokens, "token")
+        yield "Speculation", f"{drafted} drafted per step, {kept} tokens out of one"
+    pool = result.serving.prefill_gpus
+    if load.disaggregated and pool is not None and share is not None:
+        yield (
+            "Pools",
+            (
+                f"decode on {result.deployment.gpus} GPUs, prefill on {_pool_size(pool)} of their own: "
+                f"{format_percent(share, 2)} of the GPU time, so that neither waits"
+            ),
+        )
+
+
+def _pool_size(gpus: float) -> str:
+    """GPUs of a prefill pool, which is sized to the decode pool and so seldom whole."""
+    return f"{gpus:,.0f}" if gpus >= 100 or gpus == round(gpus) else f"{gpus:.2g}"
+
+
+def _memory(result: Estimate) -> Iterator[Block]:
+    cache = result.kv_cache
+    if not is_term(result):
+        capacity = result.memory.capacity_bytes_per_gpu
+        yield Line(f"Memory of a GPU: {format_bytes(capacity, 3)}", "heading")
+        yield _memory_grid(result.memory)
+    fixed = f" and {format_bytes(cache.fixed_bytes_per_sequence)} at most" if cache.fixed_bytes_per_sequence else ""
+    yield Line(
+        f"KV cache: {cache.bytes_per_token:,.0f} B per token{fixed}, {format_bytes(cache.bytes_per_sequence)} per "
+        f"sequence; one output token reads {format_bytes(cache.bytes_read_per_token)} of it.",
+        wrap=True,
+        indent=2,
+    )
+    yield Line()
+
+
+def _memory_grid(memory: MemoryResult) -> Grid:
+    capacity = memory.capacity_bytes_per_gpu
+    parts = [("weights", memory.weights_bytes_per_gpu), ("KV cache pool", max(0.0, memory.kv_pool_bytes_per_gpu))]
+    rest = capacity - sum(size for _, size in parts)
+    parts += [("workspace and reserve", rest)] if rest > 0 else []
+    rows = [
+        (name, format_bytes(size, 3), format_percent(size / capacity, 2), bar(size / capacity, BAR))
+        for name, size in parts
+    ]
+    columns = (
+        Column(),
+        Column(right=True),
+        Column(right=True, role="dim"),
+        Column(role="memory", keep=1, drawing=True),
+    )
+    return Grid(columns, rows)
+
+
+def _breakdown(result: Estimate) -> Iterator[Block]:
+    if not result.breakdown:
+        return
+    total = step_seconds(result)
+    longest = max(op.time_s for op in result.breakdown)
+    yield Line(f"One decode step: {seconds(result.decode.step_time_s, 4)}", "heading")
+    rows = [
+        (
+            op.op,
+            seconds(op.time_s),
+            format_percent(op.time_s / total, 2),
+            bar(op.time_s / longest, BAR),
+            op.bound_by,
+            format_bytes(op.bytes, 3) if op.bytes else "",
+            format_rate(op.flops, "FLOP", 3) if op.flops else "",
+        )
+        for op in result.breakdown
+    ]
+    roles: dict[tuple[int, int], Role] = {}
+    for number, op in enumerate(result.breakdown):
+        kind: Role = next((each for each in _KINDS if each == op.bound_by), "text")
+        roles[number, 3] = roles[number, 4] = kind
+    yield Grid(
+        (
+            Column("op"),
+            Column("time", right=True),
+            Column("share", right=True),
+            Column("", keep=2, drawing=True),
+            Column("bound by"),
+            Column("bytes", right=True, role="dim", keep=1),
+            Column("work", right=True, role="dim", keep=1),
+        ),
+        rows,
+        roles,
+    )
+    yield Line()
+
+
+# Every headline number as a formula, the numbers put in, the result and its source.
+
+
+PER_MILLION = " per million tokens"
+
+
+def explanation(result: Estimate | Comparison | Sweep) -> list[Block]:
+    """Return the formulas behind a result as a page.
+
+    result: an estimate; a comparison, of which every row is explained; or a sweep, of each of whose deployments the
+        most demanding cell is.
+    """
+    if isinstance(result, Sweep):
+        page: list[Block] = []
+        for each in result.references:
+            where = f"batch {each.workload.batch:,}, {format_count(each.workload.context_tokens)} tokens of context"
+            title = f"How each number comes about at {where}, on {each.deployment.gpus} × {each.deployment.gpu}"
+            page += [Line(), Line(title, "title"), Line(), *_formulas(each.explanation)]
+        return page
+    if isinstance(result, Estimate):
+        return [Line(), Line("How each number comes about", "title"), Line(), *_formulas(result.explanation)]
+    page = [Line()]
+    for row in result.rows:
+        if row.estimate.explanation:
+            page += [Line(f"How each number of {row.variant} comes about", "title"), Line()]
+            page += _formulas(row.estimate.explanation)
+    return page
+
+
+def _formulas(formulas: Sequence[Formula]) -> Iterator[Block]:
+    for each in formulas:
+        yield Line(f"{each.title}: {shown_value(each)}", "value", wrap=True)
+        yield Line(f"= {each.formula}", wrap=True, indent=2)
+        yield Line(f"= {each.numbers}", wrap=True, indent=2)
+        for part in each.parts:
+            yield Line(f"{part.title} {shown_value(part)} = {part.numbers}", wrap=True, indent=4)
+        if each.value_range is not None:
+            low, high = (shown_value(each, limit).removesuffix(PER_MILLION) for limit in each.value_range)
+            yield Line(f"range {low} to {high}: {each.range_source}", wrap=True, indent=2)
+        yield Line(f"{each.quantity}; {each.source}", "dim", wrap=True, indent=2)
+        yield Line()
+
+
+def shown_value(formula: Formula, other: float | None = None) -> str:
+    """Return the result of a formula with its unit.
+
+    formula: the formula. other: a value to show in place of its own, such as an end of its range.
+    """
+    value, unit = formula.value if other is None else other, formula.unit
+    if isinstance(value, str):
+        return value
+    if unit in ("B", "B/token"):
+        return format_bytes(value) + unit[1:]
+    if unit == "s":
+        return format_seconds(value)
+    if unit.startswith("$"):
+        return f"{format_usd(value)}{PER_MILLION}" if unit == "$/M" else f"{format_usd(value)}{unit[1:]}"
+    if unit == "tokens/s":
+        return format_rate(value, "tokens/s")
+    return f"{format_count(value)} {unit}".strip()

@@ -1,0 +1,264 @@
+"""JSON Schemas: of results, made from the dataclasses, and of catalog files, made from their specifications."""
+
+from __future__ import annotations
+
+import types
+from dataclasses import fields, is_dataclass
+from typing import Any, Union, get_args, get_origin
+
+from costcalc.catalog.check import adapter
+from costcalc.explore.sweep import CELL
+from costcalc.fields import hints
+from costcalc.predict.quantities import BreakEven, Comparison, Estimate, Row
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+KINDS = (
+    *("result", "sweep", "validation", "model", "gpu", "closed_models"),
+    *("models-list", "models-show", "gpus-list", "gpus-show"),
+)
+_PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
+
+
+def schema_of(kind: str) -> dict[str, Any]:
+    """Return a JSON Schema.
+
+    kind: one of KINDS: what commands print, and what files hold.
+    """
+    if kind == "result":
+        return result_schema()
+    if kind == "sweep":
+        return sweep_schema()
+    if kind == "validation":
+        return validation_schema()
+    if kind == "model":
+        from costcalc.model.spec import ModelSpec
+
+        return _extending(_published(adapter(ModelSpec).json_schema(), "A model of costcalc's catalog"))
+    if kind == "gpu":
+        from costcalc.hardware.accelerator import Accelerator
+
+        return _extending(_published(adapter(Accelerator).json_schema(), "An accelerator of costcalc's catalog"))
+    if kind != "closed_models":
+        return _catalog_schema(*kind.split("-"))
+    from costcalc.model.spec import ClosedModels
+
+    return _published(adapter(ClosedModels).json_schema(), "Models of costcalc's catalog that only have prices")
+
+
+def _extending(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a file that may take what it leaves out from another entry."""
+    extends = {"type": "string", "description": "The entry from which everything is taken that is not given here."}
+    required = schema.pop("required")
+    schema["properties"] = {"extends": extends, **schema["properties"]}
+    return {**schema, "anyOf": [{"required": ["extends"]}, {"required": required}]}
+
+
+def _catalog_schema(entries: str, command: str) -> dict[str, Any]:
+    """Return the JSON Schema of `models|gpus list|show --format json`.
+
+    entries: 'models' or 'gpus'. command: 'list' or 'show'.
+    """
+    from costcalc.catalog.summary import ClosedSummary, GpuSummary, ModelSummary
+    from costcalc.hardware.accelerator import Accelerator
+    from costcalc.model.spec import ClosedModel, ModelSpec
+
+    pairs: list[tuple[Any, Any]] = [(GpuSummary, Accelerator)]
+    if entries == "models":
+        pairs = [(ModelSummary, ModelSpec), (ClosedSummary, ClosedModel)]
+    definitions: dict[str, Any] = {}
+    for facts, spec in pairs:
+        _reference(facts, definitions)
+        if command == "show":
+            shape = adapter(spec).json_schema()
+            definitions |= shape.pop("$defs", {})
+            definitions[spec.__name__] = shape
+            own = definitions[facts.__name__]
+            own["properties"]["spec"] = {"$ref": f"#/$defs/{spec.__name__}"}
+            own["required"].append("spec")
+    every = [{"$ref": f"#/$defs/{facts.__name__}"} for facts, _ in pairs]
+    one = every[0] if len(every) == 1 else {"anyOf": every}
+    return {
+        "$schema": DIALECT,
+        "title": f"What costcalc {entries} {command} --format json prints",
+        "description": "Numbers are SI: bytes, bytes per second, FLOP/s, watts, US dollars.",
+        **({"type": "array", "items": one} if command == "list" else one),
+        "$defs": definitions,
+    }
+
+
+def result_schema() -> dict[str, Any]:
+    """Return the JSON Schema of what `--format json` prints: an estimate, or a comparison with rows."""
+    definitions: dict[str, Any] = {}
+    _reference(Estimate, definitions)
+    _definition_of_rows(definitions)
+    estimate = definitions["Estimate"]
+    definitions["BreakEven"] = {
+        "type": "object",
+        "description": _summary(BreakEven),
+        "properties": {
+            "against": {"type": "string"},
+            "usd_per_month": {"anyOf": [{"type": "number"}, {"type": "null"}]},
+            **estimate["properties"],
+        },
+        "required": ["against", "usd_per_month", *estimate["required"]],
+    }
+    return {
+        "$schema": DIALECT,
+        "title": "A result of costcalc",
+        "description": (
+            "Numbers are SI: bytes, seconds, tokens per second, FLOP, US dollars. A time, throughput or cost may "
+            "carry a sibling <name>_range of [low, high], which holds in 8 of 10 cases."
+        ),
+        "anyOf": [{"$ref": f"#/$defs/{name}"} for name in ("Estimate", "Comparison", "BreakEven")],
+        "$defs": definitions,
+    }
+
+
+def sweep_schema() -> dict[str, Any]:
+    """Return the JSON Schema of what `costcalc sweep --format json` prints: axes, and a row for every cell."""
+    whole = result_schema()
+    trees = whole["$defs"]
+    groups = {}
+    for group, names in CELL.items():
+        known = trees[hints(Estimate)[group].__name__]["properties"]
+        told = {name: known.get(name, {"type": "number"}) for name in names}
+        told |= {f"{name}_range": known[f"{name}_range"] for name in names if f"{name}_range" in known}
+        groups[group] = {
+            "type": "object",
+            "properties": {name: _or_null(schema) for name, schema in told.items()},
+            "required": [name for name in names if name != "memory_bandwidth"],
+            "additionalProperties": False,
+        }
+    axis = {"name": {"type": "string"}, "unit": {"type": "string"}, "values": {"type": "array"}}
+    properties = {
+        "title": {"type": "string"},
+        "axes": {"type": "array", "items": _object(axis)},
+        "rows": {"type": "array", "items": _object(groups)},
+        "notes": {"type": "array", "items": {"type": "string"}},
+    }
+    return {
+        "$schema": DIALECT,
+        "title": "A sweep of costcalc",
+        "description": (
+            "A row for every combination of the axes' values, the last axis fastest: a part of an estimate's tree, "
+            "in SI. Null where the cell does not fit; <name>_range is [low, high], which holds in 8 of 10 cases."
+        ),
+        **_object(properties),
+    }
+
+
+def validation_schema() -> dict[str, Any]:
+    """Return the JSON Schema of what `costcalc validate --format json` prints: errors by kind, and every row."""
+    ratio = {"anyOf": [{"type": "number"}, {"type": "null"}]}
+    errors: dict[str, Any] = {
+        "type": "object",
+        "description": (
+            "Errors are ratios: 0.1 is 10%. bias: median of predicted over measured, less 1. coverage: share of "
+            "measurements inside the 80% range. ideal_median_ape: of the roofline alone. excluded: rows not scored."
+        ),
+        "properties": {
+            "n": {"type": "integer"},
+            **dict.fromkeys(("median_ape", "mape", "bias", "coverage", "ideal_median_ape"), ratio),
+            "excluded": {"type": "integer"},
+        },
+    }
+    errors["required"] = list(errors["properties"])
+    by_kind = {**errors, "properties": {**errors["properties"], "quantities": {"type": "object"}}}
+    row = {
+        "type": "object",
+        "description": "The columns of the measurement's file, and what was predicted for it, in the file's units.",
+        "properties": {
+            "measurement": {"type": "string", "description": "the kind"},
+            **dict.fromkeys(("predicted", "low", "high", "ideal", "ape"), ratio),
+            "quantity": {"type": "string", "description": "the column that is predicted"},
+            "excluded": {"type": "string", "description": "why the row is not scored; empty where it is"},
+        },
+        "required": ["measurement", "predicted", "low", "high", "ideal", "ape", "quantity", "excluded"],
+    }
+    properties = {
+        "kinds": {"type": "object", "additionalProperties": by_kind},
+        "rows": {"type": "array", "items": row},
+    }
+    return {"$schema": DIALECT, "title": "A validation of costcalc", **_object(properties)}
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    if {"type": "null"} in schema.get("anyOf", ()):
+        return schema
+    if schema.get("type") in ("number", "string"):
+        return {"anyOf": [schema, {"type": "null"}]}
+    return schema
+
+
+def _definition_of_rows(definitions: dict[str, Any]) -> None:
+    estimate = definitions["Estimate"]
+    own = {name: _schema(hint, definitions) for name, hint in hints(Row).items() if name != "estimate"}
+    definitions["Row"] = {
+        "type": "object",
+        "description": _summary(Row),
+        "properties": {"variant": own.pop("variant"), **estimate["properties"], **own},
+        "required": ["variant", *estimate["required"], *own],
+    }
+    definitions["Comparison"] = {
+        "type": "object",
+        "description": _summary(Comparison),
+        "properties": {
+            "title": {"type": "string"},
+            "rows": {"type": "array", "items": {"$ref": "#/$defs/Row"}},
+            "notes": {"type": "array", "items": {"type": "string"}},
+        },
+        "required": ["title", "rows", "notes"],
+    }
+
+
+def _schema(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return {"anyOf": [_schema(each, definitions) for each in arguments]}
+    if origin is tuple:
+        if arguments[-1] is Ellipsis:
+            return {"type": "array", "items": _schema(arguments[0], definitions)}
+        items = [_schema(each, definitions) for each in arguments]
+        return {"type": "array", "prefixItems": items, "minItems": len(items), "maxItems": len(items)}
+    if is_dataclass(hint):
+        return _reference(hint, definitions)
+    return {"type": _PLAIN[hint]}
+
+
+def _reference(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
+    if kind.__name__ not in definitions:
+        definitions[kind.__name__] = {}
+        definitions[kind.__name__] = {
+            "type": "object",
+            "description": _summary(kind),
+            "properties": {
+                each.name: _present(each.name, _schema(hints(kind)[each.name], definitions)) for each in fields(kind)
+            },
+            # A range that does not apply is left out; everything else is always there, if only as null.
+            "required": [each.name for each in fields(kind) if not each.name.endswith("_range")],
+        }
+        if not definitions[kind.__name__]["description"]:
+            del definitions[kind.__name__]["description"]
+    return {"$ref": f"#/$defs/{kind.__name__}"}
+
+
+def _present(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """Leave null out of a range, which is absent where it does not apply."""
+    if not name.endswith("_range") or "anyOf" not in schema:
+        return schema
+    kept = [each for each in schema["anyOf"] if each.get("type") != "null"]
+    return kept[0] if len(kept) == 1 else {"anyOf": kept}
+
+
+def _summary(kind: Any) -> str:
+    text = (kind.__doc__ or "").strip()
+    # A dataclass without a docstring of its own gets its signature for one.
+    return "" if text.startswith(f"{kind.__name__}(") else text.partition("\n\n")[0].replace("\n", " ")
+
+
+def _published(schema: dict[str, Any], title: str) -> dict[str, Any]:
+    return {"$schema": DIALECT, **schema, "title": title}

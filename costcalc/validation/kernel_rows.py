@@ -1,0 +1,616 @@
+"""Rows of kernel measurements as kernels: decode and prefill attention, matrix products, fused experts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from costcalc.engine.kernels import (
+    CastDecodeCurve,
+    ExpertsCurve,
+    GemmCurve,
+    GroupedDecodeCurve,
+    LatentDecodeCurve,
+    PrefillCurve,
+    UnsplitDecodeCurve,
+    cast_decode_seconds,
+    curve_of,
+    experts_hit,
+    experts_kernel,
+    experts_seconds,
+    filtered_buffer_bytes,
+    gemm_seconds,
+    grouped_decode_kernel,
+    grouped_decode_seconds,
+    latent_decode_kernel,
+    latent_decode_seconds,
+    multiplies_in_fp8,
+    prefill_attention_seconds,
+    prefill_is_absorbed,
+    quantize_seconds,
+    query_tile_rows,
+    tile_padded_flops,
+    unfiltered_buffer_bytes,
+    unsplit_decode_seconds,
+)
+from costcalc.errors import CostcalcError, did_you_mean, shown
+from costcalc.formats import NumberType, cache_type, number_type
+from costcalc.hardware.accelerator import Accelerator
+from costcalc.validation.files import AUTO, Row, find_gpu, is_empty
+
+Array = NDArray[Any]
+Features = Mapping[str, Array]
+"""What is known of each row, one array per name; text for the members of levels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """What physics says of a parameter before any measurement."""
+
+    value: float
+    spread: float  # standard deviation of its logarithm
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A parameter that differs between the members of a level, such as 'family', but not by much.
+
+    The spread is the standard deviation of the logarithm of the factors: the fit shrinks them towards 1,
+    so that a family with few points stays close to the global value.
+    """
+
+    name: str
+    parameter: str
+    spread: float
+
+
+@dataclass(frozen=True, slots=True)
+class KernelModel:
+    """One kernel's closed form and what is known of its parameters."""
+
+    op: str
+    label: str  # as tables show it
+    curve: type[Any]
+    priors: Mapping[str, Prior]
+    levels: tuple[Level, ...]
+    seconds: Callable[[Features, Any], Array]
+    bound: Callable[[Features], Array]  # the roofline [s]
+    needs: str | None = None  # a kernel whose time is part of this one's features, as 'needed_seconds'
+    fallback: bool = False  # the kernel of a stack that lacks a tuned one
+
+
+@dataclass(frozen=True, slots=True)
+class KernelParameters:
+    """Fitted parameters of one kernel: global values, and factors by level, member and parameter."""
+
+    values: Mapping[str, float]
+    multipliers: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class KernelRows:
+    """The rows of a file that one kernel predicts."""
+
+    model: KernelModel
+    index: Array  # of each row in the file
+    features: Features
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def take(self, chosen: Array) -> KernelRows:
+        """The rows for which `chosen` is true."""
+        picked = {name: values[chosen] for name, values in self.features.items()}
+        return KernelRows(self.model, self.index[chosen], picked)
+
+
+def predict_seconds(model: KernelModel, parameters: KernelParameters, features: Features) -> Array:
+    """Time of each row [s], never less than its roofline."""
+    curve = curve_of(model.curve, parameters.values, parameters.multipliers, features)
+    return np.maximum(model.seconds(features, curve), model.bound(features))
+
+
+# From the rows of a file to what its kernels need: features by kernel, and the rows left over with why.
+
+
+FLOPS_PER_MULTIPROCESSOR = 7.5e12
+"""16-bit peak of a multiprocessor [FLOP/s], for accelerators whose count is not known: Hopper's."""
+
+Described = tuple[str, dict[str, Any]]
+"""A kernel's op and the features of one row.
+
+Two of them are sentences: `caveat`, why the measurements behind a fit say little of the row, and `ignored`, what
+the row states that no prediction looks at.
+"""
+_USUAL = ("0", "1", "0.0", "1.0", "false", "no")
+_NOTHING_TO_SAY = {"caveat": "", "ignored": ""}
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The rows of a file by kernel, and those that no kernel predicts, with the reason."""
+
+    kernels: tuple[KernelRows, ...]
+    refused: Mapping[int, str]
+
+
+def prepare(
+    rows: Sequence[Row],
+    describe: Callable[[Row, Accelerator], Described],
+    models: Mapping[str, KernelModel],
+    unheeded: Sequence[str] = (),
+) -> Prepared:
+    """Return the rows by kernel.
+
+    rows: of one kind. describe: names a row's kernel and features, or raises CostcalcError.
+    models: the kernels by op, in the order in which they need each other.
+    unheeded: columns that no kernel looks at, to be told where they say something.
+    """
+    found: dict[str, list[tuple[int, dict[str, Any]]]] = {op: [] for op in models}
+    refused = {}
+    for index, row in enumerate(rows):
+        try:
+            name, gpu = find_gpu(str(row["gpu"]))
+            op, features = describe(row, gpu)
+        except CostcalcError as error:
+            refused[index] = str(error)
+            continue
+        features = {**_NOTHING_TO_SAY, **features, **machine_features(name, gpu)}
+        features["ignored"] = ", ".join(filter(None, [features["ignored"], *_unheeded(row, unheeded)]))
+        found[op].append((index, features))
+    kernels = []
+    for op, described in found.items():
+        if described:
+            features = {key: np.array([each[key] for _, each in described]) for key in described[0][1]}
+            kernels.append(KernelRows(models[op], np.array([index for index, _ in described]), features))
+    return Prepared(tuple(kernels), refused)
+
+
+def _unheeded(row: Row, columns: Sequence[str]) -> list[str]:
+    """What a row says in columns that nothing looks at: 'prefix=2048'; one, none and its own type are the usual."""
+    usual = (*_USUAL, str(row.get("dtype") or "").casefold())
+    said = [(name, str(row.get(name) or "").strip()) for name in columns]
+    return [f"{name}={text}" for name, text in said if not is_empty(text) and text.casefold() not in usual]
+
+
+def machine_features(name: str, gpu: Accelerator) -> dict[str, Any]:
+    """What every kernel may need of the GPU."""
+    peak = gpu.peak("bf16").flops
+    return {
+        "gpu": name,
+        "family": gpu.architecture,
+        "bandwidth": gpu.memory_bandwidth,
+        "peak16": peak,
+        "sm_count": gpu.sm_count or peak / FLOPS_PER_MULTIPROCESSOR,
+    }
+
+
+def backend_of(row: Row) -> str:
+    """The serving stack that a row names: 'trtllm', 'vllm', 'sglang' or ''."""
+    text = f"{row.get('framework', '')} {row.get('impl', '')}".lower()
+    for name, backend in (("trt", "trtllm"), ("tensorrt", "trtllm"), ("vllm", "vllm"), ("sglang", "sglang")):
+        if name in text:
+            return backend
+    return ""
+
+
+# The skewed routing that expert benchmarks use: loads drawn from a power law, the fullest rank timed.
+#
+# The generator of the aiconfigurator benchmarks (ai-dynamo/aiconfigurator, collector/, power_law_logits_v3):
+# loads x are drawn with density x^-α, between 1 and 0.8 tokens when there are more pairs than experts, else
+# between 0.01 and 2, scaled to the number of pairs, rounded, and the rank with the most pairs is timed.
+
+
+DRAWS = 256
+"""Random draws averaged over; their seed is fixed, so that results are the same every time."""
+
+
+@lru_cache(maxsize=4096)
+def power_law_load(tokens: int, experts: int, topk: int, ranks: int, exponent: float = 1.2) -> tuple[float, float]:
+    """Return the mean pairs and the mean experts hit on the fullest of `ranks` ranks [1].
+
+    tokens: routed over all ranks. experts: of the layer. topk: experts per token. ranks: that share them.
+    exponent: α of the power law.
+    """
+    generator = np.random.default_rng(0)
+    pairs = tokens * topk
+    low, high = (1.0, 0.8 * tokens) if pairs > experts else (0.01, 2.0)
+    power = (1 - exponent) or 1e-9
+    ranks = min(ranks, experts)
+    uniform = generator.random((DRAWS, experts))
+    loads = ((high**power - low**power) * uniform + low**power) ** (1 / power)
+    share = loads / loads.sum(axis=1, keepdims=True) * pairs
+    # Rounding to whole pairs that still add up: the largest remainders go up.
+    counts = np.round(share)
+    for draw in range(DRAWS):
+        missing = int(pairs - counts[draw].sum())
+        order = np.argsort(generator.random(experts) * 0.5 - counts[draw])
+        if missing < 0:
+            order = order[::-1][: max(1, int((counts[draw] > 0).sum()))]
+        turns = np.bincount(np.arange(abs(missing)) % len(order), minlength=len(order))
+        counts[draw, order] = np.maximum(counts[draw, order] + np.sign(missing) * turns, 0)
+    by_rank = counts[:, : experts // ranks * ranks].reshape(DRAWS, ranks, -1)
+    fullest = by_rank[np.arange(DRAWS), by_rank.sum(axis=2).argmax(axis=1)]
+    return float(fullest.sum(axis=1).mean()), float((fullest > 0).sum(axis=1).mean())
+
+
+# Attention kernels of measurement files: decode over heads or latents, and prefill.
+
+
+LATENT_RANK, ROPE_DIM = 512, 64
+"""Dims of DeepSeek's MLA, which rows that do not state them have."""
+
+
+_GROUPED = ("mha", "gqa", "mqa", "swa")
+_LATENT = "mla"
+_SIXTEEN_BITS = ("bf16", "fp16")
+LEAST_RIDGE = 100.0
+"""bf16 FLOP per byte of memory traffic, a little below that of any GPU whose attention was measured."""
+
+
+def describe_decode(row: Row, gpu: Accelerator) -> Described:
+    """Name the kernel and the features of a decode attention row."""
+    queries, cached = _number_types(row)
+    width = cache_type(cached).bytes
+    ignored = "" if queries in _SIXTEEN_BITS else f"q_dtype={row['q_dtype']}"
+    if _kind(row) == _LATENT:
+        op, features = _describe_latent(row, gpu, width)
+        return op, {**features, "ignored": ignored}
+    backend, kernel, group = backend_of(row), row["kernel"], row["q_heads"] / row["kv_heads"]
+    family = grouped_decode_kernel(backend, gpu.architecture, group, kernel)
+    read = min(row["context"], _window(row))
+    tokens = row["batch"] * read
+    in_fp8 = multiplies_in_fp8(family, width)
+    return "decode_grouped", {
+        "kernel": family,
+        "kv_bytes": tokens * 2 * row["kv_heads"] * row["head_dim"] * width,
+        "padded_flops": tile_padded_flops(
+            row["batch"], read, row["kv_heads"], group, 2 * row["head_dim"], query_tile_rows(kernel, group)
+        ),
+        "useful_flops": 4 * tokens * row["q_heads"] * row["head_dim"],
+        "peak": gpu.peak("fp8" if in_fp8 else "bf16").flops,
+        "shape": f"{row['q_heads']:g} {row['kv_heads']:g} {row['head_dim']:g}",
+        "caveat": _unlike_the_measured(gpu),
+        "ignored": ignored,
+    }
+
+
+def _describe_latent(row: Row, gpu: Accelerator, width: float) -> Described:
+    rank, rope = row["kv_lora_rank"] or LATENT_RANK, row["rope_dim"] or ROPE_DIM
+    tokens = row["batch"] * min(row["context"], _window(row))
+    kernel = latent_decode_kernel(backend_of(row), gpu.architecture, width, row["kernel"])
+    op = {"unsplit": "decode_latent_unsplit", "cast": "decode_latent_cast"}.get(kernel, "decode_latent")
+    return op, {
+        "kernel": kernel if kernel == "triton" else "",
+        "batch": row["batch"],
+        "heads": row["q_heads"],
+        "elements": tokens * (rank + rope),
+        "cache_bytes": tokens * (rank + rope) * width,
+        "flops": 2 * tokens * row["q_heads"] * (2 * rank + rope),
+        "shape": f"{row['batch']:g} {row['q_heads']:g}",
+        "caveat": _unlike_the_measured(gpu),
+    }
+
+
+def describe_prefill(row: Row, gpu: Accelerator) -> Described:
+    """Name the kernel and the features of a prefill attention row."""
+    queries, _ = _number_types(row)
+    absorbed = _kind(row) == _LATENT and prefill_is_absorbed(backend_of(row), gpu.architecture, row["kernel"])
+    dims = row["qk_head_dim"] + row["v_head_dim"]
+    window = min(row["seq"], _window(row))
+    pairs = window * (2 * row["seq"] - window)  # twice those of a causal band, seq**2 without a window
+    useful = row["batch"] * row["q_heads"] * pairs
+    best = "fp8" if queries == "fp8" else "bf16"
+    return "prefill", {
+        "kernel": "triton" if absorbed and "triton" in row["kernel"] else "",
+        "flops": useful * (2 * LATENT_RANK + ROPE_DIM if absorbed else dims),
+        "useful_seconds": useful * dims / gpu.peak(best).flops,
+        "scores": useful / 2,
+        "tokens": row["seq"],
+        "shape": f"{row['q_heads']:g} {row['kv_heads']:g} {row['qk_head_dim']:g}",
+        "ignored": "" if queries in (*_SIXTEEN_BITS, "fp8") else f"q_dtype={row['q_dtype']}",
+    }
+
+
+def _kind(row: Row) -> str:
+    kind = str(row["kind"]).casefold()
+    known = (*_GROUPED, _LATENT)
+    if kind not in known:
+        hint = did_you_mean(kind, known) or f"one of: {', '.join(each.upper() for each in known)}"
+        raise CostcalcError(f"unknown kind of attention {shown(str(row['kind']))}", hint=hint)
+    if kind == "swa" and not np.isfinite(_window(row)):
+        raise CostcalcError("window_size is empty", hint="sliding-window attention needs its window")
+    return kind
+
+
+def _number_types(row: Row) -> tuple[str, str]:
+    """Of the queries and of the cache: 16 bits unless the row says more."""
+    queries = number_type(row["q_dtype"]).compute if row["q_dtype"] else "bf16"
+    cached = row["kv_dtype"]
+    return queries, (row["q_dtype"] or "bf16") if not cached or cached.casefold() == AUTO else cached
+
+
+def _window(row: Row) -> float:
+    """Tokens that a query sees at most; infinite without a window."""
+    return float(row.get("window_size") or row.get("window") or np.inf)
+
+
+def _unlike_the_measured(gpu: Accelerator) -> str:
+    """What tells a GPU from all measured ones: so few FLOP/s that whole query tiles decide the time of decode.
+
+    On an H20, whose bf16 peak is 37 FLOP a byte, FlashAttention 3 took 98 us where FlashInfer took 35
+    (sgl-project/sglang pull request 6151, issue 5630): which kernel runs matters more there than anywhere else.
+    """
+    ridge = gpu.ridge_point("bf16")
+    return f"{ridge:.0f} FLOP/B, fewer than any measured GPU: the kernel decides" if ridge < LEAST_RIDGE else ""
+
+
+def _grouped(f: Features, curve: GroupedDecodeCurve) -> Array:
+    return np.asarray(grouped_decode_seconds(f["kv_bytes"], f["padded_flops"], f["bandwidth"], f["peak"], curve))
+
+
+def _grouped_bound(f: Features) -> Array:
+    return np.maximum(f["kv_bytes"] / f["bandwidth"], f["useful_flops"] / f["peak"])
+
+
+def _latent(f: Features, curve: LatentDecodeCurve) -> Array:
+    return np.asarray(latent_decode_seconds(f["cache_bytes"], f["flops"], f["bandwidth"], f["peak16"], curve))
+
+
+def _unsplit(f: Features, curve: UnsplitDecodeCurve) -> Array:
+    return np.asarray(unsplit_decode_seconds(f["batch"], f["flops"], f["heads"], f["peak16"], f["sm_count"], curve))
+
+
+def _cast(f: Features, curve: CastDecodeCurve) -> Array:
+    return np.asarray(cast_decode_seconds(f["cache_bytes"], f["elements"], f["bandwidth"], f["sm_count"], curve))
+
+
+def _latent_bound(f: Features) -> Array:
+    return np.maximum(f["cache_bytes"] / f["bandwidth"], f["flops"] / f["peak16"])
+
+
+def _prefill(f: Features, curve: PrefillCurve) -> Array:
+    return np.asarray(
+        prefill_attention_seconds(f["flops"], f["scores"], f["tokens"], f["peak16"], f["sm_count"], curve)
+    )
+
+
+def _prefill_bound(f: Features) -> Array:
+    return np.asarray(f["useful_seconds"])
+
+
+def _model(op: str, label: str, curve: type[Any], **rest: Any) -> KernelModel:
+    return KernelModel(op=op, label=label, curve=curve, **rest)
+
+
+DECODE = {
+    "decode_grouped": _model(
+        "decode_grouped",
+        "decode attention, MHA/GQA/MQA",
+        GroupedDecodeCurve,
+        priors={"launch": Prior(12e-6, 0.5), "bandwidth": Prior(0.85, 0.15), "flops": Prior(0.36, 0.5)},
+        levels=(
+            Level("family", "bandwidth", 0.1),
+            Level("family", "flops", 0.3),
+            Level("kernel", "bandwidth", 0.15),
+        ),
+        seconds=_grouped,
+        bound=_grouped_bound,
+    ),
+    "decode_latent": _model(
+        "decode_latent",
+        "decode attention, MLA",
+        LatentDecodeCurve,
+        priors={"launch": Prior(15e-6, 0.5), "bandwidth": Prior(0.87, 0.15), "flops": Prior(0.73, 0.3)},
+        levels=(
+            Level("family", "launch", 0.2),
+            Level("kernel", "bandwidth", 0.5),
+            Level("kernel", "flops", 1.0),
+        ),
+        seconds=_latent,
+        bound=_latent_bound,
+    ),
+    "decode_latent_unsplit": _model(
+        "decode_latent_unsplit",
+        "decode attention, MLA without a tuned kernel (unsplit)",
+        UnsplitDecodeCurve,
+        priors={"launch": Prior(15e-6, 0.5), "flops": Prior(0.5, 0.5)},
+        levels=(Level("family", "flops", 0.3),),
+        seconds=_unsplit,
+        bound=_latent_bound,
+        fallback=True,
+    ),
+    "decode_latent_cast": _model(
+        "decode_latent_cast",
+        "decode attention, MLA without a tuned kernel (cast)",
+        CastDecodeCurve,
+        priors={"launch": Prior(25e-6, 0.5), "elements": Prior(2e9, 0.5)},
+        levels=(),
+        seconds=_cast,
+        bound=_latent_bound,
+        fallback=True,
+    ),
+}
+"""Decode attention kernels by op."""
+
+PREFILL = {
+    "prefill": _model(
+        "prefill",
+        "prefill attention",
+        PrefillCurve,
+        priors={
+            "launch": Prior(25e-6, 0.5),
+            "flops": Prior(0.65, 0.3),
+            "short_tokens": Prior(900.0, 0.5),
+            "exponentials": Prior(25e9, 0.3),
+        },
+        levels=(Level("family", "flops", 0.15), Level("kernel", "flops", 1.0)),
+        seconds=_prefill,
+        bound=_prefill_bound,
+    ),
+}
+"""Prefill attention kernels by op."""
+
+
+# Matrix products and fused experts of measurement files.
+
+
+_WIDTHS = {"fp32": 4.0, "tf32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "int8": 1.0, "fp4": 0.5 + 1 / 16}
+"""Bytes of an activation by the precision that is computed in, scales included."""
+
+
+def precision_class(kind: NumberType) -> str:
+    """Return the class of kernels that multiply a number type, as the fit tells them apart."""
+    if kind.weights.bytes >= 2:
+        return "16-bit" if kind.weights.bytes == 2 else "32-bit"
+    if kind.compute in ("bf16", "fp16"):
+        return "weight-only"
+    if kind.name == "fp8_block":
+        return "fp8_block"
+    return "nvfp4" if kind.compute == "fp4" else kind.compute
+
+
+def describe_gemm(row: Row, gpu: Accelerator) -> Described:
+    """Name the kernel and the features of a matrix product."""
+    m, n, k = row["m"], row["n"], row["k"]
+    kind = number_type(row["dtype"])
+    group, activation, backend = precision_class(kind), _WIDTHS[kind.compute], backend_of(row)
+    quantizes = backend == "trtllm" and group in ("fp8", "fp8_block", "nvfp4") and row["kernel"] != "deepgemm"
+    # vLLM's block-scaled products convert their scales, or fall back to Triton, inside the measured call.
+    converts = backend == "vllm" and group == "fp8_block"
+    return "gemm", {
+        "precision": group,
+        "kernel": "scale-conversion" if converts else "",
+        "kernel_family": f"scale-conversion {gpu.architecture}" if converts else "",
+        "m": m,
+        "n": n,
+        "k": k,
+        "nbytes": n * k * kind.weights.bytes + m * k * activation + max(2.0, kind.weights.bytes) * m * n,
+        "peak": gpu.peak(kind.compute).flops,
+        "quantizes": 1.0 * quantizes,
+        "activation_bytes": activation,
+        "shape": f"{n:g} {k:g}",
+    }
+
+
+def describe_experts(row: Row, gpu: Accelerator) -> Described:
+    """Name the kernel and the features of a layer's routed experts."""
+    tokens, topk, experts, ranks = row["tokens"], row["topk"], row["experts"], row["moe_ep"]
+    kind, backend, inter = number_type(row["dtype"]), backend_of(row), row["inter"] / row["moe_tp"]
+    kernel = experts_kernel(backend, gpu.architecture, kind.name, row["kernel"])
+    pairs, hits = tokens * topk / ranks, experts_hit(experts / ranks, tokens * topk / ranks)
+    if row["distribution"].startswith("power_law"):
+        pairs, hits = power_law_load(int(tokens), int(experts), int(topk), int(ranks), _exponent(row))
+    width = kind.weights.bytes
+    if kind.name == "mxfp4" and backend == "sglang" and gpu.architecture != "blackwell":
+        width = 2.0  # Triton multiplies a 16-bit copy of the weights
+    if kernel in ("triton", "marlin"):
+        buffers = unfiltered_buffer_bytes(tokens * topk, row["hidden"], inter)
+    else:
+        buffers = filtered_buffer_bytes(pairs, row["hidden"], inter)
+    return "experts", {
+        "kernel": kernel,
+        "pairs": pairs,
+        "hits": hits,
+        "hidden": row["hidden"],
+        "inter": inter,
+        "weight_bytes": width,
+        "buffer_bytes": buffers,
+        "peak": gpu.peak(kind.compute).flops,
+        "shape": f"{row['hidden']:g} {row['inter']:g} {experts:g}",
+    }
+
+
+def _exponent(row: Row) -> float:
+    text = str(row["distribution"]).removeprefix("power_law").strip("_ ")
+    try:
+        return float(text)
+    except ValueError:
+        return 1.2
+
+
+def _gemm(f: Features, curve: GemmCurve) -> Array:
+    product = gemm_seconds(f["m"], f["n"], f["k"], f["nbytes"], f["bandwidth"], f["peak"], curve)
+    quantized = quantize_seconds(f["m"], f["k"], f["activation_bytes"], f["bandwidth"], curve)
+    return np.asarray(product + f["quantizes"] * quantized)
+
+
+def _gemm_bound(f: Features) -> Array:
+    return np.maximum(f["nbytes"] / f["bandwidth"], 2 * f["m"] * f["n"] * f["k"] / f["peak"])
+
+
+def _experts(f: Features, curve: ExpertsCurve) -> Array:
+    return np.asarray(
+        experts_seconds(
+            f["pairs"],
+            f["hits"],
+            f["hidden"],
+            f["inter"],
+            f["weight_bytes"],
+            f["buffer_bytes"],
+            f["bandwidth"],
+            f["peak"],
+            curve,
+        )
+    )
+
+
+def _experts_bound(f: Features) -> Array:
+    size = f["hidden"] * f["inter"]
+    weights = f["hits"] * 3 * size * f["weight_bytes"]
+    return np.maximum(weights / f["bandwidth"], 6 * f["pairs"] * size / f["peak"])
+
+
+GEMM = {
+    "gemm": KernelModel(
+        "gemm",
+        "matrix product",
+        GemmCurve,
+        priors={
+            "launch": Prior(6e-6, 0.5),
+            "bandwidth": Prior(0.85, 0.2),
+            "flops": Prior(0.6, 0.3),
+            "quantize_launch": Prior(6e-6, 0.7),
+        },
+        levels=(
+            Level("family", "bandwidth", 0.12),
+            Level("family", "flops", 0.2),
+            Level("precision", "bandwidth", 0.12),
+            Level("precision", "flops", 0.4),
+            Level("kernel", "launch", 2.0),
+            Level("kernel_family", "launch", 0.7),
+        ),
+        seconds=_gemm,
+        bound=_gemm_bound,
+    )
+}
+"""Matrix products by op."""
+
+EXPERTS = {
+    "experts": KernelModel(
+        "experts",
+        "fused experts",
+        ExpertsCurve,
+        priors={
+            "launch": Prior(23e-6, 0.5),
+            "bandwidth": Prior(0.84, 0.2),
+            "flops": Prior(0.35, 0.5),
+            "ramp_tokens": Prior(26.0, 0.5),
+            "buffer_bandwidth": Prior(0.8, 0.3),
+        },
+        levels=(
+            Level("family", "launch", 0.3),
+            Level("family", "bandwidth", 0.15),
+            Level("kernel", "launch", 0.3),
+            Level("kernel", "flops", 0.6),
+        ),
+        seconds=_experts,
+        bound=_experts_bound,
+    )
+}
+"""Fused experts by op."""

@@ -1,0 +1,518 @@
+"""The constants of serving: their priors, their fit, its cross-validation, and the record that keeps it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from costcalc.catalog.check import adapter
+from costcalc.catalog.read import load_kernel_efficiency, serving_efficiency
+from costcalc.catalog.summary import shape_of
+from costcalc.engine.latency import UNPACKED_EXPERTS
+from costcalc.hardware.efficiency import KernelEfficiency, ServingEfficiency
+from costcalc.validation.files import Row
+from costcalc.validation.kernel_rows import Array, Prior
+from costcalc.validation.serving_rows import Case, ServingGroup, serving_groups
+from costcalc.validation.serving_score import (
+    LABELS,
+    Answers,
+    GroupWork,
+    Measured,
+    answers,
+    capacity,
+    first_token_class,
+    measured_of,
+    predict_group,
+    resolve,
+    score_serving,
+    serving_class,
+    split_pools,
+    times_then,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ServingParameter:
+    """One constant, or several that share a value."""
+
+    paths: tuple[str, ...]  # in ServingEfficiency, levels joined by dots
+    prior: Prior
+    meaning: str
+    share: bool = False  # of a peak: never above 1
+
+
+def _of(paths: str, value: float, spread: float, meaning: str, share: bool = False) -> ServingParameter:
+    return ServingParameter(tuple(paths.split()), Prior(value, spread), meaning, share)
+
+
+def _share(paths: str, value: float, spread: float, meaning: str) -> ServingParameter:
+    return _of(paths, value, spread, meaning, share=True)
+
+
+PARAMETERS: tuple[ServingParameter, ...] = (
+    _share("bandwidth.gemm bandwidth.head", 0.92, 0.08, "weights streamed, share of memory bandwidth"),
+    _share("bandwidth.experts", 0.88, 0.10, "expert weights streamed, share of memory bandwidth"),
+    _share("bandwidth.grouped bandwidth.latent", 0.88, 0.08, "cache streamed, share of memory bandwidth"),
+    _share("bandwidth.elementwise", 0.80, 0.10, "elementwise traffic, share of memory bandwidth"),
+    _share("flops.bf16 flops.fp16", 0.72, 0.10, "16-bit GEMM, share of peak"),
+    _share("flops.fp8 flops.int8", 0.65, 0.12, "fp8 GEMM, share of peak"),
+    _share("flops.fp8_block", 0.42, 0.15, "block-scaled fp8 GEMM, share of peak"),
+    _share("flops.nvfp4 flops.mxfp4", 0.43, 0.15, "4-bit GEMM, share of peak"),
+    _share("kind_flops.experts", 0.74, 0.15, "grouped GEMM over GEMM"),
+    _share("kind_flops.grouped", 0.45, 0.12, "decode attention on padded tiles, share of the 16-bit peak"),
+    _share("kind_flops.latent", 0.60, 0.15, "decode of latents, share of the 16-bit peak"),
+    _share("kind_flops.prefill", 0.55, 0.12, "prefill attention, share of the 16-bit peak"),
+    _share("vendor_bandwidth.amd", 0.80, 0.15, "bandwidth reached on AMD over that on NVIDIA"),
+    _share("vendor_flops.amd", 0.55, 0.25, "FLOP/s reached on AMD over those on NVIDIA"),
+    _share("architecture_flops.blackwell.fp8_block", 0.8, 0.25, "block-scaled fp8 on Blackwell over that on Hopper"),
+    _share("hottest_rank", 0.7, 0.4, "share of the hottest expert rank's random overload that a step waits for"),
+    _of("quantize.nvfp4 quantize.mxfp4", 6e-6, 0.5, "quantizing the activations of a 4-bit GEMM [s]"),
+    _of("expert_layer", 35e-6, 0.3, "routing and gathering in an expert layer [s]"),
+    _of("latent_layer", 16e-6, 0.4, "small kernels of an MLA layer [s]"),
+    _of("sequence", 5e-6, 0.4, "sampling and scheduling a sequence [s]"),
+    _of("draft", 150e-6, 0.5, "the host's part of drafting a token [s]"),
+    _of("elementwise_passes", 20.0, 0.25, "passes over a token's activations per layer"),
+    _of("routed_pair", 8e-9, 0.4, "permuting a token-expert pair [s]"),
+    _of("all_reduce", 4.6e-6, 0.2, "latency of an all-reduce of two ranks [s]"),
+    _of("all_reduce_per_doubling", 1.5e-6, 0.4, "more for each doubling of the ranks [s]"),
+    _of("all_reduce_network", 20e-6, 0.5, "more across nodes [s]"),
+    _of("all_to_all", 22e-6, 0.4, "latency of an all-to-all, one way [s]"),
+    _of("all_to_all_network", 100e-6, 0.4, "more across nodes [s]"),
+    _share("link", 0.70, 0.15, "share of the links' bandwidth"),
+    _of("prefill_layer", 60e-6, 0.4, "what prompts add to a layer beyond its kernels [s]"),
+    _of("prefill_expert_layer", 120e-6, 0.4, "and to an expert layer [s]"),
+    _of("maturing", 0.02, 0.5, "by which engines run models with experts faster each month [ln]"),
+    _of("backends.trtllm.layer", 40e-6, 0.2, "TensorRT-LLM, per layer of a step [s]"),
+    _of("backends.vllm.layer", 50e-6, 0.2, "vLLM, per layer of a step [s]"),
+    _of("backends.sglang.layer", 45e-6, 0.2, "SGLang, per layer of a step [s]"),
+    _of("backends.atom.layer", 45e-6, 0.2, "ATOM, per layer of a step [s]"),
+    _of("backends.vllm-eager.layer", 280e-6, 0.3, "vLLM of 2023 without graphs, per layer of a step [s]"),
+    _of("backends.trtllm.startup", 50e-3, 0.4, "TensorRT-LLM, from a request to its scheduling [s]"),
+    _of("backends.vllm.startup", 30e-3, 0.4, "vLLM, from a request to its scheduling [s]"),
+    _of("backends.sglang.startup", 80e-3, 0.4, "SGLang, from a request to its scheduling [s]"),
+    _of("backends.atom.startup", 30e-3, 0.4, "ATOM, from a request to its scheduling [s]"),
+    _of("backends.trtllm.admission_steps", 2.0, 0.5, "TensorRT-LLM, steps until a request is admitted"),
+    _of("backends.vllm.admission_steps", 1.5, 0.5, "vLLM, steps until a request is admitted"),
+    _of("backends.sglang.admission_steps", 3.0, 0.5, "SGLang, steps until a request is admitted"),
+    _of("backends.atom.admission_steps", 1.5, 0.5, "ATOM, steps until a request is admitted"),
+    _of("backends.trtllm.balance_steps", 30.0, 0.5, "TensorRT-LLM, steps until attention ranks prefill together"),
+    _of("closed_loop.first_burst", 0.05, 0.3, "wait behind the first round, 1/(2 rounds) of the prefills ahead"),
+    _of("closed_loop.equal_lengths", 0.3, 0.5, "wait among equal requests, prefills per root of their number"),
+    _share("closed_loop.acceptance", 0.8, 0.1, "chance that the first drafted token is kept"),
+    _share("closed_loop.fading", 0.75, 0.25, "of that chance, for each further one"),
+)
+"""All fitted constants, with priors from kernel measurements and datasheets."""
+
+
+def prior_values() -> Array:
+    """Logarithms of the priors."""
+    return np.log([each.prior.value for each in PARAMETERS])
+
+
+def values_of(constants: ServingEfficiency) -> Array:
+    """Logarithms of the constants, in the order of PARAMETERS."""
+    tree = asdict(constants)
+    return np.log([float(_get(tree, each.paths[0])) for each in PARAMETERS])
+
+
+def with_values(constants: ServingEfficiency, values: Sequence[float] | Array) -> ServingEfficiency:
+    """The constants with the exponentials of `values` in their places; shares are capped at 1."""
+    tree = asdict(constants)
+    for parameter, value in zip(PARAMETERS, np.exp(np.asarray(values)), strict=True):
+        for path in parameter.paths:
+            _put(tree, path, min(float(value), 1.0) if parameter.share else float(value))
+    return adapter(ServingEfficiency).validate_python(tree)
+
+
+def _get(tree: dict[str, Any], path: str) -> Any:
+    for key in path.split("."):
+        tree = tree[key]
+    return tree
+
+
+def _put(tree: dict[str, Any], path: str, value: float) -> None:
+    *levels, last = path.split(".")
+    for key in levels:
+        tree = tree[key]
+    if last not in tree:
+        raise KeyError(path)
+    tree[last] = value
+
+
+# Fit the constants of serving to closed-loop and offline measurements.
+#
+# Minimizes a Huber loss of ln(predicted / measured) plus Gaussian priors on the constants' logarithms by damped
+# Gauss-Newton steps (as measured/fitting.py does for kernels). The batch that decodes at a time depends on the
+# constants; it is held while they move and found anew between rounds, so that the work of every row, which is
+# most of the arithmetic, is counted once a round.
+
+
+QUANTITIES = ("tpot", "ttft", "tokens_per_s_gpu")
+NOISE = {"tpot": 0.12, "ttft": 0.5, "tokens_per_s_gpu": 0.10}
+"""Standard deviation of a point's residual [ln]: the same deployment under other versions differs as much."""
+OUTLIER = 1.345
+"""Residual, in standard deviations, beyond which a point pulls with constant force only (Huber 1964: 95% efficient)."""
+_STEP = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A group with the work of its rows at the batch of this round."""
+
+    group: ServingGroup
+    work: GroupWork
+    room: Array
+    target: Array  # ln of what was measured, all quantities in a row
+
+
+def fit_serving(
+    groups: Sequence[ServingGroup],
+    measured: Sequence[Measured],
+    constants: ServingEfficiency,
+    rounds: int = 3,
+    steps: int = 4,
+    around: ServingEfficiency | None = None,
+) -> ServingEfficiency:
+    """Return `constants` with all PARAMETERS fitted to the measured rows.
+
+    rounds: how often the batches are found anew. steps: of Gauss-Newton in each. around: an earlier fit to stay
+    close to, instead of the priors.
+    """
+    centre = prior_values() if around is None else values_of(around)
+    for _ in range(rounds):
+        held = [_held(group, seen, constants) for group, seen in zip(groups, measured, strict=True)]
+        constants = with_values(constants, _descend(held, constants, centre, steps))
+    return constants
+
+
+def quantities(group: ServingGroup, found: Answers) -> Array:
+    """Predicted quantities of a group, one row each of QUANTITIES."""
+    return np.stack([found.tpot, found.ttft, found.tokens_per_s / group.layout.gpus])
+
+
+def _held(group: ServingGroup, seen: Measured, constants: ServingEfficiency) -> _Held:
+    _, work = predict_group(group, constants)
+    # How many GPUs prefill is hardly ever recorded: what a request waits for there would only bend the constants.
+    ttft = np.where(group.apart, np.nan, seen.ttft)
+    target = np.log(np.stack([seen.tpot, ttft, seen.tokens_per_s_gpu]))
+    return _Held(group, work, capacity(group, constants), target)
+
+
+def _residuals(held: Sequence[_Held], constants: ServingEfficiency) -> Array:
+    parts = []
+    for each in held:
+        times = times_then(each.group, each.work, constants)
+        found = answers(each.group, times, each.work.batch, each.room, constants)
+        off = np.log(quantities(each.group, found)) - each.target
+        parts.append(off / np.array([[NOISE[name]] for name in QUANTITIES]))
+    flat = np.concatenate([part[np.isfinite(each.target)] for part, each in zip(parts, held, strict=True)])
+    return np.asarray(flat)
+
+
+def _descend(held: Sequence[_Held], constants: ServingEfficiency, centre: Array, steps: int) -> Array:
+    precision = np.array([each.prior.spread for each in PARAMETERS]) ** -2.0
+    top = np.where([each.share for each in PARAMETERS], 0.0, np.inf)
+    values = np.minimum(values_of(constants), top)
+
+    def loss(at: Array, r: Array) -> float:
+        size = np.abs(r)
+        robust = np.where(size < OUTLIER, size**2 / 2, OUTLIER * size - OUTLIER**2 / 2)
+        return float(np.sum(robust) + np.sum(precision * (at - centre) ** 2) / 2)
+
+    damping, r = 1e-3, _residuals(held, constants)
+    best = loss(values, r)
+    for _ in range(steps):
+        jacobian = _jacobian(held, constants, values, r, top)
+        weight = np.minimum(1.0, OUTLIER / np.maximum(np.abs(r), 1e-9))
+        curvature = jacobian.T @ (weight[:, None] * jacobian) + np.diag(precision)
+        slope = jacobian.T @ (weight * r) + precision * (values - centre)
+        before = best
+        for _ in range(6):
+            step = np.linalg.solve(curvature + damping * np.diag(np.diag(curvature)), -slope)
+            trial = np.minimum(values + np.clip(step, -0.5, 0.5), top)
+            trial_r = _residuals(held, with_values(constants, trial))
+            if (trial_loss := loss(trial, trial_r)) < best:
+                values, r, best, damping = trial, trial_r, trial_loss, max(damping / 5, 1e-7)
+                break
+            damping *= 6
+        if before - best < 1e-3 * before:
+            break
+    return values
+
+
+def _jacobian(held: Sequence[_Held], constants: ServingEfficiency, values: Array, r: Array, top: Array) -> Array:
+    columns = []
+    for number in range(len(values)):
+        moved = values.copy()
+        moved[number] += _STEP if moved[number] + _STEP < top[number] else -_STEP
+        columns.append((_residuals(held, with_values(constants, moved)) - r) / (moved[number] - values[number]))
+    return np.stack(columns, axis=1)
+
+
+# Cross-validation of serving: models, GPUs and rows predicted by fits that have not seen them.
+
+
+FOLDS = 5
+"""Of the rows left out where GPU and model are known."""
+LEFT_OUT = ("in_sample", "rows_left_out", "model_left_out", "gpu_left_out")
+
+
+@dataclass(frozen=True, slots=True)
+class ServingResiduals:
+    """ln(predicted / measured): by what was left out, quantity and row; nan where nothing was measured."""
+
+    constants: ServingEfficiency
+    groups: tuple[ServingGroup, ...]
+    off: dict[str, Array]  # of LEFT_OUT: (quantity, row)
+
+
+def cross_validate_serving(
+    groups: Sequence[ServingGroup], measured: Sequence[Measured], start: ServingEfficiency, rows: int
+) -> ServingResiduals:
+    """Fit all rows, and predict every model, every GPU and every fifth row by fits without them.
+
+    groups, measured: of `rows` rows of a file, with pools not yet split. start: constants to begin with.
+    """
+    split = [split_pools(group, start) for group in groups]
+    fitted = fit_serving(split, measured, start)
+    split = [split_pools(group, fitted) for group in groups]
+    fitted = fit_serving(split, measured, fitted, rounds=1)
+    labels: dict[str, Callable[[ServingGroup], Array]] = {
+        "rows_left_out": lambda group: (group.index * 7919 % FOLDS).astype(str),  # scattered, and the same each time
+        "model_left_out": lambda group: np.full(len(group), group.model.name),
+        "gpu_left_out": lambda group: group.gpu,
+    }
+    off = {"in_sample": _off(split, measured, fitted, rows)}
+    for name, label in labels.items():
+        keys = [label(group) for group in split]
+        off[name] = np.full((len(QUANTITIES), rows), np.nan)
+        for member in sorted({str(key) for each in keys for key in each}):
+            inside = [each == member for each in keys]
+            seen = [(g.take(~i), m.take(~i)) for g, m, i in zip(split, measured, inside, strict=True) if not i.all()]
+            without = fit_serving([g for g, _ in seen], [m for _, m in seen], fitted, rounds=1, steps=3)
+            left = [(g.take(i), m.take(i)) for g, m, i in zip(split, measured, inside, strict=True) if i.any()]
+            found = _off([g for g, _ in left], [m for _, m in left], without, rows)
+            off[name] = np.where(np.isfinite(found), found, off[name])
+    return ServingResiduals(fitted, tuple(split), off)
+
+
+def _off(
+    groups: Sequence[ServingGroup], measured: Sequence[Measured], constants: ServingEfficiency, rows: int
+) -> Array:
+    off = np.full((len(QUANTITIES), rows), np.nan)
+    for group, seen in zip(groups, measured, strict=True):
+        found, _ = predict_group(group, constants)
+        target = np.stack([seen.tpot, seen.ttft, seen.tokens_per_s_gpu])
+        off[:, group.index] = np.log(quantities(group, found)) - np.log(target)
+    return off
+
+
+# A fit of serving with its record: errors in sample and left out, ranges, and the YAML that keeps it.
+
+
+LOW, HIGH = 0.1, 0.9
+"""Quantiles of the left-out residuals that a range spans: 80%."""
+FEW_POINTS = 10
+"""Points of an engine that say as much of its spread as all the others' do."""
+FEW_GROUPS = 1.2
+"""How much wider, in logarithms, the next GPU or model may err than seven that were left out: Student's t at 90%."""
+_TIMES = {
+    "layer", "startup", "expert_layer", "latent_layer", "sequence", "routed_pair", "all_reduce",
+    "all_reduce_per_doubling", "all_reduce_network", "all_to_all", "all_to_all_network", "prefill_layer",
+    "prefill_expert_layer",
+}  # fmt: skip
+_HEADER = """\
+# Efficiency of serving, written by the fit of measurements/e2e.csv (see docs/accuracy.md).
+# Shares are of datasheet peaks and never exceed 1; times are what engines add. Behind each fitted constant: what it
+# means, and the prior that it was drawn from (value and standard deviation of its logarithm).
+# shared_pcie, experts_unpacked: of the fits in kernels.yaml. ranges: observed over predicted, at 10% and 90% of points
+# left out of the fit.
+"""
+
+
+def fit_serving_rows(
+    rows: Sequence[Row], *, source: str, date: str, start: ServingEfficiency | None = None
+) -> ServingEfficiency:
+    """Fit the constants of serving to rows of e2e measurements; return them with their errors and ranges.
+
+    rows: as load_measurements returns them; those excluded by rule are not used. source: where they come from.
+    date: of the fit. start: constants to begin with, else those of the catalog.
+    """
+    start = start or serving_efficiency()
+    usable = np.array([not row["excluded"] for row in score_serving("e2e", rows, constants=start)])
+    cases, index, _ = resolve(rows)
+    groups = serving_groups(cases, index)
+    measured = [measured_of(rows, group, usable) for group in groups]
+    residuals = cross_validate_serving(groups, measured, start, len(rows))
+    by_row = {number: case for number, case in zip(index, cases, strict=True) if usable[number]}
+    classes = _classes(residuals, by_row)
+    tree = asdict(residuals.constants)
+    tree |= {
+        "measured_gpus": sorted({case.machine.name for case in by_row.values()}),
+        "measured_models": sorted({case.model.name for case in by_row.values()}),
+        "measured_shapes": sorted({shape_of(case.model) for case in by_row.values()}),
+        "measured_architectures": sorted({case.machine.architecture for case in by_row.values()}),
+        "ranges": {name: _ranges(off) for name, off in classes.items()},
+        "errors": {name: _errors(off) for name, off in classes.items()},
+        "provenance": {"source": source, "date": date, "points": len(by_row)},
+        "shared_pcie": _shared_pcie(load_kernel_efficiency()),
+    }
+    tree["kind_flops"][UNPACKED_EXPERTS] = _unpacked_experts(load_kernel_efficiency())
+    return adapter(ServingEfficiency).validate_python(tree)
+
+
+def _shared_pcie(kernels: KernelEfficiency) -> dict[str, float]:
+    """What is left of a link's share where cards share PCIe, by architecture, as collectives were measured."""
+    levels = kernels.collective.multipliers
+    any_card = levels["fabric"]["shared-pcie"]["link"]
+    cards = {name.split()[-1]: factors["link"] for name, factors in levels["fabric_family"].items()}
+    shares = {name: any_card * factor for name, factor in cards.items()} | {"other": any_card}
+    return {name: round(min(share, 1.0), 4) for name, share in shares.items()}
+
+
+def _unpacked_experts(kernels: KernelEfficiency) -> float:
+    """Share of the 16-bit peak of experts that are unpacked: between Marlin's and Triton's kernels, as measured."""
+    factors = kernels.experts.multipliers["kernel"]
+    middle = (factors["marlin"]["flops"] * factors["triton"]["flops"]) ** 0.5
+    return round(kernels.experts.parameters.flops * middle, 4)
+
+
+@dataclass(frozen=True, slots=True)
+class _Off:
+    """Residuals of one class by one way of leaving out; rows of large groups weigh less each."""
+
+    values: Array
+    weights: Array
+    backends: Array  # engine of each
+
+
+def _classes(residuals: ServingResiduals, cases: Mapping[int, Case]) -> dict[str, dict[str, _Off]]:
+    """Residuals of each class, by what was left out."""
+    numbers: dict[str, list[tuple[int, int]]] = {name: [] for name in LABELS}
+    for number, case in cases.items():
+        name = serving_class(case)
+        offline = name == "throughput"
+        numbers[name].append((QUANTITIES.index("tokens_per_s_gpu" if offline else "tpot"), number))
+        if not offline and name != "static":
+            numbers[first_token_class(case)].append((QUANTITIES.index("ttft"), number))
+    found: dict[str, dict[str, _Off]] = {}
+    for name, places in numbers.items():
+        found[name] = {left_out: _residuals_of(residuals, left_out, places, cases) for left_out in LEFT_OUT}
+    return {name: off for name, off in found.items() if len(off["in_sample"].values)}
+
+
+def _residuals_of(
+    residuals: ServingResiduals, left_out: str, places: Sequence[tuple[int, int]], cases: Mapping[int, Case]
+) -> _Off:
+    kept = [place for place in places if np.isfinite(residuals.off[left_out][place])]
+    members = [cases[row].gpu if left_out == "gpu_left_out" else cases[row].model.name for _, row in kept]
+    size = Counter(members)
+    whole = left_out in ("model_left_out", "gpu_left_out")
+    # What is unseen errs as a whole: a group of 300 rows says less of the next group than 300 groups would.
+    weights = np.array([size[member] ** -0.5 if whole else 1.0 for member in members])
+    backends = np.array([cases[row].backend for _, row in kept])
+    return _Off(np.array([residuals.off[left_out][place] for place in kept]), weights, backends)
+
+
+def _ranges(off: Mapping[str, _Off]) -> dict[str, dict[str, float]]:
+    parts = [off["model_left_out"], off["gpu_left_out"]]
+    unseen = _Off(
+        np.concatenate([each.values for each in parts]),
+        np.concatenate([each.weights for each in parts]),
+        np.concatenate([each.backends for each in parts]),
+    )
+    return {
+        "known": _range(off["rows_left_out"]),
+        "unseen": _range(unseen, FEW_GROUPS),
+        "backends": _spread_by_backend(off["rows_left_out"]),
+    }
+
+
+def _spread_by_backend(off: _Off) -> dict[str, float]:
+    """How much more than all points those of each engine spread, in logarithms; of few points, drawn towards 1."""
+    size = np.abs(off.values)
+    of_all = np.quantile(size, HIGH - LOW)
+    found = {}
+    for name in sorted(set(off.backends)):
+        own = size[off.backends == name]
+        weight = len(own) / (len(own) + FEW_POINTS)
+        found[str(name)] = round(float(weight * np.quantile(own, HIGH - LOW) / of_all + 1 - weight), 2)
+    return found if len(found) > 1 else {}
+
+
+def _range(off: _Off, wider: float = 1.0) -> dict[str, float]:
+    """Observed over predicted at LOW and HIGH, a little wider for few points."""
+    spare = 1 / (len(off.values) + 1)
+    order = np.argsort(-off.values)
+    rank = np.cumsum(off.weights[order]) / off.weights.sum() - off.weights[order] / off.weights.sum() / 2
+    low, high = np.interp([LOW - spare, HIGH + spare], rank, -off.values[order])
+    return {
+        "low": round(float(np.exp(min(low, -0.02) * wider)), 3),
+        "high": round(float(np.exp(max(high, 0.02) * wider)), 3),
+    }
+
+
+def _errors(off: Mapping[str, _Off]) -> dict[str, Any]:
+    def error(values: Array) -> dict[str, float]:
+        size = np.abs(np.expm1(values))
+        return {
+            "median_ape": round(float(np.median(size)), 3),
+            "mape": round(float(size.mean()), 3),
+            "bias": round(float(np.median(values)), 3),
+        }
+
+    return {"points": len(off["in_sample"].values), **{name: error(off[name].values) for name in LEFT_OUT}}
+
+
+def serving_yaml(constants: ServingEfficiency) -> str:
+    """Return the text of serving.yaml that holds `constants`: each with its meaning and prior."""
+    notes = {
+        path: f"{each.meaning}; prior {_shown(path, each.prior.value)} +- {each.prior.spread:.0%}"
+        for each in PARAMETERS
+        for path in each.paths
+    }
+    lines: list[str] = []
+    for key, value in asdict(constants).items():
+        if key == "errors" and not value:
+            continue  # a few runs of one's own say nothing of whole classes
+        if key in ("ranges", "errors"):
+            lines.append(f"{key}:")
+            for name, entry in value.items():
+                lines.append(f"  {name}:")
+                lines += [f"    {part}: {_flow(each)}" for part, each in entry.items()]
+        else:
+            lines += _lines(key, value, key, notes, "")
+    return _HEADER + "\n".join(lines) + "\n"
+
+
+def _lines(key: str, value: Any, path: str, notes: Mapping[str, str], indent: str) -> list[str]:
+    if isinstance(value, Mapping):
+        inner = [line for k, v in value.items() for line in _lines(k, v, f"{path}.{k}", notes, indent + "  ")]
+        return [f"{indent}{key}:", *inner] if inner else [f"{indent}{key}: {{}}"]
+    note = f"  # {notes[path]}" if path in notes else ""
+    return [f"{indent}{key}: {_shown(path, value)}{note}"]
+
+
+def _shown(path: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and (path.startswith("quantize.") or path.rpartition(".")[2] in _TIMES):
+        unit, size = next((u, s) for u, s in (("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9)) if value >= s or s == 1e-9)
+        return f"{value / size:.3g} {unit}" if value else "0 s"
+    if isinstance(value, float):
+        return f"{value:.4g}" if value < 1e6 else f"{value / 1e9:.4g} GB"
+    return _flow(value)
+
+
+def _flow(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_flow(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_flow, value)) + "]"
+    if isinstance(value, str) and (any(mark in value for mark in ",:#[]{}'") or value[:1].isdigit()):
+        return "'" + value.replace("'", "''") + "'"
+    return f"{value:.10g}" if isinstance(value, float) else "null" if value is None else str(value)

@@ -1,0 +1,38 @@
+"""What serving engines add, and the best of all of them."""
+
+from __future__ import annotations
+
+import pytest
+
+import costcalc
+from costcalc.catalog.read import serving_efficiency
+
+
+def test_the_best_engine_is_the_least_of_every_current_one() -> None:
+    constants = serving_efficiency()
+    best = constants.engine("best")
+    current = [each for each in constants.backends.values() if each.current]
+    assert {"trtllm", "vllm", "sglang"} <= set(constants.backends)
+    for name in ("layer", "startup", "admission_steps", "balance_steps"):
+        assert getattr(best, name) == min(getattr(each, name) for each in current)
+    assert constants.engine("vllm") is constants.backends["vllm"]
+    # vLLM of 2023 had no graphs, and nobody deploys it today.
+    assert "vllm-eager" in constants.backends and constants.backends["vllm-eager"] not in current
+
+
+def whole(answer: costcalc.Estimate) -> float:
+    served = answer.serving
+    assert served.time_to_first_token_s is not None
+    return served.time_to_first_token_s + answer.workload.output_tokens * served.time_per_output_token_s
+
+
+@pytest.mark.parametrize("model", ["v3", "llama-3.1-8b", "gpt-oss-120b"])
+def test_no_engine_is_faster_than_the_best_of_all(model: str) -> None:
+    asked = {"gpus": 8, "batch": 64, "output_tokens": 512}
+    best = costcalc.estimate(model, "h200", backend="best", **asked)
+    assert best.deployment.backend == "best"
+    for backend in ("trtllm", "vllm", "sglang"):
+        other = costcalc.estimate(model, "h200", backend=backend, **asked)
+        assert best.decode.step_time_s <= other.decode.step_time_s
+        # Faster answers bring the next prompts sooner, which wait for each other: the whole request is what counts.
+        assert whole(best) <= whole(other)

@@ -1,0 +1,416 @@
+"""Pages: the headline first, defaults marked, what is unknown as '-', nothing cut on any terminal."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from costcalc.predict.quantities import (
+    Assumption,
+    BreakEven,
+    Comparison,
+    CostResult,
+    DemandResult,
+    Estimate,
+    LimitsResult,
+    PrefillResult,
+    Row,
+    ServingResult,
+)
+from costcalc.report.breakeven import breakeven_page
+from costcalc.report.comparison import comparison_page
+from costcalc.report.encoding import plain_text
+from costcalc.report.estimate import estimate_page, explanation
+from costcalc.report.page import RANGE, Block, Column, Grid, Line, bar, markdown_page, plain_page, span, speed, times
+from costcalc.report.plots import bars, plots
+
+
+def row(page: str, start: str) -> str:
+    """Return the only line that starts with a text."""
+    [found] = [line for line in page.splitlines() if line.strip().startswith(start)]
+    return found
+
+
+def test_the_headline_comes_first_with_its_ranges(estimate: Estimate) -> None:
+    lines = plain_page(estimate_page(estimate)).splitlines()
+    assert lines[0] == "Model-X on 16 × GPU-Y"
+    assert lines[3].split()[:5] == ["$", "per", "M", "output", "tokens"]
+    assert "$0.83" in lines[3] and "[$0.68–$0.99]" in lines[3]
+
+
+def test_an_unknown_price_is_a_dash_and_never_zero(estimate: Estimate) -> None:
+    unpriced = replace(
+        estimate,
+        cost=CostResult(None, None, None),
+        deployment=replace(estimate.deployment, usd_per_gpu_hour=None),
+        market=(),
+    )
+    page = plain_page(estimate_page(unpriced))
+    assert row(page, "$ per M output tokens").split()[5] == "-"
+    assert "$0" not in page
+    assert row(page, "Price").split()[1].startswith("-")
+
+
+def test_defaults_are_marked_and_their_options_named(estimate: Estimate) -> None:
+    page = plain_page(estimate_page(estimate))
+    assert "384°" in row(page, "Users at once") and "$2.00°" in row(page, "Price")
+    assert "4,096°" not in page  # not among the assumptions
+    assert "--batch N" in row(page, "batch")
+    given = plain_page(estimate_page(replace(estimate, assumptions=())))
+    assert "°" not in given
+
+
+def test_a_term_of_the_bill_leaves_out_what_it_does_not_ask(estimate: Estimate) -> None:
+    term = replace(
+        estimate,
+        prefill=PrefillResult(None, None),
+        serving=ServingResult(None, None, None),
+        cost=CostResult(79.44, None, None),
+    )
+    page = plain_page(estimate_page(term))
+    assert "$79.44" in page and "Time to first token" not in page and "Users at once" not in page
+
+
+def test_drafts_and_pools_are_said(estimate: Estimate) -> None:
+    load = replace(estimate.workload, draft_tokens=2, tokens_per_step=2.57, disaggregated=True)
+    serving = replace(estimate.serving, prefill_share=0.25, prefill_gpus=16 / 3)
+    page = plain_page(estimate_page(replace(estimate, workload=load, serving=serving)))
+    assert page.startswith("Model-X on 16 × GPU-Y for decode, and 5.3 for prefill\n")
+    assert "2 tokens drafted per step, 2.57 tokens out of one" in row(page, "Speculation")
+    assert "decode on 16 GPUs, prefill on 5.3 of their own: 25% of the GPU time" in row(page, "Pools")
+    assert "prefills run elsewhere" in page and "of both pools" in row(page, "Tokens/s per GPU")
+    assert "$42.67 per hour in all" in row(page, "Price")
+    assert "Speculation" not in plain_page(estimate_page(estimate))
+    one = replace(estimate, workload=replace(load, draft_tokens=1))
+    assert "1 token drafted per step" in row(plain_page(estimate_page(one)), "Speculation")
+
+
+def test_what_is_served_is_the_headline_and_decoding_alone_stands_below(estimate: Estimate) -> None:
+    serving = replace(
+        estimate.serving, output_tokens_per_s_per_gpu=304, output_tokens_per_s=4864, tokens_per_s_per_user=20.3
+    )
+    lines = plain_page(estimate_page(replace(estimate, serving=serving))).splitlines()
+    per_gpu = next(line for line in lines if "Tokens/s per GPU" in line)
+    assert "304" in per_gpu and "served, prefills included; 4,860 in all" in per_gpu and "669" not in per_gpu
+    assert "20.3" in next(line for line in lines if "Tokens/s per user" in line)
+    alone = next(line for line in lines if "Decoding alone" in line)
+    assert "669 tokens/s per GPU, 27.9 per user" in alone
+    assert lines.index(alone) > lines.index(per_gpu)
+
+
+def test_the_bound_says_its_own_share_of_a_step(estimate: Estimate) -> None:
+    assert estimate.decode.bound_by == "memory"
+    of_memory = [op for op in estimate.breakdown if op.bound_by == "memory"]
+    share = sum(op.time_s for op in of_memory) / sum(op.time_s for op in estimate.breakdown)
+    longest = max(of_memory, key=lambda op: op.time_s)
+    shown = row(plain_page(estimate_page(estimate)), "Bound by")
+    assert f"{share:.0%} of a step" in shown and longest.op in shown and "overhead" not in shown
+
+
+def test_long_reasons_stand_below_the_footnotes(estimate: Estimate) -> None:
+    source = Assumption(
+        "price", "$2.00", "a study with a title that goes on and on, in a journal with a long name", "--price X"
+    )
+    page = plain_page(estimate_page(replace(estimate, assumptions=(*estimate.assumptions[:1], source))), 80)
+    assert "price: a study with a title that goes on and on, in a journal" in page
+    assert "lowest cost" in row(page, "batch")
+
+
+def test_market_prices_are_the_newest_of_each_provider(estimate: Estimate) -> None:
+    page = plain_page(estimate_page(estimate))
+    assert "$1.10" in row(page, "Somebody") and "53%" in row(page, "Somebody")
+
+
+def test_a_comparison_has_its_reference_first_and_says_what_does_not_fit(comparison: Comparison) -> None:
+    page = plain_page(comparison_page(comparison))
+    assert row(page, "MLA  ").split()[-1] == "1×"
+    assert "does not fit" in row(page, "MHA  ") and "$" not in row(page, "MHA  ")
+    assert "2.25×" in row(page, "MQA  ")
+    assert "does not fit on 16 × GPU-Y" in page
+
+
+def test_contexts_are_sections_of_their_own(comparison: Comparison) -> None:
+    rows = tuple(
+        replace(
+            each,
+            variant=f"{each.variant} @ {context:,.0f}",
+            estimate=replace(each.estimate, workload=replace(each.estimate.workload, context_tokens=context)),
+        )
+        for context in (4096.0, 131_072.0)
+        for each in comparison.rows
+    )
+    page = plain_page(comparison_page(replace(comparison, rows=rows, contexts=(4096.0, 131_072.0))))
+    assert "At 4,096 tokens of context" in page and "At 131,072 tokens of context" in page
+    assert len(re.findall(r"^  MQA  ", page, re.MULTILINE)) == 2
+
+
+def test_a_cache_that_is_the_same_everywhere_is_no_column(comparison: Comparison) -> None:
+    rows = tuple(replace(each, estimate=comparison.rows[0].estimate) for each in comparison.rows)
+    page = plain_page(comparison_page(replace(comparison, rows=rows)))
+    assert "70.27 kB in every row" in page and "smaller" not in page
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, 160])
+def test_pages_fit_their_terminal(estimate: Estimate, comparison: Comparison, width: int) -> None:
+    for page in (estimate_page(estimate), comparison_page(comparison), explanation(estimate), plots(comparison)):
+        assert max(map(len, plain_page(page, width).splitlines())) <= width
+
+
+texts = st.text(st.characters(whitelist_categories=["Lu", "Ll", "Nd"]), min_size=1, max_size=24)
+
+
+@given(st.data(), st.integers(10, 200))
+def test_every_cell_is_shown_whole_on_any_terminal(data: st.DataObject, width: int) -> None:
+    columns = [
+        Column(data.draw(texts), right=data.draw(st.booleans()), keep=data.draw(st.integers(0, 3))) for _ in "abcd"
+    ]
+    rows = [[data.draw(texts) for _ in columns] for _ in range(3)]
+    page = plain_page([Grid(columns, rows)], width)
+    parts = [part.splitlines()[2:] for part in page.split("\n\n")]
+    for number, row in enumerate(rows):
+        lines = [part[number] for part in parts]
+        assert all(row[0] in line for line in lines)
+        assert all(any(cell in line for line in lines) for cell in row)
+    assert all(any(column.title in line for line in page.splitlines()) for column in columns)
+
+
+def test_the_columns_that_matter_least_follow_below() -> None:
+    grid = Grid([Column("keep"), Column("first", keep=2), Column("second", keep=1)], [["a" * 10, "b" * 10, "c" * 10]])
+
+    def heads(width: int) -> list[list[str]]:
+        return [part.splitlines()[0].split() for part in plain_page([grid], width).split("\n\n")]
+
+    assert heads(60) == [["keep", "first", "second"]]
+    assert heads(30) == heads(14) == [["keep", "second"], ["keep", "first"]]
+
+
+def test_ranges_stay_beside_what_they_are_of() -> None:
+    columns = [Column("name"), Column("speed", keep=1), Column(RANGE, keep=2), Column("cost", keep=1), Column(RANGE)]
+    rows = [["somebody", "12", "[10-14]", "$1.10", "[$0.90-$1.30]"]]
+
+    def heads(width: int) -> list[list[str]]:
+        return [part.splitlines()[0].split("  ") for part in plain_page([Grid(columns, rows)], width).split("\n\n")]
+
+    assert [[each.strip() for each in head if each.strip()] for head in heads(40)] == [
+        ["name", "speed", "80% range"], ["name", "cost", "80% range"],
+    ]  # fmt: skip
+
+
+def test_what_is_spare_is_named_where_there_is_no_room_for_it() -> None:
+    columns = [
+        Column("name"), Column("speed", spare=True), Column(RANGE, spare=True), Column("users", spare=True),
+        Column("cost"), Column(RANGE),
+    ]  # fmt: skip
+    rows = [["somebody", "12", "[10-14]", "1,234", "$1.10", "[$0.90-$1.30]"]]
+
+    def page(width: int) -> list[str]:
+        return plain_page([Grid(columns, rows)], width).splitlines()
+
+    def head(width: int) -> str:
+        return " ".join(page(width)[0].split())
+
+    assert head(200) == "name speed 80% range users cost 80% range" and len(page(200)) == 3
+    assert head(54) == "name speed 80% range cost 80% range"
+    assert page(54)[3:] == ["  no room here for users: a wider terminal or --format", "    csv has them"]
+    assert head(40) == "name speed cost 80% range"
+    assert "no room here for 80% range of speed, users: " in " ".join(" ".join(page(40)[3:]).split())
+    assert head(34) == "name cost 80% range"
+
+
+def test_ranges_name_what_they_are_of_where_they_stand_apart() -> None:
+    columns = [Column("", key=True), Column("$/M"), Column(RANGE, keep=1), Column("date", key=True)]
+    page = plain_page([Grid(columns, [["somebody", "$1.10", "[$0.90-$1.30]", "2026"], ["else", "$1", "", "2025"]])], 30)
+    assert page.splitlines() == [
+        "            $/M    date",
+        "  ────────  ─────  ────",
+        "  somebody  $1.10  2026",
+        "  else      $1     2025",
+        "",
+        "            $/M, 80% range  date",
+        "  ────────  ──────────────  ────",
+        "  somebody  [$0.90-$1.30]   2026",
+    ]
+
+
+def test_bars_go_first_and_texts_are_broken() -> None:
+    columns = [Column("op"), Column("", drawing=True), Column("why", wrap=True)]
+    page = plain_page([Grid(columns, [["core", "█" * 20, "a reason of seven words or even more"]])], 34)
+    assert page.splitlines()[2:] == ["  core  a reason of seven words or", "        even more"]
+
+
+def test_a_list_says_which_columns_it_has_no_room_for() -> None:
+    columns = [Column("model"), Column("family", keep=2), Column("attention", keep=1)]
+    page = plain_page([Grid(columns, [["a" * 10, "b" * 10, "c" * 10]], split=False)], 30)
+    assert " ".join(page.splitlines()[3].split()) == "no room here for family: a"
+
+
+def test_prose_is_broken_between_words() -> None:
+    line = Line("a long sentence " * 12, wrap=True, indent=2)
+    lines = plain_page([line], 40).splitlines()
+    assert max(map(len, lines)) <= 40 and " ".join(" ".join(lines).split()) == line.text.strip()
+    assert plain_page([line]).count("\n") == 1
+
+
+def test_explanations_show_formula_numbers_result_and_source(estimate: Estimate) -> None:
+    lines = plain_page(explanation(estimate)).splitlines()
+    start = lines.index("Cache: 70.27 kB/token")
+    assert lines[start + 1 : start + 4] == [
+        "  = layers × bytes",
+        "  = 61 × 1,152 B",
+        "  kv_cache.bytes_per_token; a paper",
+    ]
+
+
+def test_markdown_has_tables_and_no_bars(estimate: Estimate) -> None:
+    text = markdown_page(estimate_page(estimate))
+    assert text.startswith("# Model-X on 16 × GPU-Y\n")
+    assert "| op | time | share | bound by | bytes | work |" in text and "█" not in text
+    tables = [block for block in text.split("\n\n") if block.startswith("|")]
+    for table in tables:
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1
+
+
+def test_markdown_escapes_what_it_would_read_as_markup() -> None:
+    page: list[Block] = [Grid([Column("a|b")], [["fp8_block * $2 <x>"]])]
+    assert markdown_page(page) == "| a\\|b |\n| :-- |\n| fp8\\_block \\* \\$2 \\<x> |\n"
+
+
+def test_bars_and_lines_of_a_comparison(comparison: Comparison) -> None:
+    page = plain_page(plots(comparison))
+    lengths = {name: row(page[: page.index("$ per")], name).count("█") for name in ("MLA", "MQA", "MHA")}
+    assert lengths["MHA"] == 40 > lengths["MLA"] > lengths["MQA"] > 0
+
+
+def test_bars_are_as_long_as_their_values_unless_the_small_ones_would_vanish() -> None:
+    def drawn(*values: float | None) -> tuple[str, list[float]]:
+        lines = plain_page(bars("Dollars", [(f"row {each}", each) for each in values], str)).splitlines()[1:]
+        return lines[0], [each.count("█") / 40 for each in lines[1:]]
+
+    assert drawn(8.0, 4.0, 2.0, None, 0.0) == ("Dollars", [1.0, 0.5, 0.25, 0.0, 0.0])
+    assert drawn(100.0, 1.0)[0] == "Dollars" and "▍" in plain_page(bars("", [("a", 100.0), ("b", 1.0)], str))
+    title, lengths = drawn(1000.0, 10.0, 1.0, None)
+    assert title == "Dollars, bars logarithmic"
+    assert lengths[0] == 1.0 and 0.3 < lengths[1] < 0.4 and 0 < lengths[2] < 0.05 and lengths[3] == 0.0
+    assert drawn(None, 0.0) == ("Dollars", [0.0, 0.0])
+
+
+@given(st.floats(0, 1), st.integers(1, 60))
+def test_a_bar_is_as_long_as_its_share(share: float, width: int) -> None:
+    drawn = bar(share, width)
+    assert abs(drawn.count("█") + (len(drawn) > drawn.count("█")) * 0.5 - share * width) <= 0.6
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (bar(-0.2, 10), ""),
+        (bar(7, 10), "█" * 10),
+        (times(None), "-"),
+        (times(56.889), "56.9×"),
+        (times(12345.6), "12,346×"),
+        (speed(None), "-"),
+        (speed(10_704.6), "10,700"),
+        (speed(27.876), "27.9"),
+        (span(None, speed), ""),
+        (span((560.4, 821.7), speed), "[560–820]"),
+        (plain_text("8×, ≈1, 90–100, 2·K, 5 µs, █▌"), "8x, ~1, 90-100, 2|K, 5 us, #="),
+        (plain_text("日"), "?"),
+    ],
+)
+def test_numbers_as_shown(shown: str, expected: str) -> None:
+    assert shown == expected
+
+
+def test_a_limit_that_is_not_met_is_said_first_with_what_comes_nearest(estimate: Estimate) -> None:
+    def head(late: Estimate, *assumed: str) -> list[str]:
+        known = tuple(Assumption(name, "", "", "") for name in assumed)
+        return plain_page(estimate_page(replace(late, assumptions=known))).splitlines()[3:6]
+
+    machine = replace(estimate.deployment, layout="dp16 ep16")
+    late = replace(estimate, deployment=machine, limits=LimitsResult(1e-6, None, False))
+    assert head(late, "batch", "layout", "gpus") == [
+        "  Limit not met: time per output token is 49.5 ms, 49,500× the limit of 1 us.",
+        "  No batch and no layout that was weighed keeps it. This is the nearest: 384 users at once, dp16 ep16. "
+        "The dollars are its own.",
+        "",
+    ]
+    assert "another --gpus may come nearer" in head(late, "batch")[1]
+    both = replace(late, limits=LimitsResult(0.045, 0.5, False))
+    assert head(both)[0] == (
+        "  Limit not met: time per output token is 49.5 ms, 10% over the limit of 45 ms, and time to first token is "
+        "630 ms, 26% over the limit of 500 ms."
+    )
+    assert "leave --batch and the layout out to get the nearest to it" in head(both)[1]
+    one = replace(both, limits=LimitsResult(0.05, 0.5, False))
+    assert "output token is" not in head(one)[0]
+    for kept in (None, True):
+        assert "Limit" not in plain_page(estimate_page(replace(estimate, limits=LimitsResult(0.05, None, kept))))
+    assert "Limit not met" in plain_page(breakeven_page(BreakEven("x", late)))
+
+
+def test_what_breaks_a_limit_is_marked_and_explained(comparison: Comparison) -> None:
+    first = comparison.rows[0]
+    late = replace(first, estimate=replace(first.estimate, limits=LimitsResult(0.05, None, False)))
+    page = plain_page(comparison_page(replace(comparison, rows=(late, *comparison.rows[1:]))))
+    assert "†" in row(page, "MLA  ")
+    assert "† breaks the limit, TPOT of 50 ms" in page
+    assert "†" not in plain_page(comparison_page(comparison))
+
+
+def test_a_row_without_a_price_is_not_one_that_does_not_fit(comparison: Comparison) -> None:
+    unpriced = replace(
+        comparison.rows[0],
+        cost_ratio=None,
+        estimate=replace(comparison.rows[0].estimate, cost=CostResult(None, None, None)),
+    )
+    priced = replace(comparison.rows[0], variant="Other", cost_ratio=1.0)
+    unfit = replace(comparison.rows[2], needs_gpus=24)
+    page = plain_page(comparison_page(replace(comparison, rows=(unpriced, priced, unfit))))
+    assert "no price" in row(page, "MLA  ")
+    assert "needs 24 GPUs" in row(page, "MHA  ")
+    assert "vs ref." in page and "to Other, the first that has one" in page
+
+
+def test_every_price_names_its_source(comparison: Comparison) -> None:
+    def priced(name: str, usd: float, source: str) -> Row:
+        here = comparison.rows[0].estimate
+        machine = replace(here.deployment, gpu=name, usd_per_gpu_hour=usd, price_source=source)
+        price = Assumption("price", f"${usd:.2f} per GPU-hour", source, "--price X")
+        return replace(
+            comparison.rows[0], variant=name, estimate=replace(here, deployment=machine, assumptions=(price,))
+        )
+
+    rows = (priced("One", 2.0, "first source"), priced("Two", 3.5, "second source"))
+    page = plain_page(comparison_page(replace(comparison, rows=rows)))
+    assert "$2.00 One: first source; $3.50 Two: second source" in page
+    assert "$2.00" in row(page, "One ") and "$3.50" in row(page, "Two ")
+
+
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [
+        (80, ["KV/token", "$/GPU-h", "tok/s GPU", "$/M out  80% range", "vs first"]),
+        (120, ["$/GPU-h", "layout", "batch", "TPOT", "TTFT", "bound by", "$/M out  80% range", "vs first"]),
+        (160, ["$/GPU-h", "layout", "batch", "fits", "TPOT", "TTFT", "bound by", "$/M out  80% range", "$/M in"]),
+    ],
+)
+def test_narrow_terminals_keep_what_explains_the_cost(comparison: Comparison, width: int, shown: list[str]) -> None:
+    first, *rest = comparison.rows
+    dear = replace(first.estimate, deployment=replace(first.estimate.deployment, usd_per_gpu_hour=3.0))
+    page = plain_page(comparison_page(replace(comparison, rows=(replace(first, estimate=dear), *rest))), width)
+    head = " ".join(page.splitlines()[3].split())
+    assert all(" ".join(each.split()) in head for each in shown), head
+    assert "16 GPUs in every row" in " ".join(page.split())
+
+
+def test_a_demand_is_a_block_of_its_own(estimate: Estimate) -> None:
+    asked = replace(estimate, demand=DemandResult(50.0, 51_200.0, 12, 192, 0.93, 384.0, 280_320.0))
+    page = plain_page(estimate_page(asked))
+    assert "50 requests/s, 51,200 output tokens/s" in page
+    assert "192 GPUs: 12 replicas of 16 GPUs, 93% of what they can serve" in page
+    assert "$384.00 per hour, $280,320 per month" in page
+    assert "Demand" not in plain_page(estimate_page(estimate))

@@ -1,0 +1,79 @@
+"""What InferenceX's public recipes set, as its scripts say (github.com/SemiAnalysisAI/InferenceX, benchmarks/)."""
+
+import math
+
+import pytest
+
+from costcalc.errors import CostcalcError
+from costcalc.validation.files import Row
+from costcalc.validation.serving_rows import describe_serving, drafts_of, held_steps, month_of
+
+
+def row(**changes: object) -> Row:
+    base: Row = {
+        "gpu": "b200-sxm", "n_gpus": 8.0, "model": "DeepSeek-R1", "dtype": "fp8", "kv_dtype": "fp8",
+        "framework": "sglang", "version": "", "tp": 8.0, "pp": 1.0, "ep": 1.0, "dp_attn": 1.0, "isl": 1024.0,
+        "osl": 1024.0, "concurrency": 64.0, "ttft_ms": 300.0, "tpot_ms": 20.0, "out_tok_s_gpu": None, "suspect": "",
+        "kind": "online fixed concurrency", "spec": "", "disagg": 0.0, "date": "2026-05-20",
+        "source": "SemiAnalysis InferenceX public benchmark API",
+    }  # fmt: skip
+    return {**base, **changes}
+
+
+@pytest.mark.parametrize(
+    ("backend", "vendor", "data", "expected"),
+    [
+        ("trtllm", "nvidia", 1, 3),  # dsr1_fp8_h200_trt_mtp.sh: MTP=3, and 1 where DP_ATTENTION is true
+        ("trtllm", "nvidia", 8, 1),
+        ("sglang", "nvidia", 1, 2),  # dsr1_fp8_b200_mtp.sh: SPECULATIVE_NUM_STEPS=2
+        ("sglang", "amd", 1, 3),  # dsr1_fp8_mi355x_mtp.sh: --speculative-num-steps 3
+        ("atom", "amd", 1, 1),  # dsr1_fp4_mi355x_atom_mtp.sh: --method mtp, whose default is one token
+    ],
+)
+def test_recipes_draft_as_many_tokens_as_their_scripts_say(backend, vendor, data, expected):
+    assert drafts_of(backend, vendor, data) == expected
+
+
+def test_a_row_may_say_how_many_tokens_are_drafted():
+    assert describe_serving(row(spec="mtp")).drafts == 2
+    assert describe_serving(row(spec="mtp1")).drafts == 1
+    assert describe_serving(row(spec="none")).drafts == 0
+    with pytest.raises(CostcalcError, match="drafts 99999 tokens"):
+        describe_serving(row(spec="mtp99999"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, 15),  # dsr1_fp8_b200.sh: --scheduler-recv-interval 30 from 16 requests
+        ({"concurrency": 8.0}, 5),  # 10 below
+        ({"gpu": "h200-sxm"}, 0),  # dsr1_fp8_h200.sh has no such option
+        ({"source": "measurements of our own"}, 0),
+        ({"framework": "trtllm", "tp": 4.0}, 20),  # 70b_fp8_h200_trt_slurm.sh: batch_wait_timeout_iters: 20
+        ({"framework": "trtllm", "tp": 4.0, "osl": 8192.0}, 0),
+        ({"held_steps": 7.0}, 7),
+    ],
+)
+def test_requests_are_held_for_the_steps_of_the_recipe(changes, expected):
+    assert describe_serving(row(**changes)).conditions.held_steps == expected
+
+
+def test_recipes_are_those_of_inferencex_alone():
+    assert held_steps(row(), "sglang", "blackwell") == 15
+    assert held_steps(row(source="somebody else"), "sglang", "blackwell") == 0
+
+
+@pytest.mark.parametrize(("gpu", "expected"), [("h100-sxm", "bf16"), ("b200-sxm", "fp8")])
+def test_minimax_keeps_its_cache_as_its_recipes_do(gpu, expected):
+    # minimaxm2.5_fp8_h100.sh has no --kv-cache-dtype, minimaxm2.5_fp8_b200.sh says fp8.
+    case = describe_serving(row(model="MiniMax-M2.5", framework="vllm", gpu=gpu, kv_dtype=""))
+    assert case.formats.cache.name == expected
+
+
+def test_months_are_counted_from_dates():
+    assert month_of("2026-06-01") == 12 * 2026 + 5
+    assert month_of("2026-07") - month_of("2026-06") == 1
+    assert all(math.isnan(month_of(text)) for text in ("", "v0.17", "2026-13", "2026-02-32"))
+    [warning] = describe_serving(row(date="yesterday")).warnings
+    assert warning == "date 'yesterday' is not YYYY-MM-DD: taken as not known"
+    assert describe_serving(row()).warnings == ()
