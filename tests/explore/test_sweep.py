@@ -84,7 +84,7 @@ def test_numbers_of_the_service_come_before_those_of_decoding_alone() -> None:
 def test_ten_thousand_cells_are_one_call_of_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
     engine = cells.predict
-    monkeypatch.setattr(cells, "evaluate", lambda *given: calls.append(1) or engine(*given))
+    monkeypatch.setattr(cells, "predict", lambda *given: calls.append(1) or engine(*given))
     batches, contexts = range(1, 101), np.linspace(1000, 100_000, 50)
     sweep = costcalc.sweep("v3", "h200", batch=batches, context=contexts, price=[1.5, 3], gpus=16)
     assert (sweep.size, len(calls)) == (10_000, 1)
