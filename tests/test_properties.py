@@ -29,6 +29,7 @@ from costcalc.engine.memory import cache_bytes_per_sequence, kv_pool_bytes_per_g
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.roofline import Machine
 from costcalc.engine.step import decode_step, prefill_pass, tokens_per_pass
+from costcalc.fields import Number
 from costcalc.formats import CACHE_FORMATS
 from costcalc.model.attention.gqa import GroupedAttention
 from costcalc.model.ffn import experts_touched
@@ -63,7 +64,10 @@ def with_machine(scenario: Scenario, **changes: Any) -> Scenario:
 @given(deployments(), batches, contexts)
 def test_calibrated_never_beats_ideal(deployment: Deployment, batch: int, context: int) -> None:
     ideal, calibrated, layout = deployment
-    bound, expected = predict(ideal, layout, batch, context), predict(calibrated, layout, batch, context)
+    bound, expected = (
+        predict(at_context(ideal, context), layout, batch),
+        predict(at_context(calibrated, context), layout, batch),
+    )
     no_slower(bound, expected, ideal.output_tokens)
     for op, achieved in zip(bound.step.ops, expected.step.ops, strict=True):
         assert op.op == achieved.op
@@ -79,8 +83,8 @@ def test_a_faster_machine_is_never_slower(
     for scenario in scenarios:
         old = getattr(scenario.machine, rate)
         new = {key: value * factor for key, value in old.items()} if rate == "peak_flops" else old * factor
-        faster = predict(with_machine(scenario, **{rate: new}), layout, batch, context)
-        no_slower(faster, predict(scenario, layout, batch, context), scenario.output_tokens)
+        faster = predict(at_context(with_machine(scenario, **{rate: new}), context), layout, batch)
+        no_slower(faster, predict(at_context(scenario, context), layout, batch), scenario.output_tokens)
 
 
 @given(deployments(), contexts, st.floats(1, 10))
@@ -129,7 +133,7 @@ def test_dollars_are_linear_in_price_and_inverse_in_utilization(
     deployment: Deployment, batch: int, context: int, price: float, utilization: float, factor: float
 ) -> None:
     _, scenario, layout = deployment
-    rate = predict(scenario, layout, batch, context).decode_tokens_per_s()
+    rate = predict(at_context(scenario, context), layout, batch).decode_tokens_per_s()
     cost = usd_per_million(layout.gpus, price, rate)
     np.testing.assert_allclose(usd_per_million(layout.gpus, price * factor, rate), cost * factor, **CLOSE)
     np.testing.assert_allclose(usd_per_million(layout.gpus, price, rate, utilization), cost / utilization, **CLOSE)
@@ -159,6 +163,11 @@ def elementwise(call: Callable[..., Any], *arrays: Any) -> Any:
     return np.reshape([float(x) for x in found], together[0].shape)
 
 
+def at_context(scenario: Scenario, context: Number) -> Scenario:
+    """The scenario at a KV length [tokens], with prompts as long."""
+    return replace(scenario, context=context, input_tokens=context)
+
+
 def assert_broadcasts(call: Callable[..., Any], *arrays: Any) -> None:
     shape = np.broadcast_shapes(*(np.shape(array) for array in arrays))
     at_once = np.broadcast_to(call(*arrays), shape)
@@ -173,10 +182,14 @@ lengths = st.lists(contexts, min_size=1, max_size=4).map(np.array)
 def test_arrays_of_batches_and_contexts_equal_one_by_one(deployment: Deployment, batch: Any, context: Any) -> None:
     *scenarios, layout = deployment
     for scenario in scenarios:
-        assert_broadcasts(lambda b, s, q=scenario: predict(q, layout, b, s).step.seconds, batch, context)
-        assert_broadcasts(lambda b, s, q=scenario: predict(q, layout, b, s).time_per_output_token, batch, context)
-        assert_broadcasts(lambda b, s, q=scenario: predict(q, layout, b, s).decode_tokens_per_s(), batch, context)
-        assert_broadcasts(lambda s, q=scenario: predict(q, layout, 8, s).prefill.seconds, context)
+        assert_broadcasts(lambda b, s, q=scenario: predict(at_context(q, s), layout, b).step.seconds, batch, context)
+        assert_broadcasts(
+            lambda b, s, q=scenario: predict(at_context(q, s), layout, b).time_per_output_token, batch, context
+        )
+        assert_broadcasts(
+            lambda b, s, q=scenario: predict(at_context(q, s), layout, b).decode_tokens_per_s(), batch, context
+        )
+        assert_broadcasts(lambda s, q=scenario: predict(at_context(q, s), layout, 8).prefill.seconds, context)
 
 
 @given(deployments(), batches, contexts, st.lists(st.floats(0.1, 10), min_size=2, max_size=4).map(np.array))
@@ -195,8 +208,12 @@ def test_arrays_of_rates_equal_one_by_one(
         return kv_pool_bytes_per_gpu(q.model, q.machine, layout, q.formats, q.budget)
 
     for scenario in scenarios:
-        assert_broadcasts(lambda f, q=scenario: predict(at(q, f), layout, batch, context).step.seconds, factors)
-        assert_broadcasts(lambda f, q=scenario: predict(at(q, f), layout, batch, context).prefill.seconds, factors)
+        assert_broadcasts(
+            lambda f, q=scenario: predict(at_context(at(q, f), context), layout, batch).step.seconds, factors
+        )
+        assert_broadcasts(
+            lambda f, q=scenario: predict(at_context(at(q, f), context), layout, batch).prefill.seconds, factors
+        )
         assert_broadcasts(lambda f, q=scenario: pool(at(q, f)), factors)
 
 
@@ -229,7 +246,7 @@ def test_arrays_of_degrees_equal_one_by_one(data: st.DataObject) -> None:
 def test_a_larger_batch_never_lowers_throughput(deployment: Deployment, context: int, sizes: list[int]) -> None:
     *scenarios, layout = deployment
     for scenario in scenarios:
-        rates = predict(scenario, layout, np.sort(sizes), context).decode_tokens_per_s()
+        rates = predict(at_context(scenario, context), layout, np.sort(sizes)).decode_tokens_per_s()
         assert np.all(rates[1:] * SLACK >= rates[:-1])
 
 
@@ -237,7 +254,7 @@ def test_a_larger_batch_never_lowers_throughput(deployment: Deployment, context:
 def test_a_larger_batch_never_takes_a_shorter_step(deployment: Deployment, context: int, sizes: list[int]) -> None:
     *scenarios, layout = deployment
     for scenario in scenarios:
-        seconds = predict(scenario, layout, np.sort(sizes), context).step.seconds
+        seconds = predict(at_context(scenario, context), layout, np.sort(sizes)).step.seconds
         assert np.all(seconds[1:] * SLACK >= seconds[:-1])
 
 
@@ -245,7 +262,7 @@ def test_a_larger_batch_never_takes_a_shorter_step(deployment: Deployment, conte
 def test_a_longer_context_is_never_faster(deployment: Deployment, batch: int, tokens: list[int]) -> None:
     *scenarios, layout = deployment
     for scenario in scenarios:
-        at = predict(scenario, layout, batch, np.sort(tokens))
+        at = predict(at_context(scenario, np.sort(tokens)), layout, batch)
         for seconds in (at.step.seconds, at.prefill.seconds, at.time_per_output_token):
             assert np.all(seconds[1:] * SLACK >= seconds[:-1])
 
@@ -272,7 +289,7 @@ def test_reading_the_cache_costs_the_same_on_any_number_of_gpus(
     layout = Parallelism(tensor, data.draw(st.integers(1, 50)), 1, data.draw(st.integers(1, min(8, model.num_layers))))
 
     def cost(deployment: Parallelism, batch: int) -> float:
-        rate = predict(q, deployment, batch, context).decode_tokens_per_s()
+        rate = predict(at_context(q, context), deployment, batch).decode_tokens_per_s()
         return float(usd_per_million(deployment.gpus, 2.0, rate))
 
     assert cost(layout, per_rank * layout.data * layout.pipeline) == pytest.approx(cost(Parallelism(), 1), rel=1e-9)

@@ -199,7 +199,7 @@ def run(arguments: list[str]) -> int:
     except USAGE_ERROR as error:
         return _fail(str(told(error)), BAD_INPUT)
     except CostcalcError as error:
-        return _fail(str(error), BAD_INPUT)
+        return _fail(str(as_typed(error)), BAD_INPUT)
     except OSError as error:
         if _debugging():
             raise
@@ -210,6 +210,16 @@ def run(arguments: list[str]) -> int:
             raise
         what = " ".join(f"{type(error).__name__}: {error}".split())
         return _fail(f"unexpected {what}; set COSTCALC_DEBUG=1 to see where", OWN_FAULT)
+
+
+def as_typed(error: CostcalcError) -> CostcalcError:
+    """The error with the option that it names as the command line spells it: `tensor_parallel` is `--tp`."""
+    from costcalc.predict.options import FLAGS, READ_OPTIONS
+
+    if error.where is None or error.where not in READ_OPTIONS:
+        return error
+    flag = "--" + FLAGS.get(error.where, error.where).replace("_", "-")
+    return CostcalcError(error.message, where=flag, hint=error.hint)
 
 
 def _invoke(arguments: list[str]) -> int:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_type_hints
 from typer import Option
 
 from costcalc.catalog.files import searched_first
-from costcalc.cli import parse
 from costcalc.errors import CostcalcError
 from costcalc.fields import Record
 
@@ -284,6 +283,51 @@ class Serving(Record):
                help="Prefill and decode on pools of GPUs of their own: --gpus of them decode, and as many more "
                     "prefill as keep those busy."),
     ] = False  # fmt: skip
+    prefill_gpus: Annotated[
+        str | None,
+        Option("--prefill-gpus", metavar="N", rich_help_panel=LOAD,
+               help="GPUs of the pool that prefills, with --disaggregated; default: as many as keep decode busy."),
+    ] = None  # fmt: skip
+    arrivals: Annotated[
+        str | None,
+        Option("--arrivals", metavar="closed|offline|static", rich_help_panel=LOAD,
+               help="How requests come: whoever is answered asks again (--concurrency), all queue at once, or one "
+                    "batch begins and ends together; default: as many as --batch are always running."),
+    ] = None  # fmt: skip
+    concurrency: Annotated[
+        str | None,
+        Option("--concurrency", metavar="N", rich_help_panel=LOAD,
+               help="Requests in flight at all replicas together, instead of --batch."),
+    ] = None  # fmt: skip
+    requests: Annotated[
+        str | None,
+        Option("--requests", metavar="N", rich_help_panel=LOAD, help="Requests in all, with --arrivals offline."),
+    ] = None  # fmt: skip
+    lengths: Annotated[
+        str | None,
+        Option("--lengths", metavar="mixed|equal", rich_help_panel=LOAD,
+               help="Whether requests differ in length, or all are equal and stay in step; default: mixed."),
+    ] = None  # fmt: skip
+    statistic: Annotated[
+        str | None,
+        Option("--statistic", metavar="median|mean", rich_help_panel=LOAD,
+               help="Which time to first token is meant; a mean sees the burst that starts a run; default: median."),
+    ] = None  # fmt: skip
+    polling: Annotated[
+        str | None,
+        Option("--polling", metavar="STEPS", rich_help_panel=LOAD,
+               help="Decode steps for which the scheduler looks at no new request; default: 0."),
+    ] = None  # fmt: skip
+    engine_date: Annotated[
+        str | None,
+        Option("--engine-date", metavar="YYYY-MM", rich_help_panel=NUMBERS,
+               help="Month of the serving engine: older ones are slower; default: that of the newest measurements."),
+    ] = None  # fmt: skip
+    experts: Annotated[
+        str | None,
+        Option("--experts", metavar="FORMAT", rich_help_panel=NUMBERS,
+               help="Number format of the routed experts; default: as --weights says."),
+    ] = None  # fmt: skip
     terms: Annotated[
         str | None,
         Option("--terms", metavar="|".join(TERMS), rich_help_panel=NUMBERS,
@@ -308,53 +352,22 @@ class Serving(Record):
         output_tokens: what was typed for them, an option that this bundle does not hold.
         Raises CostcalcError for a value that cannot be read.
         """
-        given: dict[str, Any] = {
-            "gpus": parse.whole(self.gpus, "--gpus", most=MOST_GPUS),
-            "tensor_parallel": parse.whole(self.tp, "--tp", most=MOST_GPUS),
-            "pipeline_parallel": parse.whole(self.pp, "--pp", most=MOST_GPUS),
-            "expert_parallel": parse.whole(self.ep, "--ep", most=MOST_GPUS),
-            "attention_data_parallel": parse.whole(self.dp, "--dp", most=MOST_GPUS),
-            "batch": self._batch(),
-            "context": parse.tokens(self.context, "--context"),
-            "input_tokens": parse.tokens(self.input, "--input"),
-            "output_tokens": parse.tokens(output_tokens, "--output"),
-            "cached": parse.share(self.cached, "--cached", positive=False, below_one=True),
-            "price": parse.price(self.price, "--price"),
-            "utilization": parse.share(self.utilization, "--utilization"),
-            "memory_utilization": parse.share(self.memory_utilization, "--memory-utilization"),
-            "tpot": parse.seconds(self.tpot, "--tpot"),
-            "ttft": parse.seconds(self.ttft, "--ttft"),
-            "demand": parse.demand(self.demand, "--demand"),
-            "efficiency": parse.choice(self.efficiency, "--efficiency", EFFICIENCIES),
-            "backend": self.backend,
-            "terms": parse.choice(self.terms, "--terms", TERMS),
-            "drafts": parse.whole(self.drafts, "--drafts", most=MOST_DRAFTS, least=0),
-            "acceptance": parse.share(self.acceptance, "--acceptance"),
-            "disaggregated": self.disaggregated or None,
-            "mla": parse.choice(self.mla, "--mla", MLA_MODES),
-            **self._formats(),
+        from costcalc.predict.options import read_option
+
+        typed: dict[str, Any] = {
+            FIELDS.get(each.name, each.name): getattr(self, each.name) for each in fields(self)
+        } | {"output_tokens": output_tokens}
+        given = {
+            name: read_option(name, text) for name, text in typed.items() if text is not None and text is not False
         }
-        if given["acceptance"] is not None and not given["drafts"]:
-            raise CostcalcError(
-                "there are no drafts to accept",
-                where="--acceptance",
-                hint="add --drafts N, the tokens drafted per step",
-            )
         return cast("OptionKeywords", {name: value for name, value in given.items() if value is not None})
 
-    def _batch(self) -> int | None:
-        if self.batch is not None and self.batch.strip().lower() == "auto":
-            return None
-        return parse.whole(self.batch, "--batch", most=MOST_SEQUENCES)
 
-    def _formats(self) -> dict[str, str | None]:
-        from costcalc.formats import CACHE_FORMATS, COMPUTE_PRECISIONS, WEIGHT_FORMATS
-
-        return {
-            "weights": parse.choice(self.weights, "--weights", WEIGHT_FORMATS),
-            "kv_cache": parse.choice(self.kv, "--kv", CACHE_FORMATS),
-            "activations": parse.choice(self.activations, "--activations", COMPUTE_PRECISIONS),
-        }
+FIELDS = {
+    "tp": "tensor_parallel", "pp": "pipeline_parallel", "ep": "expert_parallel", "dp": "attention_data_parallel",
+    "kv": "kv_cache", "input": "input_tokens",
+}  # fmt: skip
+"""Fields of `Serving` whose keyword in Python is another word."""
 
 
 class Catalog(Record):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from costcalc.errors import CostcalcError, did_you_mean, shown
-from costcalc.units import format_count, parse_count, parse_quantity, parse_whole
+from costcalc.units import format_count, parse_count, parse_whole
 
 Value = TypeVar("Value")
 
@@ -34,33 +34,6 @@ def tokens(text: str | None, option: str, *, most: float = 1e9) -> float | None:
     return number
 
 
-def share(text: str | None, option: str, *, positive: bool = True, below_one: bool = False) -> float | None:
-    """Return a share of 0 to 1, or None when nothing was typed.
-
-    text: what was typed, such as '90%' or '0.9'.
-    option: the option, for errors.
-    positive: refuse 0.
-    below_one: refuse 1.
-    """
-    number = _read(text, option, lambda typed: parse_quantity(typed, "ratio", positive=positive))
-    if number is not None and below_one and number >= 1:
-        raise CostcalcError(f"{shown(text)} leaves nothing: it must be below 1 (100%)", where=option)
-    return number
-
-
-def seconds(text: str | None, option: str, *, most: float = 1e5) -> float | None:
-    """Return a time [s], or None when nothing was typed.
-
-    text: what was typed, such as '50ms'.
-    option: the option, for errors.
-    most: the limit [s].
-    """
-    number = _read(text, option, lambda typed: parse_quantity(typed, "time", positive=True))
-    if number is not None and number > most:
-        raise CostcalcError(f"{shown(text)} is beyond all reason", where=option)
-    return number
-
-
 def choice(text: str | None, option: str, choices: Iterable[str]) -> str | None:
     """Return one of several words, or None when nothing was typed.
 
@@ -76,36 +49,6 @@ def choice(text: str | None, option: str, choices: Iterable[str]) -> str | None:
         return word
     hint = did_you_mean(word, words) or f"one of: {', '.join(words)}"
     raise CostcalcError(f"{shown(text)} is unknown", where=option, hint=hint)
-
-
-def price(text: str | None, option: str) -> str | None:
-    """Return a price in words, or as a number of dollars per hour, or None when nothing was typed.
-
-    text: what was typed, such as '2.00', '$2/h', 'spot' or 'lambda'.
-    option: the option, for errors.
-    """
-    if text is None:
-        return None
-    word = text.strip()
-    if not word:
-        raise CostcalcError("the price is empty", where=option, hint="write it like '2.00' or 'spot'")
-    if word.lower() in ("nan", "inf", "infinity") or not word[0].isalpha():
-        _read(text, option, lambda typed: parse_quantity(typed, "price_per_hour"))
-    return word
-
-
-def demand(text: str | None, option: str) -> str | None:
-    """Return a demand as typed, or None when nothing was typed.
-
-    text: what was typed, such as '50 requests/s'.
-    option: the option, for errors.
-    """
-    if text is None:
-        return None
-    from costcalc.units import parse_demand
-
-    _read(text, option, parse_demand)
-    return text
 
 
 def _limited(text: str | None, option: str, read: Callable[[str], Value], most: float) -> Value | None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
-from costcalc.cli import parse
-from costcalc.cli.options import MOST_GPUS, MOST_SEQUENCES, NUMBERS, Catalog, Gpu, Model, Serving, with_options
+from costcalc.cli.options import NUMBERS, Catalog, Gpu, Model, Serving, with_options
 from costcalc.cli.output import Output, check_price, counted, gpu_name, load_gpus, load_models, model_name
 from costcalc.errors import CostcalcError
 
@@ -73,40 +72,28 @@ def sweep(
 
 def _divided(serving: Serving, bandwidth: str | None, tokens: str | None) -> tuple[dict[str, Any], Serving, str | None]:
     """Return what varies, by the names of Python's options, and the other options as typed."""
-    from costcalc.predict.options import is_several, values_of
+    from costcalc.predict.options import is_several, read_option, values_of
 
     swept: dict[str, Any] = {}
     for field, (flag, option) in OptionOf.items():
         typed = getattr(serving, field)
         if typed is not None and is_several(typed):
-            swept[option] = values_of(typed, _reader(field, flag), flag)
+            swept[option] = values_of(typed, _price if field == "price" else partial(read_option, option), flag)
             nothing: dict[str, Any] = {field: None}
             serving = replace(serving, **nothing)
     if tokens is not None and is_several(tokens):
-        swept["output_tokens"] = values_of(
-            tokens, lambda text: parse.tokens(text, "--output-tokens"), "--output-tokens"
-        )
+        swept["output_tokens"] = values_of(tokens, partial(read_option, "output_tokens"), "--output-tokens")
         tokens = None
     if bandwidth is not None:
         swept["memory_bandwidth"] = values_of(bandwidth, _rate, "--memory-bandwidth")
     return swept, serving, tokens
 
 
-def _reader(field: str, flag: str) -> Callable[[str], Any]:
-    """Return what reads one value of an option."""
-    if field in ("context", "input"):
-        return lambda text: parse.tokens(text, flag)
-    if field == "utilization":
-        return lambda text: parse.share(text, flag)
-    if field == "price":
-        return lambda text: _price(text, flag)
-    return lambda text: parse.whole(text, flag, most=MOST_SEQUENCES if field == "batch" else MOST_GPUS)
-
-
-def _price(text: str, flag: str) -> float | str | None:
+def _price(text: str) -> float | str | None:
+    from costcalc.predict.options import read_option
     from costcalc.units import parse_quantity
 
-    word = parse.price(text, flag)
+    word = read_option("price", text)
     return word if word is None or word[0].isalpha() else parse_quantity(word, "price_per_hour")
 
 

@@ -22,6 +22,7 @@ class MemoryBudget:
     utilization: Number = 0.9  # of what the driver reports
     reserve: float = 1.5e9  # [B] activations, graphs and workspace
     of_free: bool = False  # the cache takes that share of what weights and reserve leave, instead of the whole
+    reserved_output: Number = 1.0  # of the answers of running requests, in the cache that is kept for them
     prediction: Number = 0.0  # layers that draft tokens, over the model's: they have weights and a cache of their own
 
 

@@ -197,7 +197,7 @@ class Chosen(Record):
     """A deployment that answers the question."""
 
     deployment: Deployment
-    batch: int  # sequences of one replica
+    batch: int | float  # sequences of one replica; no whole number where a load is told and they are a mean
     keeps_limits: bool = True
     gpus_chosen: bool = False
     layout_chosen: bool = False

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 
 from costcalc.engine.parallelism import Chosen, layout_name
-from costcalc.engine.precision import checkpoint_precision
 from costcalc.explore.search import customary_layout
 from costcalc.hardware.prices import PriceChoice
 from costcalc.predict.predict import Prediction
@@ -47,7 +46,7 @@ def _default_lengths(q: Scenario) -> Iterator[Assumption]:
         where = "the given context" if o.context else "a common prompt"
         yield Assumption("input_tokens", format_count(float(q.input_tokens)), where, "--input N")
     if o.output_tokens is None:
-        yield Assumption("output_tokens", format_count(q.output_tokens), "a common answer", "--output N")
+        yield Assumption("output_tokens", format_count(float(q.output_tokens)), "a common answer", "--output N")
     if o.context is None:
         half = "input and half of the output"
         yield Assumption("context_tokens", format_count(float(q.decode_context)), half, "--context N")
@@ -130,10 +129,11 @@ def _of_the_formats(q: Scenario) -> Iterator[str]:
             )
     if q.options.activations and not q.gpu.supports(q.precision.activations or ""):
         yield f"--activations {q.options.activations}: {q.gpu.name} computes in {q.formats.compute} instead."
-    if q.options.weights and checkpoint_precision(q.model, q.options.weights).experts == q.formats.weights.name:
+    asked, stored_in = q.options.weights, q.formats.weights.name
+    if asked and q.model.has_experts and not q.options.experts and asked not in (stored_in, q.model.precision.weights):
         yield (
-            f"Published {q.formats.weights.name} checkpoints of this family narrow the routed experts only: "
-            f"--set model.precision.experts={q.formats.weights.name} instead of --weights."
+            f"Published {asked} checkpoints of this family narrow the routed experts only, and so does this one: "
+            f"attention stays {stored_in}."
         )
 
 

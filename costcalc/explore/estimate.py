@@ -81,7 +81,7 @@ def estimate(
 def answer(scenario: Scenario, chosen: Chosen) -> Estimate:
     """Evaluate a planned deployment into the result tree."""
     q, layout, batch = scenario, chosen.deployment.layout, chosen.batch
-    at = predict(q, layout, batch)
+    at = predict(q, layout, batch, chosen.deployment.replicas)
     price = q.gpu.price_for(q.options.price)
     usd_per_hour = price.usd_per_gpu_hour if price else None
     ranges = ranges_of(q)
@@ -97,10 +97,10 @@ def answer(scenario: Scenario, chosen: Chosen) -> Estimate:
         workload=WorkloadResult(
             batch,
             float(q.input_tokens),
-            q.output_tokens,
+            float(q.output_tokens),
             float(q.decode_context),
             q.options.cached,
-            q.drafts,
+            int(q.drafts),
             float(at.accepted),
             q.options.disaggregated,
         ),
@@ -193,17 +193,19 @@ def _memory(q: Scenario, chosen: Chosen) -> MemoryResult:
     layout = chosen.deployment.layout
     pool, most = capacity(q, layout)
     weights = float(weights_bytes_per_gpu(q.model, layout, q.formats))
-    return MemoryResult(most >= chosen.batch, float(q.machine.memory), weights, max(pool, 0.0), most)
+    return MemoryResult(
+        most >= (1 if q.options.load_told else chosen.batch), float(q.machine.memory), weights, max(pool, 0.0), most
+    )
 
 
 def _prefill(q: Scenario, chosen: Chosen, at: Prediction, ranges: Ranges80) -> PrefillResult:
-    seconds = float(at.prefill.seconds)
+    seconds = float(at.prefill_seconds)
     rate = float(at.prefill_tokens_per_s(q.input_tokens)) * chosen.deployment.replicas
     return PrefillResult(seconds, rate, scaled(seconds, ranges.prefill), scaled(rate, inverse(ranges.prefill)))
 
 
 def _decode(chosen: Chosen, at: Prediction, ranges: Ranges80) -> DecodeResult:
-    seconds = float(at.step.seconds)
+    seconds = float(at.step_seconds)
     rate = float(at.decode_tokens_per_s()) * chosen.deployment.replicas
     per_gpu, per_user = rate / chosen.deployment.gpus, float(at.user_tokens_per_s())
     faster = inverse(ranges.decode)
@@ -224,7 +226,10 @@ def _serving(q: Scenario, chosen: Chosen, at: Prediction, ranges: Ranges80) -> S
     ttft, tpot = float(at.time_to_first_token), float(at.time_per_output_token)
     deployment, faster = chosen.deployment, inverse(ranges.decode)
     per_gpu = float(at.served_tokens_per_s(q.output_tokens)) * deployment.replicas / deployment.gpus
-    pool = deployment.gpus * float(at.prefill_per_decode(q.output_tokens)) if q.options.disaggregated else None
+    pool = None
+    if q.disaggregated:
+        balanced = deployment.gpus * float(at.prefill_per_decode(q.output_tokens))
+        pool = q.options.prefill_gpus or balanced
     in_all = per_gpu * (deployment.gpus + (pool or 0.0))
     return ServingResult(
         ttft,
@@ -317,9 +322,10 @@ def demand_of(
     from costcalc.units import parse_demand
 
     asked = parse_demand(q.options.demand)
-    requests = asked.per_second if asked.of == "requests" else asked.per_second / q.output_tokens
+    output = float(q.output_tokens)
+    requests = asked.per_second if asked.of == "requests" else asked.per_second / output
     replica = serving.output_tokens_per_s / deployment.replicas * q.options.utilization
-    tokens = requests * q.output_tokens
+    tokens = requests * output
     # A hair of rounding must not buy a replica.
     replicas = max(1, ceil(tokens / replica * (1 - 1e-9)))
     # A pool of its own prefills for all replicas together.

@@ -28,7 +28,7 @@ from costcalc.engine.roofline import machine_of, reach
 from costcalc.fields import Number, Record
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.spec import ModelSpec
-from costcalc.predict.predict import Prediction, capacity, predict, sequences_held
+from costcalc.predict.predict import Prediction, capacity, predict, sequences_held, settled_batch
 from costcalc.predict.scenario import Scenario
 from costcalc.units import counted, format_bytes
 
@@ -189,17 +189,19 @@ def _best_batches(q: Scenario, deployments: Sequence[Deployment], held: Array) -
     layouts = _stacked(deployments)
     price = np.array([s.gpus / s.replicas for s in deployments])[:, None, None]  # GPUs that one replica pays for
     unit = np.asarray(layouts.data * layouts.pipeline)
-    if q.options.batch:
-        sizes = np.full((*held.shape[:2], 1), float(q.options.batch))
-        return [values[..., 0] for values in (sizes, *_timed(q, layouts, price, sizes, held))]
+    replicas = np.array([s.replicas for s in deployments])[:, None, None]
+    if q.options.batch or q.options.load_told:
+        each = q.options.batch or settled_batch(q, layouts, replicas)
+        sizes = np.broadcast_to(np.asarray(each, dtype=float), (*held.shape[:2], 1))
+        return [values[..., 0] for values in (sizes, *_timed(q, layouts, price, sizes, held, replicas))]
     sizes = batches_to_try(held, unit)
-    chosen, found = _pick(sizes, *_timed(q, layouts, price, sizes, held))
+    chosen, found = _pick(sizes, *_timed(q, layouts, price, sizes, held, replicas))
     best, low, high = _neighbours(sizes, chosen)
     _, excess, seconds = found
     again = np.flatnonzero(_worth_another_look(deployments, excess, seconds, (high / best)[..., 0]))
     few = _stacked([deployments[int(index)] for index in again])
     sizes = _between(best, low, high, unit)[again]
-    _, better = _pick(sizes, *_timed(q, few, price[again], sizes, held[again]))
+    _, better = _pick(sizes, *_timed(q, few, price[again], sizes, held[again], replicas[again]))
     for whole, part in zip(found, better, strict=True):
         whole[again] = part
     return found
@@ -223,11 +225,13 @@ def _worth_another_look(deployments: Sequence[Deployment], excess: Array, second
     return worth
 
 
-def _timed(q: Scenario, layouts: Parallelism, gpus: Array, sizes: Array, held: Array) -> tuple[Array, Array]:
-    at = predict(q, layouts, sizes)
+def _timed(
+    q: Scenario, layouts: Parallelism, gpus: Array, sizes: Array, held: Array, replicas: Number
+) -> tuple[Array, Array]:
+    at = predict(q, layouts, sizes, replicas)
     excess = excess_of_limits(q, at)
     seconds = gpus * seconds_per_request(q, at)
-    fits = sizes <= held
+    fits = held >= 1 if q.options.load_told else sizes <= held  # a load runs as far as memory holds, and waits
     return np.where(fits, excess, np.inf), np.where(fits, seconds, np.inf) + np.zeros(sizes.shape)
 
 
@@ -240,7 +244,7 @@ def excess_of_limits(scenario: Scenario, at: Prediction) -> Number:
 
 def seconds_per_request(scenario: Scenario, at: Prediction) -> Number:
     """Time of a replica for one request [s], prefill and all decode steps: what its price is proportional to."""
-    return at.prefill.seconds / at.prefill_prompts + scenario.output_tokens / at.decode_tokens_per_s()
+    return at.prefill_seconds / at.prefill_prompts + scenario.output_tokens / at.decode_tokens_per_s()
 
 
 def _allowed(least: Array) -> Array:
@@ -327,11 +331,11 @@ def _choose(scenario: Scenario, found: LayoutSearch, own: Sequence[int], beyond:
     excess = float(found.excess[best, 0])
     return Chosen(
         found.deployments[best],
-        int(found.batch[best, 0]),
+        float(found.batch[best, 0]) if scenario.options.load_told else int(found.batch[best, 0]),
         keeps_limits=excess <= 1.0,
         gpus_chosen=asked.gpus is None and not asked.layout_given,
         layout_chosen=not asked.layout_given,
-        batch_chosen=scenario.options.batch is None,
+        batch_chosen=scenario.options.batch is None and not scenario.options.load_told,
         weighed=len(fitting),
         cheaper=_cheaper(found, best, beyond),
     )

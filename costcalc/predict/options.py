@@ -17,6 +17,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 from costcalc.catalog.read import load_gpu, load_model
 from costcalc.engine.step import MOST_DRAFTS
 from costcalc.errors import CostcalcError, did_you_mean, shown
+from costcalc.fields import read_date
 from costcalc.formats import CACHE_FORMATS, COMPUTE_PRECISIONS, WEIGHT_FORMATS
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.spec import ModelSpec
@@ -31,11 +32,16 @@ MOST_USD_PER_HOUR = 1e7
 OTHER_NAMES = {
     "tp": "tensor_parallel", "pp": "pipeline_parallel", "ep": "expert_parallel", "dp": "attention_data_parallel",
     "kv": "kv_cache", "input": "input_tokens", "output": "output_tokens", "prompt": "input_tokens",
-    "context_tokens": "context", "context_length": "context", "batch_size": "batch", "concurrency": "batch",
+    "context_tokens": "context", "context_length": "context", "batch_size": "batch",
     "users": "batch", "usd_per_gpu_hour": "price", "num_gpus": "gpus", "n_gpus": "gpus", "engine": "backend",
     "dtype": "weights",
 }  # fmt: skip
 """What else an option is called: the command line's short names, and those of other tools."""
+FLAGS = {
+    "tensor_parallel": "tp", "pipeline_parallel": "pp", "expert_parallel": "ep", "attention_data_parallel": "dp",
+    "kv_cache": "kv", "input_tokens": "input", "output_tokens": "output",
+}  # fmt: skip
+"""Options whose flag on the command line is another word than their keyword."""
 _ELSEWHERE = {
     "set": "load_model and load_gpu take overrides={'path': 'value'}",
     "explain": "read .explanation of the answer",
@@ -127,6 +133,20 @@ def _tokens(name: str, value: Any) -> float:
     return _within(name, value, number, 1, MOST_TOKENS)
 
 
+def _plain(low: float, most: float, what: str, low_too: bool = True) -> Callable[[str, Any], Any]:
+    def read(name: str, value: Any) -> float:
+        number = _number(name, value, lambda text: parse_quantity(text, "count"), what)
+        return _within(name, value, number, low, most, low_too)
+
+    return read
+
+
+def _month(name: str, value: Any) -> str:
+    if not isinstance(value, str) or (found := read_date(value.strip())) is None or found[1] is None:
+        raise CostcalcError(f"{shown(value)} is no month", where=name, hint="write it like 2026-06 or 2026-06-15")
+    return value.strip()
+
+
 def _share(low_too: bool, high_too: bool) -> Callable[[str, Any], Any]:
     def read(name: str, value: Any) -> float:
         number = _number(name, value, lambda text: parse_quantity(text, "ratio"), "a share such as 0.6 or '60%'")
@@ -142,7 +162,13 @@ def _seconds(name: str, value: Any) -> float:
 
 def _price(name: str, value: Any) -> float | str:
     if isinstance(value, str):
-        return value
+        word = value.strip()
+        if not word:
+            raise CostcalcError("the price is empty", where=name, hint="write it like '2.00' or 'spot'")
+        if word.lower() in ("nan", "inf", "infinity") or not word[0].isalpha():
+            number = _number(name, word, lambda text: parse_quantity(text, "price_per_hour"), "")
+            _within(name, value, number, 0, MOST_USD_PER_HOUR)
+        return word
     number = _number(name, value, float, "dollars per GPU-hour such as 2.0, or words such as 'spot'")
     return _within(name, value, number, 0, MOST_USD_PER_HOUR)
 
@@ -253,6 +279,15 @@ READ_OPTIONS: Mapping[str, Callable[[str, Any], Any]] = {
     "drafts": _whole(0, MOST_DRAFTS),
     "acceptance": _share(True, True),
     "disaggregated": _flag,
+    "prefill_gpus": _plain(0, MOST_GPUS, "GPUs such as 8", low_too=False),
+    "experts": _word(WEIGHT_FORMATS),
+    "arrivals": _word(("closed", "offline", "static")),
+    "concurrency": _plain(0, MOST_SEQUENCES, "requests such as 64", low_too=False),
+    "requests": _whole(1, MOST_SEQUENCES),
+    "lengths": _word(("mixed", "equal")),
+    "statistic": _word(("median", "mean")),
+    "polling": _plain(0, 1e6, "decode steps such as 10"),
+    "engine_date": _month,
 }
 """How the value of each option is read."""
 

@@ -1,41 +1,95 @@
-"""The predictor: the engine joined into what one deployment does, over any array of batches, lengths and degrees."""
+"""The predictor: the engine joined into what one deployment does, over any array of batches, lengths and degrees.
+
+`predict(scenario, parallelism, batch)` answers for a batch that decodes at once; `settled_batch` finds that batch where
+a load was told instead (so many requests in a closed loop, all queued, or in one static batch). Estimates, searches,
+sweeps, curves and the scores of benchmark rows all come from here.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from costcalc.engine.latency import op_times
 from costcalc.engine.memory import kv_pool_bytes_per_gpu, max_sequences
+from costcalc.engine.ops import Batch, Op, decode_batch, prefill_batch, step_ops
 from costcalc.engine.parallelism import Parallelism
-from costcalc.engine.queueing import prefill_queue_seconds, time_per_output_token, time_to_first_token
+from costcalc.engine.queueing import (
+    burst_wait_seconds,
+    cohort_wait_seconds,
+    memory_wait_seconds,
+    pool_prefill_seconds,
+    prefill_queue_seconds,
+    sequences_decoding,
+    static_tokens_per_s,
+    time_per_output_token,
+    time_to_first_token,
+)
 from costcalc.engine.step import (
+    ChunkedPrefill,
     Step,
     chunked_prefill,
+    decode_overhead_seconds,
     decode_step,
     drafting,
+    hidden_seconds,
+    layers_seconds,
     overlap_share,
     prefill_interference_seconds,
-    prefill_pass,
+    prefill_overhead_seconds,
 )
 from costcalc.fields import Number, Record
 from costcalc.predict.scenario import Scenario
 
 UNBOUNDED = 10**9
 """Sequences, where no cache limits them."""
+ROUNDS = 10
+"""Of the fixed point between the batch that decodes, its step and the waits: the last one moves it by under 0.1%."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passes:
+    """All that is to be done at one batch: a decode step, prompts that join it, and a prefill pass."""
+
+    batch: Number  # [sequences] of a replica
+    decoding: Batch
+    step: Sequence[Op]
+    plain: tuple[Batch, Sequence[Op]] | None  # a step without drafts, where there are any
+    chunked: ChunkedPrefill | None  # prompts that join a decode step, where the engine lets them
+    together: Number  # prompts that join one step on every rank
+    prefill: Sequence[Op]
+
+
+@dataclass(frozen=True, slots=True)
+class PassTimes:
+    """Seconds of the passes; `slower` is what engines of the run's month took, over those of today."""
+
+    step: Step
+    prefill: Step
+    interference: Number  # [s] of the replica that one more prompt takes from the running requests
+    slower: Number = 1.0
 
 
 class Prediction(Record):
     """Times and throughputs of one replica; arrays where the batch is one."""
 
-    batch: Number  # [sequences]
+    batch: Number  # [sequences] that decode at once
     step: Step  # decode
     prefill: Step
+    step_seconds: Number  # [s]
+    prefill_seconds: Number  # [s]
     prefill_prompts: Number  # prompts in one prefill pass of all stages and ranks together
     time_per_output_token: Number  # [s] while prefilling the others
     time_to_first_token: Number  # [s]
-    prefill_interference: Number  # [s] of the replica that one more prompt takes from the running requests
+    interference: Number  # [s] of the replica that one more prompt takes from the running requests
     accepted: Number = 1  # [tokens] that a step yields for each sequence
+    static: bool = False  # all prompts first, then all answers
+    settles: Number = 0.0  # [sequences] that decode at once under these waits, where a load was told
+    admission_steps: Number = 0.0  # decode steps until a request is admitted
+    startup: Number = 0.0  # [s] of a request
+    wait: Number = 0.0  # [s] for prefills ahead and for memory
 
     def decode_tokens_per_s(self) -> Number:
         """Output tokens of one replica, decoding only [tokens/s]."""
@@ -43,96 +97,256 @@ class Prediction(Record):
 
     def user_tokens_per_s(self) -> Number:
         """Output tokens of one sequence, decoding only [tokens/s]."""
-        return self.accepted / self.step.seconds
+        return self.accepted / self.step_seconds
 
     def prefill_tokens_per_s(self, input_tokens: Number) -> Number:
         """Tokens that prefill passes of one replica take in, prompts of `input_tokens` [tokens] each [tokens/s]."""
-        return self.prefill_prompts * input_tokens / self.prefill.seconds
+        return self.prefill_prompts * input_tokens / self.prefill_seconds
 
     def request_seconds(self, output_tokens: Number) -> Number:
         """Time of one replica for a request, its prompt and `output_tokens` [tokens] [s]."""
-        return self.prefill_interference + output_tokens / self.decode_tokens_per_s()
+        return self.interference + output_tokens / self.decode_tokens_per_s()
 
     def served_tokens_per_s(self, output_tokens: Number) -> Number:
         """Output tokens of one replica where every `output_tokens` [tokens] bring a prompt along [tokens/s]."""
+        if self.static:
+            step = self.step_seconds / self.accepted
+            return static_tokens_per_s(step, self.prefill_seconds, self.batch, output_tokens)
         return output_tokens / self.request_seconds(output_tokens)
 
     def prefill_share(self, output_tokens: Number) -> Number:
         """Share of a request's time that its prompt takes, before `output_tokens` [tokens] [0 to 1]."""
-        return self.prefill_interference / self.request_seconds(output_tokens)
+        return self.interference / self.request_seconds(output_tokens)
 
     def prefill_per_decode(self, output_tokens: Number) -> Number:
         """Replicas that prefill for one that decodes, so that neither waits, at `output_tokens` [tokens] each [1]."""
-        return self.prefill_interference / (self.request_seconds(output_tokens) - self.prefill_interference)
+        return self.interference / (self.request_seconds(output_tokens) - self.interference)
 
 
-def predict(scenario: Scenario, layout: Parallelism, batch: Number, context: Number | None = None) -> Prediction:
-    """Evaluate one replica at `batch` [sequences]; lengths, degrees and batch may be arrays.
+def predict(scenario: Scenario, layout: Parallelism, batch: Number, replicas: Number = 1) -> Prediction:
+    """What one replica does at `batch` [sequences] that decode at once; lengths, degrees and batch may be arrays.
 
-    scenario: its lengths may be arrays. layout: of one replica, or arrays of degrees.
-    context: KV length [tokens] to evaluate at instead of the question's; prompts are then as long.
+    scenario: its lengths, conditions and the machine's rates may be arrays. layout: of one replica, or arrays of
+    degrees. replicas: that share the load and the pool for prefill.
     """
-    q = scenario if context is None else replace(scenario, context=context, input_tokens=context)
-    at, prompt = q.decode_context, q.input_tokens
-    terms = q.options.terms
-    prompts = layout.data * layout.pipeline
-    if q.recompute:
-        each = np.maximum(np.asarray(batch, dtype=float) / prompts, 1.0)
-        step = prefill_pass(q.model, q.machine, layout, q.formats, q.efficiency, at, prompts=each)
-    else:
-        step = decode_step(q.model, q.machine, layout, q.formats, q.efficiency, batch, at, q.drafts + 1, terms)
-        if q.drafts:
-            plain = decode_step(q.model, q.machine, layout, q.formats, q.efficiency, batch, at, terms=terms)
-            step = replace(step, drafting=drafting(q.model, plain, q.efficiency, q.drafts))
-    cached = prompt * q.options.cached
-    prefill = prefill_pass(q.model, q.machine, layout, q.formats, q.efficiency, prompt - cached, cached)
-    startup = q.constants.engine(q.backend).startup if q.backend else 0.0
-    accepted = q.tokens_per_step
-    interference = prefill_interference(q, layout, batch, prompt - cached, cached, prefill.seconds / prompts, step)
-    if q.options.disaggregated:  # neither pool waits for the other
-        tpot = step.seconds / accepted
-        ttft = time_to_first_token(0.0, prefill.seconds + 0.0 * step.seconds, startup)
-        interference = prefill.seconds / prompts
-    else:
-        tpot = time_per_output_token(step.seconds, interference, batch, q.output_tokens, accepted)
-        ttft = time_to_first_token(step.seconds, prefill.seconds, startup, *_admission(q, layout, batch, tpot, prefill))
-    return Prediction(np.asarray(batch, dtype=float), step, prefill, prompts, tpot, ttft, interference, accepted)
+    passes = passes_of(scenario, layout, batch)
+    return prediction_of(scenario, layout, passes, times_of(scenario, layout, passes), replicas)
 
 
-def prefill_interference(
-    scenario: Scenario, layout: Parallelism, batch: Number, fresh: Number, cached: Number, alone: Number, step: Step
-) -> Number:
-    """Time of the replica that one more prompt takes from the running requests [s].
+def settled_batch(scenario: Scenario, layout: Parallelism, replicas: Number = 1, rounds: int = ROUNDS) -> Number:
+    """Sequences of a replica that decode at once under the scenario's load: the fixed point of batch, times and waits.
 
-    fresh, cached: its tokens to prefill and in the prefix cache [tokens]. alone: its share of a prefill pass of
-    its own [s]. step: of decode, that it joins. Where the engine lets prompts ride on decode steps, they share
-    their reading of weights.
+    replicas: that share the load. rounds: how often the batch is found anew.
     """
     q = scenario
-    mixes = q.backend is None or q.constants.engine(q.backend).mixes_prefill
-    if not mixes or q.recompute or q.options.terms != "all":
-        return alone
+    room = running_at_most(q, layout)
+    batch = np.minimum(requests_offered(q, room, replicas), room)
+    if q.load.arrivals != "closed":  # as many as there are, or as fit
+        return batch
+    passes: Passes | None = None
+    for _ in range(rounds - 1):
+        passes = passes_of(q, layout, batch, passes)
+        found = prediction_of(q, layout, passes, times_of(q, layout, passes), replicas)
+        batch = np.sqrt(batch * found.settles)
+    return batch
+
+
+def passes_of(scenario: Scenario, layout: Parallelism, batch: Number, earlier: Passes | None = None) -> Passes:
+    """Everything to be done at `batch` [sequences]; nothing of it depends on how fast hardware or engines are.
+
+    earlier: of the same scenario and layout at another batch, whose prefill is the same.
+    """
+    q = scenario
+    at, cached = q.decode_context, q.input_tokens * q.cached
+    fresh = q.input_tokens - cached
     ranks = layout.data * layout.pipeline
-    # A closed loop starts (B - 1)/O requests per output token: where that is more than one per step, they share it.
+    tokens = q.drafts + 1
+    if q.recompute:
+        decoding = prefill_batch(at, 0, np.maximum(np.asarray(batch, dtype=float) / ranks, 1.0))
+    else:
+        decoding = decode_batch(batch, at, layout, tokens)
+    plain = None
+    if np.any(q.drafts) and not q.recompute:
+        alone = decode_batch(batch, at, layout)
+        plain = (alone, step_ops(q.model, layout, q.formats, alone))
+    if earlier is not None and q.load.arrivals != "static":
+        prefill = earlier.prefill
+    else:
+        prompts = np.asarray(batch, dtype=float) / ranks if q.load.arrivals == "static" else 1
+        prefill = step_ops(q.model, layout, q.formats, prefill_batch(fresh, cached, prompts))
+    together: Number = 1.0
+    chunked = None
+    if mixes_prefill(q):
+        together = prompts_together(q, layout, batch)
+        chunked = chunked_prefill(q.model, layout, q.formats, batch, fresh, together, cached, tokens)
+    ops = step_ops(q.model, layout, q.formats, decoding)
+    return Passes(batch, decoding, ops, plain, chunked, together, prefill)
+
+
+def mixes_prefill(scenario: Scenario) -> bool:
+    """Whether prompts join decode steps: where the engine lets them, and where all requests queue."""
+    q = scenario
+    if q.recompute or q.options.terms != "all" or q.load.arrivals == "static" or q.disaggregated:
+        return False
+    return q.backend is None or q.load.arrivals == "offline" or q.constants.engine(q.backend).mixes_prefill
+
+
+def prompts_together(scenario: Scenario, layout: Parallelism, batch: Number) -> Number:
+    """Prompts that join one decode step on every rank.
+
+    A closed loop starts (B - 1)/O requests per output token: where that is more than one per step, they share it.
+    Where all requests queue, a step takes as many as its budget of tokens holds.
+    """
+    q = scenario
+    if q.load.arrivals == "offline":
+        return np.maximum(q.constants.closed_loop.prefill_tokens / q.input_tokens, 1.0)
+    ranks = layout.data * layout.pipeline
     waiting = np.maximum(np.asarray(batch, dtype=float) - 1, 0) / q.output_tokens / ranks
-    together = np.maximum(waiting * q.tokens_per_step, 1.0)
-    riding = chunked_prefill(q.model, layout, q.formats, batch, fresh, together, cached, q.drafts + 1)
-    overlap = overlap_share(layout, q.machine, q.efficiency)
-    added = prefill_interference_seconds(q.model, riding, q.machine, q.efficiency, step.ops, overlap) / together / ranks
-    # Where traffic over the network does not hide behind a riding prompt, a pass of its own is cheaper.
-    return np.minimum(added, alone)
+    return np.maximum(waiting * q.tokens_per_step, 1.0)
 
 
-def _admission(
-    scenario: Scenario, layout: Parallelism, batch: Number, tpot: Number, prefill: Step
+def times_of(scenario: Scenario, layout: Parallelism, passes: Passes) -> PassTimes:
+    """Time the passes [s] under the scenario's efficiency."""
+    q, efficiency = scenario, scenario.efficiency
+    overlap = overlap_share(layout, q.machine, efficiency)
+
+    def timed(ops: Sequence[Op], overhead: Number) -> Step:
+        found = tuple(op_times(ops, q.machine, efficiency))
+        return Step(found, overhead, hidden_seconds(found, overlap))
+
+    prefill_overhead = layers_seconds(q.model, efficiency) + prefill_overhead_seconds(q.model, efficiency)
+    prefill = timed(passes.prefill, prefill_overhead + 0.0 * np.asarray(q.input_tokens, dtype=float))
+    if q.recompute:
+        step = timed(passes.step, prefill_overhead)
+    elif q.options.terms != "all":
+        step = decode_step(
+            q.model, q.machine, layout, q.formats, efficiency, passes.batch, q.decode_context, q.drafts + 1,
+            q.options.terms,
+        )  # fmt: skip
+    else:
+        step = timed(passes.step, decode_overhead_seconds(q.model, efficiency, passes.decoding))
+    if passes.plain is not None:
+        alone, ops = passes.plain
+        if q.options.terms != "all":
+            plain = decode_step(
+                q.model, q.machine, layout, q.formats, efficiency, passes.batch, q.decode_context,
+                terms=q.options.terms,
+            )  # fmt: skip
+        else:
+            plain = timed(ops, decode_overhead_seconds(q.model, efficiency, alone))
+        step = replace(step, drafting=drafting(q.model, plain, efficiency, q.drafts))
+    ranks = layout.data * layout.pipeline
+    alone_seconds = prefill.seconds / ranks
+    interference = alone_seconds
+    if passes.chunked is not None:
+        added = prefill_interference_seconds(q.model, passes.chunked, q.machine, efficiency, step.ops, overlap)
+        # Where traffic over the network does not hide behind a joining prompt, a pass of its own is cheaper.
+        interference = np.minimum(added / passes.together / ranks, alone_seconds)
+    slower = q.slower_by_age
+    return PassTimes(step, prefill, interference * slower, slower)
+
+
+def prediction_of(
+    scenario: Scenario, layout: Parallelism, passes: Passes, times: PassTimes, replicas: Number = 1
+) -> Prediction:
+    """Join the times of the passes into what users see, and the batch that they lead to.
+
+    replicas: that share the load and the pool for prefill.
+    """
+    q = scenario
+    step, prefill = times.step.seconds * times.slower, times.prefill.seconds * times.slower
+    ranks = layout.data * layout.pipeline
+    static = q.load.arrivals == "static"
+    accepted = q.tokens_per_step
+    # In pools apart decode waits for no prompt, nor does a batch that begins together.
+    interrupted = 0.0 if q.disaggregated or static else times.interference
+    tpot = time_per_output_token(step, interrupted, passes.batch, q.output_tokens, accepted)
+    generation = q.output_tokens * tpot
+    if q.options.load_told:
+        room = running_at_most(q, layout)
+        requests = requests_offered(q, room, replicas)
+    else:
+        room, requests = np.inf, passes.batch
+    startup = q.constants.engine(q.backend).startup if q.backend else 0.0
+    wait, steps = waits(q, layout, prefill / ranks, requests, room, generation, replicas)
+    ttft = time_to_first_token(step, prefill, startup, steps, wait)
+    settles = sequences_decoding(requests, generation, ttft, room) if q.load.arrivals == "closed" else passes.batch
+    return Prediction(
+        np.asarray(passes.batch, dtype=float),
+        times.step,
+        times.prefill,
+        step,
+        prefill,
+        ranks,
+        tpot,
+        prefill if static else ttft,
+        times.interference,
+        accepted,
+        static,
+        settles,
+        steps,
+        startup,
+        wait,
+    )
+
+
+def waits(
+    scenario: Scenario,
+    layout: Parallelism,
+    prefill: Number,
+    requests: Number,
+    room: Number,
+    generation: Number,
+    replicas: Number,
 ) -> tuple[Number, Number]:
-    """Decode steps until a request is admitted, and its wait for the prefills ahead [s]."""
-    if scenario.backend is None:
-        return 0.5, 0.0
-    engine = scenario.constants.engine(scenario.backend)
-    balance = np.where(np.asarray(layout.data) > 1, engine.balance_steps, 0.0)
-    server = prefill.seconds / (layout.data * layout.pipeline)
-    return engine.admission_steps + balance, prefill_queue_seconds(server, batch, scenario.output_tokens * tpot)
+    """Seconds that a request waits, and the decode steps until it is admitted.
+
+    prefill: time of a replica for one prompt [s]. requests: at one replica. room: requests that it runs at most.
+    generation: time of an answer [s]. replicas: that share a pool for prefill.
+    """
+    q, load = scenario, scenario.load
+    if q.backend is None:  # the bound: a request waits for half of a step
+        return 0.0, 0.0 if q.disaggregated else 0.5
+    engine, loop = q.constants.engine(q.backend), q.constants.closed_loop
+    running = np.minimum(requests, room)  # whoever waits for memory does not queue for prefill yet
+    shared: Number = 0.0
+    steps = engine.admission_steps + load.polling_steps
+    if q.disaggregated:
+        if load.prefill_gpus is None:  # a pool as large as it takes
+            queue: Number = 0.0
+        else:
+            server = pool_prefill_seconds(prefill, load.prefill_gpus / layout.gpus, replicas)
+            queue = prefill_queue_seconds(server, running, generation)
+    else:
+        steps = steps + np.where(np.asarray(layout.data) > 1, engine.balance_steps, 0.0)
+        queue = prefill_queue_seconds(prefill, running, generation)
+        burst = np.where(load.means, burst_wait_seconds(prefill, running, loop.first_burst), 0.0)
+        cohort = np.where(load.equal_lengths, cohort_wait_seconds(prefill, running, loop.equal_lengths), 0.0)
+        shared = burst + cohort
+    return queue + shared + memory_wait_seconds(requests, room, generation), steps
+
+
+def requests_offered(scenario: Scenario, room: Number, replicas: Number) -> Number:
+    """Requests at one replica under the scenario's load: its share of them, or as many as the scheduler runs.
+
+    room: that it runs at most. replicas: that share the load.
+    """
+    load = scenario.load
+    if load.arrivals == "offline":
+        most = np.minimum(room, scenario.constants.closed_loop.scheduled_sequences)
+        return most if load.requests is None else np.minimum(most, np.maximum(load.requests / replicas, 1.0))
+    assert load.concurrency is not None
+    return load.concurrency / replicas
+
+
+def running_at_most(scenario: Scenario, layout: Parallelism) -> Number:
+    """Sequences that a replica's scheduler runs at once: as memory holds, with output reserved as it does [1].
+
+    At least one: a run that was measured ran.
+    """
+    q = scenario
+    pool = kv_pool_bytes_per_gpu(q.model, q.machine, layout, q.formats, q.budget)
+    return np.maximum(sequences_held(q, layout, pool, q.input_tokens + q.output_tokens * q.budget.reserved_output), 1.0)
 
 
 def capacity(scenario: Scenario, layout: Parallelism) -> tuple[float, int]:

@@ -72,7 +72,7 @@ class LimitsResult(Record):
 
 
 class WorkloadResult(Record):
-    batch: int  # sequences of one replica
+    batch: int | float  # sequences of one replica; a mean where a load was told
     input_tokens: float
     output_tokens: float
     context_tokens: float  # KV length at which decode is evaluated

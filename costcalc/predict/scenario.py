@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal, TypedDict
@@ -14,11 +15,11 @@ from costcalc.engine.efficiency import calibrated_efficiency
 from costcalc.engine.latency import IDEAL, Efficiency
 from costcalc.engine.memory import MemoryBudget
 from costcalc.engine.parallelism import Degrees
-from costcalc.engine.precision import Formats, resolve_formats
+from costcalc.engine.precision import Formats, checkpoint_precision, resolve_formats
 from costcalc.engine.roofline import Machine, machine_of
 from costcalc.engine.step import Terms, prediction_share, tokens_per_pass
 from costcalc.errors import CostcalcError, did_you_mean, shown
-from costcalc.fields import Number, Record
+from costcalc.fields import Number, Record, read_date
 from costcalc.formats import activation_format, cache_format, weight_format
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.efficiency import ServingEfficiency
@@ -47,6 +48,15 @@ class SharedKeywords(TypedDict, total=False):
     drafts: int | None
     acceptance: float | None
     disaggregated: bool
+    prefill_gpus: float | None
+    experts: str | None
+    arrivals: Arrivals | None
+    concurrency: float | None
+    requests: int | None
+    lengths: Lengths | None
+    statistic: Statistic | None
+    polling: float | None
+    engine_date: str | None
 
 
 class OptionKeywords(SharedKeywords, total=False):
@@ -87,6 +97,13 @@ class SweepKeywords(SharedKeywords, total=False):
 
 
 EfficiencyMode = Literal["calibrated", "ideal"]
+Arrivals = Literal["closed", "offline", "static"]
+"""Whoever gets an answer asks again; all requests queue at once; one batch begins and ends together."""
+Lengths = Literal["mixed", "equal"]
+Statistic = Literal["median", "mean"]
+OLDEST = 12.0
+"""Months: engines of an earlier time are not measured."""
+_MID_MONTH = 15
 DEFAULT_INPUT = 4096
 DEFAULT_OUTPUT = 1024
 DEFAULT_TPOT = 0.05  # [s]
@@ -122,6 +139,15 @@ class Options(Record):
     drafts: int | None = None  # tokens drafted per step and verified by it (speculation, MTP)
     acceptance: float | None = None  # chance that a drafted token is kept
     disaggregated: bool = False  # prefill and decode on pools of their own
+    prefill_gpus: float | None = None  # of the pool for prefill; None: as many as keep decode busy
+    experts: str | None = None  # format of the routed experts, where it is not that of the weights
+    arrivals: Arrivals | None = None
+    concurrency: float | None = None  # requests in flight at all replicas together, instead of a batch
+    requests: int | None = None  # that a run has in all, where all of them queue
+    lengths: Lengths | None = None
+    statistic: Statistic | None = None
+    polling: float | None = None  # decode steps for which the scheduler looks at no new request
+    engine_date: str | None = None  # of the serving engine, YYYY-MM or YYYY-MM-DD
 
     def __new__(cls, *_values: object, **given: object) -> Options:
         """Refuse keywords that are no options, naming the one that was meant."""
@@ -138,7 +164,35 @@ class Options(Record):
             if value is not given:
                 self.__dict__[name] = value
         if self.acceptance is not None and not self.drafts:
-            raise CostcalcError("acceptance is given without drafts", hint="add drafts=N, the tokens drafted per step")
+            hint = "say with drafts how many tokens are drafted per step"
+            raise CostcalcError("there are no drafts to accept", where="acceptance", hint=hint)
+        self._check_load()
+
+    def _check_load(self) -> None:
+        """Raise CostcalcError where what is said of the load contradicts itself."""
+        if self.batch and self.load_told:
+            what = "concurrency" if self.concurrency is not None else "arrivals"
+            raise CostcalcError(f"a batch beside {what}", where="batch", hint="the batch follows from the load")
+        if self.arrivals in ("closed", "static") and self.concurrency is None:
+            hint = "say with concurrency how many requests are in flight"
+            raise CostcalcError(f"{self.arrivals} arrivals without a concurrency", where="arrivals", hint=hint)
+        if self.arrivals == "offline" and self.concurrency is not None:
+            hint = "say with requests how many there are, or leave both out"
+            raise CostcalcError("all requests queue, none is held back", where="concurrency", hint=hint)
+        if self.requests is not None and self.arrivals != "offline":
+            hint = "with arrivals offline"
+            raise CostcalcError("requests are counted where all of them queue", where="requests", hint=hint)
+        if self.prefill_gpus is not None and not self.disaggregated:
+            raise CostcalcError(
+                "there is no pool of its own for prefill",
+                where="prefill_gpus",
+                hint="ask for pools apart: disaggregated",
+            )
+
+    @property
+    def load_told(self) -> bool:
+        """Whether the load decides how many sequences decode at once, instead of a batch."""
+        return self.concurrency is not None or self.arrivals is not None
 
     @property
     def degrees(self) -> Degrees:
@@ -150,6 +204,19 @@ class Options(Record):
             self.expert_parallel,
             self.attention_data_parallel,
         )
+
+
+class Load(Record):
+    """How requests come, and what is measured of them; each may be an array over benchmark rows."""
+
+    arrivals: Arrivals = "closed"
+    concurrency: Number | None = None  # requests in flight at all replicas together
+    requests: Number | None = None  # in all, where all of them queue
+    equal_lengths: Number = False  # all requests have the nominal length, and stay in step
+    means: Number = False  # times are means over a run, not medians
+    polling_steps: Number = 0.0  # decode steps for which the scheduler looks at no new request
+    month: Number = math.nan  # of the engine, counted from year 0; nan: that of the constants
+    prefill_gpus: Number | None = None  # of a pool of its own
 
 
 class Scenario(Record):
@@ -166,7 +233,11 @@ class Scenario(Record):
     budget: MemoryBudget
     backend: str | None
     input_tokens: Number  # an array, and the context too, asks about many lengths at once
-    output_tokens: float
+    output_tokens: Number
+    drafts: Number = 0  # tokens drafted per step [tokens]
+    cached: Number = 0.0  # share of the input that a prefix cache holds
+    load: Load = Load()
+    disaggregated: bool = False
     context: Number | None = None  # KV length at which decode is evaluated, where it was given
     recompute: bool = False  # no cache: every step prefills the context again
 
@@ -180,11 +251,6 @@ class Scenario(Record):
         """The format of the weights, and that of experts where it is another."""
         weights, experts = self.formats.weights.name, self.formats.experts.name
         return f"{weights} + {experts} experts" if self.model.has_experts and experts != weights else weights
-
-    @property
-    def drafts(self) -> int:
-        """Tokens drafted per step [tokens]."""
-        return self.options.drafts or 0
 
     @property
     def acceptance(self) -> float:
@@ -201,9 +267,20 @@ class Scenario(Record):
         return tokens_per_pass(self.acceptance, self.drafts, fading)
 
     @property
+    def slower_by_age(self) -> Number:
+        """What an engine of the load's month takes over one of the constants' month [1].
+
+        Engines run models with experts faster every month; of older ones than a year nothing was measured.
+        """
+        if not (self.calibrated and self.model.has_experts and self.load.arrivals == "closed"):
+            return 1.0
+        age = np.clip(np.nan_to_num(month_of(self.constants.as_of) - np.asarray(self.load.month)), 0.0, OLDEST)
+        return np.exp(self.constants.maturing * age)
+
+    @property
     def tpot_limit(self) -> float:
         """Most time per output token [s]: the one asked for, else a default where the batch is chosen."""
-        return self.options.tpot or (np.inf if self.options.batch else DEFAULT_TPOT)
+        return self.options.tpot or (np.inf if self.options.batch or self.options.load_told else DEFAULT_TPOT)
 
     @property
     def full_length(self) -> Number:
@@ -257,28 +334,63 @@ def scenario_of(model: ModelSpec, gpu: Accelerator, options: Options) -> Scenari
         budget=MemoryBudget(
             options.memory_utilization or constants.memory_utilization,
             float(constants.memory_reserve),
+            of_free=constants.engine(backend).frees_memory,
+            reserved_output=constants.engine(backend).reserved_output,
             prediction=prediction_share(model) if options.drafts else 0.0,
         ),
         backend=backend if calibrated else None,
         input_tokens=options.input_tokens or options.context or DEFAULT_INPUT,
         output_tokens=options.output_tokens or DEFAULT_OUTPUT,
+        drafts=options.drafts or 0,
+        cached=options.cached,
+        load=load_of(options),
+        disaggregated=options.disaggregated,
         context=options.context,
     )
 
 
-def asked_precision(model: ModelSpec, options: Options) -> Precision:
-    """The model's native precision with the formats asked for; --weights sets the experts' format too.
+def load_of(options: Options) -> Load:
+    """How requests come, as the options say; raises CostcalcError for a date that is none."""
+    month = math.nan
+    if options.engine_date is not None:
+        month = month_of(options.engine_date)
+        if math.isnan(month):
+            raise CostcalcError(f"{shown(options.engine_date)} is no month", where="engine_date", hint="write 2026-06")
+    return Load(
+        arrivals=options.arrivals or "closed",
+        concurrency=options.concurrency,
+        requests=options.requests,
+        equal_lengths=options.lengths == "equal",
+        means=options.statistic == "mean",
+        polling_steps=options.polling or 0.0,
+        month=month,
+        prefill_gpus=options.prefill_gpus,
+    )
 
-    Raises CostcalcError for a format that is not known.
+
+def month_of(date: str) -> float:
+    """Months from year 0 to a date of the form YYYY-MM or YYYY-MM-DD; nan where it is of no such form."""
+    year, month, day = read_date(date) or (0, None, None)
+    return math.nan if month is None else 12 * year + month - 1 + ((day or _MID_MONTH) - 1) / 30
+
+
+def asked_precision(model: ModelSpec, options: Options) -> Precision:
+    """The model's native precision with the formats asked for.
+
+    --weights means the checkpoint that the model's makers would publish in that format: where those of its family
+    narrow routed experts only, so does it. --experts says theirs apart. Raises CostcalcError for an unknown format.
     """
+    precision = checkpoint_precision(model, options.weights) if options.weights else model.precision
     changes: dict[str, Any] = {}
-    if options.weights:
-        changes |= {"weights": weight_format(options.weights).name, "experts": None, "activations": None}
+    if options.experts:
+        if not model.has_experts:
+            raise CostcalcError(f"{model.name} has no experts", where="experts", hint="leave --experts out")
+        changes["experts"] = weight_format(options.experts).name
     if options.kv_cache:
         changes["kv_cache"] = cache_format(options.kv_cache).name
     if options.activations:
         changes["activations"] = activation_format(options.activations)
-    return replace(model.precision, **changes)
+    return replace(precision, **changes)
 
 
 def with_mla_mode(model: ModelSpec, mode: MlaMode) -> ModelSpec:

@@ -23,6 +23,7 @@ from costcalc.report.page import (
     speed,
     times,
     usd,
+    users,
 )
 from costcalc.units import NOTHING, capital, counted, format_bytes, format_count
 
@@ -170,7 +171,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         times(row.cache_ratio),
         usd(here.deployment.usd_per_gpu_hour) if answered else NOTHING,
         here.deployment.layout if answered else NOTHING,
-        f"{here.workload.batch:,}{chosen}" if answered else NOTHING,
+        f"{users(here.workload.batch)}{chosen}" if answered else NOTHING,
         NOTHING if is_term(here) else _most(here.memory.max_sequences),
         tpot + exceeds,
         seconds(here.serving.time_to_first_token_s),

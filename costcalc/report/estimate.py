@@ -30,6 +30,7 @@ from costcalc.report.page import (
     speed,
     times,
     usd,
+    users,
 )
 from costcalc.units import (
     NOTHING,
@@ -118,15 +119,15 @@ def _nearest(result: Estimate) -> str:
     """What was chosen is what comes nearest; what was asked for may stand in the way."""
     chosen = {each.name for each in result.assumptions}
     machine, batch = result.deployment, result.workload.batch
-    users = f"{counted(batch, 'user')} at once"
+    people = f"{users(batch)} user{'' if batch == 1 else 's'} at once"
     if machine.replicas > 1:
-        users += " on each replica"
+        people += " on each replica"
     asked = [option for name, option in (("batch", "--batch"), ("layout", "the layout")) if name not in chosen]
     if "batch" not in chosen:
-        return f"This is what was asked for, {users}; leave {' and '.join(asked)} out to get the nearest to it."
+        return f"This is what was asked for, {people}; leave {' and '.join(asked)} out to get the nearest to it."
     weighed = "No batch and no layout that was weighed keeps it" if "layout" in chosen else "No batch keeps it"
     more = "" if "gpus" in chosen else "; another --gpus may come nearer"
-    return f"{weighed}. This is the nearest: {users}, {machine.layout}{more}. The dollars are its own."
+    return f"{weighed}. This is the nearest: {people}, {machine.layout}{more}. The dollars are its own."
 
 
 # The first lines of an estimate: dollars, speeds, users and what bounds them.
@@ -144,9 +145,9 @@ def headline(result: Estimate) -> Iterator[Block]:
     if is_term(result):
         # A term of the bill has no prefill: what was not asked for is left out, rather than shown as unknown.
         rows = [row for row in rows if row[1] != NOTHING]
-        rows.append(("Batch", marked(result, "batch", f"{result.workload.batch:,}"), "", ""))
+        rows.append(("Batch", marked(result, "batch", users(result.workload.batch)), "", ""))
     else:
-        rows.append(("Users at once", marked(result, "batch", f"{result.workload.batch:,}"), "", _room(result)))
+        rows.append(("Users at once", marked(result, "batch", users(result.workload.batch)), "", _room(result)))
     rows.append(("Bound by", result.decode.bound_by or NOTHING, "", _why(result)))
     columns = (Column(), Column(right=True), Column(role="dim"), Column(role="dim", keep=1, wrap=True))
     roles: dict[tuple[int, int], Role] = {
@@ -237,7 +238,7 @@ def _room(result: Estimate) -> str:
         return "the model does not fit"
     if replicas == 1:
         return f"of {most:,} that fit"
-    return f"of {most:,} that fit one of {replicas:,} replicas: {result.workload.batch * replicas:,} in all"
+    return f"of {most:,} that fit one of {replicas:,} replicas: {users(result.workload.batch * replicas)} in all"
 
 
 def _why(result: Estimate) -> str:
@@ -611,7 +612,8 @@ def explanation(result: Estimate | Comparison | Sweep) -> list[Block]:
     if isinstance(result, Sweep):
         page: list[Block] = []
         for each in result.references:
-            where = f"batch {each.workload.batch:,}, {format_count(each.workload.context_tokens)} tokens of context"
+            load = each.workload
+            where = f"batch {users(load.batch)}, {format_count(load.context_tokens)} tokens of context"
             title = f"How each number comes about at {where}, on {each.deployment.gpus} × {each.deployment.gpu}"
             page += [Line(), Line(title, "title"), Line(), *_formulas(each.explanation)]
         return page

@@ -207,6 +207,11 @@ def span(limits: Range | None, show: Callable[[float, int], str]) -> str:
     return "" if limits is None else f"[{show(limits[0], 2)}{DASH}{show(limits[1], 2)}]"
 
 
+def users(batch: float) -> str:
+    """Sequences at once, a mean to three digits where it is no whole number."""
+    return f"{batch:,.0f}" if float(batch).is_integer() or batch >= 100 else f"{batch:.3g}"
+
+
 def usd(value: float | None) -> str:
     """Return dollars as '$1.23', or '-' where unknown."""
     return format_usd(value)

@@ -43,7 +43,7 @@ from costcalc.validation.kernel_rows import (
 from costcalc.validation.score import FIRST_TOKEN, Scored, parameters_of, score
 from costcalc.validation.serving_fit import PARAMETERS, fit_serving, values_of
 from costcalc.validation.serving_rows import serving_groups
-from costcalc.validation.serving_score import LABELS, measured_of, resolve, score_serving, split_pools
+from costcalc.validation.serving_score import LABELS, measured_of, resolve, score_serving
 
 MANY_ROWS = 4096
 MEMORY_BOUND, COMPUTE_BOUND = 0.5, 0.999
@@ -414,8 +414,8 @@ def fit_serving_files(files: Sequence[Measurements], shipped: ServingEfficiency,
 
 
 def _fit(rows: Sequence[Row], shipped: ServingEfficiency) -> ServingEfficiency:
-    cases, index, _ = resolve(rows)
-    groups = [split_pools(group, shipped) for group in serving_groups(cases, index)]
+    cases, index, _ = resolve(rows, shipped)
+    groups = serving_groups(cases, index)
     return fit_serving(groups, [measured_of(rows, group) for group in groups], shipped, around=shipped)
 
 

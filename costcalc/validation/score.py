@@ -239,7 +239,9 @@ Records = dict[tuple[str, str], dict[str, float]]
 """Left-out errors of fits by kind and class: `unseen_gpu`, `unseen_model`."""
 NOT_PREDICTED = "not predicted"
 _NUMBERS = ("predicted", "low", "high", "ideal", "ape")
-RESULTS = (*_NUMBERS, "quantity", "op_class", "warning", "excluded", *(f"ttft_ms_{name}" for name in _NUMBERS))
+RESULTS = (
+    *_NUMBERS, "quantity", "op_class", "command", "warning", "excluded", *(f"ttft_ms_{name}" for name in _NUMBERS),
+)  # fmt: skip
 """Fields that a prediction adds to a row, as far as it has them."""
 _OF_A_LINE = re.compile(r"^line \d+: ")
 

@@ -14,24 +14,20 @@ from costcalc.catalog.read import load_kernel_efficiency, serving_efficiency
 from costcalc.catalog.summary import shape_of
 from costcalc.engine.latency import UNPACKED_EXPERTS
 from costcalc.hardware.efficiency import KernelEfficiency, ServingEfficiency
+from costcalc.predict.predict import Passes, Prediction, passes_of, prediction_of, settled_batch, times_of
 from costcalc.validation.files import Row
 from costcalc.validation.kernel_rows import Array, Prior
-from costcalc.validation.serving_rows import Case, ServingGroup, serving_groups
+from costcalc.validation.serving_rows import ServingGroup, ServingRow, serving_groups
 from costcalc.validation.serving_score import (
     LABELS,
-    Answers,
-    GroupWork,
     Measured,
-    answers,
-    capacity,
     first_token_class,
     measured_of,
     predict_group,
     resolve,
     score_serving,
     serving_class,
-    split_pools,
-    times_then,
+    tokens_per_s_per_gpu,
 )
 
 
@@ -164,8 +160,7 @@ class _Held:
     """A group with the work of its rows at the batch of this round."""
 
     group: ServingGroup
-    work: GroupWork
-    room: Array
+    passes: Passes
     target: Array  # ln of what was measured, all quantities in a row
 
 
@@ -189,25 +184,29 @@ def fit_serving(
     return constants
 
 
-def quantities(group: ServingGroup, found: Answers) -> Array:
+def quantities(group: ServingGroup, found: Prediction) -> Array:
     """Predicted quantities of a group, one row each of QUANTITIES."""
-    return np.stack([found.tpot, found.ttft, found.tokens_per_s / group.layout.gpus])
+    shape = np.zeros(len(group))
+    times = np.stack([found.time_per_output_token + shape, found.time_to_first_token + shape])
+    return np.concatenate([times, [tokens_per_s_per_gpu(group, found) + shape]])
 
 
 def _held(group: ServingGroup, seen: Measured, constants: ServingEfficiency) -> _Held:
-    _, work = predict_group(group, constants)
+    group = group.under(constants)
+    batch = settled_batch(group.scenario, group.layout, group.replicas)
     # How many GPUs prefill is hardly ever recorded: what a request waits for there would only bend the constants.
-    ttft = np.where(group.apart, np.nan, seen.ttft)
+    ttft = np.full(len(group), np.nan) if group.scenario.disaggregated else seen.ttft
     target = np.log(np.stack([seen.tpot, ttft, seen.tokens_per_s_gpu]))
-    return _Held(group, work, capacity(group, constants), target)
+    return _Held(group, passes_of(group.scenario, group.layout, batch), target)
 
 
 def _residuals(held: Sequence[_Held], constants: ServingEfficiency) -> Array:
     parts = []
     for each in held:
-        times = times_then(each.group, each.work, constants)
-        found = answers(each.group, times, each.work.batch, each.room, constants)
-        off = np.log(quantities(each.group, found)) - each.target
+        group = each.group.under(constants)
+        times = times_of(group.scenario, group.layout, each.passes)
+        found = prediction_of(group.scenario, group.layout, each.passes, times, group.replicas)
+        off = np.log(quantities(group, found)) - each.target
         parts.append(off / np.array([[NOISE[name]] for name in QUANTITIES]))
     flat = np.concatenate([part[np.isfinite(each.target)] for part, each in zip(parts, held, strict=True)])
     return np.asarray(flat)
@@ -275,12 +274,10 @@ def cross_validate_serving(
 ) -> ServingResiduals:
     """Fit all rows, and predict every model, every GPU and every fifth row by fits without them.
 
-    groups, measured: of `rows` rows of a file, with pools not yet split. start: constants to begin with.
+    groups, measured: of `rows` rows of a file, start: constants to begin with.
     """
-    split = [split_pools(group, start) for group in groups]
+    split = list(groups)
     fitted = fit_serving(split, measured, start)
-    split = [split_pools(group, fitted) for group in groups]
-    fitted = fit_serving(split, measured, fitted, rounds=1)
     labels: dict[str, Callable[[ServingGroup], Array]] = {
         "rows_left_out": lambda group: (group.index * 7919 % FOLDS).astype(str),  # scattered, and the same each time
         "model_left_out": lambda group: np.full(len(group), group.model.name),
@@ -305,7 +302,7 @@ def _off(
 ) -> Array:
     off = np.full((len(QUANTITIES), rows), np.nan)
     for group, seen in zip(groups, measured, strict=True):
-        found, _ = predict_group(group, constants)
+        found = predict_group(group.under(constants))
         target = np.stack([seen.tpot, seen.ttft, seen.tokens_per_s_gpu])
         off[:, group.index] = np.log(quantities(group, found)) - np.log(target)
     return off
@@ -344,7 +341,7 @@ def fit_serving_rows(
     """
     start = start or serving_efficiency()
     usable = np.array([not row["excluded"] for row in score_serving("e2e", rows, constants=start)])
-    cases, index, _ = resolve(rows)
+    cases, index, _ = resolve(rows, start)
     groups = serving_groups(cases, index)
     measured = [measured_of(rows, group, usable) for group in groups]
     residuals = cross_validate_serving(groups, measured, start, len(rows))
@@ -352,10 +349,10 @@ def fit_serving_rows(
     classes = _classes(residuals, by_row)
     tree = asdict(residuals.constants)
     tree |= {
-        "measured_gpus": sorted({case.machine.name for case in by_row.values()}),
-        "measured_models": sorted({case.model.name for case in by_row.values()}),
-        "measured_shapes": sorted({shape_of(case.model) for case in by_row.values()}),
-        "measured_architectures": sorted({case.machine.architecture for case in by_row.values()}),
+        "measured_gpus": sorted({case.scenario.gpu.name for case in by_row.values()}),
+        "measured_models": sorted({case.scenario.model.name for case in by_row.values()}),
+        "measured_shapes": sorted({shape_of(case.scenario.model) for case in by_row.values()}),
+        "measured_architectures": sorted({case.scenario.gpu.architecture for case in by_row.values()}),
         "ranges": {name: _ranges(off) for name, off in classes.items()},
         "errors": {name: _errors(off) for name, off in classes.items()},
         "provenance": {"source": source, "date": date, "points": len(by_row)},
@@ -390,7 +387,7 @@ class _Off:
     backends: Array  # engine of each
 
 
-def _classes(residuals: ServingResiduals, cases: Mapping[int, Case]) -> dict[str, dict[str, _Off]]:
+def _classes(residuals: ServingResiduals, cases: Mapping[int, ServingRow]) -> dict[str, dict[str, _Off]]:
     """Residuals of each class, by what was left out."""
     numbers: dict[str, list[tuple[int, int]]] = {name: [] for name in LABELS}
     for number, case in cases.items():
@@ -406,15 +403,15 @@ def _classes(residuals: ServingResiduals, cases: Mapping[int, Case]) -> dict[str
 
 
 def _residuals_of(
-    residuals: ServingResiduals, left_out: str, places: Sequence[tuple[int, int]], cases: Mapping[int, Case]
+    residuals: ServingResiduals, left_out: str, places: Sequence[tuple[int, int]], cases: Mapping[int, ServingRow]
 ) -> _Off:
     kept = [place for place in places if np.isfinite(residuals.off[left_out][place])]
-    members = [cases[row].gpu if left_out == "gpu_left_out" else cases[row].model.name for _, row in kept]
+    members = [cases[row].asked[1] if left_out == "gpu_left_out" else cases[row].scenario.model.name for _, row in kept]
     size = Counter(members)
     whole = left_out in ("model_left_out", "gpu_left_out")
     # What is unseen errs as a whole: a group of 300 rows says less of the next group than 300 groups would.
     weights = np.array([size[member] ** -0.5 if whole else 1.0 for member in members])
-    backends = np.array([cases[row].backend for _, row in kept])
+    backends = np.array([str(cases[row].scenario.backend) for _, row in kept])
     return _Off(np.array([residuals.off[left_out][place] for place in kept]), weights, backends)
 
 

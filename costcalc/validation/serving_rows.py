@@ -7,26 +7,31 @@ how runs were set up, not how fast they were.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
 
 from costcalc.catalog.files import folders_searched
-from costcalc.catalog.read import load_model
-from costcalc.engine.memory import weights_bytes_per_gpu
-from costcalc.engine.parallelism import Parallelism
-from costcalc.engine.precision import Formats, checkpoint_precision, resolve_formats
-from costcalc.engine.roofline import Machine, machine_of
+from costcalc.catalog.read import load_model, serving_efficiency
+from costcalc.engine.efficiency import calibrated_efficiency
+from costcalc.engine.latency import IDEAL
+from costcalc.engine.memory import MemoryBudget, weights_bytes_per_gpu
+from costcalc.engine.parallelism import Deployment, Parallelism, given_deployment
+from costcalc.engine.precision import Formats
+from costcalc.engine.roofline import Machine
 from costcalc.engine.step import MOST_DRAFTS
 from costcalc.errors import CostcalcError
-from costcalc.fields import read_date
 from costcalc.formats import WEIGHT_FORMATS, cache_type, number_type
 from costcalc.hardware.accelerator import Accelerator
+from costcalc.hardware.efficiency import ServingEfficiency
 from costcalc.model.spec import ModelSpec
+from costcalc.predict.options import FLAGS
+from costcalc.predict.scenario import Load, Options, Scenario, month_of, scenario_of
 from costcalc.validation.files import Row, find_gpu
 from costcalc.validation.kernel_rows import Array
 
@@ -69,52 +74,43 @@ def cache_format(row: Row, architecture: str) -> str | None:
     return "bf16" if silent and is_inferencex(row) else None
 
 
-# How a benchmark was run, where that changes what it measures: as its columns say, else as is known of its source.
+# How a run was made, where that changes what it measures: as its columns say, else as is known of its source.
 
 
 DRAWN_LENGTH = 0.9
 """InferenceX draws lengths from 0.8 to 1.0 of the nominal ones."""
 
-_MID_MONTH = 15
 
+def run_conditions(row: Row, backend: str, architecture: str, reused_prompt: float) -> dict[str, Any]:
+    """Options of a closed loop that a row's columns, or else its source, say; docs/accuracy.md tells the rules.
 
-@dataclass(frozen=True, slots=True)
-class Conditions:
-    """Of one run."""
-
-    mean_length: float = 1.0  # of prompts and answers, over the nominal one
-    means: bool = False  # times are means over a run, not medians
-    equal_lengths: bool = True  # all requests have the nominal length
-    held_steps: float = 0.0  # decode steps for which the scheduler leaves a request unseen
-    month: float = math.nan  # of the run, counted from year 0; nan where its date is not known
-    reused: bool = False  # prompts repeat, and a prefix cache holds them
-
-
-def conditions_of(row: Row, backend: str, architecture: str = "") -> Conditions:
-    """The conditions of a closed loop; docs/accuracy.md tells the rules by source.
-
-    backend: the serving engine, by its name among the constants. architecture: of the GPU.
+    backend: the serving engine, by its name among the constants. architecture: of the GPU. reused_prompt: share of a
+    prompt that a prefix cache holds where a benchmark repeats its prompts.
     """
     source = str(row.get("source") or "")
     drawn = is_inferencex(row)
     # Prompts of 4,000 tokens whose first token takes 0.11 s at 128 requests were not computed again: inferred.
     repeated = "gap-analysis" in source and backend == "vllm" and not row.get("date")
     statistic = str(row.get("statistic") or "").lower()
-    told = row.get("held_steps")
-    return Conditions(
-        mean_length=row.get("mean_length") or (DRAWN_LENGTH if drawn else 1.0),
-        means=statistic == "mean" if statistic else "silicon_sample" in source,
-        equal_lengths=_said(row, "equal_lengths", not drawn),
-        held_steps=held_steps(row, backend, architecture) if told is None else told,
-        month=month_of(str(row.get("date") or "")),
-        reused=_said(row, "prompts_reused", repeated),
-    )
+    told, date = row.get("held_steps"), str(row.get("date") or "")
+    polling = held_steps(row, backend, architecture) if told is None else told
+    found: dict[str, Any] = {}
+    if _said(row, "equal_lengths", not drawn):
+        found["lengths"] = "equal"
+    if statistic == "mean" or (not statistic and "silicon_sample" in source):
+        found["statistic"] = "mean"
+    if polling:
+        found["polling"] = polling
+    if not math.isnan(month_of(date)):
+        found["engine_date"] = date
+    if _said(row, "prompts_reused", repeated):
+        found["cached"] = reused_prompt
+    return found
 
 
-def month_of(date: str) -> float:
-    """Months from year 0 to a date of the form YYYY-MM or YYYY-MM-DD; nan where it is of no such form."""
-    year, month, day = read_date(date) or (0, None, None)
-    return math.nan if month is None else 12 * year + month - 1 + ((day or _MID_MONTH) - 1) / 30
+def mean_length(row: Row) -> float:
+    """Mean length of prompts and answers of a closed loop, over the nominal one."""
+    return row.get("mean_length") or (DRAWN_LENGTH if is_inferencex(row) else 1.0)
 
 
 def _said(row: Row, column: str, otherwise: bool) -> bool:
@@ -163,10 +159,11 @@ def _query_heads(model: ModelSpec) -> int:
     return max((getattr(layer, "num_attention_heads", heads) for layer in layers), default=heads)
 
 
-# A serving measurement as a question to the engine: model, machine, formats, layout, workload, and how it was run.
+# A row as the options of an estimate that asks the same question.
 
 
 ONLINE, OFFLINE, STATIC, STATIC_OFFLINE = "online", "offline", "static", "static offline"
+_ARRIVALS = {ONLINE: "closed", OFFLINE: "offline", STATIC: "static", STATIC_OFFLINE: "static"}
 _ENGINES = (("atom", "atom"), ("sglang", "sglang"), ("vllm", "vllm"), ("trt", "trtllm"), ("tensorrt", "trtllm"))
 # Rates measured at 20,000 tokens are those of full attention, which v0.1 with its window does not have.
 _MEANT = {"mistral-7b": "mistral-7b-v0.3"}
@@ -176,70 +173,100 @@ _LOOPS = ("online", "closed", "static", "offline", "concurrency", "serving")
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
-    """One row of a serving measurement, resolved."""
+class ServingRow:
+    """One row of a serving measurement as a scenario and its deployment; `options` are those of `costcalc estimate`."""
 
     kind: str
-    model: ModelSpec
-    gpu: str
-    machine: Accelerator
-    formats: Formats
-    backend: str
-    layout: Parallelism  # one replica; of the decode workers where pools are apart
-    gpus: float
-    concurrency: float  # nan offline
-    input_tokens: float
-    output_tokens: float
-    conditions: Conditions
-    drafts: int = 0  # tokens drafted per step
-    apart: bool = False  # prefill and decode pools
+    asked: tuple[str, str]  # the model and the GPU, as --model and --gpu take them
+    options: Mapping[str, Any]
+    scenario: Scenario
+    deployment: Deployment
+    gpus: float  # as recorded
     mended: tuple[str, ...] = ()  # degrees that could not be as recorded
     warnings: tuple[str, ...] = ()  # of what else is taken otherwise than recorded
 
     @property
-    def experts(self) -> bool:
-        """Whether the model routes tokens to experts."""
-        return self.model.has_experts
+    def command(self) -> str:
+        """The command whose estimate is the row's prediction."""
+        model, gpu = self.asked
+        words = ["costcalc", "estimate", "--model", quote(model), "--gpu", quote(gpu)]
+        for name, value in self.options.items():
+            flag = "--" + FLAGS.get(name, name).replace("_", "-")
+            words += [flag] if value is True else [flag, quote(str(value))]
+        return " ".join(words)
+
+    def with_pools(self, gpus: int, prefill_gpus: float) -> ServingRow:
+        """The row with its GPUs split into a pool that decodes and one that prefills."""
+        options = {**self.options, "gpus": gpus, "prefill_gpus": prefill_gpus}
+        return _row(self.kind, self.asked, options, self.scenario.model, self.scenario.gpu, self.gpus,
+                    self.mended, self.warnings)  # fmt: skip
 
 
-def describe_serving(row: Row) -> Case:
-    """Resolve a row of e2e measurements; raises CostcalcError for what the engine cannot be asked."""
-    model, (gpu, machine) = find_model(str(row["model"])), find_gpu(str(row["gpu"]))
+def serving_row(row: Row, constants: ServingEfficiency | None = None) -> ServingRow:
+    """Resolve a row of e2e measurements; raises CostcalcError for what the engine cannot be asked.
+
+    constants: of serving, else those of the catalog.
+    """
+    constants = constants or serving_efficiency()
+    name = str(row["model"])
+    model, (gpu, machine) = find_model(name), find_gpu(str(row["gpu"]))
     backend, kind = serving_backend(row), _kind(row)
     if kind != OFFLINE and not row["concurrency"]:
         raise CostcalcError("concurrency is empty", hint="a closed loop or static batch needs the number of requests")
-    formats = formats_of(row, model, machine)
-    layout, mended = layout_of(row, model, machine, formats)
-    conditions = (
-        conditions_of(row, backend, machine.architecture) if kind == ONLINE else Conditions(equal_lengths=False)
-    )
+    formats = format_options(row, model, machine)
+    stored = scenario_of(model, machine, Options(**formats)).formats
+    layout, mended = layout_of(row, model, machine, stored)
     drafted, warnings = _drafts(row, model, backend, machine, layout)
     apart = bool(row.get("disagg")) and row["n_gpus"] > 1
+    warnings += _taken_otherwise(row, apart)
+    replica = int(layout.gpus)
+    replicas = 1 if apart else max(round(row["n_gpus"] / replica), 1)
+    length = mean_length(row) if kind == ONLINE else 1.0
+    options: dict[str, Any] = {
+        "gpus": replica * replicas,
+        "tensor_parallel": int(layout.tensor),
+        "pipeline_parallel": int(layout.pipeline),
+        "expert_parallel": int(layout.expert),
+        "attention_data_parallel": int(layout.data),
+        "arrivals": _ARRIVALS[kind],
+        "input_tokens": row["isl"] * length,
+        "output_tokens": row["osl"] * length,
+        **formats,
+        "backend": backend,
+    }
+    if kind != OFFLINE:
+        options["concurrency"] = row["concurrency"]
+    if kind == ONLINE:
+        options |= run_conditions(row, backend, machine.architecture, constants.closed_loop.reused_prompt)
+    else:  # deployments tuned for throughput
+        options["memory_utilization"] = constants.closed_loop.memory_utilization
+    if drafted:
+        options["drafts"] = drafted
+    if apart:
+        options["disaggregated"] = True
+    asked = _MEANT.get(name.lower(), name), gpu
+    return _row(kind, asked, options, model, machine, float(row["n_gpus"]), mended, warnings)
+
+
+def _row(
+    kind: str, asked: tuple[str, str], options: dict[str, Any], model: ModelSpec, machine: Accelerator, gpus: float,
+    mended: tuple[str, ...], warnings: tuple[str, ...],
+) -> ServingRow:  # fmt: skip
+    scenario = scenario_of(model, machine, Options(**options))
+    deployment = given_deployment(scenario.model, machine, scenario.options.degrees)
+    return ServingRow(kind, asked, options, scenario, deployment, gpus, mended, warnings)
+
+
+def _taken_otherwise(row: Row, apart: bool) -> tuple[str, ...]:
+    found: tuple[str, ...] = ()
     if row.get("disagg") and not apart:
-        warnings += ("one GPU cannot be two pools: taken as shared",)
+        found += ("one GPU cannot be two pools: taken as shared",)
     date = str(row.get("date") or "")
-    if date and np.isnan(month_of(date)):
-        warnings += (f"date {date!r} is not YYYY-MM-DD: taken as not known",)
+    if date and math.isnan(month_of(date)):
+        found += (f"date {date!r} is not YYYY-MM-DD: taken as not known",)
     if not any(word in str(row["kind"]).lower() for word in (*_LOOPS, "throughput")):
-        warnings += (f"kind {str(row['kind'])!r} is taken as a closed loop",)
-    return Case(
-        kind=kind,
-        model=model,
-        gpu=gpu,
-        machine=machine,
-        formats=formats,
-        backend=backend,
-        layout=layout,
-        gpus=float(row["n_gpus"]),
-        concurrency=float(row["concurrency"] or np.nan),
-        input_tokens=row["isl"] * conditions.mean_length,
-        output_tokens=row["osl"] * conditions.mean_length,
-        conditions=conditions,
-        drafts=drafted,
-        apart=apart,
-        mended=mended,
-        warnings=warnings,
-    )
+        found += (f"kind {str(row['kind'])!r} is taken as a closed loop",)
+    return found
 
 
 def _drafts(
@@ -275,15 +302,15 @@ def serving_backend(row: Row) -> str:
     return "vllm-eager" if "splitwise" in str(row.get("version") or "").lower() else found
 
 
-def formats_of(row: Row, model: ModelSpec, machine: Accelerator) -> Formats:
-    """What weights, experts and cache are kept and computed in: those of the checkpoint that the row means."""
-    dtype = _weight_format(str(row.get("dtype") or "") or model.precision.weights)
-    precision = checkpoint_precision(model, dtype)
+def format_options(row: Row, model: ModelSpec, machine: Accelerator) -> dict[str, Any]:
+    """Options of the formats of weights, experts and cache: those of the checkpoint that the row means."""
+    told = str(row.get("dtype") or "")
+    weights = _weight_format(told or model.precision.weights)
+    found = {"weights": weights} if told else {}
     experts = str(row.get("moe_dtype") or "")
-    if experts and model.has_experts and (wanted := _weight_format(experts)) != dtype:
-        precision = replace(precision, experts=wanted)
-    precision = replace(precision, kv_cache=_cache_format(row, dtype, machine))
-    return resolve_formats(precision, machine_of(machine).peak_flops, machine.architecture)
+    if experts and model.has_experts and (wanted := _weight_format(experts)) != weights:
+        found["experts"] = wanted
+    return {**found, "kv_cache": _cache_format(row, weights, machine)}
 
 
 def _weight_format(dtype: str) -> str:
@@ -307,99 +334,95 @@ def _kind(row: Row) -> str:
     return STATIC if "static" in name else ONLINE
 
 
-# Rows of serving measurements that one call of the engine predicts: same model, formats, engine and architecture.
+# Rows that one call of the engine predicts: same model, formats, engine, architecture and kind of run.
 
 
 @dataclass(frozen=True, slots=True)
 class ServingGroup:
-    """Rows as arrays; whatever is text or shape is the same in all of them."""
+    """Rows as one scenario of arrays; whatever is text or shape is the same in all of them."""
 
-    model: ModelSpec
-    formats: Formats
-    backend: str
-    index: Array  # of each row among the cases
-    machine: Machine
+    scenario: Scenario
     layout: Parallelism
-    kind: Array
-    gpu: Array
-    gpus: Array
-    workers: Array  # decode replicas
-    prefill_replicas: Array  # of a pool apart, in replicas of the decode workers' size; 1 where shared
-    concurrency: Array  # requests in the closed loop of one decode replica; nan offline
-    input_tokens: Array
-    output_tokens: Array
-    drafts: Array
-    apart: Array
-    means: Array
-    equal_lengths: Array
-    held_steps: Array
-    month: Array  # of the run, counted from year 0; nan where its date is not known
-    reused: Array
+    replicas: Array
+    index: Array  # of each row among the rows of a file
+    gpu: Array  # their names
+    gpus: Array  # as recorded
+    throughput: bool  # tokens per second were measured, instead of times
 
     def __len__(self) -> int:
         return len(self.index)
 
     @property
-    def online(self) -> Array:
-        """Rows of a closed loop."""
-        return np.asarray(self.kind == ONLINE)
+    def model(self) -> ModelSpec:
+        """The model of all rows."""
+        return self.scenario.model
 
     def take(self, chosen: Array) -> ServingGroup:
         """The rows for which `chosen` is true."""
-        kept = {
-            f.name: getattr(self, f.name)[chosen] for f in fields(self) if isinstance(getattr(self, f.name), np.ndarray)
-        }
-        return replace(self, machine=_taken(self.machine, chosen), layout=_taken(self.layout, chosen), **kept)
+        taken = {name: getattr(self, name)[chosen] for name in ("replicas", "index", "gpu", "gpus")}
+        return replace(self, scenario=_taken(self.scenario, chosen), layout=_taken(self.layout, chosen), **taken)
+
+    def under(self, constants: ServingEfficiency) -> ServingGroup:
+        """The same rows under other constants of serving."""
+        q = self.scenario
+        if q.backend is None:
+            return self
+        efficiency = calibrated_efficiency(constants, q.machine, q.backend)
+        return replace(self, scenario=replace(q, constants=constants, efficiency=efficiency))
+
+    def ideal(self) -> ServingGroup:
+        """The same rows at the bound, as `--efficiency ideal` asks."""
+        q = self.scenario
+        options = replace(q.options, efficiency="ideal")
+        return replace(self, scenario=replace(q, options=options, efficiency=IDEAL, backend=None))
 
 
-def serving_groups(cases: Sequence[Case], index: Sequence[int] | None = None) -> list[ServingGroup]:
-    """Group cases; `index` names them where they are not all of a file's rows."""
-    numbers = range(len(cases)) if index is None else index
-    parts: dict[tuple[Any, ...], list[tuple[int, Case]]] = {}
-    for number, case in zip(numbers, cases, strict=True):
-        gpu = case.machine
-        fabric = (gpu.vendor, gpu.architecture, machine_of(gpu).switched)
-        key = (case.model.name, case.formats, case.backend, fabric)
-        parts.setdefault(key, []).append((number, case))
-    return [_group([case for _, case in part], np.array([number for number, _ in part])) for part in parts.values()]
+def serving_groups(rows: Sequence[ServingRow], index: Sequence[int] | None = None) -> list[ServingGroup]:
+    """Group rows; `index` names them where they are not all of a file's."""
+    numbers = range(len(rows)) if index is None else index
+    parts: dict[tuple[Any, ...], list[tuple[int, ServingRow]]] = {}
+    for number, row in zip(numbers, rows, strict=True):
+        q = row.scenario
+        fabric = (q.gpu.vendor, q.gpu.architecture, q.machine.switched)
+        key = (q.model.name, q.formats, q.backend, fabric, row.kind, q.disaggregated)
+        parts.setdefault(key, []).append((number, row))
+    return [_group([row for _, row in part], np.array([number for number, _ in part])) for part in parts.values()]
 
 
-def _group(cases: list[Case], index: Array) -> ServingGroup:
-    first = cases[0]
-    layout = Parallelism(*(_array([getattr(c.layout, f.name) for c in cases]) for f in fields(Parallelism)))
-    replica = np.asarray(layout.gpus, dtype=float)
-    gpus, apart = _array([c.gpus for c in cases]), np.array([c.apart for c in cases])
-    workers = np.maximum(np.where(apart, 1.0, np.round(gpus / replica)), 1.0)
-    return ServingGroup(
-        model=first.model,
-        formats=first.formats,
-        backend=first.backend,
-        index=index,
-        machine=_machine([machine_of(c.machine) for c in cases]),
-        layout=layout,
-        kind=np.array([c.kind for c in cases]),
-        gpu=np.array([c.gpu for c in cases]),
-        gpus=gpus,
-        workers=workers,
-        prefill_replicas=np.ones(len(cases)),
-        concurrency=_array([c.concurrency for c in cases]),
-        input_tokens=_array([c.input_tokens for c in cases]),
-        output_tokens=_array([c.output_tokens for c in cases]),
-        drafts=_array([c.drafts for c in cases]),
-        apart=apart,
-        means=np.array([c.conditions.means for c in cases]),
-        equal_lengths=np.array([c.conditions.equal_lengths for c in cases]),
-        held_steps=_array([c.conditions.held_steps for c in cases]),
-        month=_array([c.conditions.month for c in cases]),
-        reused=np.array([c.conditions.reused for c in cases]),
+def _group(rows: list[ServingRow], index: Array) -> ServingGroup:
+    first = rows[0]
+    scenarios = [row.scenario for row in rows]
+    layouts = [row.deployment.layout for row in rows]
+    numbers: dict[str, Any] = {name: _array([getattr(q, name) for q in scenarios]) for name in _NUMBERS}
+    stacked = replace(
+        first.scenario,
+        machine=_machine([q.machine for q in scenarios]),
+        budget=replace(first.scenario.budget, prediction=_array([q.budget.prediction for q in scenarios])),
+        load=Load(
+            first.scenario.load.arrivals,
+            **{name: _stacked([getattr(q.load, name) for q in scenarios]) for name in _LOADS},
+        ),
+        **numbers,
     )
+    return ServingGroup(
+        scenario=stacked,
+        layout=Parallelism(*(_array([getattr(each, f.name) for each in layouts]) for f in fields(Parallelism))),
+        replicas=_array([row.deployment.replicas for row in rows]),
+        index=index,
+        gpu=np.array([q.gpu.name for q in scenarios]),
+        gpus=_array([row.gpus for row in rows]),
+        throughput=first.kind in (OFFLINE, STATIC_OFFLINE),
+    )
+
+
+_LOADS = ("concurrency", "requests", "equal_lengths", "means", "polling_steps", "month", "prefill_gpus")
+_NUMBERS = ("input_tokens", "output_tokens", "drafts", "cached")
 
 
 def _machine(machines: list[Machine]) -> Machine:
     rates = [name for name in machines[0].peak_flops if all(name in m.peak_flops for m in machines)]
     return replace(
         machines[0],
-        measured=None,
         memory=_array([m.memory for m in machines]),
         memory_bandwidth=_array([m.memory_bandwidth for m in machines]),
         peak_flops={name: _array([m.peak_flops[name] for m in machines]) for name in rates},
@@ -410,12 +433,21 @@ def _machine(machines: list[Machine]) -> Machine:
 
 
 def _taken(value: Any, chosen: Array) -> Any:
+    """A record of arrays, with those elements of each that are chosen."""
+
     def part(each: Any) -> Any:
         if isinstance(each, dict):
             return {name: part(one) for name, one in each.items()}
+        if isinstance(each, Load | Machine | MemoryBudget):
+            return _taken(each, chosen)
         return each[chosen] if isinstance(each, np.ndarray) else each
 
     return replace(value, **{f.name: part(getattr(value, f.name)) for f in fields(value)})
+
+
+def _stacked(values: Sequence[Any]) -> Any:
+    """Values as an array; None where none is told, the same in all rows of a group."""
+    return None if values[0] is None else _array(values)
 
 
 def _array(values: Sequence[Any]) -> Array:

@@ -67,7 +67,7 @@ def test_a_machine_may_have_its_count_in_front() -> None:
         (lambda c: c.estimate("v3", "h100", kv="fp8"), "unknown option 'kv'; it is called kv_cache"),
         (lambda c: c.estimate("v3", "h100", weigths="fp8"), "unknown option 'weigths'; did you mean 'weights'?"),
         (lambda c: c.estimate("v3", "h100", wonder=1), "the options are: gpus, tensor_parallel"),
-        (lambda c: c.estimate("v3", "h100", acceptance=0.5), "add drafts=N"),
+        (lambda c: c.estimate("v3", "h100", acceptance=0.5), "there are no drafts to accept"),
         (lambda c: c.estimate("v3", "h100", catalog=3), "catalog: 3 is no folder"),
         (lambda c: c.compare_gpus([], "v3"), "gpus: the list is empty"),
         (lambda c: c.compare_gpus("h100", "v3"), "gpus: 'h100' is no list"),

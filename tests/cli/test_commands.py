@@ -56,7 +56,7 @@ def test_the_article_in_one_command(run: Run, run_json: RunJson) -> None:
         ("--output 500", "workload.output_tokens", 500),
         ("--output-tokens 0.5k", "workload.output_tokens", 500),
         ("--cached 60%", "workload.cached_share", 0.6),
-        ("--weights int4", "deployment.precision.weights", "int4"),
+        ("--weights int4", "deployment.precision.weights", "bf16 + int4 experts"),
         ("--kv FP8", "deployment.precision.kv_cache", "fp8"),
         ("--activations bf16", "deployment.precision.activations", "bf16"),
         ("--price 3.5", "deployment.usd_per_gpu_hour", 3.5),

@@ -5,8 +5,9 @@ import math
 import pytest
 
 from costcalc.errors import CostcalcError
+from costcalc.predict.scenario import month_of
 from costcalc.validation.files import Row
-from costcalc.validation.serving_rows import describe_serving, drafts_of, held_steps, month_of
+from costcalc.validation.serving_rows import drafts_of, held_steps, serving_row
 
 
 def row(**changes: object) -> Row:
@@ -35,11 +36,11 @@ def test_recipes_draft_as_many_tokens_as_their_scripts_say(backend, vendor, data
 
 
 def test_a_row_may_say_how_many_tokens_are_drafted():
-    assert describe_serving(row(spec="mtp")).drafts == 2
-    assert describe_serving(row(spec="mtp1")).drafts == 1
-    assert describe_serving(row(spec="none")).drafts == 0
+    assert serving_row(row(spec="mtp")).scenario.drafts == 2
+    assert serving_row(row(spec="mtp1")).scenario.drafts == 1
+    assert serving_row(row(spec="none")).scenario.drafts == 0
     with pytest.raises(CostcalcError, match="drafts 99999 tokens"):
-        describe_serving(row(spec="mtp99999"))
+        serving_row(row(spec="mtp99999"))
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,7 @@ def test_a_row_may_say_how_many_tokens_are_drafted():
     ],
 )
 def test_requests_are_held_for_the_steps_of_the_recipe(changes, expected):
-    assert describe_serving(row(**changes)).conditions.held_steps == expected
+    assert serving_row(row(**changes)).scenario.load.polling_steps == expected
 
 
 def test_recipes_are_those_of_inferencex_alone():
@@ -66,14 +67,14 @@ def test_recipes_are_those_of_inferencex_alone():
 @pytest.mark.parametrize(("gpu", "expected"), [("h100-sxm", "bf16"), ("b200-sxm", "fp8")])
 def test_minimax_keeps_its_cache_as_its_recipes_do(gpu, expected):
     # minimaxm2.5_fp8_h100.sh has no --kv-cache-dtype, minimaxm2.5_fp8_b200.sh says fp8.
-    case = describe_serving(row(model="MiniMax-M2.5", framework="vllm", gpu=gpu, kv_dtype=""))
-    assert case.formats.cache.name == expected
+    asked = serving_row(row(model="MiniMax-M2.5", framework="vllm", gpu=gpu, kv_dtype=""))
+    assert asked.scenario.formats.cache.name == expected
 
 
 def test_months_are_counted_from_dates():
     assert month_of("2026-06-01") == 12 * 2026 + 5
     assert month_of("2026-07") - month_of("2026-06") == 1
     assert all(math.isnan(month_of(text)) for text in ("", "v0.17", "2026-13", "2026-02-32"))
-    [warning] = describe_serving(row(date="yesterday")).warnings
+    [warning] = serving_row(row(date="yesterday")).warnings
     assert warning == "date 'yesterday' is not YYYY-MM-DD: taken as not known"
-    assert describe_serving(row()).warnings == ()
+    assert serving_row(row()).warnings == ()
