@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from typing import Literal
 
 import numpy as np
 
-from costcalc.engine.collectives import all_reduce_seconds, all_to_all_seconds, transfer_seconds
+from costcalc.engine.collectives import (
+    all_reduce_link_bytes,
+    all_reduce_network_bytes,
+    all_to_all_link_bytes,
+    all_to_all_network_bytes,
+    transfer_bandwidth,
+)
 from costcalc.engine.ops import COMMUNICATION, Op
 from costcalc.engine.roofline import Machine, compute_seconds, memory_seconds, roofline_seconds
 from costcalc.fields import Number
@@ -100,17 +108,68 @@ UNPACKED_EXPERTS = "experts_unpacked"
 
 
 @dataclass(frozen=True, slots=True)
+class Term:
+    """An amount of work that one resource does: its time is amount × factor / (share × peak)."""
+
+    name: Literal["memory", "compute", "link", "network"]
+    unit: Literal["B", "FLOP"]
+    amount: Number  # [unit] of one call
+    peak: Number  # [unit/s]
+    share: Number = 1.0  # of the peak that is reached
+    factor: Number = 1.0  # what padding, the hottest rank or further passes make of the amount
+
+    @property
+    def seconds(self) -> Number:
+        """Time of the resource [s]."""
+        return self.amount * self.factor / (self.share * self.peak)
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """What comes on top, so many times so long."""
+
+    name: str  # of what is counted
+    count: Number
+    seconds_each: Number  # [s]
+
+    @property
+    def seconds(self) -> Number:
+        """Time of all of them [s]."""
+        return self.count * self.seconds_each
+
+
+def joined_seconds(terms: Sequence[Term], norm: float) -> Number:
+    """Join the times of `terms` [s]: their maximum (norm inf), their sum (1), or what lies in between."""
+    times = [term.seconds for term in terms]
+    return reduce(lambda a, b: roofline_seconds(a, b, norm), times) if times else 0.0
+
+
+def added_seconds(additions: Iterable[Addition]) -> Number:
+    """Return the time of all additions [s]."""
+    return sum((each.seconds for each in additions), start=0.0)
+
+
+@dataclass(frozen=True, slots=True)
 class OpTime:
-    """What one op of a step costs: whole-step totals, time on the busiest GPU."""
+    """What one op of a step costs: whole-step totals, time on the busiest GPU, and what that is made of."""
 
     op: str
     kind: str
     flops: Number  # [FLOP] per GPU and step, the mean of all GPUs
     bytes: Number  # [B] per GPU and step, the mean of all GPUs
-    seconds: Number  # [s] per step
+    calls: Number  # how often a step runs it
+    terms: tuple[Term, ...]  # of one call
+    norm: float  # how terms join: their maximum (inf), their sum (1), or in between
+    additions: tuple[Addition, ...]  # to one call
     memory_seconds: Number  # [s] at the peaks
     compute_seconds: Number  # [s] at the peaks
     precision: str = "bf16"
+    seconds: Number = field(init=False)  # [s] per step: calls × (terms, joined, + additions)
+
+    def __post_init__(self) -> None:
+        """Add up the time once: a step asks for it often."""
+        each = joined_seconds(self.terms, self.norm) + added_seconds(self.additions)
+        object.__setattr__(self, "seconds", self.calls * each)
 
     @property
     def communicates(self) -> bool:
@@ -123,35 +182,79 @@ def op_times(works: Iterable[Op], machine: Machine, efficiency: Efficiency) -> l
 
 
 def _op_time(work: Op, machine: Machine, efficiency: Efficiency) -> OpTime:
-    if work.kind in COMMUNICATION:
-        seconds = _link_seconds(work, machine, efficiency)
-        memory = compute = 0.0 * seconds  # it is bound by neither
+    n, passes = work.layers, 1.0
+    memory: Number = 0.0
+    compute: Number = 0.0
+    if work.kind in COMMUNICATION:  # bound by neither
+        terms, norm, additions = _communication(work, machine, efficiency)
     else:
-        memory = memory_seconds(work.bytes, machine.memory_bandwidth)
-        compute = compute_seconds(work.flops, machine.peak(work.precision))
-        if work.kind == "elementwise":
-            memory = memory * efficiency.elementwise_passes
-        achieved_memory = memory / efficiency.share(efficiency.bandwidth, work.kind)
-        achieved_compute = compute * padding(work, efficiency) / flop_share(work, efficiency)
-        if work.kind == "experts" and efficiency.hottest_rank:
-            pairs, touched = hottest_rank(work.routed, work.held, work.ranks, efficiency.hottest_rank)
-            achieved_memory, achieved_compute = achieved_memory * touched, achieved_compute * pairs
-        seconds = roofline_seconds(achieved_memory, achieved_compute, efficiency.norms.get(work.kind, np.inf))
-        seconds = seconds + work.routed * efficiency.routed_seconds
-        if work.kind == "gemm":
-            seconds = seconds + efficiency.quantize_seconds.get(_gemm_class(work), 0.0)
-    n = work.layers
-    passes = efficiency.elementwise_passes if work.kind == "elementwise" else 1.0
-    return OpTime(
-        work.op,
-        work.kind,
-        n * work.flops * work.mean_flops,
-        n * work.bytes * passes * work.mean_bytes,
-        n * seconds,
-        n * memory,
-        n * compute,
-        work.precision,
+        passes = efficiency.elementwise_passes if work.kind == "elementwise" else 1.0
+        memory = n * memory_seconds(work.bytes * passes, machine.memory_bandwidth)
+        compute = n * compute_seconds(work.flops, machine.peak(work.precision))
+        terms = _memory_and_compute(work, machine, efficiency, passes)
+        norm, additions = efficiency.norms.get(work.kind, np.inf), _engine_additions(work, efficiency)
+    flops, moved = n * work.flops * work.mean_flops, n * work.bytes * passes * work.mean_bytes
+    return OpTime(work.op, work.kind, flops, moved, n, terms, norm, additions, memory, compute, work.precision)
+
+
+def _memory_and_compute(work: Op, machine: Machine, efficiency: Efficiency, passes: float) -> tuple[Term, ...]:
+    """What memory and arithmetic have to do, on the rank that a step waits for."""
+    pairs: Number = 1.0
+    touched: Number = 1.0
+    if work.kind == "experts" and efficiency.hottest_rank:
+        pairs, touched = hottest_rank(work.routed, work.held, work.ranks, efficiency.hottest_rank)
+    reached = efficiency.share(efficiency.bandwidth, work.kind)
+    return (
+        Term("memory", "B", work.bytes, machine.memory_bandwidth, reached, passes * touched),
+        Term(
+            "compute", "FLOP", work.flops, machine.peak(work.precision), flop_share(work, efficiency),
+            padding(work, efficiency) * pairs,
+        ),
+    )  # fmt: skip
+
+
+def _engine_additions(work: Op, efficiency: Efficiency) -> tuple[Addition, ...]:
+    """What an op takes beside memory and arithmetic: permuting tokens to experts, quantizing what a GEMM takes in."""
+    if work.kind == "experts":
+        return (Addition("token-expert pairs", work.routed, efficiency.routed_seconds),)
+    if work.kind == "gemm":
+        return (Addition("quantizing", 1.0, efficiency.quantize_seconds.get(_gemm_class(work), 0.0)),)
+    return ()
+
+
+def _communication(
+    work: Op, machine: Machine, efficiency: Efficiency
+) -> tuple[tuple[Term, ...], float, tuple[Addition, ...]]:
+    """What links and network have to carry, how the two join, and latencies."""
+    e, outside = efficiency, np.asarray(work.ranks) > machine.domain
+    if work.kind == "pipeline":
+        # A stage sends to one other: nobody shares its link.
+        return (Term("link", "B", work.bytes, transfer_bandwidth(outside, machine), e.link),), 1, ()
+    shared = (np.asarray(work.ranks) > 2) & (not machine.switched)
+    share = e.link * np.where(shared, e.shared_link, 1.0)
+    if work.kind == "all_reduce":
+        ranks = np.maximum(work.ranks, 1)
+        within = all_reduce_link_bytes(work.bytes, ranks, machine)
+        between = all_reduce_network_bytes(work.bytes, ranks, machine)
+        norm = 1.0  # inside each domain first, then between domains
+        latencies: tuple[Addition, ...] = (
+            Addition("latency", 1.0, e.all_reduce_seconds),
+            Addition("doublings of the ranks", np.log2(ranks), e.all_reduce_log_seconds),
+            Addition("network latency", outside * 1.0, e.all_reduce_network_seconds),
+        )
+    else:
+        within = all_to_all_link_bytes(work.bytes, work.ranks, machine, work.copies)
+        between = all_to_all_network_bytes(work.bytes, work.ranks, machine, work.copies)
+        norm = np.inf  # both at the same time
+        latencies = (
+            Addition("latency", 1.0, e.all_to_all_seconds),
+            Addition("network latency", outside * 1.0, e.all_to_all_network_seconds),
+        )
+    terms = (
+        Term("link", "B", within, machine.link_bandwidth, share),
+        Term("network", "B", between, machine.network_bandwidth, share),
     )
+    return terms, norm, latencies
 
 
 def padding(work: Op, efficiency: Efficiency) -> Number:
@@ -183,19 +286,3 @@ def flop_share(work: Op, efficiency: Efficiency) -> float:
         base = efficiency.share(efficiency.flops, _gemm_class(work), work.precision)
         return base * efficiency.share(efficiency.kind_flops, "experts")
     return efficiency.share(efficiency.kind_flops, work.kind)
-
-
-def _link_seconds(work: Op, machine: Machine, efficiency: Efficiency) -> Number:
-    outside = np.asarray(work.ranks) > machine.domain
-    shared = (np.asarray(work.ranks) > 2) & (not machine.switched)
-    link = efficiency.link * np.where(shared, efficiency.shared_link, 1.0)
-    if work.kind == "all_reduce":
-        ranks = np.maximum(work.ranks, 1)
-        moved = all_reduce_seconds(work.bytes, ranks, machine) / link
-        hops = efficiency.all_reduce_seconds + efficiency.all_reduce_log_seconds * np.log2(ranks)
-        return moved + hops + outside * efficiency.all_reduce_network_seconds
-    if work.kind == "all_to_all":
-        moved = all_to_all_seconds(work.bytes, work.ranks, machine, work.copies) / link
-        return moved + efficiency.all_to_all_seconds + outside * efficiency.all_to_all_network_seconds
-    # A stage sends to one other: nobody shares its link.
-    return transfer_seconds(work.bytes, outside, machine) / efficiency.link

@@ -12,6 +12,7 @@ from costcalc.engine.precision import Formats
 from costcalc.engine.roofline import Machine
 from costcalc.fields import Number
 from costcalc.formats import CacheFormat
+from costcalc.model.attention.base import Attention
 from costcalc.model.spec import ModelSpec
 
 
@@ -70,6 +71,16 @@ def cache_bytes_per_sequence(model: ModelSpec, formats: Formats, context: Number
     return sum((n * a.cache_bytes(context, formats.cache, 1) for n, a in model.attention_layers()), start=0.0)
 
 
+def cache_bytes_per_sequence_per_gpu(
+    model: ModelSpec, layout: Parallelism, formats: Formats, context: Number
+) -> Number:
+    """Cache of one sequence of `context` [tokens] on one GPU that holds it [B]."""
+    held: Number = 0.0
+    for count, attention in model.attention_layers():
+        held = held + count * attention.cache_bytes(context, formats.cache, layout.tensor)
+    return held / layout.pipeline
+
+
 def fixed_cache_bytes_per_sequence(model: ModelSpec, cache: CacheFormat) -> float:
     """What a sequence holds in all layers besides what grows with its context: full windows and states [B]."""
     long = 2.0**24  # [tokens] a multiple of every window and ratio
@@ -82,11 +93,12 @@ def fixed_cache_bytes_per_sequence(model: ModelSpec, cache: CacheFormat) -> floa
 
 def cache_bytes_read(model: ModelSpec, formats: Formats, context: Number) -> Number:
     """Cache that one sequence reads and writes in a decode step, one copy [B]."""
-    total: Number = 0.0
-    for count, attention in model.attention_layers():
-        for core in attention.decode_cores(context, formats.cache, 1):
-            total = total + count * core.bytes
-    return total
+    return sum((n * layer_cache_bytes_read(a, formats, context) for n, a in model.attention_layers()), start=0.0)
+
+
+def layer_cache_bytes_read(attention: Attention, formats: Formats, context: Number) -> Number:
+    """Cache that one sequence reads and writes in one layer and decode step, one copy [B]."""
+    return sum((core.bytes for core in attention.decode_cores(context, formats.cache, 1)), start=0.0)
 
 
 def kv_pool_bytes_per_gpu(
@@ -103,9 +115,6 @@ def kv_pool_bytes_per_gpu(
 
 def max_sequences(model: ModelSpec, layout: Parallelism, formats: Formats, pool: Number, context: Number) -> Number:
     """Sequences of `context` [tokens] that a replica's pools hold; 0 where not even the weights fit."""
-    held: Number = 0.0
-    for count, attention in model.attention_layers():
-        held = held + count * attention.cache_bytes(context, formats.cache, layout.tensor)
-    per_sequence = held / layout.pipeline
+    per_sequence = cache_bytes_per_sequence_per_gpu(model, layout, formats, context)
     per_rank = np.floor(np.maximum(pool, 0.0) / np.maximum(per_sequence, 1e-300))
     return np.where(np.asarray(pool) > 0, per_rank * layout.data, 0)

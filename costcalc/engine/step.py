@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from costcalc.engine.latency import Efficiency, OpTime, op_times
+from costcalc.engine.latency import Addition, Efficiency, OpTime, added_seconds, op_times
 from costcalc.engine.ops import Batch, Op, decode_batch, prefill_batch, step_ops
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import Formats
@@ -23,13 +23,41 @@ WEIGHT_KINDS = ("gemm", "head", "experts")
 
 
 @dataclass(frozen=True, slots=True)
+class Hidden:
+    """All-to-all that two micro-batches hide behind each other's computation.
+
+    One half computes while the other communicates, so up to a share of the computing time hides as much
+    communication (DeepSeek-V3, 2412.19437, 3.2.3).
+    """
+
+    sent: Number  # [s] of all-to-all
+    share: Number  # of the computing time
+    busy: Number  # [s] of computing
+
+    @property
+    def seconds(self) -> Number:
+        """Time that hides [s]."""
+        return np.minimum(self.sent, self.share * self.busy)
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """The time of one pass through all layers, on the busiest GPU."""
 
     ops: tuple[OpTime, ...]
-    overhead_seconds: Number  # [s] of layers, expert layers and sequences
-    hidden_seconds: Number = 0.0  # [s] of all-to-all that run behind the other ops
+    overhead: tuple[Addition, ...] | Number  # of layers, expert layers and sequences, or its time alone [s]
+    hidden: Hidden | Number = 0.0  # all-to-all that runs behind the other ops, or its time alone [s]
     drafting: OpTime | None = None  # the passes through prediction layers that propose the tokens it checks
+
+    @property
+    def overhead_seconds(self) -> Number:
+        """What engines add to the ops [s]."""
+        return added_seconds(self.overhead) if isinstance(self.overhead, tuple) else self.overhead
+
+    @property
+    def hidden_seconds(self) -> Number:
+        """All-to-all that runs behind the other ops [s]."""
+        return self.hidden.seconds if isinstance(self.hidden, Hidden) else self.hidden
 
     @property
     def seconds(self) -> Number:
@@ -38,15 +66,15 @@ class Step:
         return sum((op.seconds for op in self.ops), start=0.0) + self.overhead_seconds - self.hidden_seconds + drafting
 
 
-def hidden_seconds(ops: Sequence[OpTime], overlap: Number) -> Number:
-    """All-to-all time that two micro-batches hide behind each other's computation [s].
-
-    One half computes while the other communicates, so up to a share `overlap` of the computing time hides
-    as much communication (DeepSeek-V3, 2412.19437, 3.2.3).
-    """
+def hidden_all_to_all(ops: Sequence[OpTime], overlap: Number) -> Hidden:
+    """All-to-all of `ops`, and the computing that a share `overlap` of hides it."""
     sent = sum((op.seconds for op in ops if op.kind == "all_to_all"), start=0.0)
-    busy = sum((op.seconds for op in ops if not op.communicates), start=0.0)
-    return np.minimum(sent, overlap * busy)
+    return Hidden(sent, overlap, sum((op.seconds for op in ops if not op.communicates), start=0.0))
+
+
+def hidden_seconds(ops: Sequence[OpTime], overlap: Number) -> Number:
+    """All-to-all time that hides behind a share `overlap` of the computing [s]."""
+    return hidden_all_to_all(ops, overlap).seconds
 
 
 def decode_step(
@@ -69,10 +97,10 @@ def decode_step(
     works = step_ops(model, layout, formats, passing)
     if terms != "all":
         reads = _memory_terms(works, terms)
-        return Step(tuple(op_times(reads, machine, _reading(efficiency))), 0.0 * passing.rows)
+        return Step(tuple(op_times(reads, machine, _reading(efficiency))), ())
     ops = tuple(op_times(works, machine, efficiency))
-    hidden = hidden_seconds(ops, overlap_share(layout, machine, efficiency))
-    return Step(ops, decode_overhead_seconds(model, efficiency, passing), hidden)
+    hidden = hidden_all_to_all(ops, overlap_share(layout, machine, efficiency))
+    return Step(ops, decode_overhead(model, efficiency, passing), hidden)
 
 
 def prefill_pass(
@@ -88,9 +116,8 @@ def prefill_pass(
     """Prefill `tokens` [tokens] behind `cached` ones, of `prompts` on every attention-data rank at once."""
     passing = prefill_batch(tokens, cached, prompts)
     ops = tuple(op_times(step_ops(model, layout, formats, passing), machine, efficiency))
-    overhead = layers_seconds(model, efficiency) + prefill_overhead_seconds(model, efficiency)
-    hidden = hidden_seconds(ops, overlap_share(layout, machine, efficiency))
-    return Step(ops, overhead + 0.0 * np.asarray(tokens, dtype=float), hidden)
+    hidden = hidden_all_to_all(ops, overlap_share(layout, machine, efficiency))
+    return Step(ops, (*layers_overhead(model, efficiency), *prefill_overhead(model, efficiency)), hidden)
 
 
 def prediction_layers(model: ModelSpec) -> int:
@@ -108,28 +135,37 @@ def drafting(model: ModelSpec, plain: Step, efficiency: Efficiency, drafts: Numb
 
     plain: a decode step without drafts.
     """
-    layers = prediction_share(model)
-    share = {op.op: 1.0 if op.kind == "head" else layers for op in plain.ops}
+    head = [op for op in plain.ops if op.kind == "head"]
+    body = [op for op in plain.ops if op.kind != "head"]
+    share = prediction_share(model)
 
     def drafted(what: str) -> Number:
-        return drafts * sum((share[op.op] * getattr(op, what) for op in plain.ops), start=0.0)
+        of_body, of_head = (sum((getattr(op, what) for op in ops), start=0.0) for ops in (body, head))
+        return drafts * (share * of_body + of_head)
 
-    beside = layers * (plain.overhead_seconds - plain.hidden_seconds) + efficiency.draft_seconds
+    through_all = sum((op.seconds for op in body), start=0.0) + plain.overhead_seconds - plain.hidden_seconds
+    additions = (
+        Addition("prediction layers", prediction_layers(model), through_all / model.num_layers),
+        Addition("LM head", 1.0, sum((op.seconds for op in head), start=0.0)),
+        Addition("sampling", 1.0, efficiency.draft_seconds),
+    )
     return OpTime(
-        "drafting",
-        "drafting",
-        drafted("flops"),
-        drafted("bytes"),
-        drafted("seconds") + drafts * beside,
-        drafted("memory_seconds"),
-        drafted("compute_seconds"),
+        "drafting", "drafting", drafted("flops"), drafted("bytes"), drafts, (), np.inf, additions,
+        drafted("memory_seconds"), drafted("compute_seconds"),
+    )  # fmt: skip
+
+
+def prefill_overhead(model: ModelSpec, efficiency: Efficiency) -> tuple[Addition, ...]:
+    """What prompts add to a pass beyond its ops and the overhead of its layers."""
+    return (
+        Addition("layers of prefill", model.num_layers, efficiency.prefill_layer_seconds),
+        Addition("expert layers of prefill", _expert_layers(model), efficiency.prefill_expert_layer_seconds),
     )
 
 
 def prefill_overhead_seconds(model: ModelSpec, efficiency: Efficiency) -> Number:
     """What prompts add to a pass beyond its ops and the overhead of its layers [s]."""
-    layers, expert_layers = model.num_layers, _expert_layers(model)
-    return layers * efficiency.prefill_layer_seconds + expert_layers * efficiency.prefill_expert_layer_seconds
+    return added_seconds(prefill_overhead(model, efficiency))
 
 
 def overlap_share(layout: Parallelism, machine: Machine, efficiency: Efficiency) -> Number:
@@ -138,19 +174,30 @@ def overlap_share(layout: Parallelism, machine: Machine, efficiency: Efficiency)
     return np.where(np.asarray(layout.stage) > machine.domain, efficiency.overlap, 0.0)
 
 
-def layers_seconds(model: ModelSpec, efficiency: Efficiency) -> Number:
-    """What a pass takes beyond its ops whatever its batch [s]: per layer, expert layer and MLA layer."""
+def layers_overhead(model: ModelSpec, efficiency: Efficiency) -> tuple[Addition, ...]:
+    """What a pass takes beyond its ops whatever its batch: per layer, expert layer and MLA layer."""
     latent = sum(n for n, layer in model.attention_layers() if isinstance(layer, LatentAttention))
     return (
-        model.num_layers * efficiency.layer_seconds
-        + _expert_layers(model) * efficiency.expert_layer_seconds
-        + latent * efficiency.latent_layer_seconds
+        Addition("layers", model.num_layers, efficiency.layer_seconds),
+        Addition("expert layers", _expert_layers(model), efficiency.expert_layer_seconds),
+        Addition("MLA layers", latent, efficiency.latent_layer_seconds),
     )
+
+
+def layers_seconds(model: ModelSpec, efficiency: Efficiency) -> Number:
+    """What a pass takes beyond its ops whatever its batch [s]: per layer, expert layer and MLA layer."""
+    return added_seconds(layers_overhead(model, efficiency))
+
+
+def decode_overhead(model: ModelSpec, efficiency: Efficiency, batch: Batch) -> tuple[Addition, ...]:
+    """What a decode step takes beyond its ops: its layers', and that of every sequence."""
+    of_sequences = Addition("sequences", batch.sequences, efficiency.sequence_seconds)
+    return (*layers_overhead(model, efficiency), of_sequences)
 
 
 def decode_overhead_seconds(model: ModelSpec, efficiency: Efficiency, batch: Batch) -> Number:
     """What a decode step takes beyond its ops [s]: its layers', and that of every sequence."""
-    return layers_seconds(model, efficiency) + batch.sequences * efficiency.sequence_seconds
+    return added_seconds(decode_overhead(model, efficiency, batch))
 
 
 def _expert_layers(model: ModelSpec) -> int:

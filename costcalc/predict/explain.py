@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from math import ceil, floor, log10, prod
 
 import numpy as np
 
-from costcalc.engine.latency import OpTime, flop_share, hottest_rank, padding
-from costcalc.engine.ops import COMMUNICATION, Batch, Op, decode_batch, prefill_batch, step_ops
+from costcalc.engine.latency import Addition, OpTime, Term
+from costcalc.engine.memory import cache_bytes_per_sequence_per_gpu, layer_cache_bytes_read
 from costcalc.engine.parallelism import Chosen
-from costcalc.engine.step import Step, prediction_layers
-from costcalc.fields import Number
-from costcalc.model.attention.mla import LatentAttention
-from costcalc.predict.predict import Prediction
-from costcalc.predict.quantities import DemandResult, Estimate, Formula, ranges_of
+from costcalc.engine.step import Hidden, Step
+from costcalc.predict.predict import UNBOUNDED, Prediction
+from costcalc.predict.quantities import DemandResult, Estimate, Formula, OpResult, breakdown_of, ranges_of
 from costcalc.predict.scenario import Scenario
 from costcalc.units import format_bytes, format_count, format_rate, format_seconds, format_usd
 
@@ -31,15 +30,15 @@ def explain(scenario: Scenario, chosen: Chosen, result: Estimate, at: Prediction
         return result
     found = (
         *_cost(result),
-        *serving_formulas(scenario, chosen, result),
+        *serving_formulas(scenario, chosen, result, at),
         *_load(scenario, result),
         *_memory(scenario, chosen, result),
-        *_decode(scenario, chosen, result, at),
-        *_prefill(scenario, chosen, result, at),
+        *_decode(scenario, result, at),
+        *_prefill(chosen, result, at),
         *_cache(scenario, result),
     )
     if result.demand:
-        found += (*explain_demand(scenario, result.demand, result.deployment.usd_per_gpu_hour),)
+        found += (*demand_formulas(scenario, result, result.demand),)
     return replace(result, explanation=tuple(_ranged(scenario, result, each) for each in found))
 
 
@@ -63,28 +62,27 @@ def _ranged(q: Scenario, r: Estimate, formula: Formula) -> Formula:
 
 def _load(q: Scenario, r: Estimate) -> list[Formula]:
     """How many users at once, and why so many."""
-    if q.options.batch or q.options.terms != "all":
-        formula, numbers = "as asked for", f"{r.workload.batch:,} sequences of one replica"
-    else:
-        formula = "of the batches that fit and keep the time per output token under a limit, the one of lowest cost"
+    formula = "sequences of one replica, as asked for"
+    if not q.options.batch and q.options.terms == "all":
         limit, tpot = format_seconds(q.tpot_limit), format_seconds(r.serving.time_per_output_token_s)
-        numbers = f"limit {limit}, at this batch {tpot}; {r.memory.max_sequences:,} fit"
-    return [
-        Formula("workload.batch", "Users at once", formula, numbers, r.workload.batch, "sequences", "docs/method.md")
-    ]
+        formula = f"of the batches that fit, up to {r.memory.max_sequences:,}, and keep the time per output token "
+        formula += f"under {limit}, the one of lowest cost; at this one it is {tpot}"
+    batch = r.workload.batch
+    return [Formula("workload.batch", "Users at once", formula, f"{batch:,}", batch, "sequences", "docs/method.md")]
 
 
 def _cache(q: Scenario, r: Estimate) -> list[Formula]:
-    per_layer = []
-    for count, layer in q.model.attention_layers():
-        per_layer.append(f"{count} × {float(layer.growth_bytes(q.formats.cache)):,.10g} B ({layer.describe()})")
-    kv = r.kv_cache
+    kv, layers = r.kv_cache, q.model.attention_layers()
+    kinds = " + ".join(f"{count} {layer.describe()}" for count, layer in layers)
+    grown = [(count, float(layer.growth_bytes(q.formats.cache))) for count, layer in layers]
+    context = r.workload.context_tokens
+    read = [(count, float(layer_cache_bytes_read(layer, q.formats, context))) for count, layer in layers]
     return [
         Formula(
             "kv_cache.bytes_per_token",
             "Cache that one more token adds",
-            "sum over layers of (elements cached per token × bytes per element)",
-            " + ".join(per_layer),
+            f"sum over layers of (elements cached per token × bytes per element): {kinds}",
+            " + ".join(f"{count} × {each:,.10g} B" for count, each in grown),
             kv.bytes_per_token,
             "B/token",
             "MHA/GQA/MQA: 2·K·d_h elements (Shazeer 2019; Ainslie et al. 2023); MLA: r + d_r (DeepSeek-V2, 2405.04434)",
@@ -92,8 +90,8 @@ def _cache(q: Scenario, r: Estimate) -> list[Formula]:
         Formula(
             "kv_cache.bytes_read_per_token",
             "Cache read for one output token",
-            "bytes of all visible tokens of one sequence, all layers",
-            f"at {r.workload.context_tokens:,.10g} tokens of context",
+            f"sum over layers of the bytes of visible tokens, at {context:,.10g} tokens of context: {kinds}",
+            " + ".join(f"{count} × {format_bytes(each)}" for count, each in read),
             kv.bytes_read_per_token,
             "B/token",
             "Erdil 2025, epoch.ai/gradient-updates",
@@ -102,42 +100,70 @@ def _cache(q: Scenario, r: Estimate) -> list[Formula]:
 
 
 def _memory(q: Scenario, chosen: Chosen, r: Estimate) -> list[Formula]:
-    m = r.memory
-    usable, layers = (
-        m.capacity_bytes_per_gpu * float(q.budget.utilization) - q.budget.reserve,
-        1 + float(q.budget.prediction),
-    )
-    formula = "capacity × memory utilization - workspace - weights"
-    numbers = f"{format_bytes(m.capacity_bytes_per_gpu)} × {q.budget.utilization:g} - {format_bytes(q.budget.reserve)}"
-    numbers += f" - {format_bytes(m.weights_bytes_per_gpu)}"
-    if q.drafts:  # the layers that draft hold weights, and a part of the cache
-        formula = f"({formula} × (1 + share of layers that draft)) / (1 + share)"
-        numbers = f"({numbers} × {layers:.5g}) / {layers:.5g}"
-    pool = (usable - m.weights_bytes_per_gpu * layers) / layers
     return [
-        Formula(
-            "memory.kv_pool_bytes_per_gpu",
-            "Memory left for the cache on each GPU",
-            formula,
-            f"{numbers} = {format_bytes(pool)}",
-            m.kv_pool_bytes_per_gpu,
-            "B",
-            "weights by layout: experts over all GPUs of a stage, matrices over tensor ranks (docs/method.md)",
-        ),
+        _pool(q, r),
         Formula(
             "memory.max_sequences",
             "Sequences that fit at full length",
-            "floor(pool / cache of one sequence on a rank) × attention-data ranks",
-            f"pool {format_bytes(m.kv_pool_bytes_per_gpu)}; a sequence of {q.full_length:,.10g} tokens holds "
-            f"{format_bytes(r.kv_cache.bytes_per_sequence)} in all; {int(chosen.deployment.layout.data)} ranks",
-            m.max_sequences,
+            f"floor(pool / cache on a rank of a sequence of {q.full_length:,.10g} tokens) × attention-data ranks",
+            _sequences(q, chosen, r),
+            r.memory.max_sequences,
             "sequences",
             "docs/method.md, memory",
         ),
     ]
 
 
-def _decode(q: Scenario, chosen: Chosen, r: Estimate, at: Prediction) -> list[Formula]:
+def _pool(q: Scenario, r: Estimate) -> Formula:
+    m, layers = r.memory, 1 + float(q.budget.prediction)
+    digits = _digits_of_a_rest(m.capacity_bytes_per_gpu, m.kv_pool_bytes_per_gpu)
+    share, weights = format_count(float(q.budget.utilization), digits), format_bytes(m.weights_bytes_per_gpu, digits)
+    formula = "capacity × memory utilization - workspace - weights"
+    numbers = f"{format_bytes(m.capacity_bytes_per_gpu, digits)} × {share} - {format_bytes(q.budget.reserve, digits)}"
+    numbers += f" - {weights}"
+    if q.drafts:  # the layers that draft hold weights, and a part of the cache
+        more = format_count(layers, digits)
+        formula = f"({formula} × (1 + share of layers that draft)) / (1 + share)"
+        numbers = f"({numbers} × {more}) / {more}"
+    return Formula(
+        "memory.kv_pool_bytes_per_gpu",
+        "Memory left for the cache on each GPU",
+        formula if m.kv_pool_bytes_per_gpu else f"at least 0: {formula}",
+        numbers if m.kv_pool_bytes_per_gpu else f"max({numbers}, 0 B)",
+        m.kv_pool_bytes_per_gpu,
+        "B",
+        "weights by layout: experts over all GPUs of a stage, matrices over tensor ranks (docs/method.md)",
+    )
+
+
+def _sequences(q: Scenario, chosen: Chosen, r: Estimate) -> str:
+    layout, pool = chosen.deployment.layout, r.memory.kv_pool_bytes_per_gpu
+    each = float(cache_bytes_per_sequence_per_gpu(q.model, layout, q.formats, q.full_length))
+    if not each or r.memory.max_sequences >= UNBOUNDED:
+        return format_count(r.memory.max_sequences)
+    ranks = int(layout.data)
+    digits = _digits_of_a_whole(r.memory.max_sequences // ranks, floor, pool, each)
+    return f"floor({format_bytes(pool, digits)} / {format_bytes(each, digits)}) × {ranks}"
+
+
+MOST_DIGITS = 15
+
+
+def _digits_of_a_rest(whole: float, rest: float) -> int:
+    """Digits that make the difference of terms as large as `whole` right to four."""
+    return min(4 + max(0, ceil(log10(whole / rest))), MOST_DIGITS) if 0 < rest < whole else 4
+
+
+def _digits_of_a_whole(whole: int, rounded: Callable[[float], int], amount: float, *divisors: float) -> int:
+    """Digits that leave `amount` over all `divisors`, rounded, the `whole` number that it is."""
+    for digits in range(4, MOST_DIGITS):
+        ratio, *rest = (float(f"{each:.{digits - 1}e}") for each in (amount, *divisors))
+        if rounded(ratio / prod(rest)) == whole:
+            return digits
+    return MOST_DIGITS
+
+
+def _decode(q: Scenario, r: Estimate, at: Prediction) -> list[Formula]:
     assert r.decode.bound_by is not None
     bound = Formula(
         "decode.bound_by",
@@ -148,25 +174,27 @@ def _decode(q: Scenario, chosen: Chosen, r: Estimate, at: Prediction) -> list[Fo
         "by time",
         "roofline: Williams et al. 2009",
     )
-    return [_step(q, chosen, r, at), bound, *_decode_rates(r)]
+    return [_step(q, r, at), bound, *_decode_rates(r)]
 
 
-def _step(q: Scenario, chosen: Chosen, r: Estimate, at: Prediction) -> Formula:
-    w = r.workload
+def _step(q: Scenario, r: Estimate, at: Prediction) -> Formula:
     assert r.decode.step_time_s is not None
     constants = q.constants.provenance.source if q.calibrated else "all efficiencies 1"
-    batch = decode_batch(w.batch, w.context_tokens, chosen.deployment.layout, w.draft_tokens + 1)
     return Formula(
         "decode.step_time_s",
         "One decode step",
         "sum over ops of layers × [bytes / (share × bandwidth) and FLOPs × padding / (share × peak), joined] "
         "+ links + overheads",
-        " + ".join(f"{op.op} {format_seconds(op.time_s, 3)}" for op in r.breakdown),
+        _sum_of_ops(r.breakdown),
         r.decode.step_time_s,
         "s",
         f"roofline: Williams et al. 2009; constants: {constants}",
-        parts=op_formulas(q, chosen, batch, at.step, "decode.step_time_s"),
+        parts=parts_of(at.step, "decode.step_time_s"),
     )
+
+
+def _sum_of_ops(ops: Sequence[OpResult]) -> str:
+    return " + ".join(f"{op.op} {format_seconds(op.time_s)}" for op in ops)
 
 
 def _decode_rates(r: Estimate) -> list[Formula]:
@@ -213,24 +241,23 @@ def _by_bound(r: Estimate) -> str:
     return ", ".join(f"{name} {format_seconds(seconds, 3)}" for name, seconds in ranked)
 
 
-def _prefill(q: Scenario, chosen: Chosen, r: Estimate, at: Prediction) -> list[Formula]:
+def _prefill(chosen: Chosen, r: Estimate, at: Prediction) -> list[Formula]:
     p, w = r.prefill, r.workload
     if p.time_s is None:
         return []
     cached = w.input_tokens * w.cached_share
-    fresh = w.input_tokens - cached
     behind = f" behind {cached:,.10g} cached" if cached else ""
-    parts = op_formulas(q, chosen, prefill_batch(fresh, cached), at.prefill, "prefill.time_s")
     return [
         Formula(
             "prefill.time_s",
             "Prefill of one prompt",
-            "the same sum over ops, for all prompt tokens at once: 2·P_active·T + causal attention FLOPs",
-            f"T = {fresh:,.10g} tokens{behind}, P_active = {format_count(r.model.parameters.active)}",
+            f"the same sum over ops, for all T = {w.input_tokens - cached:,.10g} prompt tokens at once{behind}: "
+            f"2·P_active·T + causal attention FLOPs, P_active = {format_count(r.model.parameters.active)}",
+            _sum_of_ops(breakdown_of(at.prefill, chosen.deployment.layout)),
             p.time_s,
             "s",
             "Pope et al. 2022 (2211.05102)",
-            parts=parts,
+            parts=parts_of(at.prefill, "prefill.time_s"),
         )
     ]
 
@@ -248,7 +275,7 @@ def _cost(r: Estimate) -> list[Formula]:
             f"cost.usd_per_million_{name}_tokens",
             f"Dollars per million {name} tokens",
             bill,
-            f"{n} × {format_usd(usd)} / 3600 / {format_rate(rate, 'tokens/s')}{share} × 1e6",
+            f"{n} × {_usd(usd)} / 3600 / {format_rate(rate, 'tokens/s')}{share} × 1e6",
             value,
             "$/M",
             source,
@@ -267,8 +294,8 @@ def _cost(r: Estimate) -> list[Formula]:
                 "cost.usd_per_million_blended_tokens",
                 "Dollars per million tokens of a request",
                 "(input $ × input tokens + output $ × output tokens) / all tokens",
-                f"({format_usd(c.usd_per_million_input_tokens)} × {w.input_tokens:,.10g} + "
-                f"{format_usd(c.usd_per_million_output_tokens)} × {w.output_tokens:,.10g}) / "
+                f"({_usd(c.usd_per_million_input_tokens)} × {w.input_tokens:,.10g} + "
+                f"{_usd(c.usd_per_million_output_tokens)} × {w.output_tokens:,.10g}) / "
                 f"{w.input_tokens + w.output_tokens:,.10g}",
                 blended,
                 "$/M",
@@ -285,85 +312,99 @@ def _price(r: Estimate, usd: float) -> Formula:
     return Formula(
         "deployment.usd_per_gpu_hour",
         "Dollars per GPU and hour",
-        how if offer else "given",
-        offer or format_usd(usd),
+        f"{how}: {offer}" if offer else "given",
+        _usd(usd),
         usd,
         "$/h",
         d.price_source or "--price",
     )
 
 
-# Where the time of a pass comes from, op by op: bytes, FLOPs, efficiencies, and what they amount to.
+def _usd(value: float) -> str:
+    """Dollars with the four digits that a product of them takes, where whole cents would be too few."""
+    precise = f"${value:.3f}"
+    return precise if 1 <= value < 10 and not precise.endswith("0") else format_usd(value, 4)
+
+
+# Where the time of a pass comes from, op by op: the terms and additions that the engine timed it by.
 
 
 ROOFLINE = "Williams et al. 2009; efficiencies: docs/method.md"
+_WORDS = {
+    "memory": ("bytes", "bandwidth"),
+    "compute": ("FLOPs", "peak"),
+    "link": ("bytes over the link", "its bandwidth"),
+    "network": ("bytes over the network", "its bandwidth"),
+}
+"""What a term is made of, by its name: the amount and the peak."""
 
 
-def op_formulas(scenario: Scenario, chosen: Chosen, batch: Batch, step: Step, path: str) -> tuple[Formula, ...]:
+def parts_of(step: Step, path: str) -> tuple[Formula, ...]:
     """Return the time of every op of a pass, longest first, and of what no op explains.
 
-    chosen: the deployment. batch: what passes through the layers. step: the pass, timed.
-    path: what stands before the names of the ops, as in 'decode.step_time_s'.
+    step: the pass, timed. path: what stands before the names of the ops, as in 'decode.step_time_s'.
     """
-    q = scenario
-    works = step_ops(q.model, chosen.deployment.layout, q.formats, batch)
-    if len(works) != len(step.ops):  # a term of the bill keeps some of them
-        return ()
-    timed = [(work, op) for work, op in zip(works, step.ops, strict=True) if float(op.seconds) > 0]
-    timed.sort(key=lambda pair: -float(pair[1].seconds))
-    found = [_op(q, work, op, path) for work, op in timed]
-    return (*found, *_besides(q, batch, step, path))
+    timed = sorted((op for op in step.ops if float(op.seconds) > 0), key=lambda op: -float(op.seconds))
+    return (*(_op(op, path, ROOFLINE) for op in timed), *_besides(step, path))
 
 
-def _op(q: Scenario, work: Op, op: OpTime, path: str) -> Formula:
-    calls = _calls(work.layers)
-    if work.kind in COMMUNICATION:
-        formula = "calls × (bytes over the links / (share × their bandwidth) + latency)"
-        each = format_seconds(float(op.seconds / work.layers), 3)
-        numbers = f"{calls}{each} for {format_bytes(float(work.bytes), 3)} of {_gpus(work)}"
-        numbers += f", at {q.efficiency.link:.3g} of the links' bandwidth"
-    else:
-        formula, numbers = _roofline(q, work)
-        numbers = f"{calls}({numbers})" if calls else numbers
-    return Formula(f"{path}.{work.op}", work.op, formula, numbers, float(op.seconds), "s", ROOFLINE)
-
-
-def _roofline(q: Scenario, work: Op) -> tuple[str, str]:
-    """The formula of an op that computes, and the numbers put in, both for one layer."""
-    e, machine = q.efficiency, q.machine
-    touched = pairs = 1.0
-    if work.kind == "experts" and e.hottest_rank:
-        pairs, touched = map(float, hottest_rank(work.routed, work.held, work.ranks, e.hottest_rank))
-    passes = e.elementwise_passes if work.kind == "elementwise" and q.calibrated else 1.0
-    memory = _term(
-        format_bytes(float(work.bytes) * passes, 3), touched, e.share(e.bandwidth, work.kind),
-        format_rate(float(machine.memory_bandwidth), "B/s", 3),
+def _op(op: OpTime, path: str, source: str) -> Formula:
+    """The time of one op: calls × (terms, joined, + additions)."""
+    terms = [term for term in op.terms if _some(term.seconds)]
+    added = [each for each in op.additions if _some(each.seconds)]
+    formula = [_joined([_words(term) for term in terms], op.norm), *(each.name for each in added)]
+    numbers = [_joined([_numbers(term) for term in terms], op.norm), *map(_added, added)]
+    calls = format_count(_plain(op.calls))
+    return Formula(
+        f"{path}.{op.op}", op.op, _times("" if calls == "1" else "calls", formula),
+        _times("" if calls == "1" else calls, numbers), float(op.seconds), "s", source,
     )  # fmt: skip
-    compute = _term(
-        format_rate(float(work.flops), "FLOP", 3), pairs * float(np.asarray(padding(work, e))), flop_share(work, e),
-        format_rate(float(machine.peak(work.precision)), "FLOP/s", 3),
-    )  # fmt: skip
-    norm = e.norms.get(work.kind, np.inf)
-    parts, terms = [memory], ["bytes / (e_b × bandwidth)"]
-    if float(np.max(work.flops)) > 0:
-        parts, terms = [memory, compute], [*terms, "FLOPs / (e_f × peak)"]
-    added = float(np.asarray(work.routed)) * e.routed_seconds
-    added += e.quantize_seconds.get(work.weights, 0.0) if work.kind == "gemm" else 0.0
-    if added:
-        extra = "permuting" if work.kind == "experts" else "quantizing"
-        return f"{_joined(terms, norm)} + {extra}", f"{_joined(parts, norm)} + {format_seconds(added, 3)}"
-    return _joined(terms, norm), _joined(parts, norm)
 
 
-def _term(amount: str, times: float, share: float, peak: str) -> str:
-    more = "" if f"{times:.3g}" == "1" else f" × {times:.3g}"
-    return f"{amount}{more} / {peak}" if share == 1 else f"{amount}{more} / ({share:.3g} × {peak})"
+def _plain(number: object) -> float:
+    return float(np.asarray(number).item())
+
+
+def _some(number: object) -> bool:
+    return _plain(number) > 0
+
+
+def _times(calls: str, summands: Sequence[str]) -> str:
+    """So many times a sum, in parentheses where it needs them."""
+    told = " + ".join(filter(None, summands))
+    if not calls:
+        return told
+    return f"{calls} × ({told})" if " + " in told or " / " in told else f"{calls} × {told}"
+
+
+def _words(term: Term) -> str:
+    amount, peak = _WORDS[term.name]
+    more = "" if _shown_factor(term) is None else " × factor"
+    return f"{amount}{more} / (share × {peak})" if _plain(term.share) != 1 else f"{amount}{more} / {peak}"
+
+
+def _numbers(term: Term) -> str:
+    factor = _shown_factor(term)
+    amount = format_rate(_plain(term.amount), term.unit) + ("" if factor is None else f" × {factor}")
+    peak, share = format_rate(_plain(term.peak), f"{term.unit}/s"), _plain(term.share)
+    return f"{amount} / {peak}" if share == 1 else f"{amount} / ({format_count(share)} × {peak})"
+
+
+def _shown_factor(term: Term) -> str | None:
+    """The factor, unless it makes no difference."""
+    factor = format_count(_plain(term.factor))
+    return None if factor == "1" else factor
+
+
+def _added(addition: Addition) -> str:
+    count, each = format_count(_plain(addition.count)), format_seconds(_plain(addition.seconds_each))
+    return f"{addition.name} {each}" if count == "1" else f"{count} {addition.name} × {each}"
 
 
 def _joined(terms: Sequence[str], norm: float) -> str:
     """Terms that overlap perfectly, not at all, or in between."""
-    if len(terms) == 1:
-        return terms[0]
+    if len(terms) < 2:
+        return "".join(terms)
     if np.isinf(norm):
         return f"max({', '.join(terms)})"
     if norm == 1:
@@ -371,66 +412,35 @@ def _joined(terms: Sequence[str], norm: float) -> str:
     return f"[{' + '.join(f'({term})^{norm:g}' for term in terms)}]^(1/{norm:g})"
 
 
-def _calls(layers: object) -> str:
-    count = float(np.asarray(layers))
-    return "" if count == 1 else f"{count:g} × "
-
-
-def _gpus(work: Op) -> str:
-    ranks = int(np.asarray(work.ranks))
-    return f"each of {ranks:,} GPUs"
-
-
-def _besides(q: Scenario, batch: Batch, step: Step, path: str) -> Iterator[Formula]:
+def _besides(step: Step, path: str) -> Iterator[Formula]:
     """What engines add to a pass, and what hides behind its ops."""
-    overhead, hidden = float(np.asarray(step.overhead_seconds)), float(np.asarray(step.hidden_seconds))
     if step.drafting:
-        formula = "drafts × (prediction layers / layers × (a step without drafts - LM head) + LM head + host)"
-        share = f"{prediction_layers(q.model)} / {q.model.num_layers}"
-        numbers = f"{q.drafts} × ({share} × a step of one token per sequence + LM head"
-        numbers += f" + {format_seconds(q.efficiency.draft_seconds, 3)})"
-        seconds = float(np.asarray(step.drafting.seconds))
-        yield Formula(f"{path}.drafting", "drafting", formula, numbers, seconds, "s", "docs/method.md")
-    if overhead > 0:
-        numbers = " + ".join(_overheads(q, batch))
+        drafting = _op(step.drafting, path, "docs/method.md")
+        formula = "drafts × (prediction layers × (a step without drafts - LM head) / layers + LM head + sampling)"
+        yield replace(drafting, formula=formula)
+    overhead = _plain(step.overhead_seconds)
+    if overhead > 0 and isinstance(step.overhead, tuple):
         formula = "layers × what an engine adds to each, and to each sequence"
+        numbers = " + ".join(_added(each) for each in step.overhead if _some(each.seconds))
         yield Formula(f"{path}.engine overhead", "engine overhead", formula, numbers, overhead, "s", "docs/method.md")
-    if hidden > 0:
-        formula = "- min(all-to-all, share × computing time): two halves of the batch take turns"
+    hidden = step.hidden
+    if isinstance(hidden, Hidden) and _some(hidden.seconds):
+        sent, busy = format_seconds(_plain(hidden.sent)), format_seconds(_plain(hidden.busy))
+        share = "" if _plain(hidden.share) == 1 else f"{format_count(_plain(hidden.share))} × "
         yield Formula(
-            f"{path}.hidden", "all-to-all that hides behind the others", formula,
-            f"share {q.efficiency.overlap:.3g}", -hidden, "s", "DeepSeek-V3, 2412.19437, 3.2.3",
+            f"{path}.hidden", "all-to-all that hides behind the others",
+            "- min(all-to-all, share × computing time): two halves of the batch take turns",
+            f"-min({sent}, {share}{busy})", -_plain(hidden.seconds), "s", "DeepSeek-V3, 2412.19437, 3.2.3",
         )  # fmt: skip
-
-
-def _overheads(q: Scenario, batch: Batch) -> Iterator[str]:
-    e, model = q.efficiency, q.model
-    experts = sum(n for n, layer in model.feedforward_layers() if layer.routed(model.hidden_size))
-    latent = sum(n for n, layer in model.attention_layers() if isinstance(layer, LatentAttention))
-    counted: list[tuple[float, str, Number]] = [
-        (model.num_layers, "layers", e.layer_seconds),
-        (experts, "expert layers", e.expert_layer_seconds),
-        (latent, "MLA layers", e.latent_layer_seconds),
-    ]
-    if batch.prefill:
-        counted += [
-            (model.num_layers, "layers of prefill", e.prefill_layer_seconds),
-            (experts, "expert layers of prefill", e.prefill_expert_layer_seconds),
-        ]
-    else:
-        counted.append((float(np.asarray(batch.sequences)), "sequences", e.sequence_seconds))
-    for count, what, each in counted:
-        if count and float(np.asarray(each)):
-            yield f"{count:g} {what} × {format_seconds(float(np.asarray(each)), 3)}"
 
 
 # How the times and rates that users see come about, as formulas with the numbers put in.
 
 
-def serving_formulas(q: Scenario, chosen: Chosen, r: Estimate) -> list[Formula]:
+def serving_formulas(q: Scenario, chosen: Chosen, r: Estimate, at: Prediction) -> list[Formula]:
     """Return the formulas of times and rates under load; none where only terms of the bill were counted.
 
-    q: the question. chosen: the deployment. r: its estimate.
+    q: the question. chosen: the deployment. r: its estimate. at: the engine's own numbers for it.
     """
     s, d = r.serving, r.decode
     if s.time_per_output_token_s is None or r.prefill.time_s is None or d.step_time_s is None:
@@ -439,10 +449,9 @@ def serving_formulas(q: Scenario, chosen: Chosen, r: Estimate) -> list[Formula]:
     formula, numbers = "step / tokens per step", f"{format_seconds(d.step_time_s)} / {w.tokens_per_step:.4g}"
     source = "pools of their own: decode waits for no prefill"
     if not w.disaggregated:
-        joined = (s.time_per_output_token_s - d.step_time_s / w.tokens_per_step) * w.output_tokens
-        each = joined / (w.batch - 1) if w.batch > 1 else 0.0
+        taken = format_seconds(_plain(at.prefill_interference))
         formula += " + (batch - 1) / output × what a prompt takes from the running ones"
-        numbers += f" + {w.batch - 1} / {w.output_tokens:,.10g} × {format_seconds(each)}"
+        numbers += f" + {w.batch - 1} / {w.output_tokens:,.10g} × {taken}"
         source = "closed loop: every finished request is followed by another (docs/method.md)"
     pace = Formula(
         "serving.time_per_output_token_s",
@@ -453,23 +462,21 @@ def serving_formulas(q: Scenario, chosen: Chosen, r: Estimate) -> list[Formula]:
         "s",
         source,
     )
-    return [*_rates(r), pace, _first_token(q, chosen, r)]
+    return [*_rates(r, at), pace, _first_token(q, chosen, r)]
 
 
-def _rates(r: Estimate) -> list[Formula]:
+def _rates(r: Estimate, at: Prediction) -> list[Formula]:
     """Output tokens that are served, of a GPU and of a user."""
-    s, d, w, machine = r.serving, r.decode, r.workload, r.deployment
+    s, w, machine = r.serving, r.workload, r.deployment
     assert s.output_tokens_per_s_per_gpu is not None and s.tokens_per_s_per_user is not None
-    assert s.prefill_share is not None and d.tokens_per_s is not None
-    decoding = w.output_tokens * machine.replicas / d.tokens_per_s
-    interference = decoding * s.prefill_share / (1 - s.prefill_share)
+    prompt, decoding = _plain(at.prefill_interference), w.output_tokens / _plain(at.decode_tokens_per_s())
     return [
         Formula(
             "serving.output_tokens_per_s_per_gpu",
             "Output tokens of a GPU, the prefills of their prompts included",
             "replicas × output tokens / (time of a replica for a prompt + for its output tokens) / GPUs",
             f"{machine.replicas} × {w.output_tokens:,.10g} / "
-            f"({format_seconds(interference)} + {format_seconds(decoding)}) / {machine.gpus}",
+            f"({format_seconds(prompt)} + {format_seconds(decoding)}) / {machine.gpus}",
             s.output_tokens_per_s_per_gpu,
             "tokens/s",
             "every request brings its prompt; of both pools where they are apart (docs/method.md)",
@@ -500,7 +507,7 @@ def _first_token(q: Scenario, chosen: Chosen, r: Estimate) -> Formula:
         "serving.time_to_first_token_s",
         "Time to first token",
         "start-up of a request + steps until it is admitted × step + its prefill + wait for the prefills ahead",
-        f"{format_seconds(startup, 3)} + {steps:.4g} × {format_seconds(d.step_time_s)} + {format_seconds(p.time_s)} + "
+        f"{format_seconds(startup)} + {steps:.4g} × {format_seconds(d.step_time_s)} + {format_seconds(p.time_s)} + "
         f"{format_seconds(queue if queue > 1e-9 else 0.0)}",
         s.time_to_first_token_s,
         "s",
@@ -508,28 +515,35 @@ def _first_token(q: Scenario, chosen: Chosen, r: Estimate) -> Formula:
     )
 
 
-def explain_demand(q: Scenario, found: DemandResult, usd_per_hour: float | None) -> list[Formula]:
-    """How the GPUs and the dollars of a demand come about."""
-    share = "" if q.options.utilization == 1 else f" × {q.options.utilization:g}"
-    each = found.output_tokens_per_s / found.load / found.replicas / q.options.utilization
+def demand_formulas(q: Scenario, r: Estimate, found: DemandResult) -> list[Formula]:
+    """Return how the GPUs and the dollars of a demand come about.
+
+    q: the question. r: the estimate of the deployment. found: what the demand takes of such deployments.
+    """
+    assert r.serving.output_tokens_per_s is not None
+    share, replica = q.options.utilization, r.serving.output_tokens_per_s / r.deployment.replicas
+    asked = found.output_tokens_per_s
+    digits = _digits_of_a_whole(found.replicas, ceil, asked, replica, share)
+    used = "" if share == 1 else f" × {format_count(share, digits)}"
     formulas = [
         Formula(
             "demand.replicas",
             "Replicas that the demand takes",
             "ceil(output tokens/s asked for / (output tokens/s of a replica, prefills included, × utilization))",
-            f"ceil({format_rate(found.output_tokens_per_s, 'tokens/s')} / ({format_rate(each, 'tokens/s')}{share}))",
+            f"ceil({format_rate(asked, 'tokens/s', digits)} / ({format_rate(replica, 'tokens/s', digits)}{used}))",
             found.replicas,
             "replicas",
             "docs/method.md, demand",
         )
     ]
-    if found.usd_per_month is not None:
+    price = r.deployment.usd_per_gpu_hour
+    if found.usd_per_month is not None and price is not None:
         formulas.append(
             Formula(
                 "demand.usd_per_month",
                 "Dollars of the demand per month",
                 "GPUs of all replicas, and of a pool for prefill, × $/h × 730 h",
-                f"{format_count(found.gpus)} × {format_usd(usd_per_hour)} × 730",
+                f"{format_count(found.gpus)} × {_usd(price)} × 730",
                 found.usd_per_month,
                 "$/month",
                 "730 hours are a twelfth of a year",

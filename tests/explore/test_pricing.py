@@ -79,4 +79,5 @@ def test_the_offer_is_in_the_tree_and_in_the_explanation() -> None:
         "lambda.ai/pricing, quoted in a public research note",
     )
     told = next(each for each in found.explanation if each.quantity == "deployment.usd_per_gpu_hour")
-    assert (told.value, told.numbers, told.source) == (4.29, "on-demand, Lambda, 2026-09-16", machine.price_source)
+    assert (told.value, told.numbers, told.source) == (4.29, "$4.29", machine.price_source)
+    assert told.formula == "listed: on-demand, Lambda, 2026-09-16"
