@@ -30,9 +30,9 @@ class Hidden:
     communication (DeepSeek-V3, 2412.19437, 3.2.3).
     """
 
-    sent: Number  # [s] of all-to-all
-    share: Number  # of the computing time
-    busy: Number  # [s] of computing
+    sent: Number = 0.0  # [s] of all-to-all
+    share: Number = 0.0  # of the computing time
+    busy: Number = 0.0  # [s] of computing
 
     @property
     def seconds(self) -> Number:
@@ -45,25 +45,36 @@ class Step:
     """The time of one pass through all layers, on the busiest GPU."""
 
     ops: tuple[OpTime, ...]
-    overhead: tuple[Addition, ...] | Number  # of layers, expert layers and sequences, or its time alone [s]
-    hidden: Hidden | Number = 0.0  # all-to-all that runs behind the other ops, or its time alone [s]
+    overhead: tuple[Addition, ...]  # of layers, expert layers and sequences
+    hidden: Hidden = Hidden()  # all-to-all that runs behind the other ops
     drafting: OpTime | None = None  # the passes through prediction layers that propose the tokens it checks
+    slower: Number = 1.0  # what the engine takes over one of the month of the constants
 
     @property
     def overhead_seconds(self) -> Number:
         """What engines add to the ops [s]."""
-        return added_seconds(self.overhead) if isinstance(self.overhead, tuple) else self.overhead
+        return added_seconds(self.overhead)
 
     @property
     def hidden_seconds(self) -> Number:
         """All-to-all that runs behind the other ops [s]."""
-        return self.hidden.seconds if isinstance(self.hidden, Hidden) else self.hidden
+        return self.hidden.seconds
 
     @property
     def seconds(self) -> Number:
         """Time of the pass [s]."""
+        return self.current_seconds * self.slower
+
+    @property
+    def current_seconds(self) -> Number:
+        """Time of the pass in an engine of the constants' month [s]."""
         drafting = self.drafting.seconds if self.drafting else 0.0
         return sum((op.seconds for op in self.ops), start=0.0) + self.overhead_seconds - self.hidden_seconds + drafting
+
+    @property
+    def ageing_seconds(self) -> Number:
+        """What an older engine adds [s]."""
+        return (self.slower - 1) * self.current_seconds
 
 
 def hidden_all_to_all(ops: Sequence[OpTime], overlap: Number) -> Hidden:
@@ -184,20 +195,10 @@ def layers_overhead(model: ModelSpec, efficiency: Efficiency) -> tuple[Addition,
     )
 
 
-def layers_seconds(model: ModelSpec, efficiency: Efficiency) -> Number:
-    """What a pass takes beyond its ops whatever its batch [s]: per layer, expert layer and MLA layer."""
-    return added_seconds(layers_overhead(model, efficiency))
-
-
 def decode_overhead(model: ModelSpec, efficiency: Efficiency, batch: Batch) -> tuple[Addition, ...]:
     """What a decode step takes beyond its ops: its layers', and that of every sequence."""
     of_sequences = Addition("sequences", batch.sequences, efficiency.sequence_seconds)
     return (*layers_overhead(model, efficiency), of_sequences)
-
-
-def decode_overhead_seconds(model: ModelSpec, efficiency: Efficiency, batch: Batch) -> Number:
-    """What a decode step takes beyond its ops [s]: its layers', and that of every sequence."""
-    return added_seconds(decode_overhead(model, efficiency, batch))
 
 
 def _expert_layers(model: ModelSpec) -> int:

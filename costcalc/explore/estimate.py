@@ -199,13 +199,13 @@ def _memory(q: Scenario, chosen: Chosen) -> MemoryResult:
 
 
 def _prefill(q: Scenario, chosen: Chosen, at: Prediction, ranges: Ranges80) -> PrefillResult:
-    seconds = float(at.prefill_seconds)
+    seconds = float(at.prefill.seconds)
     rate = float(at.prefill_tokens_per_s(q.input_tokens)) * chosen.deployment.replicas
     return PrefillResult(seconds, rate, scaled(seconds, ranges.prefill), scaled(rate, inverse(ranges.prefill)))
 
 
 def _decode(chosen: Chosen, at: Prediction, ranges: Ranges80) -> DecodeResult:
-    seconds = float(at.step_seconds)
+    seconds = float(at.step.seconds)
     rate = float(at.decode_tokens_per_s()) * chosen.deployment.replicas
     per_gpu, per_user = rate / chosen.deployment.gpus, float(at.user_tokens_per_s())
     faster = inverse(ranges.decode)

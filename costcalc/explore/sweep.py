@@ -206,7 +206,7 @@ def cells_of(scenario: Scenario, deployment: Deployment, batch: Array, price: Ar
     numbers = {**_speeds(q, deployment, at), **_costs(q, deployment, at, price, use)}
     if q.options.terms == "all":  # of a term of the bill nobody asks whether it fits
         numbers = {path: np.where(fits, value, np.nan) for path, value in numbers.items()}
-    bound = np.broadcast_to(step_bounds(at.step), np.broadcast_shapes(np.shape(batch), np.shape(at.step_seconds)))
+    bound = np.broadcast_to(step_bounds(at.step), np.broadcast_shapes(np.shape(batch), np.shape(at.step.seconds)))
     nobody: Any = None
     return {**found, **numbers, "decode.bound_by": np.where(fits | (q.options.terms != "all"), bound, nobody)}
 
@@ -240,8 +240,8 @@ def _speeds(q: Scenario, deployment: Deployment, at: Prediction) -> dict[str, Ar
     served = np.asarray(at.served_tokens_per_s(q.output_tokens)) * deployment.replicas
     nothing = np.nan if q.options.terms != "all" else 1.0  # prefill is no part of a term of the bill
     return {
-        **_ranged("prefill.time_s", np.asarray(at.prefill_seconds) * nothing, sooner),
-        **_ranged("decode.step_time_s", np.asarray(at.step_seconds), ranges.decode),
+        **_ranged("prefill.time_s", np.asarray(at.prefill.seconds) * nothing, sooner),
+        **_ranged("decode.step_time_s", np.asarray(at.step.seconds), ranges.decode),
         **_ranged("decode.tokens_per_s", rate, faster),
         **_ranged("decode.tokens_per_s_per_gpu", rate / deployment.gpus, faster),
         **_ranged("decode.tokens_per_s_per_user", np.asarray(at.user_tokens_per_s()), faster),

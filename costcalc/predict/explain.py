@@ -11,7 +11,7 @@ import numpy as np
 from costcalc.engine.latency import Addition, OpTime, Term
 from costcalc.engine.memory import cache_bytes_per_sequence_per_gpu, layer_cache_bytes_read
 from costcalc.engine.parallelism import Chosen
-from costcalc.engine.step import Hidden, Step
+from costcalc.engine.step import Step
 from costcalc.predict.predict import UNBOUNDED, Prediction
 from costcalc.predict.quantities import DemandResult, Estimate, Formula, OpResult, breakdown_of, ranges_of
 from costcalc.predict.scenario import Scenario
@@ -30,7 +30,7 @@ def explain(scenario: Scenario, chosen: Chosen, result: Estimate, at: Prediction
         return result
     found = (
         *_cost(result),
-        *serving_formulas(scenario, chosen, result, at),
+        *serving_formulas(result, at),
         *_load(scenario, result),
         *_memory(scenario, chosen, result),
         *_decode(scenario, result, at),
@@ -63,12 +63,14 @@ def _ranged(q: Scenario, r: Estimate, formula: Formula) -> Formula:
 def _load(q: Scenario, r: Estimate) -> list[Formula]:
     """How many users at once, and why so many."""
     formula = "sequences of one replica, as asked for"
-    if not q.options.batch and q.options.terms == "all":
+    if q.options.load_told:
+        formula = "sequences of one replica that decode at once under this load, on average"
+    elif not q.options.batch and q.options.terms == "all":
         limit, tpot = format_seconds(q.tpot_limit), format_seconds(r.serving.time_per_output_token_s)
         formula = f"of the batches that fit, up to {r.memory.max_sequences:,}, and keep the time per output token "
         formula += f"under {limit}, the one of lowest cost; at this one it is {tpot}"
     batch = r.workload.batch
-    return [Formula("workload.batch", "Users at once", formula, f"{batch:,}", batch, "sequences", "docs/method.md")]
+    return [Formula("workload.batch", "Users at once", formula, f"{batch:.10g}", batch, "sequences", "docs/method.md")]
 
 
 def _cache(q: Scenario, r: Estimate) -> list[Formula]:
@@ -118,13 +120,18 @@ def _pool(q: Scenario, r: Estimate) -> Formula:
     m, layers = r.memory, 1 + float(q.budget.prediction)
     digits = _digits_of_a_rest(m.capacity_bytes_per_gpu, m.kv_pool_bytes_per_gpu)
     share, weights = format_count(float(q.budget.utilization), digits), format_bytes(m.weights_bytes_per_gpu, digits)
-    formula = "capacity × memory utilization - workspace - weights"
-    numbers = f"{format_bytes(m.capacity_bytes_per_gpu, digits)} × {share} - {format_bytes(q.budget.reserve, digits)}"
+    capacity, reserve = format_bytes(m.capacity_bytes_per_gpu, digits), format_bytes(q.budget.reserve, digits)
+    formula, numbers = "capacity × memory utilization - workspace - weights", f"{capacity} × {share} - {reserve}"
+    if q.budget.of_free:
+        formula, numbers = "capacity - workspace - weights", f"{capacity} - {reserve}"
     numbers += f" - {weights}"
+    more = format_count(layers, digits)
     if q.drafts:  # the layers that draft hold weights, and a part of the cache
-        more = format_count(layers, digits)
-        formula = f"({formula} × (1 + share of layers that draft)) / (1 + share)"
-        numbers = f"({numbers} × {more}) / {more}"
+        formula, numbers = f"{formula} × (1 + share of layers that draft)", f"{numbers} × {more}"
+    if q.budget.of_free:
+        formula, numbers = f"({formula}) × memory utilization", f"({numbers}) × {share}"
+    if q.drafts:
+        formula, numbers = f"({formula}) / (1 + share of layers that draft)", f"({numbers}) / {more}"
     return Formula(
         "memory.kv_pool_bytes_per_gpu",
         "Memory left for the cache on each GPU",
@@ -207,7 +214,7 @@ def _decode_rates(r: Estimate) -> list[Formula]:
             "decode.tokens_per_s",
             "Output tokens of all GPUs while decoding",
             "replicas × batch × tokens per step / step time",
-            f"{r.deployment.replicas} × {w.batch} × {passed} / {step}",
+            f"{r.deployment.replicas} × {w.batch:.10g} × {passed} / {step}",
             d.tokens_per_s,
             "tokens/s",
             "definition",
@@ -419,12 +426,12 @@ def _besides(step: Step, path: str) -> Iterator[Formula]:
         formula = "drafts × (prediction layers × (a step without drafts - LM head) / layers + LM head + sampling)"
         yield replace(drafting, formula=formula)
     overhead = _plain(step.overhead_seconds)
-    if overhead > 0 and isinstance(step.overhead, tuple):
+    if overhead > 0:
         formula = "layers × what an engine adds to each, and to each sequence"
         numbers = " + ".join(_added(each) for each in step.overhead if _some(each.seconds))
         yield Formula(f"{path}.engine overhead", "engine overhead", formula, numbers, overhead, "s", "docs/method.md")
     hidden = step.hidden
-    if isinstance(hidden, Hidden) and _some(hidden.seconds):
+    if _some(hidden.seconds):
         sent, busy = format_seconds(_plain(hidden.sent)), format_seconds(_plain(hidden.busy))
         share = "" if _plain(hidden.share) == 1 else f"{format_count(_plain(hidden.share))} × "
         yield Formula(
@@ -432,15 +439,21 @@ def _besides(step: Step, path: str) -> Iterator[Formula]:
             "- min(all-to-all, share × computing time): two halves of the batch take turns",
             f"-min({sent}, {share}{busy})", -_plain(hidden.seconds), "s", "DeepSeek-V3, 2412.19437, 3.2.3",
         )  # fmt: skip
+    if _some(step.ageing_seconds):
+        yield Formula(
+            f"{path}.older engine", "older engine", "what an engine of that month takes more of a step × the step",
+            f"{format_count(_plain(step.slower) - 1)} × {format_seconds(_plain(step.current_seconds))}",
+            _plain(step.ageing_seconds), "s", "docs/accuracy.md",
+        )  # fmt: skip
 
 
 # How the times and rates that users see come about, as formulas with the numbers put in.
 
 
-def serving_formulas(q: Scenario, chosen: Chosen, r: Estimate, at: Prediction) -> list[Formula]:
+def serving_formulas(r: Estimate, at: Prediction) -> list[Formula]:
     """Return the formulas of times and rates under load; none where only terms of the bill were counted.
 
-    q: the question. chosen: the deployment. r: its estimate. at: the engine's own numbers for it.
+    r: the estimate. at: the engine's own numbers for it.
     """
     s, d = r.serving, r.decode
     if s.time_per_output_token_s is None or r.prefill.time_s is None or d.step_time_s is None:
@@ -448,10 +461,12 @@ def serving_formulas(q: Scenario, chosen: Chosen, r: Estimate, at: Prediction) -
     w = r.workload
     formula, numbers = "step / tokens per step", f"{format_seconds(d.step_time_s)} / {w.tokens_per_step:.4g}"
     source = "pools of their own: decode waits for no prefill"
-    if not w.disaggregated:
-        taken = format_seconds(_plain(at.prefill_interference))
+    if at.static:
+        source = "a batch that begins together waits for no prefill"
+    elif not w.disaggregated:
+        taken = format_seconds(_plain(at.interference))
         formula += " + (batch - 1) / output × what a prompt takes from the running ones"
-        numbers += f" + {w.batch - 1} / {w.output_tokens:,.10g} × {taken}"
+        numbers += f" + {w.batch - 1:.10g} / {w.output_tokens:.10g} × {taken}"
         source = "closed loop: every finished request is followed by another (docs/method.md)"
     pace = Formula(
         "serving.time_per_output_token_s",
@@ -462,21 +477,26 @@ def serving_formulas(q: Scenario, chosen: Chosen, r: Estimate, at: Prediction) -
         "s",
         source,
     )
-    return [*_rates(r, at), pace, _first_token(q, chosen, r)]
+    return [*_rates(r, at), pace, _first_token(r, at)]
 
 
 def _rates(r: Estimate, at: Prediction) -> list[Formula]:
     """Output tokens that are served, of a GPU and of a user."""
     s, w, machine = r.serving, r.workload, r.deployment
     assert s.output_tokens_per_s_per_gpu is not None and s.tokens_per_s_per_user is not None
-    prompt, decoding = _plain(at.prefill_interference), w.output_tokens / _plain(at.decode_tokens_per_s())
+    prompt, decoding = _plain(at.interference), w.output_tokens / _plain(at.decode_tokens_per_s())
+    formula = "replicas × output tokens / (time of a replica for a prompt + for its output tokens) / GPUs"
+    tokens = f"{w.output_tokens:.10g}"
+    if at.static:
+        formula = "replicas × batch × output tokens / (prefill of the batch + time of its output tokens) / GPUs"
+        tokens = f"{w.batch:.10g} × {tokens}"
+        prompt, decoding = _plain(at.prefill.seconds), w.output_tokens / _plain(at.user_tokens_per_s())
     return [
         Formula(
             "serving.output_tokens_per_s_per_gpu",
             "Output tokens of a GPU, the prefills of their prompts included",
-            "replicas × output tokens / (time of a replica for a prompt + for its output tokens) / GPUs",
-            f"{machine.replicas} × {w.output_tokens:,.10g} / "
-            f"({format_seconds(prompt)} + {format_seconds(decoding)}) / {machine.gpus}",
+            formula,
+            f"{machine.replicas} × {tokens} / ({format_seconds(prompt)} + {format_seconds(decoding)}) / {machine.gpus}",
             s.output_tokens_per_s_per_gpu,
             "tokens/s",
             "every request brings its prompt; of both pools where they are apart (docs/method.md)",
@@ -493,22 +513,20 @@ def _rates(r: Estimate, at: Prediction) -> list[Formula]:
     ]
 
 
-def _first_token(q: Scenario, chosen: Chosen, r: Estimate) -> Formula:
+def _first_token(r: Estimate, at: Prediction) -> Formula:
     s, p, d = r.serving, r.prefill, r.decode
     assert s.time_to_first_token_s is not None and p.time_s is not None and d.step_time_s is not None
-    engine = q.constants.engine(q.backend) if q.backend else None
-    startup = float(engine.startup) if engine else 0.0
-    steps = 0.0
-    if not q.options.disaggregated:
-        balance = engine.balance_steps if engine and int(chosen.deployment.layout.data) > 1 else 0.0
-        steps = engine.admission_steps + balance if engine else 0.5
-    queue = max(0.0, s.time_to_first_token_s - startup - steps * d.step_time_s - p.time_s)
+    formula = "start-up of a request + steps until it is admitted × step + its prefill + wait for prefills and memory"
+    steps = format_count(_plain(at.admission_steps))
+    numbers = f"{format_seconds(_plain(at.startup))} + {steps} × {format_seconds(d.step_time_s)} + "
+    numbers += f"{format_seconds(p.time_s)} + {format_seconds(_plain(at.wait))}"
+    if at.static:
+        formula, numbers = "prefill of the whole batch", format_seconds(p.time_s)
     return Formula(
         "serving.time_to_first_token_s",
         "Time to first token",
-        "start-up of a request + steps until it is admitted × step + its prefill + wait for the prefills ahead",
-        f"{format_seconds(startup)} + {steps:.4g} × {format_seconds(d.step_time_s)} + {format_seconds(p.time_s)} + "
-        f"{format_seconds(queue if queue > 1e-9 else 0.0)}",
+        formula,
+        numbers,
         s.time_to_first_token_s,
         "s",
         "a queue with one server in a closed loop: Reiser and Lavenberg 1980 (docs/method.md)",

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from costcalc.engine.latency import op_times
+from costcalc.engine.latency import Addition, op_times
 from costcalc.engine.memory import kv_pool_bytes_per_gpu, max_sequences
 from costcalc.engine.ops import Batch, Op, decode_batch, prefill_batch, step_ops
 from costcalc.engine.parallelism import Parallelism
@@ -31,14 +31,14 @@ from costcalc.engine.step import (
     ChunkedPrefill,
     Step,
     chunked_prefill,
-    decode_overhead_seconds,
+    decode_overhead,
     decode_step,
     drafting,
-    hidden_seconds,
-    layers_seconds,
+    hidden_all_to_all,
+    layers_overhead,
     overlap_share,
     prefill_interference_seconds,
-    prefill_overhead_seconds,
+    prefill_overhead,
 )
 from costcalc.fields import Number, Record
 from costcalc.predict.scenario import Scenario
@@ -64,12 +64,11 @@ class Passes:
 
 @dataclass(frozen=True, slots=True)
 class PassTimes:
-    """Seconds of the passes; `slower` is what engines of the run's month took, over those of today."""
+    """The passes timed."""
 
     step: Step
     prefill: Step
     interference: Number  # [s] of the replica that one more prompt takes from the running requests
-    slower: Number = 1.0
 
 
 class Prediction(Record):
@@ -78,8 +77,6 @@ class Prediction(Record):
     batch: Number  # [sequences] that decode at once
     step: Step  # decode
     prefill: Step
-    step_seconds: Number  # [s]
-    prefill_seconds: Number  # [s]
     prefill_prompts: Number  # prompts in one prefill pass of all stages and ranks together
     time_per_output_token: Number  # [s] while prefilling the others
     time_to_first_token: Number  # [s]
@@ -97,11 +94,11 @@ class Prediction(Record):
 
     def user_tokens_per_s(self) -> Number:
         """Output tokens of one sequence, decoding only [tokens/s]."""
-        return self.accepted / self.step_seconds
+        return self.accepted / self.step.seconds
 
     def prefill_tokens_per_s(self, input_tokens: Number) -> Number:
         """Tokens that prefill passes of one replica take in, prompts of `input_tokens` [tokens] each [tokens/s]."""
-        return self.prefill_prompts * input_tokens / self.prefill_seconds
+        return self.prefill_prompts * input_tokens / self.prefill.seconds
 
     def request_seconds(self, output_tokens: Number) -> Number:
         """Time of one replica for a request, its prompt and `output_tokens` [tokens] [s]."""
@@ -110,8 +107,8 @@ class Prediction(Record):
     def served_tokens_per_s(self, output_tokens: Number) -> Number:
         """Output tokens of one replica where every `output_tokens` [tokens] bring a prompt along [tokens/s]."""
         if self.static:
-            step = self.step_seconds / self.accepted
-            return static_tokens_per_s(step, self.prefill_seconds, self.batch, output_tokens)
+            step = self.step.seconds / self.accepted
+            return static_tokens_per_s(step, self.prefill.seconds, self.batch, output_tokens)
         return output_tokens / self.request_seconds(output_tokens)
 
     def prefill_share(self, output_tokens: Number) -> Number:
@@ -210,21 +207,22 @@ def times_of(scenario: Scenario, layout: Parallelism, passes: Passes) -> PassTim
     q, efficiency = scenario, scenario.efficiency
     overlap = overlap_share(layout, q.machine, efficiency)
 
-    def timed(ops: Sequence[Op], overhead: Number) -> Step:
+    def timed(ops: Sequence[Op], overhead: tuple[Addition, ...]) -> Step:
         found = tuple(op_times(ops, q.machine, efficiency))
-        return Step(found, overhead, hidden_seconds(found, overlap))
+        return Step(found, overhead, hidden_all_to_all(found, overlap), slower=slower)
 
-    prefill_overhead = layers_seconds(q.model, efficiency) + prefill_overhead_seconds(q.model, efficiency)
-    prefill = timed(passes.prefill, prefill_overhead + 0.0 * np.asarray(q.input_tokens, dtype=float))
+    slower = q.slower_by_age
+    of_prompts = (*layers_overhead(q.model, efficiency), *prefill_overhead(q.model, efficiency))
+    prefill = timed(passes.prefill, of_prompts)
     if q.recompute:
-        step = timed(passes.step, prefill_overhead)
+        step = timed(passes.step, of_prompts)
     elif q.options.terms != "all":
         step = decode_step(
             q.model, q.machine, layout, q.formats, efficiency, passes.batch, q.decode_context, q.drafts + 1,
             q.options.terms,
         )  # fmt: skip
     else:
-        step = timed(passes.step, decode_overhead_seconds(q.model, efficiency, passes.decoding))
+        step = timed(passes.step, decode_overhead(q.model, efficiency, passes.decoding))
     if passes.plain is not None:
         alone, ops = passes.plain
         if q.options.terms != "all":
@@ -233,17 +231,16 @@ def times_of(scenario: Scenario, layout: Parallelism, passes: Passes) -> PassTim
                 terms=q.options.terms,
             )  # fmt: skip
         else:
-            plain = timed(ops, decode_overhead_seconds(q.model, efficiency, alone))
+            plain = timed(ops, decode_overhead(q.model, efficiency, alone))
         step = replace(step, drafting=drafting(q.model, plain, efficiency, q.drafts))
     ranks = layout.data * layout.pipeline
-    alone_seconds = prefill.seconds / ranks
+    alone_seconds = prefill.current_seconds / ranks
     interference = alone_seconds
     if passes.chunked is not None:
         added = prefill_interference_seconds(q.model, passes.chunked, q.machine, efficiency, step.ops, overlap)
         # Where traffic over the network does not hide behind a joining prompt, a pass of its own is cheaper.
         interference = np.minimum(added / passes.together / ranks, alone_seconds)
-    slower = q.slower_by_age
-    return PassTimes(step, prefill, interference * slower, slower)
+    return PassTimes(step, prefill, interference * slower)
 
 
 def prediction_of(
@@ -254,7 +251,7 @@ def prediction_of(
     replicas: that share the load and the pool for prefill.
     """
     q = scenario
-    step, prefill = times.step.seconds * times.slower, times.prefill.seconds * times.slower
+    step, prefill = times.step.seconds, times.prefill.seconds
     ranks = layout.data * layout.pipeline
     static = q.load.arrivals == "static"
     accepted = q.tokens_per_step
@@ -275,8 +272,6 @@ def prediction_of(
         np.asarray(passes.batch, dtype=float),
         times.step,
         times.prefill,
-        step,
-        prefill,
         ranks,
         tpot,
         prefill if static else ttft,
