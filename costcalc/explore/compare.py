@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from costcalc.catalog.read import load_gpu, load_model
-from costcalc.engine.cost import usd_per_million
 from costcalc.engine.memory import cache_bytes_per_token
 from costcalc.engine.parallelism import DoesNotFit, Parallelism
 from costcalc.errors import CostcalcError
@@ -24,7 +23,7 @@ from costcalc.model.attention.gqa import GroupedAttention, LowRankAttention
 from costcalc.model.attention.mla import LatentAttention, MlaMode
 from costcalc.model.spec import ModelSpec
 from costcalc.predict.predict import predict
-from costcalc.predict.quantities import Comparison, Estimate, Row, inverse, ranges_of
+from costcalc.predict.quantities import Answered, Comparison, Estimate, Row, inverse, numbers_of, ranges_of
 from costcalc.predict.scenario import OptionKeywords, Options, Scenario, scenario_of
 from costcalc.units import format_usd
 
@@ -408,17 +407,21 @@ def _curve(along: Scenario, flat: Scenario, variant: str, contexts: Array, usd: 
     best, every = found.best(), np.arange(len(contexts))
     layout, replicas, gpus = _chosen(found, best)
     batch = np.maximum(found.batch[best, every], 1.0)
-    at = predict(flat, layout, batch)
     answered = np.isfinite(found.seconds[best, every])
-    rate = np.where(answered, replicas * at.decode_tokens_per_s(), np.nan)
+    at = predict(flat, layout, batch, replicas)
+    numbers = numbers_of(Answered(flat, replicas, gpus, at, usd, flat.options.utilization))
+
+    def of(path: str) -> Array:
+        return np.where(answered, numbers[path], np.nan)
+
     return Curve(
         variant,
         0.0 if along.recompute else cache_bytes_per_token(along.model, along.formats),
         contexts,
         np.where(answered, batch * replicas, np.nan),
-        rate / gpus,
-        np.where(answered, at.user_tokens_per_s(), np.nan),
-        None if usd is None else np.asarray(usd_per_million(gpus, usd, rate, flat.options.utilization)),
+        of("decode.tokens_per_s_per_gpu"),
+        of("decode.tokens_per_s_per_user"),
+        None if usd is None else of("cost.usd_per_million_output_tokens"),
         answered & (found.excess[best, every] <= 1.0),
         ranges_of(along).decode,
     )

@@ -9,7 +9,7 @@ from typing import Unpack
 
 from costcalc.catalog.files import searched_first
 from costcalc.catalog.read import load_gpu, load_model
-from costcalc.engine.cost import blended_usd_per_million, break_even_utilization, usd_per_million
+from costcalc.engine.cost import blended_usd_per_million, break_even_utilization
 from costcalc.engine.memory import (
     cache_bytes_per_sequence,
     cache_bytes_per_token,
@@ -25,9 +25,10 @@ from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.prices import PriceChoice
 from costcalc.model.spec import ApiPrice, ModelSpec
 from costcalc.predict.explain import explain
-from costcalc.predict.predict import Prediction, capacity, predict
+from costcalc.predict.predict import capacity, predict
 from costcalc.predict.quantities import (
     HOURS_OF_A_MONTH,
+    Answered,
     CostResult,
     DecodeResult,
     DemandResult,
@@ -42,13 +43,11 @@ from costcalc.predict.quantities import (
     PrecisionResult,
     PrefillResult,
     Range,
-    Ranges80,
     ServingResult,
     WorkloadResult,
     breakdown_of,
-    inverse,
-    ranges_of,
-    scaled,
+    group_of,
+    numbers_of,
     step_bound,
 )
 from costcalc.predict.scenario import OptionKeywords, Options, Scenario, scenario_of
@@ -84,8 +83,10 @@ def answer(scenario: Scenario, chosen: Chosen) -> Estimate:
     at = predict(q, layout, batch, chosen.deployment.replicas)
     price = q.gpu.price_for(q.options.price)
     usd_per_hour = price.usd_per_gpu_hour if price else None
-    ranges = ranges_of(q)
-    cost = _cost(q, chosen, at, usd_per_hour, ranges)
+    numbers = numbers_of(
+        Answered(q, chosen.deployment.replicas, chosen.deployment.gpus, at, usd_per_hour, q.options.utilization)
+    )
+    cost = CostResult(**group_of(numbers, "cost"))
     result = Estimate(
         model=ModelResult(
             q.model.name,
@@ -106,9 +107,9 @@ def answer(scenario: Scenario, chosen: Chosen) -> Estimate:
         ),
         kv_cache=_cache(q, chosen),
         memory=_memory(q, chosen),
-        prefill=_prefill(q, chosen, at, ranges),
-        decode=_decode(chosen, at, ranges),
-        serving=_serving(q, chosen, at, ranges),
+        prefill=PrefillResult(**group_of(numbers, "prefill")),
+        decode=DecodeResult(**group_of(numbers, "decode"), bound_by=step_bound(at.step)),
+        serving=ServingResult(**group_of(numbers, "serving")),
         cost=cost,
         breakdown=breakdown_of(at.step, layout),
         assumptions=assumptions_of(q, chosen, price),
@@ -117,8 +118,6 @@ def answer(scenario: Scenario, chosen: Chosen) -> Estimate:
     )
     if q.options.terms == "all":
         result = replace(result, market=market_prices(result, q.model.api_prices))
-    else:  # prefill and its interference are no part of these terms
-        result = replace(result, prefill=PrefillResult(None, None), serving=ServingResult(None, None, None, None))
     if q.options.demand is not None:
         result = replace(result, demand=demand_of(q, chosen.deployment, result.serving, usd_per_hour))
     return explain(q, chosen, result, at)
@@ -196,75 +195,6 @@ def _memory(q: Scenario, chosen: Chosen) -> MemoryResult:
     return MemoryResult(
         most >= (1 if q.options.load_told else chosen.batch), float(q.machine.memory), weights, max(pool, 0.0), most
     )
-
-
-def _prefill(q: Scenario, chosen: Chosen, at: Prediction, ranges: Ranges80) -> PrefillResult:
-    seconds = float(at.prefill.seconds)
-    rate = float(at.prefill_tokens_per_s(q.input_tokens)) * chosen.deployment.replicas
-    return PrefillResult(seconds, rate, scaled(seconds, ranges.prefill), scaled(rate, inverse(ranges.prefill)))
-
-
-def _decode(chosen: Chosen, at: Prediction, ranges: Ranges80) -> DecodeResult:
-    seconds = float(at.step.seconds)
-    rate = float(at.decode_tokens_per_s()) * chosen.deployment.replicas
-    per_gpu, per_user = rate / chosen.deployment.gpus, float(at.user_tokens_per_s())
-    faster = inverse(ranges.decode)
-    return DecodeResult(
-        seconds,
-        rate,
-        per_gpu,
-        per_user,
-        step_bound(at.step),
-        scaled(seconds, ranges.decode),
-        scaled(rate, faster),
-        scaled(per_gpu, faster),
-        scaled(per_user, faster),
-    )
-
-
-def _serving(q: Scenario, chosen: Chosen, at: Prediction, ranges: Ranges80) -> ServingResult:
-    ttft, tpot = float(at.time_to_first_token), float(at.time_per_output_token)
-    deployment, faster = chosen.deployment, inverse(ranges.decode)
-    per_gpu = float(at.served_tokens_per_s(q.output_tokens)) * deployment.replicas / deployment.gpus
-    pool = None
-    if q.disaggregated:
-        balanced = deployment.gpus * float(at.prefill_per_decode(q.output_tokens))
-        pool = q.options.prefill_gpus or balanced
-    in_all = per_gpu * (deployment.gpus + (pool or 0.0))
-    return ServingResult(
-        ttft,
-        tpot,
-        per_gpu,
-        float(at.prefill_share(q.output_tokens)),
-        in_all,
-        1 / tpot,
-        pool,
-        scaled(ttft, ranges.prefill),
-        scaled(tpot, ranges.decode),
-        scaled(per_gpu, faster),
-        scaled(in_all, faster),
-        scaled(1 / tpot, faster),
-    )
-
-
-def _cost(q: Scenario, chosen: Chosen, at: Prediction, usd: float | None, ranges: Ranges80) -> CostResult:
-    if usd is None:
-        return CostResult(None, None, None)
-    gpus, replicas, use = chosen.deployment.gpus, chosen.deployment.replicas, q.options.utilization
-    output = float(usd_per_million(gpus, usd, at.decode_tokens_per_s() * replicas, use))
-    if q.options.terms != "all":  # prefill reads no cache and is no part of these terms
-        return CostResult(output, None, None, scaled(output, ranges.decode))
-    entered = float(usd_per_million(gpus, usd, at.prefill_tokens_per_s(q.input_tokens) * replicas, use))
-    blended = float(blended_usd_per_million(entered, output, q.input_tokens, q.output_tokens))
-    out_range, in_range = scaled(output, ranges.decode), scaled(entered, ranges.prefill)
-    blended_range = None
-    if out_range and in_range:
-        low, high = (
-            float(blended_usd_per_million(i, o, q.input_tokens, q.output_tokens))
-            for i, o in zip(in_range, out_range, strict=True)
-        )
-        blended_range = (low, high)
-    return CostResult(output, entered, blended, out_range, in_range, blended_range)
 
 
 # List prices beside the cost of an estimate, at the same mix of tokens.

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from costcalc.catalog.files import searched_first
-from costcalc.engine.cost import blended_usd_per_million, usd_per_million
 from costcalc.engine.memory import kv_pool_bytes_per_gpu
 from costcalc.engine.parallelism import Deployment, DoesNotFit
 from costcalc.errors import CostcalcError, did_you_mean, shown
@@ -23,8 +22,14 @@ from costcalc.fields import Record
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.spec import ModelSpec
 from costcalc.predict.options import SWEPT, is_several, read_option, the_gpu, the_model, values_of
-from costcalc.predict.predict import Prediction, predict, sequences_held
-from costcalc.predict.quantities import Estimate, Range, inverse, ranges_of, step_bounds
+from costcalc.predict.predict import predict, sequences_held
+from costcalc.predict.quantities import (
+    QUANTITIES,
+    Answered,
+    Estimate,
+    numbers_of,
+    step_bounds,
+)
 from costcalc.predict.scenario import OptionKeywords, Options, Scenario, SweepKeywords, scenario_of
 from costcalc.units import parse_quantity
 
@@ -47,6 +52,8 @@ PATHS = {
 """Where each option that may be swept stands in the tree of a cell."""
 
 
+ANSWERED = tuple(each.path for each in QUANTITIES if each.path != "serving.prefill_gpus")
+"""Numbers of a cell; a pool that prefills is a proportion of the deployment, the same in all of them."""
 CELL: dict[str, tuple[str, ...]] = {
     "deployment": (
         "gpus", "replicas", "tensor_parallel", "pipeline_parallel", "expert_parallel", "attention_data_parallel",
@@ -54,14 +61,12 @@ CELL: dict[str, tuple[str, ...]] = {
     ),
     "workload": ("batch", "input_tokens", "output_tokens", "context_tokens"),
     "memory": ("fits", "max_sequences"),
-    "prefill": ("time_s",),
-    "decode": ("step_time_s", "tokens_per_s", "tokens_per_s_per_gpu", "tokens_per_s_per_user", "bound_by"),
-    "serving": (
-        "time_to_first_token_s", "time_per_output_token_s", "tokens_per_s_per_user", "output_tokens_per_s_per_gpu",
-    ),
-    "cost": (
-        "usd_per_million_output_tokens", "usd_per_million_input_tokens", "usd_per_million_blended_tokens",
-    ),
+    **{
+        branch: tuple(
+            path.partition(".")[2] for path in ANSWERED if path.startswith(f"{branch}.")
+        ) + (("bound_by",) if branch == "decode" else ())
+        for branch in ("prefill", "decode", "serving", "cost")
+    },
 }  # fmt: skip
 """What a cell holds of the tree of an estimate; a bandwidth is there where it is swept."""
 
@@ -194,7 +199,7 @@ def cells_of(scenario: Scenario, deployment: Deployment, batch: Array, price: Ar
     replica. price: [$/GPU-hour], NaN where unknown. use: share of the paid hours.
     """
     q, layout = scenario, deployment.layout
-    at = predict(q, layout, batch)
+    at = predict(q, layout, batch, deployment.replicas)
     pool = float(kv_pool_bytes_per_gpu(q.model, q.machine, layout, q.formats, q.budget))
     held = np.asarray(sequences_held(q, layout, pool, q.full_length))
     fits = held >= batch
@@ -203,12 +208,15 @@ def cells_of(scenario: Scenario, deployment: Deployment, batch: Array, price: Ar
         "memory.fits": fits,
         "memory.max_sequences": held.astype(int),
     }
-    numbers = {**_speeds(q, deployment, at), **_costs(q, deployment, at, price, use)}
-    if q.options.terms == "all":  # of a term of the bill nobody asks whether it fits
-        numbers = {path: np.where(fits, value, np.nan) for path, value in numbers.items()}
+    term = q.options.terms != "all"  # of a term of the bill nobody asks whether it fits
+    known = numbers_of(Answered(q, deployment.replicas, deployment.gpus, at, price, use))
+    numbers = {path: np.where(fits | term, value, np.nan) for path, value in known.items()}
+    for each in QUANTITIES:  # every cell has the same columns
+        numbers.setdefault(each.path, np.asarray(np.nan))
+    numbers = {path: value for path, value in numbers.items() if path.partition("_range.")[0] in ANSWERED}
     bound = np.broadcast_to(step_bounds(at.step), np.broadcast_shapes(np.shape(batch), np.shape(at.step.seconds)))
     nobody: Any = None
-    return {**found, **numbers, "decode.bound_by": np.where(fits | (q.options.terms != "all"), bound, nobody)}
+    return {**found, **numbers, "decode.bound_by": np.where(fits | term, bound, nobody)}
 
 
 def _workload(q: Scenario, deployment: Deployment, batch: Array, price: Array, use: Array) -> dict[str, Array]:
@@ -231,52 +239,6 @@ def _workload(q: Scenario, deployment: Deployment, batch: Array, price: Array, u
         "workload.output_tokens": np.asarray(q.output_tokens),
         "workload.context_tokens": np.asarray(q.decode_context),
     }
-
-
-def _speeds(q: Scenario, deployment: Deployment, at: Prediction) -> dict[str, Array]:
-    ranges = ranges_of(q)
-    faster, sooner = inverse(ranges.decode), ranges.prefill
-    rate = np.asarray(at.decode_tokens_per_s()) * deployment.replicas
-    served = np.asarray(at.served_tokens_per_s(q.output_tokens)) * deployment.replicas
-    nothing = np.nan if q.options.terms != "all" else 1.0  # prefill is no part of a term of the bill
-    return {
-        **_ranged("prefill.time_s", np.asarray(at.prefill.seconds) * nothing, sooner),
-        **_ranged("decode.step_time_s", np.asarray(at.step.seconds), ranges.decode),
-        **_ranged("decode.tokens_per_s", rate, faster),
-        **_ranged("decode.tokens_per_s_per_gpu", rate / deployment.gpus, faster),
-        **_ranged("decode.tokens_per_s_per_user", np.asarray(at.user_tokens_per_s()), faster),
-        **_ranged("serving.time_to_first_token_s", np.asarray(at.time_to_first_token) * nothing, sooner),
-        **_ranged("serving.time_per_output_token_s", np.asarray(at.time_per_output_token) * nothing, ranges.decode),
-        **_ranged("serving.tokens_per_s_per_user", nothing / np.asarray(at.time_per_output_token), faster),
-        **_ranged("serving.output_tokens_per_s_per_gpu", served / deployment.gpus * nothing, faster),
-    }
-
-
-def _costs(q: Scenario, deployment: Deployment, at: Prediction, price: Array, use: Array) -> dict[str, Array]:
-    ranges = ranges_of(q)
-    nothing = np.nan if q.options.terms != "all" else 1.0
-    leaving = at.decode_tokens_per_s() * deployment.replicas
-    entering = at.prefill_tokens_per_s(q.input_tokens) * deployment.replicas
-    output = np.asarray(usd_per_million(deployment.gpus, price, leaving, use))
-    entered = np.asarray(usd_per_million(deployment.gpus, price, entering, use)) * nothing
-    found = {
-        **_ranged("cost.usd_per_million_output_tokens", output, ranges.decode),
-        **_ranged("cost.usd_per_million_input_tokens", entered, ranges.prefill),
-    }
-    found["cost.usd_per_million_blended_tokens"] = np.asarray(
-        blended_usd_per_million(entered, output, q.input_tokens, q.output_tokens)
-    )
-    if ranges.decode and ranges.prefill:
-        for side, out, into in zip((".low", ".high"), ranges.decode, ranges.prefill, strict=True):
-            blended = blended_usd_per_million(entered * into, output * out, q.input_tokens, q.output_tokens)
-            found[f"cost.usd_per_million_blended_tokens_range{side}"] = np.asarray(blended)
-    return found
-
-
-def _ranged(path: str, values: Array, deployment: Range | None) -> dict[str, Array]:
-    if deployment is None:
-        return {path: values}
-    return {path: values, f"{path}_range.low": values * deployment[0], f"{path}_range.high": values * deployment[1]}
 
 
 MOST_CELLS = 1_000_000

@@ -6,7 +6,7 @@ Numbers are SI: bytes, seconds, tokens per second, dollars. A time, throughput o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field, fields, is_dataclass
 from typing import Any
 
@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from costcalc.catalog.summary import shape_of
+from costcalc.engine.cost import blended_usd_per_million, usd_per_million
 from costcalc.engine.latency import OpTime
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.step import Step
 from costcalc.fields import Number, Record
+from costcalc.predict.predict import Prediction
 from costcalc.predict.scenario import Scenario
 
 Range = tuple[float, float]
@@ -405,3 +407,167 @@ def _bound(ops: Iterable[OpTime]) -> str:
         return "communication"
     memory = sum(float(op.memory_seconds) for op in ops)
     return "memory" if memory >= sum(float(op.compute_seconds) for op in ops) else "compute"
+
+
+# The numbers that are answered: one table, which estimates, cells of sweeps and curves are read off.
+
+
+class Answered(Record):
+    """A prediction with what turns it into answers; arrays where the scenario has them."""
+
+    scenario: Scenario
+    replicas: Number
+    gpus: Number  # of all replicas, idle ones included
+    at: Prediction
+    usd_per_gpu_hour: Number | None  # [$/h] nan or None where unknown
+    utilization: Number  # share of the paid hours
+
+    def usd_per_million(self, tokens_per_s: Number) -> Number:
+        """Dollars per million of the tokens that one replica delivers [$/M]."""
+        usd = np.nan if self.usd_per_gpu_hour is None else self.usd_per_gpu_hour
+        return usd_per_million(self.gpus, usd, tokens_per_s * self.replicas, self.utilization)
+
+
+class Quantity(Record):
+    """One number that is answered: where it stands in the tree, what it is, and how its range follows."""
+
+    path: str
+    title: str
+    unit: str
+    value: Callable[[Answered], Number | None]  # None where it has no meaning
+    times: str = ""  # whose observed over predicted times spread it: 'decode' or 'prefill'; empty for no range
+    rate: bool = False  # whether it falls as times rise
+    of_terms: bool = False  # whether a term of the bill has it too, without prefill
+
+
+def _served(a: Answered) -> Number:
+    return a.at.served_tokens_per_s(a.scenario.output_tokens) * a.replicas / a.gpus
+
+
+def _prefill_gpus(a: Answered) -> Number | None:
+    if not a.scenario.disaggregated:
+        return None
+    told = a.scenario.load.prefill_gpus
+    return a.gpus * a.at.prefill_per_decode(a.scenario.output_tokens) if told is None else told
+
+
+def _served_in_all(a: Answered) -> Number:
+    pool = _prefill_gpus(a)
+    return _served(a) * (a.gpus + (0.0 if pool is None else pool))
+
+
+def _blended(a: Answered, entered: Number, output: Number) -> Number:
+    return blended_usd_per_million(entered, output, a.scenario.input_tokens, a.scenario.output_tokens)
+
+
+def _output_usd(a: Answered) -> Number:
+    return a.usd_per_million(a.at.decode_tokens_per_s())
+
+
+def _input_usd(a: Answered) -> Number:
+    return a.usd_per_million(a.at.prefill_tokens_per_s(a.scenario.input_tokens))
+
+
+BLENDED = "cost.usd_per_million_blended_tokens"
+QUANTITIES: tuple[Quantity, ...] = (
+    Quantity("prefill.time_s", "Prefill of one prompt", "s", lambda a: a.at.prefill.seconds, "prefill"),
+    Quantity(
+        "prefill.tokens_per_s", "Prompt tokens that prefill takes in", "tokens/s",
+        lambda a: a.at.prefill_tokens_per_s(a.scenario.input_tokens) * a.replicas, "prefill", rate=True,
+    ),
+    Quantity("decode.step_time_s", "One decode step", "s", lambda a: a.at.step.seconds, "decode", of_terms=True),
+    Quantity(
+        "decode.tokens_per_s", "Output tokens of all GPUs while decoding", "tokens/s",
+        lambda a: a.at.decode_tokens_per_s() * a.replicas, "decode", rate=True, of_terms=True,
+    ),
+    Quantity(
+        "decode.tokens_per_s_per_gpu", "Output tokens of a GPU while decoding", "tokens/s",
+        lambda a: a.at.decode_tokens_per_s() * a.replicas / a.gpus, "decode", rate=True, of_terms=True,
+    ),
+    Quantity(
+        "decode.tokens_per_s_per_user", "Output tokens of one user while decoding", "tokens/s",
+        lambda a: a.at.user_tokens_per_s(), "decode", rate=True, of_terms=True,
+    ),
+    Quantity(
+        "serving.time_to_first_token_s", "Time to first token", "s", lambda a: a.at.time_to_first_token, "prefill"
+    ),
+    Quantity(
+        "serving.time_per_output_token_s", "Time per output token", "s",
+        lambda a: a.at.time_per_output_token, "decode",
+    ),
+    Quantity(
+        "serving.output_tokens_per_s_per_gpu", "Output tokens of a GPU, prefills included", "tokens/s",
+        _served, "decode", rate=True,
+    ),
+    Quantity(
+        "serving.prefill_share", "Share of a request's GPU time that its prompt takes", "share",
+        lambda a: a.at.prefill_share(a.scenario.output_tokens),
+    ),
+    Quantity(
+        "serving.output_tokens_per_s", "Output tokens of all GPUs, prefills included", "tokens/s",
+        _served_in_all, "decode", rate=True,
+    ),
+    Quantity(
+        "serving.tokens_per_s_per_user", "Output tokens of one user", "tokens/s",
+        lambda a: 1 / a.at.time_per_output_token, "decode", rate=True,
+    ),
+    Quantity("serving.prefill_gpus", "GPUs of the pool that prefills", "GPUs", _prefill_gpus),
+    Quantity(
+        "cost.usd_per_million_output_tokens", "Dollars per million output tokens", "$/M", _output_usd, "decode",
+        of_terms=True,
+    ),
+    Quantity("cost.usd_per_million_input_tokens", "Dollars per million input tokens", "$/M", _input_usd, "prefill"),
+    Quantity(
+        BLENDED, "Dollars per million tokens of a request", "$/M",
+        lambda a: _blended(a, _input_usd(a), _output_usd(a)),
+    ),
+)  # fmt: skip
+"""Every number of a prediction that is answered, in the order of the tree."""
+
+
+def numbers_of(answered: Answered) -> dict[str, Number]:
+    """The numbers of QUANTITIES by their paths, and `<path>_range.low` and `.high` at 80% coverage.
+
+    Numbers without a meaning are left out: those of prefill where a term of the bill is asked for, pools that are
+    not apart. A price that is not known leaves nan.
+    """
+    q, spread = answered.scenario, ranges_of(answered.scenario)
+    found: dict[str, Number] = {}
+    for each in QUANTITIES:
+        value = each.value(answered) if each.of_terms or q.options.terms == "all" else None
+        if value is None:
+            continue
+        found[each.path] = value
+        times = {"decode": spread.decode, "prefill": spread.prefill}.get(each.times)
+        factors = inverse(times) if each.rate else times
+        if factors is not None:
+            found[f"{each.path}_range.low"], found[f"{each.path}_range.high"] = value * factors[0], value * factors[1]
+    if BLENDED in found and spread.decode and spread.prefill:
+        for side, out, into in zip(("low", "high"), spread.decode, spread.prefill, strict=True):
+            found[f"{BLENDED}_range.{side}"] = _blended(
+                answered, _input_usd(answered) * into, _output_usd(answered) * out
+            )
+    return found
+
+
+def group_of(numbers: Mapping[str, Number], group: str) -> dict[str, Any]:
+    """The numbers of one branch of the tree as its fields: floats, pairs for ranges, None where not known.
+
+    numbers: of one cell, by path. group: such as 'decode'.
+    """
+    fields_of: dict[str, Any] = {}
+    for each in QUANTITIES:
+        branch, _, name = each.path.partition(".")
+        if branch != group:
+            continue
+        value = _known(numbers.get(each.path))
+        fields_of[name] = value
+        if value is not None and f"{each.path}_range.low" in numbers:
+            low, high = (_known(numbers[f"{each.path}_range.{side}"]) for side in ("low", "high"))
+            fields_of[f"{name}_range"] = (low, high)
+    return fields_of
+
+
+def _known(value: Number | None) -> float | None:
+    number = np.nan if value is None else float(np.asarray(value).item())
+    return None if np.isnan(number) else number
