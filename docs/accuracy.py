@@ -68,10 +68,11 @@ How a benchmark is run changes what it measures. Columns of a file say it; where
 - `kv_dtype`: empty, fp8 beside weights of 8 bits or fewer, else bf16; 16 bits for MiniMax and gpt-oss on Hopper, whose
   InferenceX recipes ask for nothing else. `tp`: empty, the GPUs that other degrees leave.
 
-`costcalc estimate` answers for the median request of a closed loop of mixed lengths, in steady state, with nothing
-reused unless `--cached` says so, and for engines of {as_of}. Rows of equal lengths, means over a run and held requests
-wait longer for the first token, by what `costcalc validate` adds for them. Offline rows are predicted with the memory
-and the batch of a deployment tuned for throughput, estimates with those that engines take by default.
+What is scored is what is printed: every row of `costcalc validate --format json` carries its `command`, the
+`costcalc estimate ...` line that answers the same number. These conditions are options of it: `--arrivals`,
+`--concurrency`, `--lengths`, `--statistic`, `--polling`, `--engine-date`, `--prefill-gpus`, `--cached`. Left out,
+an estimate is for the median request of a closed loop of mixed lengths in steady state, with nothing reused, no
+polling, and engines of {as_of}. Rows of offline runs ask for the memory that deployments tuned for throughput take.
 """
 PUBLISHED = """\
 `costcalc validate --against NAME` asks the questions of papers and benchmarks, and sets the answers side by side.

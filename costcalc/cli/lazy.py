@@ -6,17 +6,16 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import typer
 from typer import BadParameter
 from typer.core import TyperCommand, TyperGroup
 
 from costcalc.errors import CostcalcError, did_you_mean, nearest, shown
-from costcalc.fields import Record
 
 
-class Command(Record):
+class Command(NamedTuple):
     """A command: where its function is, as 'module:function', what it is for in one line, and how it is used."""
 
     target: str
@@ -24,7 +23,7 @@ class Command(Record):
     examples: tuple[str, ...] = ()
 
 
-class Group(Record):
+class Group(NamedTuple):
     """A command with commands of its own; `default` is the one that runs when none is named."""
 
     commands: Mapping[str, Command]
