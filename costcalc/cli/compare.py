@@ -11,7 +11,6 @@ from costcalc.cli.options import LOAD, Catalog, Gpu, Model, Serving, gpu_names, 
 from costcalc.cli.output import (
     Opened,
     Output,
-    check_price,
     counted,
     gpu_name,
     load_gpus,
@@ -86,7 +85,6 @@ def models(*, names: Models = None, gpu: Gpu = None, serving: Serving, output: O
         wanted = _some(names, "MODEL", "costcalc compare models v3 llama-3.1-70b --gpu h100")
         options = counted(serving.keywords(tokens), count, str(gpu))
         specs, gpus = load_models(wanted, catalog), load_gpus([machine], catalog)
-        check_price(gpus[0], options)
         from costcalc.explore.compare import compare_models
 
         _finish(compare_models(specs, gpus[0], **options), output, opened, MODEL_KINDS)
@@ -103,8 +101,6 @@ def gpus(*, names: Gpus = None, model: Model = None, serving: Serving, output: O
         options = serving.keywords(tokens)
         counts = [counted(options, count, each).get("gpus") for (count, _), each in zip(machines, typed, strict=True)]
         specs, found = load_models([wanted], catalog), load_gpus([name for _, name in machines], catalog)
-        for each in found:
-            check_price(each, options)
         from costcalc.explore.compare import compare_gpus
 
         _finish(compare_gpus(found, specs[0], counts=counts, **options), output, opened, GPU_KINDS)

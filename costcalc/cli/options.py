@@ -347,20 +347,14 @@ class Serving(Record):
     ] = None  # fmt: skip
 
     def keywords(self, output_tokens: str | None = None) -> OptionKeywords:
-        """Return the options as keyword arguments of `costcalc.estimate`, those not given left out.
+        """Return what was typed as keyword arguments of `costcalc.estimate`, which reads them.
 
         output_tokens: what was typed for them, an option that this bundle does not hold.
-        Raises CostcalcError for a value that cannot be read.
         """
-        from costcalc.predict.options import read_option
-
         typed: dict[str, Any] = {
             FIELDS.get(each.name, each.name): getattr(self, each.name) for each in fields(self)
         } | {"output_tokens": output_tokens}
-        given = {
-            name: read_option(name, text) for name, text in typed.items() if text is not None and text is not False
-        }
-        return cast("OptionKeywords", {name: value for name, value in given.items() if value is not None})
+        return cast("OptionKeywords", {name: text for name, text in typed.items() if text not in (None, False)})
 
 
 FIELDS = {

@@ -196,9 +196,7 @@ def subject(
     count, name = gpu_name(gpu)
     wanted = model_name(model)
     options = counted(serving.keywords(output_tokens), count, str(gpu))
-    found = Subject(load_models([wanted], catalog)[0], load_gpus([name], catalog)[0], options)
-    check_price(found.gpu, options)
-    return found
+    return Subject(load_models([wanted], catalog)[0], load_gpus([name], catalog)[0], options)
 
 
 def model_name(text: str | None) -> str:
@@ -234,22 +232,12 @@ def counted(options: OptionKeywords, count: int | None, typed: str) -> OptionKey
     """
     if count is None:
         return options
+    from costcalc.predict.options import read_option
+
     gpus = options.get("gpus")
-    if gpus is not None and gpus != count:
+    if gpus is not None and read_option("gpus", gpus) != count:
         raise CostcalcError(f"{gpus} contradicts {shown(typed)}", where="--gpus", hint="leave one out")
     return {**options, "gpus": count}
-
-
-def check_price(gpu: Accelerator, options: OptionKeywords) -> None:
-    """Raise CostcalcError, naming the option, when the words of --price fit no price of a GPU.
-
-    gpu: the GPU.
-    options: the options given.
-    """
-    try:
-        gpu.price_for(options.get("price"))
-    except CostcalcError as error:
-        raise CostcalcError(error.message, where="--price", hint=error.hint) from None
 
 
 def load_models(names: list[str], catalog: Catalog) -> list[ModelSpec]:

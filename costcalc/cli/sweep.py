@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Option
 
 from costcalc.cli.options import NUMBERS, Catalog, Gpu, Model, Serving, with_options
-from costcalc.cli.output import Output, check_price, counted, gpu_name, load_gpus, load_models, model_name
+from costcalc.cli.output import Output, counted, gpu_name, load_gpus, load_models, model_name
 from costcalc.errors import CostcalcError
 
 if TYPE_CHECKING:
-    from costcalc.hardware.accelerator import Accelerator
+    pass
 
 
 CHART_KINDS = ("cost", "throughput", "speed", "wait")
@@ -57,7 +57,6 @@ def sweep(
         if count is not None and "gpus" in swept:
             raise CostcalcError("the GPUs are counted twice", where="--gpus", hint="leave the count of --gpu out")
         [spec], [machine] = load_models([wanted], catalog), load_gpus([name], catalog)
-        _check_prices(machine, options)
         from costcalc.explore.sweep import sweep as answered
         from costcalc.report.files import present
 
@@ -104,9 +103,3 @@ def _rate(text: str) -> float:
         return parse_quantity(text, "bandwidth", positive=True)
     except CostcalcError as error:
         raise CostcalcError(error.message, where="--memory-bandwidth", hint=error.hint) from None
-
-
-def _check_prices(gpu: Accelerator, options: dict[str, Any]) -> None:
-    prices = options.get("price")
-    for price in prices if isinstance(prices, tuple) else (prices,):
-        check_price(gpu, {"price": price})

@@ -321,6 +321,10 @@ def scenario_of(model: ModelSpec, gpu: Accelerator, options: Options) -> Scenari
     if backend not in constants.engines:
         hint = did_you_mean(backend, constants.engines) or f"one of {', '.join(constants.engines)}"
         raise CostcalcError(f"unknown backend {shown(backend)}", where="--backend", hint=hint)
+    try:
+        gpu.price_for(options.price)
+    except CostcalcError as error:
+        raise CostcalcError(error.message, where="price", hint=error.hint) from None
     calibrated = options.efficiency == "calibrated"
     return Scenario(
         model=model,
