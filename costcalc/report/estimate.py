@@ -236,9 +236,13 @@ def _room(result: Estimate) -> str:
     most, replicas = result.memory.max_sequences, result.deployment.replicas
     if not result.memory.fits:
         return "the model does not fit"
+    room = f"of {most:,} that fit"
+    if result.workload.batch > most:  # a scheduler that reserves a part of each answer runs more
+        room = f"where {most:,} fit with whole answers"
     if replicas == 1:
-        return f"of {most:,} that fit"
-    return f"of {most:,} that fit one of {replicas:,} replicas: {users(result.workload.batch * replicas)} in all"
+        return room
+    of_one = f"on one of {replicas:,} replicas" if result.workload.batch > most else f"one of {replicas:,} replicas"
+    return f"{room} {of_one}: {users(result.workload.batch * replicas)} in all"
 
 
 def _why(result: Estimate) -> str:
