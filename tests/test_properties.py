@@ -105,8 +105,8 @@ def test_the_sequences_held_fit_and_one_more_per_rank_does_not(deployment: Deplo
     pool = float(kv_pool_bytes_per_gpu(q.model, q.machine, layout, q.formats, q.budget))
     assume(pool > 0)
     layers = q.model.attention_layers()
-    each = sum(float(n * a.cache_bytes(context, q.formats.cache, layout.tensor)) for n, a in layers) / layout.pipeline
-    held = float(max_sequences(q.model, layout, q.formats, pool, context)) / layout.data
+    each = sum(float(n * a.cache_bytes(context, q.formats.cache, layout.tp)) for n, a in layers) / layout.pp
+    held = float(max_sequences(q.model, layout, q.formats, pool, context)) / layout.attention_dp
     assert held * each <= pool * SLACK
     assert (held + 1) * each > pool / SLACK
 
@@ -221,7 +221,7 @@ def test_arrays_of_rates_equal_one_by_one(
 def test_arrays_of_degrees_equal_one_by_one(data: st.DataObject) -> None:
     ideal, calibrated, _ = data.draw(deployments())
     several_layouts = data.draw(st.lists(layouts(ideal.model), min_size=2, max_size=4))
-    names = ("tensor", "data", "expert", "pipeline")
+    names = ("tp", "attention_dp", "ep", "pp")
     together = Parallelism(**{name: np.array([getattr(x, name) for x in several_layouts]) for name in names})
     batch, context = data.draw(batches), data.draw(contexts)
 
@@ -292,7 +292,7 @@ def test_reading_the_cache_costs_the_same_on_any_number_of_gpus(
         rate = predict(at_context(q, context), deployment, batch).decode_tokens_per_s()
         return float(usd_per_million(deployment.gpus, 2.0, rate))
 
-    assert cost(layout, per_rank * layout.data * layout.pipeline) == pytest.approx(cost(Parallelism(), 1), rel=1e-9)
+    assert cost(layout, per_rank * layout.attention_dp * layout.pp) == pytest.approx(cost(Parallelism(), 1), rel=1e-9)
 
 
 @given(deployments(), contexts)

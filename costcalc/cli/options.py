@@ -351,17 +351,12 @@ class Serving(Record):
 
         output_tokens: what was typed for them, an option that this bundle does not hold.
         """
-        typed: dict[str, Any] = {
-            FIELDS.get(each.name, each.name): getattr(self, each.name) for each in fields(self)
-        } | {"output_tokens": output_tokens}
+        from costcalc.predict.options import FLAGS
+
+        names = {flag: name for name, flag in FLAGS.items()}
+        typed = {names.get(each.name, each.name): getattr(self, each.name) for each in fields(self)}
+        typed["output_tokens"] = output_tokens
         return cast("OptionKeywords", {name: text for name, text in typed.items() if text not in (None, False)})
-
-
-FIELDS = {
-    "tp": "tensor_parallel", "pp": "pipeline_parallel", "ep": "expert_parallel", "dp": "attention_data_parallel",
-    "kv": "kv_cache", "input": "input_tokens",
-}  # fmt: skip
-"""Fields of `Serving` whose keyword in Python is another word."""
 
 
 class Catalog(Record):

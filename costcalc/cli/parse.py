@@ -1,4 +1,4 @@
-"""Options as people type them, read into numbers; every error names the option."""
+"""Numbers, tokens and words that commands read themselves; options of an estimate are read in `predict/options.py`."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The engine: pure numpy, every numeric argument broadcasts. work -> timing -> step -> memory -> cost."""
+"""The engine: pure numpy, every numeric argument broadcasts. ops -> latency -> step -> queueing, memory -> cost."""

@@ -1,4 +1,4 @@
-"""Expert parallelism waits for its hottest rank: the expected maximum of random loads."""
+"""What each op of a step takes: its bytes, FLOPs and messages over what the machine reaches, as terms and additions."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def weights_bytes_per_gpu(model: ModelSpec, layout: Parallelism, formats: Format
     Norms and biases (kept in 16 bits) and the router stay whole on every rank; embeddings and the LM head
     are cut over the vocabulary.
     """
-    d, t = model.hidden_size, layout.tensor
+    d, t = model.hidden_size, layout.tp
     matrices: Number = 0.0
     vectors = model.norm_parameters
     for count, attention in model.attention_layers():
@@ -45,14 +45,14 @@ def weights_bytes_per_gpu(model: ModelSpec, layout: Parallelism, formats: Format
         vectors += count * layer.extra_parameters(d)
         routed = layer.routed(d)
         if routed:
-            slots = np.ceil(routed.experts / layout.expert) * layout.expert
+            slots = np.ceil(routed.experts / layout.ep) * layout.ep
             share = slots * routed.parameters / layout.stage
             routed_bytes = routed_bytes + count * share * formats.experts.bytes
     # The first stage looks tokens up, the last one multiplies the head; alone, a stage may share a tied table.
     both = model.embedding_parameters + (0.0 if model.tied_embeddings else model.head_parameters)
-    tables = np.where(np.asarray(layout.pipeline) > 1, model.embedding_parameters, both)
+    tables = np.where(np.asarray(layout.pp) > 1, model.embedding_parameters, both)
     layers = matrices * formats.weights.bytes + routed_bytes + vectors * 2
-    return layers / layout.pipeline + tables / t * formats.head.bytes
+    return layers / layout.pp + tables / t * formats.head.bytes
 
 
 def cache_bytes_per_token(model: ModelSpec, formats: Formats) -> float:
@@ -62,8 +62,8 @@ def cache_bytes_per_token(model: ModelSpec, formats: Formats) -> float:
 
 def cache_bytes_per_token_per_gpu(model: ModelSpec, layout: Parallelism, formats: Formats) -> Number:
     """What each further token adds on one GPU that holds the sequence [B/token]."""
-    grown = sum((n * a.growth_bytes(formats.cache, layout.tensor) for n, a in model.attention_layers()), start=0.0)
-    return grown / layout.pipeline
+    grown = sum((n * a.growth_bytes(formats.cache, layout.tp) for n, a in model.attention_layers()), start=0.0)
+    return grown / layout.pp
 
 
 def cache_bytes_per_sequence(model: ModelSpec, formats: Formats, context: Number) -> Number:
@@ -77,8 +77,8 @@ def cache_bytes_per_sequence_per_gpu(
     """Cache of one sequence of `context` [tokens] on one GPU that holds it [B]."""
     held: Number = 0.0
     for count, attention in model.attention_layers():
-        held = held + count * attention.cache_bytes(context, formats.cache, layout.tensor)
-    return held / layout.pipeline
+        held = held + count * attention.cache_bytes(context, formats.cache, layout.tp)
+    return held / layout.pp
 
 
 def fixed_cache_bytes_per_sequence(model: ModelSpec, cache: CacheFormat) -> float:
@@ -117,4 +117,4 @@ def max_sequences(model: ModelSpec, layout: Parallelism, formats: Formats, pool:
     """Sequences of `context` [tokens] that a replica's pools hold; 0 where not even the weights fit."""
     per_sequence = cache_bytes_per_sequence_per_gpu(model, layout, formats, context)
     per_rank = np.floor(np.maximum(pool, 0.0) / np.maximum(per_sequence, 1e-300))
-    return np.where(np.asarray(pool) > 0, per_rank * layout.data, 0)
+    return np.where(np.asarray(pool) > 0, per_rank * layout.attention_dp, 0)

@@ -89,14 +89,14 @@ def decode_batch(batch: Number, context: Number, layout: Parallelism, tokens: Nu
 
     The busiest rank has one sequence at least; where there are fewer of them than ranks, others have none.
     """
-    each = np.asarray(batch, dtype=float) / layout.pipeline
+    each = np.asarray(batch, dtype=float) / layout.pp
     micro = np.maximum(each, 1.0)
     return Batch(
-        np.maximum(micro / layout.data, 1.0),
+        np.maximum(micro / layout.attention_dp, 1.0),
         tokens,
         context,
         partial=True,
-        ranks_running=np.minimum(micro / layout.data, 1.0),
+        ranks_running=np.minimum(micro / layout.attention_dp, 1.0),
         stages_running=np.minimum(each, 1.0),
     )
 
@@ -116,8 +116,8 @@ def step_ops(model: ModelSpec, layout: Parallelism, formats: Formats, batch: Bat
     works.append(_head_op(model, layout, formats, batch))
     activation = batch.rows * model.hidden_size * ACTIVATION_BYTES
     works.append(Op("elementwise", "elementwise", model.num_layers, 0.0 * activation, activation, formats.attention))
-    sent = activation / layout.tensor
-    works.append(Op("pipeline", "pipeline", layout.pipeline - 1, 0.0 * sent, sent, ranks=layout.gpus))
+    sent = activation / layout.tp
+    works.append(Op("pipeline", "pipeline", layout.pp - 1, 0.0 * sent, sent, ranks=layout.gpus))
     if not batch.partial:
         return works
     return [w if w.kind == "experts" else replace(w, mean_flops=batch.running, mean_bytes=batch.running) for w in works]
@@ -152,7 +152,7 @@ def _gemm(op: str, layers: int, parameters: Number, rows: Number, formats: Forma
 def _attention_ops(
     model: ModelSpec, attention: Attention, count: int, layout: Parallelism, formats: Formats, batch: Batch
 ) -> list[Op]:
-    t = layout.tensor
+    t = layout.tp
     held = rank_parameters(attention.linears(model.hidden_size), t, attention.kv_heads)
     works = [_gemm("attention projections", count, held, batch.rows, formats)]
     if batch.prefill:
@@ -182,15 +182,15 @@ def _attention_ops(
 
 def _all_reduce(model: ModelSpec, count: Number, layout: Parallelism, batch: Batch) -> Op:
     message = batch.rows * model.hidden_size * ACTIVATION_BYTES
-    times = count * np.where(np.asarray(layout.tensor) > 1, 1, 0)
-    return Op("all-reduce", "all_reduce", times, 0.0 * message, message, ranks=layout.tensor)
+    times = count * np.where(np.asarray(layout.tp) > 1, 1, 0)
+    return Op("all-reduce", "all_reduce", times, 0.0 * message, message, ranks=layout.tp)
 
 
 def _feedforward_ops(
     model: ModelSpec, layer: FeedForward, count: int, layout: Parallelism, formats: Formats, batch: Batch
 ) -> list[Op]:
     routed = layer.routed(model.hidden_size)
-    held = rank_parameters(layer.linears(model.hidden_size), layout.tensor, 1)
+    held = rank_parameters(layer.linears(model.hidden_size), layout.tp, 1)
     works = [_gemm(layer.always, count, held, batch.rows, formats)]
     if routed is None:
         works.append(_all_reduce(model, count, layout, batch))
@@ -201,7 +201,7 @@ def _feedforward_ops(
 
 
 def _expert_ops(routed: RoutedExperts, count: int, layout: Parallelism, formats: Formats, batch: Batch) -> Op:
-    tokens = batch.rows * layout.data  # of the whole stage
+    tokens = batch.rows * layout.attention_dp  # of the whole stage
     pairs = tokens * routed.per_token
     touched = experts_touched(routed.experts, routed.per_token, tokens)
     share = routed.parameters / layout.stage  # of one expert on one GPU, averaged over the stage
@@ -213,10 +213,10 @@ def _expert_ops(routed: RoutedExperts, count: int, layout: Parallelism, formats:
         bytes=touched * share * formats.experts.bytes,
         precision=formats.experts_compute,
         weights=formats.experts.name,
-        ranks=layout.expert,
+        ranks=layout.ep,
         rows=pairs / touched,
-        routed=pairs / layout.expert,
-        held=routed.experts / layout.expert,
+        routed=pairs / layout.ep,
+        held=routed.experts / layout.ep,
         mean_flops=batch.running,
         mean_bytes=_touched_share(routed, tokens, touched, batch),
     )
@@ -234,11 +234,11 @@ def _expert_traffic(
     model: ModelSpec, routed: RoutedExperts, count: int, layout: Parallelism, formats: Formats, batch: Batch
 ) -> list[Op]:
     """Dispatch and combine: between experts' ranks where attention is data parallel, else the TP all-reduce."""
-    tokens = batch.rows * layout.data
-    data_parallel = np.asarray(layout.data) > 1
-    by_expert = data_parallel & (np.asarray(layout.expert) > 1)
+    tokens = batch.rows * layout.attention_dp
+    data_parallel = np.asarray(layout.attention_dp) > 1
+    by_expert = data_parallel & (np.asarray(layout.ep) > 1)
     # An expert that is cut over several GPUs needs the token on each of them.
-    destinations = np.minimum(routed.per_token, layout.expert) * (layout.stage / layout.expert)
+    destinations = np.minimum(routed.per_token, layout.ep) * (layout.stage / layout.ep)
     sent = tokens / layout.stage * destinations * routed.width
     # Kernels made for latency send every copy by itself; those made for throughput once to each domain.
     copies = destinations if batch.prefill else 1
@@ -264,7 +264,7 @@ def _expert_traffic(
 
 
 def _head_op(model: ModelSpec, layout: Parallelism, formats: Formats, batch: Batch) -> Op:
-    held = model.head_parameters / layout.tensor
+    held = model.head_parameters / layout.tp
     # Only the last token of a prompt needs its logits.
     rows = batch.sequences if batch.prefill else batch.rows
     return Op(

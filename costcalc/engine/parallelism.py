@@ -16,27 +16,27 @@ from costcalc.units import counted
 
 @dataclass(frozen=True, slots=True)
 class Parallelism:
-    """One replica: `tensor` x `data` GPUs in each of `pipeline` stages; experts spread over a stage.
+    """One replica: `tp` x `attention_dp` GPUs in each of `pp` stages; experts spread over a stage.
 
-    tensor t: divides matrices and heads. data g: attention data parallel, sequences are divided and
-    attention weights repeated. expert e: whole experts on e groups of the stage's t·g GPUs, each expert
-    cut over the (t·g)/e GPUs of its group. pipeline p: layers are divided.
+    tp t: divides matrices and heads. attention_dp g: attention data parallel, sequences are divided and
+    attention weights repeated. ep e: whole experts on e groups of the stage's t·g GPUs, each expert
+    cut over the (t·g)/e GPUs of its group. pp p: layers are divided.
     """
 
-    tensor: Number = 1
-    data: Number = 1
-    expert: Number = 1
-    pipeline: Number = 1
+    tp: Number = 1
+    attention_dp: Number = 1
+    ep: Number = 1
+    pp: Number = 1
 
     @property
     def stage(self) -> Number:
         """GPUs of one pipeline stage, t·g."""
-        return self.tensor * self.data
+        return self.tp * self.attention_dp
 
     @property
     def gpus(self) -> Number:
         """GPUs of the replica, t·g·p."""
-        return self.stage * self.pipeline
+        return self.stage * self.pp
 
 
 # Which layouts suit a model on so many GPUs, and whether one that was asked for is possible.
@@ -46,15 +46,15 @@ class Degrees(Record):
     """Degrees of parallelism as asked for; None leaves the choice open."""
 
     gpus: int | None = None
-    tensor: int | None = None
-    pipeline: int | None = None
-    expert: int | None = None
-    data: int | None = None
+    tp: int | None = None
+    pp: int | None = None
+    ep: int | None = None
+    attention_dp: int | None = None
 
     @property
     def layout_given(self) -> bool:
         """Whether any degree was asked for."""
-        return any(x is not None for x in (self.tensor, self.pipeline, self.expert, self.data))
+        return any(x is not None for x in (self.tp, self.pp, self.ep, self.attention_dp))
 
 
 class Deployment(Record):
@@ -119,9 +119,9 @@ def expert_degree(model: ModelSpec, gpus: int) -> int:
 
 def given_deployment(model: ModelSpec, gpu: Accelerator, asked: Degrees) -> Deployment:
     """The layout asked for, with what was left open filled in; raises CostcalcError where it is impossible."""
-    tensor, pipeline = asked.tensor or 1, asked.pipeline or 1
+    tensor, pipeline = asked.tp or 1, asked.pp or 1
     _check_heads(model, tensor, asked.gpus)
-    data = asked.data
+    data = asked.attention_dp
     replicas = 1
     if asked.gpus is not None:
         used = tensor * pipeline * (data or 1)
@@ -130,14 +130,14 @@ def given_deployment(model: ModelSpec, gpu: Accelerator, asked: Degrees) -> Depl
                 f"--gpus {asked.gpus} is not a multiple of tp × pp × dp = {used}", hint="change one of them"
             )
         rest = asked.gpus // used
-        if data is None and model.has_experts and (shares_latent(model) or asked.expert):
+        if data is None and model.has_experts and (shares_latent(model) or asked.ep):
             data = rest
         else:
             replicas = rest
-    elif data is None and asked.expert and model.has_experts:
-        data = asked.expert // gcd(asked.expert, tensor)  # experts on as many GPUs as groups were asked for
+    elif data is None and asked.ep and model.has_experts:
+        data = asked.ep // gcd(asked.ep, tensor)  # experts on as many GPUs as groups were asked for
     stage = tensor * (data or 1)
-    expert = asked.expert or (expert_degree(model, stage) if (data or 1) > 1 else 1)
+    expert = asked.ep or (expert_degree(model, stage) if (data or 1) > 1 else 1)
     layout = Parallelism(tensor, data or 1, expert, pipeline)
     _check_layout(model, gpu, layout)
     return Deployment(layout, replicas)
@@ -146,7 +146,7 @@ def given_deployment(model: ModelSpec, gpu: Accelerator, asked: Degrees) -> Depl
 def layout_name(deployment: Deployment) -> str:
     """A layout in short, such as 'tp8', 'dp16 ep16' or '4 × tp2': degrees above 1, and replicas."""
     layout = deployment.layout
-    degrees = {"tp": layout.tensor, "pp": layout.pipeline, "dp": layout.data, "ep": layout.expert}
+    degrees = {"tp": layout.tp, "pp": layout.pp, "dp": layout.attention_dp, "ep": layout.ep}
     text = " ".join(f"{name}{int(n)}" for name, n in degrees.items() if int(n) > 1) or "tp1"
     return f"{deployment.replicas} × {text}" if deployment.replicas > 1 else text
 
@@ -164,7 +164,7 @@ def _check_heads(model: ModelSpec, tensor: int, gpus: int | None) -> None:
 
 
 def _check_layout(model: ModelSpec, gpu: Accelerator, layout: Parallelism) -> None:
-    e, p, stage = int(layout.expert), int(layout.pipeline), int(layout.stage)
+    e, p, stage = int(layout.ep), int(layout.pp), int(layout.stage)
     if p > model.num_layers:
         raise CostcalcError(f"--pp {p} exceeds the {model.num_layers} layers of {model.name}", hint="use fewer stages")
     if e > 1 and not model.has_experts:

@@ -1,5 +1,7 @@
 """From steps to serving: what users see when prefill and decode share GPUs, in closed form.
 
+The fixed point of batch, times and waits is `costcalc.predict.predict.settled_batch`.
+
 All functions take seconds of a decode step, of a prefill and of what a riding prompt adds, and broadcast. A
 closed loop keeps C requests at a replica: whoever gets an answer asks again. Little's law (1961, doi
 10.1287/opre.9.3.383) and the closed network with one server (mean value analysis, Reiser and Lavenberg 1980,

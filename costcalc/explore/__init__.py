@@ -1,1 +1,1 @@
-"""Questions asked of the engine: estimate, compare, sweep. Many calls of the engine, never new physics."""
+"""Questions: which deployment, at which batch; estimates, sweeps, comparisons, break-evens. No physics of its own."""

@@ -77,7 +77,7 @@ def _default_running(q: Scenario) -> Iterator[Assumption]:
 
 def _degrees(chosen: Chosen) -> str:
     layout, replicas = chosen.deployment.layout, chosen.deployment.replicas
-    degrees = f"tp {layout.tensor}, pp {layout.pipeline}, dp {layout.data}, ep {layout.expert}"
+    degrees = f"tp {layout.tp}, pp {layout.pp}, dp {layout.attention_dp}, ep {layout.ep}"
     return f"{replicas} replicas of {degrees}" if replicas > 1 else degrees
 
 

@@ -431,6 +431,6 @@ def _chosen(found: LayoutSearch, best: Array) -> tuple[Parallelism, Array, int]:
     """The layouts chosen at every context as one of arrays, their replicas, and the GPUs of all of them."""
     chosen = [found.deployments[int(index)] for index in best]
     layouts = [s.layout for s in chosen]
-    degrees = np.array([(x.tensor, x.data, x.expert, x.pipeline) for x in layouts], dtype=np.int64).T
+    degrees = np.array([(x.tp, x.attention_dp, x.ep, x.pp) for x in layouts], dtype=np.int64).T
     tensor, data, expert, pipeline = degrees
     return Parallelism(tensor, data, expert, pipeline), np.array([s.replicas for s in chosen]), chosen[0].gpus

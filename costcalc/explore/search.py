@@ -74,7 +74,7 @@ def candidate_layouts(model: ModelSpec, gpu: Accelerator, gpus: int) -> list[Par
     shared = not machine_of(gpu).switched
     first = customary_layout(model, gpu, gpus)
     found = {first: None}
-    for tensor in _tensor_degrees(model, gpus, gpu.domain, int(first.tensor)):
+    for tensor in _tensor_degrees(model, gpus, gpu.domain, int(first.tp)):
         for pipeline in _divisors(gpus // tensor):
             data = gpus // tensor // pipeline
             stage = tensor * data
@@ -188,7 +188,7 @@ def _best_batches(q: Scenario, deployments: Sequence[Deployment], held: Array) -
     """The best batch of each layout at each context, its excess of the limits and its GPU seconds a request."""
     layouts = _stacked(deployments)
     price = np.array([s.gpus / s.replicas for s in deployments])[:, None, None]  # GPUs that one replica pays for
-    unit = np.asarray(layouts.data * layouts.pipeline)
+    unit = np.asarray(layouts.attention_dp * layouts.pp)
     replicas = np.array([s.replicas for s in deployments])[:, None, None]
     if q.options.batch or q.options.load_told:
         each = q.options.batch or settled_batch(q, layouts, replicas)
@@ -285,7 +285,7 @@ def _between(best: Array, low: Array, high: Array, unit: Array) -> Array:
 
 def _stacked(deployments: Sequence[Deployment]) -> Parallelism:
     """Layouts as one of arrays, along the first of three axes."""
-    degrees = [(s.layout.tensor, s.layout.data, s.layout.expert, s.layout.pipeline) for s in deployments]
+    degrees = [(s.layout.tp, s.layout.attention_dp, s.layout.ep, s.layout.pp) for s in deployments]
     tensor, data, expert, pipeline = np.array(degrees, dtype=np.int64).T[:, :, None, None]
     return Parallelism(tensor, data, expert, pipeline)
 
@@ -390,7 +390,7 @@ def _term(scenario: Scenario) -> Chosen:
         deployment = next((s for s in deployments if capacity(scenario, s.layout)[1] >= (wanted or 1)), deployments[0])
     return Chosen(
         deployment,
-        wanted or int(deployment.layout.data * deployment.layout.pipeline),
+        wanted or int(deployment.layout.attention_dp * deployment.layout.pp),
         gpus_chosen=asked == Degrees(),
         layout_chosen=not asked.layout_given,
         batch_chosen=wanted is None,
@@ -434,8 +434,8 @@ def _beyond(scenario: Scenario, smallest: int) -> list[Deployment]:
     found = []
     for gpus in sorted(n for n in counts if max(smallest, gpu.node_size) < n <= most):
         layouts = candidate_layouts(scenario.model, gpu, gpus)
-        largest = max(int(x.expert) for x in layouts)
-        deployment = [x for x in layouts[1:] if x.tensor == 1 and x.pipeline == 1 and x.expert == largest]
+        largest = max(int(x.ep) for x in layouts)
+        deployment = [x for x in layouts[1:] if x.tp == 1 and x.pp == 1 and x.ep == largest]
         found += [Deployment(x) for x in (layouts[0], *deployment)]
     return found
 
@@ -522,29 +522,29 @@ def _beside_what_was_typed(scenario: Scenario) -> str | None:
 
 
 def _typed(asked: Degrees) -> int:
-    return (asked.tensor or 1) * (asked.pipeline or 1) * (asked.data or 1)
+    return (asked.tp or 1) * (asked.pp or 1) * (asked.attention_dp or 1)
 
 
 def _completions(scenario: Scenario, asked: Degrees, gpus: int) -> list[Parallelism]:
     """Layouts on at most `gpus` that keep the degrees typed, those with most tensor parallelism first."""
     model, domain, found = scenario.model, scenario.gpu.domain, []
-    tensors = [asked.tensor] if asked.tensor else [t for t in (1, 2, 4, 8) if t <= domain and divides_heads(model, t)]
+    tensors = [asked.tp] if asked.tp else [t for t in (1, 2, 4, 8) if t <= domain and divides_heads(model, t)]
     for tensor in tensors:
-        for pipeline in [asked.pipeline] if asked.pipeline else (1, 2, 4):
+        for pipeline in [asked.pp] if asked.pp else (1, 2, 4):
             rest = gpus // (tensor * pipeline)
-            deployment = model.has_experts and (shares_latent(model) or bool(asked.expert))
-            data = asked.data or (max(rest, 1) if deployment else 1)
+            deployment = model.has_experts and (shares_latent(model) or bool(asked.ep))
+            data = asked.attention_dp or (max(rest, 1) if deployment else 1)
             used = tensor * pipeline * data
             if pipeline > model.num_layers or used > gpus or gpus % used:
                 continue
-            expert = asked.expert or (expert_degree(model, tensor * data) if data > 1 else 1)
+            expert = asked.ep or (expert_degree(model, tensor * data) if data > 1 else 1)
             if tensor * data % expert == 0:
                 found.append(Parallelism(tensor, data, expert, pipeline))
-    return sorted(found, key=lambda x: (int(x.pipeline), int(x.tensor)))
+    return sorted(found, key=lambda x: (int(x.pp), int(x.tp)))
 
 
 def _as_options(layout: Parallelism, asked: Degrees, gpus: int) -> str:
-    typed = {"--gpus": asked.gpus, "--tp": asked.tensor, "--pp": asked.pipeline, "--dp": asked.data}
-    wanted = {"--gpus": gpus, "--tp": layout.tensor, "--pp": layout.pipeline, "--dp": layout.data}
+    typed = {"--gpus": asked.gpus, "--tp": asked.tp, "--pp": asked.pp, "--dp": asked.attention_dp}
+    wanted = {"--gpus": gpus, "--tp": layout.tp, "--pp": layout.pp, "--dp": layout.attention_dp}
     added = [f"{name} {int(n)}" for name, n in wanted.items() if typed[name] is None and (n > 1 or name == "--gpus")]
     return " ".join(added) or f"--gpus {gpus}"

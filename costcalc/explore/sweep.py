@@ -224,10 +224,10 @@ def _workload(q: Scenario, deployment: Deployment, batch: Array, price: Array, u
     degrees = {
         "gpus": deployment.gpus,
         "replicas": deployment.replicas,
-        "tensor_parallel": layout.tensor,
-        "pipeline_parallel": layout.pipeline,
-        "expert_parallel": layout.expert,
-        "attention_data_parallel": layout.data,
+        "tensor_parallel": layout.tp,
+        "pipeline_parallel": layout.pp,
+        "expert_parallel": layout.ep,
+        "attention_data_parallel": layout.attention_dp,
     }
     return {
         **{f"deployment.{name}": np.asarray(value) for name, value in degrees.items()},

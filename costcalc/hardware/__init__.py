@@ -1,1 +1,1 @@
-"""Specifications: validated, frozen, without I/O."""
+"""Specifications of machines: data sheets, prices, and the constants that measurements fitted."""

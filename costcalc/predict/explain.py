@@ -148,7 +148,7 @@ def _sequences(q: Scenario, chosen: Chosen, r: Estimate) -> str:
     each = float(cache_bytes_per_sequence_per_gpu(q.model, layout, q.formats, q.full_length))
     if not each or r.memory.max_sequences >= UNBOUNDED:
         return format_count(r.memory.max_sequences)
-    ranks = int(layout.data)
+    ranks = int(layout.attention_dp)
     digits = _digits_of_a_whole(r.memory.max_sequences // ranks, floor, pool, each)
     return f"floor({format_bytes(pool, digits)} / {format_bytes(each, digits)}) × {ranks}"
 

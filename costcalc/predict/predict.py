@@ -156,7 +156,7 @@ def passes_of(scenario: Scenario, layout: Parallelism, batch: Number, earlier: P
     q = scenario
     at, cached = q.decode_context, q.input_tokens * q.cached
     fresh = q.input_tokens - cached
-    ranks = layout.data * layout.pipeline
+    ranks = layout.attention_dp * layout.pp
     tokens = q.drafts + 1
     if q.recompute:
         decoding = prefill_batch(at, 0, np.maximum(np.asarray(batch, dtype=float) / ranks, 1.0))
@@ -197,7 +197,7 @@ def prompts_together(scenario: Scenario, layout: Parallelism, batch: Number) -> 
     q = scenario
     if q.load.arrivals == "offline":
         return np.maximum(q.constants.closed_loop.prefill_tokens / q.input_tokens, 1.0)
-    ranks = layout.data * layout.pipeline
+    ranks = layout.attention_dp * layout.pp
     waiting = np.maximum(np.asarray(batch, dtype=float) - 1, 0) / q.output_tokens / ranks
     return np.maximum(waiting * q.tokens_per_step, 1.0)
 
@@ -233,7 +233,7 @@ def times_of(scenario: Scenario, layout: Parallelism, passes: Passes) -> PassTim
         else:
             plain = timed(ops, decode_overhead(q.model, efficiency, alone))
         step = replace(step, drafting=drafting(q.model, plain, efficiency, q.drafts))
-    ranks = layout.data * layout.pipeline
+    ranks = layout.attention_dp * layout.pp
     alone_seconds = prefill.current_seconds / ranks
     interference = alone_seconds
     if passes.chunked is not None:
@@ -252,7 +252,7 @@ def prediction_of(
     """
     q = scenario
     step, prefill = times.step.seconds, times.prefill.seconds
-    ranks = layout.data * layout.pipeline
+    ranks = layout.attention_dp * layout.pp
     static = q.load.arrivals == "static"
     accepted = q.tokens_per_step
     # In pools apart decode waits for no prompt, nor does a batch that begins together.
@@ -313,7 +313,7 @@ def waits(
             server = pool_prefill_seconds(prefill, load.prefill_gpus / layout.gpus, replicas)
             queue = prefill_queue_seconds(server, running, generation)
     else:
-        steps = steps + np.where(np.asarray(layout.data) > 1, engine.balance_steps, 0.0)
+        steps = steps + np.where(np.asarray(layout.attention_dp) > 1, engine.balance_steps, 0.0)
         queue = prefill_queue_seconds(prefill, running, generation)
         burst = np.where(load.means, burst_wait_seconds(prefill, running, loop.first_burst), 0.0)
         cohort = np.where(load.equal_lengths, cohort_wait_seconds(prefill, running, loop.equal_lengths), 0.0)

@@ -349,7 +349,7 @@ def breakdown_of(step: Step, layout: Parallelism) -> tuple[OpResult, ...]:
     for op in _all_ops(step):
         names.setdefault(op.op, []).append(op)
     # Every stage runs its layers on `stage` GPUs, once for each micro-batch in flight.
-    copies = float(layout.stage * layout.pipeline)
+    copies = float(layout.stage * layout.pp)
     shown = 1.0 - hidden_share(step)
     rows = [
         OpResult(

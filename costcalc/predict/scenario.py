@@ -1,4 +1,6 @@
-"""A scenario: options as a person gives them, checked, joined with the specifications they name."""
+"""A scenario: options as a person gives them, joined with the specifications they name. What they leave out,
+`explore/search.py` chooses.
+"""
 
 from __future__ import annotations
 

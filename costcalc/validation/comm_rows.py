@@ -14,7 +14,11 @@ from costcalc.engine.collectives import (
     multicast_bytes,
     reduces_in_switch,
 )
-from costcalc.engine.kernels import (
+from costcalc.engine.roofline import machine_of
+from costcalc.errors import CostcalcError, did_you_mean, shown
+from costcalc.hardware.accelerator import Accelerator
+from costcalc.validation.files import Row
+from costcalc.validation.kernel_forms import (
     CollectiveCurve,
     CustomAllReduceCurve,
     ExchangeCurve,
@@ -23,10 +27,6 @@ from costcalc.engine.kernels import (
     exchange_seconds,
     gathered_bytes,
 )
-from costcalc.engine.roofline import machine_of
-from costcalc.errors import CostcalcError, did_you_mean, shown
-from costcalc.hardware.accelerator import Accelerator
-from costcalc.validation.files import Row
 from costcalc.validation.kernel_rows import Array, Described, Features, KernelModel, Level, Prior, backend_of
 
 BRIDGE = 300e9

@@ -10,7 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from costcalc.engine.kernels import (
+from costcalc.errors import CostcalcError, did_you_mean, shown
+from costcalc.formats import NumberType, cache_type, number_type
+from costcalc.hardware.accelerator import Accelerator
+from costcalc.validation.files import AUTO, Row, find_gpu, is_empty
+from costcalc.validation.kernel_forms import (
     CastDecodeCurve,
     ExpertsCurve,
     GemmCurve,
@@ -38,10 +42,6 @@ from costcalc.engine.kernels import (
     unfiltered_buffer_bytes,
     unsplit_decode_seconds,
 )
-from costcalc.errors import CostcalcError, did_you_mean, shown
-from costcalc.formats import NumberType, cache_type, number_type
-from costcalc.hardware.accelerator import Accelerator
-from costcalc.validation.files import AUTO, Row, find_gpu, is_empty
 
 Array = NDArray[Any]
 Features = Mapping[str, Array]

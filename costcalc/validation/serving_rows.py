@@ -146,10 +146,10 @@ def layout_of(
         data = expert / tensor
     layout = Parallelism(tensor, data, expert if model.has_experts else 1.0, pipeline)
     room = _FITS * float(machine.usable_memory)
-    while float(weights_bytes_per_gpu(model, layout, formats)) > room and layout.tensor < _WIDEST:
-        layout = replace(layout, tensor=layout.tensor * 2)
-    if layout.tensor > tensor:
-        notes.append(f"the weights do not fit at tp {tensor:g}: taken as {layout.tensor:g}")
+    while float(weights_bytes_per_gpu(model, layout, formats)) > room and layout.tp < _WIDEST:
+        layout = replace(layout, tp=layout.tp * 2)
+    if layout.tp > tensor:
+        notes.append(f"the weights do not fit at tp {tensor:g}: taken as {layout.tp:g}")
     return layout, tuple(notes)
 
 
@@ -224,10 +224,10 @@ def serving_row(row: Row, constants: ServingEfficiency | None = None) -> Serving
     length = mean_length(row) if kind == ONLINE else 1.0
     options: dict[str, Any] = {
         "gpus": replica * replicas,
-        "tensor_parallel": int(layout.tensor),
-        "pipeline_parallel": int(layout.pipeline),
-        "expert_parallel": int(layout.expert),
-        "attention_data_parallel": int(layout.data),
+        "tensor_parallel": int(layout.tp),
+        "pipeline_parallel": int(layout.pp),
+        "expert_parallel": int(layout.ep),
+        "attention_data_parallel": int(layout.attention_dp),
         "arrivals": _ARRIVALS[kind],
         "input_tokens": row["isl"] * length,
         "output_tokens": row["osl"] * length,
@@ -280,7 +280,7 @@ def _drafts(
         told = "".join(filter(str.isdigit, spec))
         if told and not 0 < int(told) <= MOST_DRAFTS:
             raise CostcalcError(f"spec {spec!r} drafts {told} tokens", hint=f"'mtp' or 'mtp1' to 'mtp{MOST_DRAFTS}'")
-        return int(told) if told else drafts_of(backend, machine.vendor, float(np.asarray(layout.data))), ()
+        return int(told) if told else drafts_of(backend, machine.vendor, float(np.asarray(layout.attention_dp))), ()
     why = f"{model.name} ships no prediction head" if spec.startswith("mtp") else f"spec {spec!r} is not modelled"
     return 1, (f"{why}: taken as one draft of multi-token prediction",)
 

@@ -122,7 +122,7 @@ def _split(group: ServingGroup) -> tuple[Array, Array]:
         rate = np.asarray(q.load.concurrency) / (
             found.time_to_first_token + q.output_tokens * found.time_per_output_token
         )
-        better = possible & ((np.asarray(group.layout.data) == 1) | (rate > best))
+        better = possible & ((np.asarray(group.layout.attention_dp) == 1) | (rate > best))
         best = np.where(better, rate, best)
         chosen = np.where(better, tried[0], chosen[0]), np.where(better, tried[1], chosen[1])
     alone = best < 0  # no GPU is left: at least a share of a replica prefills

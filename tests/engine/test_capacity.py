@@ -81,7 +81,7 @@ def test_opt_13b_on_an_a100() -> None:
 def test_deepseek_v3_prefill_unit() -> None:
     # DeepSeek-V3 report (arXiv 2412.19437), 3.4.1: 32 GPUs, attention TP4 with DP8, EP32. A GPU of 8 routed
     # experts in each of 58 layers holds 58 · 8 · 3 · 7168 · 2048 bytes of them in fp8, 22.99 GB with the ninth.
-    model, layout = costcalc.load_model("v3"), Parallelism(tensor=4, data=8, expert=32)
+    model, layout = costcalc.load_model("v3"), Parallelism(tp=4, attention_dp=8, ep=32)
     weights = float(weights_bytes_per_gpu(model, layout, FP8))
     rest = float(weights_bytes_per_gpu(model, layout, replace(FP8, experts=NONE)))
     assert weights - rest == pytest.approx(22.99e9 * 8 / 9, rel=1e-3)
@@ -91,7 +91,9 @@ def test_deepseek_v3_beside_its_routed_experts() -> None:
     # 61 layers of 187.1M attention parameters are 11.4 GB; 58 shared experts 2.55 GB; 3 dense layers 1.19 GB.
     # Embeddings and head stay in 16 bits, the router and norms are small.
     model = costcalc.load_model("v3")
-    rest = float(weights_bytes_per_gpu(model, Parallelism(data=32, expert=32), replace(FP8, experts=NONE, head=NONE)))
+    rest = float(
+        weights_bytes_per_gpu(model, Parallelism(attention_dp=32, ep=32), replace(FP8, experts=NONE, head=NONE))
+    )
     assert rest == pytest.approx(11.41e9 + 2.554e9 + 1.189e9 + 58 * 7168 * 256, rel=1e-3)
 
 
@@ -99,8 +101,8 @@ def test_experts_that_do_not_divide_fill_the_fullest_rank() -> None:
     # 256 experts on 48 ranks: 6 slots each, 288 in all.
     model = costcalc.load_model("v3")
     model = replace(model, precision=Precision(weights="fp8"))
-    fullest = float(weights_bytes_per_gpu(model, Parallelism(data=48, expert=48), FP8))
-    rest = float(weights_bytes_per_gpu(model, Parallelism(data=48, expert=48), replace(FP8, experts=NONE)))
+    fullest = float(weights_bytes_per_gpu(model, Parallelism(attention_dp=48, ep=48), FP8))
+    rest = float(weights_bytes_per_gpu(model, Parallelism(attention_dp=48, ep=48), replace(FP8, experts=NONE)))
     assert fullest - rest == 58 * 6 * 3 * 7168 * 2048
 
 
@@ -109,10 +111,8 @@ def test_llama_70b_of_the_scaling_book() -> None:
     # 8,192 tokens fit beside them on 8 chips of 16 GB (128 GB in all, nothing kept back).
     model, chip = costcalc.load_model("llama-3.1-70b"), machine_of(costcalc.load_gpu("tpu-v5e"))
     formats = resolve_formats(Precision(weights="int8_wo", head="int8_wo", kv_cache="fp8"), PEAKS)
-    pool = kv_pool_bytes_per_gpu(
-        model, replace(chip, memory=16e9), Parallelism(tensor=8), formats, MemoryBudget(1.0, 0.0)
-    )
-    assert float(max_sequences(model, Parallelism(tensor=8), formats, pool, 8192)) == pytest.approx(43, abs=1)
+    pool = kv_pool_bytes_per_gpu(model, replace(chip, memory=16e9), Parallelism(tp=8), formats, MemoryBudget(1.0, 0.0))
+    assert float(max_sequences(model, Parallelism(tp=8), formats, pool, 8192)) == pytest.approx(43, abs=1)
 
 
 def test_ranks_hold_their_own_sequences() -> None:
@@ -121,8 +121,8 @@ def test_ranks_hold_their_own_sequences() -> None:
     pool = 20e9
     alone = float(max_sequences(model, Parallelism(), formats_of(model), pool, 4096))
     assert alone == np.floor(20e9 / (4096 * 70_272))
-    assert max_sequences(model, Parallelism(data=8), formats_of(model), pool, 4096) == 8 * alone
-    assert max_sequences(model, Parallelism(tensor=8), formats_of(model), pool, 4096) == alone
+    assert max_sequences(model, Parallelism(attention_dp=8), formats_of(model), pool, 4096) == 8 * alone
+    assert max_sequences(model, Parallelism(tp=8), formats_of(model), pool, 4096) == alone
 
 
 def test_nothing_is_held_where_the_weights_do_not_fit() -> None:

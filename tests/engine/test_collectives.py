@@ -86,7 +86,7 @@ def test_deepseeks_bound_on_the_time_per_token(bandwidth: float, milliseconds: f
     """
     model, ranks = costcalc.load_model("v3"), 256
     machine = links(domain=1, network=bandwidth)
-    layout = Parallelism(tensor=1, data=ranks, expert=ranks)
+    layout = Parallelism(tp=1, attention_dp=ranks, ep=ranks)
     formats = resolve_formats(model.precision, machine.peak_flops)
     step = decode_step(model, machine, layout, formats, IDEAL, batch=32 * ranks, context=4096)
     sent = sum(float(op.seconds) for op in step.ops if op.kind == "all_to_all")
@@ -111,7 +111,7 @@ def test_cards_that_share_pcie_reach_a_fraction_of_it() -> None:
     model = costcalc.load_model("llama-3.1-8b")
     formats = resolve_formats(model.precision, machine_of(gpu).peak_flops)
     rows = 2**26 / (model.hidden_size * 2)
-    step = prefill_pass(model, machine_of(gpu), Parallelism(tensor=8), formats, efficiency, rows)
+    step = prefill_pass(model, machine_of(gpu), Parallelism(tp=8), formats, efficiency, rows)
     seconds = sum(float(op.seconds) for op in step.ops if op.kind == "all_reduce")
     assert seconds / (2 * model.num_layers) == pytest.approx(55.4e-3, rel=0.25)
 
@@ -122,12 +122,12 @@ def test_stages_on_two_nodes_hand_their_activations_over_the_network() -> None:
     formats = resolve_formats(model.precision, h100.peak_flops)
 
     def passed(layout: Parallelism) -> float:
-        step = decode_step(model, h100, layout, formats, IDEAL, 64 * layout.pipeline, 1000)
+        step = decode_step(model, h100, layout, formats, IDEAL, 64 * layout.pp, 1000)
         [transfer] = [op for op in step.ops if op.kind == "pipeline"]
         return float(transfer.seconds)
 
-    assert passed(Parallelism(tensor=8, pipeline=2)) == pytest.approx(64 * 5120 * 2 / 8 / 50e9)
-    assert passed(Parallelism(tensor=4, pipeline=2)) == pytest.approx(64 * 5120 * 2 / 4 / 450e9)
+    assert passed(Parallelism(tp=8, pp=2)) == pytest.approx(64 * 5120 * 2 / 8 / 50e9)
+    assert passed(Parallelism(tp=4, pp=2)) == pytest.approx(64 * 5120 * 2 / 4 / 450e9)
 
 
 def test_one_sender_has_the_whole_of_its_pcie() -> None:
@@ -137,7 +137,7 @@ def test_one_sender_has_the_whole_of_its_pcie() -> None:
     efficiency = calibrated_efficiency(constants, machine_of(gpu), "vllm")
     model = costcalc.load_model("llama-3.1-8b")
     formats = resolve_formats(model.precision, machine_of(gpu).peak_flops)
-    step = decode_step(model, machine_of(gpu), Parallelism(tensor=2, pipeline=4), formats, efficiency, 64, 1000)
+    step = decode_step(model, machine_of(gpu), Parallelism(tp=2, pp=4), formats, efficiency, 64, 1000)
     [transfer] = [op for op in step.ops if op.kind == "pipeline"]
     sent = 3 * 16 * model.hidden_size * 2 / 2  # bytes over three boundaries, of 16 sequences, by each of two ranks
     assert float(transfer.seconds) == pytest.approx(sent / (machine_of(gpu).link_bandwidth * constants.link))

@@ -121,7 +121,7 @@ def test_balanced_or_single_ranks_have_no_hottest() -> None:
 @pytest.mark.parametrize("name", ["llama-3.1-70b", "deepseek-r1", "gpt-oss-120b"])
 def test_prompts_that_ride_cost_less_than_a_pass_of_their_own_but_no_less_than_their_arithmetic(name: str) -> None:
     model, machine = load_model(name), machine_of(load_gpu("h200-sxm"))
-    layout, formats = Parallelism(tensor=8), resolve_formats(model.precision, machine.peak_flops)
+    layout, formats = Parallelism(tp=8), resolve_formats(model.precision, machine.peak_flops)
     calibrated = calibrated_efficiency(serving_efficiency(), machine, "vllm")
     prompts = np.array([128.0, 1024.0, 8192.0])
     work = chunked_prefill(model, layout, formats, 64, prompts)

@@ -50,7 +50,7 @@ def test_tensor_ranks_together_cache_every_head(data: st.DataObject) -> None:
     layout = data.draw(layouts(model))
     formats = resolve_formats(model.precision, PEAKS)
     logical = cache_bytes_per_token(model, formats)
-    ranks = float(layout.tensor * layout.pipeline)
+    ranks = float(layout.tp * layout.pp)
     assert float(cache_bytes_per_token_per_gpu(model, layout, formats)) * ranks * SLACK >= logical
 
 
@@ -59,7 +59,7 @@ def compute(q: Scenario, layout: Parallelism, batch: int, context: int) -> float
     works = step_ops(q.model, layout, q.formats, decode_batch(batch, context, layout))
     flops = sum(float(w.layers * w.flops) for w in works if w.kind not in COMMUNICATION)
     # Every stage runs its own layers, one micro-batch after the other.
-    return flops * float(layout.stage * layout.pipeline)
+    return flops * float(layout.stage * layout.pp)
 
 
 @given(deployments(), st.integers(1, 100), st.integers(1, 100_000))
@@ -67,7 +67,7 @@ def test_all_gpus_together_compute_every_product(
     deployment: tuple[Scenario, Scenario, Parallelism], per_rank: int, context: int
 ) -> None:
     q, _, layout = deployment
-    batch = per_rank * int(layout.data * layout.pipeline)
+    batch = per_rank * int(layout.attention_dp * layout.pp)
     assert compute(q, layout, batch, context) * SLACK >= compute(q, Parallelism(), batch, context)
 
 

@@ -37,7 +37,7 @@ def busy(step: Step, *kinds: str) -> float:
 def test_llama_2_13b_on_eight_v5e(batch: int, milliseconds: float) -> None:
     # jax-ml/scaling-book, inference: latency of LLaMA 2-13B at 8,192 tokens on 8 TPU v5e of 820 GB/s, from bytes
     # alone; they count the embedding table as read (0.33 of 26 GB), which is looked up.
-    step = ideal_step("llama-2-13b", "tpu-v5e", Parallelism(tensor=8), batch, 8192, memory_bandwidth="820 GB/s")
+    step = ideal_step("llama-2-13b", "tpu-v5e", Parallelism(tp=8), batch, 8192, memory_bandwidth="820 GB/s")
     assert 1e3 * busy(step, "gemm", "head", "grouped") == pytest.approx(milliseconds, rel=0.012)
 
 
@@ -111,7 +111,7 @@ def test_a_cached_prefix_saves_products_but_is_still_attended_to() -> None:
 def test_stages_work_on_micro_batches() -> None:
     # Two stages with a micro-batch each: a token's latency is the sum over stages, and 2 x 32 sequences a step.
     one = ideal_step("llama-3.1-8b", "h100", Parallelism(), 32, 1000)
-    two = ideal_step("llama-3.1-8b", "h100", Parallelism(pipeline=2), 64, 1000)
+    two = ideal_step("llama-3.1-8b", "h100", Parallelism(pp=2), 64, 1000)
     handed_over = busy(two, "pipeline")
     assert float(two.seconds) == pytest.approx(float(one.seconds) + handed_over, rel=1e-12)
     assert handed_over == pytest.approx(32 * 4096 * 2 / 450e9, rel=1e-6)

@@ -156,10 +156,10 @@ def test_what_is_left_of_the_gpus_are_replicas() -> None:
 
 def test_experts_take_what_tensor_parallelism_leaves() -> None:
     model, gpu = costcalc.load_model("v3"), costcalc.load_gpu("h100")
-    deployment = given_deployment(model, gpu, Degrees(gpus=32, tensor=4))
-    assert (deployment.layout.data, deployment.layout.expert, deployment.replicas) == (8, 32, 1)
+    deployment = given_deployment(model, gpu, Degrees(gpus=32, tp=4))
+    assert (deployment.layout.attention_dp, deployment.layout.ep, deployment.replicas) == (8, 32, 1)
     assert expert_degree(model, 320) == 160  # the largest divisor of 320 that 256 experts fill
-    assert candidate_layouts(model, gpu, 16)[0].expert == 16
+    assert candidate_layouts(model, gpu, 16)[0].ep == 16
 
 
 def test_a_latent_can_be_cached_expanded() -> None:

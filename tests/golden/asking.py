@@ -132,7 +132,7 @@ def v3_expert_slots(i: Inputs) -> float:
     model = replace(model, feedforward=table)
     formats = resolve_formats(Precision(weights="fp8"), {"bf16", "fp8"})
     weightless = replace(formats, experts=WeightFormat("none", 0.0, "fp8", ""))
-    layout = Parallelism(tensor=4, data=8, expert=i["ep"])
+    layout = Parallelism(tp=4, attention_dp=8, ep=i["ep"])
     return float(weights_bytes_per_gpu(model, layout, formats) - weights_bytes_per_gpu(model, layout, weightless))
 
 

@@ -63,7 +63,7 @@ EXPRESSED: dict[str, Expression] = {
     "v3-train-cost": lambda i: float(training_usd(sum(i["gpu_hours"].values()), i["usd_per_gpu_hour"])),
     "v3-prefill-unit-fit": v3_expert_slots,
     # Attention on 4 tensor ranks, 80 of them data parallel; one expert or a copy on each GPU.
-    "v3-report-decode-unit": lambda _: Parallelism(tensor=4, data=80, expert=320).gpus,
+    "v3-report-decode-unit": lambda _: Parallelism(tp=4, attention_dp=80, ep=320).gpus,
     "isca-kv-v3": bytes_per_token("v3"),
     "isca-kv-qwen72b": bytes_per_token("qwen2.5-72b"),
     "isca-ib-comm": lambda i: 1e6 * exchange_seconds(i),

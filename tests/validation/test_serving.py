@@ -73,7 +73,7 @@ def test_formats_mean_what_checkpoints_hold(
 def test_a_width_that_heads_cannot_be_cut_to_is_attention_data_parallelism() -> None:
     asked = serving_row(row(model="DeepSeek-R1", dtype="fp8", gpu="GB200", n_gpus=144.0, tp=72.0, disagg=1.0))
     layout = asked.deployment.layout
-    assert (layout.tensor, layout.data, layout.expert) == (1, 72, 72)
+    assert (layout.tp, layout.attention_dp, layout.ep) == (1, 72, 72)
 
 
 def test_drawn_lengths_are_shorter_than_nominal() -> None:

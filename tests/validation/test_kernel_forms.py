@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from costcalc.catalog.read import load_kernel_efficiency
 from costcalc.engine.collectives import all_reduce_bytes, multicast_bytes
-from costcalc.engine.kernels import (
+from costcalc.validation.kernel_forms import (
     CollectiveCurve,
     CustomAllReduceCurve,
     ExpertsCurve,

@@ -1,4 +1,4 @@
-"""What the kernel forms share: a share of a peak, and how two resources of one kernel overlap."""
+"""Closed forms of single kernels, which their measurements fit. Estimates time ops in `engine/latency.py`."""
 
 from __future__ import annotations
 
