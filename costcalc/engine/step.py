@@ -105,13 +105,26 @@ def decode_step(
     the cache ('kv') or of weights ('weights'), the terms of the memory-bound argument.
     """
     passing = decode_batch(batch, context, layout, tokens)
-    works = step_ops(model, layout, formats, passing)
+    ops = step_ops(model, layout, formats, passing)
+    return timed_decode(ops, passing, model, machine, layout, efficiency, terms)
+
+
+def timed_decode(
+    ops: Sequence[Op],
+    batch: Batch,
+    model: ModelSpec,
+    machine: Machine,
+    layout: Parallelism,
+    efficiency: Efficiency,
+    terms: Terms = "all",
+    slower: Number = 1.0,
+) -> Step:
+    """Time the ops of a decode step of `batch`; `slower`: what its engine takes over one of the constants' month."""
     if terms != "all":
-        reads = _memory_terms(works, terms)
-        return Step(tuple(op_times(reads, machine, _reading(efficiency))), ())
-    ops = tuple(op_times(works, machine, efficiency))
-    hidden = hidden_all_to_all(ops, overlap_share(layout, machine, efficiency))
-    return Step(ops, decode_overhead(model, efficiency, passing), hidden)
+        return Step(tuple(op_times(_memory_terms(ops, terms), machine, _reading(efficiency))), ())
+    found = tuple(op_times(ops, machine, efficiency))
+    hidden = hidden_all_to_all(found, overlap_share(layout, machine, efficiency))
+    return Step(found, decode_overhead(model, efficiency, batch), hidden, slower=slower)
 
 
 def prefill_pass(
@@ -126,9 +139,22 @@ def prefill_pass(
 ) -> Step:
     """Prefill `tokens` [tokens] behind `cached` ones, of `prompts` on every attention-data rank at once."""
     passing = prefill_batch(tokens, cached, prompts)
-    ops = tuple(op_times(step_ops(model, layout, formats, passing), machine, efficiency))
-    hidden = hidden_all_to_all(ops, overlap_share(layout, machine, efficiency))
-    return Step(ops, (*layers_overhead(model, efficiency), *prefill_overhead(model, efficiency)), hidden)
+    return timed_prefill(step_ops(model, layout, formats, passing), model, machine, layout, efficiency)
+
+
+def timed_prefill(
+    ops: Sequence[Op],
+    model: ModelSpec,
+    machine: Machine,
+    layout: Parallelism,
+    efficiency: Efficiency,
+    slower: Number = 1.0,
+) -> Step:
+    """Time the ops of a prefill pass; `slower`: what its engine takes over one of the constants' month."""
+    found = tuple(op_times(ops, machine, efficiency))
+    hidden = hidden_all_to_all(found, overlap_share(layout, machine, efficiency))
+    overhead = (*layers_overhead(model, efficiency), *prefill_overhead(model, efficiency))
+    return Step(found, overhead, hidden, slower=slower)
 
 
 def prediction_layers(model: ModelSpec) -> int:
@@ -205,7 +231,7 @@ def _expert_layers(model: ModelSpec) -> int:
     return sum(n for n, layer in model.feedforward_layers() if layer.routed(model.hidden_size))
 
 
-def _memory_terms(works: list[Op], terms: Terms) -> list[Op]:
+def _memory_terms(works: Sequence[Op], terms: Terms) -> list[Op]:
     kinds = CACHE_KINDS if terms == "kv" else WEIGHT_KINDS
     # The argument is about reads: without the arithmetic.
     return [replace(w, flops=0.0 * w.flops) for w in works if w.kind in kinds]

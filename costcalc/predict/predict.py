@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from costcalc.engine.latency import Addition, op_times
 from costcalc.engine.memory import kv_pool_bytes_per_gpu, max_sequences
 from costcalc.engine.ops import Batch, Op, decode_batch, prefill_batch, step_ops
 from costcalc.engine.parallelism import Parallelism
@@ -31,14 +30,11 @@ from costcalc.engine.step import (
     ChunkedPrefill,
     Step,
     chunked_prefill,
-    decode_overhead,
-    decode_step,
     drafting,
-    hidden_all_to_all,
-    layers_overhead,
     overlap_share,
     prefill_interference_seconds,
-    prefill_overhead,
+    timed_decode,
+    timed_prefill,
 )
 from costcalc.fields import Number, Record
 from costcalc.predict.scenario import Scenario
@@ -204,39 +200,23 @@ def prompts_together(scenario: Scenario, layout: Parallelism, batch: Number) -> 
 
 def times_of(scenario: Scenario, layout: Parallelism, passes: Passes) -> PassTimes:
     """Time the passes [s] under the scenario's efficiency."""
-    q, efficiency = scenario, scenario.efficiency
-    overlap = overlap_share(layout, q.machine, efficiency)
-
-    def timed(ops: Sequence[Op], overhead: tuple[Addition, ...]) -> Step:
-        found = tuple(op_times(ops, q.machine, efficiency))
-        return Step(found, overhead, hidden_all_to_all(found, overlap), slower=slower)
-
+    q, efficiency, terms = scenario, scenario.efficiency, scenario.options.terms
+    given = q.model, q.machine, layout, efficiency
     slower = q.slower_by_age
-    of_prompts = (*layers_overhead(q.model, efficiency), *prefill_overhead(q.model, efficiency))
-    prefill = timed(passes.prefill, of_prompts)
+    prefill = timed_prefill(passes.prefill, *given, slower)
     if q.recompute:
-        step = timed(passes.step, of_prompts)
-    elif q.options.terms != "all":
-        step = decode_step(
-            q.model, q.machine, layout, q.formats, efficiency, passes.batch, q.decode_context, q.drafts + 1,
-            q.options.terms,
-        )  # fmt: skip
+        step = timed_prefill(passes.step, *given, slower)
     else:
-        step = timed(passes.step, decode_overhead(q.model, efficiency, passes.decoding))
+        step = timed_decode(passes.step, passes.decoding, *given, terms, slower)
     if passes.plain is not None:
         alone, ops = passes.plain
-        if q.options.terms != "all":
-            plain = decode_step(
-                q.model, q.machine, layout, q.formats, efficiency, passes.batch, q.decode_context,
-                terms=q.options.terms,
-            )  # fmt: skip
-        else:
-            plain = timed(ops, decode_overhead(q.model, efficiency, alone))
+        plain = timed_decode(ops, alone, *given, terms)
         step = replace(step, drafting=drafting(q.model, plain, efficiency, q.drafts))
     ranks = layout.attention_dp * layout.pp
     alone_seconds = prefill.current_seconds / ranks
     interference = alone_seconds
     if passes.chunked is not None:
+        overlap = overlap_share(layout, q.machine, efficiency)
         added = prefill_interference_seconds(q.model, passes.chunked, q.machine, efficiency, step.ops, overlap)
         # Where traffic over the network does not hide behind a joining prompt, a pass of its own is cheaper.
         interference = np.minimum(added / passes.together / ranks, alone_seconds)
