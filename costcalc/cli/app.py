@@ -214,12 +214,11 @@ def run(arguments: list[str]) -> int:
 
 def as_typed(error: CostcalcError) -> CostcalcError:
     """The error with the option that it names as the command line spells it: `tensor_parallel` is `--tp`."""
-    from costcalc.predict.options import FLAGS, READ_OPTIONS
+    from costcalc.predict.options import READ_OPTIONS, flag_of
 
     if error.where is None or error.where not in READ_OPTIONS:
         return error
-    flag = "--" + FLAGS.get(error.where, error.where).replace("_", "-")
-    return CostcalcError(error.message, where=flag, hint=error.hint)
+    return CostcalcError(error.message, where=flag_of(error.where), hint=error.hint)
 
 
 def _invoke(arguments: list[str]) -> int:

@@ -136,9 +136,6 @@ MONEY = "Money"
 CATALOG = "Catalog"
 SHOW = "Output"
 
-MOST_GPUS = 100_000
-MOST_DRAFTS = 64
-MOST_SEQUENCES = 100_000_000
 EFFICIENCIES = ("calibrated", "ideal")
 TERMS = ("all", "kv", "weights")
 MLA_MODES = ("absorbed", "expanded", "naive")

@@ -42,6 +42,16 @@ FLAGS = {
     "kv_cache": "kv", "input_tokens": "input", "output_tokens": "output",
 }  # fmt: skip
 """Options whose flag on the command line is another word than their keyword."""
+
+
+def flag_of(name: str) -> str:
+    """Return an option as the command line spells it: `tensor_parallel` is `--tp`.
+
+    name: its keyword.
+    """
+    return "--" + FLAGS.get(name, name).replace("_", "-")
+
+
 _ELSEWHERE = {
     "set": "load_model and load_gpu take overrides={'path': 'value'}",
     "explain": "read .explanation of the answer",

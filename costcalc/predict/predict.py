@@ -56,6 +56,7 @@ class Passes:
     chunked: ChunkedPrefill | None  # prompts that join a decode step, where the engine lets them
     together: Number  # prompts that join one step on every rank
     prefill: Sequence[Op]
+    room: Number  # [sequences] that the scheduler runs at most, where a load is told
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,7 @@ def settled_batch(scenario: Scenario, layout: Parallelism, replicas: Number = 1,
 def passes_of(scenario: Scenario, layout: Parallelism, batch: Number, earlier: Passes | None = None) -> Passes:
     """Everything to be done at `batch` [sequences]; nothing of it depends on how fast hardware or engines are.
 
-    earlier: of the same scenario and layout at another batch, whose prefill is the same.
+    earlier: of the same scenario and layout at another batch, whose prefill and room are the same.
     """
     q = scenario
     at, cached = q.decode_context, q.input_tokens * q.cached
@@ -173,7 +174,10 @@ def passes_of(scenario: Scenario, layout: Parallelism, batch: Number, earlier: P
         together = prompts_together(q, layout, batch)
         chunked = chunked_prefill(q.model, layout, q.formats, batch, fresh, together, cached, tokens)
     ops = step_ops(q.model, layout, q.formats, decoding)
-    return Passes(batch, decoding, ops, plain, chunked, together, prefill)
+    room: Number = np.inf
+    if q.options.load_told:
+        room = running_at_most(q, layout) if earlier is None else earlier.room
+    return Passes(batch, decoding, ops, plain, chunked, together, prefill, room)
 
 
 def mixes_prefill(scenario: Scenario) -> bool:
@@ -239,11 +243,8 @@ def prediction_of(
     interrupted = 0.0 if q.disaggregated or static else times.interference
     tpot = time_per_output_token(step, interrupted, passes.batch, q.output_tokens, accepted)
     generation = q.output_tokens * tpot
-    if q.options.load_told:
-        room = running_at_most(q, layout)
-        requests = requests_offered(q, room, replicas)
-    else:
-        room, requests = np.inf, passes.batch
+    room = passes.room
+    requests = requests_offered(q, room, replicas) if q.options.load_told else passes.batch
     startup = q.constants.engine(q.backend).startup if q.backend else 0.0
     wait, steps = waits(q, layout, prefill / ranks, requests, room, generation, replicas)
     ttft = time_to_first_token(step, prefill, startup, steps, wait)

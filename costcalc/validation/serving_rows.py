@@ -30,7 +30,7 @@ from costcalc.formats import WEIGHT_FORMATS, cache_type, number_type
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.efficiency import ServingEfficiency
 from costcalc.model.spec import ModelSpec
-from costcalc.predict.options import FLAGS
+from costcalc.predict.options import flag_of
 from costcalc.predict.scenario import Load, Options, Scenario, month_of, scenario_of
 from costcalc.validation.files import Row, find_gpu
 from costcalc.validation.kernel_rows import Array
@@ -191,8 +191,7 @@ class ServingRow:
         model, gpu = self.asked
         words = ["costcalc", "estimate", "--model", quote(model), "--gpu", quote(gpu)]
         for name, value in self.options.items():
-            flag = "--" + FLAGS.get(name, name).replace("_", "-")
-            words += [flag] if value is True else [flag, quote(str(value))]
+            words += [flag_of(name)] if value is True else [flag_of(name), quote(str(value))]
         return " ".join(words)
 
     def with_pools(self, gpus: int, prefill_gpus: float) -> ServingRow:
