@@ -8,11 +8,13 @@ from typing import Literal
 
 import numpy as np
 
-from costcalc.engine.latency import Addition, Efficiency, OpTime, added_seconds, op_times
+from costcalc.engine.kernels import reads_only
+from costcalc.engine.op_times import Efficiency, OpTime, op_times
 from costcalc.engine.ops import Batch, Op, decode_batch, prefill_batch, step_ops
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import Formats
 from costcalc.engine.roofline import Machine
+from costcalc.engine.terms import Addition, added_seconds
 from costcalc.fields import Number
 from costcalc.model.attention.mla import LatentAttention
 from costcalc.model.spec import ModelSpec
@@ -153,8 +155,7 @@ def timed_prefill(
     """Time the ops of a prefill pass; `slower`: what its engine takes over one of the constants' month."""
     found = tuple(op_times(ops, machine, efficiency))
     hidden = hidden_all_to_all(found, overlap_share(layout, machine, efficiency))
-    overhead = (*layers_overhead(model, efficiency), *prefill_overhead(model, efficiency))
-    return Step(found, overhead, hidden, slower=slower)
+    return Step(found, layers_overhead(model, efficiency), hidden, slower=slower)
 
 
 def prediction_layers(model: ModelSpec) -> int:
@@ -192,19 +193,6 @@ def drafting(model: ModelSpec, plain: Step, efficiency: Efficiency, drafts: Numb
     )  # fmt: skip
 
 
-def prefill_overhead(model: ModelSpec, efficiency: Efficiency) -> tuple[Addition, ...]:
-    """What prompts add to a pass beyond its ops and the overhead of its layers."""
-    return (
-        Addition("layers of prefill", model.num_layers, efficiency.prefill_layer_seconds),
-        Addition("expert layers of prefill", _expert_layers(model), efficiency.prefill_expert_layer_seconds),
-    )
-
-
-def prefill_overhead_seconds(model: ModelSpec, efficiency: Efficiency) -> Number:
-    """What prompts add to a pass beyond its ops and the overhead of its layers [s]."""
-    return added_seconds(prefill_overhead(model, efficiency))
-
-
 def overlap_share(layout: Parallelism, machine: Machine, efficiency: Efficiency) -> Number:
     """Share of the computing time that hides all-to-all [ratio]."""
     # Engines split a batch in two only where experts' traffic leaves the scale-up domain.
@@ -238,8 +226,8 @@ def _memory_terms(works: Sequence[Op], terms: Terms) -> list[Op]:
 
 
 def _reading(efficiency: Efficiency) -> Efficiency:
-    """The efficiency of reads alone: without permuting tokens to experts and quantizing activations."""
-    return replace(efficiency, routed_seconds=0.0, quantize_seconds={})
+    """The efficiency of reads alone: without launches, activations and the buffers of experts."""
+    return replace(efficiency, curve=lambda op: reads_only(efficiency.curve(op)))
 
 
 # Prompts that ride on decode steps: what they add to a step that runs anyway.
@@ -288,7 +276,6 @@ def chunked_prefill(
 
 
 def prefill_interference_seconds(
-    model: ModelSpec,
     work: ChunkedPrefill,
     machine: Machine,
     efficiency: Efficiency,
@@ -305,8 +292,7 @@ def prefill_interference_seconds(
         ops = [*op_times(works, machine, efficiency), *sequences]
         return sum((op.seconds for op in ops), start=0.0) - hidden_seconds(ops, overlap)
 
-    added = taken([*work.together, *work.attention]) - taken(work.alone)
-    return added + prefill_overhead_seconds(model, efficiency)
+    return taken([*work.together, *work.attention]) - taken(work.alone)
 
 
 def _of_rows(works: Sequence[Op]) -> list[Op]:

@@ -253,7 +253,7 @@ class BackendOverhead(Spec):
     balance_steps: Annotated[float, Limits(ge=0)] = 0  # and until attention-data ranks may prefill together
     reserved_output: Share  # of the answers of running requests, in the cache that is kept for them
     frees_memory: bool = False  # the cache takes all that weights leave, instead of a share of the whole
-    tile_rows: Annotated[float, Limits(ge=1)] = 64  # query rows of a KV head that decode attention computes at least
+    kernels: str = "vllm"  # the stack whose measured kernels it runs: trtllm, vllm or sglang
     mixes_prefill: bool  # prompts ride on decode steps, instead of stopping them
     current: bool = True  # whether deployments of today run it
 
@@ -274,34 +274,22 @@ class ClosedLoop(Spec):
 class ServingEfficiency(Spec):
     """Constants of the calibrated mode; one file, hardware_profiles/efficiency/serving.yaml."""
 
-    norms: dict[str, Annotated[float, Limits(ge=1)]]
-    bandwidth: dict[str, Share]
-    flops: dict[str, Share]
-    kind_flops: dict[str, Share]
-    vendor_bandwidth: dict[str, Share]
-    vendor_flops: dict[str, Share]
-    architecture_flops: dict[str, dict[str, Share]]  # of that of the format, by architecture
+    speed: dict[str, Positive]  # of kernels in an engine over alone, by class of op
+    vendor_bandwidth: dict[str, Positive]  # of a vendor's machines, of whose kernels nothing was measured
+    vendor_flops: dict[str, Positive]
+    vendor_launches: dict[str, Positive]  # how much longer their launches take
     maturing: Annotated[float, Limits(ge=0)]  # by which engines run models with experts faster each month [ln]
     as_of: str  # the month of the newest measurements, YYYY-MM: engines are as mature as then
-    expert_tiles: dict[str, Annotated[float, Limits(ge=0)]]  # rows that an expert's GEMM computes at least
     hottest_rank: Share
-    quantize: dict[str, Seconds]
     expert_layer: Seconds
     latent_layer: Seconds
     sequence: Seconds
     draft: Seconds  # of the host for every drafted token of a step
+    elementwise: Share  # of memory bandwidth
     elementwise_passes: Annotated[float, Limits(ge=0)]
-    routed_pair: Seconds
-    all_reduce: Seconds
-    all_reduce_per_doubling: Seconds
     all_reduce_network: Seconds
-    all_to_all: Seconds
     all_to_all_network: Seconds
-    link: Share
-    shared_pcie: dict[str, Share]  # of that, where more than two GPUs share the host's PCIe, by architecture
     overlap: Share
-    prefill_layer: Seconds
-    prefill_expert_layer: Seconds
     memory_utilization: Share
     memory_reserve: Bytes
     default_backend: str
@@ -332,7 +320,7 @@ class ServingEfficiency(Spec):
             admission_steps=min(each.admission_steps for each in current),
             balance_steps=min(each.balance_steps for each in current),
             reserved_output=min(each.reserved_output for each in current),
-            tile_rows=min(each.tile_rows for each in current),
+            kernels="trtllm",
             mixes_prefill=any(each.mixes_prefill for each in current),
         )
 

@@ -8,10 +8,11 @@ from math import ceil, floor, log10, prod
 
 import numpy as np
 
-from costcalc.engine.latency import Addition, OpTime, Term
 from costcalc.engine.memory import cache_bytes_per_sequence_per_gpu, layer_cache_bytes_read
+from costcalc.engine.op_times import OpTime
 from costcalc.engine.parallelism import Chosen
 from costcalc.engine.step import Step
+from costcalc.engine.terms import Addition, Term
 from costcalc.predict.predict import UNBOUNDED, Prediction
 from costcalc.predict.quantities import DemandResult, Estimate, Formula, OpResult, breakdown_of, ranges_of
 from costcalc.predict.scenario import Scenario

@@ -221,7 +221,7 @@ def times_of(scenario: Scenario, layout: Parallelism, passes: Passes) -> PassTim
     interference = alone_seconds
     if passes.chunked is not None:
         overlap = overlap_share(layout, q.machine, efficiency)
-        added = prefill_interference_seconds(q.model, passes.chunked, q.machine, efficiency, step.ops, overlap)
+        added = prefill_interference_seconds(passes.chunked, q.machine, efficiency, step.ops, overlap)
         # Where traffic over the network does not hide behind a joining prompt, a pass of its own is cheaper.
         interference = np.minimum(added / passes.together / ranks, alone_seconds)
     return PassTimes(step, prefill, interference * slower)

@@ -12,10 +12,10 @@ from typing import Any, Literal, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from costcalc.catalog.read import serving_efficiency
+from costcalc.catalog.read import load_kernel_efficiency, serving_efficiency
 from costcalc.engine.efficiency import calibrated_efficiency
-from costcalc.engine.latency import IDEAL, Efficiency
 from costcalc.engine.memory import MemoryBudget
+from costcalc.engine.op_times import IDEAL, Efficiency
 from costcalc.engine.parallelism import Degrees
 from costcalc.engine.precision import Formats, checkpoint_precision, resolve_formats
 from costcalc.engine.roofline import Machine, machine_of
@@ -24,7 +24,7 @@ from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.fields import Number, Record, read_date
 from costcalc.formats import activation_format, cache_format, weight_format
 from costcalc.hardware.accelerator import Accelerator
-from costcalc.hardware.efficiency import ServingEfficiency
+from costcalc.hardware.efficiency import KernelEfficiency, ServingEfficiency
 from costcalc.model.attention.mla import LatentAttention, MlaMode
 from costcalc.model.spec import ModelSpec, Precision
 from costcalc.predict.options import read_option, refuse_unknown, the_gpu, the_model
@@ -231,6 +231,7 @@ class Scenario(Record):
     formats: Formats
     machine: Machine
     efficiency: Efficiency
+    kernels: KernelEfficiency
     constants: ServingEfficiency
     budget: MemoryBudget
     backend: str | None
@@ -302,6 +303,13 @@ class Scenario(Record):
         """KV length at which decode is evaluated: the one given, or half of the output behind the input."""
         return self.input_tokens + self.output_tokens / 2 if self.context is None else self.context
 
+    def under(self, constants: ServingEfficiency) -> Scenario:
+        """The question under other constants of serving."""
+        if self.backend is None:
+            return self
+        efficiency = calibrated_efficiency(constants, self.kernels, self.machine, self.backend)
+        return replace(self, constants=constants, efficiency=efficiency)
+
     def at(self, context: Number) -> Scenario:
         """The question asked with `--context`: prompts are as long, unless their length was given."""
         return replace(self, context=context, input_tokens=self.options.input_tokens or context)
@@ -327,7 +335,7 @@ def scenario_of(model: ModelSpec, gpu: Accelerator, options: Options) -> Scenari
         gpu.price_for(options.price)
     except CostcalcError as error:
         raise CostcalcError(error.message, where="price", hint=error.hint) from None
-    calibrated = options.efficiency == "calibrated"
+    calibrated, kernels = options.efficiency == "calibrated", load_kernel_efficiency()
     return Scenario(
         model=model,
         gpu=gpu,
@@ -335,7 +343,8 @@ def scenario_of(model: ModelSpec, gpu: Accelerator, options: Options) -> Scenari
         precision=precision,
         formats=resolve_formats(precision, machine.peak_flops, machine.architecture),
         machine=machine,
-        efficiency=calibrated_efficiency(constants, machine, backend) if calibrated else IDEAL,
+        efficiency=calibrated_efficiency(constants, kernels, machine, backend) if calibrated else IDEAL,
+        kernels=kernels,
         constants=constants,
         budget=MemoryBudget(
             options.memory_utilization or constants.memory_utilization,

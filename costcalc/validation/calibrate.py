@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from costcalc.engine.kernels import curve_of
 from costcalc.errors import CostcalcError
 from costcalc.formats import COMPUTE_PRECISIONS, number_type
 from costcalc.hardware.accelerator import Accelerator, MeasuredEfficiency, Reached
@@ -30,7 +31,6 @@ from costcalc.hardware.efficiency import (
 )
 from costcalc.validation.files import Measurements, Row, find_gpu
 from costcalc.validation.kernel_fit import KERNEL_KINDS, fit_error, fit_kernel, residual_range, usable, with_needed
-from costcalc.validation.kernel_forms import curve_of
 from costcalc.validation.kernel_rows import (
     Array,
     Features,

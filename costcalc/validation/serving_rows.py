@@ -18,9 +18,8 @@ import numpy as np
 
 from costcalc.catalog.files import folders_searched
 from costcalc.catalog.read import load_model, serving_efficiency
-from costcalc.engine.efficiency import calibrated_efficiency
-from costcalc.engine.latency import IDEAL
 from costcalc.engine.memory import MemoryBudget, weights_bytes_per_gpu
+from costcalc.engine.op_times import IDEAL
 from costcalc.engine.parallelism import Deployment, Parallelism, given_deployment
 from costcalc.engine.precision import Formats
 from costcalc.engine.roofline import Machine
@@ -363,11 +362,7 @@ class ServingGroup:
 
     def under(self, constants: ServingEfficiency) -> ServingGroup:
         """The same rows under other constants of serving."""
-        q = self.scenario
-        if q.backend is None:
-            return self
-        efficiency = calibrated_efficiency(constants, q.machine, q.backend)
-        return replace(self, scenario=replace(q, constants=constants, efficiency=efficiency))
+        return replace(self, scenario=self.scenario.under(constants))
 
     def ideal(self) -> ServingGroup:
         """The same rows at the bound, as `--efficiency ideal` asks."""
@@ -427,6 +422,7 @@ def _machine(machines: list[Machine]) -> Machine:
         peak_flops={name: _array([m.peak_flops[name] for m in machines]) for name in rates},
         link_bandwidth=_array([m.link_bandwidth for m in machines]),
         domain=_array([m.domain for m in machines]),
+        sm_count=_array([m.sm_count for m in machines]),
         network_bandwidth=_array([m.network_bandwidth for m in machines]),
     )
 

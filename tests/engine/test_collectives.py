@@ -12,7 +12,7 @@ import costcalc
 from costcalc.catalog.read import serving_efficiency
 from costcalc.engine.collectives import all_reduce_bytes, all_reduce_seconds, all_to_all_seconds, transfer_seconds
 from costcalc.engine.efficiency import calibrated_efficiency
-from costcalc.engine.latency import IDEAL
+from costcalc.engine.op_times import IDEAL
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import resolve_formats
 from costcalc.engine.roofline import Machine, machine_of

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from costcalc.catalog.read import serving_efficiency
-from costcalc.engine.latency import IDEAL, Efficiency, padding
+from costcalc.engine.op_times import IDEAL, Efficiency, padding
 from costcalc.engine.ops import Op
 
 TILED = Efficiency(expert_tiles={"other": 64, "weight_only": 16})

@@ -5,7 +5,7 @@ import pytest
 
 from costcalc.catalog.read import load_gpu, load_model, serving_efficiency
 from costcalc.engine.efficiency import calibrated_efficiency
-from costcalc.engine.latency import IDEAL, hottest_rank, maximum_load
+from costcalc.engine.op_times import IDEAL, hottest_rank, maximum_load
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import resolve_formats
 from costcalc.engine.queueing import (
