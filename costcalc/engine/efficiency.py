@@ -94,7 +94,7 @@ class _Curves:
 
     def _in_engine(self, curve: CurveT, op_class: str, precision: str = "bf16") -> CurveT:
         """The curve as engines run it, on this vendor's machines or as this one was measured."""
-        speed, vendor, measured = self.constants.speed[op_class], self.machine.vendor, self.machine.measured
+        speed, vendor, measured = self.constants.speed.get(op_class, 1.0), self.machine.vendor, self.machine.measured
         memory: float | None = None
         arithmetic: float | None = None
         launches: float | None = None
@@ -104,6 +104,10 @@ class _Curves:
         memory = constants.vendor_bandwidth.get(vendor, 1.0) if memory is None else memory
         arithmetic = constants.vendor_flops.get(vendor, 1.0) if arithmetic is None else arithmetic
         launches = constants.vendor_launches.get(vendor, 1.0) if launches is None else launches
+        launches = launches / self.constants.speed["launches"]
+        if op_class == "gemm":
+            found = scaled(curve, times=launches, memory=memory * self.constants.speed["weights"], arithmetic=arithmetic)
+            return scaled(found, arithmetic=self.constants.speed[products_class(precision)])
         return scaled(curve, times=launches / speed, memory=memory * speed, arithmetic=arithmetic * speed)
 
     def _curve(
@@ -171,6 +175,12 @@ _MAKERS = {
     "gemm": "gemm", "head": "gemm", "experts": "experts", "grouped": "grouped", "latent": "latent",
     "recurrent": "plain", "indexer": "plain", "prefill": "prefill", "all_reduce": "all_reduce", "all_to_all": "exchange",
 }  # fmt: skip
+
+
+def products_class(precision: str) -> str:
+    """The class of matrix products computed in `precision`: of 4, 8 or 16 bits and more."""
+    bits = "4" if precision == "fp4" else "8" if precision in ("fp8", "int8") else "16"
+    return f"gemm_{bits}_bit"
 
 
 def _measured_speeds(

@@ -60,6 +60,7 @@ class GemmParameters(Spec):
     bandwidth: Share
     flops: Share
     quantize_launch: Seconds
+    quantize_bandwidth: Share
 
 
 class ExpertsParameters(Spec):

@@ -49,7 +49,11 @@ def _share(paths: str, value: float, spread: float, meaning: str) -> ServingPara
 
 
 PARAMETERS: tuple[ServingParameter, ...] = (
-    _of("speed.gemm", 1.0, 0.08, "matrix products in an engine over those alone"),
+    _of("speed.launches", 1.4, 0.25, "launches in a graph, whose prologues overlap, over those of a kernel alone"),
+    _of("speed.weights", 1.0, 0.08, "weights streamed by matrix products in an engine over those alone"),
+    _of("speed.gemm_16_bit", 1.0, 0.08, "16-bit matrix products in an engine over those alone"),
+    _of("speed.gemm_8_bit", 1.0, 0.2, "8-bit matrix products in an engine over those alone, which were small"),
+    _of("speed.gemm_4_bit", 1.0, 0.2, "4-bit matrix products in an engine over those alone, which were small"),
     _of("speed.experts", 1.0, 0.12, "fused experts in an engine over those alone"),
     _of("speed.decode", 1.0, 0.10, "decode attention in an engine over that alone"),
     _of("speed.prefill", 1.0, 0.12, "prefill attention in an engine over that alone"),
