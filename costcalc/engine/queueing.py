@@ -65,8 +65,8 @@ def burst_wait_seconds(prefill: Number, batch: Number, share: Number) -> Number:
 
 
 def cohort_wait_seconds(prefill: Number, batch: Number, share: Number) -> Number:
-    """Wait among requests of equal lengths [s]: they stay in step, in cohorts that grow as the batch's root."""
-    return share * np.sqrt(np.maximum(np.asarray(batch, dtype=float) - 1, 0)) * prefill
+    """Wait of the median among requests of equal lengths [s]: they begin together, behind a share of all prompts."""
+    return share * np.maximum(np.asarray(batch, dtype=float) - 1, 0) * prefill
 
 
 def sequences_decoding(concurrency: Number, generation: Number, first_token: Number, capacity: Number) -> Number:

@@ -50,6 +50,7 @@ class Step:
     overhead: tuple[Addition, ...]  # of layers, expert layers and sequences
     hidden: Hidden = Hidden()  # all-to-all that runs behind the other ops
     drafting: OpTime | None = None  # the passes through prediction layers that propose the tokens it checks
+    host: Number = 0.0  # [s] of the server's process for the tokens of a step, beside the GPU
     slower: Number = 1.0  # what the engine takes over one of the month of the constants
 
     @property
@@ -68,10 +69,20 @@ class Step:
         return self.current_seconds * self.slower
 
     @property
-    def current_seconds(self) -> Number:
-        """Time of the pass in an engine of the constants' month [s]."""
+    def gpu_seconds(self) -> Number:
+        """Time of the pass on the GPUs [s]."""
         drafting = self.drafting.seconds if self.drafting else 0.0
         return sum((op.seconds for op in self.ops), start=0.0) + self.overhead_seconds - self.hidden_seconds + drafting
+
+    @property
+    def waiting_seconds(self) -> Number:
+        """Time for which the GPUs wait for the host [s]."""
+        return np.maximum(self.host - self.gpu_seconds, 0.0)
+
+    @property
+    def current_seconds(self) -> Number:
+        """Time of the pass in an engine of the constants' month [s]: the longer of what GPUs and host take."""
+        return self.gpu_seconds + self.waiting_seconds
 
     @property
     def ageing_seconds(self) -> Number:
@@ -120,13 +131,16 @@ def timed_decode(
     efficiency: Efficiency,
     terms: Terms = "all",
     slower: Number = 1.0,
+    host: Number = 0.0,
 ) -> Step:
-    """Time the ops of a decode step of `batch`; `slower`: what its engine takes over one of the constants' month."""
+    """Time the ops of a decode step of `batch`.
+
+    host: time of the server's process [s]. slower: what its engine takes over one of the constants' month."""
     if terms != "all":
         return Step(tuple(op_times(_memory_terms(ops, terms), machine, _reading(efficiency))), ())
     found = tuple(op_times(ops, machine, efficiency))
     hidden = hidden_all_to_all(found, overlap_share(layout, machine, efficiency))
-    return Step(found, decode_overhead(model, efficiency, batch), hidden, slower=slower)
+    return Step(found, decode_overhead(model, efficiency, batch), hidden, host=host, slower=slower)
 
 
 def prefill_pass(

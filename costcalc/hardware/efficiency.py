@@ -251,7 +251,8 @@ class BackendOverhead(Spec):
     layer: Seconds  # per layer and decode step
     startup: Seconds  # from a request's arrival to its first token, beyond what the GPUs do
     admission_steps: Annotated[float, Limits(ge=0)]  # decode steps until a request is looked at
-    balance_steps: Annotated[float, Limits(ge=0)] = 0  # and until attention-data ranks may prefill together
+    host: Seconds = 0.0  # of the server's process for a sequence of a step, beside the GPU
+    gathers_prompts: bool = False  # attention-data ranks wait for each other's prompts, and prefill together
     reserved_output: Share  # of the answers of running requests, in the cache that is kept for them
     frees_memory: bool = False  # the cache takes all that weights leave, instead of a share of the whole
     kernels: str = "vllm"  # the stack whose measured kernels it runs: trtllm, vllm or sglang
@@ -265,8 +266,7 @@ class ClosedLoop(Spec):
     prefill_tokens: Annotated[float, Limits(gt=0)]  # prompt tokens in one pass where prompts wait
     scheduled_sequences: Annotated[float, Limits(gt=0)]  # a replica decodes at most, offline: max_batch_size
     first_burst: Annotated[float, Limits(ge=0)]  # mean wait behind the first round, prefills per request ahead
-    equal_lengths: Annotated[float, Limits(ge=0)]  # wait among equal requests, prefills per root of their number
-    reused_prompt: Share  # of prompts that a benchmark repeats
+    equal_lengths: Share  # of the prompts of equal requests that begin together, those that the median waits for
     memory_utilization: Share  # of the driver's memory, in deployments tuned for throughput
     acceptance: Share  # chance that the first drafted token is kept
     fading: Share  # of that chance, for each further one
@@ -319,7 +319,8 @@ class ServingEfficiency(Spec):
             layer=min(each.layer for each in current),
             startup=min(each.startup for each in current),
             admission_steps=min(each.admission_steps for each in current),
-            balance_steps=min(each.balance_steps for each in current),
+            host=min(each.host for each in current),
+            gathers_prompts=any(each.gathers_prompts for each in current),
             reserved_output=min(each.reserved_output for each in current),
             kernels="trtllm",
             mixes_prefill=any(each.mixes_prefill for each in current),

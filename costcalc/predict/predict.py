@@ -66,6 +66,7 @@ class PassTimes:
     step: Step
     prefill: Step
     interference: Number  # [s] of the replica that one more prompt takes from the running requests
+    ranks: Number  # that prefill at once, of all stages together
 
 
 class Prediction(Record):
@@ -211,12 +212,13 @@ def times_of(scenario: Scenario, layout: Parallelism, passes: Passes) -> PassTim
     if q.recompute:
         step = timed_prefill(passes.step, *given, slower)
     else:
-        step = timed_decode(passes.step, passes.decoding, *given, terms, slower)
+        host = passes.batch * q.constants.engine(q.backend).host if q.backend else 0.0
+        step = timed_decode(passes.step, passes.decoding, *given, terms, slower, host)
     if passes.plain is not None:
         alone, ops = passes.plain
         plain = timed_decode(ops, alone, *given, terms)
         step = replace(step, drafting=drafting(q.model, plain, efficiency, q.drafts))
-    ranks = layout.attention_dp * layout.pp
+    ranks = layout.pp * prefilling_ranks(q, layout, passes.batch, step.seconds, prefill.seconds)
     alone_seconds = prefill.current_seconds / ranks
     interference = alone_seconds
     if passes.chunked is not None:
@@ -224,7 +226,20 @@ def times_of(scenario: Scenario, layout: Parallelism, passes: Passes) -> PassTim
         added = prefill_interference_seconds(passes.chunked, q.machine, efficiency, step.ops, overlap)
         # Where traffic over the network does not hide behind a joining prompt, a pass of its own is cheaper.
         interference = np.minimum(added / passes.together / ranks, alone_seconds)
-    return PassTimes(step, prefill, interference * slower)
+    return PassTimes(step, prefill, interference * slower, ranks)
+
+
+def prefilling_ranks(scenario: Scenario, layout: Parallelism, batch: Number, step: Number, prefill: Number) -> Number:
+    """Attention-data ranks that prefill in the same pass, while the others wait for them [1].
+
+    Experts hold all ranks of a pass back until the last one is done. Requests that end during one step and one
+    prefill are replaced in the same pass; an engine that gathers prompts waits until every rank has one.
+    """
+    q = scenario
+    if q.backend is None or q.load.arrivals != "closed" or q.constants.engine(q.backend).gathers_prompts:
+        return layout.attention_dp
+    ending = np.maximum(np.asarray(batch, dtype=float) - 1, 0) / q.output_tokens * q.tokens_per_step
+    return np.clip(ending * (1 + prefill / step), 1.0, layout.attention_dp)
 
 
 def prediction_of(
@@ -241,12 +256,14 @@ def prediction_of(
     accepted = q.tokens_per_step
     # In pools apart decode waits for no prompt, nor does a batch that begins together.
     interrupted = 0.0 if q.disaggregated or static else times.interference
+    if q.backend and not static:  # requests that begin together wait for each other's prompts before they decode
+        interrupted = interrupted * (1 - q.constants.closed_loop.equal_lengths * np.asarray(q.load.equal_lengths))
     tpot = time_per_output_token(step, interrupted, passes.batch, q.output_tokens, accepted)
     generation = q.output_tokens * tpot
     room = passes.room
     requests = requests_offered(q, room, replicas) if q.options.load_told else passes.batch
     startup = q.constants.engine(q.backend).startup if q.backend else 0.0
-    wait, steps = waits(q, layout, prefill / ranks, requests, room, generation, replicas)
+    wait, steps = waits(q, layout, prefill / times.ranks, requests, room, generation, replicas)
     ttft = time_to_first_token(step, prefill, startup, steps, wait)
     settles = sequences_decoding(requests, generation, ttft, room) if q.load.arrivals == "closed" else passes.batch
     return Prediction(
@@ -294,11 +311,10 @@ def waits(
             server = pool_prefill_seconds(prefill, load.prefill_gpus / layout.gpus, replicas)
             queue = prefill_queue_seconds(server, running, generation)
     else:
-        steps = steps + np.where(np.asarray(layout.attention_dp) > 1, engine.balance_steps, 0.0)
         queue = prefill_queue_seconds(prefill, running, generation)
-        burst = np.where(load.means, burst_wait_seconds(prefill, running, loop.first_burst), 0.0)
-        cohort = np.where(load.equal_lengths, cohort_wait_seconds(prefill, running, loop.equal_lengths), 0.0)
-        shared = burst + cohort
+        cohort = cohort_wait_seconds(prefill, running, loop.equal_lengths)
+        queue = np.where(load.equal_lengths, np.maximum(cohort, queue), queue)
+        shared = np.where(load.means, burst_wait_seconds(prefill, running, loop.first_burst), 0.0)
     return queue + shared + memory_wait_seconds(requests, room, generation), steps
 
 

@@ -85,9 +85,7 @@ PARAMETERS: tuple[ServingParameter, ...] = (
     _of("backends.vllm.admission_steps", 1.5, 0.5, "vLLM, steps until a request is admitted"),
     _of("backends.sglang.admission_steps", 3.0, 0.5, "SGLang, steps until a request is admitted"),
     _of("backends.atom.admission_steps", 1.5, 0.5, "ATOM, steps until a request is admitted"),
-    _of("backends.trtllm.balance_steps", 30.0, 0.5, "TensorRT-LLM, steps until attention ranks prefill together"),
     _of("closed_loop.first_burst", 0.05, 0.3, "wait behind the first round, 1/(2 rounds) of the prefills ahead"),
-    _of("closed_loop.equal_lengths", 0.3, 0.5, "wait among equal requests, prefills per root of their number"),
     _share("closed_loop.acceptance", 0.8, 0.1, "chance that the first drafted token is kept"),
     _share("closed_loop.fading", 0.75, 0.25, "of that chance, for each further one"),
 )
@@ -184,9 +182,7 @@ def quantities(group: ServingGroup, found: Prediction) -> Array:
 def _held(group: ServingGroup, seen: Measured, constants: ServingEfficiency) -> _Held:
     group = group.under(constants)
     batch = settled_batch(group.scenario, group.layout, group.replicas)
-    # How many GPUs prefill is hardly ever recorded: what a request waits for there would only bend the constants.
-    ttft = np.full(len(group), np.nan) if group.scenario.disaggregated else seen.ttft
-    target = np.log(np.stack([seen.tpot, ttft, seen.tokens_per_s_gpu]))
+    target = np.log(np.stack([seen.tpot, seen.ttft, seen.tokens_per_s_gpu]))
     return _Held(group, passes_of(group.scenario, group.layout, batch), target)
 
 
@@ -308,7 +304,7 @@ FEW_POINTS = 10
 FEW_GROUPS = 1.2
 """How much wider, in logarithms, the next GPU or model may err than seven that were left out: Student's t at 90%."""
 _TIMES = {
-    "layer", "startup", "expert_layer", "latent_layer", "sequence", "draft", "all_reduce_network", "all_to_all_network",
+    "layer", "host", "startup", "expert_layer", "latent_layer", "sequence", "draft", "all_reduce_network", "all_to_all_network",
 }  # fmt: skip
 _HEADER = """\
 # Efficiency of serving, written by the fit of measurements/e2e.csv (see docs/accuracy.md).

@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from costcalc.catalog.files import folders_searched
+from costcalc.catalog.files import folders_searched, packaged_root
 from costcalc.catalog.read import load_model, serving_efficiency
+from costcalc.catalog.yaml import parse_yaml, read_text
 from costcalc.engine.memory import MemoryBudget, weights_bytes_per_gpu
 from costcalc.engine.op_times import IDEAL
 from costcalc.engine.parallelism import Deployment, Parallelism, given_deployment
@@ -34,87 +35,39 @@ from costcalc.predict.scenario import Load, Options, Scenario, month_of, scenari
 from costcalc.validation.files import Row, find_gpu
 from costcalc.validation.kernel_rows import Array
 
-_POLLED_BLACKWELL = 16  # requests from which SGLang polls for new ones every 30 steps, below every 10
-_GATHERED_STEPS = 20.0
-"""Steps for which TensorRT-LLM gathers prompts (batch_wait_timeout_iters)."""
-_DRAFTS = {"trtllm": 3, "sglang": 2, "atom": 1}
-_DRAFTS_AMD_SGLANG = 3
+# How a run was made: as its columns say, else as is known of the benchmark that its source names.
 
 
-def is_inferencex(row: Row) -> bool:
-    """Whether a row is one of InferenceX's runs, wherever it was published."""
-    return "InferenceX" in str(row.get("source") or "")
+@lru_cache(maxsize=1)
+def _benchmarks() -> tuple[Mapping[str, Any], ...]:
+    """What measurements/conditions.yaml says of benchmarks: by a text in their rows' source."""
+    path = packaged_root() / "measurements" / "conditions.yaml"
+    data, _ = parse_yaml(read_text(path), path)
+    return tuple(data["benchmarks"])
 
 
-def drafts_of(backend: str, vendor: str, attention_data: float) -> int:
-    """Tokens that multi-token prediction drafts per step: num_nextn_predict_layers, speculative-num-steps.
-
-    backend: the serving engine. attention_data: degree of attention data parallelism, beside which one is drafted.
-    """
-    if attention_data > 1:
-        return 1
-    return _DRAFTS_AMD_SGLANG if (backend, vendor) == ("sglang", "amd") else _DRAFTS.get(backend, 1)
-
-
-def held_steps(row: Row, backend: str, architecture: str) -> float:
-    """Decode steps for which the scheduler leaves a request unseen, on average [steps]; 0 where no recipe says so."""
-    if not is_inferencex(row):
-        return 0.0
-    if backend == "sglang" and architecture == "blackwell" and not row.get("disagg") and (row.get("dp_attn") or 1) <= 1:
-        # scheduler-recv-interval: a request arrives anywhere within it.
-        return (30 if (row["concurrency"] or 0) >= _POLLED_BLACKWELL else 10) / 2
-    gathers = str(row.get("framework")) == "trtllm" and row["isl"] == row["osl"] and (row.get("tp") or 1) < 8
-    return _GATHERED_STEPS if gathers else 0.0
+def condition(row: Row, name: str) -> Any:
+    """What a row's column says, or else what is known of the benchmark of its source; None where neither does."""
+    value = row.get(name)
+    if value is not None and value != "":
+        return value
+    text = {column: str(row.get(column) or "") for column in ("source", "framework")}
+    fit = (each for each in _benchmarks() if name in each and all(each.get(of, "") in text[of] for of in text))
+    return next((each[name] for each in fit), None)
 
 
-def cache_format(row: Row, architecture: str) -> str | None:
-    """The cache that a recipe leaves at 16 bits: MiniMax's and gpt-oss's on Hopper do, others ask for fp8."""
-    silent = str(row["model"]).startswith(("MiniMax", "gpt-oss")) and architecture == "hopper"
-    return "bf16" if silent and is_inferencex(row) else None
-
-
-# How a run was made, where that changes what it measures: as its columns say, else as is known of its source.
-
-
-DRAWN_LENGTH = 0.9
-"""InferenceX draws lengths from 0.8 to 1.0 of the nominal ones."""
-
-
-def run_conditions(row: Row, backend: str, architecture: str, reused_prompt: float) -> dict[str, Any]:
-    """Options of a closed loop that a row's columns, or else its source, say; docs/accuracy.md tells the rules.
-
-    backend: the serving engine, by its name among the constants. architecture: of the GPU. reused_prompt: share of a
-    prompt that a prefix cache holds where a benchmark repeats its prompts.
-    """
-    source = str(row.get("source") or "")
-    drawn = is_inferencex(row)
-    # Prompts of 4,000 tokens whose first token takes 0.11 s at 128 requests were not computed again: inferred.
-    repeated = "gap-analysis" in source and backend == "vllm" and not row.get("date")
-    statistic = str(row.get("statistic") or "").lower()
-    told, date = row.get("held_steps"), str(row.get("date") or "")
-    polling = held_steps(row, backend, architecture) if told is None else told
-    found: dict[str, Any] = {}
-    if _said(row, "equal_lengths", not drawn):
-        found["lengths"] = "equal"
-    if statistic == "mean" or (not statistic and "silicon_sample" in source):
-        found["statistic"] = "mean"
-    if polling:
-        found["polling"] = polling
+def run_conditions(row: Row) -> dict[str, Any]:
+    """Options of a closed loop that a row's columns say, or else the conditions of its benchmark."""
+    found = {
+        "lengths": condition(row, "lengths"),
+        "statistic": condition(row, "statistic"),
+        "polling": condition(row, "polling"),
+        "cached": condition(row, "cached"),
+    }
+    date = str(row.get("date") or "")
     if not math.isnan(month_of(date)):
         found["engine_date"] = date
-    if _said(row, "prompts_reused", repeated):
-        found["cached"] = reused_prompt
-    return found
-
-
-def mean_length(row: Row) -> float:
-    """Mean length of prompts and answers of a closed loop, over the nominal one."""
-    return row.get("mean_length") or (DRAWN_LENGTH if is_inferencex(row) else 1.0)
-
-
-def _said(row: Row, column: str, otherwise: bool) -> bool:
-    value = row.get(column)
-    return otherwise if value is None else bool(value)
+    return {name: value for name, value in found.items() if value}
 
 
 # The layout of a measured deployment: as recorded, mended where it cannot be, and what was mended.
@@ -150,6 +103,19 @@ def layout_of(
     if layout.tp > tensor:
         notes.append(f"the weights do not fit at tp {tensor:g}: taken as {layout.tp:g}")
     return layout, tuple(notes)
+
+
+def decode_worker(row: Row) -> Row:
+    """The row with the degrees of one decode worker, as far as its pool is recorded.
+
+    A worker's width is the pool's GPUs over its workers: the degrees beside them are not always its own.
+    """
+    if not row.get("decode_gpus") or not row.get("decode_workers"):
+        return row
+    width = max(row["decode_gpus"] // row["decode_workers"], 1.0)
+    data = width if row.get("decode_dp_attention") else 1.0
+    expert = width if (row.get("decode_ep") or 1) > 1 else 1.0
+    return {**row, "tp": width / data, "dp_attn": data, "ep": expert, "pp": 1.0}
 
 
 def _query_heads(model: ModelSpec) -> int:
@@ -193,12 +159,6 @@ class ServingRow:
             words += [flag_of(name)] if value is True else [flag_of(name), quote(str(value))]
         return " ".join(words)
 
-    def with_pools(self, gpus: int, prefill_gpus: float) -> ServingRow:
-        """The row with its GPUs split into a pool that decodes and one that prefills."""
-        options = {**self.options, "gpus": gpus, "prefill_gpus": prefill_gpus}
-        return _row(self.kind, self.asked, options, self.scenario.model, self.scenario.gpu, self.gpus,
-                    self.mended, self.warnings)  # fmt: skip
-
 
 def serving_row(row: Row, constants: ServingEfficiency | None = None) -> ServingRow:
     """Resolve a row of e2e measurements; raises CostcalcError for what the engine cannot be asked.
@@ -213,13 +173,14 @@ def serving_row(row: Row, constants: ServingEfficiency | None = None) -> Serving
         raise CostcalcError("concurrency is empty", hint="a closed loop or static batch needs the number of requests")
     formats = format_options(row, model, machine)
     stored = scenario_of(model, machine, Options(**formats)).formats
-    layout, mended = layout_of(row, model, machine, stored)
-    drafted, warnings = _drafts(row, model, backend, machine, layout)
     apart = bool(row.get("disagg")) and row["n_gpus"] > 1
+    layout, mended = layout_of(decode_worker(row) if apart else row, model, machine, stored)
+    drafted, warnings = _drafts(row, model)
     warnings += _taken_otherwise(row, apart)
     replica = int(layout.gpus)
-    replicas = 1 if apart else max(round(row["n_gpus"] / replica), 1)
-    length = mean_length(row) if kind == ONLINE else 1.0
+    decoding = row.get("decode_gpus") if apart else row["n_gpus"]
+    replicas = max(round((decoding or replica) / replica), 1)
+    length = condition(row, "mean_length") or 1.0 if kind == ONLINE else 1.0
     options: dict[str, Any] = {
         "gpus": replica * replicas,
         "tensor_parallel": int(layout.tp),
@@ -234,14 +195,20 @@ def serving_row(row: Row, constants: ServingEfficiency | None = None) -> Serving
     }
     if kind != OFFLINE:
         options["concurrency"] = row["concurrency"]
+    elif row.get("n_requests"):
+        options["requests"] = int(row["n_requests"])
     if kind == ONLINE:
-        options |= run_conditions(row, backend, machine.architecture, constants.closed_loop.reused_prompt)
+        options |= run_conditions(row)
     else:  # deployments tuned for throughput
         options["memory_utilization"] = constants.closed_loop.memory_utilization
     if drafted:
         options["drafts"] = drafted
     if apart:
         options["disaggregated"] = True
+        if row.get("prefill_gpus"):
+            options["prefill_gpus"] = row["prefill_gpus"]
+        else:
+            warnings += ("pools are not recorded: one for prefill as large as it takes",)
     asked = _MEANT.get(name.lower(), name), gpu
     return _row(kind, asked, options, model, machine, float(row["n_gpus"]), mended, warnings)
 
@@ -267,18 +234,16 @@ def _taken_otherwise(row: Row, apart: bool) -> tuple[str, ...]:
     return found
 
 
-def _drafts(
-    row: Row, model: ModelSpec, backend: str, machine: Accelerator, layout: Parallelism
-) -> tuple[int, tuple[str, ...]]:
+def _drafts(row: Row, model: ModelSpec) -> tuple[int, tuple[str, ...]]:
     """Tokens drafted per step, and what is taken otherwise than recorded."""
     spec = str(row.get("spec") or "").lower()
     if spec in _NO_DRAFTS:
         return 0, ()
     if spec.startswith("mtp") and model.mtp is not None:
-        told = "".join(filter(str.isdigit, spec))
-        if told and not 0 < int(told) <= MOST_DRAFTS:
+        told = int("".join(filter(str.isdigit, spec)) or row.get("draft_tokens") or 0)
+        if told > MOST_DRAFTS:
             raise CostcalcError(f"spec {spec!r} drafts {told} tokens", hint=f"'mtp' or 'mtp1' to 'mtp{MOST_DRAFTS}'")
-        return int(told) if told else drafts_of(backend, machine.vendor, float(np.asarray(layout.attention_dp))), ()
+        return (told, ()) if told else (1, ("drafts are not recorded: taken as one",))
     why = f"{model.name} ships no prediction head" if spec.startswith("mtp") else f"spec {spec!r} is not modelled"
     return 1, (f"{why}: taken as one draft of multi-token prediction",)
 
@@ -318,8 +283,6 @@ def _weight_format(dtype: str) -> str:
 def _cache_format(row: Row, dtype: str, machine: Accelerator) -> str:
     asked = str(row.get("kv_dtype") or "").rstrip("?").lower()
     if asked in ("", "auto", "none", "unknown"):
-        if known := cache_format(row, machine.architecture):
-            return known
         return "bf16" if WEIGHT_FORMATS[dtype].bytes >= 2 else "fp8"
     name = cache_type(asked).name
     return "bf16" if name == "fp16" else name
@@ -378,7 +341,8 @@ def serving_groups(rows: Sequence[ServingRow], index: Sequence[int] | None = Non
     for number, row in zip(numbers, rows, strict=True):
         q = row.scenario
         fabric = (q.gpu.vendor, q.gpu.architecture, q.machine.switched)
-        key = (q.model.name, q.formats, q.backend, fabric, row.kind, q.disaggregated)
+        told = tuple(getattr(q.load, name) is None for name in _LOADS)
+        key = (q.model.name, q.formats, q.backend, fabric, row.kind, q.disaggregated, told)
         parts.setdefault(key, []).append((number, row))
     return [_group([row for _, row in part], np.array([number for number, _ in part])) for part in parts.values()]
 
