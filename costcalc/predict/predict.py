@@ -256,8 +256,7 @@ def prediction_of(
     accepted = q.tokens_per_step
     # In pools apart decode waits for no prompt, nor does a batch that begins together.
     interrupted = 0.0 if q.disaggregated or static else times.interference
-    if q.backend and not static:  # requests that begin together wait for each other's prompts before they decode
-        interrupted = interrupted * (1 - q.constants.closed_loop.equal_lengths * np.asarray(q.load.equal_lengths))
+    interrupted = interrupted * (1 - cohort_share(q) / 2)  # the median waits behind half of the prompts beside its own
     tpot = time_per_output_token(step, interrupted, passes.batch, q.output_tokens, accepted)
     generation = q.output_tokens * tpot
     room = passes.room
@@ -312,10 +311,27 @@ def waits(
             queue = prefill_queue_seconds(server, running, generation)
     else:
         queue = prefill_queue_seconds(prefill, running, generation)
-        cohort = cohort_wait_seconds(prefill, running, loop.equal_lengths)
-        queue = np.where(load.equal_lengths, np.maximum(cohort, queue), queue)
+        queue = np.maximum(queue, cohort_wait_seconds(prefill, running, cohort_share(q)))
         shared = np.where(load.means, burst_wait_seconds(prefill, running, loop.first_burst), 0.0)
     return queue + shared + memory_wait_seconds(requests, room, generation), steps
+
+
+def cohort_share(scenario: Scenario) -> Number:
+    """Share of the requests of equal lengths that begin together [0 to 1]; 0 where lengths differ.
+
+    A prompt that joins one decode step delays all others by its own time, so that they end one after the other; one
+    that is spread over k steps lets k of them end before it is done, and all but 1/k of them wait together. An engine
+    that stops decoding for prompts lets them end together.
+    """
+    q = scenario
+    if q.backend is None or q.load.arrivals != "closed":
+        return 0.0
+    loop = q.constants.closed_loop
+    if mixes_prefill(q):
+        share: Number = 1 - np.minimum(loop.prefill_tokens / q.input_tokens, 1.0)
+    else:
+        share = loop.equal_lengths
+    return np.where(q.load.equal_lengths, share, 0.0)
 
 
 def requests_offered(scenario: Scenario, room: Number, replicas: Number) -> Number:

@@ -51,9 +51,20 @@ def condition(row: Row, name: str) -> Any:
     value = row.get(name)
     if value is not None and value != "":
         return value
-    text = {column: str(row.get(column) or "") for column in ("source", "framework")}
-    fit = (each for each in _benchmarks() if name in each and all(each.get(of, "") in text[of] for of in text))
-    return next((each[name] for each in fit), None)
+    found = next((each[name] for each in _benchmarks() if name in each and _is_of(row, each["of"])), None)
+    return found[(row.get("concurrency") or 0) >= _many(name, row)] if isinstance(found, list) else found
+
+
+def _many(name: str, row: Row) -> float:
+    return next((each.get("many", 0) for each in _benchmarks() if name in each and _is_of(row, each["of"])), 0)
+
+
+def _is_of(row: Row, of: Mapping[str, Any]) -> bool:
+    """Whether a row is one of those that an entry of conditions.yaml means."""
+    said = {"apart": bool(row.get("disagg")), "attention_dp": (row.get("dp_attn") or 1) > 1}
+    return all(
+        said[name] == wanted if name in said else str(wanted) in str(row.get(name) or "") for name, wanted in of.items()
+    )
 
 
 def run_conditions(row: Row) -> dict[str, Any]:
