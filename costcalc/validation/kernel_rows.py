@@ -233,9 +233,10 @@ def backend_of(row: Row) -> str:
 
 # The skewed routing that expert benchmarks use: loads drawn from a power law, the fullest rank timed.
 #
-# The generator of the aiconfigurator benchmarks (ai-dynamo/aiconfigurator, collector/, power_law_logits_v3):
-# loads x are drawn with density x^-α, between 1 and 0.8 tokens when there are more pairs than experts, else
-# between 0.01 and 2, scaled to the number of pairs, rounded, and the rank with the most pairs is timed.
+# The generator of the aiconfigurator benchmarks (ai-dynamo/aiconfigurator, collector/helper.py, power_law_logits_v3):
+# loads x are drawn with density x^-α, between 1 and 0.8 tokens when there are more pairs than experts, else between
+# 0.01 and 2, scaled to the number of pairs and rounded; no expert gets more than every token, and what is left over
+# goes to the emptiest experts, rank by rank in turn. The rank with the most pairs is timed.
 
 
 DRAWS = 256
@@ -256,19 +257,27 @@ def power_law_load(tokens: int, experts: int, topk: int, ranks: int, exponent: f
     ranks = min(ranks, experts)
     uniform = generator.random((DRAWS, experts))
     loads = ((high**power - low**power) * uniform + low**power) ** (1 / power)
-    share = loads / loads.sum(axis=1, keepdims=True) * pairs
-    # Rounding to whole pairs that still add up: the largest remainders go up.
-    counts = np.round(share)
-    for draw in range(DRAWS):
-        missing = int(pairs - counts[draw].sum())
-        order = np.argsort(generator.random(experts) * 0.5 - counts[draw])
-        if missing < 0:
-            order = order[::-1][: max(1, int((counts[draw] > 0).sum()))]
-        turns = np.bincount(np.arange(abs(missing)) % len(order), minlength=len(order))
-        counts[draw, order] = np.maximum(counts[draw, order] + np.sign(missing) * turns, 0)
+    counts = np.minimum(np.round(loads / loads.sum(axis=1, keepdims=True) * pairs), tokens)
     by_rank = counts[:, : experts // ranks * ranks].reshape(DRAWS, ranks, -1)
+    for draw in by_rank:
+        missing = int(pairs - draw.sum())
+        turns = abs(missing) // ranks + (np.arange(ranks) < abs(missing) % ranks)
+        for rank, turn in enumerate(turns):
+            draw[rank] = _raised(draw[rank], turn, tokens) if missing > 0 else -_raised(-draw[rank], turn, 0)
     fullest = by_rank[np.arange(DRAWS), by_rank.sum(axis=2).argmax(axis=1)]
     return float(fullest.sum(axis=1).mean()), float((fullest > 0).sum(axis=1).mean())
+
+
+def _raised(counts: Array, added: int, most: float) -> Array:
+    """`counts` with so many pairs added, each to the emptiest expert, none beyond `most`."""
+    level = np.sort(counts)
+    needed = level * np.arange(1, len(level) + 1) - np.cumsum(level)  # to raise all before up to each
+    raised = max(int(np.searchsorted(needed, added, side="right")), 1)
+    height, rest = divmod(added + level[:raised].sum(), raised)
+    order = np.argsort(counts, kind="stable")[:raised]
+    found = counts.copy()
+    found[order] = height + (np.arange(raised) < rest)
+    return np.minimum(found, most)
 
 
 # Attention kernels of measurement files: decode over heads or latents, and prefill.
@@ -500,6 +509,7 @@ def describe_experts(row: Row, gpu: Accelerator) -> Described:
         buffers = buffer_bytes(pairs, row["hidden"], inter)
     return "experts", {
         "kernel": kernel,
+        "kernel_format": f"{kernel} {precision_class(kind.weights.name, kind.compute)}",
         "flops": 6 * pairs * row["hidden"] * inter,
         "bytes": hits * 3 * row["hidden"] * inter * width,
         "rows": pairs / hits,
@@ -561,6 +571,7 @@ EXPERTS = {
             Level("family", "bandwidth", 0.15),
             Level("kernel", "launch", 0.3),
             Level("kernel", "flops", 0.6),
+            Level("kernel_format", "flops", 0.2),
         ),
         bound=roofline_of(ExpertsCurve()),
     )
