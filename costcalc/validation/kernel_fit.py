@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from costcalc.catalog.catalog import Catalog
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.efficiency import FitError, MachineFit, Quantiles
 from costcalc.validation.comm_rows import COMM, describe_comm
@@ -57,10 +58,10 @@ KERNEL_KINDS = {
 """Kinds of kernel measurements by name."""
 
 
-def prepared(kind: str, rows: Sequence[Row]) -> Prepared:
+def prepared(kind: str, rows: Sequence[Row], catalog: Catalog | None = None) -> Prepared:
     """Return the rows of one kind by kernel, and those that none predicts."""
     of = KERNEL_KINDS[kind]
-    return prepare(rows, of.describe, of.models, KINDS[kind].unheeded)
+    return prepare(rows, of.describe, of.models, catalog or Catalog(), KINDS[kind].unheeded)
 
 
 def measured_seconds(rows: Sequence[Row], kernel: KernelRows) -> Array:
@@ -324,10 +325,10 @@ def cross_validate(kind: str, rows: Sequence[Row], around: Parameters | None = N
     )
 
 
-def usable(kind: str, rows: Sequence[Row]) -> tuple[list[KernelRows], list[Array]]:
+def usable(kind: str, rows: Sequence[Row], catalog: Catalog | None = None) -> tuple[list[KernelRows], list[Array]]:
     """Return the rows by kernel that may be fitted, and their measured times [s]."""
     kernels, measured = [], []
-    for kernel in prepared(kind, rows).kernels:
+    for kernel in prepared(kind, rows, catalog).kernels:
         chosen = np.array([not reason for reason in exclusions(rows, kernel)])
         if chosen.any():
             kept = kernel.take(chosen)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from costcalc.catalog.catalog import Catalog
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.formats import NumberType, cache_type, number_type
 from costcalc.hardware.accelerator import Accelerator
@@ -143,6 +144,7 @@ def prepare(
     rows: Sequence[Row],
     describe: Callable[[Row, Accelerator], Described],
     models: Mapping[str, KernelModel],
+    catalog: Catalog,
     unheeded: Sequence[str] = (),
 ) -> Prepared:
     """Return the rows by kernel.
@@ -155,7 +157,7 @@ def prepare(
     refused = {}
     for index, row in enumerate(rows):
         try:
-            name, gpu = find_gpu(str(row["gpu"]))
+            name, gpu = find_gpu(str(row["gpu"]), catalog)
             op, features = describe(row, gpu)
         except CostcalcError as error:
             refused[index] = str(error)

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from costcalc.catalog.catalog import Catalog
 from costcalc.catalog.check import adapter
-from costcalc.catalog.read import load_kernel_efficiency, serving_efficiency
 from costcalc.catalog.summary import shape_of
 from costcalc.engine.latency import UNPACKED_EXPERTS
 from costcalc.hardware.efficiency import KernelEfficiency, ServingEfficiency
@@ -339,9 +339,10 @@ def fit_serving_rows(
     rows: as load_measurements returns them; those excluded by rule are not used. source: where they come from.
     date: of the fit. start: constants to begin with, else those of the catalog.
     """
-    start = start or serving_efficiency()
-    usable = np.array([not row["excluded"] for row in score_serving("e2e", rows, constants=start)])
-    cases, index, _ = resolve(rows, start)
+    catalog = Catalog()
+    start = start or catalog.serving_efficiency()
+    usable = np.array([not row["excluded"] for row in score_serving("e2e", rows, None, start, catalog)])
+    cases, index, _ = resolve(rows, start, catalog)
     groups = serving_groups(cases, index)
     measured = [measured_of(rows, group, usable) for group in groups]
     residuals = cross_validate_serving(groups, measured, start, len(rows))
@@ -356,9 +357,9 @@ def fit_serving_rows(
         "ranges": {name: _ranges(off) for name, off in classes.items()},
         "errors": {name: _errors(off) for name, off in classes.items()},
         "provenance": {"source": source, "date": date, "points": len(by_row)},
-        "shared_pcie": _shared_pcie(load_kernel_efficiency()),
+        "shared_pcie": _shared_pcie(catalog.kernel_efficiency()),
     }
-    tree["kind_flops"][UNPACKED_EXPERTS] = _unpacked_experts(load_kernel_efficiency())
+    tree["kind_flops"][UNPACKED_EXPERTS] = _unpacked_experts(catalog.kernel_efficiency())
     return adapter(ServingEfficiency).validate_python(tree)
 
 
