@@ -77,7 +77,7 @@ class TextOutput(Record):
         counts = [each for each in self.output or [] if not _names_a_file(each)]
         if len(counts) + ("output_tokens" in given) > 1:
             raise CostcalcError("the output tokens are given twice", where="--output", hint="keep one")
-        return Given(given, output_tokens=counts[0]) if counts else given
+        return Given(**{**given, "output_tokens": counts[0]}) if counts else given
 
     def file(self) -> str | None:
         """Return the file to write, or None for stdout.

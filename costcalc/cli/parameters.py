@@ -90,6 +90,9 @@ class Given(dict[str, Any]):
 
     rows: ClassVar[Mapping[str, Row]] = OPTIONS
 
+    def __init__(self, **typed: Any) -> None:
+        super().__init__({name: value for name, value in typed.items() if value not in (None, False)})
+
 
 class SweepGiven(Given):
     """Options of a sweep as typed, by their keywords."""
@@ -116,10 +119,7 @@ def with_options(function: Callable[..., None]) -> Callable[..., None]:
 
     def command(**values: Any) -> None:
         for name, (bundle, names) in bundles.items():
-            typed = {each: values.pop(each) for each in names}
-            if bundle in (Given, SweepGiven):
-                typed = {each: value for each, value in typed.items() if value not in (None, False)}
-            values[name] = bundle(**typed)
+            values[name] = bundle(**{each: values.pop(each) for each in names})
         function(**values)
 
     command.__name__ = function.__name__

@@ -118,7 +118,7 @@ def _against(name: str, others: Mapping[str, object], form: str, output: str | N
         present_list([each.to_dict() for each in compared], published_page(compared), form, file)
 
 
-def asked(case: PublishedCase, catalog: Catalog) -> dict[str, Any]:
+def asked(case: PublishedCase, catalog: Catalog | None = None) -> dict[str, Any]:
     """Return the tree of the estimate that a published figure asks for."""
     from costcalc.catalog.catalog import load_gpu, load_model
     from costcalc.catalog.overrides import split_overrides

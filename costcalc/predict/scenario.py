@@ -170,9 +170,10 @@ def counted(gpu: object, given: Mapping[str, Any]) -> tuple[object, dict[str, An
     if count is None:
         return name, dict(given)
     gpus = given.get("gpus")
-    read = gpus if gpus is None or is_several(gpus) else read_option("gpus", gpus)
-    if read not in (None, count):
-        raise CostcalcError(f"{shown(read)} contradicts {shown(gpu)}", where="gpus", hint="leave one out")
+    several = is_several(gpus)
+    if gpus is not None and (several or read_option("gpus", gpus) != count):
+        told = shown(gpus) if several else read_option("gpus", gpus)
+        raise CostcalcError(f"{told} contradicts {shown(gpu)}", where="gpus", hint="leave one out")
     return name, {**given, "gpus": count}
 
 
@@ -207,6 +208,9 @@ def listed(values: object, argument: str, example: str) -> list[Any]:
     if not found:
         raise CostcalcError("the list is empty", where=argument, hint=f"write it like {example}")
     return found
+
+
+# Options, specifications and constants joined.
 
 
 def scenario_of(
