@@ -97,7 +97,13 @@ def gpus(*, names: Gpus = None, model: Model = None, given: Given, output: Outpu
         wanted = _some(names, "GPU", "costcalc compare gpus h100 b200 --model v3")
         from costcalc.explore.compare import compare_gpus
 
-        _finish(compare_gpus(wanted, name, catalog=sources.opened(), **given), output, opened, GPU_KINDS)
+        try:
+            result = compare_gpus(wanted, name, catalog=sources.opened(), **given)
+        except CostcalcError as error:
+            if error.where != "gpu":
+                raise
+            raise CostcalcError(error.message, where="GPU", hint=error.hint) from None
+        _finish(result, output, opened, GPU_KINDS)
 
 
 def _split(text: str) -> list[str]:

@@ -375,7 +375,7 @@ def refuse_unknown(given: Iterable[str], more: Iterable[str] = ()) -> None:
 
     given: the keywords. more: what is known beside OPTIONS.
     """
-    names = [*OPTIONS, *more]
+    names = list(dict.fromkeys([*OPTIONS, *more]))
     for name in given:
         if name in names:
             continue
