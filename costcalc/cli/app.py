@@ -212,13 +212,17 @@ def run(arguments: list[str]) -> int:
         return _fail(f"unexpected {what}; set COSTCALC_DEBUG=1 to see where", OWN_FAULT)
 
 
+ARGUMENTS = ("model", "gpu", "contexts", "against", "catalog")
+"""What functions of costcalc take besides options, by the name that its flag has."""
+
+
 def as_typed(error: CostcalcError) -> CostcalcError:
     """The error with the option that it names as the command line spells it: `tensor_parallel` is `--tp`."""
-    from costcalc.predict.options import READ_OPTIONS, flag_of
+    from costcalc.predict.options import flag_of
 
-    if error.where is None or error.where not in READ_OPTIONS:
-        return error
-    return CostcalcError(error.message, where=flag_of(error.where), hint=error.hint)
+    where = error.where or ""
+    flag = f"--{where}" if where in ARGUMENTS else flag_of(where)
+    return CostcalcError(error.message, where=flag, hint=error.hint) if flag else error
 
 
 def _invoke(arguments: list[str]) -> int:

@@ -6,8 +6,9 @@ from typing import Annotated
 
 from typer import Option
 
-from costcalc.cli.options import MONEY, Catalog, Gpu, Model, Serving, with_options
-from costcalc.cli.output import Output, subject
+from costcalc.cli.output import Output
+from costcalc.cli.parameters import Given, Gpu, Model, Sources, gpu_named, model_named, with_options
+from costcalc.predict.options import MONEY
 
 CHART_KINDS = ("use",)
 
@@ -25,18 +26,18 @@ def breakeven(
     model: Model = None,
     gpu: Gpu = None,
     against: Against = None,
-    serving: Serving,
+    given: Given,
     output: Output,
-    catalog: Catalog,
+    sources: Sources,
 ) -> None:
     """How busy GPUs of your own must be to cost what an API charges for the same tokens."""
-    tokens = output.tokens()
+    given = output.with_tokens(given)
     with output.opened_with_chart(CHART_KINDS) as opened:
-        asked = subject(model, gpu, serving, catalog, tokens)
+        machine, name, catalog = gpu_named(gpu), model_named(model), sources.opened()
         from costcalc.explore.breakeven import break_even
         from costcalc.report.files import present
 
-        result = break_even(asked.model, asked.gpu, against=against, catalog=catalog.catalog, **asked.options)
+        result = break_even(name, machine, against=against, catalog=catalog, **given)
         if opened.chart is not None:
             from costcalc.report.charts.breakeven import draw_breakeven
 

@@ -12,14 +12,15 @@ import typer
 from typer import Argument, Option
 
 from costcalc.cli import parse
-from costcalc.cli.options import gpu_names, model_names, with_options
 from costcalc.cli.output import FORMATS, form_of
+from costcalc.cli.parameters import gpu_names, model_names, with_options
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.fields import Record
 from costcalc.units import counted
 
 if TYPE_CHECKING:
-    from costcalc.catalog.files import CatalogEntry
+    from costcalc.catalog.catalog import Catalog
+    from costcalc.catalog.files import CatalogEntry, Kind
     from costcalc.catalog.findings import Finding
     from costcalc.catalog.summary import GpuSummary, ModelSummary
     from costcalc.report.files import NewFile
@@ -33,6 +34,16 @@ CatalogFolder = Annotated[
     str | None,
     Option("--catalog", metavar="DIR", help="A folder with models/ and hardware_profiles/, looked at first."),
 ]
+
+
+def opened(folder: str | None, *, check: bool = False) -> Catalog:
+    """Return the catalog that --catalog puts a folder in front of; raises CostcalcError where it is none.
+
+    check: check even files that costcalc ships.
+    """
+    from costcalc.catalog.catalog import Catalog
+
+    return Catalog(folder, check=check)
 
 
 class Written(Record):
@@ -166,18 +177,15 @@ def check_each(paths: Iterable[Path], doubts: Callable[[Path], Iterable[Finding]
     return problems
 
 
-def names_given_twice(kind: str, catalog: str | None) -> list[str]:
-    """Return the names of the catalog that two files answer to, each in a line.
-
-    kind: 'models' or 'hardware_profiles'.
-    catalog: a folder to look at first.
-    """
-    from costcalc.catalog.files import list_entries, normal_name, read_aliases
+def names_given_twice(kind: Kind, catalog: Catalog) -> list[str]:
+    """Return the names of the catalog that two files answer to, each in a line."""
+    from costcalc.catalog.files import read_aliases
+    from costcalc.catalog.names import normal_name
 
     owners: dict[str, str] = {}
     problems: list[str] = []
     # What is shipped comes first: whoever takes one of its names is to be told.
-    for entry in sorted(list_entries(kind, catalog), key=lambda each: each.own):  # type: ignore[arg-type]
+    for entry in sorted(catalog.entries(kind), key=lambda each: each.own):
         for name in dict.fromkeys(normal_name(each) for each in (entry.name, *read_aliases(entry.path))):
             other = owners.setdefault(name, entry.name)
             if other != entry.name:
@@ -206,20 +214,19 @@ def write_template(text: str, output: str | None) -> None:
 # The part of `costcalc models` that is about models known by their list prices alone.
 
 
-def list_closed(written: Written, search: str | None, sort: str | None, *, reverse: bool, catalog: str | None) -> None:
+def list_closed(written: Written, search: str | None, sort: str | None, *, reverse: bool, catalog: Catalog) -> None:
     """Print the models that only have list prices, one line each.
 
     written, search, sort, reverse, catalog: the options as typed.
     Raises CostcalcError for options that cannot be read, and where nothing matches.
     """
     form = written.form()
-    from costcalc.catalog.read import list_closed_models
     from costcalc.catalog.summary import ClosedSummary, closed_summaries
     from costcalc.report.catalog import closed_models_page
     from costcalc.report.files import new_file, present_list
 
     with new_file(written.output, "--output") as file:
-        facts = [closed_summaries(entry.model) for entry in list_closed_models(catalog)]
+        facts = [closed_summaries(entry.model) for entry in catalog.closed_models()]
         facts = matching(facts, lambda each: f"{each.id} {each.name} {each.provider}", search, "TEXT")
         found: list[ClosedSummary] = ordered(
             facts,
@@ -235,20 +242,18 @@ def list_closed(written: Written, search: str | None, sort: str | None, *, rever
         present_list([each.to_dict() for each in found], closed_models_page(found), form, file)
 
 
-def show_closed(name: str, form: str, file: NewFile | None, catalog: str | None) -> bool:
+def show_closed(name: str, form: str, file: NewFile | None, catalog: Catalog) -> bool:
     """Print all that is known of a model that only has list prices; return whether there is one.
 
     name: its name or an alias.
     form, file: the format, and the file to write or None for stdout.
-    catalog: a folder to look at first.
     """
     from costcalc.catalog.check import place
-    from costcalc.catalog.read import find_closed_model
     from costcalc.catalog.summary import closed_summaries
     from costcalc.report.catalog import closed_model_page
     from costcalc.report.files import present_card
 
-    entry = find_closed_model(name, catalog)
+    entry = catalog.closed_entry(name)
     if entry is None:
         return False
     facts = closed_summaries(entry.model).to_dict()
@@ -307,23 +312,20 @@ def list_models(
         if family is not None or attention is not None:
             where = "--attention" if family is None else "--family"
             raise CostcalcError("models that only have prices have no shape", where=where, hint="leave one out")
-        list_closed(written, search, sort, reverse=reverse, catalog=catalog)
+        list_closed(written, search, sort, reverse=reverse, catalog=opened(catalog))
         return
     form = written.form()
-    from costcalc.catalog.files import list_entries
-    from costcalc.catalog.read import load_model
     from costcalc.catalog.summary import model_summaries
     from costcalc.report.catalog import models_page
     from costcalc.report.files import new_file, present_list
 
     with new_file(written.output, "--output") as file:
-        entries = list_entries("models", catalog)
-        facts = loaded(
-            entries, lambda entry: model_summaries(entry.name, load_model(entry.path, catalog=catalog), own=entry.own)
-        )
+        known = opened(catalog)
+        entries = known.entries("models")
+        facts = loaded(entries, lambda entry: model_summaries(entry.name, known.model(entry.path), own=entry.own))
         aliases = {entry.name: entry.aliases for entry in entries}
-        found = ordered(_matching(facts, aliases, search, family, attention), _MODELS_SORTED_BY, sort, reverse)
-        present_list([each.to_dict() for each in found], models_page(found), form, file)
+        facts = ordered(_matching(facts, aliases, search, family, attention), _MODELS_SORTED_BY, sort, reverse)
+        present_list([each.to_dict() for each in facts], models_page(facts), form, file)
 
 
 def _matching(
@@ -351,20 +353,19 @@ def show_model(written: Written, name: ModelName, catalog: CatalogFolder = None)
     """Everything that the catalog knows of a model, with its sources."""
     form = written.form()
     from costcalc.catalog.check import place
-    from costcalc.catalog.files import find_path
-    from costcalc.catalog.read import load_model
     from costcalc.catalog.summary import model_summaries
     from costcalc.report.catalog import model_page
     from costcalc.report.files import new_file, present_card
 
     with new_file(written.output, "--output") as file:
+        found = opened(catalog)
         try:
-            path = find_path("models", name, catalog)
+            path = found.find("models", name)
         except CostcalcError:
-            if not show_closed(name, form, file, catalog):
+            if not show_closed(name, form, file, found):
                 raise
             return
-        model = load_model(name, catalog=catalog)
+        model = found.model(name)
         facts = model_summaries(path.stem, model)
         tree = {**facts.to_dict(), "spec": asdict(model)}
         present_card(tree, facts.to_dict(), model_page(path.stem, model, place(path)), form, file)
@@ -373,21 +374,22 @@ def show_model(written: Written, name: ModelName, catalog: CatalogFolder = None)
 @with_options
 def check_models(paths: Paths = None, catalog: CatalogFolder = None) -> None:
     """Check model files: keys, units, sources, and parameters counted from the shape against those published."""
-    from costcalc.catalog.files import CLOSED_MODELS, list_paths
+    from costcalc.catalog.catalog import load_closed_models
+    from costcalc.catalog.files import CLOSED_MODELS
     from costcalc.catalog.findings import findings_of_model
-    from costcalc.catalog.read import closed_paths, load_closed_models, load_model
 
-    files = [Path(each) for each in paths or []] or [*list_paths("models", catalog), *closed_paths(catalog)]
+    found = opened(catalog, check=True)
+    files = [Path(each) for each in paths or []] or [*found.paths("models"), *found.closed_paths()]
 
     def doubts(path: Path) -> Iterator[Finding]:
         if path.name == CLOSED_MODELS:
             load_closed_models(path, check=True)
         else:
-            yield from findings_of_model(load_model(path, catalog=catalog, check=True))
+            yield from findings_of_model(found.model(path))
 
     problems = check_each(files, doubts)
     if not paths:
-        problems += names_given_twice("models", catalog)
+        problems += names_given_twice("models", found)
     lists = sum(path.name == CLOSED_MODELS for path in files)
     also = f" and {counted(lists, 'list')} of prices" if lists else ""
     report(problems, f"{counted(len(files) - lists, 'model file')}{also}: no problem")
@@ -484,18 +486,15 @@ def list_gpus(
 ) -> None:
     """The accelerators of the catalog, one line each."""
     form = written.form()
-    from costcalc.catalog.files import list_entries
-    from costcalc.catalog.read import load_gpu
     from costcalc.catalog.summary import gpu_summaries
     from costcalc.report.catalog import gpus_page
     from costcalc.report.files import new_file, present_list
 
     with new_file(written.output, "--output") as file:
-        entries = list_entries("hardware_profiles", catalog)
+        known = opened(catalog)
+        entries = known.entries("hardware_profiles")
         aliases = {entry.name: entry.aliases for entry in entries}
-        facts = loaded(
-            entries, lambda entry: gpu_summaries(entry.name, load_gpu(entry.path, catalog=catalog), own=entry.own)
-        )
+        facts = loaded(entries, lambda entry: gpu_summaries(entry.name, known.gpu(entry.path), own=entry.own))
         facts = matching(facts, lambda each: " ".join((each.id, each.name, *aliases[each.id])), search, "TEXT")
         facts = matching(facts, lambda each: each.vendor, vendor, "--vendor")
         facts = matching(facts, lambda each: each.architecture, architecture, "--architecture")
@@ -508,15 +507,13 @@ def show_gpu(written: Written, name: GpuName, catalog: CatalogFolder = None) -> 
     """Everything that the catalog knows of an accelerator, with its sources and prices."""
     form = written.form()
     from costcalc.catalog.check import place
-    from costcalc.catalog.files import find_path
-    from costcalc.catalog.read import load_gpu
     from costcalc.catalog.summary import gpu_summaries
     from costcalc.report.catalog import gpu_page
     from costcalc.report.files import new_file, present_card
 
     with new_file(written.output, "--output") as file:
-        path = find_path("hardware_profiles", name, catalog)
-        gpu = load_gpu(name, catalog=catalog)
+        found = opened(catalog)
+        path, gpu = found.find("hardware_profiles", name), found.gpu(name)
         facts = gpu_summaries(path.stem, gpu)
         tree = {**facts.to_dict(), "spec": asdict(gpu)}
         present_card(tree, facts.to_dict(), gpu_page(path.stem, gpu, place(path)), form, file)
@@ -525,20 +522,20 @@ def show_gpu(written: Written, name: GpuName, catalog: CatalogFolder = None) -> 
 @with_options
 def check_gpus(paths: Paths = None, catalog: CatalogFolder = None) -> None:
     """Check accelerator files: keys, units, and a source for every fact."""
-    from costcalc.catalog.files import known_architectures, list_paths
+    from costcalc.catalog.files import known_architectures
     from costcalc.catalog.findings import findings_of_gpu
-    from costcalc.catalog.read import load_gpu
 
-    files = [Path(each) for each in paths or []] or list_paths("hardware_profiles", catalog)
+    found = opened(catalog, check=True)
+    files = [Path(each) for each in paths or []] or found.paths("hardware_profiles")
 
     families = known_architectures()
 
     def doubts(path: Path) -> Iterator[Finding]:
-        yield from findings_of_gpu(load_gpu(path, catalog=catalog, check=True), families)
+        yield from findings_of_gpu(found.gpu(path), families)
 
     problems = check_each(files, doubts)
     if not paths:
-        problems += names_given_twice("hardware_profiles", catalog)
+        problems += names_given_twice("hardware_profiles", found)
     report(problems, f"{counted(len(files), 'accelerator file')}: no problem")
 
 

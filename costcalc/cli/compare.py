@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from costcalc.cli import parse
-from costcalc.cli.options import LOAD, Catalog, Gpu, Model, Serving, gpu_names, model_names, with_options
-from costcalc.cli.output import (
-    Opened,
-    Output,
-    counted,
-    gpu_name,
-    load_gpus,
-    load_models,
-    machine_name,
-    model_name,
-    subject,
+from costcalc.cli.output import Opened, Output
+from costcalc.cli.parameters import (
+    Given,
+    Gpu,
+    Model,
+    Sources,
+    gpu_named,
+    gpu_names,
+    model_named,
+    model_names,
+    with_options,
 )
 from costcalc.errors import CostcalcError
+from costcalc.predict.options import LOAD
 
 if TYPE_CHECKING:
     from costcalc.explore.compare import Curves
@@ -51,68 +51,59 @@ def attention(
     model: Model = None,
     gpu: Gpu = None,
     contexts: Contexts = None,
-    serving: Serving,
+    given: Given,
     output: Output,
-    catalog: Catalog,
+    sources: Sources,
 ) -> None:
     """One model with its attention replaced: MHA, GQA, MQA, MLA, a low-rank control, and no cache at all.
 
     Bytes, tokens per second and dollars of each, on as many GPUs as the model itself takes.
     """
-    tokens = output.tokens()
-    lengths = _contexts(contexts, serving)
+    if contexts is not None and "context" in given:
+        raise CostcalcError("--context is given too", where="--contexts", hint="keep one of them")
+    lengths = [] if contexts is None else _split(contexts)
+    given = output.with_tokens(given)
     with output.opened_with_chart(ATTENTION_KINDS) as opened:
-        asked = subject(model, gpu, serving, catalog, tokens)
-        from costcalc.explore.compare import compare_attention
+        machine, name, catalog = gpu_named(gpu), model_named(model), sources.opened()
+        from costcalc.explore.compare import attention_curves, compare_attention
 
-        result = compare_attention(asked.model, asked.gpu, contexts=lengths, **asked.options)
+        result = compare_attention(name, machine, contexts=lengths, catalog=catalog, **given)
         curves = None
         # A term of the bill is no deployment, of which curves would be drawn.
-        whole = asked.options.get("terms", "all") == "all"
+        whole = given.get("terms", "all").strip().lower() == "all"
         if whole and (opened.chart is not None or output.plot):
-            from costcalc.explore.compare import attention_curves
-
-            curves = attention_curves(asked.model, asked.gpu, contexts=lengths, **asked.options)
+            curves = attention_curves(name, machine, contexts=lengths, catalog=catalog, **given)
         _finish(result, output, opened, ATTENTION_KINDS, curves)
 
 
 @with_options
-def models(*, names: Models = None, gpu: Gpu = None, serving: Serving, output: Output, catalog: Catalog) -> None:
+def models(*, names: Models = None, gpu: Gpu = None, given: Given, output: Output, sources: Sources) -> None:
     """Several models on one kind of GPU; the first one is the reference."""
-    tokens = output.tokens()
+    given = output.with_tokens(given)
     with output.opened_with_chart(MODEL_KINDS) as opened:
-        count, machine = gpu_name(gpu)
+        machine = gpu_named(gpu)
         wanted = _some(names, "MODEL", "costcalc compare models v3 llama-3.1-70b --gpu h100")
-        options = counted(serving.keywords(tokens), count, str(gpu))
-        specs, gpus = load_models(wanted, catalog), load_gpus([machine], catalog)
         from costcalc.explore.compare import compare_models
 
-        _finish(compare_models(specs, gpus[0], **options), output, opened, MODEL_KINDS)
+        _finish(compare_models(wanted, machine, catalog=sources.opened(), **given), output, opened, MODEL_KINDS)
 
 
 @with_options
-def gpus(*, names: Gpus = None, model: Model = None, serving: Serving, output: Output, catalog: Catalog) -> None:
+def gpus(*, names: Gpus = None, model: Model = None, given: Given, output: Output, sources: Sources) -> None:
     """One model on several kinds of GPU, each with a count of its own if need be; the first is the reference."""
-    tokens = output.tokens()
+    given = output.with_tokens(given)
     with output.opened_with_chart(GPU_KINDS) as opened:
-        wanted = model_name(model)
-        typed = _some(names, "GPU", "costcalc compare gpus h100 b200 --model v3")
-        machines = [machine_name(each, "GPU") for each in typed]
-        options = serving.keywords(tokens)
-        counts = [counted(options, count, each).get("gpus") for (count, _), each in zip(machines, typed, strict=True)]
-        specs, found = load_models([wanted], catalog), load_gpus([name for _, name in machines], catalog)
+        name = model_named(model)
+        wanted = _some(names, "GPU", "costcalc compare gpus h100 b200 --model v3")
         from costcalc.explore.compare import compare_gpus
 
-        _finish(compare_gpus(found, specs[0], counts=counts, **options), output, opened, GPU_KINDS)
-
-
-def _contexts(text: str | None, serving: Serving) -> tuple[float, ...]:
-    if text is None:
-        return ()
-    if serving.context is not None:
-        raise CostcalcError("--context is given too", where="--contexts", hint="keep one of them")
-    lengths = [parse.tokens(each, "--contexts") for each in _split(text)]
-    return tuple(dict.fromkeys(each for each in lengths if each is not None))
+        try:
+            result = compare_gpus(wanted, name, catalog=sources.opened(), **given)
+        except CostcalcError as error:
+            if error.where != "gpu":
+                raise
+            raise CostcalcError(error.message, where="GPU", hint=error.hint) from None
+        _finish(result, output, opened, GPU_KINDS)
 
 
 def _split(text: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Where results go, and the models and GPUs that a command was given."""
+"""Where results go."""
 
 from __future__ import annotations
 
@@ -10,15 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Option
 
 from costcalc.cli import parse
-from costcalc.cli.options import LOAD, SHOW, Catalog, Serving, required
+from costcalc.cli.parameters import SHOW, Given
 from costcalc.errors import CostcalcError, shown
 from costcalc.fields import Record
-from costcalc.units import parse_machine
+from costcalc.predict.options import LOAD
 
 if TYPE_CHECKING:
-    from costcalc.hardware.accelerator import Accelerator
-    from costcalc.model.spec import ModelSpec
-    from costcalc.predict.scenario import OptionKeywords
     from costcalc.report.files import NewFile
 
 
@@ -61,10 +58,6 @@ class TextOutput(Record):
                     f"to write, by its ending {_ENDINGS}; both may be given, or the plain options for each: "
                     "--output-tokens and --output-file."),
     ] = None  # fmt: skip
-    output_tokens: Annotated[
-        str | None,
-        Option("--output-tokens", metavar="TOKENS", rich_help_panel=LOAD, help="Output tokens of an answer."),
-    ] = None
     output_file: Annotated[
         str | None,
         Option("--output-file", "-o", metavar="FILE", rich_help_panel=SHOW,
@@ -79,16 +72,12 @@ class TextOutput(Record):
                      rich_help_panel=SHOW),
     ] = False  # fmt: skip
 
-    def tokens(self) -> str | None:
-        """Return the output tokens as typed, or None.
-
-        Raises CostcalcError when they were given twice.
-        """
+    def with_tokens(self, given: Given) -> Given:
+        """Return options with the output tokens that --output names; raises CostcalcError when they are given twice."""
         counts = [each for each in self.output or [] if not _names_a_file(each)]
-        counts += [self.output_tokens] if self.output_tokens is not None else []
-        if len(counts) > 1:
+        if len(counts) + ("output_tokens" in given) > 1:
             raise CostcalcError("the output tokens are given twice", where="--output", hint="keep one")
-        return counts[0] if counts else None
+        return Given(**{**given, "output_tokens": counts[0]}) if counts else given
 
     def file(self) -> str | None:
         """Return the file to write, or None for stdout.
@@ -172,97 +161,3 @@ def _names_a_file(text: str) -> bool:
         return True
     stem, dot, ending = text.rpartition(".")
     return bool(dot and stem and ending.isalpha() and not stem.lstrip("+-").replace(",", "").isdigit())
-
-
-# The models and GPUs that options name, as specifications.
-
-
-class Subject(Record):
-    """What an estimate is about: a model on a GPU, and the options given."""
-
-    model: ModelSpec
-    gpu: Accelerator
-    options: OptionKeywords
-
-
-def subject(
-    model: str | None, gpu: str | None, serving: Serving, catalog: Catalog, output_tokens: str | None
-) -> Subject:
-    """Return the specifications that the options name, and the options as numbers.
-
-    model, gpu, serving, catalog, output_tokens: as typed.
-    Raises CostcalcError for anything that cannot be read, options before files.
-    """
-    count, name = gpu_name(gpu)
-    wanted = model_name(model)
-    options = counted(serving.keywords(output_tokens), count, str(gpu))
-    return Subject(load_models([wanted], catalog)[0], load_gpus([name], catalog)[0], options)
-
-
-def model_name(text: str | None) -> str:
-    """Return the model that --model names; raises CostcalcError when none was named."""
-    return required(text, "--model", "v3", "costcalc models")
-
-
-def gpu_name(text: str | None) -> tuple[int | None, str]:
-    """Return the count and the name of --gpu, as in '8xh100'; raises CostcalcError when none was named."""
-    return machine_name(required(text, "--gpu", "h100", "costcalc gpus"), "--gpu")
-
-
-def machine_name(text: str, where: str) -> tuple[int | None, str]:
-    """Return the count and the name of a machine such as '8xh100'.
-
-    text: the machine as typed.
-    where: the option or argument, for errors.
-    Raises CostcalcError when it cannot be read.
-    """
-    try:
-        return parse_machine(text)
-    except CostcalcError as error:
-        raise CostcalcError(error.message, where=where, hint=error.hint) from None
-
-
-def counted(options: OptionKeywords, count: int | None, typed: str) -> OptionKeywords:
-    """Return options with the number of GPUs that a machine such as '8xh100' brings.
-
-    options: the options given.
-    count: the count in the machine's name, or None.
-    typed: the machine as typed, for errors.
-    Raises CostcalcError when --gpus says another number.
-    """
-    if count is None:
-        return options
-    from costcalc.predict.options import read_option
-
-    gpus = options.get("gpus")
-    if gpus is not None and read_option("gpus", gpus) != count:
-        raise CostcalcError(f"{gpus} contradicts {shown(typed)}", where="--gpus", hint="leave one out")
-    return {**options, "gpus": count}
-
-
-def load_models(names: list[str], catalog: Catalog) -> list[ModelSpec]:
-    """Return models as the catalog has them, with what --set changes.
-
-    names: names, aliases or paths.
-    catalog: as typed.
-    Raises CostcalcError for an unknown name or a wrong file.
-    """
-    from costcalc.catalog.overrides import split_overrides
-    from costcalc.catalog.read import load_model
-
-    changes = split_overrides(catalog.set or [])["model"]
-    return [load_model(name, catalog=catalog.catalog, overrides=changes) for name in names]
-
-
-def load_gpus(names: list[str], catalog: Catalog) -> list[Accelerator]:
-    """Return accelerators as the catalog has them, with what --set changes.
-
-    names: names, aliases or paths.
-    catalog: as typed.
-    Raises CostcalcError for an unknown name or a wrong file.
-    """
-    from costcalc.catalog.overrides import split_overrides
-    from costcalc.catalog.read import load_gpu
-
-    changes = split_overrides(catalog.set or [])["gpu"]
-    return [load_gpu(name, catalog=catalog.catalog, overrides=changes) for name in names]

@@ -7,7 +7,7 @@ from typing import Annotated
 from typer import Argument
 
 from costcalc.cli import parse
-from costcalc.cli.options import with_options
+from costcalc.cli.parameters import with_options
 
 KINDS = (
     *("result", "sweep", "validation", "model", "gpu", "closed_models"),

@@ -17,7 +17,6 @@ from costcalc.engine.kernel_choice import (
 )
 from costcalc.engine.kernels import (
     AllReduceCurve,
-    CastDecodeCurve,
     CollectiveCurve,
     CustomAllReduceCurve,
     ExchangeCurve,
@@ -26,7 +25,6 @@ from costcalc.engine.kernels import (
     GroupedDecodeCurve,
     LatentDecodeCurve,
     PrefillCurve,
-    UnsplitDecodeCurve,
     curve_of,
     scaled,
 )
@@ -48,12 +46,10 @@ _OP_CLASS = {
 }  # fmt: skip
 
 
-def calibrated_efficiency(
-    constants: ServingEfficiency, kernels: KernelEfficiency, machine: Machine, backend: str
-) -> Efficiency:
-    """Efficiency of `machine` under `backend`, one of `constants.engines`, whose kernels are those of `kernels`."""
+def calibrated_efficiency(constants: ServingEfficiency, machine: Machine, backend: str) -> Efficiency:
+    """Efficiency of `machine` under `backend`, one of `constants.engines`."""
     engine = constants.engine(backend)
-    curves = _Curves(constants, kernels, machine, engine.kernels)
+    curves = _Curves(constants, constants.kernels, machine, engine.kernels)
     launches = constants.vendor_launches.get(machine.vendor, 1.0)
     library = curves.all_reduce().library
     return Efficiency(
@@ -106,9 +102,12 @@ class _Curves:
         launches = constants.vendor_launches.get(vendor, 1.0) if launches is None else launches
         launches = launches / self.constants.speed["launches"]
         if op_class == "gemm":
-            found = scaled(curve, times=launches, memory=memory * self.constants.speed["weights"], arithmetic=arithmetic)
-            return scaled(found, arithmetic=self.constants.speed[products_class(precision)])
+            memory *= self.constants.speed["weights"]
+            return scaled(curve, times=launches, memory=memory, arithmetic=arithmetic * self._products(precision))
         return scaled(curve, times=launches / speed, memory=memory * speed, arithmetic=arithmetic * speed)
+
+    def _products(self, precision: str) -> float:
+        return self.constants.speed[products_class(precision)]
 
     def _curve(
         self, kind: type[CurveT], fit: KernelFit[Any], rest: dict[str, Any] | None = None, **members: str
@@ -123,7 +122,8 @@ class _Curves:
     def experts(self, op: Op) -> ExpertsCurve:
         kernel = experts_kernel(self.stack, self.machine.architecture, op.weights)
         rest = {"hottest": self.constants.hottest_rank, "all_pairs": kernel in EXPERT_PAIRS_OF_ALL}
-        return self._curve(ExpertsCurve, self.kernels.experts, rest, kernel=kernel)
+        members = {"kernel": kernel, "kernel_format": f"{kernel} {precision_class(op.weights, op.precision)}"}
+        return self._curve(ExpertsCurve, self.kernels.experts, rest, **members)
 
     def grouped(self, op: Op) -> GroupedDecodeCurve:
         group = float(op.group)
@@ -135,12 +135,9 @@ class _Curves:
         }
         return self._curve(GroupedDecodeCurve, self.kernels.decode_grouped, rest, kernel=kernel)
 
-    def latent(self, op: Op) -> LatentDecodeCurve | UnsplitDecodeCurve | CastDecodeCurve:
-        kernel = latent_decode_kernel(self.stack, self.machine.architecture, cache_format(op.weights).bytes)
-        if kernel == "unsplit":
-            return self._curve(UnsplitDecodeCurve, self.kernels.decode_latent_unsplit)
-        if kernel == "cast":
-            return self._curve(CastDecodeCurve, self.kernels.decode_latent_cast)
+    def latent(self, op: Op) -> LatentDecodeCurve:
+        del op
+        kernel = latent_decode_kernel(self.machine.architecture)
         return self._curve(LatentDecodeCurve, self.kernels.decode_latent, kernel=kernel)
 
     def plain(self, op: Op) -> LatentDecodeCurve:
@@ -162,8 +159,7 @@ class _Curves:
         library = self._curve(CollectiveCurve, self.kernels.collective, rest, collective="all_reduce", **fabric)
         limit = {} if self.stack == "sglang" else {"limit": CUSTOM_LIMIT}
         custom = self._curve(CustomAllReduceCurve, self.kernels.custom_all_reduce, limit, framework=self.stack)
-        in_engine = (self._in_engine(each, "all_reduce") for each in (library, custom))
-        return AllReduceCurve(*in_engine)
+        return AllReduceCurve(self._in_engine(library, "all_reduce"), self._in_engine(custom, "all_reduce"))
 
     def exchange(self, op: Op) -> ExchangeCurve:
         rest = {"network_latency": self.constants.all_to_all_network}
@@ -173,7 +169,8 @@ class _Curves:
 
 _MAKERS = {
     "gemm": "gemm", "head": "gemm", "experts": "experts", "grouped": "grouped", "latent": "latent",
-    "recurrent": "plain", "indexer": "plain", "prefill": "prefill", "all_reduce": "all_reduce", "all_to_all": "exchange",
+    "recurrent": "plain", "indexer": "plain", "prefill": "prefill", "all_reduce": "all_reduce",
+    "all_to_all": "exchange",
 }  # fmt: skip
 
 

@@ -53,21 +53,26 @@ def multiplies_in_fp8(kernel_class: str, cache_bytes: float) -> bool:
     return kernel_class == "xqa" and cache_bytes <= 1
 
 
-def latent_decode_kernel(backend: str, family: str, cache_bytes: float, kernel: str = "") -> str:
-    """Return the class of the absorbed MLA decode kernel: 'tuned', 'triton', 'unsplit' or 'cast'.
+def latent_decode_kernel(family: str, kernel: str = "") -> str:
+    """Return the class of the absorbed MLA decode kernel: 'tuned', or Triton's where none was made for the family.
 
-    The last two are fall-backs where a stack lacks a tuned kernel: several times slower.
+    family: the GPU's architecture. kernel: its name as a profiler records it, where known.
+    """
+    return "triton" if "triton" in kernel or family not in MLA_FAMILIES else "tuned"
 
-    backend: 'trtllm', 'vllm' or 'sglang'. family: the GPU's architecture. cache_bytes: of one element [B].
-    kernel: its name as a profiler records it, where known.
+
+def latent_decode_falls_back(backend: str, family: str, cache_bytes: float, kernel: str = "") -> bool:
+    """Whether a stack ran MLA decode with a kernel many times slower than the one made for it.
+
+    Measured: TensorRT-LLM gives each sequence to one multiprocessor where its tuned kernel does not run, and SGLang
+    converts an fp8 cache on Hopper before every step. Estimates assume that nobody deploys that.
+    backend: 'trtllm', 'vllm' or 'sglang'. family: the architecture. cache_bytes: of one element [B]. kernel: its name.
     """
     if "triton" in kernel:
-        return "triton"
+        return False
     if family not in MLA_FAMILIES:
-        return "unsplit" if backend == "trtllm" else "triton"
-    if backend == "sglang" and family == "hopper" and cache_bytes <= 1:
-        return "cast"
-    return "tuned"
+        return backend == "trtllm"
+    return backend == "sglang" and family == "hopper" and cache_bytes <= 1
 
 
 def prefill_is_absorbed(backend: str, family: str, kernel: str = "") -> bool:

@@ -71,7 +71,7 @@ def _factor(factors: Mapping[str, Mapping[str, float]], name: str, member: str |
 
 
 _TIMES = ("launch", "quantize_launch", "latency")
-_MEMORY = ("bandwidth", "buffer_bandwidth", "quantize_bandwidth", "link", "elements")
+_MEMORY = ("bandwidth", "buffer_bandwidth", "quantize_bandwidth", "link")
 _ARITHMETIC = ("flops", "exponentials")
 
 
@@ -264,46 +264,6 @@ def _attention(
 
 
 @dataclass(frozen=True, slots=True)
-class UnsplitDecodeCurve:
-    """Decode attention of absorbed MLA by a kernel that gives each sequence to one multiprocessor."""
-
-    launch: Number  # [s]
-    flops: Number  # share of one multiprocessor's 16-bit peak
-
-    measured: ClassVar[Mapping[str, Number]] = {}
-
-
-def unsplit_decode(op: Op, machine: Machine, curve: UnsplitDecodeCurve) -> Timing:
-    """MLA decode where one multiprocessor walks a sequence's whole cache for a tile of heads [s].
-
-    The work is that of as many multiprocessors as there are, in waves of sequences × tiles, the last one full.
-    """
-    tiles = np.ceil(op.heads / TILE_ROWS)
-    busy = op.sequences * tiles
-    waves = np.maximum(np.ceil(busy / machine.sm_count), 1.0)
-    padding = waves * machine.sm_count / busy * tiles * TILE_ROWS / op.heads
-    terms = (Term("compute", "FLOP", op.flops, machine.peak(op.precision), capped(curve.flops), padding),)
-    return Timing(terms, 1.0, (Addition("launches", 1.0, curve.launch),))
-
-
-@dataclass(frozen=True, slots=True)
-class CastDecodeCurve:
-    """Decode attention that converts its whole cache to 16 bits before every step."""
-
-    launch: Number  # [s]
-    elements: Number  # cache elements per second and multiprocessor
-
-    measured: ClassVar[Mapping[str, Number]] = {}
-
-
-def cast_decode(op: Op, machine: Machine, curve: CastDecodeCurve) -> Timing:
-    """Decode attention that first converts the whole cache, element by element, of one byte each [s]."""
-    share = capped(curve.elements * machine.sm_count / machine.memory_bandwidth)
-    terms = (Term("memory", "B", op.bytes, machine.memory_bandwidth, share),)
-    return Timing(terms, 1.0, (Addition("launches", 1.0, curve.launch),))
-
-
-@dataclass(frozen=True, slots=True)
 class PrefillCurve:
     """Causal prefill attention."""
 
@@ -433,14 +393,15 @@ def all_reduce(op: Op, machine: Machine, curve: AllReduceCurve) -> Timing:
     latency = Addition("network latency", outside * 1.0, curve.library.network_latency)
     if curve.custom is not None:
         own = custom_all_reduce(op.bytes, ranks, machine.link_bandwidth, curve.custom)
-        possible = ~outside & (op.bytes <= curve.custom.limit) & (machine.switched | (ranks <= 2))
+        few = np.asarray(machine.switched, dtype=bool) | (np.asarray(ranks) <= 2)
+        possible = ~outside & (op.bytes <= curve.custom.limit) & few
         library = _either(possible & (own.seconds <= library.seconds), own, library)
     terms = (*library.terms, replace(network, amount=network.amount * np.where(outside, 1.0, 0.0)))
     return Timing(terms, library.norm, (latency,))
 
 
 def expert_exchange(op: Op, machine: Machine, curve: ExchangeCurve) -> Timing:
-    """Dispatch of tokens to the ranks of their experts, or the combination of results [s]: links and network at once."""
+    """Dispatch of tokens to the ranks of their experts, or combination of results [s]: links and network at once."""
     within = all_to_all_link_bytes(op.bytes, op.ranks, machine, op.copies)
     between = all_to_all_network_bytes(op.bytes, op.ranks, machine, op.copies)
     share, outside = capped(curve.link), np.asarray(op.ranks) > machine.domain

@@ -11,23 +11,19 @@ import numpy as np
 from costcalc.engine.collectives import transfer_bandwidth
 from costcalc.engine.kernels import (
     AllReduceCurve,
-    CastDecodeCurve,
     ExchangeCurve,
     ExpertsCurve,
     GemmCurve,
     GroupedDecodeCurve,
     LatentDecodeCurve,
     PrefillCurve,
-    UnsplitDecodeCurve,
     all_reduce,
-    cast_decode,
     expert_exchange,
     experts,
     gemm,
     grouped_decode,
     latent_decode,
     prefill_attention,
-    unsplit_decode,
 )
 from costcalc.engine.ops import COMMUNICATION, Op
 from costcalc.engine.roofline import Machine, compute_seconds, memory_seconds
@@ -35,7 +31,7 @@ from costcalc.engine.terms import Addition, Term, Timing
 from costcalc.fields import Number
 
 Curve = (
-    GemmCurve | ExpertsCurve | GroupedDecodeCurve | LatentDecodeCurve | UnsplitDecodeCurve | CastDecodeCurve
+    GemmCurve | ExpertsCurve | GroupedDecodeCurve | LatentDecodeCurve
     | PrefillCurve | AllReduceCurve | ExchangeCurve
 )  # fmt: skip
 
@@ -44,8 +40,6 @@ FORMS: Mapping[type[Any], Callable[[Op, Machine, Any], Timing]] = {
     ExpertsCurve: experts,
     GroupedDecodeCurve: grouped_decode,
     LatentDecodeCurve: latent_decode,
-    UnsplitDecodeCurve: unsplit_decode,
-    CastDecodeCurve: cast_decode,
     PrefillCurve: prefill_attention,
     AllReduceCurve: all_reduce,
     ExchangeCurve: expert_exchange,

@@ -318,9 +318,6 @@ def _of_rows(works: Sequence[Op]) -> list[Op]:
 # Source: Leviathan, Kalman and Matias 2023 (arXiv 2211.17192).
 
 
-MOST_DRAFTS = 64
-
-
 def tokens_per_pass(acceptance: Number, drafts: Number, fading: Number = 1.0) -> Number:
     """Expected tokens of one checking pass, its own token included: 1 + α + α² + ..., equation 1.
 

@@ -30,20 +30,6 @@ class LatentDecodeParameters(Spec):
     flops: Share
 
 
-class UnsplitDecodeParameters(Spec):
-    """MLA decode without a tuned kernel, a sequence per multiprocessor: see UnsplitDecodeCurve."""
-
-    launch: Seconds
-    flops: Share
-
-
-class CastDecodeParameters(Spec):
-    """MLA decode that converts its cache first: see engine.kernels.CastDecodeCurve."""
-
-    launch: Seconds
-    elements: Positive  # per second and multiprocessor
-
-
 class PrefillParameters(Spec):
     """Causal prefill attention: see engine.kernels.PrefillCurve."""
 
@@ -152,8 +138,6 @@ class KernelEfficiency(Spec):
 
     decode_grouped: KernelFit[GroupedDecodeParameters]
     decode_latent: KernelFit[LatentDecodeParameters]
-    decode_latent_unsplit: KernelFit[UnsplitDecodeParameters]
-    decode_latent_cast: KernelFit[CastDecodeParameters]
     prefill: KernelFit[PrefillParameters]
     gemm: KernelFit[GemmParameters]
     experts: KernelFit[ExpertsParameters]
@@ -303,6 +287,14 @@ class ServingEfficiency(Spec):
     ranges: dict[str, Ranges]  # by class of measurement
     errors: dict[str, ServingRecord] = field(default_factory=dict)  # by class of measurement
     provenance: Provenance
+    of_kernels: KernelEfficiency | None = None  # what it stands on: kernels.yaml, put here when both are read
+
+    @property
+    def kernels(self) -> KernelEfficiency:
+        """What kernels reach alone."""
+        if self.of_kernels is None:
+            raise ValueError("constants of serving without those of kernels")
+        return self.of_kernels
 
     @property
     def engines(self) -> tuple[str, ...]:

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from costcalc.catalog.catalog import Catalog
 from costcalc.engine.kernel_choice import (
     EXPERT_PAIRS_OF_ALL,
     experts_kernel,
     grouped_decode_kernel,
+    latent_decode_falls_back,
     latent_decode_kernel,
     multiplies_in_fp8,
     precision_class,
@@ -21,13 +23,11 @@ from costcalc.engine.kernel_choice import (
     query_tile_rows,
 )
 from costcalc.engine.kernels import (
-    CastDecodeCurve,
     ExpertsCurve,
     GemmCurve,
     GroupedDecodeCurve,
     LatentDecodeCurve,
     PrefillCurve,
-    UnsplitDecodeCurve,
     curve_of,
 )
 from costcalc.engine.op_times import FORMS
@@ -124,7 +124,6 @@ class KernelModel:
     bound: Callable[[Features], Array]  # the roofline [s]
     seconds: Callable[[Features, Any], Array] = form_seconds
     needs: str | None = None  # a kernel whose time is part of this one's features, as 'needed_seconds'
-    fallback: bool = False  # the kernel of a stack that lacks a tuned one
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +174,7 @@ def prepare(
     rows: Sequence[Row],
     describe: Callable[[Row, Accelerator], Described],
     models: Mapping[str, KernelModel],
+    catalog: Catalog,
     unheeded: Sequence[str] = (),
 ) -> Prepared:
     """Return the rows by kernel.
@@ -187,7 +187,7 @@ def prepare(
     refused = {}
     for index, row in enumerate(rows):
         try:
-            name, gpu = find_gpu(str(row["gpu"]))
+            name, gpu = find_gpu(str(row["gpu"]), catalog)
             op, features = describe(row, gpu)
         except CostcalcError as error:
             refused[index] = str(error)
@@ -324,16 +324,14 @@ def describe_decode(row: Row, gpu: Accelerator) -> Described:
 def _describe_latent(row: Row, gpu: Accelerator, width: float) -> Described:
     rank, rope = row["kv_lora_rank"] or LATENT_RANK, row["rope_dim"] or ROPE_DIM
     tokens = row["batch"] * min(row["context"], _window(row))
-    kernel = latent_decode_kernel(backend_of(row), gpu.architecture, width, row["kernel"])
-    op = {"unsplit": "decode_latent_unsplit", "cast": "decode_latent_cast"}.get(kernel, "decode_latent")
-    return op, {
-        "kernel": kernel if kernel == "triton" else "",
-        "sequences": row["batch"],
-        "heads": row["q_heads"],
+    stack = backend_of(row), gpu.architecture
+    return "decode_latent", {
+        "kernel": latent_decode_kernel(gpu.architecture, row["kernel"]),
         "bytes": tokens * (rank + rope) * width,
         "flops": 2 * tokens * row["q_heads"] * (2 * rank + rope),
         "shape": f"{row['batch']:g} {row['q_heads']:g}",
         "caveat": _unlike_the_measured(gpu),
+        "falls_back": latent_decode_falls_back(*stack, width, row["kernel"]),
     }
 
 
@@ -424,24 +422,6 @@ DECODE = {
             Level("kernel", "flops", 1.0),
         ),
         bound=roofline_of(LatentDecodeCurve()),
-    ),
-    "decode_latent_unsplit": _model(
-        "decode_latent_unsplit",
-        "decode attention, MLA without a tuned kernel (unsplit)",
-        UnsplitDecodeCurve,
-        priors={"launch": Prior(15e-6, 0.5), "flops": Prior(0.5, 0.5)},
-        levels=(Level("family", "flops", 0.3),),
-        bound=roofline_of(LatentDecodeCurve()),
-        fallback=True,
-    ),
-    "decode_latent_cast": _model(
-        "decode_latent_cast",
-        "decode attention, MLA without a tuned kernel (cast)",
-        CastDecodeCurve,
-        priors={"launch": Prior(25e-6, 0.5), "elements": Prior(2e9, 0.5)},
-        levels=(),
-        bound=roofline_of(LatentDecodeCurve()),
-        fallback=True,
     ),
 }
 """Decode attention kernels by op."""

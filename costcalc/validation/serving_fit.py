@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from costcalc.catalog.catalog import Catalog
 from costcalc.catalog.check import adapter
-from costcalc.catalog.read import serving_efficiency
 from costcalc.catalog.summary import shape_of
 from costcalc.hardware.efficiency import ServingEfficiency
 from costcalc.predict.predict import Passes, Prediction, passes_of, prediction_of, settled_batch, times_of
@@ -100,17 +100,29 @@ def prior_values() -> Array:
 
 def values_of(constants: ServingEfficiency) -> Array:
     """Logarithms of the constants, in the order of PARAMETERS."""
-    tree = asdict(constants)
+    tree = tree_of(constants)
     return np.log([float(_get(tree, each.paths[0])) for each in PARAMETERS])
 
 
 def with_values(constants: ServingEfficiency, values: Sequence[float] | Array) -> ServingEfficiency:
     """The constants with the exponentials of `values` in their places; shares are capped at 1."""
-    tree = asdict(constants)
+    tree = tree_of(constants)
     for parameter, value in zip(PARAMETERS, np.exp(np.asarray(values)), strict=True):
         for path in parameter.paths:
             _put(tree, path, min(float(value), 1.0) if parameter.share else float(value))
-    return adapter(ServingEfficiency).validate_python(tree)
+    return from_tree(tree, constants)
+
+
+def tree_of(constants: ServingEfficiency) -> dict[str, Any]:
+    """What serving.yaml holds of the constants, as plain data."""
+    tree = asdict(replace(constants, of_kernels=None))
+    del tree["of_kernels"]
+    return tree
+
+
+def from_tree(tree: Mapping[str, Any], like: ServingEfficiency) -> ServingEfficiency:
+    """The constants that plain data holds, standing on the same kernels as those of `like`."""
+    return replace(adapter(ServingEfficiency).validate_python(tree), of_kernels=like.of_kernels)
 
 
 def _get(tree: dict[str, Any], path: str) -> Any:
@@ -305,7 +317,8 @@ FEW_POINTS = 10
 FEW_GROUPS = 1.2
 """How much wider, in logarithms, the next GPU or model may err than seven that were left out: Student's t at 90%."""
 _TIMES = {
-    "layer", "host", "startup", "expert_layer", "latent_layer", "sequence", "draft", "all_reduce_network", "all_to_all_network",
+    "layer", "host", "startup", "expert_layer", "latent_layer", "sequence", "draft", "all_reduce_network",
+    "all_to_all_network",
 }  # fmt: skip
 _HEADER = """\
 # Efficiency of serving, written by the fit of measurements/e2e.csv (see docs/accuracy.md).
@@ -323,15 +336,16 @@ def fit_serving_rows(
     rows: as load_measurements returns them; those excluded by rule are not used. source: where they come from.
     date: of the fit. start: constants to begin with, else those of the catalog.
     """
-    start = start or serving_efficiency()
-    usable = np.array([not row["excluded"] for row in score_serving("e2e", rows, constants=start)])
-    cases, index, _ = resolve(rows, start)
+    catalog = Catalog()
+    start = start or catalog.serving_efficiency()
+    usable = np.array([not row["excluded"] for row in score_serving("e2e", rows, None, start, catalog)])
+    cases, index, _ = resolve(rows, start, catalog)
     groups = serving_groups(cases, index)
     measured = [measured_of(rows, group, usable) for group in groups]
     residuals = cross_validate_serving(groups, measured, start, len(rows))
     by_row = {number: case for number, case in zip(index, cases, strict=True) if usable[number]}
     classes = _classes(residuals, by_row)
-    tree = asdict(residuals.constants)
+    tree = tree_of(residuals.constants)
     tree |= {
         "measured_gpus": sorted({case.scenario.gpu.name for case in by_row.values()}),
         "measured_models": sorted({case.scenario.model.name for case in by_row.values()}),
@@ -341,7 +355,7 @@ def fit_serving_rows(
         "errors": {name: _errors(off) for name, off in classes.items()},
         "provenance": {"source": source, "date": date, "points": len(by_row)},
     }
-    return adapter(ServingEfficiency).validate_python(tree)
+    return from_tree(tree, residuals.constants)
 
 
 @dataclass(frozen=True, slots=True)
@@ -439,7 +453,7 @@ def serving_yaml(constants: ServingEfficiency) -> str:
         for path in each.paths
     }
     lines: list[str] = []
-    for key, value in asdict(constants).items():
+    for key, value in tree_of(constants).items():
         if key == "errors" and not value:
             continue  # a few runs of one's own say nothing of whole classes
         if key in ("ranges", "errors"):

@@ -10,28 +10,26 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
-from pathlib import Path
 from shlex import quote
 from typing import Any
 
 import numpy as np
 
-from costcalc.catalog.files import folders_searched, packaged_root
-from costcalc.catalog.read import load_model, serving_efficiency
+from costcalc.catalog.catalog import Catalog
+from costcalc.catalog.files import packaged_root
 from costcalc.catalog.yaml import parse_yaml, read_text
 from costcalc.engine.memory import MemoryBudget, weights_bytes_per_gpu
 from costcalc.engine.op_times import IDEAL
 from costcalc.engine.parallelism import Deployment, Parallelism, given_deployment
 from costcalc.engine.precision import Formats
 from costcalc.engine.roofline import Machine
-from costcalc.engine.step import MOST_DRAFTS
 from costcalc.errors import CostcalcError
 from costcalc.formats import WEIGHT_FORMATS, cache_type, number_type
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.efficiency import ServingEfficiency
 from costcalc.model.spec import ModelSpec
-from costcalc.predict.options import flag_of
-from costcalc.predict.scenario import Load, Options, Scenario, month_of, scenario_of
+from costcalc.predict.options import MOST_DRAFTS, OPTIONS, Options
+from costcalc.predict.scenario import Load, Scenario, month_of, scenario_of
 from costcalc.validation.files import Row, find_gpu
 from costcalc.validation.kernel_rows import Array
 
@@ -167,23 +165,24 @@ class ServingRow:
         model, gpu = self.asked
         words = ["costcalc", "estimate", "--model", quote(model), "--gpu", quote(gpu)]
         for name, value in self.options.items():
-            words += [flag_of(name)] if value is True else [flag_of(name), quote(str(value))]
+            words += [OPTIONS[name].flag, *([] if value is True else [quote(str(value))])]
         return " ".join(words)
 
 
-def serving_row(row: Row, constants: ServingEfficiency | None = None) -> ServingRow:
+def serving_row(row: Row, catalog: Catalog, constants: ServingEfficiency | None = None) -> ServingRow:
     """Resolve a row of e2e measurements; raises CostcalcError for what the engine cannot be asked.
 
     constants: of serving, else those of the catalog.
     """
-    constants = constants or serving_efficiency()
+    known = catalog.serving_efficiency()
+    constants = constants or known
     name = str(row["model"])
-    model, (gpu, machine) = find_model(name), find_gpu(str(row["gpu"]))
+    model, (gpu, machine) = find_model(name, catalog), find_gpu(str(row["gpu"]), catalog)
     backend, kind = serving_backend(row), _kind(row)
     if kind != OFFLINE and not row["concurrency"]:
         raise CostcalcError("concurrency is empty", hint="a closed loop or static batch needs the number of requests")
-    formats = format_options(row, model, machine)
-    stored = scenario_of(model, machine, Options(**formats)).formats
+    formats = format_options(row, model)
+    stored = scenario_of(model, machine, Options(**formats), known).formats
     apart = bool(row.get("disagg")) and row["n_gpus"] > 1
     layout, mended = layout_of(decode_worker(row) if apart else row, model, machine, stored)
     drafted, warnings = _drafts(row, model)
@@ -221,14 +220,14 @@ def serving_row(row: Row, constants: ServingEfficiency | None = None) -> Serving
         else:
             warnings += ("pools are not recorded: one for prefill as large as it takes",)
     asked = _MEANT.get(name.lower(), name), gpu
-    return _row(kind, asked, options, model, machine, float(row["n_gpus"]), mended, warnings)
+    return _row(kind, asked, options, model, machine, known, float(row["n_gpus"]), mended, warnings)
 
 
 def _row(
-    kind: str, asked: tuple[str, str], options: dict[str, Any], model: ModelSpec, machine: Accelerator, gpus: float,
-    mended: tuple[str, ...], warnings: tuple[str, ...],
+    kind: str, asked: tuple[str, str], options: dict[str, Any], model: ModelSpec, machine: Accelerator,
+    constants: ServingEfficiency, gpus: float, mended: tuple[str, ...], warnings: tuple[str, ...],
 ) -> ServingRow:  # fmt: skip
-    scenario = scenario_of(model, machine, Options(**options))
+    scenario = scenario_of(model, machine, Options(**options), constants)
     deployment = given_deployment(scenario.model, machine, scenario.options.degrees)
     return ServingRow(kind, asked, options, scenario, deployment, gpus, mended, warnings)
 
@@ -259,14 +258,9 @@ def _drafts(row: Row, model: ModelSpec) -> tuple[int, tuple[str, ...]]:
     return 1, (f"{why}: taken as one draft of multi-token prediction",)
 
 
-def find_model(name: str) -> ModelSpec:
+def find_model(name: str, catalog: Catalog) -> ModelSpec:
     """Return the model that a measurement names, however its checkpoint is called; raises CostcalcError."""
-    return _found(_MEANT.get(name.lower(), name), folders_searched())
-
-
-@lru_cache(maxsize=512)
-def _found(name: str, _folders: tuple[Path, ...]) -> ModelSpec:
-    return load_model(name)
+    return catalog.model(_MEANT.get(name.lower(), name))
 
 
 def serving_backend(row: Row) -> str:
@@ -276,7 +270,7 @@ def serving_backend(row: Row) -> str:
     return "vllm-eager" if "splitwise" in str(row.get("version") or "").lower() else found
 
 
-def format_options(row: Row, model: ModelSpec, machine: Accelerator) -> dict[str, Any]:
+def format_options(row: Row, model: ModelSpec) -> dict[str, Any]:
     """Options of the formats of weights, experts and cache: those of the checkpoint that the row means."""
     told = str(row.get("dtype") or "")
     weights = _weight_format(told or model.precision.weights)
@@ -284,14 +278,14 @@ def format_options(row: Row, model: ModelSpec, machine: Accelerator) -> dict[str
     experts = str(row.get("moe_dtype") or "")
     if experts and model.has_experts and (wanted := _weight_format(experts)) != weights:
         found["experts"] = wanted
-    return {**found, "kv_cache": _cache_format(row, weights, machine)}
+    return {**found, "kv_cache": _cache_format(row, weights)}
 
 
 def _weight_format(dtype: str) -> str:
     return number_type(dtype).weights.name
 
 
-def _cache_format(row: Row, dtype: str, machine: Accelerator) -> str:
+def _cache_format(row: Row, dtype: str) -> str:
     asked = str(row.get("kv_dtype") or "").rstrip("?").lower()
     if asked in ("", "auto", "none", "unknown"):
         return "bf16" if WEIGHT_FORMATS[dtype].bytes >= 2 else "fp8"

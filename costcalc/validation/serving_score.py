@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from costcalc.catalog.read import serving_efficiency
+from costcalc.catalog.catalog import Catalog
 from costcalc.errors import CostcalcError
 from costcalc.hardware.efficiency import ServingEfficiency
 from costcalc.predict.predict import Prediction, predict, settled_batch
@@ -64,17 +64,18 @@ def first_token_class(asked: ServingRow) -> str:
 
 
 def resolve(
-    rows: Sequence[Row], constants: ServingEfficiency | None = None
+    rows: Sequence[Row], constants: ServingEfficiency | None = None, catalog: Catalog | None = None
 ) -> tuple[list[ServingRow], list[int], dict[int, str]]:
     """The rows that the engine can be asked, their numbers, and why the others cannot.
 
-    constants: of serving, else those of the catalog.
+    constants: of serving, else those of the catalog. catalog: by default that of every command.
     """
-    constants = constants or serving_efficiency()
+    catalog = catalog or Catalog()
+    constants = constants or catalog.serving_efficiency()
     asked, index, refused = [], [], {}
     for number, row in enumerate(rows):
         try:
-            asked.append(serving_row(row, constants))
+            asked.append(serving_row(row, catalog, constants))
             index.append(number)
         except CostcalcError as error:
             refused[number] = str(error)
@@ -122,14 +123,16 @@ def score_serving(
     rows: Sequence[Row],
     efficiency: Any = None,  # noqa: ARG001
     constants: ServingEfficiency | None = None,
+    catalog: Catalog | None = None,
 ) -> list[Scored]:
     """Return every row with its prediction and error: `tpot_ms`, or `out_tok_s_gpu` where all requests queue.
 
     `ttft_ms_predicted` and its low, high and ape stand beside it; `command` asks `costcalc estimate` the same.
     kind: 'e2e'. efficiency: of kernels, unused. constants: of serving, else those of the catalog.
     """
-    constants = constants or serving_efficiency()
-    asked, index, refused = resolve(rows, constants)
+    catalog = catalog or Catalog()
+    constants = constants or catalog.serving_efficiency()
+    asked, index, refused = resolve(rows, constants, catalog)
     scored: list[Scored] = [_unpredicted(row, refused.get(number, "")) for number, row in enumerate(rows)]
     by_row = dict(zip(index, asked, strict=True))
     for group in serving_groups(asked, index):

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from costcalc.catalog.files import find_path, list_entries, squeezed
-from costcalc.catalog.read import list_closed_models, load_gpu, load_model
+from costcalc.catalog.catalog import Catalog, load_gpu, load_model
+from costcalc.catalog.names import squeezed
 from costcalc.errors import CostcalcError
 from costcalc.model.spec import ModelSpec
 
@@ -19,18 +19,18 @@ DATE = re.compile(r"\d{4}(-\d{2}){0,2}")
 
 @cache
 def models() -> dict[str, ModelSpec]:
-    return {entry.name: load_model(entry.path) for entry in list_entries("models")}
+    return {entry.name: load_model(entry.path) for entry in Catalog().entries("models")}
 
 
 def test_a_name_belongs_to_one_model_or_accelerator_hyphens_or_not() -> None:
     owners: defaultdict[str, set[str]] = defaultdict(set)
-    for entry in list_entries("models"):
+    for entry in Catalog().entries("models"):
         for name in (entry.name, models()[entry.name].name, *entry.aliases):
             owners[squeezed(name)].add(f"model {entry.name}")
-    for entry in list_entries("hardware_profiles"):
+    for entry in Catalog().entries("hardware_profiles"):
         for name in (entry.name, load_gpu(entry.path).name, *entry.aliases):
             owners[squeezed(name)].add(f"gpu {entry.name}")
-    for closed in list_closed_models():
+    for closed in Catalog().closed_models():
         for name in closed.model.names:
             owners[squeezed(name)].add(f"closed {closed.model.name}")
     assert {name: who for name, who in owners.items() if len(who) > 1} == {}
@@ -48,7 +48,7 @@ def test_a_name_belongs_to_one_model_or_accelerator_hyphens_or_not() -> None:
     ],
 )
 def test_accelerators_as_people_type_them(typed: str, meant: str) -> None:
-    assert find_path("hardware_profiles", typed).stem == meant
+    assert Catalog().find("hardware_profiles", typed).stem == meant
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_accelerators_as_people_type_them(typed: str, meant: str) -> None:
     ],
 )
 def test_models_as_hubs_name_them(typed: str, meant: str) -> None:
-    assert find_path("models", typed).stem == meant
+    assert Catalog().find("models", typed).stem == meant
 
 
 def test_a_checkpoint_of_another_format_says_so() -> None:
@@ -79,7 +79,7 @@ def test_a_checkpoint_of_another_format_says_so() -> None:
     [("H100-SXM5-80GB", "h100-sxm"), ("nvidia-h200", "h200-sxm"), ("AMD Instinct MI300X 192GB", "mi300x")],
 )
 def test_accelerators_as_clouds_name_them(typed: str, meant: str) -> None:
-    assert find_path("hardware_profiles", typed).stem == meant
+    assert Catalog().find("hardware_profiles", typed).stem == meant
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_accelerators_as_clouds_name_them(typed: str, meant: str) -> None:
 )
 def test_hints_stay_in_the_family_and_near_in_size(kind: Any, typed: str, suggested: str) -> None:
     with pytest.raises(CostcalcError, match=f"did you mean (one of )?'?{re.escape(suggested)}"):
-        find_path(kind, typed)
+        Catalog().find(kind, typed)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_hints_stay_in_the_family_and_near_in_size(kind: Any, typed: str, sugges
 )
 def test_the_start_of_a_name_lists_what_begins_so(typed: str, suggested: str) -> None:
     with pytest.raises(CostcalcError, match=f"did you mean .*{re.escape(suggested)}"):
-        find_path("models", typed)
+        Catalog().find("models", typed)
 
 
 def test_shown_names_are_file_names_with_capitals() -> None:
@@ -119,14 +119,14 @@ def test_dates_are_dates_and_no_price_is_older_than_its_model() -> None:
         dates = [each.date for each in spec.api_prices] + [each.date or "" for each in spec.sources]
         assert spec.released and all(DATE.fullmatch(each) for each in [*dates, spec.released]), name
         assert all(price.date[:4] >= spec.released[:4] for price in spec.api_prices), name
-    for entry in list_entries("hardware_profiles"):
+    for entry in Catalog().entries("hardware_profiles"):
         released = load_gpu(entry.path).released
         assert released and DATE.fullmatch(released), entry.name
 
 
 def test_list_prices_are_dear_out_and_cheap_cached() -> None:
     listed = [price for spec in models().values() for price in spec.api_prices]
-    listed += [price for entry in list_closed_models() for price in entry.model.api_prices]
+    listed += [price for entry in Catalog().closed_models() for price in entry.model.api_prices]
     for price in listed:
         assert 0 < price.input_usd_per_million <= price.output_usd_per_million
         assert (price.cached_input_usd_per_million or 0) <= price.input_usd_per_million

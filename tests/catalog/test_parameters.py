@@ -6,12 +6,11 @@ from functools import cache
 
 import pytest
 
-from costcalc.catalog.files import list_entries
-from costcalc.catalog.read import load_model
+from costcalc.catalog.catalog import Catalog, load_model
 from costcalc.formats import weight_format
 from costcalc.model.spec import ModelSpec
 
-NAMES = [entry.name for entry in list_entries("models")]
+NAMES = [entry.name for entry in Catalog().entries("models")]
 
 
 @cache

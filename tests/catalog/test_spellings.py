@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from costcalc.catalog.files import find_path
-from costcalc.catalog.read import load_model
+from costcalc.catalog.catalog import Catalog, load_model
 from costcalc.errors import CostcalcError
 
 
@@ -26,20 +25,20 @@ from costcalc.errors import CostcalcError
     ],
 )
 def test_accelerators(spelling: str, name: str) -> None:
-    assert find_path("hardware_profiles", spelling).stem == name
+    assert Catalog().find("hardware_profiles", spelling).stem == name
 
 
 @pytest.mark.parametrize("other", ["B100", "GB300-NVL4", "H900"])
 def test_other_products_are_no_aliases(other: str) -> None:
     # NVL4 joins 4 GPUs where NVL72 joins 72.
     with pytest.raises(CostcalcError, match="unknown GPU"):
-        find_path("hardware_profiles", other)
+        Catalog().find("hardware_profiles", other)
 
 
 @pytest.mark.parametrize(("name", "catalogued"), [("H20-141GB", "h20"), ("H100 96GB", "h100-sxm")])
 def test_another_memory_is_another_product(name: str, catalogued: str) -> None:
     with pytest.raises(CostcalcError, match=f"there is {catalogued}, with another memory"):
-        find_path("hardware_profiles", name)
+        Catalog().find("hardware_profiles", name)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +51,7 @@ def test_another_memory_is_another_product(name: str, catalogued: str) -> None:
     ],
 )
 def test_checkpoints_of_one_shape(spelling: str, name: str) -> None:
-    assert find_path("models", spelling).stem == name
+    assert Catalog().find("models", spelling).stem == name
 
 
 @pytest.mark.parametrize(
@@ -83,4 +82,4 @@ def test_what_a_name_says_of_its_weights_is_told() -> None:
 
 def test_formats_that_say_nothing_of_bits_are_not_guessed() -> None:
     with pytest.raises(CostcalcError, match=r"unknown model .*did you mean .*gemma-3-27b"):
-        find_path("models", "unsloth/gemma-3-27b-it-GGUF")
+        Catalog().find("models", "unsloth/gemma-3-27b-it-GGUF")
