@@ -159,6 +159,11 @@ def test_narrower_formats_double_at_most(name: str) -> None:
         ("tpu-v4", "fp16", "bf16"),
         ("arc-pro-b60", "fp8", "bf16"),
         ("m3-ultra", "bf16", "fp16"),
+        ("p40", "fp16", "fp32"),
+        ("p40", "fp8", "fp32"),
+        ("p100-16gb-pcie", "bf16", "fp16"),
+        ("rtx-3080-10gb", "fp8", "bf16"),
+        ("apple-m5", "bf16", "fp16"),
         ("b200-sxm", "fp4", "fp4"),
     ],
 )
