@@ -204,7 +204,7 @@ def test_list_prices_of_2025(name: str, provider: str, paid: tuple[float, float]
 
 
 def test_closed_models_have_prices_and_sources() -> None:
-    assert len(closed_models()) >= 44
+    assert len(closed_models()) >= 43
     assert all(price.source and price.date for each in closed_models() for price in each.api_prices)
 
 

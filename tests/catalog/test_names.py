@@ -61,10 +61,37 @@ def test_accelerators_as_people_type_them(typed: str, meant: str) -> None:
         ("RedHatAI/Llama-3.3-70B-Instruct-FP8-dynamic", "llama-3.3-70b"),
         ("nvidia/DeepSeek-R1-0528-FP4", "deepseek-r1"),
         ("Qwen/Qwen3-30B-A3B-Thinking-2507", "qwen3-30b-a3b"),
+        ("Qwen3-Coder-Next-80B-A3B", "qwen3-coder-next"),
+        ("Qwen/Qwen3-Coder-30B-A3B-Instruct", "qwen3-coder-30b-a3b"),
+        ("Qwen/Qwen3-VL-8B-Thinking", "qwen3-vl-8b"),
+        ("zai-org/GLM-5.3-FP8", "glm-5.3-fp8"),
+        ("mistralai/Mistral-Small-3.2-24B-Instruct-2506", "mistral-small-3-24b"),
+        ("mistralai/Devstral-Small-2507", "mistral-small-3-24b"),
+        ("mistralai/Ministral-3-14B-Instruct-2512", "ministral-3-14b"),
+        ("baidu/ERNIE-4.5-21B-A3B-Thinking", "ernie-4.5-21b-a3b"),
+        ("nvidia/Llama-3_3-Nemotron-Super-49B-v1_5", "llama-3.3-nemotron-super-49b"),
+        ("google/gemma-4-E4B-it", "gemma-4-e4b"),
     ],
 )
 def test_models_as_hubs_name_them(typed: str, meant: str) -> None:
     assert Catalog().find("models", typed).stem == meant
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("qwen3:8b", "qwen3-8b"),
+        ("llama3.1:8b", "llama-3.1-8b"),
+        ("gpt-oss:20b", "gpt-oss-20b"),
+        ("gemma3:27b", "gemma-3-27b"),
+        ("qwen3-coder:30b", "qwen3-coder-30b-a3b"),
+        ("deepseek-r1:14b", "qwen2.5-14b"),
+        ("phi4:latest", "phi-4"),
+    ],
+)
+def test_models_as_ollama_names_them(typed: str, meant: str) -> None:
+    assert find_path("models", typed).stem == meant
+    assert load_model(typed).caveats  # its checkpoints are quantized, those here are not
 
 
 def test_a_checkpoint_of_another_format_says_so() -> None:
@@ -100,7 +127,7 @@ def test_hints_stay_in_the_family_and_near_in_size(kind: Any, typed: str, sugges
     [
         ("llama-4", "llama-4-maverick, llama-4-scout"),
         ("deepseek-v4", "deepseek-v4-flash, deepseek-v4-pro"),
-        ("gemma-3", "gemma-3-12b, gemma-3-27b, gemma-3-4b"),
+        ("gemma-3", "gemma-3-12b, gemma-3-1b, gemma-3-27b, gemma-3-4b"),
         ("llama-3.1-405", "'llama-3.1-405b'"),
     ],
 )
