@@ -46,24 +46,34 @@ _OP_CLASS = {
 }  # fmt: skip
 
 
-def calibrated_efficiency(constants: ServingEfficiency, machine: Machine, backend: str) -> Efficiency:
-    """Efficiency of `machine` under `backend`, one of `constants.engines`."""
+def calibrated_efficiency(
+    constants: ServingEfficiency, machine: Machine, backend: str, tuned: bool = False, imbalance: str = "measured"
+) -> Efficiency:
+    """Efficiency of `machine` under `backend`, one of `constants.engines`.
+
+    tuned: by the best published recipe, rather than as the engine's documentation starts it. imbalance: of experts:
+    'measured', 'uniform', 'zipf:S' or the load of the hottest rank over the mean.
+    """
     engine = constants.engine(backend)
-    curves = _Curves(constants, constants.kernels, machine, engine.kernels)
-    launches = constants.vendor_launches.get(machine.vendor, 1.0)
-    library = curves.all_reduce().library
+    curves = _Curves(constants, machine, engine.kernels, tuned, imbalance)
+    launches = constants.vendor_launches.get(machine.vendor, 1.0) * untuned(constants, machine, tuned)
     return Efficiency(
         curve=curves,
         elementwise=min(constants.elementwise * constants.vendor_bandwidth.get(machine.vendor, 1.0), 1.0),
         elementwise_passes=constants.elementwise_passes,
-        link=min(library.link, 1.0),
-        layer_seconds=engine.layer,
+        link=min(curves.all_reduce().library.link, 1.0),
+        layer_seconds=engine.layer * untuned(constants, machine, tuned),
         expert_layer_seconds=constants.expert_layer * launches,
-        latent_layer_seconds=constants.latent_layer,
+        latent_layer_seconds=constants.latent_layer * launches,
         draft_seconds=constants.draft,
         sequence_seconds=constants.sequence,
         overlap=constants.overlap,
     )
+
+
+def untuned(constants: ServingEfficiency, machine: Machine, tuned: bool) -> float:
+    """How much longer launches and layers take in an engine that nobody tuned [1]."""
+    return 1.0 if tuned else constants.untuned.get(machine.vendor, constants.untuned["other"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +81,15 @@ class _Curves:
     """The curve of every op on a machine, found when it is asked for."""
 
     constants: ServingEfficiency
-    kernels: KernelEfficiency
     machine: Machine
     stack: str  # whose kernels run: 'trtllm', 'vllm' or 'sglang'
+    tuned: bool
+    imbalance: str
     known: dict[tuple[str, str, bool], Curve] = field(default_factory=dict)
+
+    @property
+    def kernels(self) -> KernelEfficiency:
+        return self.constants.kernels
 
     def __call__(self, op: Op) -> Curve:
         key = op.kind, op.weights, op.throughput
@@ -100,7 +115,7 @@ class _Curves:
         memory = constants.vendor_bandwidth.get(vendor, 1.0) if memory is None else memory
         arithmetic = constants.vendor_flops.get(vendor, 1.0) if arithmetic is None else arithmetic
         launches = constants.vendor_launches.get(vendor, 1.0) if launches is None else launches
-        launches = launches / self.constants.speed["launches"]
+        launches = launches / self.constants.speed["launches"] * untuned(constants, self.machine, self.tuned)
         if op_class == "gemm":
             memory *= self.constants.speed["weights"]
             return scaled(curve, times=launches, memory=memory, arithmetic=arithmetic * self._products(precision))
@@ -121,9 +136,17 @@ class _Curves:
 
     def experts(self, op: Op) -> ExpertsCurve:
         kernel = experts_kernel(self.stack, self.machine.architecture, op.weights)
-        rest = {"hottest": self.constants.hottest_rank, "all_pairs": kernel in EXPERT_PAIRS_OF_ALL}
+        rest = {"all_pairs": kernel in EXPERT_PAIRS_OF_ALL, **self._load_of_ranks()}
         members = {"kernel": kernel, "kernel_format": f"{kernel} {precision_class(op.weights, op.precision)}"}
         return self._curve(ExpertsCurve, self.kernels.experts, rest, **members)
+
+    def _load_of_ranks(self) -> dict[str, float]:
+        if self.imbalance == "measured":
+            return {"hottest": self.constants.hottest_rank, "skew": self.constants.rank_skew}
+        kind, _, number = self.imbalance.rpartition(":")
+        if kind == "zipf":
+            return {"zipf": float(number)}
+        return {} if number == "uniform" else {"skew": float(number) - 1}
 
     def grouped(self, op: Op) -> GroupedDecodeCurve:
         group = float(op.group)

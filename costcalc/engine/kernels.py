@@ -156,6 +156,8 @@ class ExpertsCurve:
     buffer_bandwidth: Number = np.inf  # share of peak memory bandwidth, for the buffers between kernels
     norm: Number = np.inf
     hottest: Number = 0.0  # share of the hottest rank's random overload that a step waits for
+    skew: Number = 0.0  # what the hottest rank has beyond the mean however many tokens there are, relative
+    zipf: Number = 0.0  # exponent of the law by which experts are chosen; 0: evenly
     all_pairs: Number = False  # whether buffers hold a row for the pairs of all ranks
 
     measured: ClassVar[Mapping[str, Number]] = {"norm": 2.0}
@@ -163,7 +165,8 @@ class ExpertsCurve:
 
 def experts(op: Op, machine: Machine, curve: ExpertsCurve) -> Timing:
     """Routed experts that one GPU holds [s]: weights of those hit, products ramping up with rows, buffers."""
-    pairs, touched = hottest_rank(op.routed, op.held, op.ranks, curve.hottest)
+    skew = zipf_skew(op.held, op.ranks, curve.zipf) if curve.zipf else curve.skew
+    pairs, touched = hottest_rank(op.routed, op.held, op.ranks, curve.hottest, skew)
     ramped = pairs + curve.ramp_tokens / op.rows * touched
     terms = (
         Term("memory", "B", op.bytes, machine.memory_bandwidth, capped(curve.bandwidth), touched),
@@ -177,15 +180,34 @@ def experts(op: Op, machine: Machine, curve: ExpertsCurve) -> Timing:
     return Timing(terms, curve.norm, additions)
 
 
-def hottest_rank(pairs: Number, held: Number, ranks: Number, share: Number) -> tuple[Number, Number]:
+def hottest_rank(
+    pairs: Number, held: Number, ranks: Number, share: Number, skew: Number = 0.0
+) -> tuple[Number, Number]:
     """How many times more the hottest rank has to do than the mean: token-expert pairs, and experts touched.
 
     pairs: of one rank on average. held: experts of one rank. ranks: expert-parallel groups. share: of the
     random overload that a step waits for, 0 to 1: routing is steadier than chance where experts are balanced.
+    skew: overload that no number of tokens evens out, relative; none beyond all pairs on one rank.
     """
     mean = np.maximum(np.asarray(pairs, dtype=float), 1e-9)
-    hottest = mean + share * (maximum_load(mean, ranks) - mean)
+    lasting = np.minimum(1 + np.asarray(skew), np.maximum(ranks, 1.0))
+    hottest = lasting * mean + share * (maximum_load(mean, ranks) - mean)
+    hottest = np.minimum(hottest, mean * np.maximum(ranks, 1.0))
     return hottest / mean, -np.expm1(-hottest / held) / -np.expm1(-mean / held)
+
+
+def zipf_skew(held: Number, ranks: Number, exponent: Number) -> Number:
+    """Overload of the hottest rank when expert i of all is chosen in proportion to i^-s, relative.
+
+    The experts are dealt to the ranks in turn, the most popular first, as a balancer would: the first rank gets
+    experts 1, 1 + R, 1 + 2R, ... held: experts of a rank. ranks: R. exponent: s.
+    """
+
+    def of_one(each: float, count: float) -> float:
+        popularity = np.arange(1, round(each * count) + 1, dtype=float) ** -float(exponent)
+        return float(popularity[:: max(round(count), 1)].sum() / popularity.sum() * count - 1)
+
+    return np.asarray(np.vectorize(of_one, otypes=[float])(held, ranks))
 
 
 def maximum_load(mean: Number, ranks: Number) -> Number:

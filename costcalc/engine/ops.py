@@ -79,6 +79,7 @@ class Batch:
     partial: bool = False  # whether there may be ranks or micro-batches without a sequence
     ranks_running: Number = 1.0  # share of the attention-data ranks that have a sequence
     stages_running: Number = 1.0  # share of the micro-batches that have one
+    halves: Number = 1  # passes that the batch is cut into: 2 where one computes while the other communicates
 
     @property
     def running(self) -> Number:
@@ -95,12 +96,13 @@ ACTIVATION_BYTES = 2  # activations travel and are kept in 16 bits
 DISPATCH_BYTES = {"fp8": 1, "fp4": 1}  # tokens go to experts in fp8 where experts compute in fp8 or below
 
 
-def decode_batch(batch: Number, context: Number, layout: Parallelism, tokens: Number = 1) -> Batch:
+def decode_batch(batch: Number, context: Number, layout: Parallelism, tokens: Number = 1, halves: Number = 1) -> Batch:
     """The batch of one decode pass: micro-batches over pipeline stages, sequences over attention ranks.
 
     The busiest rank has one sequence at least; where there are fewer of them than ranks, others have none.
+    halves: passes that the batch is cut into.
     """
-    each = np.asarray(batch, dtype=float) / layout.pp
+    each = np.asarray(batch, dtype=float) / layout.pp / halves
     micro = np.maximum(each, 1.0)
     return Batch(
         np.maximum(micro / layout.attention_dp, 1.0),
@@ -109,6 +111,7 @@ def decode_batch(batch: Number, context: Number, layout: Parallelism, tokens: Nu
         partial=True,
         ranks_running=np.minimum(micro / layout.attention_dp, 1.0),
         stages_running=np.minimum(each, 1.0),
+        halves=halves,
     )
 
 
@@ -129,6 +132,8 @@ def step_ops(model: ModelSpec, layout: Parallelism, formats: Formats, batch: Bat
     works.append(Op("elementwise", "elementwise", model.num_layers, 0.0 * activation, activation, formats.attention))
     sent = activation / layout.tp
     works.append(Op("pipeline", "pipeline", layout.pp - 1, 0.0 * sent, sent, ranks=layout.gpus))
+    if np.any(np.asarray(batch.halves) > 1):
+        works = [replace(each, layers=each.layers * batch.halves) for each in works]
     if not batch.partial:
         return works
     return [w if w.kind == "experts" else replace(w, mean_flops=batch.running, mean_bytes=batch.running) for w in works]

@@ -119,7 +119,7 @@ def decode_step(
     """
     passing = decode_batch(batch, context, layout, tokens)
     ops = step_ops(model, layout, formats, passing)
-    return timed_decode(ops, passing, model, machine, layout, efficiency, terms)
+    return timed_decode(ops, passing, model, machine, efficiency, terms)
 
 
 def timed_decode(
@@ -127,7 +127,6 @@ def timed_decode(
     batch: Batch,
     model: ModelSpec,
     machine: Machine,
-    layout: Parallelism,
     efficiency: Efficiency,
     terms: Terms = "all",
     slower: Number = 1.0,
@@ -139,7 +138,7 @@ def timed_decode(
     if terms != "all":
         return Step(tuple(op_times(_memory_terms(ops, terms), machine, _reading(efficiency))), ())
     found = tuple(op_times(ops, machine, efficiency))
-    hidden = hidden_all_to_all(found, overlap_share(layout, machine, efficiency))
+    hidden = hidden_all_to_all(found, overlap_share(efficiency, batch.halves))
     return Step(found, decode_overhead(model, efficiency, batch), hidden, host=host, slower=slower)
 
 
@@ -155,20 +154,23 @@ def prefill_pass(
 ) -> Step:
     """Prefill `tokens` [tokens] behind `cached` ones, of `prompts` on every attention-data rank at once."""
     passing = prefill_batch(tokens, cached, prompts)
-    return timed_prefill(step_ops(model, layout, formats, passing), model, machine, layout, efficiency)
+    return timed_prefill(step_ops(model, layout, formats, passing), model, machine, efficiency)
 
 
 def timed_prefill(
     ops: Sequence[Op],
     model: ModelSpec,
     machine: Machine,
-    layout: Parallelism,
     efficiency: Efficiency,
     slower: Number = 1.0,
+    halves: Number = 1,
 ) -> Step:
-    """Time the ops of a prefill pass; `slower`: what its engine takes over one of the constants' month."""
+    """Time the ops of a prefill pass, in so many halves that hide each other's traffic.
+
+    slower: what its engine takes over one of the constants' month.
+    """
     found = tuple(op_times(ops, machine, efficiency))
-    hidden = hidden_all_to_all(found, overlap_share(layout, machine, efficiency))
+    hidden = hidden_all_to_all(found, overlap_share(efficiency, halves))
     return Step(found, layers_overhead(model, efficiency), hidden, slower=slower)
 
 
@@ -207,26 +209,25 @@ def drafting(model: ModelSpec, plain: Step, efficiency: Efficiency, drafts: Numb
     )  # fmt: skip
 
 
-def overlap_share(layout: Parallelism, machine: Machine, efficiency: Efficiency) -> Number:
-    """Share of the computing time that hides all-to-all [ratio]."""
-    # Engines split a batch in two only where experts' traffic leaves the scale-up domain.
-    return np.where(np.asarray(layout.stage) > machine.domain, efficiency.overlap, 0.0)
+def overlap_share(efficiency: Efficiency, halves: Number) -> Number:
+    """Share of the computing time that hides all-to-all [ratio]: of a pass in two halves; in the ideal of any."""
+    return np.where((np.asarray(halves) > 1) | (efficiency.overlap >= 1), efficiency.overlap, 0.0)
 
 
-def layers_overhead(model: ModelSpec, efficiency: Efficiency) -> tuple[Addition, ...]:
+def layers_overhead(model: ModelSpec, efficiency: Efficiency, halves: Number = 1) -> tuple[Addition, ...]:
     """What a pass takes beyond its ops whatever its batch: per layer, expert layer and MLA layer."""
     latent = sum(n for n, layer in model.attention_layers() if isinstance(layer, LatentAttention))
     return (
-        Addition("layers", model.num_layers, efficiency.layer_seconds),
-        Addition("expert layers", _expert_layers(model), efficiency.expert_layer_seconds),
-        Addition("MLA layers", latent, efficiency.latent_layer_seconds),
+        Addition("layers", model.num_layers * halves, efficiency.layer_seconds),
+        Addition("expert layers", _expert_layers(model) * halves, efficiency.expert_layer_seconds),
+        Addition("MLA layers", latent * halves, efficiency.latent_layer_seconds),
     )
 
 
 def decode_overhead(model: ModelSpec, efficiency: Efficiency, batch: Batch) -> tuple[Addition, ...]:
     """What a decode step takes beyond its ops: its layers', and that of every sequence."""
-    of_sequences = Addition("sequences", batch.sequences, efficiency.sequence_seconds)
-    return (*layers_overhead(model, efficiency), of_sequences)
+    of_sequences = Addition("sequences", batch.sequences * batch.halves, efficiency.sequence_seconds)
+    return (*layers_overhead(model, efficiency, batch.halves), of_sequences)
 
 
 def _expert_layers(model: ModelSpec) -> int:

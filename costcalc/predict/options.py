@@ -27,6 +27,8 @@ Arrivals = Literal["closed", "offline", "static"]
 """Whoever gets an answer asks again; all requests queue at once; one batch begins and ends together."""
 Lengths = Literal["mixed", "equal"]
 Statistic = Literal["median", "mean"]
+Tuning = Literal["default", "tuned"]
+"""An engine as its documentation starts it, or a published recipe."""
 
 MOST_GPUS = 100_000
 MOST_SEQUENCES = 1e8
@@ -98,6 +100,19 @@ def _month(value: Any) -> str:
     text = _text(value, "month").strip()
     if (found := read_date(text)) is None or found[1] is None:
         raise CostcalcError(f"{shown(value)} is no month", hint="write it like 2026-06 or 2026-06-15")
+    return text
+
+
+def _imbalance(value: Any) -> str:
+    text = str(value).strip().lower()
+    if text in ("measured", "uniform"):
+        return text
+    kind, _, number = text.rpartition(":")
+    if kind not in ("", "zipf"):
+        raise CostcalcError(
+            f"{shown(value)} is no imbalance", hint="uniform, measured, zipf:1.2, or a factor such as 1.5"
+        )
+    _within(value, parse_quantity(number, "ratio"), 0.0 if kind else 1.0, 100.0)
     return text
 
 
@@ -253,6 +268,25 @@ class Options(Record):
     prefill_gpus: float | None = option(
         "--prefill-gpus", "N", LOAD, quantity("count", 0, MOST_GPUS, low_too=False),
         "GPUs of the pool that prefills, with --disaggregated; default: as many as keep decode busy.")
+    prefill_tp: int | None = option(
+        "--prefill-tp", "N", LAYOUT, _DEGREE,
+        "Tensor parallel degree of the workers that prefill, with --disaggregated; default: as those that decode.")
+    prefill_dp: int | None = option(
+        "--prefill-dp", "N", LAYOUT, _DEGREE, "Their attention data parallel degree.")
+    prefill_ep: int | None = option(
+        "--prefill-ep", "N", LAYOUT, _DEGREE, "Their expert parallel degree.")
+    two_batch_overlap: bool = option(
+        "--two-batch-overlap", "", LAYOUT, _yes_or_no,
+        "Decode in two half batches, one computing while the other's tokens travel to experts and back.",
+        default=False)
+    imbalance: str | None = option(
+        "--imbalance", "measured|uniform|zipf:S|FACTOR", LOAD, _imbalance,
+        "Load of the hottest expert rank: as measured (the default), even, of experts chosen by Zipf's law with"
+        " exponent S, or so many times the mean.")
+    tuning: Tuning = option(
+        "--tuning", "default|tuned", NUMBERS, word("default", "tuned"),
+        "An engine started as its documentation says (the default), or by the best published recipe.",
+        default="default")
     arrivals: Arrivals | None = option(
         "--arrivals", "closed|offline|static", LOAD, word("closed", "offline", "static"),
         "How requests come: whoever is answered asks again (--concurrency), all queue at once, or one batch begins"

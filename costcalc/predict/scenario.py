@@ -49,6 +49,9 @@ class Load(Record):
     polling_steps: Number = 0.0  # decode steps for which the scheduler looks at no new request
     month: Number = math.nan  # of the engine, counted from year 0; nan: that of the constants
     prefill_gpus: Number | None = None  # of a pool of its own
+    prefill_tp: Number | None = None  # degrees of its workers; None: those of the workers that decode
+    prefill_dp: Number | None = None
+    prefill_ep: Number | None = None
 
 
 class Scenario(Record):
@@ -136,8 +139,7 @@ class Scenario(Record):
         """The question under other constants of serving."""
         if self.backend is None:
             return self
-        efficiency = calibrated_efficiency(constants, self.machine, self.backend)
-        return replace(self, constants=constants, efficiency=efficiency)
+        return replace(self, constants=constants, efficiency=efficiency_of(self.options, constants, self.machine))
 
     def at(self, context: Number) -> Scenario:
         """The question asked with `--context`: prompts are as long, unless their length was given."""
@@ -245,7 +247,7 @@ def scenario_of(
         precision=precision,
         formats=resolve_formats(precision, machine.peak_flops, machine.architecture),
         machine=machine,
-        efficiency=calibrated_efficiency(constants, machine, backend) if calibrated else IDEAL,
+        efficiency=efficiency_of(options, constants, machine) if calibrated else IDEAL,
         constants=constants,
         budget=MemoryBudget(
             options.memory_utilization or constants.memory_utilization,
@@ -265,6 +267,13 @@ def scenario_of(
     )
 
 
+def efficiency_of(options: Options, constants: ServingEfficiency, machine: Machine) -> Efficiency:
+    """What the engine asked for reaches on `machine` by the constants."""
+    backend = options.backend or constants.default_backend
+    tuned = options.tuning == "tuned"
+    return calibrated_efficiency(constants, machine, backend, tuned, options.imbalance or "measured")
+
+
 def load_of(options: Options) -> Load:
     """How requests come, as the options say; raises CostcalcError for a date that is none."""
     month = math.nan
@@ -281,6 +290,9 @@ def load_of(options: Options) -> Load:
         polling_steps=options.polling or 0.0,
         month=month,
         prefill_gpus=options.prefill_gpus,
+        prefill_tp=options.prefill_tp,
+        prefill_dp=options.prefill_dp,
+        prefill_ep=options.prefill_ep,
     )
 
 

@@ -180,6 +180,7 @@ KINDS: dict[str, Columns] = {
             "version",
             "spec",
             "statistic",
+            "tuning",
             "lengths",
             "date",
             "engine_version",

@@ -63,6 +63,7 @@ PARAMETERS: tuple[ServingParameter, ...] = (
     _of("vendor_flops.amd", 0.60, 0.25, "FLOP/s reached on AMD over those on NVIDIA"),
     _of("vendor_launches.amd", 1.3, 0.3, "launches on AMD over those on NVIDIA"),
     _share("hottest_rank", 0.7, 0.4, "share of the hottest expert rank's random overload that a step waits for"),
+    _of("rank_skew", 0.10, 0.7, "of the hottest expert rank beyond the mean, however many tokens"),
     _of("expert_layer", 10e-6, 0.4, "routing in an expert layer, beyond its kernels [s]"),
     _of("latent_layer", 10e-6, 0.4, "small kernels of an MLA layer [s]"),
     _of("sequence", 5e-6, 0.4, "sampling and scheduling a sequence [s]"),

@@ -127,6 +127,17 @@ def decode_worker(row: Row) -> Row:
     return {**row, "tp": width / data, "dp_attn": data, "ep": expert, "pp": 1.0}
 
 
+def prefill_worker(row: Row, model: ModelSpec) -> dict[str, Any]:
+    """Options of the pool that prefills, as far as it is recorded."""
+    found = {"prefill_gpus": row["prefill_gpus"]}
+    if not row.get("prefill_workers"):
+        return found
+    width = int(max(row["prefill_gpus"] // row["prefill_workers"], 1))
+    data = width if row.get("prefill_dp_attention") else 1
+    expert = width if (row.get("prefill_ep") or 1) > 1 and model.has_experts else 1
+    return {**found, "prefill_tp": width // data, "prefill_dp": data, "prefill_ep": expert}
+
+
 def _query_heads(model: ModelSpec) -> int:
     layers = [layer for _, layer in model.attention_layers()]
     heads = max((layer.kv_heads for layer in layers), default=1)
@@ -202,6 +213,7 @@ def serving_row(row: Row, catalog: Catalog, constants: ServingEfficiency | None 
         "output_tokens": row["osl"] * length,
         **formats,
         "backend": backend,
+        "tuning": condition(row, "tuning") or "default",
     }
     if kind != OFFLINE:
         options["concurrency"] = row["concurrency"]
@@ -216,7 +228,7 @@ def serving_row(row: Row, catalog: Catalog, constants: ServingEfficiency | None 
     if apart:
         options["disaggregated"] = True
         if row.get("prefill_gpus"):
-            options["prefill_gpus"] = row["prefill_gpus"]
+            options |= prefill_worker(row, model)
         else:
             warnings += ("pools are not recorded: one for prefill as large as it takes",)
     asked = _MEANT.get(name.lower(), name), gpu
@@ -347,7 +359,7 @@ def serving_groups(rows: Sequence[ServingRow], index: Sequence[int] | None = Non
         q = row.scenario
         fabric = (q.gpu.vendor, q.gpu.architecture, q.machine.switched)
         told = tuple(getattr(q.load, name) is None for name in _LOADS)
-        key = (q.model.name, q.formats, q.backend, fabric, row.kind, q.disaggregated, told)
+        key = (q.model.name, q.formats, q.backend, fabric, row.kind, q.disaggregated, told, q.options.tuning)
         parts.setdefault(key, []).append((number, row))
     return [_group([row for _, row in part], np.array([number for number, _ in part])) for part in parts.values()]
 
@@ -378,7 +390,10 @@ def _group(rows: list[ServingRow], index: Array) -> ServingGroup:
     )
 
 
-_LOADS = ("concurrency", "requests", "equal_lengths", "means", "polling_steps", "month", "prefill_gpus")
+_LOADS = (
+    "concurrency", "requests", "equal_lengths", "means", "polling_steps", "month", "prefill_gpus", "prefill_tp",
+    "prefill_dp", "prefill_ep",
+)  # fmt: skip
 _NUMBERS = ("input_tokens", "output_tokens", "drafts", "cached")
 
 
