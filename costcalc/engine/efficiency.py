@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeVar
+
+import numpy as np
 
 from costcalc.engine.kernel_choice import (
     EXPERT_PAIRS_OF_ALL,
@@ -33,7 +35,7 @@ from costcalc.engine.ops import Op
 from costcalc.engine.roofline import Machine
 from costcalc.formats import cache_format
 from costcalc.hardware.accelerator import MeasuredEfficiency
-from costcalc.hardware.efficiency import KernelEfficiency, KernelFit, ServingEfficiency
+from costcalc.hardware.efficiency import BackendOverhead, KernelEfficiency, KernelFit, ServingEfficiency
 
 CurveT = TypeVar("CurveT")
 
@@ -55,7 +57,7 @@ def calibrated_efficiency(
     'measured', 'uniform', 'zipf:S' or the load of the hottest rank over the mean.
     """
     engine = constants.engine(backend)
-    curves = _Curves(constants, machine, engine.kernels, tuned, imbalance)
+    curves = _Curves(constants, machine, engine, tuned, imbalance)
     launches = constants.vendor_launches.get(machine.vendor, 1.0) * untuned(constants, machine, tuned)
     return Efficiency(
         curve=curves,
@@ -82,10 +84,15 @@ class _Curves:
 
     constants: ServingEfficiency
     machine: Machine
-    stack: str  # whose kernels run: 'trtllm', 'vllm' or 'sglang'
+    engine: BackendOverhead
     tuned: bool
     imbalance: str
     known: dict[tuple[str, str, bool], Curve] = field(default_factory=dict)
+
+    @property
+    def stack(self) -> str:
+        """Whose measured kernels run: 'trtllm', 'vllm' or 'sglang'."""
+        return self.engine.kernels
 
     @property
     def kernels(self) -> KernelEfficiency:
@@ -101,7 +108,7 @@ class _Curves:
         curve = getattr(self, _MAKERS[op.kind])(op)
         if isinstance(curve, AllReduceCurve):
             return curve
-        return self._in_engine(curve, _OP_CLASS[op.kind], op.precision)
+        return self._capped(self._in_engine(curve, _OP_CLASS[op.kind], op.precision))
 
     def _in_engine(self, curve: CurveT, op_class: str, precision: str = "bf16") -> CurveT:
         """The curve as engines run it, on this vendor's machines or as this one was measured."""
@@ -116,10 +123,19 @@ class _Curves:
         arithmetic = constants.vendor_flops.get(vendor, 1.0) if arithmetic is None else arithmetic
         launches = constants.vendor_launches.get(vendor, 1.0) if launches is None else launches
         launches = launches / self.constants.speed["launches"] * untuned(constants, self.machine, self.tuned)
+        memory, arithmetic = memory * self.engine.memory, arithmetic * self.engine.arithmetic
         if op_class == "gemm":
             memory *= self.constants.speed["weights"]
             return scaled(curve, times=launches, memory=memory, arithmetic=arithmetic * self._products(precision))
         return scaled(curve, times=launches / speed, memory=memory * speed, arithmetic=arithmetic * speed)
+
+    def _capped(self, curve: Any) -> Any:
+        """The curve of an engine whose kernels draw no more than so much through each multiprocessor."""
+        ceiling = self.engine.sm_bandwidth
+        if ceiling is None or not hasattr(curve, "bandwidth"):
+            return curve
+        most = ceiling * self.machine.sm_count / self.machine.memory_bandwidth
+        return replace(curve, bandwidth=np.minimum(curve.bandwidth, most))
 
     def _products(self, precision: str) -> float:
         return self.constants.speed[products_class(precision)]

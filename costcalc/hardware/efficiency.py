@@ -6,7 +6,7 @@ from dataclasses import field, fields
 from typing import Annotated, Generic, TypeVar
 
 from costcalc.errors import CostcalcError, did_you_mean
-from costcalc.fields import Bytes, Limits, Seconds, Spec, hints
+from costcalc.fields import Bandwidth, Bytes, Limits, Seconds, Spec, hints
 from costcalc.hardware.prices import Date
 
 Positive = Annotated[float, Limits(gt=0)]
@@ -242,6 +242,11 @@ class BackendOverhead(Spec):
     kernels: str = "vllm"  # the stack whose measured kernels it runs: trtllm, vllm or sglang
     mixes_prefill: bool  # prompts ride on decode steps, instead of stopping them
     current: bool = True  # whether deployments of today run it
+    names: tuple[str, ...] = ()  # that sources call it by, in lower case
+    vendors: tuple[str, ...] = ()  # of machines on which it is what people run
+    memory: Annotated[float, Limits(gt=0, le=2)] = 1.0  # bandwidth that its kernels reach, over that of the measured
+    arithmetic: Annotated[float, Limits(gt=0, le=2)] = 1.0  # FLOP/s that they reach, over those of the measured
+    sm_bandwidth: Bandwidth | None = None  # that its kernels draw through one multiprocessor at most
 
 
 class ClosedLoop(Spec):
@@ -319,6 +324,10 @@ class ServingEfficiency(Spec):
             kernels="trtllm",
             mixes_prefill=any(each.mixes_prefill for each in current),
         )
+
+    def backend_for(self, vendor: str) -> str:
+        """The engine that people run on a vendor's machines."""
+        return next((name for name, each in self.backends.items() if vendor in each.vendors), self.default_backend)
 
     def knows_model(self, model: str, shape: str | None = None) -> bool:
         """Whether the model of this name, or one of the same `shape`, was among the measured ones."""

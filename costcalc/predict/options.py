@@ -261,6 +261,9 @@ class Options(Record):
     acceptance: float | None = option(
         "--acceptance", "SHARE", LOAD, quantity("ratio", 0, 1),
         "Chance that a drafted token is kept; default: as measured, 85% in the ideal bound.")
+    accepted: float | None = option(
+        "--accepted", "TOKENS", LOAD, quantity("count", 1, MOST_DRAFTS + 1),
+        "Tokens that a pass yields for a sequence, its own included, as tools print it; instead of --acceptance.")
     disaggregated: bool = option(
         "--disaggregated", "", LOAD, _yes_or_no,
         "Prefill and decode on pools of GPUs of their own: --gpus of them decode, and as many more prefill as keep"

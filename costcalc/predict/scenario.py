@@ -97,6 +97,8 @@ class Scenario(Record):
     def tokens_per_step(self) -> Number:
         """Tokens that a step yields for each sequence [tokens]: its own, and the drafts that are kept."""
         # Measured drafts are kept less often the further they look; a chance that was given holds for all of them.
+        if self.options.accepted is not None:
+            return self.options.accepted
         measured = self.options.acceptance is None and self.calibrated
         fading = self.constants.closed_loop.fading if measured else 1.0
         return tokens_per_pass(self.acceptance, self.drafts, fading)
@@ -231,7 +233,7 @@ def scenario_of(
     machine = machine_of(gpu)
     precision = asked_precision(model, options)
     constants = constants or Catalog().serving_efficiency()
-    backend = options.backend or constants.default_backend
+    backend = options.backend or constants.backend_for(gpu.vendor)
     if backend not in constants.engines:
         hint = did_you_mean(backend, constants.engines) or f"one of {', '.join(constants.engines)}"
         raise CostcalcError(f"unknown backend {shown(backend)}", where="backend", hint=hint)
@@ -269,7 +271,7 @@ def scenario_of(
 
 def efficiency_of(options: Options, constants: ServingEfficiency, machine: Machine) -> Efficiency:
     """What the engine asked for reaches on `machine` by the constants."""
-    backend = options.backend or constants.default_backend
+    backend = options.backend or constants.backend_for(machine.vendor)
     tuned = options.tuning == "tuned"
     return calibrated_efficiency(constants, machine, backend, tuned, options.imbalance or "measured")
 

@@ -149,8 +149,8 @@ def _put(tree: dict[str, Any], path: str, value: float) -> None:
 # most of the arithmetic, is counted once a round.
 
 
-QUANTITIES = ("tpot", "ttft", "tokens_per_s_gpu")
-NOISE = {"tpot": 0.12, "ttft": 0.5, "tokens_per_s_gpu": 0.10}
+QUANTITIES = ("tpot", "ttft", "tokens_per_s_gpu", "prefill")
+NOISE = {"tpot": 0.12, "ttft": 0.5, "tokens_per_s_gpu": 0.10, "prefill": 0.25}
 """Standard deviation of a point's residual [ln]: the same deployment under other versions differs as much."""
 OUTLIER = 1.345
 """Residual, in standard deviations, beyond which a point pulls with constant force only (Huber 1964: 95% efficient)."""
@@ -189,15 +189,15 @@ def fit_serving(
 def quantities(group: ServingGroup, found: Prediction) -> Array:
     """Predicted quantities of a group, one row each of QUANTITIES."""
     shape = np.zeros(len(group))
-    times = np.stack([found.time_per_output_token + shape, found.time_to_first_token + shape])
-    return np.concatenate([times, [tokens_per_s_per_gpu(group, found) + shape]])
+    rate = tokens_per_s_per_gpu(group, found)
+    each = (found.time_per_output_token, found.time_to_first_token, rate, found.prefill.seconds)
+    return np.stack([value + shape for value in each])
 
 
 def _held(group: ServingGroup, seen: Measured, constants: ServingEfficiency) -> _Held:
     group = group.under(constants)
     batch = settled_batch(group.scenario, group.layout, group.replicas)
-    target = np.log(np.stack([seen.tpot, seen.ttft, seen.tokens_per_s_gpu]))
-    return _Held(group, passes_of(group.scenario, group.layout, batch), target)
+    return _Held(group, passes_of(group.scenario, group.layout, batch), seen.logarithms)
 
 
 def _residuals(held: Sequence[_Held], constants: ServingEfficiency) -> Array:
@@ -303,8 +303,7 @@ def _off(
     off = np.full((len(QUANTITIES), rows), np.nan)
     for group, seen in zip(groups, measured, strict=True):
         found = predict_group(group.under(constants))
-        target = np.stack([seen.tpot, seen.ttft, seen.tokens_per_s_gpu])
-        off[:, group.index] = np.log(quantities(group, found)) - np.log(target)
+        off[:, group.index] = np.log(quantities(group, found)) - seen.logarithms
     return off
 
 

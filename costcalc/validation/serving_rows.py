@@ -149,7 +149,6 @@ def _query_heads(model: ModelSpec) -> int:
 
 ONLINE, OFFLINE, STATIC, STATIC_OFFLINE = "online", "offline", "static", "static offline"
 _ARRIVALS = {ONLINE: "closed", OFFLINE: "offline", STATIC: "static", STATIC_OFFLINE: "static"}
-_ENGINES = (("atom", "atom"), ("sglang", "sglang"), ("vllm", "vllm"), ("trt", "trtllm"), ("tensorrt", "trtllm"))
 # Rates measured at 20,000 tokens are those of full attention, which v0.1 with its window does not have.
 _MEANT = {"mistral-7b": "mistral-7b-v0.3"}
 """Checkpoints that measurements name shortly."""
@@ -189,7 +188,7 @@ def serving_row(row: Row, catalog: Catalog, constants: ServingEfficiency | None 
     constants = constants or known
     name = str(row["model"])
     model, (gpu, machine) = find_model(name, catalog), find_gpu(str(row["gpu"]), catalog)
-    backend, kind = serving_backend(row), _kind(row)
+    backend, kind = serving_backend(row, known), _kind(row)
     if kind != OFFLINE and not row["concurrency"]:
         raise CostcalcError("concurrency is empty", hint="a closed loop or static batch needs the number of requests")
     formats = format_options(row, model)
@@ -225,6 +224,8 @@ def serving_row(row: Row, catalog: Catalog, constants: ServingEfficiency | None 
         options["memory_utilization"] = constants.closed_loop.memory_utilization
     if drafted:
         options["drafts"] = drafted
+        if row.get("accepted"):
+            options["accepted"] = row["accepted"]
     if apart:
         options["disaggregated"] = True
         if row.get("prefill_gpus"):
@@ -275,11 +276,11 @@ def find_model(name: str, catalog: Catalog) -> ModelSpec:
     return catalog.model(_MEANT.get(name.lower(), name))
 
 
-def serving_backend(row: Row) -> str:
-    """The engine of a row by its name among the constants: 'trtllm', 'vllm', 'sglang', 'atom', 'vllm-eager'."""
-    name = str(row.get("framework") or "").lower()
-    found = next((backend for start, backend in _ENGINES if start in name), "vllm")
-    return "vllm-eager" if "splitwise" in str(row.get("version") or "").lower() else found
+def serving_backend(row: Row, constants: ServingEfficiency) -> str:
+    """The engine of a row by its name among the constants: the one with the longest of its names in the row's."""
+    text = f"{row.get('framework') or ''} {row.get('version') or ''}".casefold()
+    known = [(name, backend) for backend, each in constants.backends.items() for name in each.names if name in text]
+    return max(known, key=lambda each: len(each[0]), default=("", constants.default_backend))[1]
 
 
 def format_options(row: Row, model: ModelSpec) -> dict[str, Any]:

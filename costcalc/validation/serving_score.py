@@ -6,7 +6,7 @@ What is scored is what `costcalc estimate` answers for a row's `command`: both c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,7 @@ BEATS_ROOFLINE = 0.995
 
 Scored = dict[str, Any]
 
-TPOT, TTFT, THROUGHPUT = "tpot_ms", "ttft_ms", "out_tok_s_gpu"
+TPOT, TTFT, THROUGHPUT, PREFILL = "tpot_ms", "ttft_ms", "out_tok_s_gpu", "prefill_ms"
 
 
 def serving_class(asked: ServingRow) -> str:
@@ -100,10 +100,16 @@ class Measured:
     tpot: Array
     ttft: Array
     tokens_per_s_gpu: Array
+    prefill: Array
 
     def take(self, chosen: Array) -> Measured:
         """The rows for which `chosen` is true."""
-        return Measured(self.tpot[chosen], self.ttft[chosen], self.tokens_per_s_gpu[chosen])
+        return Measured(*(getattr(self, each.name)[chosen] for each in fields(self)))
+
+    @property
+    def logarithms(self) -> Array:
+        """All quantities, one row each."""
+        return np.log(np.stack([self.tpot, self.ttft, self.tokens_per_s_gpu, self.prefill]))
 
 
 def measured_of(rows: Sequence[Row], group: ServingGroup, chosen: Array | None = None) -> Measured:
@@ -115,7 +121,7 @@ def measured_of(rows: Sequence[Row], group: ServingGroup, chosen: Array | None =
         return np.array(values, dtype=float)
 
     times = not group.throughput
-    return Measured(of(TPOT, times, 1e-3), of(TTFT, times, 1e-3), of(THROUGHPUT, group.throughput, 1.0))
+    return Measured(of(TPOT, times, 1e-3), of(TTFT, times, 1e-3), of(THROUGHPUT, True, 1.0), of(PREFILL, times, 1e-3))
 
 
 def score_serving(
@@ -154,6 +160,7 @@ def _answers(group: ServingGroup, found: Prediction) -> dict[str, Array]:
         TPOT: found.time_per_output_token * 1e3 + shape,
         TTFT: found.time_to_first_token * 1e3 + shape,
         THROUGHPUT: tokens_per_s_per_gpu(group, found) + shape,
+        PREFILL: found.prefill.seconds * 1e3 + shape,
     }
 
 
@@ -168,9 +175,11 @@ def _entry(
     if quantity == TPOT:
         first = _ranged(row, asked, constants, first_token_class(asked), TTFT, value, best)
         entry |= {f"{TTFT}_{part}": each for part, each in first.items()}
-        if not row.get(TPOT) and row.get(TTFT):  # the time to first token is all that was measured
-            quantity = TTFT
-            entry |= {**first, "quantity": TTFT, "op_class": LABELS[first_token_class(asked)]}
+        only = next((each for each in (TTFT, THROUGHPUT, PREFILL) if row.get(each)), None)
+        if not row.get(TPOT) and only is not None:  # that is all that was measured
+            quantity, label = only, name if only == THROUGHPUT else first_token_class(asked)
+            found = _ranged(row, asked, constants, label, only, value, best)
+            entry |= {**found, "quantity": only, "op_class": LABELS[label]}
     faster = _faster(row, quantity, best[quantity])
     warning = "; ".join(filter(None, (*asked.mended, *asked.warnings, faster)))
     return {**entry, "command": asked.command, "warning": warning, "excluded": _exclusion(row, asked, quantity)}
