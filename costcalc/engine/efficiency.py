@@ -10,6 +10,7 @@ import numpy as np
 from costcalc.engine.kernel_choice import (
     EXPERT_PAIRS_OF_ALL,
     exchange_kernel,
+    gemm_tile_rows,
     experts_kernel,
     grouped_decode_kernel,
     latent_decode_kernel,
@@ -148,10 +149,12 @@ class _Curves:
         return curve_of(kind, asdict(fit.parameters), fit.multipliers, of, **given)
 
     def gemm(self, op: Op) -> GemmCurve:
-        return self._curve(GemmCurve, self.kernels.gemm, precision_class=precision_class(op.weights, op.precision))
+        rest = {"tile_rows": self.engine.tile_rows or gemm_tile_rows(self.machine.architecture)}
+        members = {"precision_class": precision_class(op.weights, op.precision)}
+        return self._curve(GemmCurve, self.kernels.gemm, rest, **members)
 
     def experts(self, op: Op) -> ExpertsCurve:
-        kernel = experts_kernel(self.stack, self.machine.architecture, op.weights)
+        kernel = experts_kernel(self.stack, self.machine.architecture, op.weights, tuned=self.tuned)
         rest = {"all_pairs": kernel in EXPERT_PAIRS_OF_ALL, **self._load_of_ranks()}
         members = {"kernel": kernel, "kernel_format": f"{kernel} {precision_class(op.weights, op.precision)}"}
         return self._curve(ExpertsCurve, self.kernels.experts, rest, **members)
@@ -169,7 +172,7 @@ class _Curves:
         kernel = grouped_decode_kernel(self.stack, self.machine.architecture, group)
         width = cache_format(op.weights).bytes
         rest = {
-            "tile_rows": query_tile_rows("", group, self.machine.architecture),
+            "tile_rows": self.engine.tile_rows or query_tile_rows("", group, self.machine.architecture),
             "fp8": multiplies_in_fp8(kernel, width) and "fp8" in self.machine.peak_flops,
         }
         return self._curve(GroupedDecodeCurve, self.kernels.decode_grouped, rest, kernel=kernel)

@@ -114,7 +114,7 @@ class GemmCurve:
     norm: Number = np.inf
 
     measured: ClassVar[Mapping[str, Number]] = {
-        "tile_rows": TILE_ROWS, "activations": 1.0, "norm": 2.0,
+        "activations": 1.0, "norm": 2.0,
     }  # fmt: skip
 
 
@@ -125,7 +125,7 @@ def gemm(op: Op, machine: Machine, curve: GemmCurve) -> Timing:
     kernel that does it.
     """
     rows = np.asarray(op.rows, dtype=float)
-    padding = np.maximum(curve.tile_rows / rows, 1.0) if curve.tile_rows else 1.0
+    padding = np.maximum(curve.tile_rows / rows, 1.0)
     terms = (
         Term(
             "memory", "B", op.bytes + curve.activations * op.traffic, machine.memory_bandwidth, capped(curve.bandwidth)

@@ -235,7 +235,7 @@ def times_of(scenario: Scenario, layout: Parallelism, passes: Passes) -> PassTim
         alone, ops = passes.plain
         plain = timed_decode(ops, alone, *given, terms)
         step = replace(step, drafting=drafting(q.model, plain, efficiency, q.drafts))
-    ranks = apart.pp * prefilling_ranks(q, apart, passes.batch, step.seconds, prefill.seconds)
+    ranks = apart.pp * prefilling_ranks(q, apart, passes.batch)
     alone_seconds = prefill.current_seconds / ranks
     interference = alone_seconds
     if passes.chunked is not None:
@@ -246,17 +246,17 @@ def times_of(scenario: Scenario, layout: Parallelism, passes: Passes) -> PassTim
     return PassTimes(step, prefill, interference * slower, ranks)
 
 
-def prefilling_ranks(scenario: Scenario, layout: Parallelism, batch: Number, step: Number, prefill: Number) -> Number:
+def prefilling_ranks(scenario: Scenario, layout: Parallelism, batch: Number) -> Number:
     """Attention-data ranks that prefill in the same pass, while the others wait for them [1].
 
-    Experts hold all ranks of a pass back until the last one is done. Requests that end during one step and one
-    prefill are replaced in the same pass; an engine that gathers prompts waits until every rank has one.
+    Experts hold all ranks of a pass back until the last one is done. Requests that end in one step are replaced in
+    the same pass; an engine that gathers prompts waits until every rank has one.
     """
     q = scenario
     if q.backend is None or q.load.arrivals != "closed" or q.constants.engine(q.backend).gathers_prompts:
         return layout.attention_dp
     ending = np.maximum(np.asarray(batch, dtype=float) - 1, 0) / q.output_tokens * q.tokens_per_step
-    return np.clip(ending * (1 + prefill / step), 1.0, layout.attention_dp)
+    return np.clip(ending, 1.0, layout.attention_dp)
 
 
 def prediction_of(
