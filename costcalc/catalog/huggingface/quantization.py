@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from costcalc.catalog.huggingface.config import Fields
+from costcalc.catalog.huggingface.settings import Fields
 from costcalc.catalog.huggingface.shape import Entry, Shape
 from costcalc.errors import nearest, shown
 from costcalc.formats import WEIGHT_FORMATS
@@ -152,7 +152,7 @@ class Coverage:
         self.projections = projections
         self.layers = {part: _layers_with(shape, part) for part in PARTS}
         # An MLP that stands beside the experts is a module of its own.
-        self.beside = any(isinstance(layer.feedforward, tuple) for layer in shape.layers)
+        self.beside = any(len(layer.feedforward) > 1 for layer in shape.layers)
         self.count = len(shape.layers)
         self.shares: dict[str, dict[int, float]] = {part: {} for part in PARTS}
         self.unknown: list[str] = []
@@ -190,10 +190,9 @@ def _layers_with(shape: Shape, part: str) -> list[int]:
     return [i for i, layer in enumerate(shape.layers) if part in _parts_of(shape, layer.attention, layer.feedforward)]
 
 
-def _parts_of(shape: Shape, attention: str | None, feedforward: object) -> set[str]:
-    labels = [feedforward] if isinstance(feedforward, str) else list(feedforward or ())  # type: ignore[call-overload]
+def _parts_of(shape: Shape, attention: str | None, feedforward: Sequence[str]) -> set[str]:
     parts = {"attention"} if attention else set()
-    for label in labels:
+    for label in feedforward:
         variant = shape.feedforward[label]
         if variant["kind"] == "dense":
             parts.add("mlp")
