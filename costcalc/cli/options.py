@@ -236,12 +236,18 @@ class Serving(Record):
     weights: Annotated[
         str | None,
         Option("--weights", metavar="FORMAT", rich_help_panel=NUMBERS,
-               help="Number format of the weights, such as bf16, fp8, int4 or mxfp4; default: the model's."),
+               help="Number format of the weights, such as bf16, fp8, int4, q4_k_m or exl2-4.65, of parts apart as in "
+                    "nvfp4,attention=bf16; default: the model's."),
+    ] = None  # fmt: skip
+    bits: Annotated[
+        str | None,
+        Option("--bits", metavar="BITS", rich_help_panel=NUMBERS,
+               help="Bits per weight of weight-only formats, scales included; default: as the format has."),
     ] = None  # fmt: skip
     kv: Annotated[
         str | None,
         Option("--kv", metavar="FORMAT", rich_help_panel=NUMBERS,
-               help="Number format of the KV cache, such as bf16 or fp8; default: as engines keep this model's."),
+               help="Number format of the KV cache, such as bf16, fp8 or q8_0; default: as engines keep this model's."),
     ] = None  # fmt: skip
     activations: Annotated[
         str | None,

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from costcalc.engine.parallelism import Parallelism
-from costcalc.engine.precision import Formats
+from costcalc.engine.precision import Formats, Stored
 from costcalc.fields import Number
 from costcalc.model.attention.base import Attention, Linear, heads_per_rank
 from costcalc.model.ffn import FeedForward, RoutedExperts, experts_touched
@@ -136,15 +136,15 @@ def rank_parameters(linears: tuple[Linear, ...], tensor: Number, kv_heads: int) 
     return total
 
 
-def _gemm(op: str, layers: int, parameters: Number, rows: Number, formats: Formats) -> Op:
+def _gemm(op: str, layers: int, parameters: Number, rows: Number, stored: Stored) -> Op:
     return Op(
         op,
         "gemm",
         layers,
         flops=2 * parameters * rows,
-        bytes=parameters * formats.weights.bytes + 0.0 * rows,
-        precision=formats.compute,
-        weights=formats.weights.name,
+        bytes=parameters * stored.weights.bytes + 0.0 * rows,
+        precision=stored.compute,
+        weights=stored.weights.name,
         rows=rows,
     )
 
@@ -154,7 +154,7 @@ def _attention_ops(
 ) -> list[Op]:
     t = layout.tp
     held = rank_parameters(attention.linears(model.hidden_size), t, attention.kv_heads)
-    works = [_gemm("attention projections", count, held, batch.rows, formats)]
+    works = [_gemm("attention projections", count, held, batch.rows, formats.projections)]
     if batch.prefill:
         cores = attention.prefill_cores(batch.tokens, batch.context, formats.cache, t)
     else:
@@ -191,7 +191,7 @@ def _feedforward_ops(
 ) -> list[Op]:
     routed = layer.routed(model.hidden_size)
     held = rank_parameters(layer.linears(model.hidden_size), layout.tp, 1)
-    works = [_gemm(layer.always, count, held, batch.rows, formats)]
+    works = [_gemm(layer.always, count, held, batch.rows, formats.ffn)]
     if routed is None:
         works.append(_all_reduce(model, count, layout, batch))
         return works

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from costcalc.catalog.read import load_gpu, load_model
+from costcalc.engine.precision import read_weights
 from costcalc.engine.step import MOST_DRAFTS
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.fields import read_date
-from costcalc.formats import CACHE_FORMATS, COMPUTE_PRECISIONS, WEIGHT_FORMATS
+from costcalc.formats import COMPUTE_PRECISIONS, cache_format, weight_format
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.spec import ModelSpec
 from costcalc.units import parse_machine, parse_quantity, parse_whole
@@ -210,6 +211,18 @@ def _word(words: Iterable[str]) -> Callable[[str, Any], Any]:
     return read
 
 
+def _format(meaning: Callable[[str], str]) -> Callable[[str, Any], Any]:
+    def read(name: str, value: Any) -> str:
+        if not isinstance(value, str):
+            raise CostcalcError(f"{shown(value)} is no name", where=name, hint="write bf16, fp8 or q4_k_m, for example")
+        try:
+            return meaning(value).removeprefix("weights=")
+        except CostcalcError as error:
+            raise CostcalcError(error.message, where=name, hint=error.hint) from None
+
+    return read
+
+
 def _flag(name: str, value: Any) -> bool:
     if type(value).__name__ not in ("bool", "bool_"):
         raise CostcalcError(f"{shown(value)} is neither True nor False", where=name)
@@ -273,8 +286,9 @@ READ_OPTIONS: Mapping[str, Callable[[str, Any], Any]] = {
     "input_tokens": _tokens,
     "output_tokens": _tokens,
     "cached": _share(True, False),
-    "weights": _word(WEIGHT_FORMATS),
-    "kv_cache": _word(CACHE_FORMATS),
+    "weights": _format(lambda text: ",".join(f"{part}={name}" for part, name in read_weights(text).items())),
+    "bits": _plain(1, 16, "bits per weight such as 4.9"),
+    "kv_cache": _format(lambda text: cache_format(text).name),
     "activations": _word(COMPUTE_PRECISIONS),
     "price": _price,
     "utilization": _share(False, True),
@@ -290,7 +304,7 @@ READ_OPTIONS: Mapping[str, Callable[[str, Any], Any]] = {
     "acceptance": _share(True, True),
     "disaggregated": _flag,
     "prefill_gpus": _plain(0, MOST_GPUS, "GPUs such as 8", low_too=False),
-    "experts": _word(WEIGHT_FORMATS),
+    "experts": _format(lambda text: weight_format(text).name),
     "arrivals": _word(("closed", "offline", "static")),
     "concurrency": _plain(0, MOST_SEQUENCES, "requests such as 64", low_too=False),
     "requests": _whole(1, MOST_SEQUENCES),

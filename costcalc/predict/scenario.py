@@ -17,7 +17,7 @@ from costcalc.engine.efficiency import calibrated_efficiency
 from costcalc.engine.latency import IDEAL, Efficiency
 from costcalc.engine.memory import MemoryBudget
 from costcalc.engine.parallelism import Degrees
-from costcalc.engine.precision import Formats, checkpoint_precision, resolve_formats
+from costcalc.engine.precision import Formats, checkpoint_precision, resolve_formats, with_bits
 from costcalc.engine.roofline import Machine, machine_of
 from costcalc.engine.step import Terms, prediction_share, tokens_per_pass
 from costcalc.errors import CostcalcError, did_you_mean, shown
@@ -38,6 +38,7 @@ class SharedKeywords(TypedDict, total=False):
 
     cached: float
     weights: str | None
+    bits: float | None
     kv_cache: str | None
     activations: str | None
     memory_utilization: float | None
@@ -126,6 +127,7 @@ class Options(Record):
     output_tokens: float | None = None
     cached: float = 0.0
     weights: str | None = None
+    bits: float | None = None  # per weight of a weight-only format, scales included
     kv_cache: str | None = None
     activations: str | None = None
     price: float | str | None = None
@@ -250,9 +252,11 @@ class Scenario(Record):
 
     @property
     def weights_name(self) -> str:
-        """The format of the weights, and that of experts where it is another."""
-        weights, experts = self.formats.weights.name, self.formats.experts.name
-        return f"{weights} + {experts} experts" if self.model.has_experts and experts != weights else weights
+        """The format of the weights, and those of attention, FFN and experts where they are others."""
+        formats, weights = self.formats, self.formats.weights.name
+        parts = {"attention": formats.projections.weights.name, "FFN": formats.ffn.weights.name}
+        parts |= {"experts": formats.experts.name} if self.model.has_experts else {}
+        return " + ".join((weights, *(f"{name} {part}" for part, name in parts.items() if name != weights)))
 
     @property
     def acceptance(self) -> float:
@@ -386,7 +390,8 @@ def asked_precision(model: ModelSpec, options: Options) -> Precision:
     --weights means the checkpoint that the model's makers would publish in that format: where those of its family
     narrow routed experts only, so does it. --experts says theirs apart. Raises CostcalcError for an unknown format.
     """
-    precision = checkpoint_precision(model, options.weights) if options.weights else model.precision
+    weights = with_bits(options.weights, options.bits)
+    precision = checkpoint_precision(model, weights) if weights else model.precision
     changes: dict[str, Any] = {}
     if options.experts:
         if not model.has_experts:
