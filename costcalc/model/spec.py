@@ -54,6 +54,12 @@ class Precision(Spec):
     kv_cache: CacheFormatName = "bf16"
     activations: ActivationFormatName | None = None  # null: what the weight format is multiplied with
 
+    @property
+    def apart(self) -> dict[str, str]:
+        """The parts whose matrices are in another format than `weights`, and the embedding's beside the head's."""
+        parts = {part: getattr(self, part) for part in ("attention", "ffn", "experts", "embedding")}
+        return {part: name for part, name in parts.items() if name}
+
 
 class PredictionHeads(Spec):
     """Multi-token prediction: draft layers shipped beside the model, not part of its parameter count."""

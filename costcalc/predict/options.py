@@ -19,7 +19,7 @@ from costcalc.engine.precision import read_weights
 from costcalc.engine.step import MOST_DRAFTS
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.fields import read_date
-from costcalc.formats import COMPUTE_PRECISIONS, cache_format, weight_format
+from costcalc.formats import CACHE_FORMATS, COMPUTE_PRECISIONS, WEIGHT_FORMATS, cache_format, weight_format
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.spec import ModelSpec
 from costcalc.units import parse_machine, parse_quantity, parse_whole
@@ -211,10 +211,12 @@ def _word(words: Iterable[str]) -> Callable[[str, Any], Any]:
     return read
 
 
-def _format(meaning: Callable[[str], str]) -> Callable[[str, Any], Any]:
+def _format(names: Iterable[str], meaning: Callable[[str], str]) -> Callable[[str, Any], Any]:
+    listed = f"one of {_some(list(names))}"
+
     def read(name: str, value: Any) -> str:
         if not isinstance(value, str):
-            raise CostcalcError(f"{shown(value)} is no name", where=name, hint="write bf16, fp8 or q4_k_m, for example")
+            raise CostcalcError(f"{shown(value)} is no name", where=name, hint=listed)
         try:
             return meaning(value).removeprefix("weights=")
         except CostcalcError as error:
@@ -286,9 +288,11 @@ READ_OPTIONS: Mapping[str, Callable[[str, Any], Any]] = {
     "input_tokens": _tokens,
     "output_tokens": _tokens,
     "cached": _share(True, False),
-    "weights": _format(lambda text: ",".join(f"{part}={name}" for part, name in read_weights(text).items())),
+    "weights": _format(
+        WEIGHT_FORMATS, lambda text: ",".join(f"{part}={name}" for part, name in read_weights(text).items())
+    ),
     "bits": _plain(1, 16, "bits per weight such as 4.9"),
-    "kv_cache": _format(lambda text: cache_format(text).name),
+    "kv_cache": _format(CACHE_FORMATS, lambda text: cache_format(text).name),
     "activations": _word(COMPUTE_PRECISIONS),
     "price": _price,
     "utilization": _share(False, True),
@@ -304,7 +308,7 @@ READ_OPTIONS: Mapping[str, Callable[[str, Any], Any]] = {
     "acceptance": _share(True, True),
     "disaggregated": _flag,
     "prefill_gpus": _plain(0, MOST_GPUS, "GPUs such as 8", low_too=False),
-    "experts": _format(lambda text: weight_format(text).name),
+    "experts": _format(WEIGHT_FORMATS, lambda text: weight_format(text).name),
     "arrivals": _word(("closed", "offline", "static")),
     "concurrency": _plain(0, MOST_SEQUENCES, "requests such as 64", low_too=False),
     "requests": _whole(1, MOST_SEQUENCES),

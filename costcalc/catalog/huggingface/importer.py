@@ -160,7 +160,7 @@ def _closest(architecture: str, kind: str | None) -> str | None:
     if likeness(best, by_architecture[best]) >= _LIKE:
         return best
     stems = {_stem(name): name for name in by_architecture}  # their endings are all alike
-    near = nearest(_stem(architecture), stems)
+    near = nearest(_stem(architecture), stems, cutoff=0.8)
     return None if near is None else stems[near]
 
 

@@ -305,7 +305,8 @@ def _mlx(block: Fields) -> Scheme:
     for name, value in block.data.items():
         if value is False:
             scheme.ignored.append(name)
-        elif isinstance(value, dict) and (inner := block.group(name)):
+        elif isinstance(value, dict):
+            inner = Fields(block.document, value, (*block.path, name))
             scheme.named.append((_mlx_format(inner), [name]))
     return scheme
 
