@@ -63,4 +63,4 @@ def test_bits_belong_to_weight_only_formats() -> None:
     assert with_bits(None, 4.9) == "bits-4.9"
     assert with_bits("int4,attention=bf16", 4.2) == "int4-4.2,attention=bf16"
     answer = costcalc.estimate("llama-3.1-8b", "h100", batch=8, context=1000, bits=4.9)
-    assert answer.to_dict()["precision"]["weights"] == "bits-4.9"
+    assert answer.to_dict()["deployment"]["precision"]["weights"] == "bits-4.9"
