@@ -10,8 +10,8 @@ import numpy as np
 from costcalc.engine.kernel_choice import (
     EXPERT_PAIRS_OF_ALL,
     exchange_kernel,
-    gemm_tile_rows,
     experts_kernel,
+    gemm_tile_rows,
     grouped_decode_kernel,
     latent_decode_kernel,
     multiplies_in_fp8,

@@ -16,7 +16,7 @@ from costcalc.catalog.catalog import Catalog, catalog_of
 from costcalc.engine.efficiency import calibrated_efficiency
 from costcalc.engine.memory import MemoryBudget
 from costcalc.engine.op_times import IDEAL, Efficiency
-from costcalc.engine.precision import Formats, checkpoint_precision, resolve_formats
+from costcalc.engine.precision import Formats, checkpoint_precision, resolve_formats, with_bits
 from costcalc.engine.roofline import Machine, machine_of
 from costcalc.engine.step import prediction_share, tokens_per_pass
 from costcalc.errors import CostcalcError, did_you_mean, shown
@@ -83,9 +83,11 @@ class Scenario(Record):
 
     @property
     def weights_name(self) -> str:
-        """The format of the weights, and that of experts where it is another."""
-        weights, experts = self.formats.weights.name, self.formats.experts.name
-        return f"{weights} + {experts} experts" if self.model.has_experts and experts != weights else weights
+        """The format of the weights, and those of attention, FFN and experts where they are others."""
+        formats, weights = self.formats, self.formats.weights.name
+        parts = {"attention": formats.projections.weights.name, "FFN": formats.ffn.weights.name}
+        parts |= {"experts": formats.experts.name} if self.model.has_experts else {}
+        return " + ".join((weights, *(f"{name} {part}" for part, name in parts.items() if name != weights)))
 
     @property
     def acceptance(self) -> float:
@@ -310,7 +312,8 @@ def asked_precision(model: ModelSpec, options: Options) -> Precision:
     --weights means the checkpoint that the model's makers would publish in that format: where those of its family
     narrow routed experts only, so does it. --experts says theirs apart. Raises CostcalcError for an unknown format.
     """
-    precision = checkpoint_precision(model, options.weights) if options.weights else model.precision
+    weights = with_bits(options.weights, options.bits)
+    precision = checkpoint_precision(model, weights) if weights else model.precision
     changes: dict[str, Any] = {}
     if options.experts:
         if not model.has_experts:

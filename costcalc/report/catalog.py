@@ -375,8 +375,8 @@ def _identity(identity: str, model: ModelSpec) -> Iterator[Block]:
         ("vocabulary", f"{model.vocab_size:,}{', tied embeddings' if model.tied_embeddings else ''}"),
         (
             "precision",
-            f"weights {precision.weights}{f', experts {precision.experts}' if precision.experts else ''}, "
-            f"head {precision.head}, KV cache {precision.kv_cache}",
+            ", ".join(f"{part} {name}" for part, name in {"weights": precision.weights, **precision.apart}.items())
+            + f", head {precision.head}, KV cache {precision.kv_cache}",
         ),
     ]
     yield Grid(_PLAIN, rows)
