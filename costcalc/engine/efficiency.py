@@ -124,7 +124,8 @@ class _Curves:
         arithmetic = constants.vendor_flops.get(vendor, 1.0) if arithmetic is None else arithmetic
         launches = constants.vendor_launches.get(vendor, 1.0) if launches is None else launches
         launches = launches / self.constants.speed["launches"] * untuned(constants, self.machine, self.tuned)
-        memory, arithmetic = memory * self.engine.memory, arithmetic * self.engine.arithmetic
+        own = self.engine.arithmetic_8_bit if precision == "int8" else self.engine.arithmetic
+        memory, arithmetic = memory * self.engine.memory, arithmetic * own
         if op_class == "gemm":
             memory *= self.constants.speed["weights"]
             return scaled(curve, times=launches, memory=memory, arithmetic=arithmetic * self._products(precision))

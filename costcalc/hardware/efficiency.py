@@ -244,8 +244,9 @@ class BackendOverhead(Spec):
     current: bool = True  # whether deployments of today run it
     names: tuple[str, ...] = ()  # that sources call it by, in lower case
     vendors: tuple[str, ...] = ()  # of machines on which it is what people run
-    memory: Annotated[float, Limits(gt=0, le=2)] = 1.0  # bandwidth that its kernels reach, over that of the measured
-    arithmetic: Annotated[float, Limits(gt=0, le=2)] = 1.0  # FLOP/s that they reach, over those of the measured
+    memory: Annotated[float, Limits(gt=0, le=10)] = 1.0  # bandwidth that its kernels reach, over that of the measured
+    arithmetic: Annotated[float, Limits(gt=0, le=10)] = 1.0  # FLOP/s that they reach, over those of the measured
+    arithmetic_8_bit: Annotated[float, Limits(gt=0, le=10)] = 1.0  # the same of products of 8-bit integers
     tile_rows: Annotated[float, Limits(ge=1)] | None = None  # rows that its kernels multiply at least; None: by GPU
     sm_bandwidth: Bandwidth | None = None  # that its kernels draw through one multiprocessor at most
 

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from costcalc.errors import CostcalcError, did_you_mean, shown
+from costcalc.formats import number_type
 from costcalc.validation.files import Row, is_empty
 
 _FIRST_TOKEN, _PER_TOKEN, _PREFILL, _THROUGHPUT = "ttft_ms", "tpot_ms", "prefill_ms", "out_tok_s_gpu"
@@ -41,7 +42,7 @@ def as_serving_row(row: Row) -> Row:
         "gpu": row["gpu"],
         "n_gpus": row["gpus"],
         "model": match[1] if (match := _ASKED.search(note)) else row["model"],
-        "dtype": match[1] if (match := _WEIGHTS.search(note)) else _weights(str(row.get("weights") or "")),
+        "dtype": _known_weights(str(row.get("weights") or ""), note),
         "kv_dtype": "" if str(row.get("kv")).casefold() == "default" else row.get("kv"),
         "framework": row.get("engine"),
         "tp": row.get("tp"),
@@ -65,6 +66,17 @@ def as_serving_row(row: Row) -> Row:
     return found
 
 
+def _known_weights(text: str, note: str) -> str:
+    """The format of the weights, or the nearest one that the note names."""
+    plain, named = _weights(text), _WEIGHTS.search(note)
+    try:
+        return number_type(plain).name if plain else ""
+    except CostcalcError:
+        if named is None:
+            raise
+        return named[1]
+
+
 def _weights(text: str) -> str:
     """A format as people write it: 'GGUF Q4_K_M', 'EXL2 4.0 bpw', 'MLX q4 g64', 'fp8 block'."""
     plain = text.casefold().replace(" bpw", "").strip()
@@ -73,6 +85,8 @@ def _weights(text: str) -> str:
     kind, _, rest = plain.partition(" ")
     if kind == "gguf":
         return rest.replace(" ", "_")
+    if kind == "mlx":
+        return f"mlx_{rest.split()[0]}"
     if kind in ("exl2", "exl3"):
         return f"{kind}-{rest}"
     return plain.replace(" ", "_")
