@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from costcalc.catalog.check import place, stems_listed
+from costcalc.catalog.check import place
 from costcalc.catalog.names import is_hub_id, meant, normal_name, squeezed
 from costcalc.catalog.names import listed as listed_names
 from costcalc.errors import CostcalcError, nearest, shown
@@ -379,9 +379,7 @@ def _by_name(
             files = {stem: path for stem, path in files.items() if Path(os.path.realpath(path)) != without}
         if spelled is normal_name and name in files:
             return files[name]
-        listed = [stem for stem in stems_listed(name) if stem in files] if root == packaged_root() else []
-        for stem in (*listed, *files):
-            path = files[stem]
+        for stem, path in files.items():
             if name in map(spelled, [stem, *names_in(head_of(path))]):
                 # An overlay's file of the same name stands for this one, its aliases included.
                 above = [_files(each, kind).get(stem) for each in roots[:index]] if without is None else []

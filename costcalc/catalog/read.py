@@ -9,10 +9,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from costcalc.catalog.check import KeyPath, Positions, is_checked, place, read, validate
+from costcalc.catalog.check import KeyPath, Positions, place, validate
 from costcalc.catalog.files import CLOSED_MODELS, Kind, catalog_roots, find_path, resolve, searched_first
 from costcalc.catalog.overrides import apply_overrides, consequences
-from costcalc.catalog.yaml import load_yaml, parse_yaml, read_text
+from costcalc.catalog.yaml import load_yaml
 from costcalc.errors import CostcalcError, shown
 from costcalc.fields import Spec
 from costcalc.hardware.efficiency import KernelEfficiency, MachineEfficiency, MachineFit, ServingEfficiency
@@ -112,21 +112,19 @@ def load_model(
     *,
     catalog: str | Path | None = None,
     overrides: Mapping[str, str] | None = None,
-    check: bool = False,
 ) -> ModelSpec:
     """Return a model of the catalog.
 
     name: its name, an alias, its Hugging Face id or the path of its file.
     catalog: a catalog folder to search first.
     overrides: values to replace, by dotted path: {'attention.full.num_key_value_heads': '8'}.
-    check: check even a file that costcalc ships, which was checked before.
     Raises CostcalcError when it is unknown or its file is wrong.
     """
     from costcalc.model.spec import ModelSpec
 
     with searched_first(catalog):
         found = resolve("models", name)
-        spec = load_spec(ModelSpec, found.path, "model", overrides, found.remarks, check=check)
+        spec = load_spec(ModelSpec, found.path, "model", overrides, found.remarks)
         if found.weights is None:
             return spec
         from costcalc.engine.precision import checkpoint_precision
@@ -139,21 +137,19 @@ def load_gpu(
     *,
     catalog: str | Path | None = None,
     overrides: Mapping[str, str] | None = None,
-    check: bool = False,
 ) -> Accelerator:
     """Return an accelerator of the catalog.
 
     name: its name, an alias or the path of its file.
     catalog: a catalog folder to search first.
     overrides: values to replace, by dotted path: {'memory_bandwidth': '3.3 TB/s'}.
-    check: check even a file that costcalc ships, which was checked before.
     Raises CostcalcError when it is unknown or its file is wrong.
     """
     from costcalc.hardware.accelerator import Accelerator
 
     with searched_first(catalog):
         found = resolve("hardware_profiles", name)
-        return load_spec(Accelerator, found.path, "gpu", overrides, found.remarks, check=check)
+        return load_spec(Accelerator, found.path, "gpu", overrides, found.remarks)
 
 
 def load_spec(
@@ -162,8 +158,6 @@ def load_spec(
     prefix: str,
     overrides: Mapping[str, str] | None = None,
     remarks: Sequence[str] = (),
-    *,
-    check: bool = False,
 ) -> SpecT:
     """Return the specification that one YAML file describes.
 
@@ -172,14 +166,11 @@ def load_spec(
     prefix: what stands before an override's path on the command line: 'model' or 'gpu'.
     overrides: values to replace, by dotted path.
     remarks: what every estimate has to say about how the file was found.
-    check: check even a file that costcalc ships, which was checked before.
     Raises CostcalcError with file:line:column, or the option, of the first mistake.
     """
-    text = read_text(path)
-    data, positions = parse_yaml(text, path)
-    trusted = not check and not overrides and is_checked(spec, text)
+    data, positions = load_yaml(path)
     kind = _KINDS.get(spec.__name__)
-    if kind is not None and not trusted:
+    if kind is not None:
         _check_kind(kind, data, path)
         if "extends" in data:
             data = extended(kind, path, data, positions)
@@ -188,8 +179,6 @@ def load_spec(
         remarks = (*remarks, *consequences(data, overrides, prefix))
     if remarks:
         data = {**data, "caveats": [*(data.get("caveats") or ()), *remarks]}
-    if trusted:
-        return read(spec, data)
     return validate(spec, data, positions, path)
 
 
@@ -223,14 +212,13 @@ def closed_paths(catalog: str | Path | None = None) -> list[Path]:
     return [path for path in files if path.is_file()]
 
 
-def load_closed_models(path: str | Path, *, check: bool = False) -> tuple[ClosedModel, ...]:
+def load_closed_models(path: str | Path) -> tuple[ClosedModel, ...]:
     """Return the closed models of one file.
 
     path: the file.
-    check: check even a file that costcalc ships, which was checked before.
     Raises CostcalcError with file:line:column when it is wrong.
     """
-    return load_spec(ClosedModels, path, "closed models", check=check).models
+    return load_spec(ClosedModels, path, "closed models").models
 
 
 def list_closed_models(catalog: str | Path | None = None) -> list[ClosedEntry]:

@@ -381,9 +381,9 @@ def check_models(paths: Paths = None, catalog: CatalogFolder = None) -> None:
 
     def doubts(path: Path) -> Iterator[Finding]:
         if path.name == CLOSED_MODELS:
-            load_closed_models(path, check=True)
+            load_closed_models(path)
         else:
-            yield from findings_of_model(load_model(path, catalog=catalog, check=True))
+            yield from findings_of_model(load_model(path, catalog=catalog))
 
     problems = check_each(files, doubts)
     if not paths:
@@ -534,7 +534,7 @@ def check_gpus(paths: Paths = None, catalog: CatalogFolder = None) -> None:
     families = known_architectures()
 
     def doubts(path: Path) -> Iterator[Finding]:
-        yield from findings_of_gpu(load_gpu(path, catalog=catalog, check=True), families)
+        yield from findings_of_gpu(load_gpu(path, catalog=catalog), families)
 
     problems = check_each(files, doubts)
     if not paths:

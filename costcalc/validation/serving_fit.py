@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from costcalc.catalog.check import adapter
+from costcalc.catalog.check import validate
 from costcalc.catalog.read import load_kernel_efficiency, serving_efficiency
 from costcalc.catalog.summary import shape_of
 from costcalc.engine.latency import UNPACKED_EXPERTS
@@ -121,7 +121,7 @@ def with_values(constants: ServingEfficiency, values: Sequence[float] | Array) -
     for parameter, value in zip(PARAMETERS, np.exp(np.asarray(values)), strict=True):
         for path in parameter.paths:
             _put(tree, path, min(float(value), 1.0) if parameter.share else float(value))
-    return adapter(ServingEfficiency).validate_python(tree)
+    return validate(ServingEfficiency, tree)
 
 
 def _get(tree: dict[str, Any], path: str) -> Any:
@@ -359,7 +359,7 @@ def fit_serving_rows(
         "shared_pcie": _shared_pcie(load_kernel_efficiency()),
     }
     tree["kind_flops"][UNPACKED_EXPERTS] = _unpacked_experts(load_kernel_efficiency())
-    return adapter(ServingEfficiency).validate_python(tree)
+    return validate(ServingEfficiency, tree)
 
 
 def _shared_pcie(kernels: KernelEfficiency) -> dict[str, float]:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import pytest
 
-from costcalc.catalog.check import adapter
+from costcalc.catalog.check import json_schema
 from costcalc.catalog.yaml import parse_yaml, validate
 from costcalc.errors import CostcalcError
 from costcalc.fields import Bandwidth, ByKind, Bytes, Limits, OptionalSize, Size, Spec, UsdPerHour
@@ -142,6 +142,6 @@ def test_a_valid_specification() -> None:
 
 
 def test_the_schema_of_a_quantity_allows_text_and_numbers() -> None:
-    schema = adapter(Machine).json_schema()["properties"]["memory"]
+    schema = json_schema(Machine)["properties"]["memory"]
     assert [each["type"] for each in schema["anyOf"]] == ["number", "string"]
     assert schema["examples"] == ["80 GB", "81559 MiB"]

@@ -11,9 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
+from pydantic_core import ValidationError
 
-from costcalc.catalog.check import adapter, place, validate
+from costcalc.catalog.check import place, validate, validator
 from costcalc.catalog.huggingface.config import (
     MAX_BYTES,
     QUANTIZATION,
@@ -313,7 +313,7 @@ def _quantization(detected: Detected, found: Source) -> list[Fields]:
 def _spec(data: Mapping[str, Any], document: Document) -> ModelSpec:
     """Return the specification of raw data; what it finds wrong is told of the configuration."""
     try:
-        return adapter(ModelSpec).validate_python(data)
+        return validator(ModelSpec).validate_python(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         keys = [str(key) for key in first["loc"] if not isinstance(key, int)]
