@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, FrozenInstanceError, dataclass, field
 from datetime import date
 from functools import cache, partial
+from inspect import get_annotations
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -16,7 +17,6 @@ from typing import (
     dataclass_transform,
     get_args,
     get_origin,
-    get_type_hints,
 )
 
 from costcalc.units import parse_quantity
@@ -123,7 +123,9 @@ def hints(record: Any) -> dict[str, Any]:
     """
     origin = get_origin(record) or record
     given = dict(zip(getattr(origin, "__parameters__", ()), get_args(record), strict=False))
-    annotations = get_type_hints(origin, include_extras=True)
+    annotations: dict[str, Any] = {}
+    for base in reversed(origin.__mro__):  # typing.get_type_hints does the same in twice the time
+        annotations |= get_annotations(base, eval_str=True)
     return {name: given.get(hint, hint) for name in origin.__dataclass_fields__ for hint in [annotations[name]]}
 
 

@@ -6,8 +6,6 @@ and head adds bytes to every cached token.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from costcalc.errors import CostcalcError, did_you_mean, nearest, shown
 from costcalc.fields import Record
 
@@ -112,8 +110,7 @@ def activation_format(name: str) -> str:
 # are those of TensorRT-LLM, vLLM, SGLang and aiconfigurator, of torch, and of the OCP microscaling formats.
 
 
-@dataclass(frozen=True, slots=True)
-class NumberType:
+class NumberType(Record):
     """Weights as they are stored, and the precision that they are multiplied in."""
 
     name: str

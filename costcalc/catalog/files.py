@@ -373,6 +373,7 @@ def _by_name(
     kind: Kind, text: str, spelled: Callable[[str], str], roots: list[Path], without: Path | None
 ) -> Path | None:
     name = spelled(text)
+    words = name.split("-") if spelled is normal_name else []
     for index, root in enumerate(roots):
         files = _files(root, kind)
         if without is not None:
@@ -380,7 +381,9 @@ def _by_name(
         if spelled is normal_name and name in files:
             return files[name]
         for stem, path in files.items():
-            if name in map(spelled, [stem, *names_in(head_of(path))]):
+            head = head_of(path).casefold()
+            # Few heads hold the words of the name at all; only those are worth taking apart.
+            if name == spelled(stem) or (all(map(head.__contains__, words)) and name in map(spelled, names_in(head))):
                 # An overlay's file of the same name stands for this one, its aliases included.
                 above = [_files(each, kind).get(stem) for each in roots[:index]] if without is None else []
                 return next(filter(None, above), path)

@@ -18,7 +18,7 @@ from costcalc.engine.collectives import (
 )
 from costcalc.engine.ops import COMMUNICATION, Op
 from costcalc.engine.roofline import Machine, compute_seconds, memory_seconds, roofline_seconds
-from costcalc.fields import Number
+from costcalc.fields import Number, Record
 from costcalc.model.attention.base import TILE_ROWS
 
 
@@ -61,8 +61,7 @@ def hottest_rank(pairs: Number, held: Number, ranks: Number, share: float) -> tu
 # (hardware_profiles/efficiency/).
 
 
-@dataclass(frozen=True, slots=True)
-class Efficiency:
+class Efficiency(Record):
     """What hardware and software reach of the peaks, and what they add. The defaults are the ideal."""
 
     norms: Mapping[str, float] = field(default_factory=dict)  # how memory and arithmetic overlap, by kind of op

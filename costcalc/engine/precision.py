@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from costcalc.errors import CostcalcError
+from costcalc.fields import Record
 from costcalc.formats import CacheFormat, WeightFormat, cache_format, weight_format
 from costcalc.hardware.accelerator import FALLBACKS
 from costcalc.model.spec import ModelSpec, Precision
@@ -17,8 +18,7 @@ MXFP4_COMPUTE = {"blackwell": "fp8", "cdna4": "fp4", "rtx-blackwell": "fp8"}
 """What MXFP4 weights are multiplied in where tensor cores take them as they are; elsewhere they are unpacked."""
 
 
-@dataclass(frozen=True, slots=True)
-class Formats:
+class Formats(Record):
     """Storage and compute formats of a deployment."""
 
     weights: WeightFormat
