@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
 
+from costcalc.catalog.limits import MISTAKES
 from costcalc.errors import CostcalcError, did_you_mean, nearest, shown
 from costcalc.fields import ByKind, Spec, hints
 
@@ -315,7 +316,8 @@ def validate(spec: type[SpecT], data: Any, positions: Positions | None = None, p
 def _first_mistake(
     error: ValidationError, spec: type[Spec], data: Any, positions: Positions, path: str | Path | None
 ) -> CostcalcError:
-    details: list[Any] = [each for each in error.errors(include_url=False) if not _is_echo(each)]
+    every: list[Any] = [each for each in error.errors(include_url=False) if not _is_echo(each)]
+    details = every[:MISTAKES]
     mistakes = [_mistake(detail, spec, data, positions) for detail in details]
     # A misspelt key is reported as one too many and one missing: only the first says how to mend it.
     meant = {
@@ -331,11 +333,13 @@ def _first_mistake(
     told.sort(key=lambda mistake: (positions.override_of(mistake.path) is None, mistake.position))
     errors = tuple(_told(mistake, positions, path) for mistake in told)
     first = errors[0]
-    if len(errors) > 1:
-        more = f" (and {len(errors) - 1} more)"
+    untold = len(every) - len(details)
+    if others := len(errors) - 1 + untold:
+        more = f" (and {others} more)"
         message, hint = (first.message, first.hint + more) if first.hint else (first.message + more, None)
         first = CostcalcError(message, first.where, hint)
-        first.each = errors
+        last = CostcalcError(f"{untold} more mistakes", None if path is None else place(path))
+        first.each = (*errors, last) if untold else errors
     return first
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from costcalc.catalog.check import place
+from costcalc.catalog.limits import HEAD_BYTES
 from costcalc.catalog.names import is_hub_id, meant, normal_name, squeezed
 from costcalc.catalog.names import listed as listed_names
 from costcalc.errors import CostcalcError, nearest, shown
@@ -111,7 +112,6 @@ def _named_root(text: str, where: str) -> Path:
 
 
 # Names stand in the first lines of a file, so that finding one costs a short read and no parsing.
-_HEAD_BYTES = 2048
 _LIST = r"[ \t]*(?:\[([^\]]*)\]|((?:\r?\n[ \t]*-[ \t]+[^\n]*)+))"
 _ALIASES = re.compile(rf"^aliases:{_LIST}", re.MULTILINE)
 _SAME_SHAPE = re.compile(rf"^same_shape:{_LIST}", re.MULTILINE)
@@ -137,7 +137,7 @@ def head_of(path: Path) -> str:
         if not path.is_file():
             return ""
         with path.open("rb") as file:
-            return file.read(_HEAD_BYTES).decode("utf-8", "replace")
+            return file.read(HEAD_BYTES).decode("utf-8", "replace")
     except OSError:
         return ""
 

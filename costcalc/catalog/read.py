@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from costcalc.catalog.check import KeyPath, Positions, place, validate
 from costcalc.catalog.files import CLOSED_MODELS, Kind, catalog_roots, find_path, resolve, searched_first
+from costcalc.catalog.limits import EXTENDED_FILES
 from costcalc.catalog.overrides import apply_overrides, consequences
 from costcalc.catalog.yaml import load_yaml
 from costcalc.errors import CostcalcError, shown
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 
 KEY = "extends"
-MOST_DEEP = 8
 _OWN = ("name", "aliases", "hf_id")
 """What belongs to the entry itself and is never taken from another one."""
 _ADDED = ("prices", "api_prices")
@@ -52,7 +52,7 @@ def extended(
     where = place(path, positions.of_value((KEY,)))
     other = _other(kind, path, data[KEY], where)
     seen = (*seen, _real(path))
-    if _real(other) in seen or len(seen) > MOST_DEEP:
+    if _real(other) in seen or len(seen) > EXTENDED_FILES:
         raise CostcalcError(f"{shown(data[KEY])} leads back to this file", where, "extend an entry that stands alone")
     inherited, inherited_positions = load_yaml(other)
     inherited = extended(kind, other, inherited, inherited_positions, seen)

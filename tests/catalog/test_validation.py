@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import pytest
 
 from costcalc.catalog.check import json_schema
+from costcalc.catalog.limits import MISTAKES
 from costcalc.catalog.yaml import parse_yaml, validate
 from costcalc.errors import CostcalcError
 from costcalc.fields import Bandwidth, ByKind, Bytes, Limits, OptionalSize, Size, Spec, UsdPerHour
@@ -129,6 +130,14 @@ def test_a_misspelt_key_counts_once(text: str) -> None:
     with pytest.raises(CostcalcError) as caught:
         validate(Machine, data, positions, "x.yaml")
     assert "more)" not in str(caught.value)
+
+
+def test_of_very_many_mistakes_the_first_are_told_and_all_are_counted() -> None:
+    data, positions = parse_yaml(GOOD + "".join(f"limit{number}: 9\n" for number in range(9000)), "x.yaml")
+    with pytest.raises(CostcalcError, match=r"x\.yaml:4:1: limit0: .* \(and 8999 more\)") as caught:
+        validate(Machine, data, positions, "x.yaml")
+    assert len(caught.value.each) == MISTAKES + 1
+    assert str(caught.value.each[-1]) == f"x.yaml: {9000 - MISTAKES} more mistakes"
 
 
 def test_a_valid_specification() -> None:
