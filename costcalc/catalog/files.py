@@ -380,8 +380,9 @@ def _by_name(
             files = {stem: path for stem, path in files.items() if Path(os.path.realpath(path)) != without}
         if spelled is normal_name and name in files:
             return files[name]
-        for stem, path in files.items():
-            head = head_of(path).casefold()
+        # An alias is mostly a part of the file's own name: what looks like it is opened first.
+        for stem in sorted(files, key=lambda stem: name not in spelled(stem)):
+            path, head = files[stem], head_of(files[stem]).casefold()
             # Few heads hold the words of the name at all; only those are worth taking apart.
             if name == spelled(stem) or (all(map(head.__contains__, words)) and name in map(spelled, names_in(head))):
                 # An overlay's file of the same name stands for this one, its aliases included.

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from costcalc.catalog.check import KeyPath, Positions, place, validate
 from costcalc.catalog.files import CLOSED_MODELS, Kind, catalog_roots, find_path, resolve, searched_first
 from costcalc.catalog.limits import EXTENDED_FILES
-from costcalc.catalog.overrides import apply_overrides, consequences
 from costcalc.catalog.yaml import load_yaml
 from costcalc.errors import CostcalcError, shown
 from costcalc.fields import Spec
@@ -175,6 +174,8 @@ def load_spec(
         if "extends" in data:
             data = extended(kind, path, data, positions)
     if overrides:
+        from costcalc.catalog.overrides import apply_overrides, consequences
+
         data = apply_overrides(data, overrides, prefix=prefix, spec=spec, positions=positions)
         remarks = (*remarks, *consequences(data, overrides, prefix))
     if remarks:

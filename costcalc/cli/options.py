@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import MISSING, fields, is_dataclass
-from inspect import Parameter, Signature, cleandoc, signature
-from typing import TYPE_CHECKING, Annotated, Any, cast, get_type_hints
+from inspect import Parameter, Signature, cleandoc, get_annotations, signature
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from typer import Option
 
 from costcalc.catalog.files import searched_first
 from costcalc.errors import CostcalcError
-from costcalc.fields import Record
+from costcalc.fields import Record, hints
 
 if TYPE_CHECKING:
     from costcalc.predict.scenario import OptionKeywords
@@ -89,11 +89,11 @@ def with_options(function: Callable[..., None]) -> Callable[..., None]:
 
     function: the command; its parameters are typer options and dataclasses of typer options.
     """
-    hints = get_type_hints(function, include_extras=True)
+    annotations = get_annotations(function, eval_str=True)
     plain: list[Parameter] = []
     bundles: dict[str, tuple[type, list[str]]] = {}
     for parameter in signature(function).parameters.values():
-        hint = hints[parameter.name]
+        hint = annotations[parameter.name]
         if isinstance(hint, type) and is_dataclass(hint):
             own = _parameters(hint)
             bundles[parameter.name] = (hint, [each.name for each in own])
@@ -116,12 +116,11 @@ def with_options(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _parameters(bundle: type) -> list[Parameter]:
-    hints = get_type_hints(bundle, include_extras=True)
     return [
         Parameter(
             each.name,
             Parameter.KEYWORD_ONLY,
-            annotation=hints[each.name],
+            annotation=hints(bundle)[each.name],
             default=Parameter.empty if each.default is MISSING else each.default,
         )
         for each in fields(bundle)
