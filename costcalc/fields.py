@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, FrozenInstanceError, dataclass, field
 from datetime import date
@@ -124,9 +125,15 @@ def hints(record: Any) -> dict[str, Any]:
     origin = get_origin(record) or record
     given = dict(zip(getattr(origin, "__parameters__", ()), get_args(record), strict=False))
     annotations: dict[str, Any] = {}
-    for base in reversed(origin.__mro__):  # typing.get_type_hints does the same in twice the time
-        annotations |= get_annotations(base, eval_str=True)
+    for base in reversed(origin.__mro__):
+        annotations |= {name: _evaluated(hint, base.__module__) for name, hint in get_annotations(base).items()}
     return {name: given.get(hint, hint) for name in origin.__dataclass_fields__ for hint in [annotations[name]]}
+
+
+@cache
+def _evaluated(hint: Any, module: str) -> Any:
+    """An annotation that a module holds as text; most classes share a few, which typing would evaluate anew."""
+    return eval(hint, vars(sys.modules[module])) if isinstance(hint, str) else hint
 
 
 # What every specification shares: a frozen dataclass, whose annotations say what a file may hold.
