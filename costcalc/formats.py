@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.fields import Record
@@ -157,8 +156,7 @@ def activation_format(name: str) -> str:
 # are those of TensorRT-LLM, vLLM, SGLang and aiconfigurator, of torch, and of the OCP microscaling formats.
 
 
-@dataclass(frozen=True, slots=True)
-class NumberType:
+class NumberType(Record):
     """Weights as they are stored, and the precision that they are multiplied in."""
 
     name: str

@@ -36,14 +36,11 @@ CatalogFolder = Annotated[
 ]
 
 
-def opened(folder: str | None, *, check: bool = False) -> Catalog:
-    """Return the catalog that --catalog puts a folder in front of; raises CostcalcError where it is none.
-
-    check: check even files that costcalc ships.
-    """
+def opened(folder: str | None) -> Catalog:
+    """Return the catalog that --catalog puts a folder in front of; raises CostcalcError where it is none."""
     from costcalc.catalog.catalog import Catalog
 
-    return Catalog(folder, check=check)
+    return Catalog(folder)
 
 
 class Written(Record):
@@ -378,12 +375,12 @@ def check_models(paths: Paths = None, catalog: CatalogFolder = None) -> None:
     from costcalc.catalog.files import CLOSED_MODELS
     from costcalc.catalog.findings import findings_of_model
 
-    found = opened(catalog, check=True)
+    found = opened(catalog)
     files = [Path(each) for each in paths or []] or [*found.paths("models"), *found.closed_paths()]
 
     def doubts(path: Path) -> Iterator[Finding]:
         if path.name == CLOSED_MODELS:
-            load_closed_models(path, check=True)
+            load_closed_models(path)
         else:
             yield from findings_of_model(found.model(path))
 
@@ -525,7 +522,7 @@ def check_gpus(paths: Paths = None, catalog: CatalogFolder = None) -> None:
     from costcalc.catalog.files import known_architectures
     from costcalc.catalog.findings import findings_of_gpu
 
-    found = opened(catalog, check=True)
+    found = opened(catalog)
     files = [Path(each) for each in paths or []] or found.paths("hardware_profiles")
 
     families = known_architectures()

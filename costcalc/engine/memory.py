@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from costcalc.engine.ops import rank_parameters
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import Formats
 from costcalc.engine.roofline import Machine
-from costcalc.fields import Number
+from costcalc.fields import Number, Record
 from costcalc.formats import CacheFormat
 from costcalc.model.attention.base import Attention
 from costcalc.model.spec import ModelSpec
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryBudget:
+class MemoryBudget(Record):
     """How much of a GPU's memory an engine gives to weights and cache."""
 
     utilization: Number = 0.9  # of what the driver reports

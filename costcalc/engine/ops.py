@@ -13,7 +13,7 @@ import numpy as np
 
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import Formats, Stored
-from costcalc.fields import Number
+from costcalc.fields import Number, Record
 from costcalc.model.attention.base import Attention, Linear, heads_per_rank
 from costcalc.model.ffn import FeedForward, RoutedExperts, experts_touched
 from costcalc.model.spec import ModelSpec
@@ -68,8 +68,7 @@ class Op:
     mean_bytes: Number = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Record):
     """What passes through the layers at once, on one attention-data rank of one stage."""
 
     sequences: Number  # per rank

@@ -8,7 +8,7 @@ sweeps, curves and the scores of benchmark rows all come from here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -45,8 +45,7 @@ ROUNDS = 10
 """Of the fixed point between the batch that decodes, its step and the waits: the last one moves it by under 0.1%."""
 
 
-@dataclass(frozen=True, slots=True)
-class Passes:
+class Passes(Record):
     """All that is to be done at one batch: a decode step, prompts that join it, and a prefill pass."""
 
     batch: Number  # [sequences] of a replica
@@ -59,8 +58,7 @@ class Passes:
     room: Number  # [sequences] that the scheduler runs at most, where a load is told
 
 
-@dataclass(frozen=True, slots=True)
-class PassTimes:
+class PassTimes(Record):
     """The passes timed."""
 
     step: Step

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from costcalc.explore.sweep import Sweep
 from costcalc.predict.quantities import (
     Comparison,
     CostResult,
@@ -42,6 +42,9 @@ from costcalc.units import (
     format_seconds,
     format_usd,
 )
+
+if TYPE_CHECKING:
+    from costcalc.explore.sweep import Sweep
 
 _MEDIAN = "median"
 
@@ -613,21 +616,21 @@ def explanation(result: Estimate | Comparison | Sweep) -> list[Block]:
     result: an estimate; a comparison, of which every row is explained; or a sweep, of each of whose deployments the
         most demanding cell is.
     """
-    if isinstance(result, Sweep):
-        page: list[Block] = []
-        for each in result.references:
-            load = each.workload
-            where = f"batch {users(load.batch)}, {format_count(load.context_tokens)} tokens of context"
-            title = f"How each number comes about at {where}, on {each.deployment.gpus} × {each.deployment.gpu}"
-            page += [Line(), Line(title, "title"), Line(), *_formulas(each.explanation)]
-        return page
     if isinstance(result, Estimate):
         return [Line(), Line("How each number comes about", "title"), Line(), *_formulas(result.explanation)]
-    page = [Line()]
-    for row in result.rows:
-        if row.estimate.explanation:
-            page += [Line(f"How each number of {row.variant} comes about", "title"), Line()]
-            page += _formulas(row.estimate.explanation)
+    page: list[Block] = []
+    if isinstance(result, Comparison):
+        page = [Line()]
+        for row in result.rows:
+            if row.estimate.explanation:
+                page += [Line(f"How each number of {row.variant} comes about", "title"), Line()]
+                page += _formulas(row.estimate.explanation)
+        return page
+    for each in result.references:
+        load = each.workload
+        where = f"batch {users(load.batch)}, {format_count(load.context_tokens)} tokens of context"
+        title = f"How each number comes about at {where}, on {each.deployment.gpus} × {each.deployment.gpu}"
+        page += [Line(), Line(title, "title"), Line(), *_formulas(each.explanation)]
     return page
 
 

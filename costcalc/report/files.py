@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from costcalc.errors import CostcalcError, shown
-from costcalc.explore.sweep import Sweep
 from costcalc.predict.quantities import BreakEven, Comparison, Estimate
 from costcalc.report.page import Block, is_terminal, plain_page, print_page
 
 if TYPE_CHECKING:
     from costcalc.explore.compare import Curves
+    from costcalc.explore.sweep import Sweep
+
+    Result = Estimate | Comparison | BreakEven | Sweep
 
 
 class NewFile:
@@ -98,9 +100,6 @@ def _reason(error: Exception) -> str:
 # One result in the form that was asked for, on the screen or in a file.
 
 
-Result = Estimate | Comparison | BreakEven | Sweep
-
-
 def present(
     result: Result,
     form: str,
@@ -166,14 +165,14 @@ def _page(result: Result, explain: bool, plot: bool, curves: Curves | None) -> l
         from costcalc.report.breakeven import breakeven_page
 
         page, result = breakeven_page(result), result.estimate
-    elif isinstance(result, Sweep):
-        from costcalc.report.sweep import sweep_page
-
-        page = sweep_page(result)
-    else:
+    elif isinstance(result, Estimate):
         from costcalc.report.estimate import estimate_page
 
         page = estimate_page(result)
+    else:
+        from costcalc.report.sweep import sweep_page
+
+        page = sweep_page(result)
     if plot:
         from costcalc.report.plots import plots
 

@@ -6,7 +6,7 @@ import types
 from dataclasses import fields, is_dataclass
 from typing import Any, Union, get_args, get_origin
 
-from costcalc.catalog.check import adapter
+from costcalc.catalog.check import json_schema
 from costcalc.explore.sweep import CELL
 from costcalc.fields import hints
 from costcalc.predict.quantities import BreakEven, Comparison, Estimate, Row
@@ -33,16 +33,16 @@ def schema_of(kind: str) -> dict[str, Any]:
     if kind == "model":
         from costcalc.model.spec import ModelSpec
 
-        return _extending(_published(adapter(ModelSpec).json_schema(), "A model of costcalc's catalog"))
+        return _extending(_published(json_schema(ModelSpec), "A model of costcalc's catalog"))
     if kind == "gpu":
         from costcalc.hardware.accelerator import Accelerator
 
-        return _extending(_published(adapter(Accelerator).json_schema(), "An accelerator of costcalc's catalog"))
+        return _extending(_published(json_schema(Accelerator), "An accelerator of costcalc's catalog"))
     if kind != "closed_models":
         return _catalog_schema(*kind.split("-"))
     from costcalc.model.spec import ClosedModels
 
-    return _published(adapter(ClosedModels).json_schema(), "Models of costcalc's catalog that only have prices")
+    return _published(json_schema(ClosedModels), "Models of costcalc's catalog that only have prices")
 
 
 def _extending(schema: dict[str, Any]) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def _catalog_schema(entries: str, command: str) -> dict[str, Any]:
     for facts, spec in pairs:
         _reference(facts, definitions)
         if command == "show":
-            shape = adapter(spec).json_schema()
+            shape = json_schema(spec)
             definitions |= shape.pop("$defs", {})
             definitions[spec.__name__] = shape
             own = definitions[facts.__name__]

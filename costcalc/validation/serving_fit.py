@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from costcalc.catalog.catalog import Catalog
-from costcalc.catalog.check import adapter
+from costcalc.catalog.check import validate
 from costcalc.catalog.summary import shape_of
 from costcalc.hardware.efficiency import ServingEfficiency
 from costcalc.predict.predict import Passes, Prediction, passes_of, prediction_of, settled_batch, times_of
@@ -133,7 +133,7 @@ def tree_of(constants: ServingEfficiency) -> dict[str, Any]:
 
 def from_tree(tree: Mapping[str, Any], like: ServingEfficiency) -> ServingEfficiency:
     """The constants that plain data holds, standing on the same kernels as those of `like`."""
-    return replace(adapter(ServingEfficiency).validate_python(tree), of_kernels=like.of_kernels)
+    return replace(validate(ServingEfficiency, tree), of_kernels=like.of_kernels)
 
 
 def _get(tree: dict[str, Any], path: str) -> Any:

@@ -287,13 +287,13 @@ def test_an_alias_costs_a_look_at_the_heads_and_one_file(monkeypatch: pytest.Mon
     from costcalc.catalog import read as load
 
     whole: list[str] = []
-    read = load.read_text
+    read = load.load_yaml
 
     def counting(path: str | Path) -> Any:
         whole.append(Path(path).name)
         return read(path)
 
-    monkeypatch.setattr(load, "read_text", counting)
+    monkeypatch.setattr(load, "load_yaml", counting)
     costcalc.load_model("v3")
     costcalc.load_gpu("h100")
     assert whole == ["deepseek-v3.yaml", "h100-sxm.yaml"]

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from costcalc.catalog.check import KeyPath, place
+from costcalc.catalog.limits import CONFIG_BYTES
 from costcalc.catalog.yaml import read_text
 from costcalc.errors import CostcalcError, shown
 
-MAX_BYTES = 8_000_000
 _DEEPEST = 16
 _SPACE = re.compile(r"[ \t\n\r]*")
 _DECODER = json.JSONDecoder()
@@ -53,7 +53,7 @@ def read_document(path: str | Path) -> Document:
     path: the file.
     Raises CostcalcError with file:line:column when it cannot be read, is too large or is not strict JSON.
     """
-    return parse_document(read_text(path, MAX_BYTES), path)
+    return parse_document(read_text(path, CONFIG_BYTES), path)
 
 
 def parse_document(text: str, path: str | Path) -> Document:

@@ -11,11 +11,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
+from pydantic_core import ValidationError
 
-from costcalc.catalog.check import adapter, place, validate
+from costcalc.catalog.check import place, validate, validator
 from costcalc.catalog.huggingface.config import (
-    MAX_BYTES,
     QUANTIZATION,
     STDIN,
     Document,
@@ -27,6 +26,7 @@ from costcalc.catalog.huggingface.config import (
 from costcalc.catalog.huggingface.quantization import precision_of
 from costcalc.catalog.huggingface.settings import Fields
 from costcalc.catalog.huggingface.shape import Entry, Family, Layer, Shape, families, is_interleaved, read_shape, runs
+from costcalc.catalog.limits import CONFIG_BYTES
 from costcalc.catalog.yaml import parse_yaml, resolve_scalar
 from costcalc.errors import CostcalcError, nearest, shown
 from costcalc.model.spec import ModelSpec
@@ -222,9 +222,9 @@ def import_model(source: str, *, name: str | None = None, online: bool = False, 
 
 
 def _standard_input() -> str:
-    content = sys.stdin.buffer.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        raise CostcalcError(f"larger than {MAX_BYTES / 1e6:g} MB", "stdin", "is this a config.json?")
+    content = sys.stdin.buffer.read(CONFIG_BYTES + 1)
+    if len(content) > CONFIG_BYTES:
+        raise CostcalcError(f"larger than {CONFIG_BYTES / 1e6:g} MB", "stdin", "is this a config.json?")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -305,7 +305,7 @@ def _quantization(detected: Detected, found: Source) -> list[Fields]:
 def _spec(data: Mapping[str, Any], document: Document) -> ModelSpec:
     """Return the specification of raw data; what it finds wrong is told of the configuration."""
     try:
-        return adapter(ModelSpec).validate_python(data)
+        return validator(ModelSpec).validate_python(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         keys = [str(key) for key in first["loc"] if not isinstance(key, int)]
