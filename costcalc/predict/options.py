@@ -327,6 +327,9 @@ class Options(Record):
     polling: float | None = option(
         "--polling", "STEPS", LOAD, quantity("count", 0, 1e6),
         "Decode steps for which the scheduler looks at no new request; default: 0.")
+    client_latency: float | None = option(
+        "--client-latency", "TIME", LOAD, quantity("time", 0, MOST_SECONDS),
+        "Time from a user to the engine and back, added to the time to first token; default: 0.")
     engine_date: str | None = option(
         "--engine-date", "YYYY-MM", NUMBERS, _month,
         "Month of the serving engine: older ones are slower; default: that of the newest measurements.")

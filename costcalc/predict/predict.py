@@ -248,10 +248,11 @@ def prefilling_ranks(scenario: Scenario, layout: Parallelism, batch: Number) -> 
     """Attention-data ranks that prefill in the same pass, while the others wait for them [1].
 
     Experts hold all ranks of a pass back until the last one is done. Requests that end in one step are replaced in
-    the same pass; an engine that gathers prompts waits until every rank has one.
+    the same pass; a pool of its own, and an engine that gathers prompts, have one for every rank.
     """
     q = scenario
-    if q.backend is None or q.load.arrivals != "closed" or q.constants.engine(q.backend).gathers_prompts:
+    together = q.disaggregated or q.load.arrivals != "closed"
+    if q.backend is None or together or q.constants.engine(q.backend).gathers_prompts:
         return layout.attention_dp
     ending = np.maximum(np.asarray(batch, dtype=float) - 1, 0) / q.output_tokens * q.tokens_per_step
     return np.clip(ending, 1.0, layout.attention_dp)
@@ -276,7 +277,7 @@ def prediction_of(
     generation = q.output_tokens * tpot
     room = passes.room
     requests = requests_offered(q, layout, room, replicas) if q.options.load_told else passes.batch
-    startup = q.constants.engine(q.backend).startup if q.backend else 0.0
+    startup = (q.constants.engine(q.backend).startup if q.backend else 0.0) + q.load.client_seconds
     wait, steps = waits(q, layout, prefill / times.ranks, requests, room, generation, replicas)
     ttft = time_to_first_token(step, prefill, startup, steps, wait)
     settles = sequences_decoding(requests, generation, ttft, room) if q.load.arrivals == "closed" else passes.batch

@@ -48,6 +48,7 @@ class Load(Record):
     means: Number = False  # times are means over a run, not medians
     polling_steps: Number = 0.0  # decode steps for which the scheduler looks at no new request
     month: Number = math.nan  # of the engine, counted from year 0; nan: that of the constants
+    client_seconds: Number = 0.0  # between a user and the engine
     prefill_gpus: Number | None = None  # of a pool of its own
     prefill_tp: Number | None = None  # degrees of its workers; None: those of the workers that decode
     prefill_dp: Number | None = None
@@ -292,6 +293,7 @@ def load_of(options: Options) -> Load:
         equal_lengths=options.lengths == "equal",
         means=options.statistic == "mean",
         polling_steps=options.polling or 0.0,
+        client_seconds=options.client_latency or 0.0,
         month=month,
         prefill_gpus=options.prefill_gpus,
         prefill_tp=options.prefill_tp,

@@ -72,6 +72,7 @@ def run_conditions(row: Row) -> dict[str, Any]:
         "statistic": condition(row, "statistic"),
         "polling": condition(row, "polling"),
         "cached": condition(row, "cached"),
+        "client_latency": condition(row, "client_latency"),
     }
     date = str(row.get("date") or "")
     if not math.isnan(month_of(date)):
@@ -392,8 +393,8 @@ def _group(rows: list[ServingRow], index: Array) -> ServingGroup:
 
 
 _LOADS = (
-    "concurrency", "requests", "equal_lengths", "means", "polling_steps", "month", "prefill_gpus", "prefill_tp",
-    "prefill_dp", "prefill_ep",
+    "concurrency", "requests", "equal_lengths", "means", "polling_steps", "client_seconds", "month", "prefill_gpus",
+    "prefill_tp", "prefill_dp", "prefill_ep",
 )  # fmt: skip
 _NUMBERS = ("input_tokens", "output_tokens", "drafts", "cached")
 
