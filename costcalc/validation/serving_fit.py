@@ -491,7 +491,8 @@ def _shown(path: str, value: Any) -> str:
         unit, size = next((u, s) for u, s in (("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9)) if value >= s or s == 1e-9)
         return f"{value / size:.3g} {unit}" if value else "0 s"
     if isinstance(value, float):
-        return f"{value:.4g}" if value < 1e6 else f"{value / 1e9:.4g} GB"
+        unit = "GB/s" if path.endswith("bandwidth") else "GB"
+        return f"{value:.4g}" if value < 1e6 else f"{value / 1e9:.4g} {unit}"
     return _flow(value)
 
 
