@@ -227,7 +227,8 @@ def times_of(scenario: Scenario, layout: Parallelism, passes: Passes) -> PassTim
     if q.recompute:
         step = timed_prefill(passes.step, *given, slower)
     else:
-        host = passes.batch * q.constants.engine(q.backend).host if q.backend else 0.0
+        # Each attention-data rank has a process of its own, which runs beside the GPU.
+        host = passes.batch / layout.attention_dp * q.constants.engine(q.backend).host if q.backend else 0.0
         step = timed_decode(passes.step, passes.decoding, *given, terms, slower, host)
     if passes.plain is not None:
         alone, ops = passes.plain

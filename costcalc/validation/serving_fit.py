@@ -96,6 +96,7 @@ PARAMETERS: tuple[ServingParameter, ...] = (
     _of("backends.vllm.admission_steps", 1.5, 0.5, "vLLM, steps until a request is admitted"),
     _of("backends.sglang.admission_steps", 3.0, 0.5, "SGLang, steps until a request is admitted"),
     _of("backends.atom.admission_steps", 1.5, 0.5, "ATOM, steps until a request is admitted"),
+    _of("backends.sglang.host", 45e-6, 0.3, "SGLang, its process per sequence of a step [s]"),
     _of("closed_loop.first_burst", 0.05, 0.3, "wait behind the first round, 1/(2 rounds) of the prefills ahead"),
     _share("closed_loop.equal_lengths", 0.5, 0.5, "equal requests that begin together where prompts stop decoding"),
     _share("closed_loop.acceptance", 0.8, 0.1, "chance that the first drafted token is kept"),
