@@ -194,11 +194,8 @@ def _of_the_memory(q: Scenario) -> Iterator[str]:
 def _of_the_range(q: Scenario) -> Iterator[str]:
     if not q.calibrated:
         return
-    ranges = ranges_of(q)
-    new = [name for name, known in ((q.gpu.name, ranges.gpu_known), (q.model.name, ranges.model_known)) if not known]
-    if new:
-        what = "was" if len(new) == 1 else "were"
-        yield f"{' and '.join(new)} {what} not among the measured ones: the ranges are wider."
+    if missing := ranges_of(q).unmeasured:
+        yield f"No run of {' or '.join(missing)} was measured: the ranges are wider."
 
 
 def notes_of(

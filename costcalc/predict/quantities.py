@@ -19,6 +19,7 @@ from costcalc.engine.op_times import OpTime
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.step import Step
 from costcalc.fields import Number, Record
+from costcalc.hardware.efficiency import UNTUNED, Asked
 from costcalc.predict.predict import Prediction
 from costcalc.predict.scenario import Scenario
 
@@ -304,22 +305,27 @@ class Ranges80(Record):
 
     decode: Range | None
     prefill: Range | None
-    gpu_known: bool  # whether this GPU was among the measured ones
-    model_known: bool  # whether a model of this shape was
+    unmeasured: tuple[str, ...]  # parts of the question that no measurement is of: they widen the ranges
 
 
 def ranges_of(scenario: Scenario) -> Ranges80:
-    """The ranges of a question: the narrow ones only where both its GPU and its model were measured."""
+    """The ranges of a question: the narrow ones only where its GPU, model and engine were measured."""
     q, constants = scenario, scenario.constants
-    shape = shape_of(q.model)
-    known = q.gpu.name in constants.measured_gpus, constants.knows_model(q.model.name, shape)
+    asked = asked_of(q)
     if not q.calibrated:
-        return Ranges80(None, None, *known)
+        return Ranges80(None, None, ())
     decode, prefill = "decode_experts" if q.model.has_experts else "decode", "prefill"
     if q.options.disaggregated:
         decode, prefill = "pools", "prefill_pools"
-    named = q.gpu.name, q.model.name, q.gpu.architecture, q.backend, shape
-    return Ranges80(constants.range_of(decode, *named), constants.range_of(prefill, *named), *known)
+    end = UNTUNED if q.options.tuning == "default" else ""
+    spread, first = (constants.range_of(f"{name}{end}", asked) for name in (decode, prefill))
+    return Ranges80(spread, first, constants.unmeasured(asked))
+
+
+def asked_of(scenario: Scenario) -> Asked:
+    """What a range of a question depends on."""
+    q = scenario
+    return Asked(q.gpu.name, q.model.name, q.gpu.architecture, q.gpu.vendor, q.backend, shape_of(q.model))
 
 
 def scaled(value: float, spread: Range | None) -> Range | None:

@@ -471,6 +471,8 @@ FIRST_TOKEN = {
     LABELS["decode"]: LABELS["prefill"],
     LABELS["decode_experts"]: LABELS["prefill"],
     LABELS["pools"]: LABELS["prefill_pools"],
+    LABELS["decode_default"]: LABELS["prefill_default"],
+    LABELS["decode_experts_default"]: LABELS["prefill_default"],
 }
 """Class of the time to first token by the class of the row."""
 

@@ -6,14 +6,15 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
+from zlib import adler32
 
 import numpy as np
 
 from costcalc.catalog.catalog import Catalog
 from costcalc.catalog.check import validate
-from costcalc.catalog.summary import shape_of
 from costcalc.hardware.efficiency import ServingEfficiency
 from costcalc.predict.predict import Passes, Prediction, passes_of, prediction_of, settled_batch, times_of
+from costcalc.predict.quantities import asked_of
 from costcalc.validation.files import Row
 from costcalc.validation.kernel_rows import Array, Prior
 from costcalc.validation.serving_rows import ServingGroup, ServingRow, serving_groups
@@ -268,7 +269,9 @@ def _jacobian(held: Sequence[_Held], constants: ServingEfficiency, values: Array
 
 FOLDS = 5
 """Of the rows left out where GPU and model are known."""
-LEFT_OUT = ("in_sample", "rows_left_out", "model_left_out", "gpu_left_out")
+LEFT_OUT = ("in_sample", "rows_left_out", "model_left_out", "gpu_left_out", "source_left_out")
+SOURCES_TOGETHER = 6
+"""Parts of the sources of single results that are left out in turn: there are thirty, of a few rows each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,24 +284,27 @@ class ServingResiduals:
 
 
 def cross_validate_serving(
-    groups: Sequence[ServingGroup], measured: Sequence[Measured], start: ServingEfficiency, rows: int
+    groups: Sequence[ServingGroup], measured: Sequence[Measured], start: ServingEfficiency, sources: Sequence[str]
 ) -> ServingResiduals:
-    """Fit all rows, and predict every model, every GPU and every fifth row by fits without them.
+    """Fit all rows, and predict every model, GPU, source and fifth row by fits without them.
 
-    groups, measured: of `rows` rows of a file, start: constants to begin with.
+    groups, measured: of rows, start: constants to begin with. sources: of each row; '' where it is not left out.
     """
+    rows = len(sources)
+    folds = np.array([str(adler32(each.encode()) % SOURCES_TOGETHER) if each else "" for each in sources])
     split = list(groups)
     fitted = fit_serving(split, measured, start)
     labels: dict[str, Callable[[ServingGroup], Array]] = {
         "rows_left_out": lambda group: (group.index * 7919 % FOLDS).astype(str),  # scattered, and the same each time
         "model_left_out": lambda group: np.full(len(group), group.model.name),
         "gpu_left_out": lambda group: group.gpu,
+        "source_left_out": lambda group: folds[group.index],
     }
     off = {"in_sample": _off(split, measured, fitted, rows)}
     for name, label in labels.items():
         keys = [label(group) for group in split]
         off[name] = np.full((len(QUANTITIES), rows), np.nan)
-        for member in sorted({str(key) for each in keys for key in each}):
+        for member in sorted({str(key) for each in keys for key in each} - {""}):
             inside = [each == member for each in keys]
             seen = [(g.take(~i), m.take(~i)) for g, m, i in zip(split, measured, inside, strict=True) if not i.all()]
             without = fit_serving([g for g, _ in seen], [m for _, m in seen], fitted, rounds=1, steps=3)
@@ -340,28 +346,34 @@ _HEADER = """\
 
 
 def fit_serving_rows(
-    rows: Sequence[Row], *, source: str, date: str, start: ServingEfficiency | None = None
+    rows: Sequence[Row], single: Sequence[Row] = (), *, source: str, date: str, start: ServingEfficiency | None = None
 ) -> ServingEfficiency:
     """Fit the constants of serving to rows of e2e measurements; return them with their errors and ranges.
 
-    rows: as load_measurements returns them; those excluded by rule are not used. source: where they come from.
-    date: of the fit. start: constants to begin with, else those of the catalog.
+    rows: as load_measurements returns them; those excluded by rule are not used. single: results from the field, as
+    serving rows, whose sources are left out whole in turn. source: where they come from. date: of the fit. start:
+    constants to begin with, else those of the catalog.
     """
     catalog = Catalog()
     start = start or catalog.serving_efficiency()
-    usable = np.array([not row["excluded"] for row in score_serving("e2e", rows, None, start, catalog)])
-    cases, index, _ = resolve(rows, start, catalog)
+    every = [*rows, *single]
+    usable = np.array([not row["excluded"] for row in score_serving("e2e", every, None, start, catalog)])
+    cases, index, _ = resolve(every, start, catalog)
     groups = serving_groups(cases, index)
-    measured = [measured_of(rows, group, usable) for group in groups]
-    residuals = cross_validate_serving(groups, measured, start, len(rows))
+    measured = [measured_of(every, group, usable) for group in groups]
+    sources = [*("" for _ in rows), *(str(row.get("source") or "") for row in single)]
+    residuals = cross_validate_serving(groups, measured, start, sources)
     by_row = {number: case for number, case in zip(index, cases, strict=True) if usable[number]}
     classes = _classes(residuals, by_row)
+    asked = [asked_of(case.scenario) for case in by_row.values()]
     tree = tree_of(residuals.constants)
     tree |= {
-        "measured_gpus": sorted({case.scenario.gpu.name for case in by_row.values()}),
-        "measured_models": sorted({case.scenario.model.name for case in by_row.values()}),
-        "measured_shapes": sorted({shape_of(case.scenario.model) for case in by_row.values()}),
-        "measured_architectures": sorted({case.scenario.gpu.architecture for case in by_row.values()}),
+        "measured_gpus": sorted({each.gpu for each in asked}),
+        "measured_models": sorted({each.model for each in asked}),
+        "measured_shapes": sorted({str(each.shape) for each in asked}),
+        "measured_architectures": sorted({each.architecture for each in asked}),
+        "measured_vendors": sorted({each.vendor for each in asked}),
+        "measured_backends": sorted({str(each.backend) for each in asked}),
         "ranges": {name: _ranges(off) for name, off in classes.items()},
         "errors": {name: _errors(off) for name, off in classes.items()},
         "provenance": {"source": source, "date": date, "points": len(by_row)},
@@ -381,12 +393,12 @@ class _Off:
 def _classes(residuals: ServingResiduals, cases: Mapping[int, ServingRow]) -> dict[str, dict[str, _Off]]:
     """Residuals of each class, by what was left out."""
     numbers: dict[str, list[tuple[int, int]]] = {name: [] for name in LABELS}
+    tpot, ttft, rate, prefill = range(len(QUANTITIES))
     for number, case in cases.items():
         name = serving_class(case)
-        offline = name == "throughput"
-        numbers[name].append((QUANTITIES.index("tokens_per_s_gpu" if offline else "tpot"), number))
-        if not offline and name != "static":
-            numbers[first_token_class(case)].append((QUANTITIES.index("ttft"), number))
+        numbers[name].append((rate if name == "throughput" else tpot, number))
+        if name not in ("throughput", "static"):
+            numbers[first_token_class(case)] += [(ttft, number), (prefill, number)]
     found: dict[str, dict[str, _Off]] = {}
     for name, places in numbers.items():
         found[name] = {left_out: _residuals_of(residuals, left_out, places, cases) for left_out in LEFT_OUT}
@@ -407,14 +419,16 @@ def _residuals_of(
 
 
 def _ranges(off: Mapping[str, _Off]) -> dict[str, dict[str, float]]:
-    parts = [off["model_left_out"], off["gpu_left_out"]]
+    parts = [off[name] for name in ("model_left_out", "gpu_left_out", "source_left_out") if len(off[name].values)]
+    # Results of people who have nothing to do with each other: the next one is of a source that was not seen.
+    known = off["source_left_out"] if len(off["source_left_out"].values) else off["rows_left_out"]
     unseen = _Off(
         np.concatenate([each.values for each in parts]),
         np.concatenate([each.weights for each in parts]),
         np.concatenate([each.backends for each in parts]),
     )
     return {
-        "known": _range(off["rows_left_out"]),
+        "known": _range(known),
         "unseen": _range(unseen, FEW_GROUPS),
         "backends": _spread_by_backend(off["rows_left_out"]),
     }
@@ -453,7 +467,8 @@ def _errors(off: Mapping[str, _Off]) -> dict[str, Any]:
             "bias": round(float(np.median(values)), 3),
         }
 
-    return {"points": len(off["in_sample"].values), **{name: error(off[name].values) for name in LEFT_OUT}}
+    kept = [name for name in LEFT_OUT if len(off[name].values)]
+    return {"points": len(off["in_sample"].values), **{name: error(off[name].values) for name in kept}}
 
 
 def serving_yaml(constants: ServingEfficiency) -> str:

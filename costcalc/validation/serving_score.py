@@ -13,8 +13,9 @@ import numpy as np
 
 from costcalc.catalog.catalog import Catalog
 from costcalc.errors import CostcalcError
-from costcalc.hardware.efficiency import ServingEfficiency
+from costcalc.hardware.efficiency import UNTUNED, ServingEfficiency
 from costcalc.predict.predict import Prediction, predict, settled_batch
+from costcalc.predict.quantities import asked_of
 from costcalc.validation.files import Row
 from costcalc.validation.kernel_rows import Array
 from costcalc.validation.serving_rows import (
@@ -43,7 +44,11 @@ def serving_class(asked: ServingRow) -> str:
         return "static"
     if asked.scenario.disaggregated:
         return "pools"
-    return "decode_experts" if asked.scenario.model.has_experts else "decode"
+    return ("decode_experts" if asked.scenario.model.has_experts else "decode") + _untuned(asked)
+
+
+def _untuned(asked: ServingRow) -> str:
+    return UNTUNED if asked.scenario.options.tuning == "default" else ""
 
 
 LABELS = {
@@ -54,13 +59,16 @@ LABELS = {
     "throughput": "most output tokens per GPU",
     "prefill": "time to first token",
     "prefill_pools": "time to first token, pools apart",
+    "decode_default": "time per output token, dense, as documented",
+    "decode_experts_default": "time per output token, experts, as documented",
+    "prefill_default": "time to first token, as documented",
 }
 """Classes as tables show them."""
 
 
 def first_token_class(asked: ServingRow) -> str:
     """The class of a row's time to first token."""
-    return "prefill_pools" if asked.scenario.disaggregated else "prefill"
+    return "prefill_pools" if asked.scenario.disaggregated else f"prefill{_untuned(asked)}"
 
 
 def resolve(
@@ -191,6 +199,8 @@ def _ranged(
 ) -> Scored:  # fmt: skip
     """A predicted value, its 80% range and error, and the bound."""
     low, high = range_of(constants, name, asked)
+    if quantity == THROUGHPUT and name != "throughput":  # the class is of times
+        low, high = 1 / high, 1 / low
     value, best = values[quantity], ideals[quantity]
     return {"predicted": value, "low": value * low, "high": value * high, "ideal": best,
             "ape": _ape(value, row.get(quantity))}  # fmt: skip
@@ -198,8 +208,7 @@ def _ranged(
 
 def range_of(constants: ServingEfficiency, name: str, asked: ServingRow) -> tuple[float, float]:
     """Observed over predicted at 10% and 90% for a row of a class of measurement."""
-    q = asked.scenario
-    return constants.range_of(name, q.gpu.name, q.model.name, q.gpu.architecture, q.backend)
+    return constants.range_of(name, asked_of(asked.scenario))
 
 
 def _faster(row: Row, quantity: str, best: float) -> str:
