@@ -60,9 +60,14 @@ def _many(name: str, row: Row) -> float:
 def _is_of(row: Row, of: Mapping[str, Any]) -> bool:
     """Whether a row is one of those that an entry of conditions.yaml means."""
     said = {"apart": bool(row.get("disagg")), "attention_dp": (row.get("dp_attn") or 1) > 1}
-    return all(
-        said[name] == wanted if name in said else str(wanted) in str(row.get(name) or "") for name, wanted in of.items()
-    )
+    return all(_says(said.get(name, row.get(name)), wanted) for name, wanted in of.items())
+
+
+def _says(value: Any, wanted: Any) -> bool:
+    """Whether a row's value is the one wanted, one of several, or has the text that is."""
+    if isinstance(wanted, list):
+        return any(_says(value, each) for each in wanted)
+    return str(wanted) in str(value or "") if isinstance(wanted, str) else value == wanted
 
 
 def run_conditions(row: Row) -> dict[str, Any]:
