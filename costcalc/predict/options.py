@@ -231,6 +231,10 @@ class Options(Record):
     memory_utilization: float | None = option(
         "--memory-utilization", "SHARE", LAYOUT, _SHARE_OF_ALL,
         "Share of the GPU's memory that the engine takes; default: 90%.")
+    link: float | None = option(
+        "--link", "BANDWIDTH", LAYOUT, quantity("bandwidth", 0, 1e15, low_too=False),
+        "What a GPU sends to the others of its server, one direction, as measured there; default: its own links, or a"
+        " share of PCIe.")
     batch: int | None = option(
         "--batch -b", "N|auto", LOAD, _batch,
         "Sequences at once, of one replica; auto, the default, is the cheapest under --tpot.",
