@@ -162,7 +162,7 @@ class _Curves:
 
     def _load_of_ranks(self) -> dict[str, float]:
         if self.imbalance == "measured":
-            return {"hottest": self.constants.hottest_rank, "skew": self.constants.rank_skew}
+            return {"hottest": self.constants.hottest_rank}
         kind, _, number = self.imbalance.rpartition(":")
         if kind == "zipf":
             return {"zipf": float(number)}

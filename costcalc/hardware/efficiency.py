@@ -292,7 +292,6 @@ class ServingEfficiency(Spec):
     as_of: str  # the month of the newest measurements, YYYY-MM: engines are as mature as then
     untuned: dict[str, Annotated[float, Limits(ge=1)]]  # times longer launches and layers take, by vendor
     hottest_rank: Share
-    rank_skew: Annotated[float, Limits(ge=0)]  # of the hottest expert rank beyond the mean, however many tokens
     expert_layer: Seconds
     latent_layer: Seconds
     sequence: Seconds
