@@ -7,7 +7,7 @@ nothing launched, every peak reached, terms that overlap. Measured curves are da
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -23,7 +23,7 @@ from costcalc.engine.collectives import (
 from costcalc.engine.ops import Op
 from costcalc.engine.roofline import Machine
 from costcalc.engine.terms import Addition, Term, Timing
-from costcalc.fields import Number
+from costcalc.fields import Number, Record
 from costcalc.model.attention.base import TILE_ROWS
 
 
@@ -100,8 +100,7 @@ def reads_only(curve: CurveT) -> CurveT:
 # A matrix product in any precision, and the quantization of its activations.
 
 
-@dataclass(frozen=True, slots=True)
-class GemmCurve:
+class GemmCurve(Record):
     """A matrix product."""
 
     launch: Number = 0.0  # [s]
@@ -145,8 +144,7 @@ def gemm(op: Op, machine: Machine, curve: GemmCurve) -> Timing:
 # Fused routed experts: grouped products of gate, up and down, and the traffic of their buffers.
 
 
-@dataclass(frozen=True, slots=True)
-class ExpertsCurve:
+class ExpertsCurve(Record):
     """The routed experts of one layer on one GPU."""
 
     launch: Number = 0.0  # [s] of routing, permutation, both grouped products, activation and the sum
@@ -236,8 +234,7 @@ def normal_maximum(count: Number) -> Number:
 # absorbed MLA has 16 to 128 heads per latent anyway.
 
 
-@dataclass(frozen=True, slots=True)
-class GroupedDecodeCurve:
+class GroupedDecodeCurve(Record):
     """Decode attention of MHA, GQA and MQA."""
 
     launch: Number = 0.0  # [s] launch, scheduling and the reduction over splits
@@ -258,8 +255,7 @@ def grouped_decode(op: Op, machine: Machine, curve: GroupedDecodeCurve) -> Timin
     return _attention(op, machine, curve, peak, padding)
 
 
-@dataclass(frozen=True, slots=True)
-class LatentDecodeCurve:
+class LatentDecodeCurve(Record):
     """Decode attention of absorbed MLA by a kernel made for it; recurrent states and index scores too."""
 
     launch: Number = 0.0  # [s]
@@ -285,8 +281,7 @@ def _attention(
     return Timing(terms, curve.norm, (Addition("launches", 1.0, curve.launch),))
 
 
-@dataclass(frozen=True, slots=True)
-class PrefillCurve:
+class PrefillCurve(Record):
     """Causal prefill attention."""
 
     launch: Number = 0.0  # [s]
@@ -324,8 +319,7 @@ PIPELINED = 0.5
 """The norm of (√α + √β)²."""
 
 
-@dataclass(frozen=True, slots=True)
-class CollectiveCurve:
+class CollectiveCurve(Record):
     """A collective of NCCL or RCCL."""
 
     latency: Number = 0.0  # [s] of an empty one between two ranks
@@ -336,8 +330,7 @@ class CollectiveCurve:
     measured: ClassVar[Mapping[str, Number]] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class CustomAllReduceCurve:
+class CustomAllReduceCurve(Record):
     """A serving engine's own all-reduce for small messages."""
 
     latency: Number  # [s] of one exchange of flags and data between two ranks
@@ -349,16 +342,14 @@ class CustomAllReduceCurve:
     measured: ClassVar[Mapping[str, Number]] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class AllReduceCurve:
+class AllReduceCurve(Record):
     """An all-reduce, by the engine's own kernel or by NCCL, whichever is faster."""
 
     library: CollectiveCurve = CollectiveCurve()
     custom: CustomAllReduceCurve | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ExchangeCurve:
+class ExchangeCurve(Record):
     """Dispatch of tokens to experts, or the combination of their results."""
 
     latency: Number = 0.0  # [s]
