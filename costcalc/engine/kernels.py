@@ -134,9 +134,7 @@ def gemm(op: Op, machine: Machine, curve: GemmCurve) -> Timing:
     additions = (
         Addition("launches", op.launches, curve.launch),
         Addition("quantizing launches", op.narrowed * op.launches, curve.quantize_launch),
-        Addition(
-            "bytes quantized", op.narrowed * op.quantized, 1 / (curve.quantize_bandwidth * machine.memory_bandwidth)
-        ),
+        Term("memory", "B", op.narrowed * op.quantized, machine.memory_bandwidth, curve.quantize_bandwidth),
     )
     return Timing(terms, curve.norm, additions)
 
@@ -173,7 +171,7 @@ def experts(op: Op, machine: Machine, curve: ExpertsCurve) -> Timing:
     buffers = np.where(curve.all_pairs, op.buffers_of_all, op.buffers * pairs)
     additions = (
         Addition("launches", 1.0, curve.launch),
-        Addition("bytes of buffers", buffers, 1 / (curve.buffer_bandwidth * machine.memory_bandwidth)),
+        Term("memory", "B", buffers, machine.memory_bandwidth, curve.buffer_bandwidth),
     )
     return Timing(terms, curve.norm, additions)
 
