@@ -137,7 +137,7 @@ def test_json_is_the_result_and_keeps_the_schema(run_json: RunJson) -> None:
     assert tree["against"] == "GPT-4o"
     assert {"margin", "price_over_cost", "break_even_utilization", "date", "source"} <= set(tree["market"][0])
     schema = schema_of("result")
-    assert complaints(tree, schema, schema) == []
+    assert complaints(tree, schema) == []
 
 
 def test_csv_and_markdown(run: Run) -> None:
