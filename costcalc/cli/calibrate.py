@@ -50,7 +50,6 @@ def from_files(files: list[str], kind: str | None, output: str | None, form: str
     """Fit on files of measurements, write what was found, and show it.
 
     files: as named. kind: what they hold, or None for what their columns say. output: as typed.
-    form: of the report.
     """
     from costcalc.catalog.read import MACHINES, SERVING, load_kernel_efficiency, serving_efficiency
     from costcalc.report.accuracy import calibration_page, calibration_rows
@@ -95,10 +94,7 @@ def from_files(files: list[str], kind: str | None, output: str | None, form: str
 
 @contextmanager
 def new_files(paths: Sequence[Path]) -> Iterator[list[NewFile]]:
-    """Open files in folders made for them; none appears unless all of the work inside succeeds.
-
-    paths: the files.
-    """
+    """Open files in folders made for them; none appears unless all of the work inside succeeds."""
     from costcalc.report.files import new_file
 
     with ExitStack() as stack:

@@ -55,7 +55,6 @@ class Written(Record):
 def loaded(entries: Sequence[CatalogEntry], load: Callable[[CatalogEntry], Facts]) -> list[Facts]:
     """Return what entries of the catalog hold; those of the user's that cannot be read are named on stderr.
 
-    entries: the entries.
     load: reads one; raises CostcalcError when it cannot be read.
     Raises CostcalcError for a file that costcalc ships, and where no entry can be read.
     """
@@ -84,8 +83,6 @@ def matching(
 ) -> list[Facts]:
     """Return the entries of which a field contains a text, upper and lower case alike.
 
-    facts: the entries.
-    value_of: the field.
     text: what was typed, or None for every entry.
     option: the option, for errors.
     valid: what an error lists, where it is not the values of the field.
@@ -110,10 +107,8 @@ def ordered(
 ) -> list[Facts]:
     """Return entries sorted by a field; those without a value stand last.
 
-    facts: the entries.
     keys: the fields by the names that --sort takes.
     text: what was typed, or None to keep the order.
-    reverse: largest first.
     Raises CostcalcError for an unknown field.
     """
     name = parse.choice(text, "--sort", keys)
@@ -131,11 +126,7 @@ def ordered(
 
 
 def report(problems: Sequence[str], summary: str) -> None:
-    """Print problems on stderr, a line each, and leave with exit code 2; or a summary when there is none.
-
-    problems: the problems.
-    summary: what was checked.
-    """
+    """Print problems on stderr, a line each, and leave with exit code 2; or a summary when there is none."""
     if not problems:
         typer.echo(summary)
         return
@@ -147,7 +138,6 @@ def report(problems: Sequence[str], summary: str) -> None:
 def check_each(paths: Iterable[Path], doubts: Callable[[Path], Iterable[Finding]]) -> list[str]:
     """Return the problems of files, each in a line that begins with the file and the line.
 
-    paths: the files.
     doubts: yields the problems of a file that can be read; raises CostcalcError for one that cannot.
     """
     from costcalc.catalog.check import Positions, place
@@ -170,7 +160,6 @@ def names_given_twice(kind: str, catalog: str | None) -> list[str]:
     """Return the names of the catalog that two files answer to, each in a line.
 
     kind: 'models' or 'hardware_profiles'.
-    catalog: a folder to look at first.
     """
     from costcalc.catalog.files import list_entries, normal_name, read_aliases
 
@@ -189,7 +178,6 @@ def names_given_twice(kind: str, catalog: str | None) -> list[str]:
 def write_template(text: str, output: str | None) -> None:
     """Print a template, or write it to a file that does not exist yet.
 
-    text: the template.
     output: the file, or None for stdout.
     Raises CostcalcError for a file that exists or cannot be written.
     """
@@ -209,7 +197,6 @@ def write_template(text: str, output: str | None) -> None:
 def list_closed(written: Written, search: str | None, sort: str | None, *, reverse: bool, catalog: str | None) -> None:
     """Print the models that only have list prices, one line each.
 
-    written, search, sort, reverse, catalog: the options as typed.
     Raises CostcalcError for options that cannot be read, and where nothing matches.
     """
     form = written.form()
@@ -238,9 +225,7 @@ def list_closed(written: Written, search: str | None, sort: str | None, *, rever
 def show_closed(name: str, form: str, file: NewFile | None, catalog: str | None) -> bool:
     """Print all that is known of a model that only has list prices; return whether there is one.
 
-    name: its name or an alias.
     form, file: the format, and the file to write or None for stdout.
-    catalog: a folder to look at first.
     """
     from costcalc.catalog.check import place
     from costcalc.catalog.read import find_closed_model

@@ -190,7 +190,6 @@ def subject(
 ) -> Subject:
     """Return the specifications that the options name, and the options as numbers.
 
-    model, gpu, serving, catalog, output_tokens: as typed.
     Raises CostcalcError for anything that cannot be read, options before files.
     """
     count, name = gpu_name(gpu)
@@ -212,7 +211,6 @@ def gpu_name(text: str | None) -> tuple[int | None, str]:
 def machine_name(text: str, where: str) -> tuple[int | None, str]:
     """Return the count and the name of a machine such as '8xh100'.
 
-    text: the machine as typed.
     where: the option or argument, for errors.
     Raises CostcalcError when it cannot be read.
     """
@@ -225,7 +223,6 @@ def machine_name(text: str, where: str) -> tuple[int | None, str]:
 def counted(options: OptionKeywords, count: int | None, typed: str) -> OptionKeywords:
     """Return options with the number of GPUs that a machine such as '8xh100' brings.
 
-    options: the options given.
     count: the count in the machine's name, or None.
     typed: the machine as typed, for errors.
     Raises CostcalcError when --gpus says another number.
@@ -243,8 +240,6 @@ def counted(options: OptionKeywords, count: int | None, typed: str) -> OptionKey
 def load_models(names: list[str], catalog: Catalog) -> list[ModelSpec]:
     """Return models as the catalog has them, with what --set changes.
 
-    names: names, aliases or paths.
-    catalog: as typed.
     Raises CostcalcError for an unknown name or a wrong file.
     """
     from costcalc.catalog.overrides import split_overrides
@@ -257,8 +252,6 @@ def load_models(names: list[str], catalog: Catalog) -> list[ModelSpec]:
 def load_gpus(names: list[str], catalog: Catalog) -> list[Accelerator]:
     """Return accelerators as the catalog has them, with what --set changes.
 
-    names: names, aliases or paths.
-    catalog: as typed.
     Raises CostcalcError for an unknown name or a wrong file.
     """
     from costcalc.catalog.overrides import split_overrides

@@ -16,7 +16,6 @@ def whole(text: str | None, option: str, *, most: int, least: int = 1) -> int | 
 
     text: what was typed, such as '8' or '100k'.
     option: the option, for errors.
-    most, least: the limits.
     """
     return _limited(text, option, lambda typed: parse_whole(typed, least=least), most)
 
@@ -39,7 +38,6 @@ def choice(text: str | None, option: str, choices: Iterable[str]) -> str | None:
 
     text: what was typed; upper and lower case are the same.
     option: the option, for errors.
-    choices: the words.
     """
     if text is None:
         return None

@@ -117,10 +117,7 @@ def _against(name: str, others: Mapping[str, object], form: str, output: str | N
 
 
 def asked(case: PublishedCase) -> dict[str, Any]:
-    """Return the tree of the estimate that a published figure asks for.
-
-    case: the figure.
-    """
+    """Return the tree of the estimate that a published figure asks for."""
     from costcalc.catalog.overrides import split_overrides
     from costcalc.catalog.read import load_gpu, load_model
     from costcalc.explore.estimate import estimate

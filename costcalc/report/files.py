@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from costcalc.errors import CostcalcError, shown
 from costcalc.explore.sweep import Sweep
 from costcalc.predict.quantities import BreakEven, Comparison, Estimate
-from costcalc.report.page import Block, is_terminal, plain_page, print_page
+from costcalc.report.page import Block, Line, is_terminal, plain_page, print_page
 
 if TYPE_CHECKING:
     from costcalc.explore.compare import Curves
@@ -28,17 +28,11 @@ class NewFile:
         self.draft = draft
 
     def write_text(self, text: str) -> None:
-        """Write the whole content, in UTF-8.
-
-        text: the content.
-        """
+        """Write the whole content, in UTF-8."""
         self.write_bytes(text.encode())
 
     def write_bytes(self, content: bytes) -> None:
-        """Write the whole content.
-
-        content: the content.
-        """
+        """Write the whole content."""
         self.draft.write_bytes(content)
 
 
@@ -112,12 +106,10 @@ def present(
 ) -> None:
     """Show a result.
 
-    result: an estimate, a comparison, a break-even or a sweep.
     form: 'table', 'json', 'csv' or 'markdown'.
     file: the file to write, or None for stdout.
     explain: whether a table is followed by the formulas behind it.
     plot: whether a table is followed by bars and lines.
-    curves: the variants of a comparison over contexts, for the lines.
     """
     if form in ("json", "csv"):
         from costcalc.report.export import exported
@@ -130,10 +122,11 @@ def present(
 def show_page(page: list[Block], form: str = "table", file: NewFile | None = None) -> None:
     """Show a page on the terminal, or write it as text.
 
-    page: the parts of the page.
     form: 'table' or 'markdown'.
     file: the file to write, or None for stdout.
     """
+    while page and page[-1] == Line():
+        page = page[:-1]
     if form == "markdown":
         from costcalc.report.page import markdown_page
 
@@ -147,7 +140,6 @@ def show_page(page: list[Block], form: str = "table", file: NewFile | None = Non
 def write(text: str, file: NewFile | None = None) -> None:
     """Write text to a file, or to stdout.
 
-    text: the text.
     file: the file, or None.
     """
     if file is None:
@@ -188,8 +180,6 @@ def _page(result: Result, explain: bool, plot: bool, curves: Curves | None) -> l
 def present_list(rows: Sequence[dict[str, Any]], page: list[Block], form: str, file: NewFile | None = None) -> None:
     """Show a list: as the page made of it, as JSON or as CSV.
 
-    rows: the entries as plain dictionaries.
-    page: the list as a page.
     form: 'table', 'json', 'csv' or 'markdown'.
     file: the file to write, or None for stdout.
     """
@@ -206,9 +196,6 @@ def present_card(
 ) -> None:
     """Show one entry of the catalog.
 
-    tree: all of it, for JSON.
-    row: its facts in one line, for CSV.
-    page: the entry as a page.
     form: 'table', 'json', 'csv' or 'markdown'.
     file: the file to write, or None for stdout.
     """

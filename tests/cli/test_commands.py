@@ -296,7 +296,7 @@ def test_a_sweep_in_every_form(run: Run) -> None:
     lines = list(csv.DictReader(io.StringIO(run(*SWEEP, "--gpus", "1", "--utilization", "50%,100%", "-f", "csv"))))
     assert [float(line["deployment.utilization"]) for line in lines] == [0.5, 1.0]
     assert run(*SWEEP, "--memory-bandwidth", "2TB/s,4TB/s", "-f", "markdown").count("| 2 TB/s |") == 1
-    assert "Output tokens/s per GPU against batch" in run(*SWEEP, "--batch", "1:64:x2", "--plot")
+    assert "Tokens/s per GPU against batch" in run(*SWEEP, "--batch", "1:64:x2", "--plot")
     assert "How each number comes about at batch 8" in run(*SWEEP, "--batch", "1,8", "--explain")
 
 

@@ -15,7 +15,6 @@ from costcalc.units import format_count, format_percent, format_usd
 def draw_breakeven(result: BreakEven, suffix: str) -> bytes:
     """Return the chart of a break-even as the content of a file.
 
-    result: the deployment and the list prices that it competes with.
     suffix: '.png', '.svg' or '.pdf'.
     Raises CostcalcError when there is nothing to draw.
     """

@@ -39,9 +39,6 @@ def draw_lines(axes: Axes, lines: Sequence[tuple[Curve, Any]], show: Show, title
     """Draw values of every variant against context; dotted where a limit of time is broken.
 
     axes: where to draw.
-    lines: the variants, and values of each at its contexts.
-    show: how a value is written.
-    title: what the values are.
     rate: whether they are rates, whose range is that of times upside down.
     """
     ends: list[End] = []
@@ -148,9 +145,6 @@ def draw_values(
     """Draw a value of every row with its 80% range, and the reason where there is none.
 
     axes: where to draw.
-    rows, values: the rows, and a value of each.
-    show: how a value is written.
-    title: what the values are.
     spans: low and high of each, where known.
     """
     known = [value for value in values if value]
@@ -214,7 +208,6 @@ def draw_comparison(
 ) -> bytes:
     """Return the chart of a comparison as the content of a file.
 
-    comparison: the rows.
     curves: the variants over contexts; None draws bars of the rows instead.
     suffix: '.png', '.svg' or '.pdf'.
     kinds: the panels: 'cache', 'throughput' of a GPU, 'speed' for a user, 'cost'.

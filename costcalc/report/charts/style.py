@@ -84,7 +84,6 @@ def look() -> Any:
 def saved(figure: Figure, suffix: str) -> bytes:
     """Return a figure as the content of a file.
 
-    figure: the figure.
     suffix: '.png', '.svg' or '.pdf'.
     """
     kind = suffix.lower().lstrip(".")
@@ -96,8 +95,6 @@ def saved(figure: Figure, suffix: str) -> bytes:
 def panels(count: int, title: str, subtitle: str, width: float = 6.2, height: float = 5.0) -> tuple[Figure, list[Axes]]:
     """Return a figure with panels side by side under a title.
 
-    count: panels.
-    title, subtitle: what it shows, and on what conditions.
     width, height: of one panel [inches].
     """
     across = width * count
@@ -115,11 +112,7 @@ def panels(count: int, title: str, subtitle: str, width: float = 6.2, height: fl
 
 
 def variant_colour(name: str, index: int) -> str:
-    """Return the colour of a variant, a model or a GPU.
-
-    name: its name.
-    index: its place in the comparison.
-    """
+    """Return the colour of a variant, a model or a GPU."""
     if name in VARIANT_COLOURS:
         return VARIANT_COLOURS[name]
     if name.startswith("GQA-"):
@@ -128,11 +121,7 @@ def variant_colour(name: str, index: int) -> str:
 
 
 def shown_ticks(axis: Any, show: Any) -> None:
-    """Label an axis with numbers as tables show them, however short it is.
-
-    axis: the axis, with its limits set.
-    show: how a number is written.
-    """
+    """Label an axis with numbers as tables show them, however short it is."""
     low, high = sorted(axis.get_view_interval())
     if axis.get_scale() == "log" and high < low * _SHORT:
         axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
@@ -145,8 +134,6 @@ def spread(heights: Sequence[float], gap: float, low: float = 0.0, high: float =
     """Return heights of labels moved apart so that none covers another, as near to their own as can be.
 
     heights: where they would stand, as shares of the axis.
-    gap: least distance.
-    low, high: the ends of the axis.
     """
     order = sorted(range(len(heights)), key=lambda index: heights[index])
     placed = list(heights)
@@ -175,9 +162,6 @@ def draw_over(axes: Axes, line: Line, before: Sequence[Line], label: str | None 
     """Draw a line; where it runs along lines that are there already, in dashes through which they are seen.
 
     axes: where to draw.
-    line: the line.
-    before: the lines that are there already.
-    label: its name in the legend.
     look: colour, width and the like.
     """
     solid = look.pop("ls", "-")
