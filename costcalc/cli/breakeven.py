@@ -7,7 +7,8 @@ from typing import Annotated
 from typer import Option
 
 from costcalc.cli.options import MONEY, Catalog, Gpu, Model, Serving, with_options
-from costcalc.cli.output import Output, subject
+from costcalc.cli.output import Output
+from costcalc.cli.subject import subject
 
 CHART_KINDS = ("use",)
 

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Option
 
 from costcalc.cli import parse
-from costcalc.cli.catalog import CatalogFolder
 from costcalc.cli.options import with_options
-from costcalc.cli.output import FORMATS
+from costcalc.cli.output import FORMATS, CatalogFolder
 from costcalc.errors import CostcalcError, shown
 from costcalc.units import counted
 

@@ -8,17 +8,8 @@ from typer import Argument, Option
 
 from costcalc.cli import parse
 from costcalc.cli.options import LOAD, Catalog, Gpu, Model, Serving, gpu_names, model_names, with_options
-from costcalc.cli.output import (
-    Opened,
-    Output,
-    counted,
-    gpu_name,
-    load_gpus,
-    load_models,
-    machine_name,
-    model_name,
-    subject,
-)
+from costcalc.cli.output import Opened, Output
+from costcalc.cli.subject import counted, gpu_name, load_gpus, load_models, machine_name, model_name, subject
 from costcalc.errors import CostcalcError
 
 if TYPE_CHECKING:

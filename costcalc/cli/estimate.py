@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from costcalc.cli.options import Catalog, Gpu, Model, Serving, with_options
-from costcalc.cli.output import Output, subject
+from costcalc.cli.output import Output
+from costcalc.cli.subject import subject
 
 CHART_KINDS = ("roofline", "time")
 

@@ -1,4 +1,4 @@
-"""Where results go, and the models and GPUs that a command was given."""
+"""Where results go, and in which form."""
 
 from __future__ import annotations
 
@@ -10,15 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Option
 
 from costcalc.cli import parse
-from costcalc.cli.options import LOAD, SHOW, Catalog, Serving, required
+from costcalc.cli.options import LOAD, SHOW
 from costcalc.errors import CostcalcError, shown
 from costcalc.fields import Record
-from costcalc.units import parse_machine
 
 if TYPE_CHECKING:
-    from costcalc.hardware.accelerator import Accelerator
-    from costcalc.model.spec import ModelSpec
-    from costcalc.predict.scenario import OptionKeywords
     from costcalc.report.files import NewFile
 
 
@@ -51,8 +47,34 @@ def form_of(format: str | None, file: str | None, option: str) -> str:
     return chosen
 
 
-class TextOutput(Record):
-    """What is written, as typed."""
+CatalogFolder = Annotated[
+    str | None,
+    Option("--catalog", metavar="DIR", help="A folder with models/ and hardware_profiles/, looked at first."),
+]
+NewYaml = Annotated[
+    str | None, Option("--output", "-o", "--output-file", metavar="FILE", help="Write to this new YAML file.")
+]
+
+
+class Written(Record):
+    """In which form a list or a card is written, and where."""
+
+    format: Annotated[
+        str | None, Option("--format", "-f", metavar="|".join(FORMATS), help="The form of the answer.")
+    ] = None
+    output: Annotated[
+        str | None,
+        Option("--output", "-o", "--output-file", metavar="FILE",
+               help="Write to a file instead of the screen; its ending chooses the format."),
+    ] = None  # fmt: skip
+
+    def form(self) -> str:
+        """Return the format: the one asked for, else the file's, else a table; raises CostcalcError."""
+        return form_of(self.format, self.output, "--output")
+
+
+class Output(Record):
+    """What is written and drawn, as typed."""
 
     output: Annotated[
         list[str] | None,
@@ -78,6 +100,18 @@ class TextOutput(Record):
         bool, Option("--explain", help="Show every headline number as a formula with its source.",
                      rich_help_panel=SHOW),
     ] = False  # fmt: skip
+    plot: Annotated[bool, Option("--plot", help="Draw bars and lines in the terminal.", rich_help_panel=SHOW)] = False
+    chart: Annotated[
+        str | None,
+        Option("--chart", metavar="FILE", rich_help_panel=SHOW,
+               help="Draw a chart into a file ending in .png, .svg or .pdf."),
+    ] = None  # fmt: skip
+    chart_kind: Annotated[
+        str | None,
+        Option("--chart-kind", metavar="KIND", rich_help_panel=SHOW,
+               help="One panel of the chart alone: roofline or time of an estimate; cache, throughput, "
+                    "speed or cost of a comparison; cost, throughput, speed or wait of a sweep."),
+    ] = None  # fmt: skip
 
     def tokens(self) -> str | None:
         """Return the output tokens as typed, or None.
@@ -120,23 +154,6 @@ class TextOutput(Record):
         with new_file(self.file(), "--output-file") as text:
             yield Opened(form, text)
 
-
-class Output(TextOutput):
-    """What is written and drawn, as typed."""
-
-    plot: Annotated[bool, Option("--plot", help="Draw bars and lines in the terminal.", rich_help_panel=SHOW)] = False
-    chart: Annotated[
-        str | None,
-        Option("--chart", metavar="FILE", rich_help_panel=SHOW,
-               help="Draw a chart into a file ending in .png, .svg or .pdf."),
-    ] = None  # fmt: skip
-    chart_kind: Annotated[
-        str | None,
-        Option("--chart-kind", metavar="KIND", rich_help_panel=SHOW,
-               help="One panel of the chart alone: roofline or time of an estimate; cache, throughput, "
-                    "speed or cost of a comparison; cost, throughput, speed or wait of a sweep."),
-    ] = None  # fmt: skip
-
     @contextmanager
     def opened_with_chart(self, chart_kinds: tuple[str, ...]) -> Iterator[Opened]:
         """Check and open the files asked for, the chart's included.
@@ -172,90 +189,3 @@ def _names_a_file(text: str) -> bool:
         return True
     stem, dot, ending = text.rpartition(".")
     return bool(dot and stem and ending.isalpha() and not stem.lstrip("+-").replace(",", "").isdigit())
-
-
-# The models and GPUs that options name, as specifications.
-
-
-class Subject(Record):
-    """What an estimate is about: a model on a GPU, and the options given."""
-
-    model: ModelSpec
-    gpu: Accelerator
-    options: OptionKeywords
-
-
-def subject(
-    model: str | None, gpu: str | None, serving: Serving, catalog: Catalog, output_tokens: str | None
-) -> Subject:
-    """Return the specifications that the options name, and the options as numbers.
-
-    Raises CostcalcError for anything that cannot be read, options before files.
-    """
-    count, name = gpu_name(gpu)
-    wanted = model_name(model)
-    options = counted(serving.keywords(output_tokens), count, str(gpu))
-    return Subject(load_models([wanted], catalog)[0], load_gpus([name], catalog)[0], options)
-
-
-def model_name(text: str | None) -> str:
-    """Return the model that --model names; raises CostcalcError when none was named."""
-    return required(text, "--model", "v3", "costcalc models")
-
-
-def gpu_name(text: str | None) -> tuple[int | None, str]:
-    """Return the count and the name of --gpu, as in '8xh100'; raises CostcalcError when none was named."""
-    return machine_name(required(text, "--gpu", "h100", "costcalc gpus"), "--gpu")
-
-
-def machine_name(text: str, where: str) -> tuple[int | None, str]:
-    """Return the count and the name of a machine such as '8xh100'.
-
-    where: the option or argument, for errors.
-    Raises CostcalcError when it cannot be read.
-    """
-    try:
-        return parse_machine(text)
-    except CostcalcError as error:
-        raise CostcalcError(error.message, where=where, hint=error.hint) from None
-
-
-def counted(options: OptionKeywords, count: int | None, typed: str) -> OptionKeywords:
-    """Return options with the number of GPUs that a machine such as '8xh100' brings.
-
-    count: the count in the machine's name, or None.
-    typed: the machine as typed, for errors.
-    Raises CostcalcError when --gpus says another number.
-    """
-    if count is None:
-        return options
-    from costcalc.predict.options import read_option
-
-    gpus = options.get("gpus")
-    if gpus is not None and read_option("gpus", gpus) != count:
-        raise CostcalcError(f"{gpus} contradicts {shown(typed)}", where="--gpus", hint="leave one out")
-    return {**options, "gpus": count}
-
-
-def load_models(names: list[str], catalog: Catalog) -> list[ModelSpec]:
-    """Return models as the catalog has them, with what --set changes.
-
-    Raises CostcalcError for an unknown name or a wrong file.
-    """
-    from costcalc.catalog.overrides import split_overrides
-    from costcalc.catalog.read import load_model
-
-    changes = split_overrides(catalog.set or [])["model"]
-    return [load_model(name, catalog=catalog.catalog, overrides=changes) for name in names]
-
-
-def load_gpus(names: list[str], catalog: Catalog) -> list[Accelerator]:
-    """Return accelerators as the catalog has them, with what --set changes.
-
-    Raises CostcalcError for an unknown name or a wrong file.
-    """
-    from costcalc.catalog.overrides import split_overrides
-    from costcalc.catalog.read import load_gpu
-
-    changes = split_overrides(catalog.set or [])["gpu"]
-    return [load_gpu(name, catalog=catalog.catalog, overrides=changes) for name in names]

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from typer import Option
 
 from costcalc.cli.options import NUMBERS, Catalog, Gpu, Model, Serving, with_options
-from costcalc.cli.output import Output, counted, gpu_name, load_gpus, load_models, model_name
+from costcalc.cli.output import Output
+from costcalc.cli.subject import counted, gpu_name, load_gpus, load_models, model_name
 from costcalc.errors import CostcalcError
-
-if TYPE_CHECKING:
-    pass
-
 
 CHART_KINDS = ("cost", "throughput", "speed", "wait")
 

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 from typer import Option
 
 from costcalc.cli import parse
-from costcalc.cli.catalog import CatalogFolder, Written
 from costcalc.cli.options import with_options
-from costcalc.cli.output import CHART_SUFFIXES
+from costcalc.cli.output import CHART_SUFFIXES, CatalogFolder, Written
 from costcalc.errors import CostcalcError, shown
 
 if TYPE_CHECKING:
