@@ -47,6 +47,14 @@ def form_of(format: str | None, file: str | None, option: str) -> str:
     return chosen
 
 
+def check_chart(file: str | None) -> None:
+    """Raise CostcalcError where the ending of a chart's file is not one of CHART_SUFFIXES."""
+    if file is not None and Path(file).suffix.lower() not in CHART_SUFFIXES:
+        raise CostcalcError(
+            f"{shown(file)} has an unknown ending", where="--chart", hint="end it in .png, .svg or .pdf"
+        )
+
+
 CatalogFolder = Annotated[
     str | None,
     Option("--catalog", metavar="DIR", help="A folder with models/ and hardware_profiles/, looked at first."),
@@ -164,10 +172,7 @@ class Output(Record):
         from costcalc.report.files import new_file
 
         kind = parse.choice(self.chart_kind, "--chart-kind", chart_kinds)
-        if self.chart is not None and Path(self.chart).suffix.lower() not in CHART_SUFFIXES:
-            raise CostcalcError(
-                f"{shown(self.chart)} has an unknown ending", where="--chart", hint="end it in .png, .svg or .pdf"
-            )
+        check_chart(self.chart)
         if kind is not None and self.chart is None:
             raise CostcalcError("there is no chart to draw", where="--chart-kind", hint="add --chart chart.png")
         with self.opened() as opened, new_file(self.chart, "--chart") as chart:

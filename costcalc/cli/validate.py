@@ -11,8 +11,8 @@ from typer import Option
 
 from costcalc.cli import parse
 from costcalc.cli.options import with_options
-from costcalc.cli.output import CHART_SUFFIXES, CatalogFolder, Written
-from costcalc.errors import CostcalcError, shown
+from costcalc.cli.output import CatalogFolder, Written, check_chart
+from costcalc.errors import CostcalcError
 
 if TYPE_CHECKING:
     from costcalc.predict.scenario import OptionKeywords
@@ -77,7 +77,7 @@ def validate(
     form = written.form()
     division = parse.choice(by, "--by", GROUPINGS)
     count = 0 if worst is not None and worst.strip() == "0" else parse.whole(worst, "--worst", most=MOST_POINTS)
-    _check_chart(chart)
+    check_chart(chart)
     asked_for = {"gpu": gpu or [], "model": model or [], "backend": backend or []}
     if against is not None:
         measured_alone = {"--kind": kind, "--data": data, "--by": by, "--worst": worst, "--chart": chart}
@@ -191,10 +191,3 @@ def _measurements(kinds: list[str], data: list[str]) -> list[Measurements]:
     if len(wanted) > 1:
         raise CostcalcError("several kinds for --data", where="--kind", hint="give the one that the file holds")
     return [load_measurements(each, wanted[0] if wanted else None) for each in data]
-
-
-def _check_chart(chart: str | None) -> None:
-    if chart is not None and Path(chart).suffix.lower() not in CHART_SUFFIXES:
-        raise CostcalcError(
-            f"{shown(chart)} has an unknown ending", where="--chart", hint="end it in .png, .svg or .pdf"
-        )

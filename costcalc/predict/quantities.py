@@ -482,12 +482,12 @@ QUANTITIES: tuple[Quantity, ...] = (
         lambda a: a.at.decode_tokens_per_s() * a.replicas, "decode", rate=True, of_terms=True,
     ),
     Quantity(
-        "decode.tokens_per_s_per_gpu", "Tokens/s per GPU, decoding alone", "tokens/s",
+        "decode.tokens_per_s_per_gpu", "Decode tokens/s per GPU", "tokens/s",
         lambda a: a.at.decode_tokens_per_s() * a.replicas / a.gpus, "decode", rate=True, of_terms=True,
         short="tok/s GPU",
     ),
     Quantity(
-        "decode.tokens_per_s_per_user", "Tokens/s per user, decoding alone", "tokens/s",
+        "decode.tokens_per_s_per_user", "Decode tokens/s per user", "tokens/s",
         lambda a: a.at.user_tokens_per_s(), "decode", rate=True, of_terms=True, short="tok/s user",
     ),
     Quantity(

@@ -149,32 +149,34 @@ def write(text: str, file: NewFile | None = None) -> None:
 
 
 def _page(result: Result, explain: bool, plot: bool, curves: Curves | None) -> list[Block]:
-    shown = result
-    if isinstance(result, Comparison):
-        from costcalc.report.comparison import comparison_page
-
-        page = comparison_page(result)
-    elif isinstance(result, BreakEven):
-        from costcalc.report.breakeven import breakeven_page
-
-        page, result = breakeven_page(result), result.estimate
-    elif isinstance(result, Sweep):
-        from costcalc.report.sweep import sweep_page
-
-        page = sweep_page(result)
-    else:
-        from costcalc.report.estimate import estimate_page
-
-        page = estimate_page(result)
+    page = _plain_page(result)
     if plot:
-        from costcalc.report.plots import plots
+        from costcalc.report.charts.terminal import plots
 
-        page += plots(shown, curves)
+        page += plots(result, curves)
     if explain:
         from costcalc.report.estimate import explanation
 
-        page += explanation(result)
+        page += explanation(result.estimate if isinstance(result, BreakEven) else result)
     return page
+
+
+def _plain_page(result: Result) -> list[Block]:
+    if isinstance(result, Comparison):
+        from costcalc.report.comparison import comparison_page
+
+        return comparison_page(result)
+    if isinstance(result, BreakEven):
+        from costcalc.report.breakeven import breakeven_page
+
+        return breakeven_page(result)
+    if isinstance(result, Sweep):
+        from costcalc.report.sweep import sweep_page
+
+        return sweep_page(result)
+    from costcalc.report.estimate import estimate_page
+
+    return estimate_page(result)
 
 
 def present_list(rows: Sequence[dict[str, Any]], page: list[Block], form: str, file: NewFile | None = None) -> None:

@@ -23,8 +23,8 @@ from costcalc.report.charts.comparison import draw_comparison
 from costcalc.report.charts.estimate import draw_estimate, draw_roofline, draw_step_time
 from costcalc.report.charts.style import VARIANT_COLOURS, draw_over, look, panels, spread, variant_colour
 from costcalc.report.charts.sweep import draw_sweep
+from costcalc.report.charts.terminal import plots
 from costcalc.report.page import plain_page
-from costcalc.report.plots import plots
 from costcalc.report.sweep import SWEPT_PANELS, curves_of
 
 MAGIC = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}

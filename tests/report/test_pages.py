@@ -23,6 +23,7 @@ from costcalc.predict.quantities import (
     ServingResult,
 )
 from costcalc.report.breakeven import breakeven_page
+from costcalc.report.charts.terminal import bars, plots
 from costcalc.report.comparison import comparison_page
 from costcalc.report.encoding import plain_text
 from costcalc.report.estimate import estimate_page, explanation
@@ -39,7 +40,6 @@ from costcalc.report.page import (
     speed,
     times,
 )
-from costcalc.report.plots import bars, plots
 
 
 def row(page: str, start: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby, pairwise
-from math import isnan
+from math import isnan, log
 from textwrap import wrap
 from typing import Any
 
@@ -145,6 +145,26 @@ def spread(heights: Sequence[float], gap: float, low: float = 0.0, high: float =
         for index, after in zip(reversed(order[:-1]), reversed(order), strict=False):
             placed[index] = max(low, min(placed[index], placed[after] - gap))
     return placed
+
+
+End = tuple[str, str, float, float]
+"""A line's name, its colour, and the point where it ends at the right."""
+
+
+def name_ends(axes: Axes, ends: Sequence[End]) -> None:
+    """Name lines of a logarithmic axis at their right ends, the names moved apart where lines lie close."""
+    low, high = (log(edge) for edge in axes.get_ylim())
+    inside = [each for each in ends if low <= log(each[3]) <= high]
+    places = spread([(log(y) - low) / (high - low) for *_, y in inside], 0.05)
+    leader = {"arrowstyle": "-", "color": "#cbd2d9", "lw": 0.6, "shrinkA": 1, "shrinkB": 1, "relpos": (0.0, 0.5)}
+    for (name, colour, x, y), place in zip(inside, places, strict=True):
+        axes.annotate(
+            name, (x, y), xytext=(1.04, place), textcoords="axes fraction", color=colour, size=9, va="center",
+            arrowprops=leader, annotation_clip=False,
+        )  # fmt: skip
+    if outside := [each[0] for each in ends if each not in inside]:
+        text = f"off the chart: {', '.join(outside)} "
+        axes.text(0.995, 0.01, text, transform=axes.transAxes, ha="right", size=8, color=FAINT)
 
 
 # Lines that run along each other, drawn so that none hides another.

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+from plotille import Figure
 
 from costcalc.explore.sweep import Sweep
 from costcalc.fields import Record
@@ -141,8 +142,6 @@ def _canvas(
     show_below: Callable[[float], str],
     below: str,
 ) -> str:
-    from plotille import Figure
-
     def label(value: float, *, chars: int, left: bool, **_: float) -> str:
         number = float(f"{math.exp(value):.3g}")  # what a logarithm was taken of comes back with its last digits off
         return show_below(number).ljust(chars) if left else of.show(number).rjust(chars)
