@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import field
 from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeVar
@@ -22,7 +23,7 @@ Role = Literal[
 
 
 class Line(Record):
-    """A paragraph, which a terminal breaks between words."""
+    """A paragraph, which a terminal breaks between words; where it has colours, text for other programs has not."""
 
     text: str = ""
     role: Role = "text"
@@ -204,6 +205,7 @@ def notes(texts: Sequence[str]) -> Iterator[Block]:
 
 GAP = "  "
 RULE = "─"
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def plain_page(blocks: Iterable[Block]) -> str:
@@ -214,7 +216,7 @@ def plain_page(blocks: Iterable[Block]) -> str:
 def _text_lines(block: Block) -> Iterator[str]:
     margin = " " * block.indent
     if isinstance(block, Line):
-        yield margin + block.text
+        yield margin + _COLOURS.sub("", block.text)
         return
     sizes = [_width(block, at) for at in range(len(block.columns))]
     head = [[each.title for each in block.columns], [RULE * size for size in sizes]] if _has_head(block) else []
@@ -313,7 +315,9 @@ def print_page(blocks: Iterable[Block], stream: TextIO, width: int | None = None
     for block in blocks:
         if isinstance(block, Line):
             hang = GAP if block.indent else ""  # what follows the first line of an item stands further in
-            parts = Text(block.text, LOOKS[block.role]).wrap(console, columns - block.indent - len(hang))
+            parts = Text.from_ansi(block.text, style=LOOKS[block.role]).wrap(
+                console, columns - block.indent - len(hang)
+            )
             for number, part in enumerate(parts):
                 console.print(Text(" " * block.indent + hang * (number > 0)) + part)
             continue

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-from plotille import Figure
+from plotille import Figure, color
 
 from costcalc.explore.sweep import Sweep
 from costcalc.fields import Record
@@ -30,6 +30,7 @@ HEIGHT, COLUMNS = 16, 50
 EACH = 9
 """Columns from one mark of a line to the next."""
 MARKS = "●○■▲◆▼★×+"
+COLOURS = ("blue", "red", "green", "yellow", "magenta", "cyan", "bright_blue", "bright_red", "bright_green")
 
 
 class Drawn(Record):
@@ -127,16 +128,15 @@ def _chart(
     if not framed:
         yield Line("nothing fits anywhere", indent=2)
         return
-    named = [(mark, points) for mark, points in zip(MARKS, logs, strict=False) if points]
-    for text in _canvas(named, framed, of, show_below, below or against).splitlines():
+    for text in _canvas(logs, framed, of, show_below, below or against).splitlines():
         yield Line(text.replace("\u2800", " ").rstrip())
-    yield from (
-        Line(f"{mark} {each.name}", "dim", indent=4) for mark, each in zip(MARKS, lines, strict=False) if each.name
-    )
+    for mark, colour, each in zip(MARKS, COLOURS, lines, strict=False):
+        if each.name:
+            yield Line(f"{color(mark, fg=colour)} {each.name}", indent=4)
 
 
 def _canvas(
-    lines: Sequence[tuple[str, Sequence[tuple[float, float]]]],
+    lines: Sequence[Sequence[tuple[float, float]]],
     framed: Sequence[tuple[float, float]],
     of: Shown,
     show_below: Callable[[float], str],
@@ -148,17 +148,18 @@ def _canvas(
 
     (left, low), (right, high) = (tuple(edge(each) for each in zip(*framed, strict=True)) for edge in (min, max))
     figure = Figure()
-    figure.width, figure.height, figure.with_colors, figure.origin = COLUMNS, HEIGHT, False, False
+    figure.width, figure.height, figure.origin = COLUMNS, HEIGHT, False
     figure.x_label, figure.y_label = below, of.unit
     figure.register_label_formatter(float, label)
     figure.set_x_limits(left, max(right, left + 0.01))
     figure.set_y_limits(low - 0.02, max(high, low + 0.01) + 0.02)
-    for points in (points for _, points in lines):
-        figure.plot(*zip(*points, strict=True))
-    for number, (mark, points) in enumerate(lines):
+    drawn = [each for each in zip(MARKS, COLOURS, lines, range(EACH), strict=False) if each[2]]
+    for _, colour, points, _ in drawn:
+        figure.plot(*zip(*points, strict=True), lc=colour)
+    for mark, colour, points, first in drawn:
         # Lines that run along each other take turns.
         x, y = np.array(points).T
-        at = np.linspace(left, right, COLUMNS)[number % EACH :: EACH]
+        at = np.linspace(left, right, COLUMNS)[first::EACH]
         at = at[(at >= x[0]) & (at <= x[-1])]
-        figure.scatter(at.tolist(), np.interp(at, x, y).tolist(), marker=mark)
+        figure.scatter(at.tolist(), np.interp(at, x, y).tolist(), lc=colour, marker=mark)
     return str(figure.show())
