@@ -32,14 +32,15 @@ def breakeven(
 ) -> None:
     """How busy GPUs of your own must be to cost what an API charges for the same tokens."""
     tokens = output.tokens()
-    with output.opened_with_chart(CHART_KINDS) as opened:
+    with output.opened(CHART_KINDS) as opened:
         asked = subject(model, gpu, serving, catalog, tokens)
         from costcalc.explore.breakeven import break_even
-        from costcalc.report.files import present
 
         result = break_even(asked.model, asked.gpu, against=against, catalog=catalog.catalog, **asked.options)
-        if opened.chart is not None:
+
+        def draw(suffix: str) -> bytes:
             from costcalc.report.charts.breakeven import draw_breakeven
 
-            opened.chart.write_bytes(draw_breakeven(result, opened.chart.path.suffix))
-        present(result, opened.form, opened.text, explain=output.explain, plot=output.plot)
+            return draw_breakeven(result, suffix)
+
+        opened.show(result, draw)

@@ -52,7 +52,7 @@ def attention(
     """
     tokens = output.tokens()
     lengths = _contexts(contexts, serving)
-    with output.opened_with_chart(ATTENTION_KINDS) as opened:
+    with output.opened(ATTENTION_KINDS) as opened:
         asked = subject(model, gpu, serving, catalog, tokens)
         from costcalc.explore.compare import compare_attention
 
@@ -60,32 +60,32 @@ def attention(
         curves = None
         # A term of the bill is no deployment, of which curves would be drawn.
         whole = asked.options.get("terms", "all") == "all"
-        if whole and (opened.chart is not None or output.plot):
+        if whole and (opened.chart is not None or opened.plot):
             from costcalc.explore.compare import attention_curves
 
             curves = attention_curves(asked.model, asked.gpu, contexts=lengths, **asked.options)
-        _finish(result, output, opened, ATTENTION_KINDS, curves)
+        _finish(result, opened, ATTENTION_KINDS, curves)
 
 
 @with_options
 def models(*, names: Models = None, gpu: Gpu = None, serving: Serving, output: Output, catalog: Catalog) -> None:
     """Several models on one kind of GPU; the first one is the reference."""
     tokens = output.tokens()
-    with output.opened_with_chart(MODEL_KINDS) as opened:
+    with output.opened(MODEL_KINDS) as opened:
         count, machine = gpu_name(gpu)
         wanted = _some(names, "MODEL", "costcalc compare models v3 llama-3.1-70b --gpu h100")
         options = counted(serving.keywords(tokens), count, str(gpu))
         specs, gpus = load_models(wanted, catalog), load_gpus([machine], catalog)
         from costcalc.explore.compare import compare_models
 
-        _finish(compare_models(specs, gpus[0], **options), output, opened, MODEL_KINDS)
+        _finish(compare_models(specs, gpus[0], **options), opened, MODEL_KINDS)
 
 
 @with_options
 def gpus(*, names: Gpus = None, model: Model = None, serving: Serving, output: Output, catalog: Catalog) -> None:
     """One model on several kinds of GPU, each with a count of its own if need be; the first is the reference."""
     tokens = output.tokens()
-    with output.opened_with_chart(GPU_KINDS) as opened:
+    with output.opened(GPU_KINDS) as opened:
         wanted = model_name(model)
         typed = _some(names, "GPU", "costcalc compare gpus h100 b200 --model v3")
         machines = [machine_name(each, "GPU") for each in typed]
@@ -94,7 +94,7 @@ def gpus(*, names: Gpus = None, model: Model = None, serving: Serving, output: O
         specs, found = load_models([wanted], catalog), load_gpus([name for _, name in machines], catalog)
         from costcalc.explore.compare import compare_gpus
 
-        _finish(compare_gpus(found, specs[0], counts=counts, **options), output, opened, GPU_KINDS)
+        _finish(compare_gpus(found, specs[0], counts=counts, **options), opened, GPU_KINDS)
 
 
 def _contexts(text: str | None, serving: Serving) -> tuple[float, ...]:
@@ -119,14 +119,10 @@ def _some(names: list[str] | None, what: str, example: str) -> list[str]:
     return names
 
 
-def _finish(
-    result: Comparison, output: Output, opened: Opened, kinds: tuple[str, ...], curves: Curves | None = None
-) -> None:
-    if opened.chart is not None:
+def _finish(result: Comparison, opened: Opened, kinds: tuple[str, ...], curves: Curves | None = None) -> None:
+    def draw(suffix: str) -> bytes:
         from costcalc.report.charts.comparison import draw_comparison
 
-        wanted = kinds[:3] if opened.chart_kind is None else (opened.chart_kind,)
-        opened.chart.write_bytes(draw_comparison(result, curves, opened.chart.path.suffix, wanted))
-    from costcalc.report.files import present
+        return draw_comparison(result, curves, suffix, kinds[:3] if opened.chart_kind is None else (opened.chart_kind,))
 
-    present(result, opened.form, opened.text, explain=output.explain, plot=output.plot, curves=curves)
+    opened.show(result, draw, curves)

@@ -16,14 +16,15 @@ def estimate(*, model: Model = None, gpu: Gpu = None, serving: Serving, output: 
     A model and a GPU are enough: what is left out is chosen, marked in the answer, and explained.
     """
     tokens = output.tokens()
-    with output.opened_with_chart(CHART_KINDS) as opened:
+    with output.opened(CHART_KINDS) as opened:
         asked = subject(model, gpu, serving, catalog, tokens)
         from costcalc.explore.estimate import estimate as answer
-        from costcalc.report.files import present
 
         result = answer(asked.model, asked.gpu, **asked.options)
-        if opened.chart is not None:
+
+        def draw(suffix: str) -> bytes:
             from costcalc.report.charts.estimate import draw_estimate
 
-            opened.chart.write_bytes(draw_estimate(result, asked.gpu, opened.chart.path.suffix, opened.chart_kind))
-        present(result, opened.form, opened.text, explain=output.explain, plot=output.plot)
+            return draw_estimate(result, asked.gpu, suffix, opened.chart_kind)
+
+        opened.show(result, draw)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +15,8 @@ from costcalc.errors import CostcalcError, shown
 from costcalc.fields import Record
 
 if TYPE_CHECKING:
-    from costcalc.report.files import NewFile
+    from costcalc.explore.compare import Curves
+    from costcalc.report.files import NewFile, Result
 
 
 FORMATS = ("table", "json", "csv", "markdown")
@@ -122,49 +123,18 @@ class Output(Record):
     ] = None  # fmt: skip
 
     def tokens(self) -> str | None:
-        """Return the output tokens as typed, or None.
-
-        Raises CostcalcError when they were given twice.
-        """
+        """Return the output tokens as typed, or None; raises CostcalcError when they were given twice."""
         counts = [each for each in self.output or [] if not _names_a_file(each)]
-        counts += [self.output_tokens] if self.output_tokens is not None else []
-        if len(counts) > 1:
-            raise CostcalcError("the output tokens are given twice", where="--output", hint="keep one")
-        return counts[0] if counts else None
+        return _only([*counts, self.output_tokens], "the output tokens are given twice", "--output")
 
     def file(self) -> str | None:
-        """Return the file to write, or None for stdout.
-
-        Raises CostcalcError when it was given twice.
-        """
+        """Return the file to write, or None for stdout; raises CostcalcError when it was given twice."""
         files = [each for each in self.output or [] if _names_a_file(each)]
-        files += [self.output_file] if self.output_file is not None else []
-        if len(files) > 1:
-            raise CostcalcError("the output file is given twice", where="--output-file", hint="keep one")
-        return files[0] if files else None
-
-    def form(self) -> str:
-        """Return the format: the one asked for, else the file's, else a table.
-
-        Raises CostcalcError for an unknown format or ending, and where the two contradict each other.
-        """
-        return form_of(self.format, self.file(), "--output-file")
+        return _only([*files, self.output_file], "the output file is given twice", "--output-file")
 
     @contextmanager
-    def opened(self) -> Iterator[Opened]:
-        """Check and open the file asked for; nothing of it stays behind when the work inside fails.
-
-        Raises CostcalcError for a file that cannot be written, before anything is computed.
-        """
-        from costcalc.report.files import new_file
-
-        form = self.form()
-        with new_file(self.file(), "--output-file") as text:
-            yield Opened(form, text)
-
-    @contextmanager
-    def opened_with_chart(self, chart_kinds: tuple[str, ...]) -> Iterator[Opened]:
-        """Check and open the files asked for, the chart's included.
+    def opened(self, chart_kinds: tuple[str, ...]) -> Iterator[Opened]:
+        """Check and open the files asked for; nothing of them stays behind when the work inside fails.
 
         chart_kinds: the panels that `--chart-kind` may name.
         Raises CostcalcError for a file that cannot be written, before anything is computed.
@@ -175,17 +145,38 @@ class Output(Record):
         check_chart(self.chart)
         if kind is not None and self.chart is None:
             raise CostcalcError("there is no chart to draw", where="--chart-kind", hint="add --chart chart.png")
-        with self.opened() as opened, new_file(self.chart, "--chart") as chart:
-            yield Opened(opened.form, opened.text, chart, kind)
+        form = form_of(self.format, self.file(), "--output-file")
+        with new_file(self.file(), "--output-file") as text, new_file(self.chart, "--chart") as chart:
+            yield Opened(form, text, chart, kind, self.explain, self.plot)
+
+
+def _only(typed: list[str | None], twice: str, option: str) -> str | None:
+    given = [each for each in typed if each is not None]
+    if len(given) > 1:
+        raise CostcalcError(twice, where=option, hint="keep one")
+    return given[0] if given else None
 
 
 class Opened(Record):
-    """The format, and the files that are ready to be written."""
+    """The form of an answer, and the files that are ready to be written."""
 
     form: str
     text: NewFile | None
-    chart: NewFile | None = None
-    chart_kind: str | None = None
+    chart: NewFile | None
+    chart_kind: str | None
+    explain: bool
+    plot: bool
+
+    def show(self, result: Result, draw: Callable[[str], bytes], curves: Curves | None = None) -> None:
+        """Write the chart where one was asked for, and the answer.
+
+        draw: returns the chart as the content of a file of an ending. curves: of a comparison, for its lines.
+        """
+        from costcalc.report.files import present
+
+        if self.chart is not None:
+            self.chart.write_bytes(draw(self.chart.path.suffix))
+        present(result, self.form, self.text, explain=self.explain, plot=self.plot, curves=curves)
 
 
 def _names_a_file(text: str) -> bool:

@@ -46,7 +46,7 @@ def sweep(
     serves every cell: the one that the most demanding cell that fits takes, unless --gpus and the degrees say another.
     """
     tokens = output.tokens()
-    with output.opened_with_chart(CHART_KINDS) as opened:
+    with output.opened(CHART_KINDS) as opened:
         count, name = gpu_name(gpu)
         wanted = model_name(model)
         swept, plain, tokens = _divided(serving, memory_bandwidth, tokens)
@@ -55,15 +55,15 @@ def sweep(
             raise CostcalcError("the GPUs are counted twice", where="--gpus", hint="leave the count of --gpu out")
         [spec], [machine] = load_models([wanted], catalog), load_gpus([name], catalog)
         from costcalc.explore.sweep import sweep as answered
-        from costcalc.report.files import present
 
         result = answered(spec, machine, **options)
-        if opened.chart is not None:
+
+        def draw(suffix: str) -> bytes:
             from costcalc.report.charts.sweep import draw_sweep
 
-            kinds = CHART_KINDS[:3] if opened.chart_kind is None else (opened.chart_kind,)
-            opened.chart.write_bytes(draw_sweep(result, opened.chart.path.suffix, kinds))
-        present(result, opened.form, opened.text, explain=output.explain, plot=output.plot)
+            return draw_sweep(result, suffix, CHART_KINDS[:3] if opened.chart_kind is None else (opened.chart_kind,))
+
+        opened.show(result, draw)
 
 
 def _divided(serving: Serving, bandwidth: str | None, tokens: str | None) -> tuple[dict[str, Any], Serving, str | None]:
