@@ -24,7 +24,7 @@ KIND_TITLES = {
     "e2e": "Serving, end to end",
 }
 """Kinds of measurement as headings."""
-QUANTITIES = {"ms": "ms", "tpot_ms": "ms", "ttft_ms": "ms", "out_tok_s_gpu": "tok/s"}
+UNITS = {"ms": "ms", "tpot_ms": "ms", "ttft_ms": "ms", "out_tok_s_gpu": "tok/s"}
 """Units of the quantities that are predicted."""
 LEGEND = (
     "median, mean: predicted against measured, off either way; bias: median of predicted over measured, less 1; "
@@ -125,7 +125,7 @@ def _worst(points: Sequence[Point]) -> Iterator[Block]:
 
 
 def _point(point: Point) -> tuple[str, ...]:
-    row, unit = point.row, QUANTITIES.get(str(point.row["quantity"]), "")
+    row, unit = point.row, UNITS.get(str(point.row["quantity"]), "")
     low, high = amount(row["low"]), amount(row["high"])
     ratio = point.ratio or 1.0
     return (

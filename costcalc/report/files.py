@@ -149,7 +149,7 @@ def write(text: str, file: NewFile | None = None) -> None:
 
 
 def _page(result: Result, explain: bool, plot: bool, curves: Curves | None) -> list[Block]:
-    page = _plain_page(result)
+    page = page_of(result)
     if plot:
         from costcalc.report.charts.terminal import plots
 
@@ -161,7 +161,8 @@ def _page(result: Result, explain: bool, plot: bool, curves: Curves | None) -> l
     return page
 
 
-def _plain_page(result: Result) -> list[Block]:
+def page_of(result: Result) -> list[Block]:
+    """Return a result as the page of its kind."""
     if isinstance(result, Comparison):
         from costcalc.report.comparison import comparison_page
 
