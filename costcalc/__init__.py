@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from costcalc.catalog.read import load_gpu, load_model
+    from costcalc.catalog.catalog import Catalog, load_gpu, load_model
     from costcalc.errors import CostcalcError
     from costcalc.explore.breakeven import break_even
     from costcalc.explore.compare import attention_curves, compare_attention, compare_gpus, compare_models
@@ -22,59 +22,42 @@ if TYPE_CHECKING:
     from costcalc.model.spec import ModelSpec
     from costcalc.predict.quantities import Comparison, Estimate
 
-
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Accelerator": "costcalc.hardware.accelerator",
-    "Comparison": "costcalc.predict.quantities",
-    "CostcalcError": "costcalc.errors",
-    "Estimate": "costcalc.predict.quantities",
-    "ModelSpec": "costcalc.model.spec",
-    "Sweep": "costcalc.explore.sweep",
-    "attention_curves": "costcalc.explore.compare",
-    "break_even": "costcalc.explore.breakeven",
-    "compare_attention": "costcalc.explore.compare",
-    "compare_gpus": "costcalc.explore.compare",
-    "compare_models": "costcalc.explore.compare",
-    "estimate": "costcalc.explore.estimate",
-    "load_gpu": "costcalc.catalog.read",
-    "load_model": "costcalc.catalog.read",
-    "sweep": "costcalc.explore.sweep",
+    "Accelerator": "hardware.accelerator",
+    "Catalog": "catalog.catalog",
+    "Comparison": "predict.quantities",
+    "CostcalcError": "errors",
+    "Estimate": "predict.quantities",
+    "ModelSpec": "model.spec",
+    "Sweep": "explore.sweep",
+    "attention_curves": "explore.compare",
+    "break_even": "explore.breakeven",
+    "compare_attention": "explore.compare",
+    "compare_gpus": "explore.compare",
+    "compare_models": "explore.compare",
+    "estimate": "explore.estimate",
+    "load_gpu": "catalog.catalog",
+    "load_model": "catalog.catalog",
+    "sweep": "explore.sweep",
 }
+"""The module of every name, imported when the name is first used."""
+
 
 __all__ = [
-    "Accelerator",
-    "Comparison",
-    "CostcalcError",
-    "Estimate",
-    "ModelSpec",
-    "Sweep",
-    "attention_curves",
-    "break_even",
-    "compare_attention",
-    "compare_gpus",
-    "compare_models",
-    "estimate",
-    "load_gpu",
-    "load_model",
-    "sweep",
-]
+    "Accelerator", "Catalog", "Comparison", "CostcalcError", "Estimate", "ModelSpec", "Sweep", "attention_curves",
+    "break_even", "compare_attention", "compare_gpus", "compare_models", "estimate", "load_gpu", "load_model", "sweep",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        from importlib import import_module
-        from inspect import isfunction
+    if name not in _HOMES:
+        raise AttributeError(f"module 'costcalc' has no attribute {name!r}")
+    from importlib import import_module
 
-        found = getattr(import_module(_HOMES[name]), name)
-        if isfunction(found):
-            from costcalc.predict.options import checked
-
-            found = checked(found)
-        globals()[name] = found
-        return found
-    raise AttributeError(f"module 'costcalc' has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(f"costcalc.{_HOMES[name]}"), name)
+    return found
 
 
 def __dir__() -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from functools import cache
 from typing import Any
 
-from costcalc.catalog.read import load_kernel_efficiency, serving_efficiency
+from costcalc.catalog.catalog import Catalog
 from costcalc.cli.validate import asked
 from costcalc.report.accuracy import UNITS, amount, described, figure, percent, signed
 from costcalc.units import NOTHING
@@ -123,7 +123,7 @@ def accuracy_page() -> str:
         head,
         _section("Kernels", KERNELS, _kernels(found.groups())),
         _section("Serving", SERVING, _serving(found.groups())),
-        _section("Conditions of a run", CONDITIONS.format(as_of=serving_efficiency().as_of)),
+        _section("Conditions of a run", CONDITIONS.format(as_of=Catalog().serving_efficiency().as_of)),
         _section("By GPU", DIVIDED, _matrix(found, "gpu", KERNEL_KINDS), _matrix(found, "gpu", ("e2e",))),
         _section("Serving by engine", DIVIDED, _matrix(found, "backend", ("e2e",))),
         _section("Serving by model", DIVIDED, _matrix(found, "model", ("e2e",))),
@@ -206,9 +206,10 @@ def _record_cell(group: Group, level: str) -> str:
 def _record(group: Group) -> Any:
     """What the fit of a class says of itself."""
     if group.kind == "e2e":
-        return serving_efficiency().errors[next(name for name, label in LABELS.items() if label == group.label)]
-    models = KERNEL_KINDS[group.kind].models
-    return getattr(load_kernel_efficiency(), next(op for op, each in models.items() if each.label == group.label)).fit
+        name = next(name for name, label in LABELS.items() if label == group.label)
+        return Catalog().serving_efficiency().errors[name]
+    op = next(op for op, each in KERNEL_KINDS[group.kind].models.items() if each.label == group.label)
+    return getattr(Catalog().kernel_efficiency(), op).fit
 
 
 def _both(errors: Any) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from costcalc.catalog.catalog import KERNELS, SERVING
 from costcalc.catalog.check import digest, validate
 from costcalc.catalog.files import CLOSED_MODELS, head_of, names_in, packaged_root
 from costcalc.catalog.names import normal_name
-from costcalc.catalog.read import KERNELS, SERVING
 from costcalc.catalog.yaml import parse_yaml, read_text
 from costcalc.fields import Spec
 from costcalc.hardware.accelerator import Accelerator

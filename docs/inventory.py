@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from guide import GUIDE
 
+from costcalc.catalog.catalog import load_closed_models, load_gpu, load_model
 from costcalc.catalog.files import CLOSED_MODELS
-from costcalc.catalog.read import load_closed_models, load_gpu, load_model
 from costcalc.catalog.summary import kv_bytes_per_token
 from costcalc.engine.memory import fixed_cache_bytes_per_sequence
 from costcalc.errors import CostcalcError

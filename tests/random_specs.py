@@ -9,9 +9,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from costcalc.catalog.catalog import Catalog, load_model
 from costcalc.catalog.check import validate
-from costcalc.catalog.files import list_paths
-from costcalc.catalog.read import load_model
 from costcalc.engine.parallelism import Parallelism
 from costcalc.formats import CACHE_FORMATS, WEIGHT_FORMATS
 from costcalc.hardware.accelerator import Accelerator
@@ -72,7 +71,7 @@ def feedforwards(draw: st.DrawFn) -> dict[str, Any]:
 @cache
 def catalog_models(monotone: bool) -> list[ModelSpec]:
     """The models of the catalog; only those whose work never shrinks with the context, if asked."""
-    found = [load_model(path) for path in list_paths("models")]
+    found = [load_model(path) for path in Catalog().paths("models")]
     return [m for m in found if not monotone or all(a.kind not in RESTARTING for _, a in m.attention_layers())]
 
 

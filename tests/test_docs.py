@@ -10,8 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from costcalc.catalog.files import list_entries
-from costcalc.catalog.read import list_closed_models, load_gpu, load_model
+from costcalc.catalog.catalog import Catalog, load_gpu, load_model
 from costcalc.report.schema import KINDS
 
 ROOT = Path(__file__).parents[1]
@@ -69,16 +68,16 @@ def test_nobodys_own_catalog_gets_into_the_documentation(
 
 def test_every_entry_of_the_catalog_is_listed(page: str) -> None:
     for kind in ("models", "hardware_profiles"):
-        for entry in list_entries(kind):  # type: ignore[arg-type]
+        for entry in Catalog().entries(kind):  # type: ignore[arg-type]
             assert f"](../{kind}/{entry.path.name}) | `{entry.name}`" in page
-    assert all(f"| {entry.model.name} |" in page for entry in list_closed_models())
+    assert all(f"| {entry.model.name} |" in page for entry in Catalog().closed_models())
 
 
 def test_every_price_is_listed_with_its_date(page: str) -> None:
-    models = [load_model(entry.path) for entry in list_entries("models")]
+    models = [load_model(entry.path) for entry in Catalog().entries("models")]
     listed = [price for model in models for price in model.api_prices]
-    listed += [price for entry in list_closed_models() for price in entry.model.api_prices]
-    rents = [price for entry in list_entries("hardware_profiles") for price in load_gpu(entry.path).prices]
+    listed += [price for entry in Catalog().closed_models() for price in entry.model.api_prices]
+    rents = [price for entry in Catalog().entries("hardware_profiles") for price in load_gpu(entry.path).prices]
     rows = [line for line in page.splitlines() if re.search(r" \| 20\d\d[-\d]* \| (seen|recalled|derived) \| ", line)]
     assert len(rows) == len(listed) + len(rents)
 

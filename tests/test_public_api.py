@@ -8,13 +8,11 @@ import re
 import subprocess
 import sys
 import tomllib
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 import costcalc
-from costcalc.predict.scenario import OptionKeywords, Options
 
 ROOT = Path(__file__).parents[1]
 VERBS = [name for name in costcalc.__all__ if inspect.isfunction(getattr(costcalc, name))]
@@ -63,10 +61,6 @@ def test_public_functions_are_documented_and_typed(name: str) -> None:
     signature = inspect.signature(function)
     assert signature.return_annotation is not signature.empty
     assert all(parameter.annotation is not parameter.empty for parameter in signature.parameters.values())
-
-
-def test_every_option_is_a_keyword_and_every_keyword_an_option() -> None:
-    assert OptionKeywords.__annotations__.keys() == {field.name for field in fields(Options)}
 
 
 def test_importing_costs_nothing() -> None:

@@ -5,65 +5,32 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from costcalc.catalog.check import place, stems_listed
 from costcalc.catalog.names import is_hub_id, meant, normal_name, squeezed
 from costcalc.catalog.names import listed as listed_names
 from costcalc.errors import CostcalcError, nearest, shown
 
-if TYPE_CHECKING:
-    from costcalc.model.spec import ClosedModel
-
-
 Kind = Literal["models", "hardware_profiles"]
 KINDS: tuple[Kind, ...] = ("models", "hardware_profiles")
 
 
-_FIRST: ContextVar[str | Path | None] = ContextVar("costcalc_catalog", default=None)
-
-
-@contextmanager
-def searched_first(folder: str | Path | None) -> Iterator[None]:
-    """Search a catalog folder first in everything inside that names none itself.
-
-    folder: the folder, as given by `--catalog`, or None to change nothing.
-    Raises CostcalcError when it is no catalog.
-    """
-    if folder is None:
-        yield
-        return
-    catalog_roots(folder)
-    token = _FIRST.set(folder)
-    try:
-        yield
-    finally:
-        _FIRST.reset(token)
-
-
-def catalog_roots(extra: str | Path | None = None) -> list[Path]:
+def catalog_roots(first: str | Path | None = None) -> list[Path]:
     """Return the folders of the catalog that exist; an earlier one shadows the later ones.
 
-    extra: a folder to put first, as given by `--catalog`.
+    first: a folder to put first, as given by `--catalog`.
     Raises CostcalcError when a folder named by `--catalog` or COSTCALC_CATALOG is no catalog.
     """
-    first = extra if extra is not None else _FIRST.get()
-    roots = [] if first is None else [_named_root(str(first), "--catalog")]
+    roots = [] if first is None else [_named_root(str(first), "catalog")]
     listed = os.environ.get("COSTCALC_CATALOG", "").split(os.pathsep)
     roots += [_named_root(each, "COSTCALC_CATALOG") for each in listed if each.strip()]
     personal = config_folder()
     if personal is not None and personal.is_dir():
         roots.append(personal)
     return [*roots, packaged_root()]
-
-
-def folders_searched() -> tuple[Path, ...]:
-    """Return the folders that decide what a name means: the working one, for paths, and those of the catalog."""
-    return (Path.cwd(), *catalog_roots())
 
 
 def packaged_root() -> Path:
@@ -197,19 +164,6 @@ def memory_of(path: Path) -> list[float]:
 # Find a catalog file by its name, by an alias or by its path.
 
 
-__all__ = [
-    "CatalogEntry",
-    "Found",
-    "find_path",
-    "known_architectures",
-    "list_entries",
-    "list_paths",
-    "normal_name",
-    "read_aliases",
-    "resolve",
-    "squeezed",
-]
-
 _NOUNS: dict[Kind, tuple[str, str]] = {"models": ("model", "models"), "hardware_profiles": ("GPU", "gpus")}
 _SUFFIXES = (".yaml", ".yml")
 CLOSED_MODELS = "closed_models.yaml"  # lists prices of models without a shape; is not a model itself
@@ -235,40 +189,57 @@ class Found(NamedTuple):
     weights: str | None = None
 
 
-def find_path(kind: Kind, name: str | Path, extra: str | Path | None = None, *, without: Path | None = None) -> Path:
-    """Return the catalog file of a model or an accelerator.
+class Folders:
+    """The folders of a catalog in order, and the files that names mean there; an earlier folder shadows later ones.
 
-    kind: 'models' or 'hardware_profiles'.
-    name: a file's name without its suffix, an alias, a Hugging Face id, or a path.
-    extra: a catalog folder to search first.
-    without: a file that does not answer, by its real path.
-    Raises CostcalcError with the nearest valid name.
+    first: a folder to search first, as given by `--catalog`.
+    Raises CostcalcError when a folder named by `--catalog` or COSTCALC_CATALOG is no catalog.
     """
-    return resolve(kind, name, extra, without=without).path
 
+    def __init__(self, first: str | Path | None = None) -> None:
+        self.roots = catalog_roots(first)
 
-def resolve(kind: Kind, name: str | Path, extra: str | Path | None = None, *, without: Path | None = None) -> Found:
-    """Return the catalog file of a model or an accelerator, and how its name was understood.
+    def find(self, kind: Kind, name: str | Path, *, without: Path | None = None) -> Path:
+        """Return the file of a model or an accelerator; raises CostcalcError with the nearest valid name.
 
-    kind, name, extra, without: as of `find_path`.
-    Raises CostcalcError with the nearest valid name.
-    """
-    text = str(name).strip()
-    noun, command = _NOUNS[kind]
-    if not text:
-        raise CostcalcError(f"the name of the {noun} is empty", hint=f"list them with: costcalc {command}")
-    looks_like_path = os.sep in text or "/" in text or text.lower().endswith((*_SUFFIXES, ".json"))
-    path = Path(os.path.expanduser(text))  # noqa: PTH111 - unlike Path.expanduser, never raises
-    if looks_like_path and os.path.lexists(path):
-        return Found(path)
-    roots = catalog_roots(extra)
-    if not text.lower().endswith((*_SUFFIXES, ".json")):
-        if found := _named(kind, text, roots, without):
-            return Found(found, (*_only_the_shape(text, found), *_shadowing(kind, text, found, roots, without)))
-        if spelled := _spelled(kind, text, roots, without):
-            shadow = _shadowing(kind, text, spelled.path, roots, without)
-            return spelled._replace(remarks=(*spelled.remarks, *shadow))
-    raise _no_such_file(text, noun) if looks_like_path and not is_hub_id(text) else _unknown(kind, text, extra)
+        kind: 'models' or 'hardware_profiles'.
+        name: a file's name without its suffix, an alias, a Hugging Face id, or a path.
+        without: a file that does not answer, by its real path.
+        """
+        return self.resolve(kind, name, without=without).path
+
+    def resolve(self, kind: Kind, name: str | Path, *, without: Path | None = None) -> Found:
+        """Return the file of a model or an accelerator, and how its name was understood; as `find`."""
+        text = str(name).strip()
+        noun, command = _NOUNS[kind]
+        if not text:
+            raise CostcalcError(f"the name of the {noun} is empty", hint=f"list them with: costcalc {command}")
+        looks_like_path = os.sep in text or "/" in text or text.lower().endswith((*_SUFFIXES, ".json"))
+        path = Path(os.path.expanduser(text))  # noqa: PTH111 - unlike Path.expanduser, never raises
+        if looks_like_path and os.path.lexists(path):
+            return Found(path)
+        roots = self.roots
+        if not text.lower().endswith((*_SUFFIXES, ".json")):
+            if found := _named(kind, text, roots, without):
+                return Found(found, (*_only_the_shape(text, found), *_shadowing(kind, text, found, roots, without)))
+            if spelled := _spelled(kind, text, roots, without):
+                shadow = _shadowing(kind, text, spelled.path, roots, without)
+                return spelled._replace(remarks=(*spelled.remarks, *shadow))
+        if looks_like_path and not is_hub_id(text):
+            raise _no_such_file(text, noun)
+        raise _unknown(kind, text, self.entries(kind), self.closed_names() if kind == "models" else {})
+
+    def entries(self, kind: Kind) -> list[CatalogEntry]:
+        """Return every model or accelerator by name; shadowed files and aliases are left out."""
+        return _entries(kind, self.roots)
+
+    def paths(self, kind: Kind) -> list[Path]:
+        """Return the file of every model or accelerator; shadowed files are left out."""
+        return [entry.path for entry in self.entries(kind)]
+
+    def closed_names(self) -> dict[str, tuple[str, ...]]:
+        """Return the names of every model that has list prices only, its own name first, by each normal name."""
+        return {}
 
 
 def _named(kind: Kind, text: str, roots: list[Path], without: Path | None) -> Path | None:
@@ -328,15 +299,6 @@ def _shadowing(kind: Kind, text: str, path: Path, roots: list[Path], without: Pa
     return (f"{shown(text)} is {place(path)} here, not the {other.stem} that costcalc ships.",)
 
 
-def list_entries(kind: Kind, extra: str | Path | None = None) -> list[CatalogEntry]:
-    """Return every model or accelerator of the catalog by name; shadowed files and aliases are left out.
-
-    kind: 'models' or 'hardware_profiles'.
-    extra: a catalog folder to search first.
-    """
-    return _entries(kind, catalog_roots(extra))
-
-
 def _entries(kind: Kind, roots: list[Path]) -> list[CatalogEntry]:
     packaged = packaged_root()
     found: dict[str, CatalogEntry] = {}
@@ -352,15 +314,6 @@ def _entries(kind: Kind, roots: list[Path]) -> list[CatalogEntry]:
             answering |= {stem, *map(normal_name, aliases)}
         taken |= answering
     return [found[name] for name in sorted(found)]
-
-
-def list_paths(kind: Kind, extra: str | Path | None = None) -> list[Path]:
-    """Return the file of every model or accelerator of the catalog; shadowed files are left out.
-
-    kind: 'models' or 'hardware_profiles'.
-    extra: a catalog folder to search first.
-    """
-    return [entry.path for entry in list_entries(kind, extra)]
 
 
 def known_architectures() -> set[str]:
@@ -412,30 +365,19 @@ def _no_such_file(text: str, noun: str) -> CostcalcError:
     return CostcalcError(f"no such file: {shown(text, 200)}", hint=hint)
 
 
-def _closed_models(kind: Kind, extra: str | Path | None) -> dict[str, ClosedModel]:
-    """Return the models that have list prices only, by every normal name."""
-    if kind != "models":
-        return {}
-    from costcalc.catalog.read import list_closed_models  # which finds its files through this module
-
-    models = [entry.model for entry in list_closed_models(extra)]
-    return {normal_name(name): model for model in models for name in model.names}
-
-
-def _unknown(kind: Kind, text: str, extra: str | Path | None) -> CostcalcError:
+def _unknown(kind: Kind, text: str, entries: list[CatalogEntry], closed: dict[str, tuple[str, ...]]) -> CostcalcError:
     noun, command = _NOUNS[kind]
-    closed = _closed_models(kind, extra)
     if (wanted := normal_name(text)) in closed:
         return CostcalcError(
-            f"{closed[wanted].name} is known by its list prices only, not by its shape",
+            f"{closed[wanted][0]} is known by its list prices only, not by its shape",
             hint=f"compare with them as in: costcalc breakeven --model v3 --gpu h100 --against {wanted}",
         )
     spellings: dict[str, str] = {}
-    for entry in list_entries(kind, extra):
+    for entry in entries:
         for alias in entry.aliases:
             spellings.setdefault(normal_name(alias), entry.name)
         spellings[entry.name] = entry.name
-    spellings |= {name: model.names[0] for name, model in closed.items() if name not in spellings}
+    spellings |= {name: names[1] for name, names in closed.items() if name not in spellings}
     close = meant(wanted.rpartition("/")[2] if is_hub_id(text) else wanted, spellings)
     suggestion = f"did you mean {listed_names(close)}? " if close else ""
     listing = f"list them with: costcalc {command}{' list --closed' if close and closed.keys() >= {*close} else ''}"

@@ -15,7 +15,7 @@ from costcalc.units import format_bytes, format_rate
 
 MOST_OFF_TOTAL = 0.01
 MOST_OFF_ACTIVE = 0.02
-_REPORTED = (0.75, 1.10)
+_REPORTED = (0.70, 1.10)
 """What drivers report over what is sold: more where a gigabyte was 2^30 bytes, less where the system keeps a part."""
 _SOURCED = (
     *("memory", "memory_reported", "memory_type", "memory_bandwidth", "sm_count", "l2_cache", "scale_up"),

@@ -175,9 +175,9 @@ def plain(name: str) -> str:
 def untuned(name: str) -> list[str]:
     """Return the names of checkpoints of the same shape: without an owner, tuning and date.
 
-    name: in lower case, with hyphens.
+    name: in lower case, with hyphens; 'qwen3:8b', as Ollama writes it, is qwen3-8b.
     """
-    owner, slash, bare = name.rpartition("/")
+    owner, slash, bare = name.removesuffix(":latest").replace(":", "-").rpartition("/")
     if slash and ("/" in owner or not owner.strip(".~")):
         return []  # a path
     return list(dict.fromkeys([bare, _TUNED.sub("", bare)]))

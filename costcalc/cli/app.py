@@ -41,7 +41,7 @@ def _of_catalog(one: str, what: str, example: str, shown: str = "", more: Mappin
 
 COMMANDS: Table = {
     "estimate": Command(
-        "costcalc.cli.estimate:estimate",
+        "costcalc.cli.questions:estimate",
         "What a deployment does and costs, and why.",
         (
             "costcalc estimate --model v3 --gpu h100",
@@ -52,17 +52,17 @@ COMMANDS: Table = {
     "compare": Group(
         {
             "attention": Command(
-                "costcalc.cli.compare:attention",
+                "costcalc.cli.questions:compare_attention",
                 "One model with its attention replaced.",
                 ("costcalc compare attention -m v3 -g h100 --contexts 4k,32k,128k --plot",),
             ),
             "models": Command(
-                "costcalc.cli.compare:models",
+                "costcalc.cli.questions:compare_models",
                 "Several models on one kind of GPU.",
                 ("costcalc compare models qwen3-32b gpt-oss-120b -g 1xh200",),
             ),
             "gpus": Command(
-                "costcalc.cli.compare:gpus",
+                "costcalc.cli.questions:compare_gpus",
                 "One model on several kinds of GPU.",
                 ("costcalc compare gpus h100 b200 8xmi300x --model gpt-oss-120b",),
             ),
@@ -75,7 +75,7 @@ COMMANDS: Table = {
         ),
     ),
     "sweep": Command(
-        "costcalc.cli.sweep:sweep",
+        "costcalc.cli.questions:sweep",
         "One question at many batches, contexts, prices or GPU counts.",
         (
             "costcalc sweep -m v3 -g h100 --batch 1,8,64 --context 4k,32k,128k",
@@ -84,7 +84,7 @@ COMMANDS: Table = {
         ),
     ),
     "breakeven": Command(
-        "costcalc.cli.breakeven:breakeven",
+        "costcalc.cli.questions:breakeven",
         "How busy GPUs of your own must be to beat an API.",
         (
             "costcalc breakeven --model v3 --gpu h100",
@@ -205,13 +205,17 @@ def run(arguments: list[str]) -> int:
         return _fail(f"unexpected {what}; set COSTCALC_DEBUG=1 to see where", OWN_FAULT)
 
 
+ARGUMENTS = ("model", "gpu", "contexts", "against", "catalog")
+"""What functions of costcalc take besides options, by the name that its flag has."""
+
+
 def as_typed(error: CostcalcError) -> CostcalcError:
     """The error with the option that it names as the command line spells it: `tensor_parallel` is `--tp`."""
-    from costcalc.predict.options import READ_OPTIONS, flag_of
+    from costcalc.predict.options import flag_of
 
-    if error.where is None or error.where not in READ_OPTIONS:
-        return error
-    return CostcalcError(error.message, where=flag_of(error.where), hint=error.hint)
+    where = error.where or ""
+    flag = f"--{where}" if where in ARGUMENTS else flag_of(where)
+    return CostcalcError(error.message, where=flag, hint=error.hint) if flag else error
 
 
 def _invoke(arguments: list[str]) -> int:

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Option
 
 from costcalc.cli import parse
-from costcalc.cli.options import with_options
-from costcalc.cli.output import FORMATS, CatalogFolder
+from costcalc.cli.output import FORMATS
+from costcalc.cli.parameters import CatalogFolder
 from costcalc.errors import CostcalcError, shown
 from costcalc.units import counted
 
 if TYPE_CHECKING:
+    from costcalc.catalog.catalog import Catalog
     from costcalc.hardware.accelerator import MeasuredEfficiency
     from costcalc.hardware.efficiency import KernelEfficiency
     from costcalc.report.files import NewFile
@@ -45,12 +46,12 @@ class Target:
         return self.folder / place if self.folder is not None else self.file
 
 
-def from_files(files: list[str], kind: str | None, output: str | None, form: str) -> None:
+def from_files(files: list[str], kind: str | None, output: str | None, form: str, catalog: Catalog) -> None:
     """Fit on files of measurements, write what was found, and show it.
 
     files: as named. kind: what they hold, or None for what their columns say. output: as typed.
     """
-    from costcalc.catalog.read import MACHINES, SERVING, load_kernel_efficiency, serving_efficiency
+    from costcalc.catalog.catalog import MACHINES, SERVING
     from costcalc.report.accuracy import calibration_page, calibration_rows
     from costcalc.report.files import present_list
     from costcalc.validation.calibrate import fit_files, fit_serving_files, shipped_alone
@@ -59,15 +60,15 @@ def from_files(files: list[str], kind: str | None, output: str | None, form: str
     from costcalc.validation.serving_fit import serving_yaml
 
     target, measurements = _target(output), [load_measurements(each, kind) for each in files]
-    efficiency = shipped_alone(load_kernel_efficiency())
-    scored = validate(measurements, efficiency)
+    efficiency = shipped_alone(catalog.kernel_efficiency())
+    scored = validate(measurements, efficiency, catalog=catalog)
     if not scored.counted():
         raise CostcalcError(_no_points(scored), where=files[0])
     serving = [each for each in measurements if each.kind == "e2e" and scored.counted("e2e")]
     kernels = [each for each in measurements if each.kind != "e2e" and scored.counted(each.kind)]
     if target.file is not None and serving and kernels:
         raise CostcalcError("kernels and serving are two files", where="--output", hint="name a folder")
-    reached = {} if _has_runs(target, serving) else _reached(kernels, efficiency)
+    reached = {} if _has_runs(target, serving) else _reached(kernels, efficiency, catalog)
     profiles = {PROFILES / f"{name}.yaml": found for name, found in reached.items()} if target.folder else {}
     wanted = [*([MACHINES] if kernels else []), *([SERVING] if serving else []), *profiles]
     places = [place for place in wanted if target.of(place) is not None]
@@ -76,15 +77,15 @@ def from_files(files: list[str], kind: str | None, output: str | None, form: str
     with new_files(paths) as opened:
         files_of = dict(zip(places, opened, strict=True))
         if kernels:
-            fits += fit_files(kernels, efficiency, date=today())
+            fits += fit_files(kernels, efficiency, catalog, date=today())
             write_machines(files_of.get(MACHINES), fits)
         if serving:
-            own = fit_serving_files(serving, serving_efficiency(), date=today())
+            own = fit_serving_files(serving, catalog.serving_efficiency(), catalog, date=today())
             fits += own.fits
             if (file := files_of.get(SERVING)) is not None:
                 file.write_text(serving_yaml(own.constants))
         for place, found in profiles.items():
-            files_of[place].write_text(_profile(files_of[place].path, place.stem, found))
+            files_of[place].write_text(_profile(files_of[place].path, place.stem, found, catalog))
     notes = [*_notes(target, paths, bool(kernels), bool(serving), bool(profiles))]
     if form in ("json", "csv") and (lost := sum(len(each.unusable) for each in measurements)):
         sys.stderr.write(f"note: {counted(lost, 'row')} could not be read; the table says why\n")
@@ -108,7 +109,7 @@ def write_machines(file: NewFile | None, fits: Sequence[UserFit]) -> None:
 
     file: the file, or None to write nothing. fits: what was found.
     """
-    from costcalc.catalog.read import load_machines
+    from costcalc.catalog.catalog import load_machines
     from costcalc.validation.kernel_fit import machines_yaml
 
     if file is None:
@@ -139,25 +140,25 @@ def _target(output: str | None) -> Target:
 
 def _has_runs(target: Target, serving: Sequence[Measurements]) -> bool:
     """Whether whole runs tell, or told, how fast the machine is: kernels would count twice beside them."""
-    from costcalc.catalog.read import SERVING
+    from costcalc.catalog.catalog import SERVING
 
     return bool(serving) or (target.folder is not None and (target.folder / SERVING).is_file())
 
 
-def _reached(kernels: Sequence[Measurements], efficiency: KernelEfficiency) -> Mapping[str, MeasuredEfficiency]:
+def _reached(
+    kernels: Sequence[Measurements], efficiency: KernelEfficiency, catalog: Catalog
+) -> Mapping[str, MeasuredEfficiency]:
     from costcalc.validation.calibrate import machine_speeds
 
-    return machine_speeds(kernels, efficiency, date=today())
+    return machine_speeds(kernels, efficiency, catalog, date=today())
 
 
-def _profile(path: Path, name: str, found: MeasuredEfficiency) -> str:
+def _profile(path: Path, name: str, found: MeasuredEfficiency, catalog: Catalog) -> str:
     """The text of a hardware profile with what was reached: of the folder's own, else of the catalog's."""
-    from costcalc.catalog.files import find_path
-    from costcalc.catalog.read import load_gpu
     from costcalc.validation.calibrate import merged, with_efficiency
 
-    profile = path if path.exists() else find_path("hardware_profiles", name)
-    return with_efficiency(profile.read_text(encoding="utf-8"), merged(found, load_gpu(profile).efficiency))
+    profile = path if path.exists() else catalog.find("hardware_profiles", name)
+    return with_efficiency(profile.read_text(encoding="utf-8"), merged(found, catalog.gpu(profile).efficiency))
 
 
 def _notes(target: Target, paths: Sequence[Path], kernels: bool, serving: bool, profiles: bool) -> Iterator[str]:
@@ -234,14 +235,14 @@ Gpu = Annotated[
 ]
 
 
-@with_options
 def calibrate(
+    *,
     files: From = None,
     kind: Kind = None,
     output: OutputOption = None,
     format: Format = None,
     gpu: Gpu = None,
-    catalog: CatalogFolder = None,  # noqa: ARG001 - with_options makes all inside look there first
+    folder: CatalogFolder,
 ) -> None:
     """Fit the constants on measurements of your own, or measure the GPU of this machine.
 
@@ -254,16 +255,15 @@ def calibrate(
     if files:
         if gpu is not None:
             raise CostcalcError("the files name their GPUs", where="--gpu", hint="leave it out")
-        from_files(files, parse.choice(kind, "--kind", KINDS), output, form)
+        from_files(files, parse.choice(kind, "--kind", KINDS), output, form, folder.opened())
     else:
         if kind is not None:
             raise CostcalcError("there is no file", where="--kind", hint="add --from FILE.csv")
-        _from_this_machine(gpu, Path(output or FOLDER), form)
+        _from_this_machine(gpu, Path(output or FOLDER), form, folder.opened())
 
 
-def _from_this_machine(gpu: str | None, folder: Path, form: str) -> None:
-    from costcalc.catalog.files import find_path
-    from costcalc.catalog.read import MACHINES, load_gpu, load_kernel_efficiency
+def _from_this_machine(gpu: str | None, folder: Path, form: str, catalog: Catalog) -> None:
+    from costcalc.catalog.catalog import MACHINES
     from costcalc.microbench.bench import as_measurements, cases, measure, measurements_csv
     from costcalc.microbench.cuda import find_device
     from costcalc.report.accuracy import calibration_page, calibration_rows, machine_speed_lines
@@ -272,25 +272,26 @@ def _from_this_machine(gpu: str | None, folder: Path, form: str) -> None:
     from costcalc.validation.files import find_gpu
 
     device = find_device()
-    name = find_path("hardware_profiles", gpu).stem if gpu is not None else find_gpu(device.name)[0]
-    profile = find_path("hardware_profiles", name)
+    name = catalog.find("hardware_profiles", gpu).stem if gpu is not None else find_gpu(device.name, catalog)[0]
+    profile = catalog.find("hardware_profiles", name)
     paths = [folder / MACHINES, folder / "hardware_profiles" / f"{name}.yaml"]
     paths += [folder / "measurements" / f"{kind}.csv" for kind in ("gemm", "decode_attention")]
     # Opened before the minutes of measuring, so that a folder that takes no files is told at once.
     with new_files(paths) as files:
         wanted = cases(device.free_bytes, device.precisions)
         measured = measure(device, name, wanted, date=today(), tell=_progress)
-        efficiency = shipped_alone(load_kernel_efficiency())
+        efficiency = shipped_alone(catalog.kernel_efficiency())
         tables = as_measurements(measured)
-        fits = fit_files(tables, efficiency, date=today())
+        fits = fit_files(tables, efficiency, catalog, date=today())
         rows = {table.kind: table.rows for table in tables}
         found = machine_efficiency(
-            rows, load_gpu(profile), efficiency,
+            rows, catalog.gpu(profile), efficiency,
             source="costcalc calibrate, on the machine itself", date=today(), copy_bandwidth=measured.copy_bandwidth,
+            catalog=catalog,
         )  # fmt: skip
         if found is None:
             raise CostcalcError("nothing fits the memory that is free", hint="end what else runs on the GPU")
-        reached = merged(found, load_gpu(profile).efficiency)
+        reached = merged(found, catalog.gpu(profile).efficiency)
         write_machines(files[0], fits)
         texts = [with_efficiency(profile.read_text(encoding="utf-8"), reached), *map(measurements_csv, tables)]
         for file, text in zip(files[1:], texts, strict=True):

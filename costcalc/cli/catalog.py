@@ -7,20 +7,22 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from typer import Argument, Option
 
 from costcalc.cli import parse
-from costcalc.cli.options import gpu_names, model_names, with_options
-from costcalc.cli.output import CatalogFolder, NewYaml, Written
+from costcalc.cli.output import NewYaml, Written
+from costcalc.cli.parameters import CatalogFolder, gpu_names, model_names
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.fields import Record
 from costcalc.units import counted
 
 if TYPE_CHECKING:
+    from costcalc.catalog.catalog import Catalog
     from costcalc.catalog.files import CatalogEntry
+    from costcalc.catalog.files import Kind as FolderKind
     from costcalc.catalog.findings import Finding
     from costcalc.report.files import NewFile
     from costcalc.report.page import Block
@@ -37,7 +39,7 @@ MOST_VALUES = 1500
 class Tools(Record):
     """Functions that read and show entries of a kind, which commands import when they run."""
 
-    load: Callable[..., Any]
+    load: Callable[[Catalog, str | Path], Any]
     summary: Callable[..., Any]
     page: Callable[[str, Any, str], list[Block]]
     list_page: Callable[[Sequence[Any]], list[Block]]
@@ -47,7 +49,7 @@ class Tools(Record):
 class Kind(Record):
     """What differs between the commands of models and those of GPUs."""
 
-    folder: Literal["models", "hardware_profiles"]
+    folder: FolderKind
     noun: str  # 'a model'
     nouns: str
     checked: str  # what its check looks at
@@ -81,18 +83,18 @@ class GpuFilters(Record):
 
 
 def _model_tools() -> Tools:
+    from costcalc.catalog.catalog import Catalog
     from costcalc.catalog.findings import findings_of_model
-    from costcalc.catalog.read import load_model
     from costcalc.catalog.summary import model_summaries
     from costcalc.report.catalog import model_page, models_page
 
-    return Tools(load_model, model_summaries, model_page, models_page, findings_of_model)
+    return Tools(Catalog.model, model_summaries, model_page, models_page, findings_of_model)
 
 
 def _gpu_tools() -> Tools:
+    from costcalc.catalog.catalog import Catalog
     from costcalc.catalog.files import known_architectures
     from costcalc.catalog.findings import findings_of_gpu
-    from costcalc.catalog.read import load_gpu
     from costcalc.catalog.summary import gpu_summaries
     from costcalc.report.catalog import gpu_page, gpus_page
 
@@ -102,7 +104,7 @@ def _gpu_tools() -> Tools:
         families.update(() if families else known_architectures())
         return findings_of_gpu(gpu, families)
 
-    return Tools(load_gpu, gpu_summaries, gpu_page, gpus_page, findings)
+    return Tools(Catalog.gpu, gpu_summaries, gpu_page, gpus_page, findings)
 
 
 MODELS = Kind(
@@ -166,19 +168,20 @@ CLOSED_SORTED_BY: Mapping[str, Value] = {
 def _command(function: Command, told: str, **types: Any) -> Command:
     """A command of a function whose parameters have these types, and of what its help says."""
     function.__doc__, function.__annotations__ = told, types
-    return with_options(function)
+    return function
 
 
 def list_command(kind: Kind) -> Command:
     """Return the command that lists entries, one line each."""
 
     def listed(
+        *,
         written: Written,
         filters: Any,
         search: str | None = None,
         sort: str | None = None,
         reverse: bool = False,
-        catalog: str | None = None,
+        folder: CatalogFolder,
     ) -> None:
         form = written.form()
         from costcalc.report.files import new_file, present_list
@@ -187,6 +190,7 @@ def list_command(kind: Kind) -> Command:
         if closed and (given := [f"--{name}" for name in kind.filtered_by if getattr(filters, name) is not None]):
             raise CostcalcError("models that only have prices have no shape", where=given[0], hint="leave one out")
         with new_file(written.output, "--output") as file:
+            catalog = folder.opened()
             named, page = _closed(catalog) if closed else _entries(kind, catalog)
             text_of = {id(facts): text for facts, text in named}
             found = matching([facts for facts, _ in named], lambda each: text_of[id(each)], search, "TEXT")
@@ -201,33 +205,33 @@ def list_command(kind: Kind) -> Command:
         f"The {kind.nouns} of the catalog, one line each.",
         written=Written,
         filters=kind.filters,
+        folder=CatalogFolder,
         search=Annotated[
             str | None, Argument(metavar="[TEXT]", help=f"Only {kind.nouns} with this in their id or name.")
         ],
         sort=Annotated[str | None, Option("--sort", metavar=sorts, help="The order; default: by name.")],
         reverse=Annotated[bool, Option("--reverse", help="Largest or last first.")],
-        catalog=CatalogFolder,
     )
 
 
 def show_command(kind: Kind) -> Command:
     """Return the command that shows all that is known of an entry."""
 
-    def show(written: Written, name: str, catalog: str | None = None) -> None:
+    def show(*, written: Written, name: str, folder: CatalogFolder) -> None:
         form = written.form()
         from costcalc.catalog.check import place
-        from costcalc.catalog.files import find_path
         from costcalc.report.files import new_file, present_card
 
         with new_file(written.output, "--output") as file:
+            catalog = folder.opened()
             try:
-                path = find_path(kind.folder, name, catalog)
+                path = catalog.find(kind.folder, name)
             except CostcalcError:
                 if kind is not MODELS or not _show_closed(name, form, file, catalog):
                     raise
                 return
             tools = kind.tools()
-            spec = tools.load(name, catalog=catalog)
+            spec = tools.load(catalog, name)
             facts = tools.summary(path.stem, spec).to_dict()
             present_card({**facts, "spec": asdict(spec)}, facts, tools.page(path.stem, spec, place(path)), form, file)
 
@@ -236,8 +240,8 @@ def show_command(kind: Kind) -> Command:
         show,
         f"Everything that the catalog knows of {kind.noun}, with its sources{kind.shown}.",
         written=Written,
+        folder=CatalogFolder,
         name=Annotated[str, Argument(metavar="NAME", help=known, autocompletion=kind.names)],
-        catalog=CatalogFolder,
     )
 
 
@@ -245,19 +249,20 @@ def check_command(kind: Kind) -> Command:
     """Return the command that checks files, or the whole catalog."""
     noun = kind.nouns.removesuffix("s")
 
-    def check(paths: list[str] | None = None, catalog: str | None = None) -> None:
-        from costcalc.catalog.files import CLOSED_MODELS, list_paths
-        from costcalc.catalog.read import closed_paths, load_closed_models
+    def check(*, paths: list[str] | None = None, folder: CatalogFolder) -> None:
+        from costcalc.catalog.catalog import load_closed_models
+        from costcalc.catalog.files import CLOSED_MODELS
 
-        files = [Path(each) for each in paths or []] or list_paths(kind.folder, catalog)
-        files += closed_paths(catalog) if kind is MODELS and not paths else []
+        catalog = folder.opened(check=True)
+        files = [Path(each) for each in paths or []] or catalog.paths(kind.folder)
+        files += catalog.closed_paths() if kind is MODELS and not paths else []
         tools = kind.tools()
 
         def doubts(path: Path) -> Iterator[Finding]:
             if path.name == CLOSED_MODELS:
                 load_closed_models(path, check=True)
             else:
-                yield from tools.findings(tools.load(path, catalog=catalog, check=True))
+                yield from tools.findings(tools.load(catalog, path))
 
         problems = check_each(files, doubts)
         problems += [] if paths else names_given_twice(kind, catalog)
@@ -272,10 +277,10 @@ def check_command(kind: Kind) -> Command:
     return _command(
         check,
         f"Check {noun} files: {kind.checked}.",
+        folder=CatalogFolder,
         paths=Annotated[
             list[str] | None, Argument(metavar="[FILE]...", help="YAML files; default: the whole catalog.")
         ],
-        catalog=CatalogFolder,
     )
 
 
@@ -290,17 +295,15 @@ def new_command(kind: Kind) -> Command:
     return _command(new, f"A commented YAML file to start {kind.noun} of your own from.", output=NewYaml)
 
 
-def _entries(kind: Kind, catalog: str | None) -> tuple[list[tuple[Any, str]], Callable[[Sequence[Any]], list[Block]]]:
+def _entries(kind: Kind, catalog: Catalog) -> tuple[list[tuple[Any, str]], Callable[[Sequence[Any]], list[Block]]]:
     """What a catalog has of a kind, each with the text that a search looks in, and the page of a list of them."""
-    from costcalc.catalog.files import list_entries
-
     tools = kind.tools()
 
     def named(entry: CatalogEntry) -> tuple[Any, str]:
-        facts = tools.summary(entry.name, tools.load(entry.path, catalog=catalog), own=entry.own)
+        facts = tools.summary(entry.name, tools.load(catalog, entry.path), own=entry.own)
         return facts, " ".join((facts.id, facts.name, *entry.aliases))
 
-    return loaded(list_entries(kind.folder, catalog), named), tools.list_page
+    return loaded(catalog.entries(kind.folder), named), tools.list_page
 
 
 def loaded(entries: Sequence[CatalogEntry], load: Callable[[CatalogEntry], Facts]) -> list[Facts]:
@@ -383,14 +386,15 @@ def check_each(paths: Iterable[Path], doubts: Callable[[Path], Iterable[Finding]
     return problems
 
 
-def names_given_twice(kind: Kind, catalog: str | None) -> list[str]:
+def names_given_twice(kind: Kind, catalog: Catalog) -> list[str]:
     """Return the names of the catalog that two files answer to, each in a line."""
-    from costcalc.catalog.files import list_entries, normal_name, read_aliases
+    from costcalc.catalog.files import read_aliases
+    from costcalc.catalog.names import normal_name
 
     owners: dict[str, str] = {}
     problems: list[str] = []
     # What is shipped comes first: whoever takes one of its names is to be told.
-    for entry in sorted(list_entries(kind.folder, catalog), key=lambda each: each.own):
+    for entry in sorted(catalog.entries(kind.folder), key=lambda each: each.own):
         for name in dict.fromkeys(normal_name(each) for each in (entry.name, *read_aliases(entry.path))):
             other = owners.setdefault(name, entry.name)
             if other != entry.name:
@@ -417,24 +421,22 @@ def write_template(text: str, output: str | None) -> None:
 # Models known by their list prices alone.
 
 
-def _closed(catalog: str | None) -> tuple[list[tuple[Any, str]], Callable[[Sequence[Any]], list[Block]]]:
-    from costcalc.catalog.read import list_closed_models
+def _closed(catalog: Catalog) -> tuple[list[tuple[Any, str]], Callable[[Sequence[Any]], list[Block]]]:
     from costcalc.catalog.summary import closed_summaries
     from costcalc.report.catalog import closed_models_page
 
-    facts = [closed_summaries(entry.model) for entry in list_closed_models(catalog)]
+    facts = [closed_summaries(entry.model) for entry in catalog.closed_models()]
     return [(each, f"{each.id} {each.name} {each.provider}") for each in facts], closed_models_page
 
 
-def _show_closed(name: str, form: str, file: NewFile | None, catalog: str | None) -> bool:
+def _show_closed(name: str, form: str, file: NewFile | None, catalog: Catalog) -> bool:
     """Print all that is known of a model that only has list prices; return whether there is one."""
     from costcalc.catalog.check import place
-    from costcalc.catalog.read import find_closed_model
     from costcalc.catalog.summary import closed_summaries
     from costcalc.report.catalog import closed_model_page
     from costcalc.report.files import present_card
 
-    entry = find_closed_model(name, catalog)
+    entry = catalog.closed_entry(name)
     if entry is None:
         return False
     facts = closed_summaries(entry.model).to_dict()
@@ -468,7 +470,6 @@ Online = Annotated[
 ]
 
 
-@with_options
 def import_model(path: Source, name: ImportedName = None, online: Online = False, output: NewYaml = None) -> None:
     """Turn a Hugging Face config.json into a model file, which --model takes.
 

@@ -159,10 +159,12 @@ def load_command(name: str, entry: Command | Group) -> Any:
         app = _new_app(name, cls=lazy_group(entry.commands, entry.default, entry.examples), help=entry.help)
         app.callback()(_nothing)
         return typer.main.get_command(app)
+    from costcalc.cli.parameters import with_options
+
     module, _, function = entry.target.partition(":")
     app = _new_app(name)
     kind = type("Sectioned", (SectionedCommand,), {"examples": entry.examples})
-    app.command(name, cls=kind)(getattr(import_module(module), function))
+    app.command(name, cls=kind)(with_options(getattr(import_module(module), function)))
     return typer.main.get_command(app)
 
 

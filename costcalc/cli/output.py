@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Option
 
 from costcalc.cli import parse
-from costcalc.cli.options import LOAD, SHOW
+from costcalc.cli.parameters import SHOW, Given
 from costcalc.errors import CostcalcError, shown
 from costcalc.fields import Record
+from costcalc.predict.options import LOAD
 
 if TYPE_CHECKING:
     from costcalc.explore.compare import Curves
@@ -56,10 +57,6 @@ def check_chart(file: str | None) -> None:
         )
 
 
-CatalogFolder = Annotated[
-    str | None,
-    Option("--catalog", metavar="DIR", help="A folder with models/ and hardware_profiles/, looked at first."),
-]
 NewYaml = Annotated[
     str | None, Option("--output", "-o", "--output-file", metavar="FILE", help="Write to this new YAML file.")
 ]
@@ -92,10 +89,6 @@ class Output(Record):
                     f"to write, by its ending {_ENDINGS}; both may be given, or the plain options for each: "
                     "--output-tokens and --output-file."),
     ] = None  # fmt: skip
-    output_tokens: Annotated[
-        str | None,
-        Option("--output-tokens", metavar="TOKENS", rich_help_panel=LOAD, help="Output tokens of an answer."),
-    ] = None
     output_file: Annotated[
         str | None,
         Option("--output-file", "-o", metavar="FILE", rich_help_panel=SHOW,
@@ -122,10 +115,11 @@ class Output(Record):
                     "speed or cost of a comparison; cost, throughput, speed or wait of a sweep."),
     ] = None  # fmt: skip
 
-    def tokens(self) -> str | None:
-        """Return the output tokens as typed, or None; raises CostcalcError when they were given twice."""
+    def with_tokens(self, given: Given) -> Given:
+        """Return options with the output tokens that --output names; raises CostcalcError when they are given twice."""
         counts = [each for each in self.output or [] if not _names_a_file(each)]
-        return _only([*counts, self.output_tokens], "the output tokens are given twice", "--output")
+        tokens = _only([*counts, given.get("output_tokens")], "the output tokens are given twice", "--output")
+        return Given(**{**given, "output_tokens": tokens})
 
     def file(self) -> str | None:
         """Return the file to write, or None for stdout; raises CostcalcError when it was given twice."""
@@ -166,6 +160,10 @@ class Opened(Record):
     chart_kind: str | None
     explain: bool
     plot: bool
+
+    def panels(self, charts: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the panels to draw: the one that was asked for, else the first three."""
+        return charts[:3] if self.chart_kind is None else (self.chart_kind,)
 
     def show(self, result: Result, draw: Callable[[str], bytes], curves: Curves | None = None) -> None:
         """Write the chart where one was asked for, and the answer.

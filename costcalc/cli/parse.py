@@ -1,14 +1,11 @@
-"""Numbers, tokens and words that commands read themselves; options of an estimate are read in `predict/options.py`."""
+"""Numbers and words that commands read themselves; options of an estimate are read in `predict/options.py`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+from collections.abc import Iterable
 
 from costcalc.errors import CostcalcError, did_you_mean, shown
-from costcalc.units import format_count, parse_count, parse_whole
-
-Value = TypeVar("Value")
+from costcalc.units import format_count, parse_whole
 
 
 def whole(text: str | None, option: str, *, most: int, least: int = 1) -> int | None:
@@ -17,19 +14,16 @@ def whole(text: str | None, option: str, *, most: int, least: int = 1) -> int | 
     text: what was typed, such as '8' or '100k'.
     option: the option, for errors.
     """
-    return _limited(text, option, lambda typed: parse_whole(typed, least=least), most)
-
-
-def tokens(text: str | None, option: str, *, most: float = 1e9) -> float | None:
-    """Return a number of tokens, or None when nothing was typed.
-
-    text: what was typed, such as '100k'.
-    option: the option, for errors.
-    most: the limit [tokens].
-    """
-    number = _limited(text, option, lambda typed: parse_count(typed, positive=True), most)
-    if number is not None and number < 1:
-        raise CostcalcError(f"{shown(text)} is less than one token", where=option)
+    if text is None:
+        return None
+    try:
+        number = parse_whole(text, least=least)
+    except CostcalcError as error:
+        raise CostcalcError(error.message, where=option, hint=error.hint) from None
+    if number > most:
+        raise CostcalcError(
+            f"{shown(text)} is beyond all reason", where=option, hint=f"the most is {format_count(most)}"
+        )
     return number
 
 
@@ -47,20 +41,3 @@ def choice(text: str | None, option: str, choices: Iterable[str]) -> str | None:
         return word
     hint = did_you_mean(word, words) or f"one of: {', '.join(words)}"
     raise CostcalcError(f"{shown(text)} is unknown", where=option, hint=hint)
-
-
-def _limited(text: str | None, option: str, read: Callable[[str], Value], most: float) -> Value | None:
-    number = _read(text, option, read)
-    if isinstance(number, (int, float)) and number > most:
-        limit = format_count(most)
-        raise CostcalcError(f"{shown(text)} is beyond all reason", where=option, hint=f"the most is {limit}")
-    return number
-
-
-def _read(text: str | None, option: str, read: Callable[[str], Value]) -> Value | None:
-    if text is None:
-        return None
-    try:
-        return read(text)
-    except CostcalcError as error:
-        raise CostcalcError(error.message, where=option, hint=error.hint) from None

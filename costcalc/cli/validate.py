@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
 from costcalc.cli import parse
-from costcalc.cli.options import with_options
-from costcalc.cli.output import CatalogFolder, Written, check_chart
+from costcalc.cli.output import Written, check_chart
+from costcalc.cli.parameters import CatalogFolder
 from costcalc.errors import CostcalcError
 
 if TYPE_CHECKING:
-    from costcalc.predict.scenario import OptionKeywords
+    from costcalc.catalog.catalog import Catalog
     from costcalc.report.files import NewFile
     from costcalc.validation.files import Measurements, Row
     from costcalc.validation.published import PublishedCase
@@ -56,8 +57,8 @@ Chart = Annotated[
 ]
 
 
-@with_options
 def validate(
+    *,
     written: Written,
     kind: Kinds = None,
     data: Data = None,
@@ -68,7 +69,7 @@ def validate(
     worst: Worst = None,
     against: Against = None,
     chart: Chart = None,
-    catalog: CatalogFolder = None,  # noqa: ARG001 - with_options makes all inside look there first
+    folder: CatalogFolder,
 ) -> None:
     """How far predictions are from measurements, beside the error of the ideal bound.
 
@@ -78,22 +79,25 @@ def validate(
     division = parse.choice(by, "--by", GROUPINGS)
     count = 0 if worst is not None and worst.strip() == "0" else parse.whole(worst, "--worst", most=MOST_POINTS)
     check_chart(chart)
+    catalog = folder.opened()
     asked_for = {"gpu": gpu or [], "model": model or [], "backend": backend or []}
     if against is not None:
         measured_alone = {"--kind": kind, "--data": data, "--by": by, "--worst": worst, "--chart": chart}
         measured_alone |= {f"--{facet}": names for facet, names in asked_for.items()}
-        _against(against, measured_alone, form, written.output)
+        _against(against, measured_alone, form, written.output, catalog)
         return
     from costcalc.report.files import new_file
 
     with new_file(written.output, "--output") as file, new_file(chart, "--chart") as drawing:
         files = _measurements(kind or [], data or [])
-        wanted = _wanted(files, asked_for)
+        wanted = _wanted(files, asked_for, catalog)
         chosen = any(asked_for.values())
-        _answer(files, wanted, form, division, 3 if count is None else count, file, drawing, bool(data), chosen)
+        _answer(
+            files, wanted, form, division, 3 if count is None else count, file, drawing, bool(data), chosen, catalog
+        )
 
 
-def _against(name: str, others: Mapping[str, object], form: str, output: str | None) -> None:
+def _against(name: str, others: Mapping[str, object], form: str, output: str | None, catalog: Catalog) -> None:
     """Compare with published figures, which know none of the options of measurements."""
     for option, given in others.items():
         if given:
@@ -111,28 +115,28 @@ def _against(name: str, others: Mapping[str, object], form: str, output: str | N
             cases = published.of_paper(wanted)
         except CostcalcError as error:
             raise CostcalcError(error.message, where="--against", hint=error.hint) from None
-        compared = compare(cases, asked)
+        compared = compare(cases, partial(asked, catalog=catalog))
         present_list([each.to_dict() for each in compared], published_page(compared), form, file)
 
 
-def asked(case: PublishedCase) -> dict[str, Any]:
+def asked(case: PublishedCase, catalog: Catalog | None = None) -> dict[str, Any]:
     """Return the tree of the estimate that a published figure asks for."""
+    from costcalc.catalog.catalog import load_gpu, load_model
     from costcalc.catalog.overrides import split_overrides
-    from costcalc.catalog.read import load_gpu, load_model
     from costcalc.explore.estimate import estimate
 
     changes = split_overrides([f"{path}={value}" for path, value in case.set.items()])
-    model = load_model(case.model, overrides=changes["model"])
-    gpu = load_gpu(case.gpu, overrides=changes["gpu"])
-    return estimate(model, gpu, **cast("OptionKeywords", case.options)).to_dict()
+    model = load_model(case.model, catalog=catalog, overrides=changes["model"])
+    gpu = load_gpu(case.gpu, catalog=catalog, overrides=changes["gpu"])
+    return estimate(model, gpu, catalog=catalog, **case.options).to_dict()
 
 
-def _wanted(files: list[Measurements], asked_for: Mapping[str, list[str]]) -> Callable[[Row], bool]:
+def _wanted(files: list[Measurements], asked_for: Mapping[str, list[str]], catalog: Catalog) -> Callable[[Row], bool]:
     """Which rows the filters leave; raises CostcalcError where they leave none."""
     from costcalc.validation.score import only
 
     rows = [row for file in files for row in [*file.rows, *(each.given for each in file.unusable)]]
-    chosen = [only(rows, facet, names) for facet, names in asked_for.items() if names]
+    chosen = [only(rows, facet, names, catalog) for facet, names in asked_for.items() if names]
     if chosen and not any(all(each(row) for each in chosen) for row in rows):
         given = " and ".join(f"--{facet}" for facet, names in asked_for.items() if names)
         raise CostcalcError("no row is of all that is asked for", where=given)
@@ -149,16 +153,16 @@ def _answer(
     drawing: NewFile | None,
     own: bool,
     chosen: bool,
+    catalog: Catalog,
 ) -> None:
-    from costcalc.catalog.read import load_kernel_efficiency, serving_efficiency
     from costcalc.report.accuracy import accuracy_page
     from costcalc.report.export import as_csv, as_json
     from costcalc.report.files import show_page, write
     from costcalc.validation.score import left_out_records
     from costcalc.validation.score import validate as scored
 
-    efficiency = load_kernel_efficiency()
-    result = scored(files, efficiency, wanted)
+    efficiency = catalog.kernel_efficiency()
+    result = scored(files, efficiency, wanted, catalog)
     if drawing is not None:
         from costcalc.report.charts.accuracy import draw_accuracy
 
@@ -170,7 +174,7 @@ def _answer(
     elif form == "csv":
         write(as_csv(result.to_dict(by)["groups" if by else "rows"]), file)
     else:
-        records = None if own or chosen else left_out_records(efficiency, serving_efficiency())
+        records = None if own or chosen else left_out_records(efficiency, catalog.serving_efficiency())
         groups = result.groups(by, records)
         title = "Predicted against measured" + (f": {', '.join(Path(each.path).name for each in files)}" if own else "")
         show_page(accuracy_page(result, groups, worst, by, title), form, file)

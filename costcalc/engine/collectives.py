@@ -26,9 +26,10 @@ def multicast_bytes(message: Number, ranks: Number) -> Number:
     return (ranks + 1) / ranks * message
 
 
-def reduces_in_switch(architecture: str, switched: bool, ranks: Number) -> Number:
+def reduces_in_switch(architecture: str, switched: Number, ranks: Number) -> Number:
     """Whether NVSwitches add up the data of `ranks` GPUs: of Hopper and later, from 8 ranks on as NCCL uses it."""
-    return (np.asarray(ranks) >= IN_SWITCH_RANKS) & (switched and architecture in IN_SWITCH)
+    able = architecture in IN_SWITCH
+    return (np.asarray(ranks) >= IN_SWITCH_RANKS) & np.asarray(switched, dtype=bool) & able
 
 
 def all_reduce_link_bytes(message: Number, ranks: Number, machine: Machine) -> Number:

@@ -1,121 +1,222 @@
-"""What a machine under a serving engine reaches of the peaks, from the constants kept as data."""
+"""What a machine reaches under a serving engine: the curve of every op, from the constants kept as data."""
 
 from __future__ import annotations
 
-import math
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
 
-from costcalc.engine.latency import Efficiency
+from costcalc.engine.kernel_choice import (
+    EXPERT_PAIRS_OF_ALL,
+    exchange_kernel,
+    experts_kernel,
+    grouped_decode_kernel,
+    latent_decode_kernel,
+    multiplies_in_fp8,
+    precision_class,
+    query_tile_rows,
+)
+from costcalc.engine.kernels import (
+    AllReduceCurve,
+    CollectiveCurve,
+    CustomAllReduceCurve,
+    ExchangeCurve,
+    ExpertsCurve,
+    GemmCurve,
+    GroupedDecodeCurve,
+    LatentDecodeCurve,
+    PrefillCurve,
+    curve_of,
+    scaled,
+)
+from costcalc.engine.op_times import Curve, Efficiency
+from costcalc.engine.ops import Op
 from costcalc.engine.roofline import Machine
-from costcalc.formats import WEIGHT_FORMATS
-from costcalc.hardware.accelerator import MeasuredEfficiency, Reached
-from costcalc.hardware.efficiency import ServingEfficiency
+from costcalc.formats import cache_format
+from costcalc.hardware.accelerator import MeasuredEfficiency
+from costcalc.hardware.efficiency import KernelEfficiency, KernelFit, ServingEfficiency
 
-_WEIGHTS = ("gemm", "head", "experts")
-_ATTENTION = ("grouped", "latent", "indexer")
-_ALIKE = {"bf16": "fp16", "fp16": "bf16"}
+CurveT = TypeVar("CurveT")
+
+CUSTOM_LIMIT = 4e6
+"""Message [B] above which TensorRT-LLM and vLLM leave an all-reduce to NCCL; SGLang does not."""
+_OP_CLASS = {
+    "gemm": "gemm", "head": "gemm", "experts": "experts", "grouped": "decode", "latent": "decode",
+    "recurrent": "decode", "indexer": "decode", "prefill": "prefill", "all_reduce": "all_reduce",
+    "all_to_all": "all_to_all",
+}  # fmt: skip
 
 
-def memory_share(kind: str, share: float, vendor: float, measured: MeasuredEfficiency | None) -> float:
-    """Share of memory bandwidth that a kind of op reaches: the fitted one times the machine's own speed.
+def calibrated_efficiency(
+    constants: ServingEfficiency, machine: Machine, backend: str, tuned: bool = False, imbalance: str = "measured"
+) -> Efficiency:
+    """Efficiency of `machine` under `backend`, one of `constants.engines`.
 
-    kind: of op. share: as fitted, of a typical machine. vendor: speed of its vendor's machines, where it was not
-    measured itself. Never above what a copy reached: no kernel moves bytes faster.
+    tuned: by the best published recipe, rather than as the engine's documentation starts it. imbalance: of experts:
+    'measured', 'uniform', 'zipf:S' or the load of the hottest rank over the mean.
     """
-    if measured is None:
-        return share * vendor
-    found = _own(kind, measured) or (measured.weights if kind in _WEIGHTS else None)
-    return min(share * (found.speed if found else vendor), measured.bandwidth or 1.0)
-
-
-def compute_share(precision: str, share: float, vendor: float, measured: MeasuredEfficiency | None) -> float:
-    """Share of the dense peak of `precision` that is reached: the fitted one times the machine's own speed.
-
-    precision: computed in. share: as fitted. vendor: speed of its vendor's machines, where it was not measured.
-    """
-    flops = measured.flops if measured else {}
-    found = flops.get(precision) or flops.get(_ALIKE.get(precision, ""))
-    return min(share * (found.speed if found else vendor), 1.0)
-
-
-def kind_share(kind: str, share: float, vendor: float, measured: MeasuredEfficiency | None) -> float:
-    """Share of the 16-bit peak that a kind of op reaches; of experts, of the rate of the machine's products.
-
-    kind: of op. share: as fitted. vendor: speed of its vendor's machines, where the kind was not measured.
-    """
-    found = _own(kind, measured) if measured else None
-    if kind == "experts":
-        return min(share * found.speed / _products_speed(vendor, measured), 1.0) if found else share
-    return min(share * found.speed, 1.0) if found else compute_share("bf16", share, vendor, measured)
-
-
-def link_share(share: float, measured: MeasuredEfficiency | None) -> float:
-    """Share of the links' bandwidth that is reached: the fitted one times the machine's own speed."""
-    return min(share * measured.links.speed, 1.0) if measured and measured.links else share
-
-
-def latency_seconds(fitted: float, measured: MeasuredEfficiency | None) -> float:
-    """Latency between GPUs: the fitted one over the machine's own speed [s]."""
-    return fitted / measured.latency if measured and measured.latency else fitted
-
-
-def _own(kind: str, measured: MeasuredEfficiency) -> Reached | None:
-    """What was measured of a kind of op itself."""
-    if kind in _ATTENTION:
-        return measured.attention
-    experts = measured.experts
-    return {"experts": experts, "experts_unpacked": experts, "prefill": measured.prefill}.get(kind)
-
-
-def _products_speed(vendor: float, measured: MeasuredEfficiency | None) -> float:
-    """How much the rate that experts' share is of is scaled already: over all measured precisions."""
-    speeds = [found.speed for found in measured.flops.values()] if measured else []
-    return math.prod(speeds) ** (1 / len(speeds)) if speeds else vendor
-
-
-def computed_in(weights: str) -> str:
-    """The precision that weights of a format, or those that are unpacked ('weight_only'), are multiplied in."""
-    if weights == "weight_only":
-        return "bf16"
-    return WEIGHT_FORMATS[weights].activations if weights in WEIGHT_FORMATS else weights
-
-
-# The calibrated efficiency of a machine under a serving engine, from the constants kept as data.
-
-
-def calibrated_efficiency(constants: ServingEfficiency, machine: Machine, backend: str) -> Efficiency:
-    """Efficiency of `machine` under `backend`, one of `constants.engines`."""
     engine = constants.engine(backend)
-    memory = constants.vendor_bandwidth.get(machine.vendor, 1.0)
-    compute = constants.vendor_flops.get(machine.vendor, 1.0)
-    formats = constants.architecture_flops.get(machine.architecture, {})
-    measured = machine.measured
+    curves = _Curves(constants, machine, engine.kernels, tuned, imbalance)
+    launches = constants.vendor_launches.get(machine.vendor, 1.0) * untuned(constants, machine, tuned)
     return Efficiency(
-        norms=constants.norms,
-        bandwidth={kind: memory_share(kind, share, memory, measured) for kind, share in constants.bandwidth.items()},
-        flops={
-            name: compute_share(computed_in(name), share * formats.get(name, 1.0), compute, measured)
-            for name, share in constants.flops.items()
-        },
-        kind_flops={kind: kind_share(kind, share, compute, measured) for kind, share in constants.kind_flops.items()},
-        tile_rows=engine.tile_rows,
-        expert_tiles=constants.expert_tiles,
-        hottest_rank=constants.hottest_rank,
-        quantize_seconds=constants.quantize,
-        layer_seconds=engine.layer,
-        expert_layer_seconds=constants.expert_layer,
-        latent_layer_seconds=constants.latent_layer,
+        curve=curves,
+        elementwise=min(constants.elementwise * constants.vendor_bandwidth.get(machine.vendor, 1.0), 1.0),
+        elementwise_passes=constants.elementwise_passes,
+        link=min(curves.all_reduce().library.link, 1.0),
+        layer_seconds=engine.layer * untuned(constants, machine, tuned),
+        expert_layer_seconds=constants.expert_layer * launches,
+        latent_layer_seconds=constants.latent_layer * launches,
         draft_seconds=constants.draft,
         sequence_seconds=constants.sequence,
-        elementwise_passes=constants.elementwise_passes,
-        routed_seconds=constants.routed_pair,
-        all_reduce_seconds=latency_seconds(constants.all_reduce, measured),
-        all_reduce_log_seconds=latency_seconds(constants.all_reduce_per_doubling, measured),
-        all_reduce_network_seconds=constants.all_reduce_network,
-        all_to_all_seconds=latency_seconds(constants.all_to_all, measured),
-        all_to_all_network_seconds=constants.all_to_all_network,
-        link=link_share(constants.link, measured),
-        shared_link=constants.shared_pcie.get(machine.architecture, constants.shared_pcie["other"]),
         overlap=constants.overlap,
-        prefill_layer_seconds=constants.prefill_layer,
-        prefill_expert_layer_seconds=constants.prefill_expert_layer,
     )
+
+
+def untuned(constants: ServingEfficiency, machine: Machine, tuned: bool) -> float:
+    """How much longer launches and layers take in an engine that nobody tuned [1]."""
+    return 1.0 if tuned else constants.untuned.get(machine.vendor, constants.untuned["other"])
+
+
+@dataclass(frozen=True, slots=True)
+class _Curves:
+    """The curve of every op on a machine, found when it is asked for."""
+
+    constants: ServingEfficiency
+    machine: Machine
+    stack: str  # whose kernels run: 'trtllm', 'vllm' or 'sglang'
+    tuned: bool
+    imbalance: str
+    known: dict[tuple[str, str, bool], Curve] = field(default_factory=dict)
+
+    @property
+    def kernels(self) -> KernelEfficiency:
+        return self.constants.kernels
+
+    def __call__(self, op: Op) -> Curve:
+        key = op.kind, op.weights, op.throughput
+        if key not in self.known:
+            self.known[key] = self._found(op)
+        return self.known[key]
+
+    def _found(self, op: Op) -> Curve:
+        curve = getattr(self, _MAKERS[op.kind])(op)
+        if isinstance(curve, AllReduceCurve):
+            return curve
+        return self._in_engine(curve, _OP_CLASS[op.kind], op.precision)
+
+    def _in_engine(self, curve: CurveT, op_class: str, precision: str = "bf16") -> CurveT:
+        """The curve as engines run it, on this vendor's machines or as this one was measured."""
+        speed, vendor, measured = self.constants.speed.get(op_class, 1.0), self.machine.vendor, self.machine.measured
+        memory: float | None = None
+        arithmetic: float | None = None
+        launches: float | None = None
+        if measured is not None:
+            memory, arithmetic, launches = _measured_speeds(measured, op_class, precision)
+        constants = self.constants
+        memory = constants.vendor_bandwidth.get(vendor, 1.0) if memory is None else memory
+        arithmetic = constants.vendor_flops.get(vendor, 1.0) if arithmetic is None else arithmetic
+        launches = constants.vendor_launches.get(vendor, 1.0) if launches is None else launches
+        launches = launches / self.constants.speed["launches"] * untuned(constants, self.machine, self.tuned)
+        if op_class == "gemm":
+            memory *= self.constants.speed["weights"]
+            return scaled(curve, times=launches, memory=memory, arithmetic=arithmetic * self._products(precision))
+        return scaled(curve, times=launches / speed, memory=memory * speed, arithmetic=arithmetic * speed)
+
+    def _products(self, precision: str) -> float:
+        return self.constants.speed[products_class(precision)]
+
+    def _curve(
+        self, kind: type[CurveT], fit: KernelFit[Any], rest: dict[str, Any] | None = None, **members: str
+    ) -> CurveT:
+        of = {"family": self.machine.architecture, **members}
+        given = {**kind.measured, **(rest or {})}  # type: ignore[attr-defined]
+        return curve_of(kind, asdict(fit.parameters), fit.multipliers, of, **given)
+
+    def gemm(self, op: Op) -> GemmCurve:
+        return self._curve(GemmCurve, self.kernels.gemm, precision_class=precision_class(op.weights, op.precision))
+
+    def experts(self, op: Op) -> ExpertsCurve:
+        kernel = experts_kernel(self.stack, self.machine.architecture, op.weights)
+        rest = {"all_pairs": kernel in EXPERT_PAIRS_OF_ALL, **self._load_of_ranks()}
+        members = {"kernel": kernel, "kernel_format": f"{kernel} {precision_class(op.weights, op.precision)}"}
+        return self._curve(ExpertsCurve, self.kernels.experts, rest, **members)
+
+    def _load_of_ranks(self) -> dict[str, float]:
+        if self.imbalance == "measured":
+            return {"hottest": self.constants.hottest_rank, "skew": self.constants.rank_skew}
+        kind, _, number = self.imbalance.rpartition(":")
+        if kind == "zipf":
+            return {"zipf": float(number)}
+        return {} if number == "uniform" else {"skew": float(number) - 1}
+
+    def grouped(self, op: Op) -> GroupedDecodeCurve:
+        group = float(op.group)
+        kernel = grouped_decode_kernel(self.stack, self.machine.architecture, group)
+        width = cache_format(op.weights).bytes
+        rest = {
+            "tile_rows": query_tile_rows("", group, self.machine.architecture),
+            "fp8": multiplies_in_fp8(kernel, width) and "fp8" in self.machine.peak_flops,
+        }
+        return self._curve(GroupedDecodeCurve, self.kernels.decode_grouped, rest, kernel=kernel)
+
+    def latent(self, op: Op) -> LatentDecodeCurve:
+        del op
+        kernel = latent_decode_kernel(self.machine.architecture)
+        return self._curve(LatentDecodeCurve, self.kernels.decode_latent, kernel=kernel)
+
+    def plain(self, op: Op) -> LatentDecodeCurve:
+        """Recurrent states and index scores, which nothing was measured of: as decode attention."""
+        del op
+        found = self._curve(GroupedDecodeCurve, self.kernels.decode_grouped)
+        return LatentDecodeCurve(found.launch, found.bandwidth, found.flops, 2.0)
+
+    def prefill(self, op: Op) -> PrefillCurve:
+        del op
+        return self._curve(PrefillCurve, self.kernels.prefill)
+
+    def all_reduce(self, op: Op | None = None) -> AllReduceCurve:
+        del op
+        switched = bool(self.machine.switched)
+        family = self.machine.architecture
+        fabric = {} if switched else {"fabric": "shared-pcie", "fabric_family": f"shared-pcie {family}"}
+        rest = {"network_latency": self.constants.all_reduce_network}
+        library = self._curve(CollectiveCurve, self.kernels.collective, rest, collective="all_reduce", **fabric)
+        limit = {} if self.stack == "sglang" else {"limit": CUSTOM_LIMIT}
+        custom = self._curve(CustomAllReduceCurve, self.kernels.custom_all_reduce, limit, framework=self.stack)
+        return AllReduceCurve(self._in_engine(library, "all_reduce"), self._in_engine(custom, "all_reduce"))
+
+    def exchange(self, op: Op) -> ExchangeCurve:
+        rest = {"network_latency": self.constants.all_to_all_network}
+        members = {"implementation": exchange_kernel(op.throughput), "framework": self.stack}
+        return self._curve(ExchangeCurve, self.kernels.expert_exchange, rest, **members)
+
+
+_MAKERS = {
+    "gemm": "gemm", "head": "gemm", "experts": "experts", "grouped": "grouped", "latent": "latent",
+    "recurrent": "plain", "indexer": "plain", "prefill": "prefill", "all_reduce": "all_reduce",
+    "all_to_all": "exchange",
+}  # fmt: skip
+
+
+def products_class(precision: str) -> str:
+    """The class of matrix products computed in `precision`: of 4, 8 or 16 bits and more."""
+    bits = "4" if precision == "fp4" else "8" if precision in ("fp8", "int8") else "16"
+    return f"gemm_{bits}_bit"
+
+
+def _measured_speeds(
+    measured: MeasuredEfficiency, op_class: str, precision: str
+) -> tuple[float | None, float | None, float | None]:
+    """How much faster than expected a measured machine's memory, arithmetic and latencies are; None: not measured."""
+    own = {"experts": measured.experts, "decode": measured.attention, "prefill": measured.prefill}.get(op_class)
+    if own is not None:
+        return own.speed, own.speed, None
+    if op_class == "all_reduce":
+        return (measured.links.speed if measured.links else None, None,
+                1 / measured.latency if measured.latency else None)  # fmt: skip
+    if op_class not in ("gemm", "experts"):
+        return None, None, None
+    flops = measured.flops.get(precision) or measured.flops.get(_ALIKE.get(precision, ""))
+    return measured.weights.speed if measured.weights else None, flops.speed if flops else None, None
+
+
+_ALIKE = {"bf16": "fp16", "fp16": "bf16"}

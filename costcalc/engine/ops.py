@@ -48,9 +48,20 @@ class Op:
     weights: str = "bf16"  # weight format of a GEMM
     ranks: Number = 1  # GPUs of a collective
     copies: Number = 1  # destinations of a token that an all-to-all sends once to each domain
+    throughput: bool = False  # whether an all-to-all is of the kind made for throughput, as prefill runs it
     rows: Number = 1  # tokens that share a weight read
+    launches: Number = 1  # kernels that matrices of a GEMM take: those that read the same input are one
+    traffic: Number = 0  # [B] of activations that GEMMs read and write
+    narrowed: bool = False  # whether a GEMM's activations are quantized first
+    quantized: Number = 0  # [B] that quantizing them reads and writes
     routed: Number = 0  # token-expert pairs that one rank handles
     held: Number = 1  # experts that one rank holds
+    buffers: Number = 0  # [B] that experts write and read between kernels, with a row for each pair of the rank
+    buffers_of_all: Number = 0  # [B] of them where the pairs of all ranks have rows
+    sequences: Number = 1  # of an attention kernel
+    tokens: Number = 1  # new ones of each
+    heads: Number = 1  # query heads of the rank
+    group: float = 1  # of which so many share a KV head
     tile_flops: Number = 0  # [FLOP] of an attention kernel after padding query tiles
     scores: Number = 0  # softmax exponentials
     mean_flops: Number = 1  # of the GPUs of a stage, over the busiest one's: ranks without a sequence do nothing
@@ -68,6 +79,7 @@ class Batch:
     partial: bool = False  # whether there may be ranks or micro-batches without a sequence
     ranks_running: Number = 1.0  # share of the attention-data ranks that have a sequence
     stages_running: Number = 1.0  # share of the micro-batches that have one
+    halves: Number = 1  # passes that the batch is cut into: 2 where one computes while the other communicates
 
     @property
     def running(self) -> Number:
@@ -84,12 +96,13 @@ ACTIVATION_BYTES = 2  # activations travel and are kept in 16 bits
 DISPATCH_BYTES = {"fp8": 1, "fp4": 1}  # tokens go to experts in fp8 where experts compute in fp8 or below
 
 
-def decode_batch(batch: Number, context: Number, layout: Parallelism, tokens: Number = 1) -> Batch:
+def decode_batch(batch: Number, context: Number, layout: Parallelism, tokens: Number = 1, halves: Number = 1) -> Batch:
     """The batch of one decode pass: micro-batches over pipeline stages, sequences over attention ranks.
 
     The busiest rank has one sequence at least; where there are fewer of them than ranks, others have none.
+    halves: passes that the batch is cut into.
     """
-    each = np.asarray(batch, dtype=float) / layout.pp
+    each = np.asarray(batch, dtype=float) / layout.pp / halves
     micro = np.maximum(each, 1.0)
     return Batch(
         np.maximum(micro / layout.attention_dp, 1.0),
@@ -98,6 +111,7 @@ def decode_batch(batch: Number, context: Number, layout: Parallelism, tokens: Nu
         partial=True,
         ranks_running=np.minimum(micro / layout.attention_dp, 1.0),
         stages_running=np.minimum(each, 1.0),
+        halves=halves,
     )
 
 
@@ -118,6 +132,8 @@ def step_ops(model: ModelSpec, layout: Parallelism, formats: Formats, batch: Bat
     works.append(Op("elementwise", "elementwise", model.num_layers, 0.0 * activation, activation, formats.attention))
     sent = activation / layout.tp
     works.append(Op("pipeline", "pipeline", layout.pp - 1, 0.0 * sent, sent, ranks=layout.gpus))
+    if np.any(np.asarray(batch.halves) > 1):
+        works = [replace(each, layers=each.layers * batch.halves) for each in works]
     if not batch.partial:
         return works
     return [w if w.kind == "experts" else replace(w, mean_flops=batch.running, mean_bytes=batch.running) for w in works]
@@ -125,18 +141,50 @@ def step_ops(model: ModelSpec, layout: Parallelism, formats: Formats, batch: Bat
 
 def rank_parameters(linears: tuple[Linear, ...], tensor: Number, kv_heads: int) -> Number:
     """Matrix elements that one tensor-parallel rank holds."""
-    total: Number = 0.0
+    return sum((m.parameters * _part(m, tensor, kv_heads) for m in linears), start=0.0)
+
+
+def _part(matrix: Linear, tensor: Number, kv_heads: int) -> Number:
+    """Part of a matrix that one tensor-parallel rank holds."""
+    if matrix.split == "tensor":
+        return 1 / tensor
+    if matrix.split == "kv":
+        return heads_per_rank(kv_heads, tensor) / kv_heads
+    return 1 + 0.0 * tensor
+
+
+def activation_elements(
+    linears: tuple[Linear, ...], hidden: int, tensor: Number, kv_heads: int
+) -> tuple[Number, Number, int]:
+    """Elements per row that a rank's products read and write, and the kernels that they take.
+
+    Matrices that read the layer's input are multiplied together and read it once. What is split and leads back to
+    the hidden size is split by its rows, anything else by its columns.
+    """
+    read: Number = 0.0
+    written: Number = 0.0
+    launches = 0
     for m in linears:
-        if m.split == "tensor":
-            total = total + m.parameters / tensor
-        elif m.split == "kv":
-            total = total + m.parameters * heads_per_rank(kv_heads, tensor) / kv_heads
-        else:
-            total = total + m.parameters + 0.0 * tensor
-    return total
+        part = _part(m, tensor, kv_heads)
+        by_rows = m.alone and m.split == "tensor" and m.outputs == hidden
+        if m.alone or not launches:
+            read = read + m.inputs * (part if by_rows else 1.0)
+            launches += 1
+        written = written + m.outputs * (1.0 if by_rows else part)
+    return read, written, launches
 
 
-def _gemm(op: str, layers: int, parameters: Number, rows: Number, formats: Formats) -> Op:
+ACTIVATION_WIDTHS = {"fp32": 4.0, "tf32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "int8": 1.0, "fp4": 0.5 + 1 / 16}
+"""Bytes of an activation by the precision that is computed in, scales included."""
+
+
+def _gemm(
+    op: str, layers: int, linears: tuple[Linear, ...], hidden: int, layout: Parallelism, kv_heads: int, rows: Number,
+    formats: Formats,
+) -> Op:  # fmt: skip
+    parameters = rank_parameters(linears, layout.tp, kv_heads)
+    read, written, launches = activation_elements(linears, hidden, layout.tp, kv_heads)
+    width = ACTIVATION_WIDTHS[formats.compute]
     return Op(
         op,
         "gemm",
@@ -146,6 +194,10 @@ def _gemm(op: str, layers: int, parameters: Number, rows: Number, formats: Forma
         precision=formats.compute,
         weights=formats.weights.name,
         rows=rows,
+        launches=launches,
+        traffic=rows * (read * width + written * ACTIVATION_BYTES),
+        narrowed=width < ACTIVATION_BYTES,
+        quantized=rows * read * (ACTIVATION_BYTES + width),
     )
 
 
@@ -153,8 +205,9 @@ def _attention_ops(
     model: ModelSpec, attention: Attention, count: int, layout: Parallelism, formats: Formats, batch: Batch
 ) -> list[Op]:
     t = layout.tp
-    held = rank_parameters(attention.linears(model.hidden_size), t, attention.kv_heads)
-    works = [_gemm("attention projections", count, held, batch.rows, formats)]
+    linears = attention.linears(model.hidden_size)
+    given = model.hidden_size, layout, attention.kv_heads, batch.rows, formats
+    works = [_gemm("attention projections", count, linears, *given)]
     if batch.prefill:
         cores = attention.prefill_cores(batch.tokens, batch.context, formats.cache, t)
     else:
@@ -172,7 +225,13 @@ def _attention_ops(
                 flops=core.flops * batch.sequences * repeat,
                 bytes=core.bytes * batch.sequences,
                 precision=formats.indexer if core.kernel == "indexer" else formats.attention,
-                tile_flops=core.tile_flops * batch.sequences * repeat,
+                weights=formats.cache.name,
+                sequences=batch.sequences,
+                tokens=batch.tokens,
+                heads=core.heads,
+                group=core.group,
+                # Drafted tokens fill the rows of a tile before they need another.
+                tile_flops=np.maximum(core.tile_flops, core.flops * repeat) * batch.sequences,
                 scores=core.scores * batch.sequences * repeat,
             )
         )
@@ -190,8 +249,8 @@ def _feedforward_ops(
     model: ModelSpec, layer: FeedForward, count: int, layout: Parallelism, formats: Formats, batch: Batch
 ) -> list[Op]:
     routed = layer.routed(model.hidden_size)
-    held = rank_parameters(layer.linears(model.hidden_size), layout.tp, 1)
-    works = [_gemm(layer.always, count, held, batch.rows, formats)]
+    linears = layer.linears(model.hidden_size)
+    works = [_gemm(layer.always, count, linears, model.hidden_size, layout, 1, batch.rows, formats)]
     if routed is None:
         works.append(_all_reduce(model, count, layout, batch))
         return works
@@ -205,6 +264,9 @@ def _expert_ops(routed: RoutedExperts, count: int, layout: Parallelism, formats:
     pairs = tokens * routed.per_token
     touched = experts_touched(routed.experts, routed.per_token, tokens)
     share = routed.parameters / layout.stage  # of one expert on one GPU, averaged over the stage
+    columns = routed.inter / (layout.stage / layout.ep)
+    # Where attention is data parallel a rank gets the tokens of its own experts, else those of all.
+    seen = np.where(np.asarray(layout.attention_dp) > 1, pairs / layout.ep, pairs)
     return Op(
         "routed experts",
         "experts",
@@ -217,9 +279,21 @@ def _expert_ops(routed: RoutedExperts, count: int, layout: Parallelism, formats:
         rows=pairs / touched,
         routed=pairs / layout.ep,
         held=routed.experts / layout.ep,
+        buffers=buffer_bytes(pairs / layout.ep, routed.width, columns),
+        buffers_of_all=unfiltered_buffer_bytes(seen, routed.width, columns),
         mean_flops=batch.running,
         mean_bytes=_touched_share(routed, tokens, touched, batch),
     )
+
+
+def buffer_bytes(pairs: Number, hidden: Number, inter: Number) -> Number:
+    """Bytes of 16-bit buffers, written and read, when only this GPU's own `pairs` have rows [B]."""
+    return pairs * (6 * hidden + 12 * inter)
+
+
+def unfiltered_buffer_bytes(pairs: Number, hidden: Number, inter: Number) -> Number:
+    """Bytes of 16-bit buffers when the pairs of all GPUs have rows, those of others zeroed and summed [B]."""
+    return pairs * (4 * hidden + 10 * inter)
 
 
 def _touched_share(routed: RoutedExperts, tokens: Number, touched: Number, batch: Batch) -> Number:
@@ -252,6 +326,7 @@ def _expert_traffic(
             sent * width,
             ranks=layout.stage,
             copies=copies,
+            throughput=batch.prefill,
         )
         for op, width in zip(("all-to-all dispatch", "all-to-all combine"), each_way, strict=True)
     ]
@@ -276,4 +351,5 @@ def _head_op(model: ModelSpec, layout: Parallelism, formats: Formats, batch: Bat
         precision=formats.head_compute,
         weights=formats.head.name,
         rows=rows,
+        traffic=rows * (model.hidden_size + model.head_parameters / model.hidden_size / layout.tp) * ACTIVATION_BYTES,
     )

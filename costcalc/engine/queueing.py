@@ -65,8 +65,11 @@ def burst_wait_seconds(prefill: Number, batch: Number, share: Number) -> Number:
 
 
 def cohort_wait_seconds(prefill: Number, batch: Number, share: Number) -> Number:
-    """Wait among requests of equal lengths [s]: they stay in step, in cohorts that grow as the batch's root."""
-    return share * np.sqrt(np.maximum(np.asarray(batch, dtype=float) - 1, 0)) * prefill
+    """Wait of the median of requests that begin together [s]: behind half of the others' prompts.
+
+    share: of them that do [0 to 1].
+    """
+    return share * np.maximum(np.asarray(batch, dtype=float) - 1, 0) / 2 * prefill
 
 
 def sequences_decoding(concurrency: Number, generation: Number, first_token: Number, capacity: Number) -> Number:

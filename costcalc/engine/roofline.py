@@ -28,12 +28,17 @@ class Machine:
     network_bandwidth: Number  # [B/s] per GPU and direction outside the domain; infinite where unknown
     architecture: str = "unknown"
     vendor: str = "unknown"
-    switched: bool = True  # scale-up by NVLink, xGMI or ICI; False: over the host's PCIe
+    switched: Number = True  # scale-up by NVLink, xGMI or ICI; False: over the host's PCIe
+    sm_count: Number = 132.0  # multiprocessors
     measured: MeasuredEfficiency | None = None  # what this machine reached, where someone measured it
 
     def peak(self, precision: str) -> Number:
         """Dense peak [FLOP/s] of the precision that an op runs in."""
         return self.peak_flops[precision]
+
+
+FLOPS_PER_MULTIPROCESSOR = 7.5e12
+"""16-bit peak of a multiprocessor [FLOP/s], for accelerators whose count is not known: Hopper's."""
 
 
 def domains_of(machine: Machine, ranks: Number) -> Number:
@@ -54,6 +59,7 @@ def machine_of(gpu: Accelerator) -> Machine:
         architecture=gpu.architecture,
         vendor=gpu.vendor,
         switched=up is not None and not up.technology.upper().startswith("PCIE"),
+        sm_count=gpu.sm_count or gpu.peak("bf16").flops / FLOPS_PER_MULTIPROCESSOR,
         measured=gpu.efficiency,
     )
 
@@ -75,16 +81,20 @@ def compute_seconds(flops: Number, peak: Number) -> Number:
     return flops / peak
 
 
-def roofline_seconds(memory: Number, compute: Number, norm: float = np.inf) -> Number:
-    """Join the two times [s]: their maximum when they overlap perfectly (norm inf), their sum when not at all (1).
+def roofline_seconds(memory: Number, compute: Number, norm: Number = np.inf) -> Number:
+    """Join two times [s]: their maximum when they overlap perfectly (norm inf), their sum when not at all (1).
 
-    Any norm of at least 1 is no shorter than the maximum, so a calibrated time never beats the bound.
+    No positive norm makes it shorter than the maximum, so a calibrated time never beats the bound; one below 1 says
+    that the two disturb each other.
     """
-    if np.isinf(norm):
-        return np.maximum(memory, compute)
-    if norm == 1:
-        return memory + compute
-    return (memory**norm + compute**norm) ** (1 / norm)
+    if np.ndim(norm) == 0:
+        if np.isinf(norm):
+            return np.maximum(memory, compute)
+        if norm == 1:
+            return memory + compute
+    longest, shortest = np.maximum(memory, compute), np.minimum(memory, compute)
+    ratio = shortest / np.where(longest > 0, longest, 1.0)
+    return longest * (1.0 + ratio**norm) ** (1.0 / np.asarray(norm))
 
 
 def ridge_intensity(peak: Number, bandwidth: Number) -> Number:

@@ -8,11 +8,13 @@ from typing import Literal
 
 import numpy as np
 
-from costcalc.engine.latency import Addition, Efficiency, OpTime, added_seconds, op_times
+from costcalc.engine.kernels import reads_only
+from costcalc.engine.op_times import Efficiency, OpTime, op_times
 from costcalc.engine.ops import Batch, Op, decode_batch, prefill_batch, step_ops
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import Formats
 from costcalc.engine.roofline import Machine
+from costcalc.engine.terms import Addition, added_seconds
 from costcalc.fields import Number
 from costcalc.model.attention.mla import LatentAttention
 from costcalc.model.spec import ModelSpec
@@ -48,6 +50,7 @@ class Step:
     overhead: tuple[Addition, ...]  # of layers, expert layers and sequences
     hidden: Hidden = Hidden()  # all-to-all that runs behind the other ops
     drafting: OpTime | None = None  # the passes through prediction layers that propose the tokens it checks
+    host: Number = 0.0  # [s] of the server's process for the tokens of a step, beside the GPU
     slower: Number = 1.0  # what the engine takes over one of the month of the constants
 
     @property
@@ -66,10 +69,20 @@ class Step:
         return self.current_seconds * self.slower
 
     @property
-    def current_seconds(self) -> Number:
-        """Time of the pass in an engine of the constants' month [s]."""
+    def gpu_seconds(self) -> Number:
+        """Time of the pass on the GPUs [s]."""
         drafting = self.drafting.seconds if self.drafting else 0.0
         return sum((op.seconds for op in self.ops), start=0.0) + self.overhead_seconds - self.hidden_seconds + drafting
+
+    @property
+    def waiting_seconds(self) -> Number:
+        """Time for which the GPUs wait for the host [s]."""
+        return np.maximum(self.host - self.gpu_seconds, 0.0)
+
+    @property
+    def current_seconds(self) -> Number:
+        """Time of the pass in an engine of the constants' month [s]: the longer of what GPUs and host take."""
+        return self.gpu_seconds + self.waiting_seconds
 
     @property
     def ageing_seconds(self) -> Number:
@@ -106,7 +119,7 @@ def decode_step(
     """
     passing = decode_batch(batch, context, layout, tokens)
     ops = step_ops(model, layout, formats, passing)
-    return timed_decode(ops, passing, model, machine, layout, efficiency, terms)
+    return timed_decode(ops, passing, model, machine, efficiency, terms)
 
 
 def timed_decode(
@@ -114,17 +127,19 @@ def timed_decode(
     batch: Batch,
     model: ModelSpec,
     machine: Machine,
-    layout: Parallelism,
     efficiency: Efficiency,
     terms: Terms = "all",
     slower: Number = 1.0,
+    host: Number = 0.0,
 ) -> Step:
-    """Time the ops of a decode step of `batch`; `slower`: what its engine takes over one of the constants' month."""
+    """Time the ops of a decode step of `batch`.
+
+    host: time of the server's process [s]. slower: what its engine takes over one of the constants' month."""
     if terms != "all":
         return Step(tuple(op_times(_memory_terms(ops, terms), machine, _reading(efficiency))), ())
     found = tuple(op_times(ops, machine, efficiency))
-    hidden = hidden_all_to_all(found, overlap_share(layout, machine, efficiency))
-    return Step(found, decode_overhead(model, efficiency, batch), hidden, slower=slower)
+    hidden = hidden_all_to_all(found, overlap_share(efficiency, batch.halves))
+    return Step(found, decode_overhead(model, efficiency, batch), hidden, host=host, slower=slower)
 
 
 def prefill_pass(
@@ -139,22 +154,24 @@ def prefill_pass(
 ) -> Step:
     """Prefill `tokens` [tokens] behind `cached` ones, of `prompts` on every attention-data rank at once."""
     passing = prefill_batch(tokens, cached, prompts)
-    return timed_prefill(step_ops(model, layout, formats, passing), model, machine, layout, efficiency)
+    return timed_prefill(step_ops(model, layout, formats, passing), model, machine, efficiency)
 
 
 def timed_prefill(
     ops: Sequence[Op],
     model: ModelSpec,
     machine: Machine,
-    layout: Parallelism,
     efficiency: Efficiency,
     slower: Number = 1.0,
+    halves: Number = 1,
 ) -> Step:
-    """Time the ops of a prefill pass; `slower`: what its engine takes over one of the constants' month."""
+    """Time the ops of a prefill pass, in so many halves that hide each other's traffic.
+
+    slower: what its engine takes over one of the constants' month.
+    """
     found = tuple(op_times(ops, machine, efficiency))
-    hidden = hidden_all_to_all(found, overlap_share(layout, machine, efficiency))
-    overhead = (*layers_overhead(model, efficiency), *prefill_overhead(model, efficiency))
-    return Step(found, overhead, hidden, slower=slower)
+    hidden = hidden_all_to_all(found, overlap_share(efficiency, halves))
+    return Step(found, layers_overhead(model, efficiency), hidden, slower=slower)
 
 
 def prediction_layers(model: ModelSpec) -> int:
@@ -192,39 +209,25 @@ def drafting(model: ModelSpec, plain: Step, efficiency: Efficiency, drafts: Numb
     )  # fmt: skip
 
 
-def prefill_overhead(model: ModelSpec, efficiency: Efficiency) -> tuple[Addition, ...]:
-    """What prompts add to a pass beyond its ops and the overhead of its layers."""
-    return (
-        Addition("layers of prefill", model.num_layers, efficiency.prefill_layer_seconds),
-        Addition("expert layers of prefill", _expert_layers(model), efficiency.prefill_expert_layer_seconds),
-    )
+def overlap_share(efficiency: Efficiency, halves: Number) -> Number:
+    """Share of the computing time that hides all-to-all [ratio]: of a pass in two halves; in the ideal of any."""
+    return np.where((np.asarray(halves) > 1) | (efficiency.overlap >= 1), efficiency.overlap, 0.0)
 
 
-def prefill_overhead_seconds(model: ModelSpec, efficiency: Efficiency) -> Number:
-    """What prompts add to a pass beyond its ops and the overhead of its layers [s]."""
-    return added_seconds(prefill_overhead(model, efficiency))
-
-
-def overlap_share(layout: Parallelism, machine: Machine, efficiency: Efficiency) -> Number:
-    """Share of the computing time that hides all-to-all [ratio]."""
-    # Engines split a batch in two only where experts' traffic leaves the scale-up domain.
-    return np.where(np.asarray(layout.stage) > machine.domain, efficiency.overlap, 0.0)
-
-
-def layers_overhead(model: ModelSpec, efficiency: Efficiency) -> tuple[Addition, ...]:
+def layers_overhead(model: ModelSpec, efficiency: Efficiency, halves: Number = 1) -> tuple[Addition, ...]:
     """What a pass takes beyond its ops whatever its batch: per layer, expert layer and MLA layer."""
     latent = sum(n for n, layer in model.attention_layers() if isinstance(layer, LatentAttention))
     return (
-        Addition("layers", model.num_layers, efficiency.layer_seconds),
-        Addition("expert layers", _expert_layers(model), efficiency.expert_layer_seconds),
-        Addition("MLA layers", latent, efficiency.latent_layer_seconds),
+        Addition("layers", model.num_layers * halves, efficiency.layer_seconds),
+        Addition("expert layers", _expert_layers(model) * halves, efficiency.expert_layer_seconds),
+        Addition("MLA layers", latent * halves, efficiency.latent_layer_seconds),
     )
 
 
 def decode_overhead(model: ModelSpec, efficiency: Efficiency, batch: Batch) -> tuple[Addition, ...]:
     """What a decode step takes beyond its ops: its layers', and that of every sequence."""
-    of_sequences = Addition("sequences", batch.sequences, efficiency.sequence_seconds)
-    return (*layers_overhead(model, efficiency), of_sequences)
+    of_sequences = Addition("sequences", batch.sequences * batch.halves, efficiency.sequence_seconds)
+    return (*layers_overhead(model, efficiency, batch.halves), of_sequences)
 
 
 def _expert_layers(model: ModelSpec) -> int:
@@ -238,8 +241,8 @@ def _memory_terms(works: Sequence[Op], terms: Terms) -> list[Op]:
 
 
 def _reading(efficiency: Efficiency) -> Efficiency:
-    """The efficiency of reads alone: without permuting tokens to experts and quantizing activations."""
-    return replace(efficiency, routed_seconds=0.0, quantize_seconds={})
+    """The efficiency of reads alone: without launches, activations and the buffers of experts."""
+    return replace(efficiency, curve=lambda op: reads_only(efficiency.curve(op)))
 
 
 # Prompts that ride on decode steps: what they add to a step that runs anyway.
@@ -288,7 +291,6 @@ def chunked_prefill(
 
 
 def prefill_interference_seconds(
-    model: ModelSpec,
     work: ChunkedPrefill,
     machine: Machine,
     efficiency: Efficiency,
@@ -305,8 +307,7 @@ def prefill_interference_seconds(
         ops = [*op_times(works, machine, efficiency), *sequences]
         return sum((op.seconds for op in ops), start=0.0) - hidden_seconds(ops, overlap)
 
-    added = taken([*work.together, *work.attention]) - taken(work.alone)
-    return added + prefill_overhead_seconds(model, efficiency)
+    return taken([*work.together, *work.attention]) - taken(work.alone)
 
 
 def _of_rows(works: Sequence[Op]) -> list[Op]:
@@ -316,9 +317,6 @@ def _of_rows(works: Sequence[Op]) -> list[Op]:
 # Speculative decoding: a cheap draft proposes tokens, one pass of the model checks them all.
 #
 # Source: Leviathan, Kalman and Matias 2023 (arXiv 2211.17192).
-
-
-MOST_DRAFTS = 64
 
 
 def tokens_per_pass(acceptance: Number, drafts: Number, fading: Number = 1.0) -> Number:

@@ -3,45 +3,52 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Unpack
+from pathlib import Path
+from typing import Any
 
-from costcalc.catalog.read import closed_model, load_gpu, load_model
-from costcalc.errors import CostcalcError
-from costcalc.explore.estimate import estimate, market_prices
+import numpy as np
+
+from costcalc.catalog.catalog import Catalog, catalog_of
+from costcalc.errors import CostcalcError, shown
+from costcalc.explore.estimate import answer, market_prices
+from costcalc.explore.search import choose_deployment
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.spec import ApiPrice, ModelSpec
 from costcalc.predict.quantities import BreakEven
-from costcalc.predict.scenario import OptionKeywords
+from costcalc.predict.scenario import asked
 
 
+@np.errstate(all="ignore")
 def break_even(
-    model: ModelSpec | str,
-    gpu: Accelerator | str,
+    model: ModelSpec | str | Path,
+    gpu: Accelerator | str | Path,
     *,
     against: str | None = None,
-    catalog: str | None = None,
-    **options: Unpack[OptionKeywords],
+    catalog: Catalog | str | Path | None = None,
+    **options: Any,
 ) -> BreakEven:
     """At which share of full use does self-hosting cost what an API charges, for the same mix of tokens?
 
     against: a model whose list prices to compare with, open or closed ('claude-3.5-sonnet'); by default
-        the model's own.
+        the model's own. The others: as of `costcalc.estimate`.
     Raises CostcalcError where no list price or no GPU price is known, and for a part of the bill alone.
     """
-    if options.get("terms", "all") != "all":
+    folders = catalog_of(catalog)
+    scenario = asked(model, gpu, options, folders)
+    if scenario.options.terms != "all":
         raise CostcalcError("a list price pays for everything, not for one term of the bill", hint="leave --terms out")
-    spec = load_model(model, catalog=catalog) if isinstance(model, str) else model
-    machine = load_gpu(gpu, catalog=catalog) if isinstance(gpu, str) else gpu
-    name, prices = _list_prices(spec, against, catalog)
-    if machine.price_for(options.get("price")) is None:
-        raise CostcalcError(f"no price per hour of {machine.name} is known", hint="give one with --price")
-    answer = estimate(spec, machine, **options)
-    return BreakEven(name, replace(answer, market=market_prices(answer, prices)))
+    name, prices = _list_prices(scenario.model, against, folders)
+    if scenario.gpu.price_for(scenario.options.price) is None:
+        raise CostcalcError(f"no price per hour of {scenario.gpu.name} is known", hint="give one with --price")
+    found = answer(scenario, choose_deployment(scenario))
+    return BreakEven(name, replace(found, market=market_prices(found, prices)))
 
 
-def _list_prices(spec: ModelSpec, against: str | None, catalog: str | None) -> tuple[str, tuple[ApiPrice, ...]]:
+def _list_prices(spec: ModelSpec, against: object, catalog: Catalog) -> tuple[str, tuple[ApiPrice, ...]]:
     """Return whose list prices count, and the prices."""
-    other = spec if against is None else closed_model(against, catalog) or load_model(against, catalog=catalog)
+    if against is not None and not isinstance(against, str):
+        raise CostcalcError(f"{shown(against)} is no model's name", where="against")
+    other = spec if against is None else catalog.closed_model(against) or catalog.unchanged().model(against)
     if not other.api_prices:
         raise CostcalcError(f"no list price of {other.name} is known", hint="name a model that has one with --against")
     return other.name, other.api_prices

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Unpack
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from costcalc.catalog.read import load_gpu, load_model
+from costcalc.catalog.catalog import Catalog, catalog_of
 from costcalc.engine.memory import cache_bytes_per_token
 from costcalc.engine.parallelism import DoesNotFit, Parallelism
 from costcalc.errors import CostcalcError
@@ -22,9 +23,10 @@ from costcalc.model.attention import AnyAttention
 from costcalc.model.attention.gqa import GroupedAttention, LowRankAttention
 from costcalc.model.attention.mla import LatentAttention, MlaMode
 from costcalc.model.spec import ModelSpec
+from costcalc.predict.options import Options, read_option
 from costcalc.predict.predict import predict
 from costcalc.predict.quantities import Answered, Comparison, Estimate, Row, inverse, numbers_of, ranges_of
-from costcalc.predict.scenario import OptionKeywords, Options, Scenario, scenario_of
+from costcalc.predict.scenario import Scenario, asked, listed, scenario_of
 from costcalc.units import format_usd
 
 # The price that each accelerator of a comparison is charged: of one kind, so that their ratios mean something.
@@ -192,14 +194,15 @@ def _replaced(model: ModelSpec, layer: AnyAttention) -> ModelSpec:
     return replace(model, attention=changed)
 
 
+@np.errstate(all="ignore")
 def compare_attention(
-    model: ModelSpec | str,
-    gpu: Accelerator | str,
+    model: ModelSpec | str | Path,
+    gpu: Accelerator | str | Path,
     *,
-    contexts: Sequence[float] = (),
+    contexts: Sequence[float | str] = (),
     groups: tuple[int, ...] = (4, 8, 16),
-    catalog: str | None = None,
-    **options: Unpack[OptionKeywords],
+    catalog: Catalog | str | Path | None = None,
+    **options: Any,
 ) -> Comparison:
     """The same model with its attention replaced, on as many GPUs as the model itself takes.
 
@@ -207,63 +210,84 @@ def compare_attention(
     groups: GQA group sizes.
     Raises CostcalcError for names, values and layouts that cannot be, and where no variant fits.
     """
-    spec = load_model(model, catalog=catalog) if isinstance(model, str) else model
-    machine = load_gpu(gpu, catalog=catalog) if isinstance(gpu, str) else gpu
-    asked, gpus, twins = variants_on(spec, machine, Options(**options), groups)
+    lengths, whole = _contexts(contexts), asked(model, gpu, options, catalog)
+    given, gpus, twins = variants_on(whole, groups)
     rows: list[Row] = []
-    for context in contexts or (asked.context,):
-        at = replace(asked, context=context)
-        mark = f" @ {context:,.0f}" if len(contexts) > 1 else ""
-        rows += _related([_row(twin.variant + mark, variant_scenario(twin, machine, at)) for twin in twins])
+    for context in lengths or (given.context,):
+        at = replace(given, context=context)
+        mark = f" @ {context:,.0f}" if len(lengths) > 1 else ""
+        rows += _related([_row(twin.variant + mark, variant_scenario(twin, whole, at)) for twin in twins])
     _check_any_fits(rows)
     notes = [f"{twin.variant}: {twin.rule}; {twin.model.total_parameters / 1e9:,.4g}B parameters" for twin in twins]
-    longest = scenario_of(spec, machine, replace(asked, mla=None, context=max(contexts, default=asked.context)))
-    notes += filter(None, [beyond_training(longest)])
-    title = f"{spec.name} on {gpus} × {machine.name}, attention replaced"
-    return Comparison(title, tuple(rows), tuple(c for c in contexts), tuple(notes))
+    notes += filter(None, [beyond_training(whole.at(max(lengths)) if lengths else whole)])
+    title = f"{whole.model.name} on {gpus} × {whole.gpu.name}, attention replaced"
+    return Comparison(title, tuple(rows), lengths, tuple(notes))
 
 
-def variants_on(
-    model: ModelSpec, gpu: Accelerator, options: Options, groups: tuple[int, ...]
-) -> tuple[Options, int, list[AttentionVariant]]:
-    """The options that every variant gets, its GPUs, as many as the model itself takes, and the variants."""
-    gpus = options.gpus or choose_deployment(scenario_of(model, gpu, options)).deployment.gpus
-    asked = options if options.degrees.layout_given else replace(options, gpus=gpus)
-    twins = attention_variants(model, groups)
+def _contexts(values: object) -> tuple[float, ...]:
+    """KV lengths as passed or typed [tokens], each once; None and an empty list are none."""
+    if values is None or (hasattr(values, "__len__") and not isinstance(values, str) and not len(values)):
+        return ()
+    texts = listed(values, "contexts", "[4096, '32k']")
+    return tuple(dict.fromkeys(float(_read("context", each, "contexts")) for each in texts))
+
+
+def _read(option: str, value: object, argument: str, hint: str | None = None) -> Any:
+    """A value of an argument that is read as an option's is."""
+    try:
+        return read_option(option, value)
+    except CostcalcError as error:
+        raise CostcalcError(error.message, where=argument, hint=hint or error.hint) from None
+
+
+def variants_on(scenario: Scenario, groups: object) -> tuple[Options, int, list[AttentionVariant]]:
+    """The options that every variant gets, its GPUs, as many as the model itself takes, and the variants.
+
+    groups: GQA group sizes, as passed.
+    """
+    what = "query heads per KV head, a whole number from 1"
+    sizes = tuple(int(_read("gpus", each, "groups", what)) for each in listed(groups, "groups", "(4, 8, 16)"))
+    options = scenario.options
+    gpus = options.gpus or choose_deployment(scenario).deployment.gpus
+    given = options if options.degrees.layout_given else replace(options, gpus=gpus)
+    twins = attention_variants(scenario.model, sizes)
     # Without a cache there are no reads of it: a term of the bill has no such variant.
-    return asked, gpus, [twin for twin in twins if options.terms == "all" or not twin.recompute]
+    return given, gpus, [twin for twin in twins if options.terms == "all" or not twin.recompute]
 
 
-def variant_scenario(twin: AttentionVariant, gpu: Accelerator, options: Options) -> Scenario:
+def variant_scenario(twin: AttentionVariant, asked: Scenario, options: Options) -> Scenario:
     """What a variant is asked; modes of MLA are variants of their own here."""
-    return replace(scenario_of(twin.model, gpu, replace(options, mla=None)), recompute=twin.recompute)
+    return replace(
+        scenario_of(twin.model, asked.gpu, replace(options, mla=None), asked.constants), recompute=twin.recompute
+    )
 
 
+@np.errstate(all="ignore")
 def compare_models(
-    models: Sequence[ModelSpec | str],
-    gpu: Accelerator | str,
+    models: Sequence[ModelSpec | str | Path],
+    gpu: Accelerator | str | Path,
     *,
-    catalog: str | None = None,
-    **options: Unpack[OptionKeywords],
+    catalog: Catalog | str | Path | None = None,
+    **options: Any,
 ) -> Comparison:
     """Several models on one kind of GPU; the first one is the reference.
 
     Raises CostcalcError for names, values and layouts that cannot be, and where no model fits.
     """
-    machine = load_gpu(gpu, catalog=catalog) if isinstance(gpu, str) else gpu
-    specs = [load_model(m, catalog=catalog) if isinstance(m, str) else m for m in models]
-    scenarios = [scenario_of(spec, machine, Options(**options)) for spec in specs]
-    return _compared(f"Models on {machine.name}", [q.model.name for q in scenarios], scenarios)
+    folders = catalog_of(catalog)
+    scenarios = [asked(each, gpu, options, folders) for each in listed(models, "models", "['v3', 'llama-3.1-70b']")]
+    return _compared(f"Models on {scenarios[0].gpu.name}", [q.model.name for q in scenarios], scenarios)
 
 
+@np.errstate(all="ignore")
 def compare_gpus(
-    gpus: Sequence[Accelerator | str],
-    model: ModelSpec | str,
+    gpus: Sequence[Accelerator | str | Path],
+    model: ModelSpec | str | Path,
     /,
     *,
     counts: Sequence[int | None] = (),
-    catalog: str | None = None,
-    **options: Unpack[OptionKeywords],
+    catalog: Catalog | str | Path | None = None,
+    **options: Any,
 ) -> Comparison:
     """One model on several kinds of GPU; the first one is the reference.
 
@@ -272,15 +296,16 @@ def compare_gpus(
     counts: how many of each kind, where they differ; None leaves one to be chosen.
     Raises CostcalcError for names, values and layouts that cannot be, and where the model fits on none.
     """
-    spec = load_model(model, catalog=catalog) if isinstance(model, str) else model
-    machines = [load_gpu(g, catalog=catalog) if isinstance(g, str) else g for g in gpus]
-    basis = on_one_basis(machines) if options.get("price") is None else None
-    machines = basis.gpus if basis else machines
-    asked: list[OptionKeywords] = [options] * len(machines)
-    if counts:
-        asked = [{**options, "gpus": count} for count in counts]
-    scenarios = [scenario_of(spec, machine, Options(**each)) for machine, each in zip(machines, asked, strict=True)]
-    result = _compared(f"{spec.name} on several accelerators", [q.gpu.name for q in scenarios], scenarios)
+    folders, names = catalog_of(catalog), listed(gpus, "gpus", "['h100', '4xb200']")
+    if counts and len(counts) != len(names):
+        raise CostcalcError(f"{len(counts)} counts for {len(names)} GPUs", where="counts", hint="give one for each")
+    each = [{**options, "gpus": count} for count in counts] if counts else [options] * len(names)
+    scenarios = [asked(model, gpu, given, folders) for gpu, given in zip(names, each, strict=True)]
+    basis = on_one_basis([q.gpu for q in scenarios]) if scenarios[0].options.price is None else None
+    if basis:
+        scenarios = [replace(q, gpu=gpu) for q, gpu in zip(scenarios, basis.gpus, strict=True)]
+    title = f"{scenarios[0].model.name} on several accelerators"
+    result = _compared(title, [q.gpu.name for q in scenarios], scenarios)
     notes = price_notes([row.estimate for row in result.rows], basis)
     return replace(result, notes=(*notes, *result.notes))
 
@@ -369,36 +394,36 @@ def contexts_to_draw(asked: Sequence[float]) -> Array:
     return np.unique([*spread[spread > 0], first, last, *asked])
 
 
+@np.errstate(all="ignore")
 def attention_curves(
-    model: ModelSpec | str,
-    gpu: Accelerator | str,
+    model: ModelSpec | str | Path,
+    gpu: Accelerator | str | Path,
     *,
-    contexts: Sequence[float] = (),
+    contexts: Sequence[float | str] = (),
     groups: tuple[int, ...] = (4, 8, 16),
-    catalog: str | None = None,
-    **options: Unpack[OptionKeywords],
+    catalog: Catalog | str | Path | None = None,
+    **options: Any,
 ) -> Curves:
     """Throughput and cost of each attention variant against context, with the answers of `compare_attention`.
 
     contexts: KV lengths [tokens] that the table has; the curves have these and others around them.
     """
-    spec = load_model(model, catalog=catalog) if isinstance(model, str) else model
-    machine = load_gpu(gpu, catalog=catalog) if isinstance(gpu, str) else gpu
-    asked, gpus, twins = variants_on(spec, machine, Options(**options), groups)
-    price = machine.price_for(asked.price)
+    points, whole = _contexts(contexts), asked(model, gpu, options, catalog)
+    given, gpus, twins = variants_on(whole, groups)
+    price = whole.gpu.price_for(given.price)
     usd = price.usd_per_gpu_hour if price else None
     curves = []
     for twin in twins:
-        scenario = variant_scenario(twin, machine, asked)
-        alone = asked.context is None and not contexts
+        scenario = variant_scenario(twin, whole, given)
+        alone = given.context is None and not points
         # The table of a workload without a context is at half of its answer; its curve is of answers half written.
-        table = tuple(contexts) or (float(scenario.decode_context),)
+        table = points or (float(scenario.decode_context),)
         lengths = contexts_to_draw(table)
-        over = scenario.around if alone and asked.input_tokens is None else scenario.at
+        over = scenario.around if alone and given.input_tokens is None else scenario.at
         at = over(along_cells(lengths))
         curve = _curve(at, over(lengths), twin.variant, lengths, usd)
         curves.append(replace(curve, table=table))
-    return Curves(f"{spec.name} on {gpus} × {machine.name}", gpus, tuple(curves))
+    return Curves(f"{whole.model.name} on {gpus} × {whole.gpu.name}", gpus, tuple(curves))
 
 
 def _curve(along: Scenario, flat: Scenario, variant: str, contexts: Array, usd: float | None) -> Curve:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from math import ceil
-from typing import Unpack
+from pathlib import Path
+from typing import Any
 
-from costcalc.catalog.files import searched_first
-from costcalc.catalog.read import load_gpu, load_model
+import numpy as np
+
+from costcalc.catalog.catalog import Catalog
 from costcalc.engine.cost import blended_usd_per_million, break_even_utilization
 from costcalc.engine.memory import (
     cache_bytes_per_sequence,
@@ -50,31 +52,29 @@ from costcalc.predict.quantities import (
     numbers_of,
     step_bound,
 )
-from costcalc.predict.scenario import OptionKeywords, Options, Scenario, scenario_of
+from costcalc.predict.scenario import Scenario, asked
 
 
+@np.errstate(all="ignore")  # what leaves the range of floats is infinite, or nothing
 def estimate(
-    model: ModelSpec | str,
-    gpu: Accelerator | str,
+    model: ModelSpec | str | Path,
+    gpu: Accelerator | str | Path,
     *,
-    catalog: str | None = None,
-    **options: Unpack[OptionKeywords],
+    catalog: Catalog | str | Path | None = None,
+    **options: Any,
 ) -> Estimate:
     """Estimate what `model` costs on `gpu`; whatever is left out is chosen, and the choice is said.
 
     model, gpu: specifications, or names, aliases or paths of the catalog.
-    catalog: a folder of models/ and hardware_profiles/ that is looked at first.
-    options: those of `costcalc.predict.scenario.OptionKeywords`: degrees of parallelism, batch [sequences],
-        context, input_tokens and output_tokens [tokens], cached [share], weights, kv_cache and activations
-        (formats), price [$/GPU-hour or words], utilization [share], tpot and ttft [s], demand ('50 requests/s'),
-        drafts [tokens], acceptance [share], disaggregated, efficiency, backend, terms, mla.
+    catalog: a catalog, or a folder of models/ and hardware_profiles/ that is looked at first.
+    options: by the names in `costcalc.predict.options.OPTIONS`, read as the command line reads them: degrees of
+        parallelism, batch [sequences], context, input_tokens and output_tokens [tokens], cached [share], weights,
+        kv_cache and activations (formats), price [$/GPU-hour or words], utilization [share], tpot and ttft [s], demand
+        ('50 requests/s'), drafts [tokens], acceptance [share], disaggregated, efficiency, backend, terms, mla ...
     Raises CostcalcError for names, values and layouts that cannot be, and where nothing fits.
     """
-    with searched_first(catalog):
-        spec = load_model(model) if isinstance(model, str) else model
-        machine = load_gpu(gpu) if isinstance(gpu, str) else gpu
-        scenario = scenario_of(spec, machine, Options(**options))
-        return answer(scenario, choose_deployment(scenario))
+    scenario = asked(model, gpu, options, catalog)
+    return answer(scenario, choose_deployment(scenario))
 
 
 def answer(scenario: Scenario, chosen: Chosen) -> Estimate:

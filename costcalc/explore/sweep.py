@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import product
 from math import prod
-from typing import Any, Unpack, cast
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from costcalc.catalog.files import searched_first
+from costcalc.catalog.catalog import Catalog, catalog_of
 from costcalc.engine.memory import kv_pool_bytes_per_gpu
 from costcalc.engine.parallelism import Deployment, DoesNotFit
 from costcalc.errors import CostcalcError, did_you_mean, shown
@@ -21,7 +22,7 @@ from costcalc.explore.search import along_cells, choose_deployment, search_layou
 from costcalc.fields import Record
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.spec import ModelSpec
-from costcalc.predict.options import SWEPT, is_several, read_option, the_gpu, the_model, values_of
+from costcalc.predict.options import OPTIONS, SWEPT, Options, is_several, read_option, refuse_unknown, values_of
 from costcalc.predict.predict import predict, sequences_held
 from costcalc.predict.quantities import (
     QUANTITIES,
@@ -30,8 +31,7 @@ from costcalc.predict.quantities import (
     numbers_of,
     step_bounds,
 )
-from costcalc.predict.scenario import OptionKeywords, Options, Scenario, SweepKeywords, scenario_of
-from costcalc.units import parse_quantity
+from costcalc.predict.scenario import Scenario, counted, scenario_of, the_gpu, the_model
 
 # The result of a sweep: a grid with an axis for each quantity that varies, and the numbers of an estimate on it.
 
@@ -248,17 +248,17 @@ _LENGTHS = ("context", "input_tokens", "output_tokens")
 _IN_THE_ENGINE = ("batch", *_LENGTHS, "memory_bandwidth")
 
 
+@np.errstate(all="ignore")
 def sweep(
-    model: ModelSpec | str,
-    gpu: Accelerator | str,
+    model: ModelSpec | str | Path,
+    gpu: Accelerator | str | Path,
     *,
-    catalog: str | None = None,
-    **options: Unpack[SweepKeywords],
+    catalog: Catalog | str | Path | None = None,
+    **options: Any,
 ) -> Sweep:
     """Ask the same question at every combination of several values, and get arrays: one axis for each that varies.
 
-    model, gpu: specifications, or names, aliases or paths of the catalog.
-    catalog: a folder of models/ and hardware_profiles/ that is looked at first.
+    model, gpu, catalog: as of `costcalc.estimate`.
     options: those of `costcalc.estimate`, and memory_bandwidth [B/s]. Lists, arrays and ranges ('1:256:x2',
         '4k:128k:x2', '1,2,3') are allowed for degrees of parallelism, batch, context, input_tokens, output_tokens,
         memory_bandwidth, price and utilization; their order is that of the axes, degrees first.
@@ -266,22 +266,25 @@ def sweep(
     `costcalc.estimate` answers for it with those degrees. Without a batch, each cell has the one of lowest cost.
     Raises CostcalcError for names, values and layouts that cannot be, and where no value is given.
     """
-    with searched_first(catalog):
-        spec, machine = the_model(model), the_gpu(gpu)
-        axes, fixed = _axes(machine, options)
-        degrees = [axis for axis in axes if axis.name in DEGREES]
-        swept = [axis for axis in axes if axis.name not in DEGREES]
-        if prod(len(axis.values) for axis in axes) > MOST_CELLS:
-            raise CostcalcError(f"more than {MOST_CELLS:,} cells are asked for", hint="take fewer values")
-        parts, answers, lacking = [], [], None
-        for values in product(*(axis.values for axis in degrees)):
-            given = {**fixed, **{axis.name: value for axis, value in zip(degrees, values, strict=True)}}
-            scenario, reference, lacking = _reference(spec, machine, given, swept)
-            parts.append(_part(scenario, reference, machine, swept, given))
-            answers.append(reference)
-        if lacking is not None and not any(part["memory.fits"].any() for part in parts):
-            raise lacking
-        return _joined(spec, machine, axes, parts, answers)
+    folders = catalog_of(catalog)
+    refuse_unknown(options, SWEPT)
+    name, given = counted(gpu, options)
+    spec, machine = the_model(model, folders), the_gpu(name, folders)
+    axes, fixed = _axes(machine, given)
+    degrees = [axis for axis in axes if axis.name in DEGREES]
+    swept = [axis for axis in axes if axis.name not in DEGREES]
+    if prod(len(axis.values) for axis in axes) > MOST_CELLS:
+        raise CostcalcError(f"more than {MOST_CELLS:,} cells are asked for", hint="take fewer values")
+    asked_with = partial(scenario_of, spec, machine, constants=folders.serving_efficiency())
+    parts, answers, lacking = [], [], None
+    for values in product(*(axis.values for axis in degrees)):
+        given = {**fixed, **{axis.name: value for axis, value in zip(degrees, values, strict=True)}}
+        scenario, reference, lacking = _reference(asked_with, given, swept)
+        parts.append(_part(scenario, reference, machine, swept, given))
+        answers.append(reference)
+    if lacking is not None and not any(part["memory.fits"].any() for part in parts):
+        raise lacking
+    return _joined(spec, machine, axes, parts, answers)
 
 
 def _axes(gpu: Accelerator, options: Mapping[str, Any]) -> tuple[list[Axis], dict[str, Any]]:
@@ -289,42 +292,38 @@ def _axes(gpu: Accelerator, options: Mapping[str, Any]) -> tuple[list[Axis], dic
     axes: list[Axis] = []
     fixed: dict[str, Any] = {}
     for name, value in options.items():
-        if name in (*SWEPT, "memory_bandwidth") and is_several(value):
+        if name in SWEPT and is_several(value):
             axes.append(Axis(name, values_of(value, partial(_read, gpu, name), name)))
         elif name == "memory_bandwidth" and value is not None:
             axes.append(Axis(name, (_read(gpu, name, value),)))
         else:
             fixed[name] = read_option(name, value)
     if fixed.get("demand") is not None:
-        raise CostcalcError("a sweep serves no demand", where="--demand", hint="ask costcalc estimate --demand")
+        raise CostcalcError("a sweep serves no demand", where="demand", hint="ask costcalc estimate --demand")
     if not axes:  # one value of each: a sweep of a single cell
         single = [name for name in SWEPT if fixed.get(name) is not None]
         axes = [Axis(name, (_read(gpu, name, fixed.pop(name)),)) for name in single]
     if not axes:
         hint = "give a list or a range for one of batch, context, price, gpus ..., as in '1:256:x2' or '4k,32k,128k'"
         raise CostcalcError("nothing is swept", hint=hint)
+    fixed.pop("memory_bandwidth", None)
     return sorted(axes, key=lambda axis: axis.name not in DEGREES), fixed
 
 
 def _read(gpu: Accelerator, name: str, value: Any) -> Any:
     """Return one value of an axis: a number, also where a price is told in words."""
-    if name == "memory_bandwidth":
-        try:
-            return parse_quantity(value, "bandwidth", positive=True)
-        except CostcalcError as error:
-            raise CostcalcError(error.message, where=name, hint=error.hint) from None
     read = read_option(name, value)
-    if name == "price":
-        try:
-            choice = gpu.price_for(str(read))  # a gap among prices is no default
-        except CostcalcError as error:
-            raise CostcalcError(error.message, where=name, hint=error.hint) from None
-        return None if choice is None else choice.usd_per_gpu_hour
-    return read
+    if name != "price":
+        return read
+    try:
+        choice = gpu.price_for(str(read))  # a gap among prices is no default
+    except CostcalcError as error:
+        raise CostcalcError(error.message, where=name, hint=error.hint) from None
+    return None if choice is None else choice.usd_per_gpu_hour
 
 
 def _reference(
-    model: ModelSpec, gpu: Accelerator, given: dict[str, Any], swept: Sequence[Axis]
+    asked_with: Callable[[Options], Scenario], given: dict[str, Any], swept: Sequence[Axis]
 ) -> tuple[Scenario, Estimate, DoesNotFit | None]:
     """Plan the deployment for the most demanding cell that fits, from the largest values down; and say what it lacks.
 
@@ -335,9 +334,9 @@ def _reference(
         cell = {
             axis.name: sorted(axis.values, reverse=True)[min(rank, len(axis.values) - 1)]
             for axis in swept
-            if axis.name in Options.__dataclass_fields__
+            if axis.name in OPTIONS
         }
-        return scenario_of(model, gpu, Options(**cast("OptionKeywords", {**given, **cell})))
+        return asked_with(Options(**{**given, **cell}))
 
     scenarios = [asked(rank) for rank in range(max((len(axis.values) for axis in swept), default=1))]
     most, least = scenarios[0], scenarios[-1]

@@ -64,10 +64,10 @@ class MeasuredEfficiency(Spec):
 
 
 FALLBACKS: dict[str, tuple[str, ...]] = {
-    "fp4": ("fp8", "bf16", "fp16"),
-    "int4": ("int8", "bf16", "fp16"),
-    "fp8": ("bf16", "fp16"),
-    "int8": ("bf16", "fp16"),
+    "fp4": ("fp8", "bf16", "fp16", "fp32"),
+    "int4": ("int8", "bf16", "fp16", "fp32"),
+    "fp8": ("bf16", "fp16", "fp32"),
+    "int8": ("bf16", "fp16", "fp32"),
     "bf16": ("fp16", "fp32"),
     "fp16": ("bf16", "fp32"),
     "tf32": ("fp32",),

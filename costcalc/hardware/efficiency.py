@@ -30,20 +30,6 @@ class LatentDecodeParameters(Spec):
     flops: Share
 
 
-class UnsplitDecodeParameters(Spec):
-    """MLA decode without a tuned kernel, a sequence per multiprocessor: see UnsplitDecodeCurve."""
-
-    launch: Seconds
-    flops: Share
-
-
-class CastDecodeParameters(Spec):
-    """MLA decode that converts its cache first: see engine.kernels.CastDecodeCurve."""
-
-    launch: Seconds
-    elements: Positive  # per second and multiprocessor
-
-
 class PrefillParameters(Spec):
     """Causal prefill attention: see engine.kernels.PrefillCurve."""
 
@@ -60,6 +46,7 @@ class GemmParameters(Spec):
     bandwidth: Share
     flops: Share
     quantize_launch: Seconds
+    quantize_bandwidth: Share
 
 
 class ExpertsParameters(Spec):
@@ -151,8 +138,6 @@ class KernelEfficiency(Spec):
 
     decode_grouped: KernelFit[GroupedDecodeParameters]
     decode_latent: KernelFit[LatentDecodeParameters]
-    decode_latent_unsplit: KernelFit[UnsplitDecodeParameters]
-    decode_latent_cast: KernelFit[CastDecodeParameters]
     prefill: KernelFit[PrefillParameters]
     gemm: KernelFit[GemmParameters]
     experts: KernelFit[ExpertsParameters]
@@ -250,10 +235,11 @@ class BackendOverhead(Spec):
     layer: Seconds  # per layer and decode step
     startup: Seconds  # from a request's arrival to its first token, beyond what the GPUs do
     admission_steps: Annotated[float, Limits(ge=0)]  # decode steps until a request is looked at
-    balance_steps: Annotated[float, Limits(ge=0)] = 0  # and until attention-data ranks may prefill together
+    host: Seconds = 0.0  # of the server's process for a sequence of a step, beside the GPU
+    gathers_prompts: bool = False  # attention-data ranks wait for each other's prompts, and prefill together
     reserved_output: Share  # of the answers of running requests, in the cache that is kept for them
     frees_memory: bool = False  # the cache takes all that weights leave, instead of a share of the whole
-    tile_rows: Annotated[float, Limits(ge=1)] = 64  # query rows of a KV head that decode attention computes at least
+    kernels: str = "vllm"  # the stack whose measured kernels it runs: trtllm, vllm or sglang
     mixes_prefill: bool  # prompts ride on decode steps, instead of stopping them
     current: bool = True  # whether deployments of today run it
 
@@ -264,8 +250,7 @@ class ClosedLoop(Spec):
     prefill_tokens: Annotated[float, Limits(gt=0)]  # prompt tokens in one pass where prompts wait
     scheduled_sequences: Annotated[float, Limits(gt=0)]  # a replica decodes at most, offline: max_batch_size
     first_burst: Annotated[float, Limits(ge=0)]  # mean wait behind the first round, prefills per request ahead
-    equal_lengths: Annotated[float, Limits(ge=0)]  # wait among equal requests, prefills per root of their number
-    reused_prompt: Share  # of prompts that a benchmark repeats
+    equal_lengths: Share  # of the prompts of equal requests that begin together, those that the median waits for
     memory_utilization: Share  # of the driver's memory, in deployments tuned for throughput
     acceptance: Share  # chance that the first drafted token is kept
     fading: Share  # of that chance, for each further one
@@ -274,34 +259,24 @@ class ClosedLoop(Spec):
 class ServingEfficiency(Spec):
     """Constants of the calibrated mode; one file, hardware_profiles/efficiency/serving.yaml."""
 
-    norms: dict[str, Annotated[float, Limits(ge=1)]]
-    bandwidth: dict[str, Share]
-    flops: dict[str, Share]
-    kind_flops: dict[str, Share]
-    vendor_bandwidth: dict[str, Share]
-    vendor_flops: dict[str, Share]
-    architecture_flops: dict[str, dict[str, Share]]  # of that of the format, by architecture
+    speed: dict[str, Positive]  # of kernels in an engine over alone, by class of op
+    vendor_bandwidth: dict[str, Positive]  # of a vendor's machines, of whose kernels nothing was measured
+    vendor_flops: dict[str, Positive]
+    vendor_launches: dict[str, Positive]  # how much longer their launches take
     maturing: Annotated[float, Limits(ge=0)]  # by which engines run models with experts faster each month [ln]
     as_of: str  # the month of the newest measurements, YYYY-MM: engines are as mature as then
-    expert_tiles: dict[str, Annotated[float, Limits(ge=0)]]  # rows that an expert's GEMM computes at least
+    untuned: dict[str, Annotated[float, Limits(ge=1)]]  # times longer launches and layers take, by vendor
     hottest_rank: Share
-    quantize: dict[str, Seconds]
+    rank_skew: Annotated[float, Limits(ge=0)]  # of the hottest expert rank beyond the mean, however many tokens
     expert_layer: Seconds
     latent_layer: Seconds
     sequence: Seconds
     draft: Seconds  # of the host for every drafted token of a step
+    elementwise: Share  # of memory bandwidth
     elementwise_passes: Annotated[float, Limits(ge=0)]
-    routed_pair: Seconds
-    all_reduce: Seconds
-    all_reduce_per_doubling: Seconds
     all_reduce_network: Seconds
-    all_to_all: Seconds
     all_to_all_network: Seconds
-    link: Share
-    shared_pcie: dict[str, Share]  # of that, where more than two GPUs share the host's PCIe, by architecture
     overlap: Share
-    prefill_layer: Seconds
-    prefill_expert_layer: Seconds
     memory_utilization: Share
     memory_reserve: Bytes
     default_backend: str
@@ -314,6 +289,14 @@ class ServingEfficiency(Spec):
     ranges: dict[str, Ranges]  # by class of measurement
     errors: dict[str, ServingRecord] = field(default_factory=dict)  # by class of measurement
     provenance: Provenance
+    of_kernels: KernelEfficiency | None = None  # what it stands on: kernels.yaml, put here when both are read
+
+    @property
+    def kernels(self) -> KernelEfficiency:
+        """What kernels reach alone."""
+        if self.of_kernels is None:
+            raise ValueError("constants of serving without those of kernels")
+        return self.of_kernels
 
     @property
     def engines(self) -> tuple[str, ...]:
@@ -330,9 +313,10 @@ class ServingEfficiency(Spec):
             layer=min(each.layer for each in current),
             startup=min(each.startup for each in current),
             admission_steps=min(each.admission_steps for each in current),
-            balance_steps=min(each.balance_steps for each in current),
+            host=min(each.host for each in current),
+            gathers_prompts=any(each.gathers_prompts for each in current),
             reserved_output=min(each.reserved_output for each in current),
-            tile_rows=min(each.tile_rows for each in current),
+            kernels="trtllm",
             mixes_prefill=any(each.mixes_prefill for each in current),
         )
 

@@ -19,6 +19,7 @@ class RoutedExperts:
     per_token: float  # k: experts that a token multiplies (zero-compute experts left out)
     parameters: float  # of one expert
     width: int  # elements of a token sent to an expert: hidden size, or the latent size
+    inter: int  # columns of one expert
 
 
 class FeedForward(Spec):
@@ -74,7 +75,7 @@ class DenseFeedForward(FeedForward):
 
     def linears(self, hidden: int) -> tuple[Linear, ...]:
         width = self.intermediate_size
-        up = [Linear("up", hidden, width), Linear("down", width, hidden)]
+        up = [Linear("up", hidden, width), Linear("down", width, hidden, alone=True)]
         return tuple([Linear("gate", hidden, width), *up] if self.gated else up)
 
     def extra_parameters(self, hidden: int) -> float:
@@ -120,17 +121,17 @@ class ExpertsFeedForward(FeedForward):
         return 3 if self.gated else 2
 
     def linears(self, hidden: int) -> tuple[Linear, ...]:
-        matrices = [Linear("router", hidden, self.num_experts + self.zero_experts, "none")]
+        matrices = [Linear("router", hidden, self.num_experts + self.zero_experts, "none", alone=True)]
         width = self.shared_intermediate_size
         if width:
             names = ("shared gate_proj", "shared up", "shared down")[-self._matrices :]
-            matrices += [Linear(name, hidden, width) for name in names]
+            matrices += [Linear(name, hidden, width, alone=name in (names[0], names[-1])) for name in names]
         if self.shared_gate:
             matrices.append(Linear("shared gate", hidden, 1, "none"))
         if self.latent_size:
             matrices += [
-                Linear("latent down", hidden, self.latent_size, "none"),
-                Linear("latent up", self.latent_size, hidden, "none"),
+                Linear("latent down", hidden, self.latent_size, "none", alone=True),
+                Linear("latent up", self.latent_size, hidden, "none", alone=True),
             ]
         return tuple(matrices)
 
@@ -150,6 +151,7 @@ class ExpertsFeedForward(FeedForward):
             per_token=self.expected_experts_per_token or self.experts_per_token,
             parameters=self._matrices * width * self.moe_intermediate_size,
             width=width,
+            inter=self.moe_intermediate_size,
         )
 
     @property

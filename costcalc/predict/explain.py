@@ -8,10 +8,11 @@ from math import ceil, floor, log10, prod
 
 import numpy as np
 
-from costcalc.engine.latency import Addition, OpTime, Term
 from costcalc.engine.memory import cache_bytes_per_sequence_per_gpu, layer_cache_bytes_read
+from costcalc.engine.op_times import OpTime
 from costcalc.engine.parallelism import Chosen
 from costcalc.engine.step import Step
+from costcalc.engine.terms import Addition, Term
 from costcalc.predict.predict import UNBOUNDED, Prediction
 from costcalc.predict.quantities import DemandResult, Estimate, Formula, OpResult, breakdown_of, ranges_of
 from costcalc.predict.scenario import Scenario
@@ -342,6 +343,7 @@ _WORDS = {
     "compute": ("FLOPs", "peak"),
     "link": ("bytes over the link", "its bandwidth"),
     "network": ("bytes over the network", "its bandwidth"),
+    "exponentials": ("exponentials", "their rate"),
 }
 """What a term is made of, by its name: the amount and the peak."""
 
@@ -359,8 +361,8 @@ def _op(op: OpTime, path: str, source: str) -> Formula:
     """The time of one op: calls × (terms, joined, + additions)."""
     terms = [term for term in op.terms if _some(term.seconds)]
     added = [each for each in op.additions if _some(each.seconds)]
-    formula = [_joined([_words(term) for term in terms], op.norm), *(each.name for each in added)]
-    numbers = [_joined([_numbers(term) for term in terms], op.norm), *map(_added, added)]
+    formula = [_joined([_words(term) for term in terms], _plain(op.norm)), *(each.name for each in added)]
+    numbers = [_joined([_numbers(term) for term in terms], _plain(op.norm)), *map(_added, added)]
     calls = format_count(_plain(op.calls))
     return Formula(
         f"{path}.{op.op}", op.op, _times("" if calls == "1" else "calls", formula),
@@ -385,6 +387,8 @@ def _times(calls: str, summands: Sequence[str]) -> str:
 
 
 def _words(term: Term) -> str:
+    if term.name == "latency":
+        return "latencies"
     amount, peak = _WORDS[term.name]
     more = "" if _shown_factor(term) is None else " × factor"
     return f"{amount}{more} / (share × {peak})" if _plain(term.share) != 1 else f"{amount}{more} / {peak}"
@@ -392,6 +396,8 @@ def _words(term: Term) -> str:
 
 def _numbers(term: Term) -> str:
     factor = _shown_factor(term)
+    if term.name == "latency":
+        return f"{format_count(_plain(term.amount))} × {format_seconds(1 / _plain(term.peak))}"
     amount = format_rate(_plain(term.amount), term.unit) + ("" if factor is None else f" × {factor}")
     peak, share = format_rate(_plain(term.peak), f"{term.unit}/s"), _plain(term.share)
     return f"{amount} / {peak}" if share == 1 else f"{amount} / ({format_count(share)} × {peak})"

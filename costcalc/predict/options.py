@@ -1,57 +1,396 @@
-"""What may be asked, read as the command line reads it, and several values of it at once.
+"""OPTIONS: everything an estimate can be told, one row an option, and how each is read.
 
-Every error is one line that names the argument and says what it may be.
+Keywords of Python, flags of the command line, their help, axes of a sweep and docs/cli.md follow from the rows. A value
+is read here alone, wherever it comes from; every error is one line that names the option and says what it may be.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from functools import wraps
-from inspect import Parameter, signature
-from math import isfinite
+from collections.abc import Callable, Iterable
+from dataclasses import field
 from numbers import Integral, Real
-from pathlib import Path
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal
 
-from costcalc.catalog.read import load_gpu, load_model
-from costcalc.engine.step import MOST_DRAFTS
 from costcalc.errors import CostcalcError, did_you_mean, shown
-from costcalc.fields import read_date
+from costcalc.fields import Record, read_date
 from costcalc.formats import CACHE_FORMATS, COMPUTE_PRECISIONS, WEIGHT_FORMATS
-from costcalc.hardware.accelerator import Accelerator
-from costcalc.model.spec import ModelSpec
-from costcalc.units import parse_machine, parse_quantity, parse_whole
+from costcalc.units import parse_demand, parse_quantity, parse_whole
+
+if TYPE_CHECKING:
+    from costcalc.engine.parallelism import Degrees
+    from costcalc.engine.step import Terms
+    from costcalc.model.attention.mla import MlaMode
+
+EfficiencyMode = Literal["calibrated", "ideal"]
+Arrivals = Literal["closed", "offline", "static"]
+"""Whoever gets an answer asks again; all requests queue at once; one batch begins and ends together."""
+Lengths = Literal["mixed", "equal"]
+Statistic = Literal["median", "mean"]
+Tuning = Literal["default", "tuned"]
+"""An engine as its documentation starts it, or a published recipe."""
 
 MOST_GPUS = 100_000
 MOST_SEQUENCES = 1e8
 MOST_TOKENS = 1e9
 MOST_SECONDS = 1e6
 MOST_USD_PER_HOUR = 1e7
+MOST_DRAFTS = 64
 
-OTHER_NAMES = {
-    "tp": "tensor_parallel", "pp": "pipeline_parallel", "ep": "expert_parallel", "dp": "attention_data_parallel",
-    "kv": "kv_cache", "input": "input_tokens", "output": "output_tokens", "prompt": "input_tokens",
-    "context_tokens": "context", "context_length": "context", "batch_size": "batch",
-    "users": "batch", "usd_per_gpu_hour": "price", "num_gpus": "gpus", "n_gpus": "gpus", "engine": "backend",
-    "dtype": "weights",
-}  # fmt: skip
-"""What else an option is called: the command line's short names, and those of other tools."""
-FLAGS = {
-    "tensor_parallel": "tp", "pipeline_parallel": "pp", "expert_parallel": "ep", "attention_data_parallel": "dp",
-    "kv_cache": "kv", "input_tokens": "input", "output_tokens": "output",
-}  # fmt: skip
-"""Options whose flag on the command line is another word than their keyword."""
+Read = Callable[[Any], Any]
 
 
-def flag_of(name: str) -> str:
-    """Return an option as the command line spells it: `tensor_parallel` is `--tp`.
-
-    name: its keyword.
-    """
-    return "--" + FLAGS.get(name, name).replace("_", "-")
+# How a value is read: from text as people type it, or from a number in SI. Each returns a reader for a row of OPTIONS.
 
 
+def whole(least: int, most: float) -> Read:
+    """A whole number within limits."""
+
+    def read(value: Any) -> int:
+        return int(_within(value, parse_whole(_number(value), least=least), least, most))
+
+    return read
+
+
+def _batch(value: Any) -> int | None:
+    if isinstance(value, str) and value.strip().lower() == "auto":
+        return None
+    return int(whole(1, MOST_SEQUENCES)(value))
+
+
+def quantity(dimension: str, low: float, high: float, *, low_too: bool = True, high_too: bool = True) -> Read:
+    """A quantity of `costcalc.units` within limits, which belong to it unless told otherwise."""
+
+    def read(value: Any) -> float:
+        return _within(value, parse_quantity(_number(value), dimension), low, high, low_too, high_too)
+
+    return read
+
+
+def word(*words: str) -> Read:
+    """One of several words, or any where none is named."""
+    listed = f"one of {', '.join(words[:12])}{', ...' if len(words) > 12 else ''}" if words else None
+
+    def read(value: Any) -> str:
+        text = _text(value, "name").strip().lower()
+        if words and text not in words:
+            raise CostcalcError(f"{shown(value)} is unknown", hint=did_you_mean(text, words) or listed)
+        return text
+
+    return read
+
+
+def _price(value: Any) -> float | str:
+    text = value.strip() if isinstance(value, str) else ""
+    if isinstance(value, str) and not text:
+        raise CostcalcError("the price is empty", hint="write it like '2.00' or 'spot'")
+    if text[:1].isalpha() and text.lower() not in ("nan", "inf", "infinity"):
+        return text
+    dollars = quantity("price_per_hour", 0, MOST_USD_PER_HOUR)(value)
+    return text or dollars
+
+
+def _demand(value: Any) -> str:
+    text = _text(value, "demand")
+    parse_demand(text)
+    return text
+
+
+def _month(value: Any) -> str:
+    text = _text(value, "month").strip()
+    if (found := read_date(text)) is None or found[1] is None:
+        raise CostcalcError(f"{shown(value)} is no month", hint="write it like 2026-06 or 2026-06-15")
+    return text
+
+
+def _imbalance(value: Any) -> str:
+    text = str(value).strip().lower()
+    if text in ("measured", "uniform"):
+        return text
+    kind, _, number = text.rpartition(":")
+    if kind not in ("", "zipf"):
+        raise CostcalcError(
+            f"{shown(value)} is no imbalance", hint="uniform, measured, zipf:1.2, or a factor such as 1.5"
+        )
+    _within(value, parse_quantity(number, "ratio"), 0.0 if kind else 1.0, 100.0)
+    return text
+
+
+def _yes_or_no(value: Any) -> bool:
+    if type(value).__name__ not in ("bool", "bool_"):
+        raise CostcalcError(f"{shown(value)} is neither True nor False")
+    return bool(value)
+
+
+def _number(value: Any) -> str | int | float:
+    """The value as units read it: text, or a number of Python, also where it was one of numpy."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise _wrong_kind(value, "number")
+    return int(value) if isinstance(value, Integral) else float(value)
+
+
+def _text(value: Any, what: str) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | Real):
+        raise _wrong_kind(value, what)
+    return str(value)
+
+
+def _wrong_kind(value: Any, what: str) -> CostcalcError:
+    return CostcalcError(f"{kind_of(value)} where a {what} belongs")
+
+
+def kind_of(value: object) -> str:
+    """Return a value of a wrong type as an error tells it: '3 (int)', 'a value of type list'."""
+    if value is None:
+        return "None"
+    kind = type(value).__name__
+    return f"{shown(value)} ({kind})" if isinstance(value, str | Real) else f"a value of type {kind}"
+
+
+def _within(value: Any, number: float, low: float, high: float, low_too: bool = True, high_too: bool = True) -> float:
+    if (number < low if low_too else number <= low) or (number > high if high_too else number >= high):
+        floor = f"at least {low:,.10g}" if low_too else f"more than {low:,.10g}"
+        roof = f"at most {high:,.10g}" if high_too else f"less than {high:,.10g}"
+        raise CostcalcError(f"{shown(value)} is out of range", hint=f"it must be {floor} and {roof}")
+    return number
+
+
+# The table.
+
+
+LAYOUT, LOAD, NUMBERS, MONEY = "Layout", "Load", "Precision and method", "Money"
+"""Headings of the help."""
+
+
+class Option(Record):
+    """What an option is besides its keyword, its type and its default."""
+
+    flags: tuple[str, ...]  # on the command line
+    metavar: str  # what stands for its value in the help; '' for a switch
+    panel: str  # heading that it stands under there
+    help: str
+    read: Read  # returns what the engine takes; raises CostcalcError
+    several: bool  # whether a sweep takes many values of it
+    also: tuple[str, ...]  # what else people call it
+    written: str | None  # flag that errors and commands name, where it is not the first
+
+    @property
+    def flag(self) -> str:
+        """The flag that errors and commands name."""
+        return self.written or self.flags[0]
+
+
+def option(
+    flags: str, metavar: str, panel: str, read: Read, help: str,
+    *, default: Any = None, several: bool = False, also: str = "", written: str | None = None,
+) -> Any:  # fmt: skip
+    """Return a row of the table as a field of `Options`; flags and also: separated by spaces."""
+    row = Option(tuple(flags.split()), metavar, panel, help, read, several, tuple(also.split()), written)
+    return field(default=default, metadata={"option": row})
+
+
+_DEGREE = whole(1, MOST_GPUS)
+_TOKENS = quantity("count", 1, MOST_TOKENS)
+_TIME = quantity("time", 0, MOST_SECONDS, low_too=False)
+_SHARE_OF_ALL = quantity("ratio", 0, 1, low_too=False)
+
+
+class Options(Record):
+    """The options of an estimate, read; None leaves a choice to costcalc, which then says so."""
+
+    # fmt: off
+    gpus: int | None = option(
+        "--gpus", "N", LAYOUT, _DEGREE,
+        "GPUs in all; default: the fewest that fit, in whole nodes.", several=True, also="num_gpus n_gpus")
+    tensor_parallel: int | None = option(
+        "--tp", "N", LAYOUT, _DEGREE, "Tensor parallel degree.", several=True, also="tp")
+    pipeline_parallel: int | None = option(
+        "--pp", "N", LAYOUT, _DEGREE, "Pipeline parallel degree.", several=True, also="pp")
+    expert_parallel: int | None = option(
+        "--ep", "N", LAYOUT, _DEGREE, "Expert parallel degree.", several=True, also="ep")
+    attention_data_parallel: int | None = option(
+        "--dp", "N", LAYOUT, _DEGREE,
+        "Attention data parallel degree: sequences spread over N groups.", several=True, also="dp")
+    memory_utilization: float | None = option(
+        "--memory-utilization", "SHARE", LAYOUT, _SHARE_OF_ALL,
+        "Share of the GPU's memory that the engine takes; default: 90%.")
+    batch: int | None = option(
+        "--batch -b", "N|auto", LOAD, _batch,
+        "Sequences at once, of one replica; auto, the default, is the cheapest under --tpot.",
+        several=True, also="batch_size users")
+    context: float | None = option(
+        "--context -c", "TOKENS", LOAD, _TOKENS,
+        "KV length at which decode is evaluated; default: the input and half of the output.",
+        several=True, also="context_tokens context_length")
+    input_tokens: float | None = option(
+        "--input --input-tokens", "TOKENS", LOAD, _TOKENS,
+        "Tokens of a prompt; default: 4096.", several=True, also="input prompt")
+    cached: float = option(
+        "--cached", "SHARE", LOAD, quantity("ratio", 0, 1, high_too=False),
+        "Share of the input served from a prefix cache; default: 0.", default=0.0)
+    tpot: float | None = option(
+        "--tpot", "TIME", LOAD, _TIME, "Most time per output token, when the batch is chosen; default: 50 ms.")
+    ttft: float | None = option(
+        "--ttft", "TIME", LOAD, _TIME, "Most time to the first token, when the batch is chosen; default: no limit.")
+    demand: str | None = option(
+        "--demand", "RATE", LOAD, _demand,
+        "Requests or output tokens to serve, as in '50 requests/s' or '1B tokens/day': how many GPUs.")
+    weights: str | None = option(
+        "--weights", "FORMAT", NUMBERS, word(*WEIGHT_FORMATS),
+        "Number format of the weights, such as bf16, fp8, int4 or mxfp4; default: the model's.", also="dtype")
+    kv_cache: str | None = option(
+        "--kv", "FORMAT", NUMBERS, word(*CACHE_FORMATS),
+        "Number format of the KV cache, such as bf16 or fp8; default: as engines keep this model's.", also="kv")
+    activations: str | None = option(
+        "--activations", "FORMAT", NUMBERS, word(*COMPUTE_PRECISIONS),
+        "Precision of the activations; default: what the weights are multiplied with.")
+    mla: MlaMode | None = option(
+        "--mla", "absorbed|expanded|naive", NUMBERS, word("absorbed", "expanded", "naive"),
+        "How latent attention is executed; default: absorbed.")
+    efficiency: EfficiencyMode = option(
+        "--efficiency", "calibrated|ideal", NUMBERS, word("calibrated", "ideal"),
+        "Speeds as measured (the default), or the bound that the data sheet allows.", default="calibrated")
+    backend: str | None = option(
+        "--backend", "NAME", NUMBERS, word(),
+        "Serving engine whose overheads are counted: {backends}; default: vllm.", also="engine")
+    drafts: int | None = option(
+        "--drafts", "N", LOAD, whole(0, MOST_DRAFTS),
+        "Tokens drafted per step and verified by it (speculation, multi-token prediction); default: 0.")
+    acceptance: float | None = option(
+        "--acceptance", "SHARE", LOAD, quantity("ratio", 0, 1),
+        "Chance that a drafted token is kept; default: as measured, 85% in the ideal bound.")
+    disaggregated: bool = option(
+        "--disaggregated", "", LOAD, _yes_or_no,
+        "Prefill and decode on pools of GPUs of their own: --gpus of them decode, and as many more prefill as keep"
+        " those busy.", default=False)
+    prefill_gpus: float | None = option(
+        "--prefill-gpus", "N", LOAD, quantity("count", 0, MOST_GPUS, low_too=False),
+        "GPUs of the pool that prefills, with --disaggregated; default: as many as keep decode busy.")
+    prefill_tp: int | None = option(
+        "--prefill-tp", "N", LAYOUT, _DEGREE,
+        "Tensor parallel degree of the workers that prefill, with --disaggregated; default: as those that decode.")
+    prefill_dp: int | None = option(
+        "--prefill-dp", "N", LAYOUT, _DEGREE, "Their attention data parallel degree.")
+    prefill_ep: int | None = option(
+        "--prefill-ep", "N", LAYOUT, _DEGREE, "Their expert parallel degree.")
+    two_batch_overlap: bool = option(
+        "--two-batch-overlap", "", LAYOUT, _yes_or_no,
+        "Decode in two half batches, one computing while the other's tokens travel to experts and back.",
+        default=False)
+    imbalance: str | None = option(
+        "--imbalance", "measured|uniform|zipf:S|FACTOR", LOAD, _imbalance,
+        "Load of the hottest expert rank: as measured (the default), even, of experts chosen by Zipf's law with"
+        " exponent S, or so many times the mean.")
+    tuning: Tuning = option(
+        "--tuning", "default|tuned", NUMBERS, word("default", "tuned"),
+        "An engine started as its documentation says (the default), or by the best published recipe.",
+        default="default")
+    arrivals: Arrivals | None = option(
+        "--arrivals", "closed|offline|static", LOAD, word("closed", "offline", "static"),
+        "How requests come: whoever is answered asks again (--concurrency), all queue at once, or one batch begins"
+        " and ends together; default: as many as --batch are always running.")
+    concurrency: float | None = option(
+        "--concurrency", "N", LOAD, quantity("count", 0, MOST_SEQUENCES, low_too=False),
+        "Requests in flight at all replicas together, instead of --batch.")
+    requests: int | None = option(
+        "--requests", "N", LOAD, whole(1, MOST_SEQUENCES), "Requests in all, with --arrivals offline.")
+    lengths: Lengths | None = option(
+        "--lengths", "mixed|equal", LOAD, word("mixed", "equal"),
+        "Whether requests differ in length, or all are equal and stay in step; default: mixed.")
+    statistic: Statistic | None = option(
+        "--statistic", "median|mean", LOAD, word("median", "mean"),
+        "Which time to first token is meant; a mean sees the burst that starts a run; default: median.")
+    polling: float | None = option(
+        "--polling", "STEPS", LOAD, quantity("count", 0, 1e6),
+        "Decode steps for which the scheduler looks at no new request; default: 0.")
+    engine_date: str | None = option(
+        "--engine-date", "YYYY-MM", NUMBERS, _month,
+        "Month of the serving engine: older ones are slower; default: that of the newest measurements.")
+    experts: str | None = option(
+        "--experts", "FORMAT", NUMBERS, word(*WEIGHT_FORMATS),
+        "Number format of the routed experts; default: as --weights says.")
+    terms: Terms = option(
+        "--terms", "all|kv|weights", NUMBERS, word("all", "kv", "weights"),
+        "Count everything, or reads of the KV cache or of the weights alone.", default="all")
+    price: float | str | None = option(
+        "--price", "PRICE", MONEY, _price,
+        "Dollars per GPU-hour; or a kind, for the median of its prices: on-demand, spot, reserved, marketplace, "
+        "owned; or a provider, for its price on demand, as in lambda or 'verda spot'; default: the profile's.",
+        several=True, also="usd_per_gpu_hour")
+    utilization: float = option(
+        "--utilization", "SHARE", MONEY, _SHARE_OF_ALL,
+        "Share of the paid hours in which the GPUs work; default: 100%.", default=1.0, several=True)
+    output_tokens: float | None = option(
+        "--output-tokens", "TOKENS", LOAD, _TOKENS,
+        "Output tokens of an answer.", several=True, also="output", written="--output")
+    # fmt: on
+
+    def __new__(cls, *_values: object, **given: object) -> Options:
+        """Refuse keywords that are no options, naming the one that was meant."""
+        refuse_unknown(given)
+        return object.__new__(cls)
+
+    def __post_init__(self) -> None:
+        """Read what was passed; raises CostcalcError, naming the option."""
+        for name, each in self.__dataclass_fields__.items():
+            value = read_option(name, getattr(self, name))
+            self.__dict__[name] = each.default if value is None else value
+        if self.acceptance is not None and not self.drafts:
+            hint = "say with drafts how many tokens are drafted per step"
+            raise CostcalcError("there are no drafts to accept", where="acceptance", hint=hint)
+        self._check_load()
+
+    def _check_load(self) -> None:
+        """Raise CostcalcError where what is said of the load contradicts itself."""
+        if self.batch and self.load_told:
+            what = "concurrency" if self.concurrency is not None else "arrivals"
+            raise CostcalcError(f"a batch beside {what}", where="batch", hint="the batch follows from the load")
+        if self.arrivals in ("closed", "static") and self.concurrency is None:
+            hint = "say with concurrency how many requests are in flight"
+            raise CostcalcError(f"{self.arrivals} arrivals without a concurrency", where="arrivals", hint=hint)
+        if self.arrivals == "offline" and self.concurrency is not None:
+            hint = "say with requests how many there are, or leave both out"
+            raise CostcalcError("all requests queue, none is held back", where="concurrency", hint=hint)
+        if self.requests is not None and self.arrivals != "offline":
+            hint = "with arrivals offline"
+            raise CostcalcError("requests are counted where all of them queue", where="requests", hint=hint)
+        if self.prefill_gpus is not None and not self.disaggregated:
+            raise CostcalcError(
+                "there is no pool of its own for prefill",
+                where="prefill_gpus",
+                hint="ask for pools apart: disaggregated",
+            )
+
+    @property
+    def load_told(self) -> bool:
+        """Whether the load decides how many sequences decode at once, instead of a batch."""
+        return self.concurrency is not None or self.arrivals is not None
+
+    @property
+    def degrees(self) -> Degrees:
+        """The degrees of parallelism asked for."""
+        from costcalc.engine.parallelism import Degrees
+
+        return Degrees(
+            self.gpus,
+            self.tensor_parallel,
+            self.pipeline_parallel,
+            self.expert_parallel,
+            self.attention_data_parallel,
+        )
+
+
+OPTIONS: dict[str, Option] = {name: each.metadata["option"] for name, each in Options.__dataclass_fields__.items()}
+"""The rows by keyword, in the order of the help."""
+BANDWIDTH = Option(
+    ("--memory-bandwidth",), "RATE,...", NUMBERS,
+    "The GPU's memory bandwidth, several of them, as in 2TB/s,3.35TB/s; default: the data sheet's.",
+    lambda value: parse_quantity(value, "bandwidth", positive=True), True, (), None,
+)  # fmt: skip
+SWEPT: dict[str, Option] = {name: row for name, row in OPTIONS.items() if row.several} | {"memory_bandwidth": BANDWIDTH}
+"""What a sweep takes several values of; a bandwidth belongs to the GPU, and is no option of one estimate."""
 _ELSEWHERE = {
     "set": "load_model and load_gpu take overrides={'path': 'value'}",
     "explain": "read .explanation of the answer",
@@ -59,347 +398,41 @@ _ELSEWHERE = {
 }
 
 
-def refuse_unknown(given: Iterable[str], known: Iterable[str]) -> None:
+def flag_of(name: str) -> str | None:
+    """Return an option as the command line spells it, `tensor_parallel` as `--tp`, or None for what is none."""
+    row = OPTIONS.get(name) or SWEPT.get(name)
+    return row.flag if row else None
+
+
+def refuse_unknown(given: Iterable[str], more: Iterable[str] = ()) -> None:
     """Raise CostcalcError for the first keyword that is no option, with the one that was meant.
 
-    given: the keywords. known: the options.
+    given: the keywords. more: what is known beside OPTIONS.
     """
-    names = list(known)
+    names = list(dict.fromkeys([*OPTIONS, *more]))
     for name in given:
         if name in names:
             continue
-        meant = OTHER_NAMES.get(name)
+        meant = next((each for each, row in OPTIONS.items() if name in row.also), None)
         hint = f"it is called {meant}" if meant else _ELSEWHERE.get(name) or did_you_mean(name, names)
         raise CostcalcError(f"unknown option {shown(name)}", hint=hint or f"the options are: {', '.join(names)}")
 
 
-def the_model(model: object, catalog: str | Path | None = None) -> ModelSpec:
-    """Return the model that an argument is or names; raises CostcalcError."""
-    if isinstance(model, ModelSpec):
-        return model
-    if isinstance(model, str | Path):
-        return load_model(model, catalog=catalog)
-    raise _no_name("model", model, "'v3'", "load_model")
-
-
-def the_gpu(gpu: object, catalog: str | Path | None = None) -> Accelerator:
-    """Return the accelerator that an argument is or names; raises CostcalcError."""
-    if isinstance(gpu, Accelerator):
-        return gpu
-    if isinstance(gpu, str | Path):
-        return load_gpu(gpu, catalog=catalog)
-    raise _no_name("gpu", gpu, "'h100'", "load_gpu")
-
-
-def the_machine(gpu: object, gpus: object = None, catalog: str | Path | None = None) -> tuple[Accelerator, int | None]:
-    """Return the accelerator, and how many of it '8xh100' says, which must not contradict `gpus`; raises."""
-    if not isinstance(gpu, str):
-        return the_gpu(gpu, catalog), None
-    count, name = parse_machine(gpu)
-    single = isinstance(gpus, str) or not isinstance(gpus, Iterable)
-    if count is not None and gpus is not None and (not single or read_option("gpus", gpus) != count):
-        raise CostcalcError(f"{shown(gpus)} contradicts {shown(gpu)}", where="gpus", hint="leave one out")
-    return the_gpu(name, catalog), count
-
-
-def several(values: object, argument: str, example: str) -> list[Any]:
-    """Return the values of a list that must not be empty, nor a single name; raises CostcalcError."""
-    if isinstance(values, str) or not isinstance(values, Iterable):
-        raise CostcalcError(f"{shown(values)} is no list", where=argument, hint=f"write it like {example}")
-    listed = list(values)
-    if not listed:
-        raise CostcalcError("the list is empty", where=argument, hint=f"write it like {example}")
-    return listed
-
-
 def read_option(name: str, value: Any) -> Any:
-    """Return the value of an option as the engine takes it; raises CostcalcError, naming the option.
+    """Return the value of an option as the engine takes it, or None where none was given.
 
-    name: the option, a field of `costcalc.predict.scenario.Options`. value: what was passed for it.
+    name: its keyword, in OPTIONS or SWEPT. value: what was passed or typed.
+    Raises CostcalcError, naming the option.
     """
-    reader = READ_OPTIONS.get(name)
-    if reader is None or value is None:
-        return value
+    if value is None:
+        return None
     if not isinstance(value, str) and isinstance(value, Iterable):
         several_at_once = "costcalc.sweep takes several values at once" if name in SWEPT else "give one value"
-        raise CostcalcError(f"{_kind(value)} where one value belongs", where=name, hint=several_at_once)
-    return reader(name, value)
-
-
-def _whole(least: int, most: float) -> Callable[[str, Any], Any]:
-    def read(name: str, value: Any) -> int | None:
-        if name == "batch" and isinstance(value, str) and value.strip().lower() == "auto":
-            return None
-        number = _number(name, value, lambda text: parse_whole(text, least=least), "a whole number such as 16 or '32k'")
-        if number != int(number):
-            raise CostcalcError(f"{shown(value)} is not a whole number", where=name)
-        return int(_within(name, value, number, least, most))
-
-    return read
-
-
-def _tokens(name: str, value: Any) -> float:
-    number = _number(name, value, lambda text: parse_quantity(text, "count"), "tokens such as 32768 or '32k'")
-    return _within(name, value, number, 1, MOST_TOKENS)
-
-
-def _plain(low: float, most: float, what: str, low_too: bool = True) -> Callable[[str, Any], Any]:
-    def read(name: str, value: Any) -> float:
-        number = _number(name, value, lambda text: parse_quantity(text, "count"), what)
-        return _within(name, value, number, low, most, low_too)
-
-    return read
-
-
-def _month(name: str, value: Any) -> str:
-    if not isinstance(value, str) or (found := read_date(value.strip())) is None or found[1] is None:
-        raise CostcalcError(f"{shown(value)} is no month", where=name, hint="write it like 2026-06 or 2026-06-15")
-    return value.strip()
-
-
-def _share(low_too: bool, high_too: bool) -> Callable[[str, Any], Any]:
-    def read(name: str, value: Any) -> float:
-        number = _number(name, value, lambda text: parse_quantity(text, "ratio"), "a share such as 0.6 or '60%'")
-        return _within(name, value, number, 0, 1, low_too, high_too)
-
-    return read
-
-
-def _seconds(name: str, value: Any) -> float:
-    number = _number(name, value, lambda text: parse_quantity(text, "time"), "seconds such as 0.05 or '50 ms'")
-    return _within(name, value, number, 0, MOST_SECONDS, low_too=False)
-
-
-def _price(name: str, value: Any) -> float | str:
-    if isinstance(value, str):
-        word = value.strip()
-        if not word:
-            raise CostcalcError("the price is empty", where=name, hint="write it like '2.00' or 'spot'")
-        if word.lower() in ("nan", "inf", "infinity") or not word[0].isalpha():
-            number = _number(name, word, lambda text: parse_quantity(text, "price_per_hour"), "")
-            _within(name, value, number, 0, MOST_USD_PER_HOUR)
-        return word
-    number = _number(name, value, float, "dollars per GPU-hour such as 2.0, or words such as 'spot'")
-    return _within(name, value, number, 0, MOST_USD_PER_HOUR)
-
-
-def _demand(name: str, value: Any) -> str:
-    from costcalc.units import parse_demand
-
-    if not isinstance(value, str):
-        raise CostcalcError(f"{_kind(value)} where a demand belongs", where=name, hint="write '50 requests/s'")
+        raise CostcalcError(f"{kind_of(value)} where one value belongs", where=name, hint=several_at_once)
     try:
-        parse_demand(value)
+        return (OPTIONS.get(name) or SWEPT[name]).read(value)
     except CostcalcError as error:
         raise CostcalcError(error.message, where=name, hint=error.hint) from None
-    return value
-
-
-def _word(words: Iterable[str]) -> Callable[[str, Any], Any]:
-    names = list(words)
-    listed = f"one of {_some(names)}" if names else None
-
-    def read(name: str, value: Any) -> str:
-        if not isinstance(value, str):
-            raise CostcalcError(f"{shown(value)} is no name", where=name, hint=listed)
-        word = value.strip().lower()
-        if names and word not in names:
-            raise CostcalcError(f"{shown(value)} is unknown", where=name, hint=did_you_mean(word, names) or listed)
-        return word
-
-    return read
-
-
-def _flag(name: str, value: Any) -> bool:
-    if type(value).__name__ not in ("bool", "bool_"):
-        raise CostcalcError(f"{shown(value)} is neither True nor False", where=name)
-    return bool(value)
-
-
-def _number(name: str, value: Any, parse: Callable[[str], float], what: str) -> float:
-    if isinstance(value, str):
-        try:
-            return parse(value)
-        except CostcalcError as error:
-            raise CostcalcError(error.message, where=name, hint=error.hint) from None
-    if isinstance(value, Integral) and not isinstance(value, bool):
-        return int(value)
-    if not isinstance(value, Real) or isinstance(value, bool):
-        raise CostcalcError(f"{_kind(value)} where a number belongs", where=name, hint=f"write {what}")
-    if not isfinite(value):
-        raise CostcalcError(f"{shown(value)} is not a finite number", where=name, hint=f"write {what}")
-    return float(value)
-
-
-def _within(
-    name: str, value: Any, number: float, low: float, high: float, low_too: bool = True, high_too: bool = True
-) -> float:
-    if (number < low if low_too else number <= low) or (number > high if high_too else number >= high):
-        floor = f"at least {low:,.10g}" if low_too else f"more than {low:,.10g}"
-        roof = f"at most {high:,.10g}" if high_too else f"less than {high:,.10g}"
-        raise CostcalcError(f"{shown(value)} is out of range", where=name, hint=f"it must be {floor} and {roof}")
-    return number
-
-
-def _no_name(argument: str, value: object, example: str, loader: str) -> CostcalcError:
-    hint = f"pass a name such as {example}, the path of a YAML file, or what costcalc.{loader} returns"
-    belongs = {"gpu": "GPU"}.get(argument, argument)
-    return CostcalcError(f"{_kind(value)} where a {belongs} belongs", where=argument, hint=hint)
-
-
-def _kind(value: object) -> str:
-    if value is None:
-        return "None"
-    kind = type(value).__name__
-    return f"{shown(value)} ({kind})" if isinstance(value, str | Real) else f"a value of type {kind}"
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
-
-
-SWEPT = (
-    "gpus", "tensor_parallel", "pipeline_parallel", "expert_parallel", "attention_data_parallel", "batch", "context",
-    "input_tokens", "output_tokens", "price", "utilization",
-)  # fmt: skip
-"""Options of which `costcalc.sweep` takes several values."""
-READ_OPTIONS: Mapping[str, Callable[[str, Any], Any]] = {
-    **dict.fromkeys(
-        ("gpus", "tensor_parallel", "pipeline_parallel", "expert_parallel", "attention_data_parallel"),
-        _whole(1, MOST_GPUS),
-    ),
-    "batch": _whole(1, MOST_SEQUENCES),
-    "context": _tokens,
-    "input_tokens": _tokens,
-    "output_tokens": _tokens,
-    "cached": _share(True, False),
-    "weights": _word(WEIGHT_FORMATS),
-    "kv_cache": _word(CACHE_FORMATS),
-    "activations": _word(COMPUTE_PRECISIONS),
-    "price": _price,
-    "utilization": _share(False, True),
-    "memory_utilization": _share(False, True),
-    "tpot": _seconds,
-    "ttft": _seconds,
-    "demand": _demand,
-    "efficiency": _word(("calibrated", "ideal")),
-    "backend": _word(()),
-    "terms": _word(("all", "kv", "weights")),
-    "mla": _word(("absorbed", "expanded", "naive")),
-    "drafts": _whole(0, MOST_DRAFTS),
-    "acceptance": _share(True, True),
-    "disaggregated": _flag,
-    "prefill_gpus": _plain(0, MOST_GPUS, "GPUs such as 8", low_too=False),
-    "experts": _word(WEIGHT_FORMATS),
-    "arrivals": _word(("closed", "offline", "static")),
-    "concurrency": _plain(0, MOST_SEQUENCES, "requests such as 64", low_too=False),
-    "requests": _whole(1, MOST_SEQUENCES),
-    "lengths": _word(("mixed", "equal")),
-    "statistic": _word(("median", "mean")),
-    "polling": _plain(0, 1e6, "decode steps such as 10"),
-    "engine_date": _month,
-}
-"""How the value of each option is read."""
-
-
-# The edge of the Python API: what callers pass is read and checked before a function of costcalc sees it.
-
-
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-def checked(function: Function) -> Function:
-    """Return a function of the public API that reads its arguments as the command line does.
-
-    Models and GPUs may be names, lists must hold something, lengths are read like '32k'; what cannot be is one
-    line of CostcalcError that names the argument. Numbers that leave the range of floats warn nobody.
-
-    function: the function.
-    """
-    shape = signature(function)
-    variable = next((each.name for each in shape.parameters.values() if each.kind is Parameter.VAR_KEYWORD), None)
-    keywords = get_args(get_type_hints(function)[variable])[0].__annotations__ if variable else {}
-    known = sorted(keywords, key=[*READ_OPTIONS, *keywords].index)
-    known += [each for each in shape.parameters if each != variable]
-
-    @wraps(function)
-    def called(*arguments: Any, **named: Any) -> Any:
-        import numpy as np
-
-        bound = shape.bind(*arguments, **named)
-        given = bound.arguments
-        options = given.get(variable, {}) if variable else {}
-        if variable:
-            refuse_unknown(options, known)
-        _read(given, options)
-        if options and variable:
-            given[variable] = options
-        with np.errstate(all="ignore"):
-            return function(*bound.args, **bound.kwargs)
-
-    return called  # type: ignore[return-value]
-
-
-def _read(given: dict[str, Any], options: dict[str, Any]) -> None:
-    """Read arguments in place."""
-    catalog = given.get("catalog")
-    if catalog is not None and not isinstance(catalog, str | Path):
-        raise CostcalcError(f"{shown(catalog)} is no folder", where="catalog", hint="name a folder with models/ in it")
-    if "model" in given:
-        given["model"] = the_model(given["model"], catalog)
-    if "gpu" in given:
-        given["gpu"], count = the_machine(given["gpu"], options.get("gpus", given.get("gpus")), catalog)
-        if count is not None:
-            (given if "gpus" in given else options)["gpus"] = count
-    if "models" in given:
-        listed = several(given["models"], "models", "['v3', 'llama-3.1-70b']")
-        given["models"] = [the_model(each, catalog) for each in listed]
-    if "gpus" in given and "gpu" not in given:
-        _read_gpus(given, options, catalog)
-    if given.get("contexts") is not None and not _empty(given["contexts"]):
-        listed = several(given["contexts"], "contexts", "[4096, '32k']")
-        given["contexts"] = tuple(float(read_option("context", each)) for each in listed)
-    if "groups" in given:
-        given["groups"] = tuple(_group(each) for each in several(given["groups"], "groups", "(4, 8, 16)"))
-    if given.get("against") is not None and not isinstance(given["against"], str):
-        raise CostcalcError(f"{shown(given['against'])} is no model's name", where="against")
-    if given.get("overrides") is not None:
-        given["overrides"] = _overrides(given["overrides"])
-
-
-def _read_gpus(given: dict[str, Any], options: dict[str, Any], catalog: str | Path | None) -> None:
-    """Read a list of GPUs, each with a count of its own as in '8xh100'."""
-    listed = several(given["gpus"], "gpus", "['h100', '4xb200']")
-    found = [the_machine(each, options.get("gpus"), catalog) for each in listed]
-    counts = [count for _, count in found]
-    asked = list(given.get("counts") or ())
-    if asked and len(asked) != len(listed):
-        raise CostcalcError(f"{len(asked)} counts for {len(listed)} GPUs", where="counts", hint="give one for each")
-    given["gpus"] = [gpu for gpu, _ in found]
-    if asked:
-        given["counts"] = [read_option("gpus", each) for each in asked]
-    elif any(count is not None for count in counts):
-        shared = options.get("gpus")
-        given["counts"] = [shared if count is None else count for count in counts]
-
-
-def _group(value: Any) -> int:
-    try:
-        return int(read_option("gpus", value))
-    except CostcalcError as error:
-        hint = "query heads per KV head, a whole number from 1"
-        raise CostcalcError(error.message, where="groups", hint=hint) from None
-
-
-def _overrides(values: Any) -> dict[str, str]:
-    if not isinstance(values, Mapping):
-        hint = "write it like {'memory_bandwidth': '3.3 TB/s'}"
-        raise CostcalcError(f"{shown(values)} is no mapping", where="overrides", hint=hint)
-    return {str(path): value if isinstance(value, str) else str(value) for path, value in values.items()}
-
-
-def _empty(values: Any) -> bool:
-    return hasattr(values, "__len__") and not isinstance(values, str) and len(values) == 0
 
 
 # Several values of one quantity, as people write them: '1,8,64', '1:256:x2', '4k:128k:x2', '1:3:0.5'.
@@ -411,8 +444,6 @@ EXAMPLES = "'1,8,64', '1:256:x2' (doubling) or '10:50:10' (in steps)"
 _BETWEEN = re.compile(r"\s*,\s*|\s+")
 _THOUSANDS = re.compile(r"0[0-9]{2}")
 _RANGE = re.compile(r"(?P<low>[^:]+):(?P<high>[^:]+):(?P<step>[^:]+)")
-
-Read = Callable[[Any], Any]
 
 
 def is_several(value: object) -> bool:

@@ -66,6 +66,7 @@ class PassTimes:
     step: Step
     prefill: Step
     interference: Number  # [s] of the replica that one more prompt takes from the running requests
+    ranks: Number  # that prefill at once, of all stages together
 
 
 class Prediction(Record):
@@ -134,7 +135,7 @@ def settled_batch(scenario: Scenario, layout: Parallelism, replicas: Number = 1,
     """
     q = scenario
     room = running_at_most(q, layout)
-    batch = np.minimum(requests_offered(q, room, replicas), room)
+    batch = np.minimum(requests_offered(q, layout, room, replicas), room)
     if q.load.arrivals != "closed":  # as many as there are, or as fit
         return batch
     passes: Passes | None = None
@@ -158,7 +159,7 @@ def passes_of(scenario: Scenario, layout: Parallelism, batch: Number, earlier: P
     if q.recompute:
         decoding = prefill_batch(at, 0, np.maximum(np.asarray(batch, dtype=float) / ranks, 1.0))
     else:
-        decoding = decode_batch(batch, at, layout, tokens)
+        decoding = decode_batch(batch, at, layout, tokens, halves_of(q, layout))
     plain = None
     if np.any(q.drafts) and not q.recompute:
         alone = decode_batch(batch, at, layout)
@@ -167,7 +168,7 @@ def passes_of(scenario: Scenario, layout: Parallelism, batch: Number, earlier: P
         prefill = earlier.prefill
     else:
         prompts = np.asarray(batch, dtype=float) / ranks if q.load.arrivals == "static" else 1
-        prefill = step_ops(q.model, layout, q.formats, prefill_batch(fresh, cached, prompts))
+        prefill = step_ops(q.model, prefill_layout(q, layout), q.formats, prefill_batch(fresh, cached, prompts))
     together: Number = 1.0
     chunked = None
     if mixes_prefill(q):
@@ -178,6 +179,23 @@ def passes_of(scenario: Scenario, layout: Parallelism, batch: Number, earlier: P
     if q.options.load_told:
         room = running_at_most(q, layout) if earlier is None else earlier.room
     return Passes(batch, decoding, ops, plain, chunked, together, prefill, room)
+
+
+def prefill_layout(scenario: Scenario, layout: Parallelism) -> Parallelism:
+    """The layout of a worker that prefills: the one told, else that of the workers that decode."""
+    load = scenario.load
+    if load.prefill_tp is None and load.prefill_dp is None and load.prefill_ep is None:
+        return layout
+    degrees = (1 if told is None else told for told in (load.prefill_tp, load.prefill_dp, load.prefill_ep))
+    return Parallelism(*degrees)
+
+
+def halves_of(scenario: Scenario, layout: Parallelism) -> Number:
+    """Passes that a batch is cut into [1]: two where all-to-all is to hide behind the other half's computing."""
+    if not scenario.options.two_batch_overlap:
+        return 1
+    exchanged = (np.asarray(layout.attention_dp) > 1) & (np.asarray(layout.ep) > 1) & scenario.model.has_experts
+    return np.where(exchanged, 2, 1)
 
 
 def mixes_prefill(scenario: Scenario) -> bool:
@@ -205,26 +223,40 @@ def prompts_together(scenario: Scenario, layout: Parallelism, batch: Number) -> 
 def times_of(scenario: Scenario, layout: Parallelism, passes: Passes) -> PassTimes:
     """Time the passes [s] under the scenario's efficiency."""
     q, efficiency, terms = scenario, scenario.efficiency, scenario.options.terms
-    given = q.model, q.machine, layout, efficiency
-    slower = q.slower_by_age
-    prefill = timed_prefill(passes.prefill, *given, slower)
+    given = q.model, q.machine, efficiency
+    slower, apart = q.slower_by_age, prefill_layout(q, layout)
+    prefill = timed_prefill(passes.prefill, *given, slower, halves_of(q, apart))
     if q.recompute:
         step = timed_prefill(passes.step, *given, slower)
     else:
-        step = timed_decode(passes.step, passes.decoding, *given, terms, slower)
+        host = passes.batch * q.constants.engine(q.backend).host if q.backend else 0.0
+        step = timed_decode(passes.step, passes.decoding, *given, terms, slower, host)
     if passes.plain is not None:
         alone, ops = passes.plain
         plain = timed_decode(ops, alone, *given, terms)
         step = replace(step, drafting=drafting(q.model, plain, efficiency, q.drafts))
-    ranks = layout.attention_dp * layout.pp
+    ranks = apart.pp * prefilling_ranks(q, apart, passes.batch, step.seconds, prefill.seconds)
     alone_seconds = prefill.current_seconds / ranks
     interference = alone_seconds
     if passes.chunked is not None:
-        overlap = overlap_share(layout, q.machine, efficiency)
-        added = prefill_interference_seconds(q.model, passes.chunked, q.machine, efficiency, step.ops, overlap)
+        overlap = overlap_share(efficiency, halves_of(q, layout))
+        added = prefill_interference_seconds(passes.chunked, q.machine, efficiency, step.ops, overlap)
         # Where traffic over the network does not hide behind a joining prompt, a pass of its own is cheaper.
         interference = np.minimum(added / passes.together / ranks, alone_seconds)
-    return PassTimes(step, prefill, interference * slower)
+    return PassTimes(step, prefill, interference * slower, ranks)
+
+
+def prefilling_ranks(scenario: Scenario, layout: Parallelism, batch: Number, step: Number, prefill: Number) -> Number:
+    """Attention-data ranks that prefill in the same pass, while the others wait for them [1].
+
+    Experts hold all ranks of a pass back until the last one is done. Requests that end during one step and one
+    prefill are replaced in the same pass; an engine that gathers prompts waits until every rank has one.
+    """
+    q = scenario
+    if q.backend is None or q.load.arrivals != "closed" or q.constants.engine(q.backend).gathers_prompts:
+        return layout.attention_dp
+    ending = np.maximum(np.asarray(batch, dtype=float) - 1, 0) / q.output_tokens * q.tokens_per_step
+    return np.clip(ending * (1 + prefill / step), 1.0, layout.attention_dp)
 
 
 def prediction_of(
@@ -241,12 +273,13 @@ def prediction_of(
     accepted = q.tokens_per_step
     # In pools apart decode waits for no prompt, nor does a batch that begins together.
     interrupted = 0.0 if q.disaggregated or static else times.interference
+    interrupted = interrupted * (1 - cohort_share(q) / 2)  # the median waits behind half of the prompts beside its own
     tpot = time_per_output_token(step, interrupted, passes.batch, q.output_tokens, accepted)
     generation = q.output_tokens * tpot
     room = passes.room
-    requests = requests_offered(q, room, replicas) if q.options.load_told else passes.batch
+    requests = requests_offered(q, layout, room, replicas) if q.options.load_told else passes.batch
     startup = q.constants.engine(q.backend).startup if q.backend else 0.0
-    wait, steps = waits(q, layout, prefill / ranks, requests, room, generation, replicas)
+    wait, steps = waits(q, layout, prefill / times.ranks, requests, room, generation, replicas)
     ttft = time_to_first_token(step, prefill, startup, steps, wait)
     settles = sequences_decoding(requests, generation, ttft, room) if q.load.arrivals == "closed" else passes.batch
     return Prediction(
@@ -291,26 +324,49 @@ def waits(
         if load.prefill_gpus is None:  # a pool as large as it takes
             queue: Number = 0.0
         else:
-            server = pool_prefill_seconds(prefill, load.prefill_gpus / layout.gpus, replicas)
+            workers = load.prefill_gpus / prefill_layout(q, layout).gpus
+            server = pool_prefill_seconds(prefill, workers, replicas)
             queue = prefill_queue_seconds(server, running, generation)
     else:
-        steps = steps + np.where(np.asarray(layout.attention_dp) > 1, engine.balance_steps, 0.0)
         queue = prefill_queue_seconds(prefill, running, generation)
-        burst = np.where(load.means, burst_wait_seconds(prefill, running, loop.first_burst), 0.0)
-        cohort = np.where(load.equal_lengths, cohort_wait_seconds(prefill, running, loop.equal_lengths), 0.0)
-        shared = burst + cohort
+        queue = np.maximum(queue, cohort_wait_seconds(prefill, running, cohort_share(q)))
+        shared = np.where(load.means, burst_wait_seconds(prefill, running, loop.first_burst), 0.0)
     return queue + shared + memory_wait_seconds(requests, room, generation), steps
 
 
-def requests_offered(scenario: Scenario, room: Number, replicas: Number) -> Number:
+def cohort_share(scenario: Scenario) -> Number:
+    """Share of the requests of equal lengths that begin together [0 to 1]; 0 where lengths differ.
+
+    A prompt that joins one decode step delays all others by its own time, so that they end one after the other; one
+    that is spread over k steps lets k of them end before it is done, and all but 1/k of them wait together. An engine
+    that stops decoding for prompts lets them end together.
+    """
+    q = scenario
+    if q.backend is None or q.load.arrivals != "closed":
+        return 0.0
+    loop = q.constants.closed_loop
+    if mixes_prefill(q):
+        share: Number = 1 - np.minimum(loop.prefill_tokens / q.input_tokens, 1.0)
+    else:
+        share = loop.equal_lengths
+    return np.where(q.load.equal_lengths, share, 0.0)
+
+
+def requests_offered(scenario: Scenario, layout: Parallelism, room: Number, replicas: Number) -> Number:
     """Requests at one replica under the scenario's load: its share of them, or as many as the scheduler runs.
 
     room: that it runs at most. replicas: that share the load.
     """
     load = scenario.load
     if load.arrivals == "offline":
-        most = np.minimum(room, scenario.constants.closed_loop.scheduled_sequences)
-        return most if load.requests is None else np.minimum(most, np.maximum(load.requests / replicas, 1.0))
+        limit = scenario.constants.closed_loop.scheduled_sequences
+        most = np.minimum(room, limit / layout.pp * layout.attention_dp)
+        if load.requests is None:
+            return most
+        # Equal requests that queue at once run in waves; as a step's time is linear in its batch, equal waves take as
+        # long as full ones and a last one of what is left.
+        each = np.maximum(load.requests / replicas, 1.0)
+        return each / np.ceil(each / most)
     assert load.concurrency is not None
     return load.concurrency / replicas
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from costcalc.catalog.summary import shape_of
 from costcalc.engine.cost import blended_usd_per_million, usd_per_million
-from costcalc.engine.latency import OpTime
+from costcalc.engine.op_times import OpTime
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.step import Step
 from costcalc.fields import Number, Record

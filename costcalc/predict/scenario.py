@@ -5,21 +5,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any, Literal, TypedDict
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from costcalc.catalog.read import serving_efficiency
+from costcalc.catalog.catalog import Catalog, catalog_of
 from costcalc.engine.efficiency import calibrated_efficiency
-from costcalc.engine.latency import IDEAL, Efficiency
 from costcalc.engine.memory import MemoryBudget
-from costcalc.engine.parallelism import Degrees
+from costcalc.engine.op_times import IDEAL, Efficiency
 from costcalc.engine.precision import Formats, checkpoint_precision, resolve_formats
 from costcalc.engine.roofline import Machine, machine_of
-from costcalc.engine.step import Terms, prediction_share, tokens_per_pass
+from costcalc.engine.step import prediction_share, tokens_per_pass
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.fields import Number, Record, read_date
 from costcalc.formats import activation_format, cache_format, weight_format
@@ -27,82 +26,9 @@ from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.efficiency import ServingEfficiency
 from costcalc.model.attention.mla import LatentAttention, MlaMode
 from costcalc.model.spec import ModelSpec, Precision
-from costcalc.predict.options import read_option, refuse_unknown, the_gpu, the_model
+from costcalc.predict.options import Arrivals, Options, is_several, kind_of, read_option
+from costcalc.units import parse_machine
 
-Several = int | float | str | Sequence[int | float | str] | NDArray[Any] | None
-"""One value, or a list, an array, or a range such as '1:256:x2'."""
-
-
-class SharedKeywords(TypedDict, total=False):
-    """Fields of `Options` that take one value, of estimates and of sweeps alike."""
-
-    cached: float
-    weights: str | None
-    kv_cache: str | None
-    activations: str | None
-    memory_utilization: float | None
-    tpot: float | None
-    ttft: float | None
-    efficiency: EfficiencyMode
-    backend: str | None
-    terms: Terms
-    mla: MlaMode | None
-    drafts: int | None
-    acceptance: float | None
-    disaggregated: bool
-    prefill_gpus: float | None
-    experts: str | None
-    arrivals: Arrivals | None
-    concurrency: float | None
-    requests: int | None
-    lengths: Lengths | None
-    statistic: Statistic | None
-    polling: float | None
-    engine_date: str | None
-
-
-class OptionKeywords(SharedKeywords, total=False):
-    """Fields of `Options`, all optional."""
-
-    gpus: int | None
-    tensor_parallel: int | None
-    pipeline_parallel: int | None
-    expert_parallel: int | None
-    attention_data_parallel: int | None
-    batch: int | None
-    context: float | None
-    input_tokens: float | None
-    output_tokens: float | None
-    price: float | str | None
-    utilization: float
-    demand: str | None
-
-
-class SweepKeywords(SharedKeywords, total=False):
-    """Options of an estimate; those that take `Several` may be swept."""
-
-    gpus: Several
-    tensor_parallel: Several
-    pipeline_parallel: Several
-    expert_parallel: Several
-    attention_data_parallel: Several
-    batch: Several
-    context: Several
-    input_tokens: Several
-    output_tokens: Several
-    memory_bandwidth: Several
-    price: Several
-    utilization: Several
-
-
-# What is asked: options as a person gives them, checked, with the specifications they name.
-
-
-EfficiencyMode = Literal["calibrated", "ideal"]
-Arrivals = Literal["closed", "offline", "static"]
-"""Whoever gets an answer asks again; all requests queue at once; one batch begins and ends together."""
-Lengths = Literal["mixed", "equal"]
-Statistic = Literal["median", "mean"]
 OLDEST = 12.0
 """Months: engines of an earlier time are not measured."""
 _MID_MONTH = 15
@@ -110,102 +36,6 @@ DEFAULT_INPUT = 4096
 DEFAULT_OUTPUT = 1024
 DEFAULT_TPOT = 0.05  # [s]
 DEFAULT_ACCEPTANCE = 0.85  # of drafted tokens: DeepSeek-V3's own head keeps 85 to 90% (arXiv 2412.19437, 5.4.3)
-
-
-class Options(Record):
-    """Everything that an estimate can be told; None leaves a choice to costcalc, which then says so."""
-
-    gpus: int | None = None
-    tensor_parallel: int | None = None
-    pipeline_parallel: int | None = None
-    expert_parallel: int | None = None
-    attention_data_parallel: int | None = None
-    batch: int | None = None
-    context: float | None = None
-    input_tokens: float | None = None
-    output_tokens: float | None = None
-    cached: float = 0.0
-    weights: str | None = None
-    kv_cache: str | None = None
-    activations: str | None = None
-    price: float | str | None = None
-    utilization: float = 1.0
-    memory_utilization: float | None = None
-    tpot: float | None = None
-    ttft: float | None = None
-    demand: str | None = None  # what a fleet of such deployments has to serve, as in '1B tokens/day'
-    efficiency: EfficiencyMode = "calibrated"
-    backend: str | None = None
-    terms: Terms = "all"
-    mla: MlaMode | None = None
-    drafts: int | None = None  # tokens drafted per step and verified by it (speculation, MTP)
-    acceptance: float | None = None  # chance that a drafted token is kept
-    disaggregated: bool = False  # prefill and decode on pools of their own
-    prefill_gpus: float | None = None  # of the pool for prefill; None: as many as keep decode busy
-    experts: str | None = None  # format of the routed experts, where it is not that of the weights
-    arrivals: Arrivals | None = None
-    concurrency: float | None = None  # requests in flight at all replicas together, instead of a batch
-    requests: int | None = None  # that a run has in all, where all of them queue
-    lengths: Lengths | None = None
-    statistic: Statistic | None = None
-    polling: float | None = None  # decode steps for which the scheduler looks at no new request
-    engine_date: str | None = None  # of the serving engine, YYYY-MM or YYYY-MM-DD
-
-    def __new__(cls, *_values: object, **given: object) -> Options:
-        """Refuse keywords that are no options, naming the one that was meant."""
-        refuse_unknown(given, cls.__dataclass_fields__)
-        return object.__new__(cls)
-
-    def __post_init__(self) -> None:
-        """Read what was passed; raises CostcalcError, naming the option."""
-        for name in self.__dataclass_fields__:
-            given = getattr(self, name)
-            value = read_option(name, given)
-            if value is None:
-                value = self.__dataclass_fields__[name].default
-            if value is not given:
-                self.__dict__[name] = value
-        if self.acceptance is not None and not self.drafts:
-            hint = "say with drafts how many tokens are drafted per step"
-            raise CostcalcError("there are no drafts to accept", where="acceptance", hint=hint)
-        self._check_load()
-
-    def _check_load(self) -> None:
-        """Raise CostcalcError where what is said of the load contradicts itself."""
-        if self.batch and self.load_told:
-            what = "concurrency" if self.concurrency is not None else "arrivals"
-            raise CostcalcError(f"a batch beside {what}", where="batch", hint="the batch follows from the load")
-        if self.arrivals in ("closed", "static") and self.concurrency is None:
-            hint = "say with concurrency how many requests are in flight"
-            raise CostcalcError(f"{self.arrivals} arrivals without a concurrency", where="arrivals", hint=hint)
-        if self.arrivals == "offline" and self.concurrency is not None:
-            hint = "say with requests how many there are, or leave both out"
-            raise CostcalcError("all requests queue, none is held back", where="concurrency", hint=hint)
-        if self.requests is not None and self.arrivals != "offline":
-            hint = "with arrivals offline"
-            raise CostcalcError("requests are counted where all of them queue", where="requests", hint=hint)
-        if self.prefill_gpus is not None and not self.disaggregated:
-            raise CostcalcError(
-                "there is no pool of its own for prefill",
-                where="prefill_gpus",
-                hint="ask for pools apart: disaggregated",
-            )
-
-    @property
-    def load_told(self) -> bool:
-        """Whether the load decides how many sequences decode at once, instead of a batch."""
-        return self.concurrency is not None or self.arrivals is not None
-
-    @property
-    def degrees(self) -> Degrees:
-        """The degrees of parallelism asked for."""
-        return Degrees(
-            self.gpus,
-            self.tensor_parallel,
-            self.pipeline_parallel,
-            self.expert_parallel,
-            self.attention_data_parallel,
-        )
 
 
 class Load(Record):
@@ -219,6 +49,9 @@ class Load(Record):
     polling_steps: Number = 0.0  # decode steps for which the scheduler looks at no new request
     month: Number = math.nan  # of the engine, counted from year 0; nan: that of the constants
     prefill_gpus: Number | None = None  # of a pool of its own
+    prefill_tp: Number | None = None  # degrees of its workers; None: those of the workers that decode
+    prefill_dp: Number | None = None
+    prefill_ep: Number | None = None
 
 
 class Scenario(Record):
@@ -302,6 +135,12 @@ class Scenario(Record):
         """KV length at which decode is evaluated: the one given, or half of the output behind the input."""
         return self.input_tokens + self.output_tokens / 2 if self.context is None else self.context
 
+    def under(self, constants: ServingEfficiency) -> Scenario:
+        """The question under other constants of serving."""
+        if self.backend is None:
+            return self
+        return replace(self, constants=constants, efficiency=efficiency_of(self.options, constants, self.machine))
+
     def at(self, context: Number) -> Scenario:
         """The question asked with `--context`: prompts are as long, unless their length was given."""
         return replace(self, context=context, input_tokens=self.options.input_tokens or context)
@@ -311,18 +150,91 @@ class Scenario(Record):
         return replace(self, context=None, input_tokens=np.maximum(context - self.output_tokens / 2, 1.0))
 
 
-def scenario_of(model: ModelSpec, gpu: Accelerator, options: Options) -> Scenario:
-    """Join options and specifications; raises CostcalcError for what cannot be."""
-    model, gpu = the_model(model), the_gpu(gpu)
+# What a question names: models and accelerators, as specifications or by name.
+
+
+def asked(
+    model: object, gpu: object, given: Mapping[str, Any], catalog: Catalog | str | Path | None = None
+) -> Scenario:
+    """Return what is asked, as whoever calls or types it says it; raises CostcalcError for what cannot be read.
+
+    model, gpu: specifications, or names, aliases or paths of the catalog; a GPU with a count in front, as in '8xh100'.
+    given: options by keyword, as passed or typed. catalog: or the folder of it that is looked at first.
+    """
+    folders = catalog_of(catalog)
+    name, given = counted(gpu, given)
+    options = Options(**given)
+    spec, machine = the_model(model, folders), the_gpu(name, folders)
+    return scenario_of(spec, machine, options, folders.serving_efficiency())
+
+
+def counted(gpu: object, given: Mapping[str, Any]) -> tuple[object, dict[str, Any]]:
+    """Return the name of '8xh100', and options with the count, which must not contradict their `gpus`."""
+    if not isinstance(gpu, str):
+        return gpu, dict(given)
+    try:
+        count, name = parse_machine(gpu)
+    except CostcalcError as error:
+        raise CostcalcError(error.message, where="gpu", hint=error.hint) from None
+    if count is None:
+        return name, dict(given)
+    gpus = given.get("gpus")
+    several = is_several(gpus)
+    if gpus is not None and (several or read_option("gpus", gpus) != count):
+        told = shown(gpus) if several else read_option("gpus", gpus)
+        raise CostcalcError(f"{told} contradicts {shown(gpu)}", where="gpus", hint="leave one out")
+    return name, {**given, "gpus": count}
+
+
+def the_model(model: object, catalog: Catalog) -> ModelSpec:
+    """Return the model that an argument is or names; raises CostcalcError."""
+    if isinstance(model, ModelSpec):
+        return model
+    if isinstance(model, str | Path):
+        return catalog.model(model)
+    raise _no_name("model", "model", model, "'v3'", "load_model")
+
+
+def the_gpu(gpu: object, catalog: Catalog) -> Accelerator:
+    """Return the accelerator that an argument is or names; raises CostcalcError."""
+    if isinstance(gpu, Accelerator):
+        return gpu
+    if isinstance(gpu, str | Path):
+        return catalog.gpu(gpu)
+    raise _no_name("gpu", "GPU", gpu, "'h100'", "load_gpu")
+
+
+def _no_name(argument: str, what: str, value: object, example: str, loader: str) -> CostcalcError:
+    hint = f"pass a name such as {example}, the path of a YAML file, or what costcalc.{loader} returns"
+    return CostcalcError(f"{kind_of(value)} where a {what} belongs", where=argument, hint=hint)
+
+
+def listed(values: object, argument: str, example: str) -> list[Any]:
+    """Return the values of a list that must not be empty, nor a single name; raises CostcalcError."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise CostcalcError(f"{shown(values)} is no list", where=argument, hint=f"write it like {example}")
+    found = list(values)
+    if not found:
+        raise CostcalcError("the list is empty", where=argument, hint=f"write it like {example}")
+    return found
+
+
+# Options, specifications and constants joined.
+
+
+def scenario_of(
+    model: ModelSpec, gpu: Accelerator, options: Options, constants: ServingEfficiency | None = None
+) -> Scenario:
+    """Join options, specifications and the constants of serving; raises CostcalcError for what cannot be."""
     if options.mla:
         model = with_mla_mode(model, options.mla)
     machine = machine_of(gpu)
     precision = asked_precision(model, options)
-    constants = serving_efficiency()
+    constants = constants or Catalog().serving_efficiency()
     backend = options.backend or constants.default_backend
     if backend not in constants.engines:
         hint = did_you_mean(backend, constants.engines) or f"one of {', '.join(constants.engines)}"
-        raise CostcalcError(f"unknown backend {shown(backend)}", where="--backend", hint=hint)
+        raise CostcalcError(f"unknown backend {shown(backend)}", where="backend", hint=hint)
     try:
         gpu.price_for(options.price)
     except CostcalcError as error:
@@ -335,7 +247,7 @@ def scenario_of(model: ModelSpec, gpu: Accelerator, options: Options) -> Scenari
         precision=precision,
         formats=resolve_formats(precision, machine.peak_flops, machine.architecture),
         machine=machine,
-        efficiency=calibrated_efficiency(constants, machine, backend) if calibrated else IDEAL,
+        efficiency=efficiency_of(options, constants, machine) if calibrated else IDEAL,
         constants=constants,
         budget=MemoryBudget(
             options.memory_utilization or constants.memory_utilization,
@@ -355,6 +267,13 @@ def scenario_of(model: ModelSpec, gpu: Accelerator, options: Options) -> Scenari
     )
 
 
+def efficiency_of(options: Options, constants: ServingEfficiency, machine: Machine) -> Efficiency:
+    """What the engine asked for reaches on `machine` by the constants."""
+    backend = options.backend or constants.default_backend
+    tuned = options.tuning == "tuned"
+    return calibrated_efficiency(constants, machine, backend, tuned, options.imbalance or "measured")
+
+
 def load_of(options: Options) -> Load:
     """How requests come, as the options say; raises CostcalcError for a date that is none."""
     month = math.nan
@@ -371,6 +290,9 @@ def load_of(options: Options) -> Load:
         polling_steps=options.polling or 0.0,
         month=month,
         prefill_gpus=options.prefill_gpus,
+        prefill_tp=options.prefill_tp,
+        prefill_dp=options.prefill_dp,
+        prefill_ep=options.prefill_ep,
     )
 
 

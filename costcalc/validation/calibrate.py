@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from costcalc.catalog.catalog import Catalog
+from costcalc.engine.kernels import curve_of
 from costcalc.errors import CostcalcError
 from costcalc.formats import COMPUTE_PRECISIONS, number_type
 from costcalc.hardware.accelerator import Accelerator, MeasuredEfficiency, Reached
@@ -30,7 +32,6 @@ from costcalc.hardware.efficiency import (
 )
 from costcalc.validation.files import Measurements, Row, find_gpu
 from costcalc.validation.kernel_fit import KERNEL_KINDS, fit_error, fit_kernel, residual_range, usable, with_needed
-from costcalc.validation.kernel_forms import curve_of
 from costcalc.validation.kernel_rows import (
     Array,
     Features,
@@ -66,13 +67,16 @@ def machine_efficiency(
     source: str,
     date: str,
     copy_bandwidth: float | None = None,
+    catalog: Catalog | None = None,
 ) -> MeasuredEfficiency | None:
     """Return what a GPU reached, beside what the shipped fit expects of it; None where no row tells.
 
     rows: of this GPU alone, by kind of measurement. gpu: its profile. shipped: the fit. source: where the rows
     come from. date: of today. copy_bandwidth: of large copies [B/s].
     """
-    scored = {kind: [row for row in score(kind, each, shipped) if not row["excluded"]] for kind, each in rows.items()}
+    scored = {
+        kind: [row for row in score(kind, each, shipped, catalog) if not row["excluded"]] for kind, each in rows.items()
+    }
     products, messages = scored.get("gemm", []), [row for row in scored.get("comm", []) if not row["warning"]]
     found: dict[str, Any] = {
         "bandwidth": None if copy_bandwidth is None else _share(copy_bandwidth / gpu.memory_bandwidth),
@@ -91,7 +95,7 @@ def machine_efficiency(
 
 
 def machine_speeds(
-    files: Sequence[Measurements], shipped: KernelEfficiency, *, date: str
+    files: Sequence[Measurements], shipped: KernelEfficiency, catalog: Catalog, *, date: str
 ) -> dict[str, MeasuredEfficiency]:
     """Return what every GPU of files of kernel measurements reached, by its name in the catalog.
 
@@ -101,13 +105,13 @@ def machine_speeds(
     for file in files:
         for row in file.rows:
             try:
-                name, _ = find_gpu(str(row["gpu"]))
+                name, _ = find_gpu(str(row["gpu"]), catalog)
             except CostcalcError:
                 continue  # named among the rows that are left out
             rows.setdefault(name, {}).setdefault(file.kind, []).append(row)
     source = names_of(files)
     found = {
-        name: machine_efficiency(kinds, find_gpu(name)[1], shipped, source=source, date=date)
+        name: machine_efficiency(kinds, find_gpu(name, catalog)[1], shipped, source=source, date=date, catalog=catalog)
         for name, kinds in rows.items()
     }
     return {name: each for name, each in found.items() if each is not None}
@@ -226,7 +230,13 @@ class UserFit:
 
 
 def fit_machines(
-    kind: str, rows: Sequence[Row], efficiency: KernelEfficiency, *, source: str, date: str
+    kind: str,
+    rows: Sequence[Row],
+    efficiency: KernelEfficiency,
+    catalog: Catalog | None = None,
+    *,
+    source: str,
+    date: str,
 ) -> list[UserFit]:
     """Return what measurements change about the kernels of the machines that they were taken on.
 
@@ -235,7 +245,7 @@ def fit_machines(
     """
     fits: Mapping[str, KernelFit[Any]] = {op: getattr(efficiency, op) for op in KERNEL_KINDS[kind].models}
     parameters = {op: parameters_of(fit) for op, fit in fits.items()}
-    kernels, measured = usable(kind, rows)
+    kernels, measured = usable(kind, rows, catalog)
     found = []
     for kernel, times in zip(kernels, measured, strict=True):
         op = kernel.model.op
@@ -247,7 +257,9 @@ def fit_machines(
     return found
 
 
-def fit_files(files: Sequence[Measurements], efficiency: KernelEfficiency, *, date: str) -> list[UserFit]:
+def fit_files(
+    files: Sequence[Measurements], efficiency: KernelEfficiency, catalog: Catalog | None = None, *, date: str
+) -> list[UserFit]:
     """Return what files of kernel measurements change.
 
     files: the measurements; those of one kind count together. efficiency: the shipped fit alone. date: of the fit.
@@ -256,7 +268,7 @@ def fit_files(files: Sequence[Measurements], efficiency: KernelEfficiency, *, da
     for kind in dict.fromkeys(file.kind for file in files):
         ours = [file for file in files if file.kind == kind]
         rows = [row for file in ours for row in file.rows]
-        found += fit_machines(kind, rows, efficiency, source=names_of(ours), date=date)
+        found += fit_machines(kind, rows, efficiency, catalog, source=names_of(ours), date=date)
     return found
 
 
@@ -363,20 +375,23 @@ class UserServing:
     fits: tuple[UserFit, ...]
 
 
-def fit_user_serving(rows: Sequence[Row], shipped: ServingEfficiency, *, source: str, date: str) -> UserServing:
+def fit_user_serving(
+    rows: Sequence[Row], shipped: ServingEfficiency, catalog: Catalog | None = None, *, source: str, date: str
+) -> UserServing:
     """Return the constants of serving that fit some runs, close to the shipped ones where those say little.
 
     rows: e2e measurements; those excluded by rule are not used. shipped: the constants to stay close to.
     source: where the rows come from. date: of the fit, '2026-11-23'.
     Raises CostcalcError when no row can be used.
     """
-    scored = score_serving("e2e", rows, constants=shipped)
+    catalog = catalog or Catalog()
+    scored = score_serving("e2e", rows, None, shipped, catalog)
     usable = [row for row, each in zip(rows, scored, strict=True) if not each["excluded"]]
     if not usable:
         raise CostcalcError(f"no row can be used: {scored[0]['excluded'] if scored else 'there is none'}")
-    fitted = _fit(usable, shipped)
-    before, after = (_residuals(_scored(usable, constants)) for constants in (shipped, fitted))
-    left_out = _residuals(_runs_left_out(usable, shipped))
+    fitted = _fit(usable, shipped, catalog)
+    before, after = (_residuals(_scored(usable, constants, catalog)) for constants in (shipped, fitted))
+    left_out = _residuals(_runs_left_out(usable, shipped, catalog))
     if _size(left_out) > _size(before):
         # On runs that it has not seen the fit does worse than none: the shipped one stands.
         fitted, after, left_out = shipped, before, before
@@ -404,35 +419,37 @@ def fit_user_serving(rows: Sequence[Row], shipped: ServingEfficiency, *, source:
     return UserServing(replace(fitted, ranges=ranges), tuple(fits))
 
 
-def fit_serving_files(files: Sequence[Measurements], shipped: ServingEfficiency, *, date: str) -> UserServing:
+def fit_serving_files(
+    files: Sequence[Measurements], shipped: ServingEfficiency, catalog: Catalog | None = None, *, date: str
+) -> UserServing:
     """Return the constants of serving that fit the runs of files, taken together.
 
     files: of e2e measurements. shipped: the constants to stay close to. date: of the fit.
     """
     rows = [row for file in files for row in file.rows]
-    return fit_user_serving(rows, shipped, source=names_of(files), date=date)
+    return fit_user_serving(rows, shipped, catalog, source=names_of(files), date=date)
 
 
-def _fit(rows: Sequence[Row], shipped: ServingEfficiency) -> ServingEfficiency:
-    cases, index, _ = resolve(rows, shipped)
+def _fit(rows: Sequence[Row], shipped: ServingEfficiency, catalog: Catalog) -> ServingEfficiency:
+    cases, index, _ = resolve(rows, shipped, catalog)
     groups = serving_groups(cases, index)
     return fit_serving(groups, [measured_of(rows, group) for group in groups], shipped, around=shipped)
 
 
-def _runs_left_out(rows: Sequence[Row], shipped: ServingEfficiency) -> list[dict[str, Any]]:
+def _runs_left_out(rows: Sequence[Row], shipped: ServingEfficiency, catalog: Catalog) -> list[dict[str, Any]]:
     """Every row predicted by a fit without its part of the rows; one row alone by the shipped fit."""
     parts = min(FOLDS, len(rows))
     if parts < 2:
-        return _scored(rows, shipped)
+        return _scored(rows, shipped, catalog)
     found = []
     for part in range(parts):
-        without = _fit([row for number, row in enumerate(rows) if number % parts != part], shipped)
-        found += _scored(rows[part::parts], without)
+        without = _fit([row for number, row in enumerate(rows) if number % parts != part], shipped, catalog)
+        found += _scored(rows[part::parts], without, catalog)
     return found
 
 
-def _scored(rows: Sequence[Row], constants: ServingEfficiency) -> list[dict[str, Any]]:
-    return list(score_serving("e2e", rows, constants=constants))
+def _scored(rows: Sequence[Row], constants: ServingEfficiency, catalog: Catalog) -> list[dict[str, Any]]:
+    return list(score_serving("e2e", rows, None, constants, catalog))
 
 
 def _residuals(scored: Sequence[Mapping[str, Any]]) -> dict[str, Array]:

@@ -14,19 +14,20 @@ from costcalc.engine.collectives import (
     multicast_bytes,
     reduces_in_switch,
 )
+from costcalc.engine.efficiency import CUSTOM_LIMIT
+from costcalc.engine.kernels import (
+    CollectiveCurve,
+    CustomAllReduceCurve,
+    ExchangeCurve,
+    capped,
+    collective,
+    custom_all_reduce,
+    gathered_bytes,
+)
 from costcalc.engine.roofline import machine_of
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.validation.files import Row
-from costcalc.validation.kernel_forms import (
-    CollectiveCurve,
-    CustomAllReduceCurve,
-    ExchangeCurve,
-    collective_seconds,
-    custom_all_reduce_seconds,
-    exchange_seconds,
-    gathered_bytes,
-)
 from costcalc.validation.kernel_rows import Array, Described, Features, KernelModel, Level, Prior, backend_of
 
 BRIDGE = 300e9
@@ -101,8 +102,6 @@ def _host_link(gpu: Accelerator) -> float:
 # Collectives of measurement files: NCCL's, the serving engines' own all-reduce, expert dispatch and combine.
 
 
-CUSTOM_LIMIT = 4e6
-"""Message [B] above which TensorRT-LLM and vLLM leave an all-reduce to NCCL."""
 _COLLECTIVES = {
     "all_reduce": "allreduce ar",
     "all_gather": "allgather ag",
@@ -203,18 +202,18 @@ def _describe_exchange(op: str, row: Row, gpu: Accelerator) -> Described:
 
 
 def _collective(f: Features, curve: CollectiveCurve) -> Array:
-    return np.asarray(collective_seconds(f["sent"], f["ranks"], f["link"], curve))
+    return np.asarray(collective(f["sent"], f["ranks"], f["link"], curve).seconds)
 
 
 def _custom(f: Features, curve: CustomAllReduceCurve) -> Array:
-    own = custom_all_reduce_seconds(f["message"], f["ranks"], f["link"], curve)
+    own = np.asarray(custom_all_reduce(f["message"], f["ranks"], f["link"], curve).seconds)
     library = f["needed_seconds"]
     left_to_library = (f["message"] > CUSTOM_LIMIT) & (f["framework"] != "sglang")
     return np.where(left_to_library, library, np.minimum(own, library))
 
 
 def _exchange(f: Features, curve: ExchangeCurve) -> Array:
-    return np.asarray(exchange_seconds(f["sent"], f["link"], curve))
+    return np.asarray(curve.latency + f["sent"] / (capped(curve.link) * f["link"]))
 
 
 def _bound(f: Features) -> Array:

@@ -7,31 +7,26 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from costcalc.catalog.catalog import Catalog
 from costcalc.catalog.check import place
-from costcalc.catalog.files import find_path, folders_searched, packaged_root
-from costcalc.catalog.read import load_gpu
+from costcalc.catalog.files import packaged_root
 from costcalc.catalog.yaml import read_text
 from costcalc.errors import CostcalcError, did_you_mean, nearest, shown
 from costcalc.hardware.accelerator import Accelerator
 
 
-def find_gpu(name: str) -> tuple[str, Accelerator]:
+def find_gpu(name: str, catalog: Catalog) -> tuple[str, Accelerator]:
     """Return the catalog's name of an accelerator, and the accelerator.
 
     name: as a source spells it, such as 'H100-SXM5-80GB', 'NVIDIA L4' or 'RTX-PRO-6000-SE'.
     Raises CostcalcError with the nearest name when the catalog has nothing like it.
     """
-    return _found(name, folders_searched())
-
-
-@lru_cache(maxsize=256)
-def _found(name: str, _folders: tuple[Path, ...]) -> tuple[str, Accelerator]:
-    path = find_path("hardware_profiles", name)
-    return path.stem, load_gpu(path)
+    path = catalog.find("hardware_profiles", name)
+    return path.stem, catalog.gpu(path)
 
 
 # One field of a file of measurements: what counts as empty, and how numbers are written.
@@ -185,12 +180,17 @@ KINDS: dict[str, Columns] = {
             "version",
             "spec",
             "statistic",
+            "tuning",
+            "lengths",
             "date",
+            "engine_version",
             "suspect",
         ),
         optional_numbers=(
             *("tp", "pp", "ep", "dp_attn", "concurrency", "total_tok_s_gpu", "disagg"),
-            *("mean_length", "equal_lengths", "held_steps", "prompts_reused"),
+            *("mean_length", "polling", "cached", "n_requests", "max_batch_size", "draft_tokens"),
+            *("prefill_gpus", "prefill_workers", "prefill_tp", "prefill_ep", "prefill_dp_attention"),
+            *("decode_gpus", "decode_workers", "decode_tp", "decode_ep", "decode_dp_attention"),
         ),
         measured=("ttft_ms", "tpot_ms", "out_tok_s_gpu"),
     ),

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from costcalc.catalog.catalog import Catalog
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.efficiency import FitError, MachineFit, Quantiles
 from costcalc.validation.comm_rows import COMM, describe_comm
@@ -57,10 +58,10 @@ KERNEL_KINDS = {
 """Kinds of kernel measurements by name."""
 
 
-def prepared(kind: str, rows: Sequence[Row]) -> Prepared:
+def prepared(kind: str, rows: Sequence[Row], catalog: Catalog | None = None) -> Prepared:
     """Return the rows of one kind by kernel, and those that none predicts."""
     of = KERNEL_KINDS[kind]
-    return prepare(rows, of.describe, of.models, KINDS[kind].unheeded)
+    return prepare(rows, of.describe, of.models, catalog or Catalog(), KINDS[kind].unheeded)
 
 
 def measured_seconds(rows: Sequence[Row], kernel: KernelRows) -> Array:
@@ -71,7 +72,7 @@ def measured_seconds(rows: Sequence[Row], kernel: KernelRows) -> Array:
 def exclusions(rows: Sequence[Row], kernel: KernelRows) -> list[str]:
     """Why each row of a kernel may not be fitted or scored; '' where it may.
 
-    Rules: not measured; called suspect; marked cache-warm; faster than memory or arithmetic allows.
+    Rules: not measured; called suspect; marked cache-warm; a fall-back; faster than memory or arithmetic allows.
     """
     bound, measured = kernel.model.bound(kernel.features), measured_seconds(rows, kernel)
     reasons = []
@@ -83,6 +84,8 @@ def exclusions(rows: Sequence[Row], kernel: KernelRows) -> list[str]:
             reasons.append(f"suspect: {row['suspect']}")
         elif row["note"]:
             reasons.append(str(row["note"]))
+        elif kernel.features.get("falls_back", np.zeros(len(kernel)))[position]:
+            reasons.append("a fall-back: its stack lacks a tuned kernel, which estimates assume")
         elif measured[position] < BEATS_ROOFLINE * bound[position]:
             reasons.append("faster than the roofline: from a warm cache, or misrecorded")
         else:
@@ -324,10 +327,10 @@ def cross_validate(kind: str, rows: Sequence[Row], around: Parameters | None = N
     )
 
 
-def usable(kind: str, rows: Sequence[Row]) -> tuple[list[KernelRows], list[Array]]:
+def usable(kind: str, rows: Sequence[Row], catalog: Catalog | None = None) -> tuple[list[KernelRows], list[Array]]:
     """Return the rows by kernel that may be fitted, and their measured times [s]."""
     kernels, measured = [], []
-    for kernel in prepared(kind, rows).kernels:
+    for kernel in prepared(kind, rows, catalog).kernels:
         chosen = np.array([not reason for reason in exclusions(rows, kernel)])
         if chosen.any():
             kept = kernel.take(chosen)

@@ -3,45 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from costcalc.errors import CostcalcError, did_you_mean, shown
-from costcalc.formats import NumberType, cache_type, number_type
-from costcalc.hardware.accelerator import Accelerator
-from costcalc.validation.files import AUTO, Row, find_gpu, is_empty
-from costcalc.validation.kernel_forms import (
-    CastDecodeCurve,
+from costcalc.catalog.catalog import Catalog
+from costcalc.engine.kernel_choice import (
+    EXPERT_PAIRS_OF_ALL,
+    experts_kernel,
+    grouped_decode_kernel,
+    latent_decode_falls_back,
+    latent_decode_kernel,
+    multiplies_in_fp8,
+    precision_class,
+    prefill_is_absorbed,
+    query_tile_rows,
+)
+from costcalc.engine.kernels import (
     ExpertsCurve,
     GemmCurve,
     GroupedDecodeCurve,
     LatentDecodeCurve,
     PrefillCurve,
-    UnsplitDecodeCurve,
-    cast_decode_seconds,
     curve_of,
-    experts_hit,
-    experts_kernel,
-    experts_seconds,
-    filtered_buffer_bytes,
-    gemm_seconds,
-    grouped_decode_kernel,
-    grouped_decode_seconds,
-    latent_decode_kernel,
-    latent_decode_seconds,
-    multiplies_in_fp8,
-    prefill_attention_seconds,
-    prefill_is_absorbed,
-    quantize_seconds,
-    query_tile_rows,
-    tile_padded_flops,
-    unfiltered_buffer_bytes,
-    unsplit_decode_seconds,
 )
+from costcalc.engine.op_times import FORMS
+from costcalc.engine.ops import ACTIVATION_WIDTHS, Op, buffer_bytes, unfiltered_buffer_bytes
+from costcalc.engine.roofline import FLOPS_PER_MULTIPROCESSOR, Machine
+from costcalc.errors import CostcalcError, did_you_mean, shown
+from costcalc.formats import cache_type, number_type
+from costcalc.hardware.accelerator import Accelerator
+from costcalc.model.attention.base import TILE_ROWS
+from costcalc.validation.files import AUTO, Row, find_gpu, is_empty
 
 Array = NDArray[Any]
 Features = Mapping[str, Array]
@@ -70,6 +66,53 @@ class Level:
 
 
 @dataclass(frozen=True, slots=True)
+class KernelParameters:
+    """Fitted parameters of one kernel: global values, and factors by level, member and parameter."""
+
+    values: Mapping[str, float]
+    multipliers: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
+
+
+_OF_OPS = {each.name for each in fields(Op)}
+_OF_ROW = "of the row"
+
+
+def op_of(features: Features) -> Op:
+    """The op that rows measure, one element of every number for each; computed in the precision of the row."""
+    given = {name: value for name, value in features.items() if name in _OF_OPS}
+    return Op(op="", kind="gemm", layers=1, precision=_OF_ROW, **{"flops": 0.0, "bytes": 0.0, **given})  # type: ignore[arg-type]
+
+
+def machine_of_rows(features: Features) -> Machine:
+    """The machines that rows were measured on, with the peak of the precision of each row."""
+    return Machine(
+        memory=np.inf,
+        memory_bandwidth=features["bandwidth"],
+        peak_flops={_OF_ROW: features["peak"] if "peak" in features else features["peak16"]},
+        link_bandwidth=np.inf,
+        domain=np.inf,
+        network_bandwidth=np.inf,
+        sm_count=features["sm_count"],
+    )
+
+
+def form_seconds(features: Features, curve: Any) -> Array:
+    """Time of each row [s] by the form that times the op in an estimate."""
+    measured = {**type(curve).measured, **{name: features[name] for name in ("tile_rows",) if name in features}}
+    full = replace(curve, **{name: value for name, value in measured.items() if hasattr(curve, name)})
+    return np.asarray(FORMS[type(curve)](op_of(features), machine_of_rows(features), full).seconds)
+
+
+def roofline_of(curve: Any) -> Callable[[Features], Array]:
+    """The bound of rows [s]: their form with an ideal curve."""
+
+    def bound(features: Features) -> Array:
+        return np.asarray(FORMS[type(curve)](op_of(features), machine_of_rows(features), curve).seconds)
+
+    return bound
+
+
+@dataclass(frozen=True, slots=True)
 class KernelModel:
     """One kernel's closed form and what is known of its parameters."""
 
@@ -78,18 +121,9 @@ class KernelModel:
     curve: type[Any]
     priors: Mapping[str, Prior]
     levels: tuple[Level, ...]
-    seconds: Callable[[Features, Any], Array]
     bound: Callable[[Features], Array]  # the roofline [s]
+    seconds: Callable[[Features, Any], Array] = form_seconds
     needs: str | None = None  # a kernel whose time is part of this one's features, as 'needed_seconds'
-    fallback: bool = False  # the kernel of a stack that lacks a tuned one
-
-
-@dataclass(frozen=True, slots=True)
-class KernelParameters:
-    """Fitted parameters of one kernel: global values, and factors by level, member and parameter."""
-
-    values: Mapping[str, float]
-    multipliers: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +152,6 @@ def predict_seconds(model: KernelModel, parameters: KernelParameters, features: 
 # From the rows of a file to what its kernels need: features by kernel, and the rows left over with why.
 
 
-FLOPS_PER_MULTIPROCESSOR = 7.5e12
-"""16-bit peak of a multiprocessor [FLOP/s], for accelerators whose count is not known: Hopper's."""
-
 Described = tuple[str, dict[str, Any]]
 """A kernel's op and the features of one row.
 
@@ -143,6 +174,7 @@ def prepare(
     rows: Sequence[Row],
     describe: Callable[[Row, Accelerator], Described],
     models: Mapping[str, KernelModel],
+    catalog: Catalog,
     unheeded: Sequence[str] = (),
 ) -> Prepared:
     """Return the rows by kernel.
@@ -155,7 +187,7 @@ def prepare(
     refused = {}
     for index, row in enumerate(rows):
         try:
-            name, gpu = find_gpu(str(row["gpu"]))
+            name, gpu = find_gpu(str(row["gpu"]), catalog)
             op, features = describe(row, gpu)
         except CostcalcError as error:
             refused[index] = str(error)
@@ -201,9 +233,10 @@ def backend_of(row: Row) -> str:
 
 # The skewed routing that expert benchmarks use: loads drawn from a power law, the fullest rank timed.
 #
-# The generator of the aiconfigurator benchmarks (ai-dynamo/aiconfigurator, collector/, power_law_logits_v3):
-# loads x are drawn with density x^-α, between 1 and 0.8 tokens when there are more pairs than experts, else
-# between 0.01 and 2, scaled to the number of pairs, rounded, and the rank with the most pairs is timed.
+# The generator of the aiconfigurator benchmarks (ai-dynamo/aiconfigurator, collector/helper.py, power_law_logits_v3):
+# loads x are drawn with density x^-α, between 1 and 0.8 tokens when there are more pairs than experts, else between
+# 0.01 and 2, scaled to the number of pairs and rounded; no expert gets more than every token, and what is left over
+# goes to the emptiest experts, rank by rank in turn. The rank with the most pairs is timed.
 
 
 DRAWS = 256
@@ -224,19 +257,27 @@ def power_law_load(tokens: int, experts: int, topk: int, ranks: int, exponent: f
     ranks = min(ranks, experts)
     uniform = generator.random((DRAWS, experts))
     loads = ((high**power - low**power) * uniform + low**power) ** (1 / power)
-    share = loads / loads.sum(axis=1, keepdims=True) * pairs
-    # Rounding to whole pairs that still add up: the largest remainders go up.
-    counts = np.round(share)
-    for draw in range(DRAWS):
-        missing = int(pairs - counts[draw].sum())
-        order = np.argsort(generator.random(experts) * 0.5 - counts[draw])
-        if missing < 0:
-            order = order[::-1][: max(1, int((counts[draw] > 0).sum()))]
-        turns = np.bincount(np.arange(abs(missing)) % len(order), minlength=len(order))
-        counts[draw, order] = np.maximum(counts[draw, order] + np.sign(missing) * turns, 0)
+    counts = np.minimum(np.round(loads / loads.sum(axis=1, keepdims=True) * pairs), tokens)
     by_rank = counts[:, : experts // ranks * ranks].reshape(DRAWS, ranks, -1)
+    for draw in by_rank:
+        missing = int(pairs - draw.sum())
+        turns = abs(missing) // ranks + (np.arange(ranks) < abs(missing) % ranks)
+        for rank, turn in enumerate(turns):
+            draw[rank] = _raised(draw[rank], turn, tokens) if missing > 0 else -_raised(-draw[rank], turn, 0)
     fullest = by_rank[np.arange(DRAWS), by_rank.sum(axis=2).argmax(axis=1)]
     return float(fullest.sum(axis=1).mean()), float((fullest > 0).sum(axis=1).mean())
+
+
+def _raised(counts: Array, added: int, most: float) -> Array:
+    """`counts` with so many pairs added, each to the emptiest expert, none beyond `most`."""
+    level = np.sort(counts)
+    needed = level * np.arange(1, len(level) + 1) - np.cumsum(level)  # to raise all before up to each
+    raised = max(int(np.searchsorted(needed, added, side="right")), 1)
+    height, rest = divmod(added + level[:raised].sum(), raised)
+    order = np.argsort(counts, kind="stable")[:raised]
+    found = counts.copy()
+    found[order] = height + (np.arange(raised) < rest)
+    return np.minimum(found, most)
 
 
 # Attention kernels of measurement files: decode over heads or latents, and prefill.
@@ -266,13 +307,13 @@ def describe_decode(row: Row, gpu: Accelerator) -> Described:
     read = min(row["context"], _window(row))
     tokens = row["batch"] * read
     in_fp8 = multiplies_in_fp8(family, width)
+    useful = 4 * tokens * row["q_heads"] * row["head_dim"]
     return "decode_grouped", {
         "kernel": family,
-        "kv_bytes": tokens * 2 * row["kv_heads"] * row["head_dim"] * width,
-        "padded_flops": tile_padded_flops(
-            row["batch"], read, row["kv_heads"], group, 2 * row["head_dim"], query_tile_rows(kernel, group)
-        ),
-        "useful_flops": 4 * tokens * row["q_heads"] * row["head_dim"],
+        "bytes": tokens * 2 * row["kv_heads"] * row["head_dim"] * width,
+        "flops": useful,
+        "tile_flops": useful * max(group, TILE_ROWS) / group,
+        "tile_rows": query_tile_rows(kernel, group, gpu.architecture),
         "peak": gpu.peak("fp8" if in_fp8 else "bf16").flops,
         "shape": f"{row['q_heads']:g} {row['kv_heads']:g} {row['head_dim']:g}",
         "caveat": _unlike_the_measured(gpu),
@@ -283,17 +324,14 @@ def describe_decode(row: Row, gpu: Accelerator) -> Described:
 def _describe_latent(row: Row, gpu: Accelerator, width: float) -> Described:
     rank, rope = row["kv_lora_rank"] or LATENT_RANK, row["rope_dim"] or ROPE_DIM
     tokens = row["batch"] * min(row["context"], _window(row))
-    kernel = latent_decode_kernel(backend_of(row), gpu.architecture, width, row["kernel"])
-    op = {"unsplit": "decode_latent_unsplit", "cast": "decode_latent_cast"}.get(kernel, "decode_latent")
-    return op, {
-        "kernel": kernel if kernel == "triton" else "",
-        "batch": row["batch"],
-        "heads": row["q_heads"],
-        "elements": tokens * (rank + rope),
-        "cache_bytes": tokens * (rank + rope) * width,
+    stack = backend_of(row), gpu.architecture
+    return "decode_latent", {
+        "kernel": latent_decode_kernel(gpu.architecture, row["kernel"]),
+        "bytes": tokens * (rank + rope) * width,
         "flops": 2 * tokens * row["q_heads"] * (2 * rank + rope),
         "shape": f"{row['batch']:g} {row['q_heads']:g}",
         "caveat": _unlike_the_measured(gpu),
+        "falls_back": latent_decode_falls_back(*stack, width, row["kernel"]),
     }
 
 
@@ -311,7 +349,9 @@ def describe_prefill(row: Row, gpu: Accelerator) -> Described:
         "flops": useful * (2 * LATENT_RANK + ROPE_DIM if absorbed else dims),
         "useful_seconds": useful * dims / gpu.peak(best).flops,
         "scores": useful / 2,
+        "sequences": row["batch"],
         "tokens": row["seq"],
+        "heads": row["q_heads"],
         "shape": f"{row['q_heads']:g} {row['kv_heads']:g} {row['qk_head_dim']:g}",
         "ignored": "" if queries in (*_SIXTEEN_BITS, "fp8") else f"q_dtype={row['q_dtype']}",
     }
@@ -350,36 +390,6 @@ def _unlike_the_measured(gpu: Accelerator) -> str:
     return f"{ridge:.0f} FLOP/B, fewer than any measured GPU: the kernel decides" if ridge < LEAST_RIDGE else ""
 
 
-def _grouped(f: Features, curve: GroupedDecodeCurve) -> Array:
-    return np.asarray(grouped_decode_seconds(f["kv_bytes"], f["padded_flops"], f["bandwidth"], f["peak"], curve))
-
-
-def _grouped_bound(f: Features) -> Array:
-    return np.maximum(f["kv_bytes"] / f["bandwidth"], f["useful_flops"] / f["peak"])
-
-
-def _latent(f: Features, curve: LatentDecodeCurve) -> Array:
-    return np.asarray(latent_decode_seconds(f["cache_bytes"], f["flops"], f["bandwidth"], f["peak16"], curve))
-
-
-def _unsplit(f: Features, curve: UnsplitDecodeCurve) -> Array:
-    return np.asarray(unsplit_decode_seconds(f["batch"], f["flops"], f["heads"], f["peak16"], f["sm_count"], curve))
-
-
-def _cast(f: Features, curve: CastDecodeCurve) -> Array:
-    return np.asarray(cast_decode_seconds(f["cache_bytes"], f["elements"], f["bandwidth"], f["sm_count"], curve))
-
-
-def _latent_bound(f: Features) -> Array:
-    return np.maximum(f["cache_bytes"] / f["bandwidth"], f["flops"] / f["peak16"])
-
-
-def _prefill(f: Features, curve: PrefillCurve) -> Array:
-    return np.asarray(
-        prefill_attention_seconds(f["flops"], f["scores"], f["tokens"], f["peak16"], f["sm_count"], curve)
-    )
-
-
 def _prefill_bound(f: Features) -> Array:
     return np.asarray(f["useful_seconds"])
 
@@ -399,8 +409,7 @@ DECODE = {
             Level("family", "flops", 0.3),
             Level("kernel", "bandwidth", 0.15),
         ),
-        seconds=_grouped,
-        bound=_grouped_bound,
+        bound=roofline_of(GroupedDecodeCurve()),
     ),
     "decode_latent": _model(
         "decode_latent",
@@ -412,28 +421,7 @@ DECODE = {
             Level("kernel", "bandwidth", 0.5),
             Level("kernel", "flops", 1.0),
         ),
-        seconds=_latent,
-        bound=_latent_bound,
-    ),
-    "decode_latent_unsplit": _model(
-        "decode_latent_unsplit",
-        "decode attention, MLA without a tuned kernel (unsplit)",
-        UnsplitDecodeCurve,
-        priors={"launch": Prior(15e-6, 0.5), "flops": Prior(0.5, 0.5)},
-        levels=(Level("family", "flops", 0.3),),
-        seconds=_unsplit,
-        bound=_latent_bound,
-        fallback=True,
-    ),
-    "decode_latent_cast": _model(
-        "decode_latent_cast",
-        "decode attention, MLA without a tuned kernel (cast)",
-        CastDecodeCurve,
-        priors={"launch": Prior(25e-6, 0.5), "elements": Prior(2e9, 0.5)},
-        levels=(),
-        seconds=_cast,
-        bound=_latent_bound,
-        fallback=True,
+        bound=roofline_of(LatentDecodeCurve()),
     ),
 }
 """Decode attention kernels by op."""
@@ -450,7 +438,6 @@ PREFILL = {
             "exponentials": Prior(25e9, 0.3),
         },
         levels=(Level("family", "flops", 0.15), Level("kernel", "flops", 1.0)),
-        seconds=_prefill,
         bound=_prefill_bound,
     ),
 }
@@ -460,40 +447,26 @@ PREFILL = {
 # Matrix products and fused experts of measurement files.
 
 
-_WIDTHS = {"fp32": 4.0, "tf32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "int8": 1.0, "fp4": 0.5 + 1 / 16}
-"""Bytes of an activation by the precision that is computed in, scales included."""
-
-
-def precision_class(kind: NumberType) -> str:
-    """Return the class of kernels that multiply a number type, as the fit tells them apart."""
-    if kind.weights.bytes >= 2:
-        return "16-bit" if kind.weights.bytes == 2 else "32-bit"
-    if kind.compute in ("bf16", "fp16"):
-        return "weight-only"
-    if kind.name == "fp8_block":
-        return "fp8_block"
-    return "nvfp4" if kind.compute == "fp4" else kind.compute
-
-
 def describe_gemm(row: Row, gpu: Accelerator) -> Described:
     """Name the kernel and the features of a matrix product."""
     m, n, k = row["m"], row["n"], row["k"]
     kind = number_type(row["dtype"])
-    group, activation, backend = precision_class(kind), _WIDTHS[kind.compute], backend_of(row)
+    group, activation = precision_class(kind.name, kind.compute), ACTIVATION_WIDTHS[kind.compute]
+    backend = backend_of(row)
     quantizes = backend == "trtllm" and group in ("fp8", "fp8_block", "nvfp4") and row["kernel"] != "deepgemm"
     # vLLM's block-scaled products convert their scales, or fall back to Triton, inside the measured call.
     converts = backend == "vllm" and group == "fp8_block"
     return "gemm", {
-        "precision": group,
+        "precision_class": group,
         "kernel": "scale-conversion" if converts else "",
         "kernel_family": f"scale-conversion {gpu.architecture}" if converts else "",
-        "m": m,
-        "n": n,
-        "k": k,
-        "nbytes": n * k * kind.weights.bytes + m * k * activation + max(2.0, kind.weights.bytes) * m * n,
+        "rows": m,
+        "flops": 2 * m * n * k,
+        "bytes": n * k * kind.weights.bytes,
+        "traffic": m * k * activation + max(2.0, kind.weights.bytes) * m * n,
+        "narrowed": 1.0 * quantizes,
+        "quantized": m * k * (2 + activation),
         "peak": gpu.peak(kind.compute).flops,
-        "quantizes": 1.0 * quantizes,
-        "activation_bytes": activation,
         "shape": f"{n:g} {k:g}",
     }
 
@@ -503,24 +476,26 @@ def describe_experts(row: Row, gpu: Accelerator) -> Described:
     tokens, topk, experts, ranks = row["tokens"], row["topk"], row["experts"], row["moe_ep"]
     kind, backend, inter = number_type(row["dtype"]), backend_of(row), row["inter"] / row["moe_tp"]
     kernel = experts_kernel(backend, gpu.architecture, kind.name, row["kernel"])
-    pairs, hits = tokens * topk / ranks, experts_hit(experts / ranks, tokens * topk / ranks)
+    pairs = tokens * topk / ranks
+    hits = min(experts / ranks, np.ceil(pairs))  # every pair another one, until all are
     if row["distribution"].startswith("power_law"):
         pairs, hits = power_law_load(int(tokens), int(experts), int(topk), int(ranks), _exponent(row))
     width = kind.weights.bytes
     if kind.name == "mxfp4" and backend == "sglang" and gpu.architecture != "blackwell":
         width = 2.0  # Triton multiplies a 16-bit copy of the weights
-    if kernel in ("triton", "marlin"):
+    if kernel in EXPERT_PAIRS_OF_ALL:
         buffers = unfiltered_buffer_bytes(tokens * topk, row["hidden"], inter)
     else:
-        buffers = filtered_buffer_bytes(pairs, row["hidden"], inter)
+        buffers = buffer_bytes(pairs, row["hidden"], inter)
     return "experts", {
         "kernel": kernel,
-        "pairs": pairs,
-        "hits": hits,
-        "hidden": row["hidden"],
-        "inter": inter,
-        "weight_bytes": width,
-        "buffer_bytes": buffers,
+        "kernel_format": f"{kernel} {precision_class(kind.weights.name, kind.compute)}",
+        "flops": 6 * pairs * row["hidden"] * inter,
+        "bytes": hits * 3 * row["hidden"] * inter * width,
+        "rows": pairs / hits,
+        "routed": pairs,
+        "held": experts / ranks,
+        "buffers": buffers,
         "peak": gpu.peak(kind.compute).flops,
         "shape": f"{row['hidden']:g} {row['inter']:g} {experts:g}",
     }
@@ -534,38 +509,6 @@ def _exponent(row: Row) -> float:
         return 1.2
 
 
-def _gemm(f: Features, curve: GemmCurve) -> Array:
-    product = gemm_seconds(f["m"], f["n"], f["k"], f["nbytes"], f["bandwidth"], f["peak"], curve)
-    quantized = quantize_seconds(f["m"], f["k"], f["activation_bytes"], f["bandwidth"], curve)
-    return np.asarray(product + f["quantizes"] * quantized)
-
-
-def _gemm_bound(f: Features) -> Array:
-    return np.maximum(f["nbytes"] / f["bandwidth"], 2 * f["m"] * f["n"] * f["k"] / f["peak"])
-
-
-def _experts(f: Features, curve: ExpertsCurve) -> Array:
-    return np.asarray(
-        experts_seconds(
-            f["pairs"],
-            f["hits"],
-            f["hidden"],
-            f["inter"],
-            f["weight_bytes"],
-            f["buffer_bytes"],
-            f["bandwidth"],
-            f["peak"],
-            curve,
-        )
-    )
-
-
-def _experts_bound(f: Features) -> Array:
-    size = f["hidden"] * f["inter"]
-    weights = f["hits"] * 3 * size * f["weight_bytes"]
-    return np.maximum(weights / f["bandwidth"], 6 * f["pairs"] * size / f["peak"])
-
-
 GEMM = {
     "gemm": KernelModel(
         "gemm",
@@ -576,17 +519,17 @@ GEMM = {
             "bandwidth": Prior(0.85, 0.2),
             "flops": Prior(0.6, 0.3),
             "quantize_launch": Prior(6e-6, 0.7),
+            "quantize_bandwidth": Prior(0.5, 0.5),
         },
         levels=(
             Level("family", "bandwidth", 0.12),
             Level("family", "flops", 0.2),
-            Level("precision", "bandwidth", 0.12),
-            Level("precision", "flops", 0.4),
+            Level("precision_class", "bandwidth", 0.12),
+            Level("precision_class", "flops", 0.2),
             Level("kernel", "launch", 2.0),
             Level("kernel_family", "launch", 0.7),
         ),
-        seconds=_gemm,
-        bound=_gemm_bound,
+        bound=roofline_of(GemmCurve(activations=1.0)),
     )
 }
 """Matrix products by op."""
@@ -608,9 +551,9 @@ EXPERTS = {
             Level("family", "bandwidth", 0.15),
             Level("kernel", "launch", 0.3),
             Level("kernel", "flops", 0.6),
+            Level("kernel_format", "flops", 0.2),
         ),
-        seconds=_experts,
-        bound=_experts_bound,
+        bound=roofline_of(ExpertsCurve()),
     )
 }
 """Fused experts by op."""

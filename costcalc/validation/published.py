@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, field
 from functools import cache
 from typing import Annotated, Any, Literal
 
-from costcalc.catalog.files import find_path, packaged_root
+from costcalc.catalog.catalog import Catalog
+from costcalc.catalog.files import packaged_root
 from costcalc.catalog.read import load_spec
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.fields import Limits, Spec
@@ -136,7 +137,7 @@ def compare(cases: Sequence[PublishedCase], answer: Answer) -> list[Compared]:
 def _model_of(name: str) -> str:
     """The catalog's name of a model whose paper an alias means: 'deepseek-v3' by 'v3'."""
     try:
-        return find_path("models", name).stem
+        return Catalog().find("models", name).stem
     except CostcalcError:
         return name
 

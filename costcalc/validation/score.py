@@ -11,8 +11,8 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from costcalc.catalog.files import normal_name
-from costcalc.catalog.read import load_kernel_efficiency
+from costcalc.catalog.catalog import Catalog
+from costcalc.catalog.names import normal_name
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.hardware.efficiency import UNKNOWN_FAMILY, KernelEfficiency, KernelFit, ServingEfficiency
 from costcalc.validation.files import KINDS, Measurements, Row, Unusable, columns_of, find_gpu
@@ -24,44 +24,44 @@ from costcalc.validation.serving_score import LABELS, score_serving
 UNNAMED = "-"
 
 
-def gpu_name(row: Row) -> str:
+def gpu_name(row: Row, catalog: Catalog) -> str:
     """The catalog's name of a row's GPU, or what the row says."""
     try:
-        return find_gpu(str(row["gpu"]))[0]
+        return find_gpu(str(row["gpu"]), catalog)[0]
     except CostcalcError:
         return str(row["gpu"]) or UNNAMED
 
 
-def family(row: Row) -> str:
+def family(row: Row, catalog: Catalog) -> str:
     """The architecture of a row's GPU."""
     try:
-        return find_gpu(str(row["gpu"]))[1].architecture
+        return find_gpu(str(row["gpu"]), catalog)[1].architecture
     except CostcalcError:
         return UNNAMED
 
 
-def model_name(row: Row) -> str:
+def model_name(row: Row, catalog: Catalog) -> str:
     """The model of a row, or whose shape it has, by the catalog's name where it has one."""
     text = str(row.get("model") or row.get("model_shape") or "")
     try:
-        return find_model(text).name if text else UNNAMED
+        return find_model(text, catalog).name if text else UNNAMED
     except CostcalcError:
         return text
 
 
-def backend_name(row: Row) -> str:
+def backend_name(row: Row, _: Catalog | None = None) -> str:
     """The serving engine or library of a row."""
     words = f"{row.get('framework') or ''} {row.get('impl') or ''}".split()
     return backend_of(row) or (words[0].lower() if words else UNNAMED)
 
 
-def precision_of(row: Row) -> str:
+def precision_of(row: Row, _: Catalog | None = None) -> str:
     """The number formats of a row: of its cache, queries, weights and experts, as far as they are named."""
     names = (str(row.get(column) or "") for column in ("dtype", "moe_dtype", "q_dtype", "kv_dtype"))
     return " / ".join(dict.fromkeys(name for name in names if name)) or UNNAMED
 
 
-FACETS: Mapping[str, Callable[[Row], str]] = {
+FACETS: Mapping[str, Callable[[Row, Catalog], str]] = {
     "gpu": gpu_name,
     "model": model_name,
     "backend": backend_name,
@@ -70,29 +70,29 @@ FACETS: Mapping[str, Callable[[Row], str]] = {
 }
 """What measurements can be divided by."""
 
-_ASKED: Mapping[str, Callable[[str], str]] = {
-    "gpu": lambda text: find_gpu(text)[0],
-    "model": lambda text: find_model(text).name,
-    "backend": lambda text: backend_of({"framework": text}) or text.strip().lower(),
+_ASKED: Mapping[str, Callable[[str, Catalog], str]] = {
+    "gpu": lambda text, catalog: find_gpu(text, catalog)[0],
+    "model": lambda text, catalog: find_model(text, catalog).name,
+    "backend": lambda text, _: backend_of({"framework": text}) or text.strip().lower(),
 }
 """How a name that somebody types is read, by what they ask for."""
 
 
-def only(rows: Iterable[Row], facet: str, names: Iterable[str]) -> Callable[[Row], bool]:
+def only(rows: Iterable[Row], facet: str, names: Iterable[str], catalog: Catalog) -> Callable[[Row], bool]:
     """Return whether a row is one of those that are asked for.
 
     rows: all of them. facet: 'gpu', 'model' or 'backend'. names: as typed, in any spelling.
     Raises CostcalcError for a name that none of the rows has, with the nearest one that some have.
     """
     of = FACETS[facet]
-    known = {normal_name(name): name for name in map(of, rows)}
-    wanted = {_asked(facet, name, known) for name in names}
-    return lambda row: normal_name(of(row)) in wanted
+    known = {normal_name(name): name for name in (of(row, catalog) for row in rows)}
+    wanted = {_asked(facet, name, known, catalog) for name in names}
+    return lambda row: normal_name(of(row, catalog)) in wanted
 
 
-def _asked(facet: str, name: str, known: Mapping[str, str]) -> str:
+def _asked(facet: str, name: str, known: Mapping[str, str], catalog: Catalog) -> str:
     try:
-        read = normal_name(_ASKED[facet](name))
+        read = normal_name(_ASKED[facet](name, catalog))
     except CostcalcError:
         read = normal_name(name)
     if read not in known:
@@ -122,17 +122,21 @@ class Summary(TypedDict):
     excluded: dict[str, int]  # rows not scored, by reason
 
 
-def score(kind: str, rows: Sequence[Row], efficiency: KernelEfficiency | None = None) -> list[Scored]:
+def score(
+    kind: str, rows: Sequence[Row], efficiency: KernelEfficiency | None = None, catalog: Catalog | None = None
+) -> list[Scored]:
     """Return every row with its prediction and error.
 
     kind: of measurement. rows: as load_measurements returns them.
-    efficiency: fitted parameters, else those of the catalog.
+    efficiency: fitted parameters, else those of the catalog. catalog: by default that of every command.
     Raises CostcalcError for an unknown kind.
     """
     columns_of(kind)
     if kind not in SCORERS:
         raise CostcalcError(f"measurements of kind {kind!r} cannot be scored", hint=f"one of: {', '.join(SCORERS)}")
-    return SCORERS[kind](kind, rows, efficiency)
+    if kind == "e2e":
+        return score_serving(kind, rows, catalog=catalog)
+    return score_kernels(kind, rows, efficiency, catalog)
 
 
 def summary(scored: Sequence[Scored]) -> Summary:
@@ -165,12 +169,15 @@ def summary(scored: Sequence[Scored]) -> Summary:
     )
 
 
-def score_kernels(kind: str, rows: Sequence[Row], efficiency: KernelEfficiency | None = None) -> list[Scored]:
+def score_kernels(
+    kind: str, rows: Sequence[Row], efficiency: KernelEfficiency | None = None, catalog: Catalog | None = None
+) -> list[Scored]:
     """Return every row of a kernel kind with its prediction [ms] and error."""
-    efficiency = efficiency or load_kernel_efficiency()
+    catalog = catalog or Catalog()
+    efficiency = efficiency or catalog.kernel_efficiency()
     fits: dict[str, KernelFit[Any]] = {op: getattr(efficiency, op) for op in KERNEL_KINDS[kind].models}
     parameters = {op: parameters_of(fit) for op, fit in fits.items()}
-    parts = prepared(kind, rows)
+    parts = prepared(kind, rows, catalog)
     scored: list[Scored] = [_unpredicted(row, parts.refused.get(index, "")) for index, row in enumerate(rows)]
     for kernel in parts.kernels:
         model = kernel.model
@@ -223,13 +230,12 @@ def _ranges(kernel: KernelRows, fit: KernelFit[Any]) -> list[tuple[float, float]
 def _warning(kernel: KernelRows, position: int) -> str:
     """What to keep in mind with a prediction."""
     caveat, ignored = (str(kernel.features[name][position]) for name in ("caveat", "ignored"))
-    parts = ["no tuned kernel" if kernel.model.fallback else "", caveat, f"ignored: {ignored}" if ignored else ""]
+    parts = [caveat, f"ignored: {ignored}" if ignored else ""]
     return "; ".join(part for part in parts if part)
 
 
-Scorer = Callable[[str, Sequence[Row], KernelEfficiency | None], list[Scored]]
-SCORERS: dict[str, Scorer] = {**dict.fromkeys(KERNEL_KINDS, score_kernels), "e2e": score_serving}
-"""What scores each kind of measurement."""
+SCORERS = (*KERNEL_KINDS, "e2e")
+"""Kinds of measurement that can be scored."""
 
 
 # Scored measurements as one result: by kind and op class, by GPU, model, engine, family or precision.
@@ -294,6 +300,7 @@ class Validation:
     """Predicted against measured, row by row."""
 
     points: tuple[Point, ...]
+    catalog: Catalog  # that names of GPUs and models are looked up in
 
     def kinds(self) -> dict[str, Summary]:
         """The errors by kind of measurement, each row counted once."""
@@ -306,10 +313,9 @@ class Validation:
         records: left-out errors of the fits, to stand beside those of whole classes.
         """
         found = []
-        facet = FACETS[by] if by else _whole
 
         def member(point: Point) -> str:
-            return facet(point.row)
+            return FACETS[by](point.row, self.catalog) if by else ""
 
         classes = _divided(self.points, lambda point: (point.kind, point.label))
         for kind, label in sorted(classes, key=_order):
@@ -373,25 +379,28 @@ def validate(
     files: Sequence[Measurements],
     efficiency: KernelEfficiency | None = None,
     wanted: Callable[[Row], bool] | None = None,
+    catalog: Catalog | None = None,
 ) -> Validation:
     """Return the measurements of files, each with its prediction and error, and what cannot be read with why.
 
     files: as load_measurements and shipped_measurements return them.
     efficiency: fitted parameters of kernels, else those of the catalog. wanted: which rows count; by default all.
+    catalog: by default that of every command.
     Raises CostcalcError for a kind that cannot be scored.
     """
     points: list[Point] = []
+    catalog = catalog or Catalog()
     for file in files:
         found = [_unpredicted_rows(file, each) for each in file.unusable if wanted is None or wanted(each.given)]
         chosen = [index for index, row in enumerate(file.rows) if wanted is None or wanted(row)]
-        scored = score(file.kind, [file.rows[index] for index in chosen], efficiency)
+        scored = score(file.kind, [file.rows[index] for index in chosen], efficiency, catalog)
         for index, row in zip(chosen, scored, strict=True):
             line = file.lines[index] if file.lines else 0
             given = file.given[index] if file.given else file.rows[index]
             found.append(Point(file.kind, row, given, file.path, line))
         for point in sorted(found, key=lambda each: each.line):
             points += [point, *_first_token(point)]
-    return Validation(tuple(points))
+    return Validation(tuple(points), catalog)
 
 
 def _unpredicted_rows(file: Measurements, row: Unusable) -> Point:
@@ -478,7 +487,3 @@ def _tree(errors: Summary) -> dict[str, Any]:
 def _row(point: Point) -> dict[str, Any]:
     results = {name: point.row[name] for name in RESULTS if name in point.row}
     return {"measurement": point.kind, **point.given, **results}
-
-
-def _whole(_: Row) -> str:
-    return ""

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from costcalc.catalog.catalog import Catalog
 from costcalc.catalog.check import adapter
-from costcalc.catalog.read import load_kernel_efficiency, serving_efficiency
 from costcalc.catalog.summary import shape_of
-from costcalc.engine.latency import UNPACKED_EXPERTS
-from costcalc.hardware.efficiency import KernelEfficiency, ServingEfficiency
+from costcalc.hardware.efficiency import ServingEfficiency
 from costcalc.predict.predict import Passes, Prediction, passes_of, prediction_of, settled_batch, times_of
 from costcalc.validation.files import Row
 from costcalc.validation.kernel_rows import Array, Prior
@@ -50,43 +49,35 @@ def _share(paths: str, value: float, spread: float, meaning: str) -> ServingPara
 
 
 PARAMETERS: tuple[ServingParameter, ...] = (
-    _share("bandwidth.gemm bandwidth.head", 0.92, 0.08, "weights streamed, share of memory bandwidth"),
-    _share("bandwidth.experts", 0.88, 0.10, "expert weights streamed, share of memory bandwidth"),
-    _share("bandwidth.grouped bandwidth.latent", 0.88, 0.08, "cache streamed, share of memory bandwidth"),
-    _share("bandwidth.elementwise", 0.80, 0.10, "elementwise traffic, share of memory bandwidth"),
-    _share("flops.bf16 flops.fp16", 0.72, 0.10, "16-bit GEMM, share of peak"),
-    _share("flops.fp8 flops.int8", 0.65, 0.12, "fp8 GEMM, share of peak"),
-    _share("flops.fp8_block", 0.42, 0.15, "block-scaled fp8 GEMM, share of peak"),
-    _share("flops.nvfp4 flops.mxfp4", 0.43, 0.15, "4-bit GEMM, share of peak"),
-    _share("kind_flops.experts", 0.74, 0.15, "grouped GEMM over GEMM"),
-    _share("kind_flops.grouped", 0.45, 0.12, "decode attention on padded tiles, share of the 16-bit peak"),
-    _share("kind_flops.latent", 0.60, 0.15, "decode of latents, share of the 16-bit peak"),
-    _share("kind_flops.prefill", 0.55, 0.12, "prefill attention, share of the 16-bit peak"),
-    _share("vendor_bandwidth.amd", 0.80, 0.15, "bandwidth reached on AMD over that on NVIDIA"),
-    _share("vendor_flops.amd", 0.55, 0.25, "FLOP/s reached on AMD over those on NVIDIA"),
-    _share("architecture_flops.blackwell.fp8_block", 0.8, 0.25, "block-scaled fp8 on Blackwell over that on Hopper"),
+    _of("speed.launches", 1.4, 0.25, "launches in a graph, whose prologues overlap, over those of a kernel alone"),
+    _of("speed.weights", 1.0, 0.08, "weights streamed by matrix products in an engine over those alone"),
+    _of("speed.gemm_16_bit", 1.0, 0.08, "16-bit matrix products in an engine over those alone"),
+    _of("speed.gemm_8_bit", 1.0, 0.2, "8-bit matrix products in an engine over those alone, which were small"),
+    _of("speed.gemm_4_bit", 1.0, 0.2, "4-bit matrix products in an engine over those alone, which were small"),
+    _of("speed.experts", 1.0, 0.12, "fused experts in an engine over those alone"),
+    _of("speed.decode", 1.0, 0.10, "decode attention in an engine over that alone"),
+    _of("speed.prefill", 1.0, 0.12, "prefill attention in an engine over that alone"),
+    _of("speed.all_reduce", 1.0, 0.15, "all-reduces in an engine over those alone"),
+    _of("speed.all_to_all", 1.0, 0.25, "expert exchange in an engine over that alone"),
+    _of("vendor_bandwidth.amd", 0.85, 0.15, "bandwidth reached on AMD over that on NVIDIA"),
+    _of("vendor_flops.amd", 0.60, 0.25, "FLOP/s reached on AMD over those on NVIDIA"),
+    _of("vendor_launches.amd", 1.3, 0.3, "launches on AMD over those on NVIDIA"),
     _share("hottest_rank", 0.7, 0.4, "share of the hottest expert rank's random overload that a step waits for"),
-    _of("quantize.nvfp4 quantize.mxfp4", 6e-6, 0.5, "quantizing the activations of a 4-bit GEMM [s]"),
-    _of("expert_layer", 35e-6, 0.3, "routing and gathering in an expert layer [s]"),
-    _of("latent_layer", 16e-6, 0.4, "small kernels of an MLA layer [s]"),
+    _of("rank_skew", 0.10, 0.7, "of the hottest expert rank beyond the mean, however many tokens"),
+    _of("expert_layer", 10e-6, 0.4, "routing in an expert layer, beyond its kernels [s]"),
+    _of("latent_layer", 10e-6, 0.4, "small kernels of an MLA layer [s]"),
     _of("sequence", 5e-6, 0.4, "sampling and scheduling a sequence [s]"),
     _of("draft", 150e-6, 0.5, "the host's part of drafting a token [s]"),
-    _of("elementwise_passes", 20.0, 0.25, "passes over a token's activations per layer"),
-    _of("routed_pair", 8e-9, 0.4, "permuting a token-expert pair [s]"),
-    _of("all_reduce", 4.6e-6, 0.2, "latency of an all-reduce of two ranks [s]"),
-    _of("all_reduce_per_doubling", 1.5e-6, 0.4, "more for each doubling of the ranks [s]"),
-    _of("all_reduce_network", 20e-6, 0.5, "more across nodes [s]"),
-    _of("all_to_all", 22e-6, 0.4, "latency of an all-to-all, one way [s]"),
-    _of("all_to_all_network", 100e-6, 0.4, "more across nodes [s]"),
-    _share("link", 0.70, 0.15, "share of the links' bandwidth"),
-    _of("prefill_layer", 60e-6, 0.4, "what prompts add to a layer beyond its kernels [s]"),
-    _of("prefill_expert_layer", 120e-6, 0.4, "and to an expert layer [s]"),
+    _share("elementwise", 0.80, 0.10, "elementwise traffic, share of memory bandwidth"),
+    _of("elementwise_passes", 12.0, 0.3, "passes over a token's activations per layer, beside those of GEMMs"),
+    _of("all_reduce_network", 20e-6, 0.5, "more for an all-reduce across nodes [s]"),
+    _of("all_to_all_network", 50e-6, 0.3, "more for an all-to-all across nodes, one way [s]"),
     _of("maturing", 0.02, 0.5, "by which engines run models with experts faster each month [ln]"),
-    _of("backends.trtllm.layer", 40e-6, 0.2, "TensorRT-LLM, per layer of a step [s]"),
-    _of("backends.vllm.layer", 50e-6, 0.2, "vLLM, per layer of a step [s]"),
-    _of("backends.sglang.layer", 45e-6, 0.2, "SGLang, per layer of a step [s]"),
-    _of("backends.atom.layer", 45e-6, 0.2, "ATOM, per layer of a step [s]"),
-    _of("backends.vllm-eager.layer", 280e-6, 0.3, "vLLM of 2023 without graphs, per layer of a step [s]"),
+    _of("backends.trtllm.layer", 15e-6, 0.3, "TensorRT-LLM, small kernels per layer of a step [s]"),
+    _of("backends.vllm.layer", 20e-6, 0.3, "vLLM, small kernels per layer of a step [s]"),
+    _of("backends.sglang.layer", 18e-6, 0.3, "SGLang, small kernels per layer of a step [s]"),
+    _of("backends.atom.layer", 18e-6, 0.3, "ATOM, small kernels per layer of a step [s]"),
+    _of("backends.vllm-eager.layer", 240e-6, 0.3, "vLLM of 2023 without graphs, per layer of a step [s]"),
     _of("backends.trtllm.startup", 50e-3, 0.4, "TensorRT-LLM, from a request to its scheduling [s]"),
     _of("backends.vllm.startup", 30e-3, 0.4, "vLLM, from a request to its scheduling [s]"),
     _of("backends.sglang.startup", 80e-3, 0.4, "SGLang, from a request to its scheduling [s]"),
@@ -95,9 +86,8 @@ PARAMETERS: tuple[ServingParameter, ...] = (
     _of("backends.vllm.admission_steps", 1.5, 0.5, "vLLM, steps until a request is admitted"),
     _of("backends.sglang.admission_steps", 3.0, 0.5, "SGLang, steps until a request is admitted"),
     _of("backends.atom.admission_steps", 1.5, 0.5, "ATOM, steps until a request is admitted"),
-    _of("backends.trtllm.balance_steps", 30.0, 0.5, "TensorRT-LLM, steps until attention ranks prefill together"),
     _of("closed_loop.first_burst", 0.05, 0.3, "wait behind the first round, 1/(2 rounds) of the prefills ahead"),
-    _of("closed_loop.equal_lengths", 0.3, 0.5, "wait among equal requests, prefills per root of their number"),
+    _share("closed_loop.equal_lengths", 0.5, 0.5, "equal requests that begin together where prompts stop decoding"),
     _share("closed_loop.acceptance", 0.8, 0.1, "chance that the first drafted token is kept"),
     _share("closed_loop.fading", 0.75, 0.25, "of that chance, for each further one"),
 )
@@ -111,17 +101,29 @@ def prior_values() -> Array:
 
 def values_of(constants: ServingEfficiency) -> Array:
     """Logarithms of the constants, in the order of PARAMETERS."""
-    tree = asdict(constants)
+    tree = tree_of(constants)
     return np.log([float(_get(tree, each.paths[0])) for each in PARAMETERS])
 
 
 def with_values(constants: ServingEfficiency, values: Sequence[float] | Array) -> ServingEfficiency:
     """The constants with the exponentials of `values` in their places; shares are capped at 1."""
-    tree = asdict(constants)
+    tree = tree_of(constants)
     for parameter, value in zip(PARAMETERS, np.exp(np.asarray(values)), strict=True):
         for path in parameter.paths:
             _put(tree, path, min(float(value), 1.0) if parameter.share else float(value))
-    return adapter(ServingEfficiency).validate_python(tree)
+    return from_tree(tree, constants)
+
+
+def tree_of(constants: ServingEfficiency) -> dict[str, Any]:
+    """What serving.yaml holds of the constants, as plain data."""
+    tree = asdict(replace(constants, of_kernels=None))
+    del tree["of_kernels"]
+    return tree
+
+
+def from_tree(tree: Mapping[str, Any], like: ServingEfficiency) -> ServingEfficiency:
+    """The constants that plain data holds, standing on the same kernels as those of `like`."""
+    return replace(adapter(ServingEfficiency).validate_python(tree), of_kernels=like.of_kernels)
 
 
 def _get(tree: dict[str, Any], path: str) -> Any:
@@ -194,9 +196,7 @@ def quantities(group: ServingGroup, found: Prediction) -> Array:
 def _held(group: ServingGroup, seen: Measured, constants: ServingEfficiency) -> _Held:
     group = group.under(constants)
     batch = settled_batch(group.scenario, group.layout, group.replicas)
-    # How many GPUs prefill is hardly ever recorded: what a request waits for there would only bend the constants.
-    ttft = np.full(len(group), np.nan) if group.scenario.disaggregated else seen.ttft
-    target = np.log(np.stack([seen.tpot, ttft, seen.tokens_per_s_gpu]))
+    target = np.log(np.stack([seen.tpot, seen.ttft, seen.tokens_per_s_gpu]))
     return _Held(group, passes_of(group.scenario, group.layout, batch), target)
 
 
@@ -318,16 +318,14 @@ FEW_POINTS = 10
 FEW_GROUPS = 1.2
 """How much wider, in logarithms, the next GPU or model may err than seven that were left out: Student's t at 90%."""
 _TIMES = {
-    "layer", "startup", "expert_layer", "latent_layer", "sequence", "routed_pair", "all_reduce",
-    "all_reduce_per_doubling", "all_reduce_network", "all_to_all", "all_to_all_network", "prefill_layer",
-    "prefill_expert_layer",
+    "layer", "host", "startup", "expert_layer", "latent_layer", "sequence", "draft", "all_reduce_network",
+    "all_to_all_network",
 }  # fmt: skip
 _HEADER = """\
 # Efficiency of serving, written by the fit of measurements/e2e.csv (see docs/accuracy.md).
-# Shares are of datasheet peaks and never exceed 1; times are what engines add. Behind each fitted constant: what it
+# What kernels reach is in kernels.yaml; here is what engines make of it and add. Behind each fitted constant: what it
 # means, and the prior that it was drawn from (value and standard deviation of its logarithm).
-# shared_pcie, experts_unpacked: of the fits in kernels.yaml. ranges: observed over predicted, at 10% and 90% of points
-# left out of the fit.
+# ranges: observed over predicted, at 10% and 90% of points left out of the fit.
 """
 
 
@@ -339,15 +337,16 @@ def fit_serving_rows(
     rows: as load_measurements returns them; those excluded by rule are not used. source: where they come from.
     date: of the fit. start: constants to begin with, else those of the catalog.
     """
-    start = start or serving_efficiency()
-    usable = np.array([not row["excluded"] for row in score_serving("e2e", rows, constants=start)])
-    cases, index, _ = resolve(rows, start)
+    catalog = Catalog()
+    start = start or catalog.serving_efficiency()
+    usable = np.array([not row["excluded"] for row in score_serving("e2e", rows, None, start, catalog)])
+    cases, index, _ = resolve(rows, start, catalog)
     groups = serving_groups(cases, index)
     measured = [measured_of(rows, group, usable) for group in groups]
     residuals = cross_validate_serving(groups, measured, start, len(rows))
     by_row = {number: case for number, case in zip(index, cases, strict=True) if usable[number]}
     classes = _classes(residuals, by_row)
-    tree = asdict(residuals.constants)
+    tree = tree_of(residuals.constants)
     tree |= {
         "measured_gpus": sorted({case.scenario.gpu.name for case in by_row.values()}),
         "measured_models": sorted({case.scenario.model.name for case in by_row.values()}),
@@ -356,26 +355,8 @@ def fit_serving_rows(
         "ranges": {name: _ranges(off) for name, off in classes.items()},
         "errors": {name: _errors(off) for name, off in classes.items()},
         "provenance": {"source": source, "date": date, "points": len(by_row)},
-        "shared_pcie": _shared_pcie(load_kernel_efficiency()),
     }
-    tree["kind_flops"][UNPACKED_EXPERTS] = _unpacked_experts(load_kernel_efficiency())
-    return adapter(ServingEfficiency).validate_python(tree)
-
-
-def _shared_pcie(kernels: KernelEfficiency) -> dict[str, float]:
-    """What is left of a link's share where cards share PCIe, by architecture, as collectives were measured."""
-    levels = kernels.collective.multipliers
-    any_card = levels["fabric"]["shared-pcie"]["link"]
-    cards = {name.split()[-1]: factors["link"] for name, factors in levels["fabric_family"].items()}
-    shares = {name: any_card * factor for name, factor in cards.items()} | {"other": any_card}
-    return {name: round(min(share, 1.0), 4) for name, share in shares.items()}
-
-
-def _unpacked_experts(kernels: KernelEfficiency) -> float:
-    """Share of the 16-bit peak of experts that are unpacked: between Marlin's and Triton's kernels, as measured."""
-    factors = kernels.experts.multipliers["kernel"]
-    middle = (factors["marlin"]["flops"] * factors["triton"]["flops"]) ** 0.5
-    return round(kernels.experts.parameters.flops * middle, 4)
+    return from_tree(tree, residuals.constants)
 
 
 @dataclass(frozen=True, slots=True)
@@ -473,7 +454,7 @@ def serving_yaml(constants: ServingEfficiency) -> str:
         for path in each.paths
     }
     lines: list[str] = []
-    for key, value in asdict(constants).items():
+    for key, value in tree_of(constants).items():
         if key == "errors" and not value:
             continue  # a few runs of one's own say nothing of whole classes
         if key in ("ranges", "errors"):
@@ -497,7 +478,7 @@ def _lines(key: str, value: Any, path: str, notes: Mapping[str, str], indent: st
 def _shown(path: str, value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, float) and (path.startswith("quantize.") or path.rpartition(".")[2] in _TIMES):
+    if isinstance(value, float) and path.rpartition(".")[2] in _TIMES:
         unit, size = next((u, s) for u, s in (("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9)) if value >= s or s == 1e-9)
         return f"{value / size:.3g} {unit}" if value else "0 s"
     if isinstance(value, float):

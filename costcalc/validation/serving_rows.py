@@ -10,112 +10,73 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
-from pathlib import Path
 from shlex import quote
 from typing import Any
 
 import numpy as np
 
-from costcalc.catalog.files import folders_searched
-from costcalc.catalog.read import load_model, serving_efficiency
-from costcalc.engine.efficiency import calibrated_efficiency
-from costcalc.engine.latency import IDEAL
+from costcalc.catalog.catalog import Catalog
+from costcalc.catalog.files import packaged_root
+from costcalc.catalog.yaml import parse_yaml, read_text
 from costcalc.engine.memory import MemoryBudget, weights_bytes_per_gpu
+from costcalc.engine.op_times import IDEAL
 from costcalc.engine.parallelism import Deployment, Parallelism, given_deployment
 from costcalc.engine.precision import Formats
 from costcalc.engine.roofline import Machine
-from costcalc.engine.step import MOST_DRAFTS
 from costcalc.errors import CostcalcError
 from costcalc.formats import WEIGHT_FORMATS, cache_type, number_type
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.efficiency import ServingEfficiency
 from costcalc.model.spec import ModelSpec
-from costcalc.predict.options import flag_of
-from costcalc.predict.scenario import Load, Options, Scenario, month_of, scenario_of
+from costcalc.predict.options import MOST_DRAFTS, OPTIONS, Options
+from costcalc.predict.scenario import Load, Scenario, month_of, scenario_of
 from costcalc.validation.files import Row, find_gpu
 from costcalc.validation.kernel_rows import Array
 
-_POLLED_BLACKWELL = 16  # requests from which SGLang polls for new ones every 30 steps, below every 10
-_GATHERED_STEPS = 20.0
-"""Steps for which TensorRT-LLM gathers prompts (batch_wait_timeout_iters)."""
-_DRAFTS = {"trtllm": 3, "sglang": 2, "atom": 1}
-_DRAFTS_AMD_SGLANG = 3
+# How a run was made: as its columns say, else as is known of the benchmark that its source names.
 
 
-def is_inferencex(row: Row) -> bool:
-    """Whether a row is one of InferenceX's runs, wherever it was published."""
-    return "InferenceX" in str(row.get("source") or "")
+@lru_cache(maxsize=1)
+def _benchmarks() -> tuple[Mapping[str, Any], ...]:
+    """What measurements/conditions.yaml says of benchmarks: by a text in their rows' source."""
+    path = packaged_root() / "measurements" / "conditions.yaml"
+    data, _ = parse_yaml(read_text(path), path)
+    return tuple(data["benchmarks"])
 
 
-def drafts_of(backend: str, vendor: str, attention_data: float) -> int:
-    """Tokens that multi-token prediction drafts per step: num_nextn_predict_layers, speculative-num-steps.
-
-    backend: the serving engine. attention_data: degree of attention data parallelism, beside which one is drafted.
-    """
-    if attention_data > 1:
-        return 1
-    return _DRAFTS_AMD_SGLANG if (backend, vendor) == ("sglang", "amd") else _DRAFTS.get(backend, 1)
-
-
-def held_steps(row: Row, backend: str, architecture: str) -> float:
-    """Decode steps for which the scheduler leaves a request unseen, on average [steps]; 0 where no recipe says so."""
-    if not is_inferencex(row):
-        return 0.0
-    if backend == "sglang" and architecture == "blackwell" and not row.get("disagg") and (row.get("dp_attn") or 1) <= 1:
-        # scheduler-recv-interval: a request arrives anywhere within it.
-        return (30 if (row["concurrency"] or 0) >= _POLLED_BLACKWELL else 10) / 2
-    gathers = str(row.get("framework")) == "trtllm" and row["isl"] == row["osl"] and (row.get("tp") or 1) < 8
-    return _GATHERED_STEPS if gathers else 0.0
+def condition(row: Row, name: str) -> Any:
+    """What a row's column says, or else what is known of the benchmark of its source; None where neither does."""
+    value = row.get(name)
+    if value is not None and value != "":
+        return value
+    found = next((each[name] for each in _benchmarks() if name in each and _is_of(row, each["of"])), None)
+    return found[(row.get("concurrency") or 0) >= _many(name, row)] if isinstance(found, list) else found
 
 
-def cache_format(row: Row, architecture: str) -> str | None:
-    """The cache that a recipe leaves at 16 bits: MiniMax's and gpt-oss's on Hopper do, others ask for fp8."""
-    silent = str(row["model"]).startswith(("MiniMax", "gpt-oss")) and architecture == "hopper"
-    return "bf16" if silent and is_inferencex(row) else None
+def _many(name: str, row: Row) -> float:
+    return next((each.get("many", 0) for each in _benchmarks() if name in each and _is_of(row, each["of"])), 0)
 
 
-# How a run was made, where that changes what it measures: as its columns say, else as is known of its source.
+def _is_of(row: Row, of: Mapping[str, Any]) -> bool:
+    """Whether a row is one of those that an entry of conditions.yaml means."""
+    said = {"apart": bool(row.get("disagg")), "attention_dp": (row.get("dp_attn") or 1) > 1}
+    return all(
+        said[name] == wanted if name in said else str(wanted) in str(row.get(name) or "") for name, wanted in of.items()
+    )
 
 
-DRAWN_LENGTH = 0.9
-"""InferenceX draws lengths from 0.8 to 1.0 of the nominal ones."""
-
-
-def run_conditions(row: Row, backend: str, architecture: str, reused_prompt: float) -> dict[str, Any]:
-    """Options of a closed loop that a row's columns, or else its source, say; docs/accuracy.md tells the rules.
-
-    backend: the serving engine, by its name among the constants. architecture: of the GPU. reused_prompt: share of a
-    prompt that a prefix cache holds where a benchmark repeats its prompts.
-    """
-    source = str(row.get("source") or "")
-    drawn = is_inferencex(row)
-    # Prompts of 4,000 tokens whose first token takes 0.11 s at 128 requests were not computed again: inferred.
-    repeated = "gap-analysis" in source and backend == "vllm" and not row.get("date")
-    statistic = str(row.get("statistic") or "").lower()
-    told, date = row.get("held_steps"), str(row.get("date") or "")
-    polling = held_steps(row, backend, architecture) if told is None else told
-    found: dict[str, Any] = {}
-    if _said(row, "equal_lengths", not drawn):
-        found["lengths"] = "equal"
-    if statistic == "mean" or (not statistic and "silicon_sample" in source):
-        found["statistic"] = "mean"
-    if polling:
-        found["polling"] = polling
+def run_conditions(row: Row) -> dict[str, Any]:
+    """Options of a closed loop that a row's columns say, or else the conditions of its benchmark."""
+    found = {
+        "lengths": condition(row, "lengths"),
+        "statistic": condition(row, "statistic"),
+        "polling": condition(row, "polling"),
+        "cached": condition(row, "cached"),
+    }
+    date = str(row.get("date") or "")
     if not math.isnan(month_of(date)):
         found["engine_date"] = date
-    if _said(row, "prompts_reused", repeated):
-        found["cached"] = reused_prompt
-    return found
-
-
-def mean_length(row: Row) -> float:
-    """Mean length of prompts and answers of a closed loop, over the nominal one."""
-    return row.get("mean_length") or (DRAWN_LENGTH if is_inferencex(row) else 1.0)
-
-
-def _said(row: Row, column: str, otherwise: bool) -> bool:
-    value = row.get(column)
-    return otherwise if value is None else bool(value)
+    return {name: value for name, value in found.items() if value}
 
 
 # The layout of a measured deployment: as recorded, mended where it cannot be, and what was mended.
@@ -151,6 +112,30 @@ def layout_of(
     if layout.tp > tensor:
         notes.append(f"the weights do not fit at tp {tensor:g}: taken as {layout.tp:g}")
     return layout, tuple(notes)
+
+
+def decode_worker(row: Row) -> Row:
+    """The row with the degrees of one decode worker, as far as its pool is recorded.
+
+    A worker's width is the pool's GPUs over its workers: the degrees beside them are not always its own.
+    """
+    if not row.get("decode_gpus") or not row.get("decode_workers"):
+        return row
+    width = max(row["decode_gpus"] // row["decode_workers"], 1.0)
+    data = width if row.get("decode_dp_attention") else 1.0
+    expert = width if (row.get("decode_ep") or 1) > 1 else 1.0
+    return {**row, "tp": width / data, "dp_attn": data, "ep": expert, "pp": 1.0}
+
+
+def prefill_worker(row: Row, model: ModelSpec) -> dict[str, Any]:
+    """Options of the pool that prefills, as far as it is recorded."""
+    found = {"prefill_gpus": row["prefill_gpus"]}
+    if not row.get("prefill_workers"):
+        return found
+    width = int(max(row["prefill_gpus"] // row["prefill_workers"], 1))
+    data = width if row.get("prefill_dp_attention") else 1
+    expert = width if (row.get("prefill_ep") or 1) > 1 and model.has_experts else 1
+    return {**found, "prefill_tp": width // data, "prefill_dp": data, "prefill_ep": expert}
 
 
 def _query_heads(model: ModelSpec) -> int:
@@ -191,36 +176,32 @@ class ServingRow:
         model, gpu = self.asked
         words = ["costcalc", "estimate", "--model", quote(model), "--gpu", quote(gpu)]
         for name, value in self.options.items():
-            words += [flag_of(name)] if value is True else [flag_of(name), quote(str(value))]
+            words += [OPTIONS[name].flag, *([] if value is True else [quote(str(value))])]
         return " ".join(words)
 
-    def with_pools(self, gpus: int, prefill_gpus: float) -> ServingRow:
-        """The row with its GPUs split into a pool that decodes and one that prefills."""
-        options = {**self.options, "gpus": gpus, "prefill_gpus": prefill_gpus}
-        return _row(self.kind, self.asked, options, self.scenario.model, self.scenario.gpu, self.gpus,
-                    self.mended, self.warnings)  # fmt: skip
 
-
-def serving_row(row: Row, constants: ServingEfficiency | None = None) -> ServingRow:
+def serving_row(row: Row, catalog: Catalog, constants: ServingEfficiency | None = None) -> ServingRow:
     """Resolve a row of e2e measurements; raises CostcalcError for what the engine cannot be asked.
 
     constants: of serving, else those of the catalog.
     """
-    constants = constants or serving_efficiency()
+    known = catalog.serving_efficiency()
+    constants = constants or known
     name = str(row["model"])
-    model, (gpu, machine) = find_model(name), find_gpu(str(row["gpu"]))
+    model, (gpu, machine) = find_model(name, catalog), find_gpu(str(row["gpu"]), catalog)
     backend, kind = serving_backend(row), _kind(row)
     if kind != OFFLINE and not row["concurrency"]:
         raise CostcalcError("concurrency is empty", hint="a closed loop or static batch needs the number of requests")
-    formats = format_options(row, model, machine)
-    stored = scenario_of(model, machine, Options(**formats)).formats
-    layout, mended = layout_of(row, model, machine, stored)
-    drafted, warnings = _drafts(row, model, backend, machine, layout)
+    formats = format_options(row, model)
+    stored = scenario_of(model, machine, Options(**formats), known).formats
     apart = bool(row.get("disagg")) and row["n_gpus"] > 1
+    layout, mended = layout_of(decode_worker(row) if apart else row, model, machine, stored)
+    drafted, warnings = _drafts(row, model)
     warnings += _taken_otherwise(row, apart)
     replica = int(layout.gpus)
-    replicas = 1 if apart else max(round(row["n_gpus"] / replica), 1)
-    length = mean_length(row) if kind == ONLINE else 1.0
+    decoding = row.get("decode_gpus") if apart else row["n_gpus"]
+    replicas = max(round((decoding or replica) / replica), 1)
+    length = condition(row, "mean_length") or 1.0 if kind == ONLINE else 1.0
     options: dict[str, Any] = {
         "gpus": replica * replicas,
         "tensor_parallel": int(layout.tp),
@@ -232,26 +213,33 @@ def serving_row(row: Row, constants: ServingEfficiency | None = None) -> Serving
         "output_tokens": row["osl"] * length,
         **formats,
         "backend": backend,
+        "tuning": condition(row, "tuning") or "default",
     }
     if kind != OFFLINE:
         options["concurrency"] = row["concurrency"]
+    elif row.get("n_requests"):
+        options["requests"] = int(row["n_requests"])
     if kind == ONLINE:
-        options |= run_conditions(row, backend, machine.architecture, constants.closed_loop.reused_prompt)
+        options |= run_conditions(row)
     else:  # deployments tuned for throughput
         options["memory_utilization"] = constants.closed_loop.memory_utilization
     if drafted:
         options["drafts"] = drafted
     if apart:
         options["disaggregated"] = True
+        if row.get("prefill_gpus"):
+            options |= prefill_worker(row, model)
+        else:
+            warnings += ("pools are not recorded: one for prefill as large as it takes",)
     asked = _MEANT.get(name.lower(), name), gpu
-    return _row(kind, asked, options, model, machine, float(row["n_gpus"]), mended, warnings)
+    return _row(kind, asked, options, model, machine, known, float(row["n_gpus"]), mended, warnings)
 
 
 def _row(
-    kind: str, asked: tuple[str, str], options: dict[str, Any], model: ModelSpec, machine: Accelerator, gpus: float,
-    mended: tuple[str, ...], warnings: tuple[str, ...],
+    kind: str, asked: tuple[str, str], options: dict[str, Any], model: ModelSpec, machine: Accelerator,
+    constants: ServingEfficiency, gpus: float, mended: tuple[str, ...], warnings: tuple[str, ...],
 ) -> ServingRow:  # fmt: skip
-    scenario = scenario_of(model, machine, Options(**options))
+    scenario = scenario_of(model, machine, Options(**options), constants)
     deployment = given_deployment(scenario.model, machine, scenario.options.degrees)
     return ServingRow(kind, asked, options, scenario, deployment, gpus, mended, warnings)
 
@@ -268,30 +256,23 @@ def _taken_otherwise(row: Row, apart: bool) -> tuple[str, ...]:
     return found
 
 
-def _drafts(
-    row: Row, model: ModelSpec, backend: str, machine: Accelerator, layout: Parallelism
-) -> tuple[int, tuple[str, ...]]:
+def _drafts(row: Row, model: ModelSpec) -> tuple[int, tuple[str, ...]]:
     """Tokens drafted per step, and what is taken otherwise than recorded."""
     spec = str(row.get("spec") or "").lower()
     if spec in _NO_DRAFTS:
         return 0, ()
     if spec.startswith("mtp") and model.mtp is not None:
-        told = "".join(filter(str.isdigit, spec))
-        if told and not 0 < int(told) <= MOST_DRAFTS:
+        told = int("".join(filter(str.isdigit, spec)) or row.get("draft_tokens") or 0)
+        if told > MOST_DRAFTS:
             raise CostcalcError(f"spec {spec!r} drafts {told} tokens", hint=f"'mtp' or 'mtp1' to 'mtp{MOST_DRAFTS}'")
-        return int(told) if told else drafts_of(backend, machine.vendor, float(np.asarray(layout.attention_dp))), ()
+        return (told, ()) if told else (1, ("drafts are not recorded: taken as one",))
     why = f"{model.name} ships no prediction head" if spec.startswith("mtp") else f"spec {spec!r} is not modelled"
     return 1, (f"{why}: taken as one draft of multi-token prediction",)
 
 
-def find_model(name: str) -> ModelSpec:
+def find_model(name: str, catalog: Catalog) -> ModelSpec:
     """Return the model that a measurement names, however its checkpoint is called; raises CostcalcError."""
-    return _found(_MEANT.get(name.lower(), name), folders_searched())
-
-
-@lru_cache(maxsize=512)
-def _found(name: str, _folders: tuple[Path, ...]) -> ModelSpec:
-    return load_model(name)
+    return catalog.model(_MEANT.get(name.lower(), name))
 
 
 def serving_backend(row: Row) -> str:
@@ -301,7 +282,7 @@ def serving_backend(row: Row) -> str:
     return "vllm-eager" if "splitwise" in str(row.get("version") or "").lower() else found
 
 
-def format_options(row: Row, model: ModelSpec, machine: Accelerator) -> dict[str, Any]:
+def format_options(row: Row, model: ModelSpec) -> dict[str, Any]:
     """Options of the formats of weights, experts and cache: those of the checkpoint that the row means."""
     told = str(row.get("dtype") or "")
     weights = _weight_format(told or model.precision.weights)
@@ -309,18 +290,16 @@ def format_options(row: Row, model: ModelSpec, machine: Accelerator) -> dict[str
     experts = str(row.get("moe_dtype") or "")
     if experts and model.has_experts and (wanted := _weight_format(experts)) != weights:
         found["experts"] = wanted
-    return {**found, "kv_cache": _cache_format(row, weights, machine)}
+    return {**found, "kv_cache": _cache_format(row, weights)}
 
 
 def _weight_format(dtype: str) -> str:
     return number_type(dtype).weights.name
 
 
-def _cache_format(row: Row, dtype: str, machine: Accelerator) -> str:
+def _cache_format(row: Row, dtype: str) -> str:
     asked = str(row.get("kv_dtype") or "").rstrip("?").lower()
     if asked in ("", "auto", "none", "unknown"):
-        if known := cache_format(row, machine.architecture):
-            return known
         return "bf16" if WEIGHT_FORMATS[dtype].bytes >= 2 else "fp8"
     name = cache_type(asked).name
     return "bf16" if name == "fp16" else name
@@ -363,11 +342,7 @@ class ServingGroup:
 
     def under(self, constants: ServingEfficiency) -> ServingGroup:
         """The same rows under other constants of serving."""
-        q = self.scenario
-        if q.backend is None:
-            return self
-        efficiency = calibrated_efficiency(constants, q.machine, q.backend)
-        return replace(self, scenario=replace(q, constants=constants, efficiency=efficiency))
+        return replace(self, scenario=self.scenario.under(constants))
 
     def ideal(self) -> ServingGroup:
         """The same rows at the bound, as `--efficiency ideal` asks."""
@@ -383,7 +358,8 @@ def serving_groups(rows: Sequence[ServingRow], index: Sequence[int] | None = Non
     for number, row in zip(numbers, rows, strict=True):
         q = row.scenario
         fabric = (q.gpu.vendor, q.gpu.architecture, q.machine.switched)
-        key = (q.model.name, q.formats, q.backend, fabric, row.kind, q.disaggregated)
+        told = tuple(getattr(q.load, name) is None for name in _LOADS)
+        key = (q.model.name, q.formats, q.backend, fabric, row.kind, q.disaggregated, told, q.options.tuning)
         parts.setdefault(key, []).append((number, row))
     return [_group([row for _, row in part], np.array([number for number, _ in part])) for part in parts.values()]
 
@@ -414,7 +390,10 @@ def _group(rows: list[ServingRow], index: Array) -> ServingGroup:
     )
 
 
-_LOADS = ("concurrency", "requests", "equal_lengths", "means", "polling_steps", "month", "prefill_gpus")
+_LOADS = (
+    "concurrency", "requests", "equal_lengths", "means", "polling_steps", "month", "prefill_gpus", "prefill_tp",
+    "prefill_dp", "prefill_ep",
+)  # fmt: skip
 _NUMBERS = ("input_tokens", "output_tokens", "drafts", "cached")
 
 
@@ -427,6 +406,7 @@ def _machine(machines: list[Machine]) -> Machine:
         peak_flops={name: _array([m.peak_flops[name] for m in machines]) for name in rates},
         link_bandwidth=_array([m.link_bandwidth for m in machines]),
         domain=_array([m.domain for m in machines]),
+        sm_count=_array([m.sm_count for m in machines]),
         network_bandwidth=_array([m.network_bandwidth for m in machines]),
     )
 

@@ -6,12 +6,12 @@ What is scored is what `costcalc estimate` answers for a row's `command`: both c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from costcalc.catalog.read import serving_efficiency
+from costcalc.catalog.catalog import Catalog
 from costcalc.errors import CostcalcError
 from costcalc.hardware.efficiency import ServingEfficiency
 from costcalc.predict.predict import Prediction, predict, settled_batch
@@ -27,12 +27,6 @@ from costcalc.validation.serving_rows import (
     serving_row,
 )
 
-ROUGHLY = 6
-"""Rounds of the batch's fixed point where ways to split pools are only compared."""
-SMALLEST_PREFILL = 4.0
-"""GPUs: half as many are the smallest prefill pool that InferenceX's recipes set beside a decode worker."""
-LEAST_SHARE = 0.25
-"""Of a replica that prefills where a recorded count leaves none for it: the count cannot be that of both pools."""
 BEATS_ROOFLINE = 0.995
 """A time below this share of the roofline is told: either the row or the bound is wrong."""
 
@@ -70,64 +64,22 @@ def first_token_class(asked: ServingRow) -> str:
 
 
 def resolve(
-    rows: Sequence[Row], constants: ServingEfficiency | None = None
+    rows: Sequence[Row], constants: ServingEfficiency | None = None, catalog: Catalog | None = None
 ) -> tuple[list[ServingRow], list[int], dict[int, str]]:
-    """The rows that the engine can be asked, their numbers, and why the others cannot; pools apart are split.
+    """The rows that the engine can be asked, their numbers, and why the others cannot.
 
-    constants: of serving, else those of the catalog.
+    constants: of serving, else those of the catalog. catalog: by default that of every command.
     """
-    constants = constants or serving_efficiency()
+    catalog = catalog or Catalog()
+    constants = constants or catalog.serving_efficiency()
     asked, index, refused = [], [], {}
     for number, row in enumerate(rows):
         try:
-            asked.append(serving_row(row, constants))
+            asked.append(serving_row(row, catalog, constants))
             index.append(number)
         except CostcalcError as error:
             refused[number] = str(error)
-    return split_pools(asked, constants), index, refused
-
-
-def split_pools(rows: Sequence[ServingRow], constants: ServingEfficiency) -> list[ServingRow]:
-    """Rows whose pools are apart with their GPUs split, where only the sum is recorded.
-
-    Tensor-parallel workers serve few users fast: one prefill worker, the rest decode. Attention data parallelism
-    serves many: the split that serves most requests per second.
-    """
-    apart = [number for number, row in enumerate(rows) if row.scenario.disaggregated]
-    found = list(rows)
-    for group in serving_groups([rows[number] for number in apart], apart):
-        workers, prefill = _split(group.under(constants))
-        replica = np.asarray(group.layout.gpus)
-        for at, number in enumerate(group.index):
-            gpus, pool = int(workers[at] * replica[at]), float(prefill[at] * replica[at])
-            found[number] = rows[number].with_pools(gpus, pool)
-    return found
-
-
-def _split(group: ServingGroup) -> tuple[Array, Array]:
-    """Replicas that decode, and replicas' worth of GPUs that prefill, of every row of a group."""
-    q, replica = group.scenario, np.asarray(group.layout.gpus, dtype=float)
-    least = np.minimum(replica, SMALLEST_PREFILL) / 2
-    best = np.full(len(group), -1.0)
-    chosen = np.ones(len(group)), np.ones(len(group))
-    for workers in range(1, int(np.max(group.gpus / replica)) + 1):
-        left = group.gpus - workers * replica
-        possible = left >= least
-        if not possible.any():
-            break
-        tried = np.where(possible, workers, chosen[0]), np.where(possible, left / replica, chosen[1])
-        asked = replace(q, load=replace(q.load, prefill_gpus=tried[1] * replica))
-        batch = settled_batch(asked, group.layout, tried[0], ROUGHLY)
-        found = predict(asked, group.layout, batch, tried[0])
-        rate = np.asarray(q.load.concurrency) / (
-            found.time_to_first_token + q.output_tokens * found.time_per_output_token
-        )
-        better = possible & ((np.asarray(group.layout.attention_dp) == 1) | (rate > best))
-        best = np.where(better, rate, best)
-        chosen = np.where(better, tried[0], chosen[0]), np.where(better, tried[1], chosen[1])
-    alone = best < 0  # no GPU is left: at least a share of a replica prefills
-    spare = np.maximum((group.gpus - replica) / replica, LEAST_SHARE)
-    return chosen[0], np.where(alone, spare, chosen[1])
+    return asked, index, refused
 
 
 def predict_group(group: ServingGroup) -> Prediction:
@@ -171,14 +123,16 @@ def score_serving(
     rows: Sequence[Row],
     efficiency: Any = None,  # noqa: ARG001
     constants: ServingEfficiency | None = None,
+    catalog: Catalog | None = None,
 ) -> list[Scored]:
     """Return every row with its prediction and error: `tpot_ms`, or `out_tok_s_gpu` where all requests queue.
 
     `ttft_ms_predicted` and its low, high and ape stand beside it; `command` asks `costcalc estimate` the same.
     kind: 'e2e'. efficiency: of kernels, unused. constants: of serving, else those of the catalog.
     """
-    constants = constants or serving_efficiency()
-    asked, index, refused = resolve(rows, constants)
+    catalog = catalog or Catalog()
+    constants = constants or catalog.serving_efficiency()
+    asked, index, refused = resolve(rows, constants, catalog)
     scored: list[Scored] = [_unpredicted(row, refused.get(number, "")) for number, row in enumerate(rows)]
     by_row = dict(zip(index, asked, strict=True))
     for group in serving_groups(asked, index):

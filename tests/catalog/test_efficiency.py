@@ -6,8 +6,8 @@ import shutil
 
 import pytest
 
-from costcalc.catalog.files import catalog_roots, packaged_root, searched_first
-from costcalc.catalog.read import KERNELS, MACHINES, SERVING, load_kernel_efficiency, serving_efficiency
+from costcalc.catalog.catalog import KERNELS, MACHINES, SERVING, Catalog
+from costcalc.catalog.files import packaged_root
 from costcalc.errors import CostcalcError
 from costcalc.explore.estimate import estimate
 
@@ -36,8 +36,8 @@ def launch_of(efficiency, gpu):
 def test_a_folder_of_ones_own_shadows_the_shipped_constants(folder):
     text = (packaged_root() / KERNELS).read_text(encoding="utf-8")
     (folder / KERNELS).write_text(text.replace("launch: 12.2 us", "launch: 99 us"))
-    assert load_kernel_efficiency(folder).decode_grouped.parameters.launch == pytest.approx(99e-6)
-    assert load_kernel_efficiency().decode_grouped.parameters.launch < 20e-6
+    assert Catalog(folder).kernel_efficiency().decode_grouped.parameters.launch == pytest.approx(99e-6)
+    assert Catalog().kernel_efficiency().decode_grouped.parameters.launch < 20e-6
 
 
 def test_machines_of_every_folder_count_and_the_first_wins(folder, tmp_path_factory, monkeypatch):
@@ -46,36 +46,33 @@ def test_machines_of_every_folder_count_and_the_first_wins(folder, tmp_path_fact
     machines(folder, a=2.0, b=3.0)
     machines(other, b=4.0, c=5.0)
     monkeypatch.setenv("COSTCALC_CATALOG", str(other))
-    found = load_kernel_efficiency(folder)
+    found = Catalog(folder).kernel_efficiency()
     assert [launch_of(found, gpu) for gpu in "abc"] == [2.0, 3.0, 5.0]
-    assert found.gemm.parameters == load_kernel_efficiency().gemm.parameters
+    assert found.gemm.parameters == Catalog().kernel_efficiency().gemm.parameters
     assert found.prefill.machines == {}
 
 
 def test_serving_constants_follow_the_same_folders(folder):
     text = (packaged_root() / SERVING).read_text(encoding="utf-8")
     shutil.copy(packaged_root() / SERVING, folder / SERVING)
-    shipped = serving_efficiency()
-    with searched_first(folder):
-        assert serving_efficiency() == shipped
-        (folder / SERVING).write_text(text.replace("default_backend: vllm", "default_backend: sglang"))
-        assert serving_efficiency().default_backend == "sglang"
-    assert serving_efficiency().default_backend == shipped.default_backend
+    shipped = Catalog().serving_efficiency()
+    assert Catalog(folder).serving_efficiency() == shipped
+    (folder / SERVING).write_text(text.replace("default_backend: vllm", "default_backend: sglang"))
+    assert Catalog(folder).serving_efficiency().default_backend == "sglang"
+    assert Catalog().serving_efficiency().default_backend == shipped.default_backend
 
 
-def test_a_folder_is_searched_first_inside_alone(folder):
-    before = catalog_roots()
-    with searched_first(folder):
-        assert catalog_roots() == [folder, *before]
-    with searched_first(None):
-        assert catalog_roots() == before
-    with pytest.raises(CostcalcError, match="no such folder"), searched_first(folder / "none"):
-        pass
-    assert catalog_roots() == before
+def test_a_catalog_is_its_own(folder):
+    shipped = Catalog()
+    assert Catalog(folder).roots == [folder, *shipped.roots]
+    assert Catalog(folder).gpu("h100") is not shipped.gpu("h100")
+    assert shipped.gpu("h100") is shipped.gpu("h100")
+    with pytest.raises(CostcalcError, match="no such folder"):
+        Catalog(folder / "none")
 
 
 def test_estimates_follow_a_folder_too(folder):
     text = (packaged_root() / SERVING).read_text(encoding="utf-8")
     (folder / SERVING).write_text(text.replace("default_backend: vllm", "default_backend: sglang"))
     found = [estimate("llama-3.1-8b", "h100", catalog=each).deployment.backend for each in (None, str(folder))]
-    assert found == [serving_efficiency().default_backend, "sglang"]
+    assert found == [Catalog().serving_efficiency().default_backend, "sglang"]

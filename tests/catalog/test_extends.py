@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import costcalc
-from costcalc.catalog.read import load_gpu, load_model
+from costcalc.catalog.catalog import load_gpu, load_model
 from costcalc.errors import CostcalcError
 
 CONTRACT = """extends: h100-sxm

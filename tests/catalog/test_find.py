@@ -7,16 +7,8 @@ from pathlib import Path
 import pytest
 
 from costcalc.catalog import files as paths
-from costcalc.catalog.files import (
-    Kind,
-    catalog_roots,
-    config_folder,
-    find_path,
-    list_entries,
-    list_paths,
-    packaged_root,
-    read_aliases,
-)
+from costcalc.catalog.catalog import Catalog
+from costcalc.catalog.files import Kind, catalog_roots, config_folder, packaged_root, read_aliases
 from costcalc.errors import CostcalcError
 
 
@@ -74,19 +66,19 @@ def packaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 def test_names_and_aliases(kind: Kind, name: str, file: str, packaged: Path) -> None:
-    assert find_path(kind, name) == packaged / kind / file
+    assert Catalog().find(kind, name) == packaged / kind / file
 
 
 def test_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = tmp_path / "mine.yaml"
     own.touch()
-    assert find_path("models", "mine.yaml") == Path("mine.yaml")
-    assert find_path("models", "./mine.yaml") == Path("mine.yaml")
-    assert find_path("models", str(own)) == own
-    assert find_path("models", own) == own
+    assert Catalog().find("models", "mine.yaml") == Path("mine.yaml")
+    assert Catalog().find("models", "./mine.yaml") == Path("mine.yaml")
+    assert Catalog().find("models", str(own)) == own
+    assert Catalog().find("models", own) == own
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
-    assert find_path("models", "~/mine.yaml") == own
+    assert Catalog().find("models", "~/mine.yaml") == own
 
 
 @pytest.mark.parametrize(
@@ -126,7 +118,7 @@ def test_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_unknown_names_suggest_the_nearest(kind: Kind, name: str, line: str) -> None:
     with pytest.raises(CostcalcError) as caught:
-        find_path(kind, name)
+        Catalog().find(kind, name)
     assert str(caught.value).startswith(line)
     assert str(caught.value).isprintable()
 
@@ -134,19 +126,19 @@ def test_unknown_names_suggest_the_nearest(kind: Kind, name: str, line: str) -> 
 def test_a_missing_file_suggests_the_one_beside_it(tmp_path: Path) -> None:
     (tmp_path / "my-model.yaml").touch()
     with pytest.raises(CostcalcError, match=r"no such file: 'my-modle.yaml'; did you mean 'my-model.yaml'\?"):
-        find_path("models", "my-modle.yaml")
+        Catalog().find("models", "my-modle.yaml")
 
 
 def test_an_overlay_comes_first_and_shadows_by_name(tmp_path: Path, packaged: Path) -> None:
     overlay = tmp_path / "overlay"
     mine = write(overlay, "hardware_profiles", "H100_SXM.yaml")
     other = write(overlay, "hardware_profiles", "special.yml", "aliases:\n  - b200\n  - 'odd one' # note\n")
-    assert find_path("hardware_profiles", "h100-sxm", overlay) == mine
-    assert find_path("hardware_profiles", "h100", overlay) == mine  # an alias of the file that it shadows
-    assert find_path("hardware_profiles", "b200", overlay) == other
-    assert find_path("hardware_profiles", "odd-one", overlay) == other
-    assert find_path("hardware_profiles", "h100-sxm") == packaged / "hardware_profiles" / "h100-sxm.yaml"
-    assert list_paths("hardware_profiles", overlay) == [
+    assert Catalog(overlay).find("hardware_profiles", "h100-sxm") == mine
+    assert Catalog(overlay).find("hardware_profiles", "h100") == mine  # an alias of the file that it shadows
+    assert Catalog(overlay).find("hardware_profiles", "b200") == other
+    assert Catalog(overlay).find("hardware_profiles", "odd-one") == other
+    assert Catalog().find("hardware_profiles", "h100-sxm") == packaged / "hardware_profiles" / "h100-sxm.yaml"
+    assert Catalog(overlay).paths("hardware_profiles") == [
         packaged / "hardware_profiles" / "b200.yaml",
         mine,
         other,
@@ -160,8 +152,8 @@ def test_precedence_of_roots(tmp_path: Path, packaged: Path, monkeypatch: pytest
     monkeypatch.setenv("COSTCALC_CATALOG", f"{roots['first']}{os.pathsep}{roots['second']}{os.pathsep}")
     monkeypatch.setattr("costcalc.catalog.files.config_folder", lambda: roots["personal"])
     assert catalog_roots(str(roots["option"])) == [*roots.values(), packaged]
-    assert find_path("models", "x", roots["option"]) == roots["option"] / "models" / "x.yaml"
-    assert find_path("models", "x") == roots["first"] / "models" / "x.yaml"
+    assert Catalog(roots["option"]).find("models", "x") == roots["option"] / "models" / "x.yaml"
+    assert Catalog().find("models", "x") == roots["first"] / "models" / "x.yaml"
 
 
 def test_a_personal_folder_that_does_not_exist_is_no_matter(
@@ -187,16 +179,16 @@ def test_a_named_folder_must_be_a_catalog(
     (tmp_path / "empty").mkdir()
     with pytest.raises(CostcalcError) as caught:
         catalog_roots(name)
-    assert str(caught.value) == f"--catalog: {line}"
+    assert str(caught.value) == f"catalog: {line}"
     if "\0" not in name:
         monkeypatch.setenv("COSTCALC_CATALOG", name)
         with pytest.raises(CostcalcError) as caught:
-            find_path("models", "v3")
+            Catalog().find("models", "v3")
         assert str(caught.value) == f"COSTCALC_CATALOG: {line}"
 
 
 def test_an_empty_catalog_option_is_refused() -> None:
-    with pytest.raises(CostcalcError, match="--catalog: the folder's name is empty"):
+    with pytest.raises(CostcalcError, match="catalog: the folder's name is empty"):
         catalog_roots("")
 
 
@@ -233,13 +225,13 @@ def test_finding_a_name_reads_no_file(monkeypatch: pytest.MonkeyPatch, packaged:
         raise AssertionError("a file was opened")
 
     monkeypatch.setattr(Path, "open", refuse)
-    assert find_path("models", "deepseek-v3") == packaged / "models" / "deepseek-v3.yaml"
+    assert Catalog().find("models", "deepseek-v3") == packaged / "models" / "deepseek-v3.yaml"
 
 
 def test_entries_list_each_name_once(packaged: Path) -> None:
     (packaged / "models" / ".hidden.yaml").touch()
     (packaged / "models" / "notes.txt").touch()
-    entries = list_entries("models")
+    entries = Catalog().entries("models")
     assert [entry.name for entry in entries] == ["deepseek-v3", "deepseek-v4-pro", "llama-3.1-8b"]
     assert entries[0].aliases == ("v3", "DeepSeek_V3 Base", "deepseek-ai/DeepSeek-V3")
 

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from hub_configs import CONFIGS, LLAMA, config, imported, layers, prediction
 
+from costcalc.catalog.catalog import load_model
 from costcalc.catalog.huggingface import config as source
 from costcalc.catalog.huggingface.importer import MODELINE, import_model, known_architectures, model_yaml
-from costcalc.catalog.read import load_model, load_spec
+from costcalc.catalog.read import load_spec
 from costcalc.catalog.yaml import parse_yaml
 from costcalc.errors import CostcalcError
 from costcalc.model.spec import ModelSpec

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from costcalc.catalog.files import find_path, list_entries, squeezed
-from costcalc.catalog.read import list_closed_models, load_gpu, load_model
+from costcalc.catalog.catalog import Catalog, load_gpu, load_model
+from costcalc.catalog.names import squeezed
 from costcalc.errors import CostcalcError
 from costcalc.model.spec import ModelSpec
 
@@ -19,18 +19,18 @@ DATE = re.compile(r"\d{4}(-\d{2}){0,2}")
 
 @cache
 def models() -> dict[str, ModelSpec]:
-    return {entry.name: load_model(entry.path) for entry in list_entries("models")}
+    return {entry.name: load_model(entry.path) for entry in Catalog().entries("models")}
 
 
 def test_a_name_belongs_to_one_model_or_accelerator_hyphens_or_not() -> None:
     owners: defaultdict[str, set[str]] = defaultdict(set)
-    for entry in list_entries("models"):
+    for entry in Catalog().entries("models"):
         for name in (entry.name, models()[entry.name].name, *entry.aliases):
             owners[squeezed(name)].add(f"model {entry.name}")
-    for entry in list_entries("hardware_profiles"):
+    for entry in Catalog().entries("hardware_profiles"):
         for name in (entry.name, load_gpu(entry.path).name, *entry.aliases):
             owners[squeezed(name)].add(f"gpu {entry.name}")
-    for closed in list_closed_models():
+    for closed in Catalog().closed_models():
         for name in closed.model.names:
             owners[squeezed(name)].add(f"closed {closed.model.name}")
     assert {name: who for name, who in owners.items() if len(who) > 1} == {}
@@ -48,7 +48,7 @@ def test_a_name_belongs_to_one_model_or_accelerator_hyphens_or_not() -> None:
     ],
 )
 def test_accelerators_as_people_type_them(typed: str, meant: str) -> None:
-    assert find_path("hardware_profiles", typed).stem == meant
+    assert Catalog().find("hardware_profiles", typed).stem == meant
 
 
 @pytest.mark.parametrize(
@@ -61,10 +61,37 @@ def test_accelerators_as_people_type_them(typed: str, meant: str) -> None:
         ("RedHatAI/Llama-3.3-70B-Instruct-FP8-dynamic", "llama-3.3-70b"),
         ("nvidia/DeepSeek-R1-0528-FP4", "deepseek-r1"),
         ("Qwen/Qwen3-30B-A3B-Thinking-2507", "qwen3-30b-a3b"),
+        ("Qwen3-Coder-Next-80B-A3B", "qwen3-coder-next"),
+        ("Qwen/Qwen3-Coder-30B-A3B-Instruct", "qwen3-coder-30b-a3b"),
+        ("Qwen/Qwen3-VL-8B-Thinking", "qwen3-vl-8b"),
+        ("zai-org/GLM-5.3-FP8", "glm-5.3-fp8"),
+        ("mistralai/Mistral-Small-3.2-24B-Instruct-2506", "mistral-small-3-24b"),
+        ("mistralai/Devstral-Small-2507", "mistral-small-3-24b"),
+        ("mistralai/Ministral-3-14B-Instruct-2512", "ministral-3-14b"),
+        ("baidu/ERNIE-4.5-21B-A3B-Thinking", "ernie-4.5-21b-a3b"),
+        ("nvidia/Llama-3_3-Nemotron-Super-49B-v1_5", "llama-3.3-nemotron-super-49b"),
+        ("google/gemma-4-E4B-it", "gemma-4-e4b"),
     ],
 )
 def test_models_as_hubs_name_them(typed: str, meant: str) -> None:
+    assert Catalog().find("models", typed).stem == meant
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("qwen3:8b", "qwen3-8b"),
+        ("llama3.1:8b", "llama-3.1-8b"),
+        ("gpt-oss:20b", "gpt-oss-20b"),
+        ("gemma3:27b", "gemma-3-27b"),
+        ("qwen3-coder:30b", "qwen3-coder-30b-a3b"),
+        ("deepseek-r1:14b", "qwen2.5-14b"),
+        ("phi4:latest", "phi-4"),
+    ],
+)
+def test_models_as_ollama_names_them(typed: str, meant: str) -> None:
     assert find_path("models", typed).stem == meant
+    assert load_model(typed).caveats  # its checkpoints are quantized, those here are not
 
 
 def test_a_checkpoint_of_another_format_says_so() -> None:
@@ -79,7 +106,7 @@ def test_a_checkpoint_of_another_format_says_so() -> None:
     [("H100-SXM5-80GB", "h100-sxm"), ("nvidia-h200", "h200-sxm"), ("AMD Instinct MI300X 192GB", "mi300x")],
 )
 def test_accelerators_as_clouds_name_them(typed: str, meant: str) -> None:
-    assert find_path("hardware_profiles", typed).stem == meant
+    assert Catalog().find("hardware_profiles", typed).stem == meant
 
 
 @pytest.mark.parametrize(
@@ -92,7 +119,7 @@ def test_accelerators_as_clouds_name_them(typed: str, meant: str) -> None:
 )
 def test_hints_stay_in_the_family_and_near_in_size(kind: Any, typed: str, suggested: str) -> None:
     with pytest.raises(CostcalcError, match=f"did you mean (one of )?'?{re.escape(suggested)}"):
-        find_path(kind, typed)
+        Catalog().find(kind, typed)
 
 
 @pytest.mark.parametrize(
@@ -100,13 +127,13 @@ def test_hints_stay_in_the_family_and_near_in_size(kind: Any, typed: str, sugges
     [
         ("llama-4", "llama-4-maverick, llama-4-scout"),
         ("deepseek-v4", "deepseek-v4-flash, deepseek-v4-pro"),
-        ("gemma-3", "gemma-3-12b, gemma-3-27b, gemma-3-4b"),
+        ("gemma-3", "gemma-3-12b, gemma-3-1b, gemma-3-27b, gemma-3-4b"),
         ("llama-3.1-405", "'llama-3.1-405b'"),
     ],
 )
 def test_the_start_of_a_name_lists_what_begins_so(typed: str, suggested: str) -> None:
     with pytest.raises(CostcalcError, match=f"did you mean .*{re.escape(suggested)}"):
-        find_path("models", typed)
+        Catalog().find("models", typed)
 
 
 def test_shown_names_are_file_names_with_capitals() -> None:
@@ -119,14 +146,14 @@ def test_dates_are_dates_and_no_price_is_older_than_its_model() -> None:
         dates = [each.date for each in spec.api_prices] + [each.date or "" for each in spec.sources]
         assert spec.released and all(DATE.fullmatch(each) for each in [*dates, spec.released]), name
         assert all(price.date[:4] >= spec.released[:4] for price in spec.api_prices), name
-    for entry in list_entries("hardware_profiles"):
+    for entry in Catalog().entries("hardware_profiles"):
         released = load_gpu(entry.path).released
         assert released and DATE.fullmatch(released), entry.name
 
 
 def test_list_prices_are_dear_out_and_cheap_cached() -> None:
     listed = [price for spec in models().values() for price in spec.api_prices]
-    listed += [price for entry in list_closed_models() for price in entry.model.api_prices]
+    listed += [price for entry in Catalog().closed_models() for price in entry.model.api_prices]
     for price in listed:
         assert 0 < price.input_usd_per_million <= price.output_usd_per_million
         assert (price.cached_input_usd_per_million or 0) <= price.input_usd_per_million

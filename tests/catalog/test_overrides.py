@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 
 import pytest
 
+from costcalc.catalog.catalog import load_gpu, load_model
 from costcalc.catalog.overrides import apply_overrides, split_overrides
-from costcalc.catalog.read import load_gpu, load_model, load_spec
+from costcalc.catalog.read import load_spec
 from costcalc.errors import CostcalcError
 from costcalc.fields import Bandwidth, ByKind, Bytes, Size, Spec
 

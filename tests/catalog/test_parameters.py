@@ -6,12 +6,11 @@ from functools import cache
 
 import pytest
 
-from costcalc.catalog.files import list_entries
-from costcalc.catalog.read import load_model
+from costcalc.catalog.catalog import Catalog, load_model
 from costcalc.formats import weight_format
 from costcalc.model.spec import ModelSpec
 
-NAMES = [entry.name for entry in list_entries("models")]
+NAMES = [entry.name for entry in Catalog().entries("models")]
 
 
 @cache
@@ -21,10 +20,16 @@ def model(name: str) -> ModelSpec:
 
 # Published counts that are rounded, or count what the shape leaves out. The file's note says which.
 TOTALS_OFF = {
+    "baichuan2-13b": 0.07,  # the names round 13.9B and 7.5B
+    "baichuan2-7b": 0.073,
     "deepseek-v4-pro": 0.02,  # "1.6T"
+    "devstral-2-123b": 0.017,  # the name leaves the input embedding out
+    "ernie-4.5-21b-a3b": 0.04,
     "falcon-40b": 0.013,  # counts the table twice, which engines tie
     "falcon-7b": 0.042,
     "gemma-4-26b-a4b": 0.03,  # the name counts the vision tower
+    "gemma-4-e2b": 0.093,  # the card counts the vision and audio towers
+    "gemma-4-e4b": 0.068,
     "glm-4-9b-1m": 0.06,  # the name rounds 9.5B
     "glm-5.3-flash": 0.022,  # counts the prediction head
     "granite-4.1-8b": 0.05,
@@ -36,16 +41,23 @@ TOTALS_OFF = {
     "kimi-k2.7-code": 0.03,
     "kimi-linear-48b-a3b": 0.025,
     "llama-4-scout": 0.012,  # counts the vision tower
+    "ministral-3-8b": 0.011,
     "mistral-large-4": 0.051,  # "1T"
+    "mistral-medium-3.5-128b": 0.024,  # the name counts the vision encoder
     "muse-glimmer-30b": 0.072,  # the name counts the vision tower
     "nemotron-3.5-lightning-30b-a3b": 0.053,
     "opt-13b": 0.012,
     "qwen3-1.7b": 0.013,
+    "qwen3-vl-2b": 0.14,  # counts the vision tower
+    "qwen3-vl-30b-a3b": 0.018,  # the names round
+    "qwen3-vl-32b": 0.024,
+    "qwen3-vl-8b": 0.024,
     "solar-open-100b": 0.027,
 }
 # Active counts: here the LM head counts once and the input embedding not at all, as DeepSeek counts.
 ACTIVE_OFF = {
     "deepseek-moe-16b": 0.07,  # counts both vocabulary matrices
+    "ernie-4.5-21b-a3b": 0.12,
     "gemma-4-26b-a4b": 0.045,
     "glm-4.5-air": 0.07,
     "glm-4.7-flash": 0.2,
@@ -54,6 +66,7 @@ ACTIVE_OFF = {
     "inkling": 0.04,
     "kimi-linear-48b-a3b": 0.04,
     "laguna-xs.2": 0.064,
+    "lfm2-8b-a1b": 0.039,
     "llama-4-maverick": 0.051,
     "llama-4-scout": 0.051,
     "minimax-m2": 0.042,
@@ -63,6 +76,8 @@ ACTIVE_OFF = {
     "muse-spark-open": 0.06,
     "nemotron-3.5-lightning-30b-a3b": 0.08,
     "qwen3-30b-a3b": 0.08,
+    "qwen3-coder-30b-a3b": 0.08,
+    "qwen3-coder-next": 0.19,
     "qwen3-next-80b-a3b": 0.19,
     "qwen3.5-122b-a10b": 0.1,
     "qwen3.5-397b-a17b": 0.04,
@@ -107,7 +122,10 @@ SAFETENSORS = {
     "deepseek-v2-lite": 15_706_484_224,
     "falcon-7b": 6_921_720_704,  # as transformers loads it, the head tied; 7,217,189,760 are stored
     "gemma-2-27b": 27_227_128_320,
+    "gemma-2-2b": 2_614_341_888,
     "gemma-2-9b": 9_241_705_984,
+    "gemma-3-1b": 999_885_952,
+    "lfm2-1.2b": 1_170_340_608,
     "llama-2-13b": 13_015_864_320,
     "llama-2-70b": 68_976_648_192,
     "llama-2-7b": 6_738_415_616,
@@ -116,6 +134,7 @@ SAFETENSORS = {
     "llama-3.1-8b": 8_030_261_248,
     "llama-3.2-1b": 1_235_814_400,
     "llama-3.2-3b": 3_212_749_824,
+    "llama-3.3-nemotron-super-49b": 49_867_145_216,
     "mistral-7b-v0.1": 7_241_732_096,
     "mixtral-8x22b": 140_620_634_112,
     "mixtral-8x7b": 46_702_792_704,
@@ -124,13 +143,18 @@ SAFETENSORS = {
     "opt-30b": 29_974_540_288,
     "phi-3-mini-4k": 3_821_079_552,
     "phi-4": 14_659_507_200,
+    "qwen2.5-0.5b": 494_032_768,
+    "qwen2.5-3b": 3_085_938_688,
     "qwen2.5-72b": 72_706_203_648,
     "qwen2.5-7b": 7_615_616_512,
     "qwen3-235b-a22b": 235_093_634_560,
     "qwen3-30b-a3b": 30_532_122_624,
     "qwen3-32b": 32_762_123_264,
     "qwen3-8b": 8_190_735_360,
+    "qwen3.5-9b": 8_953_803_264,  # the text model
     "smollm2-1.7b": 1_711_376_384,
+    "smollm3-3b": 3_075_098_624,
+    "tinyllama-1.1b": 1_100_048_384,
     "yi-34b": 34_388_917_248,
 }
 

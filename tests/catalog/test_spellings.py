@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from costcalc.catalog.files import find_path
-from costcalc.catalog.read import load_model
+from costcalc.catalog.catalog import Catalog, load_model
 from costcalc.errors import CostcalcError
 
 
@@ -23,23 +22,37 @@ from costcalc.errors import CostcalcError
         ("Gaudi 3", "gaudi3"),
         ("NVIDIA A800-SXM4-80GB", "a800-80gb-sxm"),  # 400 GB/s of NVLink where an A100 has 600
         ("NVIDIA GH200 144G HBM3e", "gh200-144gb"),
+        ("H20-141GB", "h20-141gb"),
+        ("NVIDIA GeForce RTX 3060", "rtx-3060-12gb"),
+        ("NVIDIA GeForce RTX 3080", "rtx-3080-10gb"),
+        ("RTX 3080 12GB", "rtx-3080-12gb"),
+        ("NVIDIA GeForce RTX 4070 Ti SUPER", "rtx-4070-ti-super"),
+        ("GeForce RTX 5060 Ti 16GB", "rtx-5060-ti-16gb"),
+        ("Tesla P40", "p40"),
+        ("Tesla P100-PCIE-16GB", "p100-16gb-pcie"),
+        ("Tesla V100-PCIE-32GB", "v100-32gb-pcie"),
+        ("Radeon RX 7900 XTX", "rx-7900-xtx"),
+        ("AMD Instinct MI50", "mi50-32gb"),
+        ("Apple M4 Pro", "m4-pro"),
+        ("Apple M3 Ultra (60-core GPU)", "m3-ultra-60-core"),
+        ("Intel Arc B580", "arc-b580"),
     ],
 )
 def test_accelerators(spelling: str, name: str) -> None:
-    assert find_path("hardware_profiles", spelling).stem == name
+    assert Catalog().find("hardware_profiles", spelling).stem == name
 
 
 @pytest.mark.parametrize("other", ["B100", "GB300-NVL4", "H900"])
 def test_other_products_are_no_aliases(other: str) -> None:
     # NVL4 joins 4 GPUs where NVL72 joins 72.
     with pytest.raises(CostcalcError, match="unknown GPU"):
-        find_path("hardware_profiles", other)
+        Catalog().find("hardware_profiles", other)
 
 
-@pytest.mark.parametrize(("name", "catalogued"), [("H20-141GB", "h20"), ("H100 96GB", "h100-sxm")])
+@pytest.mark.parametrize(("name", "catalogued"), [("L40S 96GB", "l40s"), ("H100 96GB", "h100-sxm")])
 def test_another_memory_is_another_product(name: str, catalogued: str) -> None:
     with pytest.raises(CostcalcError, match=f"there is {catalogued}, with another memory"):
-        find_path("hardware_profiles", name)
+        Catalog().find("hardware_profiles", name)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +65,7 @@ def test_another_memory_is_another_product(name: str, catalogued: str) -> None:
     ],
 )
 def test_checkpoints_of_one_shape(spelling: str, name: str) -> None:
-    assert find_path("models", spelling).stem == name
+    assert Catalog().find("models", spelling).stem == name
 
 
 @pytest.mark.parametrize(
@@ -83,4 +96,4 @@ def test_what_a_name_says_of_its_weights_is_told() -> None:
 
 def test_formats_that_say_nothing_of_bits_are_not_guessed() -> None:
     with pytest.raises(CostcalcError, match=r"unknown model .*did you mean .*gemma-3-27b"):
-        find_path("models", "unsloth/gemma-3-27b-it-GGUF")
+        Catalog().find("models", "unsloth/gemma-3-27b-it-GGUF")

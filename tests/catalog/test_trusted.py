@@ -10,10 +10,10 @@ import pytest
 import costcalc
 from costcalc.catalog import check as trusted
 from costcalc.catalog import read as load
+from costcalc.catalog.catalog import KERNELS, SERVING, Catalog
 from costcalc.catalog.check import validate
 from costcalc.catalog.files import CLOSED_MODELS, head_of, names_in
 from costcalc.catalog.names import normal_name
-from costcalc.catalog.read import KERNELS, SERVING
 from costcalc.catalog.yaml import parse_yaml, read_text
 from costcalc.errors import CostcalcError
 from costcalc.fields import Spec
@@ -67,7 +67,7 @@ def test_listed_names_are_those_that_the_files_answer_to() -> None:
 
 
 def test_a_file_that_ships_is_read_and_one_letter_off_is_checked(reads: list[str], tmp_path: Path) -> None:
-    assert load.load_model("v3") == load.load_model("v3", check=True)
+    assert Catalog().model("v3") == Catalog(check=True).model("v3")
     assert reads == ["ModelSpec"]
     path = tmp_path / "v3.yaml"
     path.write_text(read_text(V3).replace("num_attention_heads: 128", "num_attention_heads: 1.5"), encoding="utf-8")

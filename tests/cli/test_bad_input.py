@@ -155,7 +155,7 @@ COMMAND_LINES: list[tuple[list[str], str]] = [
     ([*SWEEP, "--batch", "auto"], "nothing is swept"),
     ([*SWEEP, "--gpus", "16", "--tp", "1,3"], "--tp 3 does not divide"),
     ([*SWEEP, "--gpus", "8", "--batch", "4096,8192"], "does not fit on 8"),
-    (["sweep", "-m", "v3", "-g", "8xh100", "--gpus", "8,16"], "--gpus: the GPUs are counted twice"),
+    (["sweep", "-m", "v3", "-g", "8xh100", "--gpus", "8,16"], "--gpus: '8,16' contradicts '8xh100'"),
     ([*SWEEP, "--batch", "1,2", "--chart", "a.gif"], "end it in .png, .svg or .pdf"),
     ([*SWEEP, "--batch", "1,2", "--chart", "a.png", "--chart-kind", "pie"], "one of: cost, throughput, speed, wait"),
     ([*SWEEP, "--batch", "1,2", "--terms", "kv", "--chart", "a.png"], "nothing to draw"),

@@ -11,8 +11,7 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from costcalc.catalog.files import searched_first
-from costcalc.catalog.read import load_gpu, load_kernel_efficiency, load_machines, serving_efficiency
+from costcalc.catalog.catalog import Catalog, load_gpu, load_machines
 from costcalc.cli import main
 from costcalc.hardware.accelerator import MeasuredEfficiency
 from costcalc.microbench import cuda
@@ -60,7 +59,7 @@ def test_own_points_replace_the_shipped_error(capsys, tmp_path, slow_h100):
 
 def test_what_was_found_is_read_from_a_catalog_and_changes_its_machine_alone(capsys, tmp_path, slow_h100):
     out_of(capsys, "--from", slow_h100, "--output", tmp_path / "mine")
-    shipped, mine = load_kernel_efficiency(), load_kernel_efficiency(tmp_path / "mine")
+    shipped, mine = Catalog().kernel_efficiency(), Catalog(tmp_path / "mine").kernel_efficiency()
     own = summary(score("gemm", load_measurements(slow_h100).rows, mine))
     assert (
         own["median_ape"] < 0.1 < 0.2 < summary(score("gemm", load_measurements(slow_h100).rows, shipped))["median_ape"]
@@ -205,7 +204,7 @@ def test_biases_are_shares_and_ranges_hold_their_own_points(capsys, tmp_path):
     # Points that take 6 times as long are predicted at a sixth: 83% too fast.
     assert row["fit"]["gpu_left_out"]["bias"] == pytest.approx(1 / 6 - 1, abs=0.03)
     assert "-8" in out_of(capsys, "--from", path) and "-179" not in out_of(capsys, "--from", path)
-    own = summary(score("gemm", load_measurements(path).rows, load_kernel_efficiency(tmp_path / "mine")))
+    own = summary(score("gemm", load_measurements(path).rows, Catalog(tmp_path / "mine").kernel_efficiency()))
     assert own["coverage"] >= 0.8
     known, unseen = row["fit"]["ranges"]["known"], row["fit"]["ranges"]["unseen"]
     assert unseen["low"] <= known["low"] < 1 < known["high"] <= unseen["high"]
@@ -329,8 +328,8 @@ def test_serving_follows_runs_of_ones_own(capsys, tmp_path, slow_serving):
     assert rates["fit"]["points"] == 4
     assert rates["fit"]["shape_left_out"]["mape"] < 0.75 * rates["fit"]["gpu_left_out"]["mape"]
     runs = load_measurements(slow_serving)
-    with searched_first(tmp_path / "mine"):
-        own, constants = summary(score("e2e", runs.rows)), serving_efficiency()
+    mine = Catalog(tmp_path / "mine")
+    own, constants = summary(score("e2e", runs.rows, None, mine)), mine.serving_efficiency()
     assert own["mape"] < 0.75 * summary(score("e2e", runs.rows))["mape"]
     assert constants.provenance.source == "runs.csv" and constants.provenance.points == 4
     # Runs that take longer find bandwidth lower or overheads higher; every class is told what moved.

@@ -237,11 +237,11 @@ def test_schemas_are_printed(run: Run, kind: str) -> None:
 
 
 def test_the_engines_of_help_and_errors_are_those_of_the_constants(run: Run, capfd: pytest.CaptureFixture[str]) -> None:
-    from costcalc.catalog.read import serving_efficiency
+    from costcalc.catalog.catalog import Catalog
     from costcalc.cli import main
-    from costcalc.cli.options import backend_names, matching_backends
+    from costcalc.cli.parameters import backend_names, matching_backends
 
-    names = list(serving_efficiency().engines)
+    names = list(Catalog().serving_efficiency().engines)
     assert backend_names() == names and "atom" in names
     assert matching_backends("vl") == [name for name in names if name.startswith("vl")]
     help_text = " ".join(run("estimate", "--help").split())

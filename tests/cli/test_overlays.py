@@ -62,7 +62,7 @@ def test_a_broken_file_of_ones_own_is_named_and_the_rest_listed(
 
 def test_lists_say_what_can_be_asked(capfd: pytest.CaptureFixture[str], run: Run) -> None:
     assert main(["models", "list", "--family", "bogus"]) == 2
-    assert "--family: nothing matches 'bogus'; one of: bloom, command-r, " in capfd.readouterr().err
+    assert "--family: nothing matches 'bogus'; one of: baichuan, bloom, " in capfd.readouterr().err
     assert main(["models", "list", "--attention", "bogus"]) == 2
     assert " latent, " in capfd.readouterr().err
     assert "gpt-oss-120b" in run("models", "list", "--attention", "sliding")

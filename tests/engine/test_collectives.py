@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import costcalc
-from costcalc.catalog.read import serving_efficiency
+from costcalc.catalog.catalog import Catalog
 from costcalc.engine.collectives import all_reduce_bytes, all_reduce_seconds, all_to_all_seconds, transfer_seconds
 from costcalc.engine.efficiency import calibrated_efficiency
-from costcalc.engine.latency import IDEAL
+from costcalc.engine.op_times import IDEAL
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import resolve_formats
 from costcalc.engine.roofline import Machine, machine_of
@@ -107,7 +107,7 @@ def test_switches_that_reduce_halve_the_traffic_of_an_all_reduce() -> None:
 def test_cards_that_share_pcie_reach_a_fraction_of_it() -> None:
     # 8 L40S over PCIe 4.0 x16 took 55.4 ms to all-reduce 64 MiB (measurements/comm.csv): 2.1 of 32 GB/s.
     gpu = costcalc.load_gpu("l40s")
-    efficiency = calibrated_efficiency(serving_efficiency(), machine_of(gpu), "vllm")
+    efficiency = calibrated_efficiency(Catalog().serving_efficiency(), machine_of(gpu), "vllm")
     model = costcalc.load_model("llama-3.1-8b")
     formats = resolve_formats(model.precision, machine_of(gpu).peak_flops)
     rows = 2**26 / (model.hidden_size * 2)
@@ -133,7 +133,7 @@ def test_stages_on_two_nodes_hand_their_activations_over_the_network() -> None:
 def test_one_sender_has_the_whole_of_its_pcie() -> None:
     # Where eight cards reduce together they share the host's PCIe; a stage that hands its activations on does not.
     gpu = costcalc.load_gpu("l40s")
-    constants = serving_efficiency()
+    constants = Catalog().serving_efficiency()
     efficiency = calibrated_efficiency(constants, machine_of(gpu), "vllm")
     model = costcalc.load_model("llama-3.1-8b")
     formats = resolve_formats(model.precision, machine_of(gpu).peak_flops)

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from costcalc.catalog.catalog import Catalog, load_gpu
 from costcalc.catalog.check import validate
-from costcalc.catalog.read import load_gpu, serving_efficiency
 from costcalc.engine.efficiency import calibrated_efficiency
 from costcalc.engine.roofline import machine_of
 from costcalc.errors import CostcalcError
@@ -20,7 +20,7 @@ def efficiency_of(gpu: str, **measured):
     machine = load_gpu(gpu)
     own = validate(MeasuredEfficiency, {**BASE, **measured}) if measured else None
     machine = replace(machine, efficiency=own)
-    return calibrated_efficiency(serving_efficiency(), machine_of(machine), "vllm")
+    return calibrated_efficiency(Catalog().serving_efficiency(), machine_of(machine), "vllm")
 
 
 def test_nothing_measured_changes_nothing():

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from costcalc.catalog.read import serving_efficiency
-from costcalc.engine.latency import IDEAL, Efficiency, padding
+from costcalc.catalog.catalog import Catalog
+from costcalc.engine.op_times import IDEAL, Efficiency, padding
 from costcalc.engine.ops import Op
 
 TILED = Efficiency(expert_tiles={"other": 64, "weight_only": 16})
@@ -42,4 +42,4 @@ def test_unpacked_weights_go_by_marlins_tile() -> None:
 
 def test_the_bound_pads_nothing() -> None:
     assert padding(experts(1), IDEAL) == 1
-    assert serving_efficiency().expert_tiles["other"] == 64
+    assert Catalog().serving_efficiency().expert_tiles["other"] == 64

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from costcalc.catalog.read import load_gpu, load_model, serving_efficiency
+from costcalc.catalog.catalog import Catalog, load_gpu, load_model
 from costcalc.engine.efficiency import calibrated_efficiency
-from costcalc.engine.latency import IDEAL, hottest_rank, maximum_load
+from costcalc.engine.op_times import IDEAL, hottest_rank, maximum_load
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import resolve_formats
 from costcalc.engine.queueing import (
@@ -122,7 +122,7 @@ def test_balanced_or_single_ranks_have_no_hottest() -> None:
 def test_prompts_that_ride_cost_less_than_a_pass_of_their_own_but_no_less_than_their_arithmetic(name: str) -> None:
     model, machine = load_model(name), machine_of(load_gpu("h200-sxm"))
     layout, formats = Parallelism(tp=8), resolve_formats(model.precision, machine.peak_flops)
-    calibrated = calibrated_efficiency(serving_efficiency(), machine, "vllm")
+    calibrated = calibrated_efficiency(Catalog().serving_efficiency(), machine, "vllm")
     prompts = np.array([128.0, 1024.0, 8192.0])
     work = chunked_prefill(model, layout, formats, 64, prompts)
     riding = prefill_interference_seconds(model, work, machine, calibrated)

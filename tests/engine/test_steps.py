@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import costcalc
-from costcalc.engine.latency import IDEAL
+from costcalc.engine.op_times import IDEAL
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import compute_precision, resolve_formats
 from costcalc.engine.roofline import machine_of, ridge_intensity, roofline_seconds

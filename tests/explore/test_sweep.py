@@ -152,7 +152,7 @@ def test_what_stands_for_several() -> None:
         ({"tpot": 0.02}, "nothing is swept"),
         ({"batch": []}, "batch: the list is empty"),
         ({"batch": [1, "auto"]}, "batch: one of several values must be a value"),
-        ({"batch": [1, 0]}, "batch: 0 is out of range"),
+        ({"batch": [1, 0]}, "batch: expected a positive integer, got 0"),
         ({"batch": np.ones((2, 2))}, "batch: an array of 2 dimensions"),
         ({"batch": "1:8"}, "batch: '1:8' is no range; write it like"),
         ({"batch": "8:1:x2"}, "batch: '8:1:x2' never ends"),

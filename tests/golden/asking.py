@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import costcalc
+from costcalc.catalog.catalog import Catalog
 from costcalc.catalog.check import validate
-from costcalc.catalog.read import closed_model
 from costcalc.engine.collectives import all_to_all_seconds, transfer_seconds
 from costcalc.engine.cost import usd_per_million
 from costcalc.engine.memory import weights_bytes_per_gpu
@@ -85,7 +85,7 @@ def intensity(layer: GroupedAttention | LatentAttention) -> float:
 
 def catalog_sonnet_ratio(i: Inputs) -> float:
     cost = article({}).cost.usd_per_million_output_tokens
-    closed = closed_model("claude-3.5-sonnet")
+    closed = Catalog().closed_model("claude-3.5-sonnet")
     assert cost is not None and closed is not None
     assert closed.api_prices[0].output_usd_per_million == i["price"]
     return cost / closed.api_prices[0].output_usd_per_million

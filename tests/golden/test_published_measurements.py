@@ -14,7 +14,7 @@ from asking import dense
 from published import CASES, ids
 
 import costcalc
-from costcalc.catalog.read import serving_efficiency
+from costcalc.catalog.catalog import Catalog
 from costcalc.engine.latency import Efficiency
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import resolve_formats
@@ -117,7 +117,7 @@ def prediction_speedup(i: Inputs, efficiency: str) -> float:
 def bus_bandwidth(i: Inputs, efficiency: str) -> float:
     up = costcalc.load_gpu("h100").scale_up
     assert up is not None and up.bandwidth == i["nominal_Bps"]
-    return up.bandwidth * (1.0 if efficiency == "ideal" else serving_efficiency().link)
+    return up.bandwidth * (1.0 if efficiency == "ideal" else Catalog().serving_efficiency().link)
 
 
 def mistral_cost(i: Inputs, efficiency: str) -> float:

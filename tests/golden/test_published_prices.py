@@ -6,7 +6,7 @@ import pytest
 from published import CASES, ids
 
 import costcalc
-from costcalc.catalog.read import closed_model
+from costcalc.catalog.catalog import Catalog
 
 LISTED = {
     "price-claude-3.5-sonnet": ("claude-3.5-sonnet", "Anthropic"),
@@ -23,7 +23,7 @@ OWNED = {"tco-h100": "h100", "tco-b200": "b200"}
 @pytest.mark.parametrize("name", LISTED)
 def test_list_price_is_in_the_catalog(name: str) -> None:
     model, provider = LISTED[name]
-    prices = (closed_model(model) or costcalc.load_model(model)).api_prices
+    prices = (Catalog().closed_model(model) or costcalc.load_model(model)).api_prices
     found = [[p.input_usd_per_million, p.output_usd_per_million] for p in prices if p.provider == provider]
     assert CASES[name]["expected"] in found
 

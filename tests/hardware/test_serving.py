@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 import costcalc
-from costcalc.catalog.read import serving_efficiency
+from costcalc.catalog.catalog import Catalog
 
 
 def test_the_best_engine_is_the_least_of_every_current_one() -> None:
-    constants = serving_efficiency()
+    constants = Catalog().serving_efficiency()
     best = constants.engine("best")
     current = [each for each in constants.backends.values() if each.current]
     assert {"trtllm", "vllm", "sglang"} <= set(constants.backends)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from published_layers import GLM5, V3, V32, Layers, attention, grouped, kda, latent, mamba2, model
 
-from costcalc.catalog.read import load_model
+from costcalc.catalog.catalog import load_model
 from costcalc.formats import cache_format
 from costcalc.model.attention.mla import LatentAttention
 

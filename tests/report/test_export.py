@@ -15,7 +15,8 @@ import pytest
 from schemacheck import complaints
 
 import costcalc
-from costcalc.catalog.files import CLOSED_MODELS, list_paths, packaged_root
+from costcalc.catalog.catalog import Catalog
+from costcalc.catalog.files import CLOSED_MODELS, packaged_root
 from costcalc.catalog.yaml import load_yaml
 from costcalc.cli import main
 from costcalc.predict.quantities import BreakEven, Comparison, Estimate
@@ -172,8 +173,8 @@ def test_no_number_is_rounded_on_its_way_out(estimate: Estimate) -> None:
 @pytest.mark.parametrize(
     ("schema", "paths"),
     [
-        ("model", list_paths("models")),
-        ("gpu", list_paths("hardware_profiles")),
+        ("model", Catalog().paths("models")),
+        ("gpu", Catalog().paths("hardware_profiles")),
         ("closed_models", [packaged_root() / "models" / CLOSED_MODELS]),
     ],
     ids=["models", "gpus", "closed models"],

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 import costcalc
-from costcalc.catalog.read import load_gpu
+from costcalc.catalog.catalog import load_gpu
 from costcalc.errors import CostcalcError
 from costcalc.explore.compare import Curve, Curves
 from costcalc.hardware.accelerator import Accelerator

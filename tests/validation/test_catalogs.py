@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from costcalc.catalog.files import searched_first
+from costcalc.catalog.catalog import Catalog
 from costcalc.validation.files import find_gpu
 from costcalc.validation.serving_rows import find_model
 
@@ -24,15 +24,15 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 
 def test_another_catalog_has_other_things(folders: tuple[Path, Path]) -> None:
     for folder in folders:
-        with searched_first(folder / "own"):
-            assert find_model("mine").name == f"mine of {folder.name}"
-            assert find_gpu("card")[1].name == f"card of {folder.name}"
+        own = Catalog(folder / "own")
+        assert find_model("mine", own).name == f"mine of {folder.name}"
+        assert find_gpu("card", own)[1].name == f"card of {folder.name}"
 
 
 def test_another_working_folder_has_other_things(folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COSTCALC_CATALOG", "own")
     for folder in folders:
         monkeypatch.chdir(folder)
-        assert find_model("mine").name == f"mine of {folder.name}"
-        assert find_gpu("card")[1].name == f"card of {folder.name}"
-        assert find_model("own/models/mine.yaml").name == f"mine of {folder.name}"
+        assert find_model("mine", Catalog()).name == f"mine of {folder.name}"
+        assert find_gpu("card", Catalog())[1].name == f"card of {folder.name}"
+        assert find_model("own/models/mine.yaml", Catalog()).name == f"mine of {folder.name}"

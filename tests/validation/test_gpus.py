@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from costcalc.catalog.catalog import Catalog
 from costcalc.errors import CostcalcError
 from costcalc.validation.files import find_gpu
 
@@ -38,10 +39,10 @@ from costcalc.validation.files import find_gpu
     ],
 )
 def test_spellings(spelling, name):
-    assert find_gpu(spelling)[0] == name
+    assert find_gpu(spelling, Catalog())[0] == name
 
 
 @pytest.mark.parametrize("spelling", ["", "H900", "GPU", "SXM"])
 def test_unknown_gpus_are_not_guessed(spelling):
     with pytest.raises(CostcalcError):
-        find_gpu(spelling)
+        find_gpu(spelling, Catalog())

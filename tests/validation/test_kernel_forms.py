@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from costcalc.catalog.read import load_kernel_efficiency
+from costcalc.catalog.catalog import Catalog
 from costcalc.engine.collectives import all_reduce_bytes, multicast_bytes
 from costcalc.validation.kernel_forms import (
     CollectiveCurve,
@@ -44,7 +44,7 @@ shares = st.floats(0.01, 1.5)
 
 
 def fitted(op, curve, **members):
-    fit = getattr(load_kernel_efficiency(), op)
+    fit = getattr(Catalog().kernel_efficiency(), op)
     return curve_of(curve, asdict(fit.parameters), fit.multipliers, {"family": "hopper", **members})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from costcalc.catalog.read import load_gpu
+from costcalc.catalog.catalog import load_gpu
 from costcalc.errors import CostcalcError
 from costcalc.validation.comm_rows import collective_name
 from costcalc.validation.files import load_measurements

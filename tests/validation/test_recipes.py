@@ -4,10 +4,13 @@ import math
 
 import pytest
 
+from costcalc.catalog.catalog import Catalog
 from costcalc.errors import CostcalcError
 from costcalc.predict.scenario import month_of
 from costcalc.validation.files import Row
 from costcalc.validation.serving_rows import drafts_of, held_steps, serving_row
+
+CATALOG = Catalog()
 
 
 def row(**changes: object) -> Row:
@@ -36,11 +39,11 @@ def test_recipes_draft_as_many_tokens_as_their_scripts_say(backend, vendor, data
 
 
 def test_a_row_may_say_how_many_tokens_are_drafted():
-    assert serving_row(row(spec="mtp")).scenario.drafts == 2
-    assert serving_row(row(spec="mtp1")).scenario.drafts == 1
-    assert serving_row(row(spec="none")).scenario.drafts == 0
+    assert serving_row(row(spec="mtp"), CATALOG).scenario.drafts == 2
+    assert serving_row(row(spec="mtp1"), CATALOG).scenario.drafts == 1
+    assert serving_row(row(spec="none"), CATALOG).scenario.drafts == 0
     with pytest.raises(CostcalcError, match="drafts 99999 tokens"):
-        serving_row(row(spec="mtp99999"))
+        serving_row(row(spec="mtp99999"), CATALOG)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +59,7 @@ def test_a_row_may_say_how_many_tokens_are_drafted():
     ],
 )
 def test_requests_are_held_for_the_steps_of_the_recipe(changes, expected):
-    assert serving_row(row(**changes)).scenario.load.polling_steps == expected
+    assert serving_row(row(**changes), CATALOG).scenario.load.polling_steps == expected
 
 
 def test_recipes_are_those_of_inferencex_alone():
@@ -67,7 +70,7 @@ def test_recipes_are_those_of_inferencex_alone():
 @pytest.mark.parametrize(("gpu", "expected"), [("h100-sxm", "bf16"), ("b200-sxm", "fp8")])
 def test_minimax_keeps_its_cache_as_its_recipes_do(gpu, expected):
     # minimaxm2.5_fp8_h100.sh has no --kv-cache-dtype, minimaxm2.5_fp8_b200.sh says fp8.
-    asked = serving_row(row(model="MiniMax-M2.5", framework="vllm", gpu=gpu, kv_dtype=""))
+    asked = serving_row(row(model="MiniMax-M2.5", framework="vllm", gpu=gpu, kv_dtype=""), CATALOG)
     assert asked.scenario.formats.cache.name == expected
 
 
@@ -75,6 +78,6 @@ def test_months_are_counted_from_dates():
     assert month_of("2026-06-01") == 12 * 2026 + 5
     assert month_of("2026-07") - month_of("2026-06") == 1
     assert all(math.isnan(month_of(text)) for text in ("", "v0.17", "2026-13", "2026-02-32"))
-    [warning] = serving_row(row(date="yesterday")).warnings
+    [warning] = serving_row(row(date="yesterday"), CATALOG).warnings
     assert warning == "date 'yesterday' is not YYYY-MM-DD: taken as not known"
-    assert serving_row(row()).warnings == ()
+    assert serving_row(row(), CATALOG).warnings == ()

@@ -7,7 +7,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from costcalc.catalog.read import load_kernel_efficiency
+from costcalc.catalog.catalog import Catalog
 from costcalc.errors import CostcalcError
 from costcalc.validation.files import load_measurements, shipped_measurements
 from costcalc.validation.kernel_fit import KERNEL_KINDS, cross_validate, fit
@@ -35,7 +35,7 @@ def test_errors_with_every_gpu_left_out(kind):
 
 @pytest.mark.parametrize("kind", KERNEL_KINDS)
 def test_the_shipped_fit_is_that_of_the_shipped_measurements(kind):
-    efficiency = load_kernel_efficiency()
+    efficiency = Catalog().kernel_efficiency()
     for op, entry in fit(kind, shipped_measurements(kind).rows, source="-", date="2026").items():
         shipped = getattr(efficiency, op)
         assert shipped.fit.points == entry["fit"]["points"]
@@ -115,7 +115,7 @@ def test_an_unknown_kind():
 
 
 def test_a_few_own_points_move_the_shipped_fit_towards_them():
-    efficiency = load_kernel_efficiency()
+    efficiency = Catalog().kernel_efficiency()
     around = {"gemm": parameters_of(efficiency.gemm)}
     rows = [row for row in shipped_measurements("gemm").rows if row["gpu"] == "h100-sxm"][:12]
     slower = [{**row, "ms": row["ms"] * 1.3} for row in rows]

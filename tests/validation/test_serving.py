@@ -6,7 +6,7 @@ import shlex
 import numpy as np
 import pytest
 
-from costcalc.catalog.read import serving_efficiency
+from costcalc.catalog.catalog import Catalog
 from costcalc.cli import main
 from costcalc.validation.files import Row, shipped_measurements
 from costcalc.validation.serving_fit import PARAMETERS, fit_serving, serving_yaml, values_of, with_values
@@ -14,6 +14,8 @@ from costcalc.validation.serving_rows import find_model, serving_groups, serving
 from costcalc.validation.serving_score import LABELS, measured_of, resolve, score_serving, serving_class
 
 ROWS = shipped_measurements("e2e").rows
+
+CATALOG = Catalog()
 
 
 def row(**changes: object) -> Row:
@@ -44,7 +46,7 @@ def scored() -> list[Row]:
     ],
 )
 def test_checkpoints_are_found_by_what_sources_call_them(name: str, expected: str) -> None:
-    assert find_model(name).name == expected
+    assert find_model(name, CATALOG).name == expected
 
 
 @pytest.mark.parametrize(
@@ -66,20 +68,20 @@ def test_checkpoints_are_found_by_what_sources_call_them(name: str, expected: st
 def test_formats_mean_what_checkpoints_hold(
     changes: dict[str, object], weights: str, experts: str, computed: str
 ) -> None:
-    formats = serving_row(row(**changes)).scenario.formats
+    formats = serving_row(row(**changes), CATALOG).scenario.formats
     assert (formats.weights.name, formats.experts.name, formats.experts_compute) == (weights, experts, computed)
 
 
 def test_a_width_that_heads_cannot_be_cut_to_is_attention_data_parallelism() -> None:
-    asked = serving_row(row(model="DeepSeek-R1", dtype="fp8", gpu="GB200", n_gpus=144.0, tp=72.0, disagg=1.0))
+    asked = serving_row(row(model="DeepSeek-R1", dtype="fp8", gpu="GB200", n_gpus=144.0, tp=72.0, disagg=1.0), CATALOG)
     layout = asked.deployment.layout
     assert (layout.tp, layout.attention_dp, layout.ep) == (1, 72, 72)
 
 
 def test_drawn_lengths_are_shorter_than_nominal() -> None:
-    drawn = serving_row(row(source="SemiAnalysis InferenceX")).scenario
+    drawn = serving_row(row(source="SemiAnalysis InferenceX"), CATALOG).scenario
     assert (drawn.input_tokens, drawn.output_tokens) == pytest.approx((921.6, 921.6))
-    assert serving_row(row()).scenario.input_tokens == 1024
+    assert serving_row(row(), CATALOG).scenario.input_tokens == 1024
 
 
 def test_every_shipped_row_is_predicted(scored: list[Row]) -> None:
@@ -103,7 +105,7 @@ def test_ranges_hold_four_in_five(scored: list[Row]) -> None:
 
 
 def test_errors_are_those_that_the_record_states(scored: list[Row]) -> None:
-    for name, record in serving_efficiency().errors.items():
+    for name, record in Catalog().serving_efficiency().errors.items():
         part = [each["ape"] for each in scored if each["op_class"] == LABELS[name] and not each["excluded"]]
         if not name.startswith("prefill"):
             assert len(part) == record.points
@@ -151,7 +153,7 @@ def test_unseen_machines_and_models_have_wider_ranges() -> None:
 
 
 def test_the_fit_finds_constants_again_from_its_own_predictions() -> None:
-    constants = serving_efficiency()
+    constants = Catalog().serving_efficiency()
     rows = [each for each in ROWS if each["model"] == "Llama-3.1-70B" and each["gpu"] == "h200-sxm"]
     cases, index, _ = resolve(rows)
     slower = np.array(["vllm.layer" in each.paths[0] for each in PARAMETERS])
@@ -170,7 +172,7 @@ def test_the_written_constants_read_back(tmp_path_factory: pytest.TempPathFactor
     from costcalc.catalog.read import load_spec
     from costcalc.hardware.efficiency import ServingEfficiency
 
-    constants = serving_efficiency()
+    constants = Catalog().serving_efficiency()
     path = tmp_path_factory.mktemp("catalog") / "serving.yaml"
     path.write_text(serving_yaml(constants))
     again = load_spec(ServingEfficiency, path, "efficiency")

@@ -17,13 +17,14 @@ class Linear(NamedTuple):
     """A weight matrix: `inputs` x `outputs`, and how tensor parallelism divides it.
 
     `tensor` divides by the degree, `kv` by the degree up to the number of KV heads (replicated above it),
-    `none` keeps a whole copy on every rank.
+    `none` keeps a whole copy on every rank. `alone`: multiplied by a kernel of its own, not with the one before it.
     """
 
     name: str
     inputs: float
     outputs: float
     split: Split = "tensor"
+    alone: bool = False
 
     @property
     def parameters(self) -> float:
@@ -48,6 +49,8 @@ class Core:
     bytes: Number  # [B] of cache read and written
     tile_flops: Number  # [FLOP] that tensor cores execute, query tiles padded to their least height
     scores: Number  # softmax exponentials
+    heads: Number = 1  # query heads of the rank
+    group: float = 1  # of which so many share a KV head
 
 
 TILE_ROWS = 64

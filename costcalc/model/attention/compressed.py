@@ -71,10 +71,10 @@ class CompressedAttention(Attention):
         grouped = self.o_groups * self.o_lora_rank
         matrices = [
             Linear("q_a", hidden, self.q_lora_rank, "none"),
-            Linear("q_b", self.q_lora_rank, width),
+            Linear("q_b", self.q_lora_rank, width, alone=True),
             Linear("kv", hidden, dim, "none"),
-            Linear("o_a", width / self.o_groups, grouped),  # block diagonal: a block per group of heads
-            Linear("o_b", grouped, hidden),
+            Linear("o_a", width / self.o_groups, grouped, alone=True),  # block diagonal: a block per group of heads
+            Linear("o_b", grouped, hidden, alone=True),
         ]
         series = 2 if self.indexed else 1  # overlapping entries take a second series
         if self.compress_ratio:
@@ -82,7 +82,7 @@ class CompressedAttention(Attention):
         if self.indexed:
             matrices += [
                 Linear("index compressor", hidden, 2 * series * self.index_head_dim, "none"),
-                Linear("index q", self.q_lora_rank, self.index_n_heads * self.index_head_dim, "none"),
+                Linear("index q", self.q_lora_rank, self.index_n_heads * self.index_head_dim, "none", alone=True),
                 Linear("index weights", hidden, self.index_n_heads, "none"),
             ]
         return tuple(matrices)
@@ -152,7 +152,9 @@ class CompressedAttention(Attention):
         seen = self.visible(context) + 0.0 * ranks
         flops = self._core_flops(seen, ranks)
         heads = self.num_attention_heads / ranks
-        core = Core("latent", flops, bytes=seen * self.entry_bytes(cache), tile_flops=flops, scores=seen * heads)
+        core = Core(
+            "latent", flops, bytes=seen * self.entry_bytes(cache), tile_flops=flops, scores=seen * heads, heads=heads
+        )
         if not self.indexed:
             return (core,)
         keys = self.entries(context) + 0.0 * ranks
@@ -164,8 +166,10 @@ class CompressedAttention(Attention):
         pairs = self.pairs(total) - self.pairs(cached)
         flops = self._core_flops(pairs, ranks)
         held = np.minimum(cached, self.window) + tokens + self.entries(total) + 0.0 * ranks
-        scores = pairs * self.num_attention_heads / ranks
-        core = Core("latent", flops, bytes=held * self.entry_bytes(cache), tile_flops=flops, scores=scores)
+        heads = self.num_attention_heads / ranks
+        core = Core(
+            "latent", flops, bytes=held * self.entry_bytes(cache), tile_flops=flops, scores=pairs * heads, heads=heads
+        )
         if not self.indexed:
             return (core,)
         scored = compressed_pairs(total, self.compress_ratio) - compressed_pairs(cached, self.compress_ratio)

@@ -73,12 +73,12 @@ class GroupedAttention(Attention):
         matrices = [Linear("q", hidden, queries)]
         if self.query_rank:
             rank = self.query_rank
-            matrices = [Linear("q_a", hidden, rank, "none"), Linear("q_b", rank, queries)]
+            matrices = [Linear("q_a", hidden, rank, "none"), Linear("q_b", rank, queries, alone=True)]
         if self.stores_cache:
             matrices.append(Linear("k", hidden, kv * self.head_dim, "kv"))
             if not self.values_from_keys:
                 matrices.append(Linear("v", hidden, kv * self.value_dim, "kv"))
-        matrices.append(Linear("o", heads * self.value_dim, hidden))
+        matrices.append(Linear("o", heads * self.value_dim, hidden, alone=True))
         if self.output_gate == "elementwise":
             matrices.append(Linear("gate", hidden, heads * self.value_dim))
         elif self.output_gate == "head":
@@ -134,6 +134,8 @@ class GroupedAttention(Attention):
                 bytes=seen * self.token_bytes(cache, ranks),  # the newest is written instead of read
                 tile_flops=per_head * held * np.maximum(heads / held, TILE_ROWS),
                 scores=seen * heads,
+                heads=heads,
+                group=self.num_attention_heads / self.num_key_value_heads,
             ),
         )
 
@@ -143,7 +145,7 @@ class GroupedAttention(Attention):
         heads = self.num_attention_heads / ranks
         flops = 2 * heads * self._score_width() * pairs
         moved = (self.visible(cached) + tokens) * self.token_bytes(cache, ranks)
-        return (Core(kernel="grouped", flops=flops, bytes=moved, tile_flops=flops, scores=heads * pairs),)
+        return (Core(kernel="grouped", flops=flops, bytes=moved, tile_flops=flops, scores=heads * pairs, heads=heads),)
 
     def describe(self) -> str:
         if self.num_key_value_heads == self.num_attention_heads:

@@ -119,7 +119,7 @@ class GatedDeltaNetAttention(RecurrentAttention):
             Linear("v", hidden, values),
             Linear("gate", hidden, values),
             Linear("decay and beta", hidden, 2 * self.num_value_heads),
-            Linear("o", values, hidden),
+            Linear("o", values, hidden, alone=True),
         )
 
     def extra_parameters(self, hidden: int) -> float:
@@ -162,7 +162,7 @@ class KimiDeltaAttention(RecurrentAttention):
         width = self.num_heads * self.head_dim
         matrices = [
             Linear("qkv", hidden, 3 * width),
-            Linear("o", width, hidden),
+            Linear("o", width, hidden, alone=True),
             Linear("beta", hidden, self.num_heads),
         ]
         for name, full in (("decay", self.full_rank_decay), ("gate", self.full_rank_gate)):
@@ -170,7 +170,7 @@ class KimiDeltaAttention(RecurrentAttention):
                 matrices.append(Linear(name, hidden, width))
             else:
                 matrices.append(Linear(f"{name}_a", hidden, self.head_dim, "none"))
-                matrices.append(Linear(f"{name}_b", self.head_dim, width))
+                matrices.append(Linear(f"{name}_b", self.head_dim, width, alone=True))
         return tuple(matrices)
 
     def extra_parameters(self, hidden: int) -> float:
@@ -210,7 +210,7 @@ class LightningAttention(RecurrentAttention):
 
     def linears(self, hidden: int) -> tuple[Linear, ...]:
         width = self.num_heads * self.head_dim
-        return (Linear("qkv", hidden, 3 * width), Linear("gate", hidden, width), Linear("o", width, hidden))
+        return (Linear("qkv", hidden, 3 * width), Linear("gate", hidden, width), Linear("o", width, hidden, alone=True))
 
     def extra_parameters(self, hidden: int) -> float:
         del hidden

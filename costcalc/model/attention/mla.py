@@ -54,12 +54,15 @@ class LatentAttention(Attention):
         queries = heads * self.qk_head_dim
         matrices = [Linear("q", hidden, queries)]
         if self.q_lora_rank:
-            matrices = [Linear("q_a", hidden, self.q_lora_rank, "none"), Linear("q_b", self.q_lora_rank, queries)]
+            matrices = [
+                Linear("q_a", hidden, self.q_lora_rank, "none"),
+                Linear("q_b", self.q_lora_rank, queries, alone=True),
+            ]
         if self.stores_cache:
             matrices.append(Linear("kv_a", hidden, self.latent_dim, "none"))
         matrices += [
-            Linear("kv_b", rank, heads * (self.qk_nope_head_dim + values)),
-            Linear("o", heads * values, hidden),
+            Linear("kv_b", rank, heads * (self.qk_nope_head_dim + values), alone=True),
+            Linear("o", heads * values, hidden, alone=True),
         ]
         if self.output_gate != "none":
             matrices.append(Linear("gate", hidden, heads * (values if self.output_gate == "elementwise" else 1)))
@@ -95,13 +98,13 @@ class LatentAttention(Attention):
         moved = context * self.token_bytes(cache, ranks)
         if self.mode == "absorbed":
             flops = 2 * context * heads * self.absorbed_width
-            return (Core("latent", flops=flops, bytes=moved, tile_flops=flops, scores=context * heads),)
+            return (Core("latent", flops=flops, bytes=moved, tile_flops=flops, scores=context * heads, heads=heads),)
         per_head = 2 * context * (self.qk_head_dim + self.v_head_dim)
         flops, tiles = per_head * heads, per_head * heads * TILE_ROWS
         if self.mode == "naive":
             expansion = context * self.expansion_flops / ranks
             flops, tiles = flops + expansion, tiles + expansion
-        return (Core("grouped", flops=flops, bytes=moved, tile_flops=tiles, scores=context * heads),)
+        return (Core("grouped", flops=flops, bytes=moved, tile_flops=tiles, scores=context * heads, heads=heads),)
 
     def prefill_cores(self, tokens: Number, cached: Number, cache: CacheFormat, ranks: Number = 1) -> tuple[Core, ...]:
         """The cheaper of expanded (a cached prefix is expanded again) and absorbed."""
@@ -110,7 +113,7 @@ class LatentAttention(Attention):
         expanded = 2 * heads * (self.qk_head_dim + self.v_head_dim) * pairs + cached * self.expansion_flops / ranks
         flops = np.minimum(expanded, 2 * heads * self.absorbed_width * pairs)
         moved = (tokens + cached) * self.token_bytes(cache, ranks)
-        return (Core("grouped", flops=flops, bytes=moved, tile_flops=flops, scores=heads * pairs),)
+        return (Core("grouped", flops=flops, bytes=moved, tile_flops=flops, scores=heads * pairs, heads=heads),)
 
     def describe(self) -> str:
         return f"MLA {self.mode}"

@@ -67,7 +67,7 @@ class IndexedLatentAttention(LatentAttention):
             return matrices
         dim = self.index_head_dim
         matrices += (
-            Linear("index q", self.q_lora_rank or hidden, self.index_n_heads * dim, "none"),
+            Linear("index q", self.q_lora_rank or hidden, self.index_n_heads * dim, "none", alone=True),
             Linear("index k", hidden, dim, "none"),
             Linear("index weights", hidden, self.index_n_heads, "none"),
         )
@@ -152,7 +152,7 @@ class BlockSparseAttention(GroupedAttention):
         dim = self.index_head_dim
         return (
             *super().linears(hidden),
-            Linear("index q", hidden, self.index_n_heads * dim, "none"),
+            Linear("index q", hidden, self.index_n_heads * dim, "none", alone=True),
             Linear("index k", hidden, dim, "none"),
         )
 

@@ -36,9 +36,9 @@ class Mamba1Attention(RecurrentAttention):
         inner = self.inner_size
         return (
             Linear("in", hidden, 2 * inner),
-            Linear("dt, B and C", inner, self.dt_rank + 2 * self.state_size),
-            Linear("dt", self.dt_rank, inner),
-            Linear("out", inner, hidden),
+            Linear("dt, B and C", inner, self.dt_rank + 2 * self.state_size, alone=True),
+            Linear("dt", self.dt_rank, inner, alone=True),
+            Linear("out", inner, hidden, alone=True),
         )
 
     def extra_parameters(self, hidden: int) -> float:
@@ -100,7 +100,7 @@ class Mamba2Attention(RecurrentAttention):
             Linear("x and gate", hidden, 2 * self.inner_size),
             Linear("B and C", hidden, 2 * self.n_groups * self.state_size, "kv"),
             Linear("dt", hidden, self.num_heads),
-            Linear("out", self.inner_size, hidden),
+            Linear("out", self.inner_size, hidden, alone=True),
         )
 
     def extra_parameters(self, hidden: int) -> float:
@@ -141,7 +141,7 @@ class GatedMemoryUnit(Attention):
         return self.inner_size
 
     def linears(self, hidden: int) -> tuple[Linear, ...]:
-        return (Linear("in", hidden, self.inner_size), Linear("out", self.inner_size, hidden))
+        return (Linear("in", hidden, self.inner_size), Linear("out", self.inner_size, hidden, alone=True))
 
     def growth_bytes(self, cache: CacheFormat, ranks: Number = 1) -> Number:
         del cache
@@ -175,7 +175,7 @@ class ShortConvAttention(RecurrentAttention):
         return self.channels
 
     def linears(self, hidden: int) -> tuple[Linear, ...]:
-        return (Linear("in", hidden, 3 * self.channels), Linear("out", self.channels, hidden))
+        return (Linear("in", hidden, 3 * self.channels), Linear("out", self.channels, hidden, alone=True))
 
     def extra_parameters(self, hidden: int) -> float:
         del hidden

@@ -1,0 +1,141 @@
+"""The time of every op of a step: the form of its kernel, the machine's peaks, and the curve that it reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from costcalc.engine.collectives import transfer_bandwidth
+from costcalc.engine.kernels import (
+    AllReduceCurve,
+    ExchangeCurve,
+    ExpertsCurve,
+    GemmCurve,
+    GroupedDecodeCurve,
+    LatentDecodeCurve,
+    PrefillCurve,
+    all_reduce,
+    expert_exchange,
+    experts,
+    gemm,
+    grouped_decode,
+    latent_decode,
+    prefill_attention,
+)
+from costcalc.engine.ops import COMMUNICATION, Op
+from costcalc.engine.roofline import Machine, compute_seconds, memory_seconds
+from costcalc.engine.terms import Addition, Term, Timing
+from costcalc.fields import Number
+
+Curve = (
+    GemmCurve | ExpertsCurve | GroupedDecodeCurve | LatentDecodeCurve
+    | PrefillCurve | AllReduceCurve | ExchangeCurve
+)  # fmt: skip
+
+FORMS: Mapping[type[Any], Callable[[Op, Machine, Any], Timing]] = {
+    GemmCurve: gemm,
+    ExpertsCurve: experts,
+    GroupedDecodeCurve: grouped_decode,
+    LatentDecodeCurve: latent_decode,
+    PrefillCurve: prefill_attention,
+    AllReduceCurve: all_reduce,
+    ExchangeCurve: expert_exchange,
+}
+"""The form of every curve: estimates time ops by it, and measurements of kernels are scored by it."""
+
+_IDEAL_CURVES: Mapping[str, Curve] = {
+    "gemm": GemmCurve(),
+    "head": GemmCurve(),
+    "experts": ExpertsCurve(),
+    "grouped": GroupedDecodeCurve(),
+    "latent": LatentDecodeCurve(),
+    "recurrent": LatentDecodeCurve(),
+    "indexer": LatentDecodeCurve(),
+    "prefill": PrefillCurve(),
+    "all_reduce": AllReduceCurve(),
+    "all_to_all": ExchangeCurve(),
+}
+
+
+def ideal_curve(op: Op) -> Curve:
+    """The curve of a kernel that reaches every peak."""
+    return _IDEAL_CURVES[op.kind]
+
+
+@dataclass(frozen=True, slots=True)
+class Efficiency:
+    """What hardware and software reach of the peaks, and what engines add. The defaults are the ideal."""
+
+    curve: Callable[[Op], Curve] = ideal_curve  # of the kernel that runs an op
+    elementwise: float = 1.0  # share of memory bandwidth
+    elementwise_passes: float = 1.0  # over a token's activations per layer
+    link: Number = 1.0  # share of the links' bandwidth, from one pipeline stage to the next
+    layer_seconds: Number = 0.0  # [s] per layer and decode step
+    expert_layer_seconds: float = 0.0  # [s] more per expert layer
+    latent_layer_seconds: float = 0.0  # [s] more per MLA layer
+    sequence_seconds: float = 0.0  # [s] per sequence on a rank and step
+    draft_seconds: float = 0.0  # [s] of the host per drafted token: sampling it
+    overlap: float = 1.0  # share of a step behind which an all-to-all over the network hides (two micro-batches)
+
+
+IDEAL = Efficiency()
+
+
+@dataclass(frozen=True, slots=True)
+class OpTime:
+    """What one op of a step costs: whole-step totals, time on the busiest GPU, and what that is made of."""
+
+    op: str
+    kind: str
+    flops: Number  # [FLOP] per GPU and step, the mean of all GPUs
+    bytes: Number  # [B] per GPU and step, the mean of all GPUs
+    calls: Number  # how often a step runs it
+    terms: tuple[Term, ...]  # of one call
+    norm: Number  # how terms join: their maximum (inf), their sum (1), or in between
+    additions: tuple[Addition, ...]  # to one call
+    memory_seconds: Number  # [s] at the peaks
+    compute_seconds: Number  # [s] at the peaks
+    precision: str = "bf16"
+    seconds: Number = field(init=False)  # [s] per step: calls × (terms, joined, + additions)
+
+    def __post_init__(self) -> None:
+        """Add up the time once: a step asks for it often."""
+        each = Timing(self.terms, self.norm, self.additions).seconds
+        object.__setattr__(self, "seconds", self.calls * each)
+
+    @property
+    def communicates(self) -> bool:
+        return self.kind in COMMUNICATION
+
+
+def op_times(ops: Iterable[Op], machine: Machine, efficiency: Efficiency) -> list[OpTime]:
+    """Time every op of a step [s]."""
+    return [op_time(op, machine, efficiency) for op in ops]
+
+
+def op_time(op: Op, machine: Machine, efficiency: Efficiency) -> OpTime:
+    """Time one op [s]: its layers × the time of its kernel."""
+    n, passes = op.layers, efficiency.elementwise_passes if op.kind == "elementwise" else 1.0
+    memory: Number = 0.0
+    compute: Number = 0.0
+    if op.kind not in COMMUNICATION:
+        memory = n * memory_seconds(op.bytes * passes, machine.memory_bandwidth)
+        compute = n * compute_seconds(op.flops, machine.peak(op.precision))
+    flops, moved = n * op.flops * op.mean_flops, n * op.bytes * passes * op.mean_bytes
+    timing = kernel_timing(op, machine, efficiency)
+    return OpTime(op.op, op.kind, flops, moved, n, *timing, memory, compute, op.precision)
+
+
+def kernel_timing(op: Op, machine: Machine, efficiency: Efficiency) -> Timing:
+    """What the kernel of one op takes: its terms and additions."""
+    if op.kind == "pipeline":  # a stage sends to one other: nobody shares its link
+        outside = np.asarray(op.ranks) > machine.domain
+        return Timing((Term("link", "B", op.bytes, transfer_bandwidth(outside, machine), efficiency.link),), 1.0, ())
+    if op.kind == "elementwise":
+        share, passes = efficiency.elementwise, efficiency.elementwise_passes
+        return Timing((Term("memory", "B", op.bytes, machine.memory_bandwidth, share, passes),), 1.0, ())
+    curve = efficiency.curve(op)
+    return FORMS[type(curve)](op, machine, curve)
