@@ -10,7 +10,7 @@ from typing import Any
 
 from costcalc.catalog.catalog import Catalog
 from costcalc.cli.validate import asked
-from costcalc.report.accuracy import QUANTITIES, amount, described, figure, percent, signed
+from costcalc.report.accuracy import UNITS, amount, described, figure, percent, signed
 from costcalc.units import NOTHING
 from costcalc.validation.files import shipped_measurements
 from costcalc.validation.kernel_fit import KERNEL_KINDS
@@ -275,7 +275,7 @@ def _published() -> str:
 def _worst(points: Sequence[Point]) -> str:
     rows = []
     for point in points:
-        unit, ratio = QUANTITIES.get(str(point.row["quantity"]), ""), point.ratio or 1.0
+        unit, ratio = UNITS.get(str(point.row["quantity"]), ""), point.ratio or 1.0
         span = f"{amount(point.row['low'])} to {amount(point.row['high'])}"
         off = f"{ratio:,.0f}×" if ratio >= 10 else f"{ratio:.2g}×"
         measured = f"{amount(point.measured)} {unit}"

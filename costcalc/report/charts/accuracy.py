@@ -27,7 +27,6 @@ _MOST_COLOURS = 8
 def draw_accuracy(validation: Validation, suffix: str) -> bytes:
     """Return predicted against measured as the content of a file: a panel for each quantity.
 
-    validation: the scored points.
     suffix: '.png', '.svg' or '.pdf'.
     Raises CostcalcError when no point counts.
     """
