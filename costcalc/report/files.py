@@ -170,13 +170,13 @@ def page_of(result: Result) -> list[Block]:
         from costcalc.report.breakeven import breakeven_page
 
         return breakeven_page(result)
-    if isinstance(result, Sweep):
-        from costcalc.report.sweep import sweep_page
+    if isinstance(result, Estimate):
+        from costcalc.report.estimate import estimate_page
 
-        return sweep_page(result)
-    from costcalc.report.estimate import estimate_page
+        return estimate_page(result)
+    from costcalc.report.sweep import sweep_page
 
-    return estimate_page(result)
+    return sweep_page(result)
 
 
 def present_list(rows: Sequence[dict[str, Any]], page: list[Block], form: str, file: NewFile | None = None) -> None:
