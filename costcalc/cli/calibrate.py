@@ -65,7 +65,7 @@ def from_files(files: list[str], kind: str | None, output: str | None, form: str
     if not scored.counted():
         raise CostcalcError(_no_points(scored), where=files[0])
     serving = [each for each in measurements if each.kind == "e2e" and scored.counted("e2e")]
-    kernels = [each for each in measurements if each.kind != "e2e" and scored.counted(each.kind)]
+    kernels = [each for each in measurements if each.kind in KERNEL_KINDS and scored.counted(each.kind)]
     if target.file is not None and serving and kernels:
         raise CostcalcError("kernels and serving are two files", where="--output", hint="name a folder")
     reached = {} if _has_runs(target, serving) else _reached(kernels, efficiency, catalog)
@@ -207,7 +207,8 @@ def _make_folder(folder: Path) -> None:
 
 FOLDER = "calibrated"
 """Where the measurements of this machine go unless --output says otherwise."""
-KINDS = ("decode_attention", "prefill_attention", "gemm", "moe", "comm", "e2e")
+KERNEL_KINDS = ("decode_attention", "prefill_attention", "gemm", "moe", "comm")
+KINDS = (*KERNEL_KINDS, "e2e")
 
 From = Annotated[
     list[str] | None,

@@ -22,9 +22,10 @@ KIND_TITLES = {
     "moe": "Routed experts",
     "comm": "Collectives",
     "e2e": "Serving, end to end",
+    "field": "Single results from the field",
 }
 """Kinds of measurement as headings."""
-UNITS = {"ms": "ms", "tpot_ms": "ms", "ttft_ms": "ms", "out_tok_s_gpu": "tok/s"}
+UNITS = {"ms": "ms", "tpot_ms": "ms", "ttft_ms": "ms", "out_tok_s_gpu": "tok/s", "prefill_ms": "ms"}
 """Units of the quantities that are predicted."""
 LEGEND = (
     "median, mean: predicted against measured, off either way; bias: median of predicted over measured, less 1; "
@@ -163,6 +164,7 @@ _DESCRIBED = {
     "gemm": ("gpu", "framework", "dtype", "m", "n", "k"),
     "moe": ("gpu", "framework", "model_shape", "dtype", "tokens", "moe_tp", "moe_ep", "distribution"),
     "comm": ("gpu", "op", "impl", "n_gpus", "bytes", "tokens"),
+    "field": ("model", "gpu", "gpus", "engine", "weights", "input", "output", "concurrency", "quantity"),
     "e2e": ("model", "gpu", "n_gpus", "framework", "dtype", "tp", "ep", "isl", "osl", "concurrency"),
 }
 """Columns that tell one point from another."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from costcalc.catalog.catalog import Catalog
 from costcalc.catalog.check import validate
-from costcalc.hardware.efficiency import ServingEfficiency
+from costcalc.hardware.efficiency import UNTUNED, ServingEfficiency
 from costcalc.predict.predict import Passes, Prediction, passes_of, prediction_of, settled_batch, times_of
 from costcalc.predict.quantities import asked_of
 from costcalc.validation.files import Row
@@ -383,7 +383,7 @@ def fit_serving_rows(
         "measured_architectures": sorted({each.architecture for each in asked}),
         "measured_vendors": sorted({each.vendor for each in asked}),
         "measured_backends": sorted({str(each.backend) for each in asked}),
-        "ranges": {name: _ranges(off) for name, off in classes.items()},
+        "ranges": {name: _ranges(off, name.endswith(UNTUNED)) for name, off in classes.items()},
         "errors": {name: _errors(off) for name, off in classes.items()},
         "provenance": {"source": source, "date": date, "points": len(by_row)},
     }
@@ -427,10 +427,11 @@ def _residuals_of(
     return _Off(np.array([residuals.off[left_out][place] for place in kept]), weights, backends)
 
 
-def _ranges(off: Mapping[str, _Off]) -> dict[str, dict[str, float]]:
-    parts = [off[name] for name in ("model_left_out", "gpu_left_out", "source_left_out") if len(off[name].values)]
-    # Results of people who have nothing to do with each other: the next one is of a source that was not seen.
-    known = off["source_left_out"] if len(off["source_left_out"].values) else off["rows_left_out"]
+def _ranges(off: Mapping[str, _Off], untuned: bool) -> dict[str, dict[str, float]]:
+    """Ranges of a class. untuned: of people who have nothing to do with each other; the next is a source not seen."""
+    levels = ("model_left_out", "gpu_left_out", *(("source_left_out",) if untuned else ()))
+    parts = [off[name] for name in levels]
+    known = off["source_left_out" if untuned else "rows_left_out"]
     unseen = _Off(
         np.concatenate([each.values for each in parts]),
         np.concatenate([each.weights for each in parts]),
@@ -476,7 +477,7 @@ def _errors(off: Mapping[str, _Off]) -> dict[str, Any]:
             "bias": round(float(np.median(values)), 3),
         }
 
-    kept = [name for name in LEFT_OUT if len(off[name].values)]
+    kept = [name for name in LEFT_OUT if len(off[name].values) >= FEW_POINTS or name != "source_left_out"]
     return {"points": len(off["in_sample"].values), **{name: error(off[name].values) for name in kept}}
 
 

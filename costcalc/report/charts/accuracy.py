@@ -19,6 +19,8 @@ PANELS = {
     "tpot_ms": ("Time per output token", "TPOT [ms]"),
     "ttft_ms": ("Time to first token", "TTFT [ms]"),
     "out_tok_s_gpu": ("Throughput", "output tokens/s per GPU"),
+    "prefill_ms": ("Prefill", "time of a prompt [ms]"),
+    "measured": ("Single results", "in the unit of each"),
 }
 """Title and axis of each quantity that is predicted."""
 _MOST_COLOURS = 8
