@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from costcalc.fields import Number
-from costcalc.hardware.accelerator import Accelerator, MeasuredEfficiency
+from costcalc.hardware.accelerator import Accelerator
 
 # What the engine needs to know of a machine: rates in SI, scalars or arrays.
 
@@ -30,7 +30,7 @@ class Machine:
     vendor: str = "unknown"
     switched: Number = True  # scale-up by NVLink, xGMI or ICI; False: over the host's PCIe
     sm_count: Number = 132.0  # multiprocessors
-    measured: MeasuredEfficiency | None = None  # what this machine reached, where someone measured it
+    name: str = ""  # as its card shows it: by it, a machine that someone measured is known again
 
     def peak(self, precision: str) -> Number:
         """Dense peak [FLOP/s] of the precision that an op runs in."""
@@ -60,7 +60,7 @@ def machine_of(gpu: Accelerator) -> Machine:
         vendor=gpu.vendor,
         switched=up is not None and not up.technology.upper().startswith("PCIE"),
         sm_count=gpu.sm_count or gpu.peak("bf16").flops / FLOPS_PER_MULTIPROCESSOR,
-        measured=gpu.efficiency,
+        name=gpu.name,
     )
 
 
