@@ -31,25 +31,26 @@ through to `--format json` and `--format csv`, and change nothing. Names of GPUs
 AFTER = """\
 ## What becomes of it
 
-`costcalc calibrate --from` writes two things into the folder that `-o` names.
-`hardware_profiles/efficiency/machines.yaml` holds factors
-on the parameters of single kernels, which `validate --catalog` uses. `hardware_profiles/GPU.yaml` is the GPU's profile
-with a section `efficiency`: how fast each class of kernels ran over what the shipped fit expects of the same shapes,
-as medians. Estimates scale the constants of serving by it, never above the data sheet:
+`costcalc calibrate --from` writes into the folder that `-o` names, which `--catalog` then reads.
 
-| from | rows | scales |
-| :-- | :-- | :-- |
-| gemm | of which memory decides the time | `weights`: bandwidth of weights, and of experts unless `moe` says more |
-| gemm | of which arithmetic decides the time | `flops`: the rate of that precision, and of attention without points |
-| moe | all | `experts` |
-| decode_attention | long caches, else all | `attention` |
-| prefill_attention | all | `prefill` |
-| comm | that bandwidth decides, within a domain | `links` |
-| comm | that latency decides, within a domain | `latency` |
+Kernels become factors on the parameters of their closed forms, GPU by GPU, in
+`hardware_profiles/efficiency/machines.yaml`. `validate` and estimates time that GPU's kernels by the same forms with
+these factors, never above the data sheet; estimates add what engines make of kernels, as for any GPU. Few points move
+a factor little, and a kernel keeps the shipped parameters where it predicts shapes left out worse with them than
+without. What was not measured stays as it is: other GPUs, and other kernels of this one.
+
+| kind | kernels |
+| :-- | :-- |
+| gemm | all matrix products, and the LM head |
+| moe | routed experts |
+| decode_attention | decode over a cache of heads (index scores and recurrent states too), or of latents |
+| prefill_attention | prefill |
+| comm | NCCL's collectives, an engine's own all-reduce, exchange of routed tokens: each by its rows |
 
 Runs (`e2e`) move the constants of serving themselves, in `hardware_profiles/efficiency/serving.yaml`, as far as their
-number warrants.
-They have the speed of kernels in them: where a folder is calibrated on runs, profiles are left alone.
+number warrants: on top of the kernels in that folder, so calibrate kernels first, or in the same call. On a machine
+with a GPU, `costcalc calibrate` measures products and decode attention itself and keeps its points in
+`measurements/`.
 """
 RULES = """\
 ## Which rows are left out
@@ -200,10 +201,15 @@ BLANKS = {
     "kv_dtype": "fp8 beside narrow weights, else 16 bits",
     "concurrency": "needed unless all requests queue",
     "mean_length": "1",
-    "equal_lengths": "1",
-    "held_steps": "0",
+    "lengths": "mixed",
+    "tuning": "default",
+    "polling": "0",
+    "cached": "0",
+    "prefill_gpus": "as many as it takes",
+    "prefill_workers": "workers like those that decode",
+    "decode_gpus": "all of `n_gpus`",
+    "decode_workers": "workers of `tp`, `dp_attn` and `ep`",
     "date": "the month that estimates are for",
-    "prompts_reused": "0",
     "statistic": "median",
     "bytes": "needed by collectives",
     "tokens": "needed by dispatch and combine",

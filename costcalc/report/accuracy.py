@@ -8,7 +8,6 @@ from math import expm1, log
 from pathlib import Path
 from typing import Any
 
-from costcalc.hardware.accelerator import MeasuredEfficiency
 from costcalc.report.page import DASH, RANGE, Block, Column, Grid, Line, filled_grid, notes, section
 from costcalc.units import NOTHING, capital, counted, format_count
 from costcalc.validation.calibrate import UserFit
@@ -315,12 +314,11 @@ SHOWN_FACTOR = 0.02
 def calibration_page(
     fits: Sequence[UserFit],
     notes: Sequence[str] = (),
-    reached: Mapping[str, MeasuredEfficiency] | None = None,
     scored: Validation | None = None,
 ) -> list[Block]:
     """Return what a calibration found as a page.
 
-    fits: by machine and kernel. notes: what else to say. reached: what GPUs reached, by name.
+    fits: by machine and kernel. notes: what else to say.
     scored: the points, of which those that could not be used are listed.
     """
     columns = (
@@ -336,9 +334,6 @@ def calibration_page(
     )
     page: list[Block] = [Line("Calibrated on your measurements", "title"), Line()]
     page += [Grid(columns, list(_rows(fits))), Line(), Line(CALIBRATION_LEGEND, "dim"), Line()]
-    for gpu, found in (reached or {}).items():
-        page += [Line(f"What estimates of {gpu} are scaled by", "heading")]
-        page += [*(Line(text, indent=2) for text in machine_speed_lines(found)), Line()]
     page += listed("Left out", scored.excluded()) if scored is not None else []
     return page + [Line(note) for note in notes]
 
@@ -355,25 +350,6 @@ def calibration_rows(fits: Sequence[UserFit]) -> list[dict[str, Any]]:
             tree["fit"][name]["bias"] = expm1(tree["fit"][name]["bias"])
         rows.append({"gpu": each.gpu, "op": each.op, "op_class": each.label, **tree})
     return rows
-
-
-def machine_speed_lines(efficiency: MeasuredEfficiency) -> list[str]:
-    """Return what a machine reached of its data sheet, in sentences."""
-    lines = []
-    if efficiency.bandwidth is not None:
-        lines.append(f"Copies reach {percent(efficiency.bandwidth)} of the data sheet's memory bandwidth.")
-    named = [("Products of few rows", "memory bandwidth", efficiency.weights)]
-    named += [(f"Large {name} products", "dense peak", found) for name, found in efficiency.flops.items()]
-    named += [("Fused experts", "roofline", efficiency.experts)]
-    named += [("Kernels of decode attention", "memory bandwidth", efficiency.attention)]
-    named += [("Kernels of prefill attention", "dense peak", efficiency.prefill)]
-    named += [("Large messages", "links' bandwidth", efficiency.links)]
-    for what, of, found in named:
-        if found is not None:
-            lines.append(f"{what} reach {percent(found.share)} of the {of}: {found.speed:.2f} of what is expected.")
-    if efficiency.latency is not None:
-        lines.append(f"Small messages are {efficiency.latency:.2f} times as fast as expected.")
-    return lines
 
 
 def _rows(fits: Sequence[UserFit]) -> Iterator[tuple[str, ...]]:

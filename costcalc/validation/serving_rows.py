@@ -190,15 +190,14 @@ def serving_row(row: Row, catalog: Catalog, constants: ServingEfficiency | None 
 
     constants: of serving, else those of the catalog.
     """
-    known = catalog.serving_efficiency()
-    constants = constants or known
+    constants = constants or catalog.serving_efficiency()
     name = str(row["model"])
     model, (gpu, machine) = find_model(name, catalog), find_gpu(str(row["gpu"]), catalog)
-    backend, kind = serving_backend(row, known), _kind(row)
+    backend, kind = serving_backend(row, constants), _kind(row)
     if kind != OFFLINE and not row["concurrency"]:
         raise CostcalcError("concurrency is empty", hint="a closed loop or static batch needs the number of requests")
     formats = format_options(row, model)
-    stored = scenario_of(model, machine, Options(**formats), known).formats
+    stored = scenario_of(model, machine, Options(**formats), constants).formats
     apart = bool(row.get("disagg")) and row["n_gpus"] > 1
     layout, mended = layout_of(decode_worker(row) if apart else row, model, machine, stored)
     drafted, warnings = _drafts(row, model)
@@ -239,7 +238,7 @@ def serving_row(row: Row, catalog: Catalog, constants: ServingEfficiency | None 
         else:
             warnings += ("pools are not recorded: one for prefill as large as it takes",)
     asked = _MEANT.get(name.lower(), name), gpu
-    return _row(kind, asked, options, model, machine, known, float(row["n_gpus"]), mended, warnings)
+    return _row(kind, asked, options, model, machine, constants, float(row["n_gpus"]), mended, warnings)
 
 
 def _row(
@@ -364,7 +363,8 @@ def serving_groups(rows: Sequence[ServingRow], index: Sequence[int] | None = Non
     parts: dict[tuple[Any, ...], list[tuple[int, ServingRow]]] = {}
     for number, row in zip(numbers, rows, strict=True):
         q = row.scenario
-        fabric = (q.gpu.vendor, q.gpu.architecture, q.machine.switched)
+        measured = q.machine.name if q.machine.name in q.constants.kernels.machines else ""
+        fabric = (q.gpu.vendor, q.gpu.architecture, q.machine.switched, measured)
         told = tuple(getattr(q.load, name) is None for name in _LOADS)
         key = (q.model.name, q.formats, q.backend, fabric, row.kind, q.disaggregated, told, q.options.tuning)
         parts.setdefault(key, []).append((number, row))
