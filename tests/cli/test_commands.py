@@ -135,7 +135,7 @@ def test_explain_gives_formula_numbers_and_source(run: Run) -> None:
 
 
 def test_plot_draws_bars(run: Run) -> None:
-    assert "Decode time by op\n  " in run(*V3, "--plot")
+    assert "Decode time by op, bars logarithmic\n  " in run(*V3, "--plot")
 
 
 def test_compare_attention_replaces_the_attention(run_json: RunJson) -> None:
