@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from costcalc.catalog.catalog import Catalog
 from costcalc.engine.collectives import all_reduce_bytes, multicast_bytes
-from costcalc.validation.kernel_forms import (
+from costcalc.engine.kernel_choice import experts_kernel, grouped_decode_kernel, latent_decode_falls_back, latent_decode_kernel
+from costcalc.engine.kernels import (
     CollectiveCurve,
     CustomAllReduceCurve,
     ExpertsCurve,
@@ -19,24 +20,18 @@ from costcalc.validation.kernel_forms import (
     GroupedDecodeCurve,
     LatentDecodeCurve,
     PrefillCurve,
-    UnsplitDecodeCurve,
-    causal_scores,
-    collective_seconds,
+    collective,
     curve_of,
-    custom_all_reduce_seconds,
-    experts_hit,
-    experts_kernel,
-    experts_seconds,
-    gemm_seconds,
-    grouped_decode_kernel,
-    grouped_decode_seconds,
-    latent_decode_kernel,
-    latent_decode_seconds,
-    overlapped,
-    prefill_attention_seconds,
-    tile_padded_flops,
-    unsplit_decode_seconds,
+    custom_all_reduce,
+    experts,
+    gemm,
+    grouped_decode,
+    latent_decode,
+    prefill_attention,
 )
+from costcalc.engine.ops import Op
+from costcalc.engine.roofline import Machine, roofline_seconds
+from costcalc.model.attention.base import TILE_ROWS
 
 BANDWIDTH, PEAK16, PEAK8, LINK, SMS = 3.35e12, 989.4e12, 1978.9e12, 450e9, 132  # H100 SXM
 sizes = st.floats(1, 1e12)
@@ -45,15 +40,67 @@ shares = st.floats(0.01, 1.5)
 
 def fitted(op, curve, **members):
     fit = getattr(Catalog().kernel_efficiency(), op)
-    return curve_of(curve, asdict(fit.parameters), fit.multipliers, {"family": "hopper", **members})
+    rest = {**curve.measured, **({"tile_rows": TILE_ROWS} if curve in (GemmCurve, GroupedDecodeCurve) else {})}
+    return curve_of(curve, asdict(fit.parameters), fit.multipliers, {"family": "hopper", **members}, **rest)
+
+
+def machine(bandwidth=BANDWIDTH, peak=PEAK16):
+    return Machine(np.inf, bandwidth, {"bf16": peak}, LINK, np.inf, np.inf, sm_count=SMS)
+
+
+def attention_op(kind, nbytes, flops, **rest):
+    return Op("", kind, 1, flops=flops, bytes=nbytes, **rest)
+
+
+def grouped_decode_seconds(nbytes, flops, bandwidth, peak, curve):
+    return grouped_decode(attention_op("grouped", nbytes, flops), machine(bandwidth, peak), curve).seconds
+
+
+def latent_decode_seconds(nbytes, flops, bandwidth, peak, curve):
+    return latent_decode(attention_op("latent", nbytes, flops), machine(bandwidth, peak), curve).seconds
+
+
+def gemm_seconds(rows, columns, depth, nbytes, bandwidth, peak, curve):
+    op = Op("", "gemm", 1, flops=2 * rows * columns * depth, bytes=nbytes, rows=rows)
+    return gemm(op, machine(bandwidth, peak), curve).seconds
+
+
+def experts_seconds(pairs, hits, hidden, inter, width, buffers, bandwidth, peak, curve):
+    op = Op(
+        "", "experts", 1, flops=6 * pairs * hidden * inter, bytes=hits * 3 * hidden * inter * width,
+        rows=pairs / hits, routed=pairs, held=hits, buffers=buffers,
+    )  # fmt: skip
+    return experts(op, machine(bandwidth, peak), curve).seconds
+
+
+def prefill_attention_seconds(flops, scores, tokens, peak, sms, curve):
+    del sms
+    heads = 2 * scores / tokens**2  # of a causal prompt
+    op = attention_op("prefill", 0.0, flops, scores=scores, tokens=tokens, heads=heads)
+    return prefill_attention(op, machine(peak=peak), curve).seconds
+
+
+def causal_scores(batch, heads, tokens):
+    return batch * heads * tokens**2 / 2
+
+
+def collective_seconds(sent, ranks, link, curve):
+    return collective(sent, ranks, link, curve).seconds
+
+
+def custom_all_reduce_seconds(message, ranks, link, curve):
+    return custom_all_reduce(message, ranks, link, curve).seconds
+
+
+overlapped = roofline_seconds
 
 
 @given(sizes, sizes, shares, shares, st.floats(1, 16))
 def test_no_share_of_a_peak_beats_the_roofline(nbytes, flops, bandwidth, rate, norm):
     bound = max(nbytes / BANDWIDTH, flops / PEAK16) * (1 - 1e-12)
-    grouped = GroupedDecodeCurve(0.0, bandwidth, rate, norm)
+    grouped = GroupedDecodeCurve(0.0, bandwidth, rate, norm=norm)
     assert grouped_decode_seconds(nbytes, flops, BANDWIDTH, PEAK16, grouped) >= bound
-    latent = LatentDecodeCurve(0.0, bandwidth, rate, norm)
+    latent = LatentDecodeCurve(0.0, bandwidth, rate, norm=norm)
     assert latent_decode_seconds(nbytes, flops, BANDWIDTH, PEAK16, latent) >= bound
 
 
@@ -72,31 +119,22 @@ def test_more_bytes_take_longer_and_more_bandwidth_less(nbytes, factor):
 
 
 def test_every_argument_broadcasts():
-    curve = fitted("gemm", GemmCurve, precision="16-bit")
+    curve = fitted("gemm", GemmCurve, precision_class="16-bit")
     rows = np.array([1, 64, 65, 8192])[:, None]
     times = gemm_seconds(rows, 8192, 8192, 2 * 8192.0**2, np.array([2e12, 3.35e12, 8e12]), PEAK16, curve)
     assert times.shape == (4, 3)
     assert np.all(np.diff(times, axis=1) <= 0) and np.all(np.diff(times, axis=0) >= 0)
 
 
-def test_a_query_tile_has_at_least_64_rows():
-    assert tile_padded_flops(1, 1, 1, 8, 256) == 2 * 64 * 256
-    assert tile_padded_flops(1, 1, 1, 128, 256) == 2 * 128 * 256
-
-
 def test_a_gemm_of_few_rows_does_the_work_of_64():
-    curve = GemmCurve(0.0, 1.0, 1.0, 0.0)
+    curve = GemmCurve(tile_rows=64)
     few = gemm_seconds(1, 4096, 4096, 0.0, BANDWIDTH, PEAK16, curve)
     assert few == gemm_seconds(64, 4096, 4096, 0.0, BANDWIDTH, PEAK16, curve)
-    assert gemm_seconds(65, 4096, 4096, 0.0, BANDWIDTH, PEAK16, curve) == 2 * few
-
-
-def test_experts_hit_are_one_a_pair_until_all_are():
-    assert experts_hit(256, 8) == 8 and experts_hit(16, 100) == 16 and experts_hit(8, 0.5) == 1
+    assert gemm_seconds(128, 4096, 4096, 0.0, BANDWIDTH, PEAK16, curve) == 2 * few
 
 
 def test_experts_reach_half_their_rate_at_the_ramp():
-    curve = ExpertsCurve(0.0, 1.0, 0.5, 32.0, 1.0)
+    curve = ExpertsCurve(0.0, 1.0, 0.5, 32.0)
     many = experts_seconds(1e9, 8, 4096, 2048, 0.0, 0.0, BANDWIDTH, PEAK16, curve)
     at_ramp = experts_seconds(8 * 32.0, 8, 4096, 2048, 0.0, 0.0, BANDWIDTH, PEAK16, curve)
     assert at_ramp / (8 * 32) == pytest.approx(2 * many / 1e9, rel=1e-6)
@@ -122,23 +160,13 @@ def test_two_shots_win_for_longer_messages():
     assert times[1] == pytest.approx(1.8 * latency + 1.75 * 1e7 / (0.6 * LINK))
 
 
-def test_an_unsplit_sequence_occupies_one_multiprocessor():
-    curve = UnsplitDecodeCurve(launch=0.0, flops=1.0)
-    flops = 2 * 8192 * 64 * 1088.0
-    one = unsplit_decode_seconds(1, flops, 64, PEAK16, SMS, curve)
-    assert one == pytest.approx(flops / (PEAK16 / SMS))
-    assert unsplit_decode_seconds(SMS, SMS * flops, 64, PEAK16, SMS, curve) == pytest.approx(one)
-    assert unsplit_decode_seconds(SMS + 1, (SMS + 1) * flops, 64, PEAK16, SMS, curve) == pytest.approx(2 * one)
-
-
 def test_kernels_that_stacks_run():
     assert grouped_decode_kernel("trtllm", "hopper", 8) == "xqa"
     assert grouped_decode_kernel("vllm", "hopper", 8) == "fa3"
     assert grouped_decode_kernel("sglang", "blackwell", 8) == "trtllm-gen"
-    assert latent_decode_kernel("trtllm", "ampere", 2.0) == "unsplit"
-    assert latent_decode_kernel("sglang", "hopper", 1.0) == "cast"
-    assert latent_decode_kernel("vllm", "hopper", 1.0) == "tuned"
-    assert latent_decode_kernel("vllm", "ada", 2.0) == "triton"
+    assert latent_decode_kernel("hopper") == "tuned" and latent_decode_kernel("ada") == "triton"
+    assert latent_decode_falls_back("trtllm", "ampere", 2.0) and latent_decode_falls_back("sglang", "hopper", 1.0)
+    assert not latent_decode_falls_back("vllm", "hopper", 1.0)
     assert experts_kernel("vllm", "ampere", "int4_wo") == "marlin"
     assert experts_kernel("trtllm", "blackwell", "fp8_block") == "deepgemm"
     assert experts_kernel("sglang", "hopper", "bf16") == "triton"
@@ -173,7 +201,7 @@ def test_mla_decode_of_128_heads_on_an_h100(batch, context, seconds):
 )
 def test_gemm_of_8192_by_8192_on_an_h100(rows, precision, width, peak, seconds):
     nbytes = width * 8192.0**2 + rows * 8192 * (width + 2)
-    time = gemm_seconds(rows, 8192, 8192, nbytes, BANDWIDTH, peak, fitted("gemm", GemmCurve, precision=precision))
+    time = gemm_seconds(rows, 8192, 8192, nbytes, BANDWIDTH, peak, fitted("gemm", GemmCurve, precision_class=precision))
     assert 0.75 < time / seconds < 1.35
 
 
@@ -204,3 +232,11 @@ def test_nccl_over_8_h100_stays_near_the_best_measured_bus_bandwidth():
     curve = fitted("collective", CollectiveCurve, collective="all_reduce")
     sent = all_reduce_bytes(4e9, 8)
     assert sent / collective_seconds(sent, 8, LINK, curve) == pytest.approx(370e9, rel=0.2)
+
+
+def test_a_query_tile_has_at_least_as_many_rows_as_its_kernel():
+    op = attention_op("grouped", 1.0, 1e12, tile_flops=8e12)  # 8 heads share a KV head: an eighth of 64 rows
+    tiled = GroupedDecodeCurve(tile_rows=64)
+    assert grouped_decode(op, machine(), tiled).seconds == pytest.approx(8e12 / PEAK16)
+    assert grouped_decode(op, machine(), GroupedDecodeCurve(tile_rows=16)).seconds == pytest.approx(2e12 / PEAK16)
+    assert grouped_decode(op, machine(), GroupedDecodeCurve()).seconds == pytest.approx(1e12 / PEAK16)
