@@ -60,9 +60,10 @@ def calibrated_efficiency(
     engine = constants.engine(backend)
     curves = _Curves(constants, machine, engine, tuned, imbalance)
     launches = constants.vendor_launches.get(machine.vendor, 1.0) * untuned(constants, machine, tuned)
+    copies = (machine.measured and machine.measured.bandwidth) or 1.0  # no kernel outruns them
     return Efficiency(
         curve=curves,
-        elementwise=min(constants.elementwise * constants.vendor_bandwidth.get(machine.vendor, 1.0), 1.0),
+        elementwise=min(constants.elementwise * constants.vendor_bandwidth.get(machine.vendor, 1.0), copies),
         elementwise_passes=constants.elementwise_passes,
         link=min(curves.all_reduce().library.link, 1.0),
         layer_seconds=engine.layer * untuned(constants, machine, tuned),
@@ -132,11 +133,14 @@ class _Curves:
         return scaled(curve, times=launches / speed, memory=memory * speed, arithmetic=arithmetic * speed)
 
     def _capped(self, curve: Any) -> Any:
-        """The curve of an engine whose kernels draw no more than so much through each multiprocessor."""
-        ceiling = self.engine.sm_bandwidth
-        if ceiling is None or not hasattr(curve, "bandwidth"):
+        """The curve of kernels that outrun no copy, nor what the engine's draw through each multiprocessor."""
+        measured, ceiling = self.machine.measured, self.engine.sm_bandwidth
+        copies = measured.bandwidth if measured else None
+        if (copies is None and ceiling is None) or not hasattr(curve, "bandwidth"):
             return curve
-        most = ceiling * self.machine.sm_count / self.machine.memory_bandwidth
+        most = np.inf if copies is None else copies
+        if ceiling is not None:
+            most = np.minimum(most, ceiling * self.machine.sm_count / self.machine.memory_bandwidth)
         return replace(curve, bandwidth=np.minimum(curve.bandwidth, most))
 
     def _products(self, precision: str) -> float:
@@ -230,7 +234,7 @@ def _measured_speeds(
     own = {"experts": measured.experts, "decode": measured.attention, "prefill": measured.prefill}.get(op_class)
     if own is not None:
         return own.speed, own.speed, None
-    if op_class == "all_reduce":
+    if op_class in ("all_reduce", "all_to_all"):
         return (measured.links.speed if measured.links else None, None,
                 1 / measured.latency if measured.latency else None)  # fmt: skip
     if op_class not in ("gemm", "experts"):

@@ -5,7 +5,8 @@ import pytest
 
 from costcalc.catalog.catalog import Catalog, load_gpu, load_model
 from costcalc.engine.efficiency import calibrated_efficiency
-from costcalc.engine.op_times import IDEAL, hottest_rank, maximum_load
+from costcalc.engine.kernels import hottest_rank, maximum_load
+from costcalc.engine.op_times import IDEAL
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import resolve_formats
 from costcalc.engine.queueing import (
@@ -125,8 +126,8 @@ def test_prompts_that_ride_cost_less_than_a_pass_of_their_own_but_no_less_than_t
     calibrated = calibrated_efficiency(Catalog().serving_efficiency(), machine, "vllm")
     prompts = np.array([128.0, 1024.0, 8192.0])
     work = chunked_prefill(model, layout, formats, 64, prompts)
-    riding = prefill_interference_seconds(model, work, machine, calibrated)
+    riding = prefill_interference_seconds(work, machine, calibrated)
     own = prefill_pass(model, machine, layout, formats, calibrated, prompts).seconds
     assert np.all(riding < own)
     assert np.all(np.diff(riding) > 0)
-    assert np.all(riding >= prefill_interference_seconds(model, work, machine, IDEAL))
+    assert np.all(riding >= prefill_interference_seconds(work, machine, IDEAL))
