@@ -101,6 +101,8 @@ class _Curves:
         return self.constants.kernels
 
     def __call__(self, op: Op) -> Curve:
+        if op.kind == "all_reduce" and not self.machine.switched:
+            return self._found(op)  # depends on how many share the fabric
         key = op.kind, op.weights, op.throughput
         if key not in self.known:
             self.known[key] = self._found(op)
@@ -198,10 +200,12 @@ class _Curves:
         return self._curve(PrefillCurve, self.kernels.prefill)
 
     def all_reduce(self, op: Op | None = None) -> AllReduceCurve:
-        del op
-        switched = bool(self.machine.switched)
-        family = self.machine.architecture
-        fabric = {} if switched else {"fabric": "shared-pcie", "fabric_family": f"shared-pcie {family}"}
+        """The curve of an all-reduce; without one, of a transfer from one GPU to another."""
+        fabric: dict[str, Any] = {}
+        if op is not None and not self.machine.switched:  # two cards do not share the host's PCIe, more do
+            shared = np.asarray(op.ranks) > 2
+            names = {"fabric": "shared-pcie", "fabric_family": f"shared-pcie {self.machine.architecture}"}
+            fabric = {level: np.where(shared, name, "") for level, name in names.items()}
         rest = {"network_latency": self.constants.all_reduce_network}
         library = self._curve(CollectiveCurve, self.kernels.collective, rest, collective="all_reduce", **fabric)
         limit = {} if self.stack == "sglang" else {"limit": CUSTOM_LIMIT}

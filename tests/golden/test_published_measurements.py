@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 from asking import dense
-from costcalc.engine.latency import Efficiency
 from published import CASES, ids
 
 import costcalc
 from costcalc.catalog.catalog import Catalog
+from costcalc.engine.latency import Efficiency
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import resolve_formats
 from costcalc.engine.roofline import machine_of

@@ -6,9 +6,9 @@ import dataclasses
 
 import numpy as np
 import pytest
-from costcalc.validation.kernel_forms import curve_of
 
 from costcalc.validation.kernel_fit import fit_kernel
+from costcalc.validation.kernel_forms import curve_of
 from costcalc.validation.kernel_rows import DECODE, KernelParameters, KernelRows
 
 TRUTH = KernelParameters(

@@ -6,6 +6,11 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from costcalc.catalog.catalog import Catalog
+from costcalc.engine.collectives import all_reduce_bytes, multicast_bytes
 from costcalc.validation.kernel_forms import (
     CollectiveCurve,
     CustomAllReduceCurve,
@@ -32,11 +37,6 @@ from costcalc.validation.kernel_forms import (
     tile_padded_flops,
     unsplit_decode_seconds,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-
-from costcalc.catalog.catalog import Catalog
-from costcalc.engine.collectives import all_reduce_bytes, multicast_bytes
 
 BANDWIDTH, PEAK16, PEAK8, LINK, SMS = 3.35e12, 989.4e12, 1978.9e12, 450e9, 132  # H100 SXM
 sizes = st.floats(1, 1e12)

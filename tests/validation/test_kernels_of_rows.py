@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from costcalc.validation.kernel_forms import query_tile_rows
 
 from costcalc.catalog.catalog import load_gpu
 from costcalc.errors import CostcalcError
 from costcalc.validation.comm_rows import collective_name
 from costcalc.validation.files import load_measurements
+from costcalc.validation.kernel_forms import query_tile_rows
 from costcalc.validation.score import score
 
 DECODE = "gpu,kind,framework,kernel,kv_dtype,batch,context,q_heads,kv_heads,head_dim,ms,window_size,q_dtype\n"
