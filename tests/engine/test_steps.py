@@ -51,8 +51,8 @@ def test_gpt3_reads_its_cache_for_every_token() -> None:
 
 def test_an_op_takes_the_slower_resource_and_a_step_the_sum() -> None:
     # Llama 3.1 70B, 1,024 sequences of 128 tokens on one (imaginary) H100 that holds them: products are bound by
-    # arithmetic, attention by memory, as is what lies between:
-    # one pass over the activations of a layer. The step is the sum of all, not the larger of two totals.
+    # arithmetic, attention by memory, as is one pass over a layer's activations; the step is the sum of all, not the
+    # larger of two totals.
     step = ideal_step("llama-3.1-70b", "h100", Parallelism(), 1024, 128)
     model, h100 = costcalc.load_model("llama-3.1-70b"), costcalc.load_gpu("h100")
     products = 2 * 1024 * model.active_parameters / h100.peak("bf16").flops

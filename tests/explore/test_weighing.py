@@ -145,10 +145,9 @@ def test_the_customary_layout_is_kept_where_it_is_as_cheap(model: str, gpu: str)
     spec, machine, gpus = costcalc.load_model(model), costcalc.load_gpu(gpu), answer.deployment.gpus
     customary = customary_layout(spec, machine, gpus)
     why = next(each for each in answer.assumptions if each.name == "layout").why
-    typed = costcalc.estimate(
-        spec, machine, gpus=gpus, tensor_parallel=int(customary.tp), attention_data_parallel=int(customary.attention_dp),
-        expert_parallel=int(customary.ep), pipeline_parallel=int(customary.pp),
-    )  # fmt: skip
+    names = {"tp": "tensor_parallel", "attention_dp": "attention_data_parallel", "ep": "expert_parallel"}
+    degrees = {name: int(getattr(customary, each)) for each, name in (*names.items(), ("pp", "pipeline_parallel"))}
+    typed = costcalc.estimate(spec, machine, gpus=gpus, **degrees)  # type: ignore[arg-type]
     assert blended(answer) <= blended(typed) * SLACK
     if answer.deployment.layout == typed.deployment.layout:
         assert why.startswith("customary")
@@ -171,12 +170,14 @@ def test_gpus_are_left_idle_rather_than_strung_into_a_pipeline() -> None:
     assert four.deployment.idle_gpus == 0
 
 
-@pytest.mark.parametrize(("model", "gpu"), [("v3", "gb200"), ("kimi-k2", "h200")])
-def test_more_gpus_that_are_cheaper_are_named_and_are(model: str, gpu: str) -> None:
-    answer = costcalc.estimate(model, gpu)
+@pytest.mark.parametrize(
+    ("model", "gpu", "tuning"), [("v3", "gb200", "tuned"), ("gpt-3", "h100", "default"), ("gpt-3", "h100", "tuned")]
+)
+def test_more_gpus_that_are_cheaper_are_named_and_are(model: str, gpu: str, tuning: str) -> None:
+    answer = costcalc.estimate(model, gpu, tuning=tuning)  # type: ignore[arg-type]
     (note,) = [each for each in answer.notes if "GPUs in one replica" in each]
     gpus, share = int(note.split()[0]), float(note.partition(" take ")[2].partition("%")[0]) / 100
-    more = costcalc.estimate(model, gpu, gpus=gpus)
+    more = costcalc.estimate(model, gpu, gpus=gpus, tuning=tuning)  # type: ignore[arg-type]
     assert share < 0.9
     assert blended(more) <= blended(answer) * share * 1.05
 
