@@ -34,6 +34,7 @@ from costcalc.engine.kernels import (
 from costcalc.engine.op_times import Curve, Efficiency
 from costcalc.engine.ops import Op
 from costcalc.engine.roofline import Machine
+from costcalc.fields import Number
 from costcalc.formats import cache_format
 from costcalc.hardware.accelerator import MeasuredEfficiency
 from costcalc.hardware.efficiency import BackendOverhead, KernelEfficiency, KernelFit, ServingEfficiency
@@ -140,7 +141,7 @@ class _Curves:
         copies = measured.bandwidth if measured else None
         if (copies is None and ceiling is None) or not hasattr(curve, "bandwidth"):
             return curve
-        most = np.inf if copies is None else copies
+        most: Number = np.inf if copies is None else copies
         if ceiling is not None:
             most = np.minimum(most, ceiling * self.machine.sm_count / self.machine.memory_bandwidth)
         return replace(curve, bandwidth=np.minimum(curve.bandwidth, most))
