@@ -174,10 +174,10 @@ def test_gpus_are_left_idle_rather_than_strung_into_a_pipeline() -> None:
     ("model", "gpu", "tuning"), [("v3", "gb200", "tuned"), ("gpt-3", "h100", "default"), ("gpt-3", "h100", "tuned")]
 )
 def test_more_gpus_that_are_cheaper_are_named_and_are(model: str, gpu: str, tuning: str) -> None:
-    answer = costcalc.estimate(model, gpu, tuning=tuning)  # type: ignore[arg-type]
+    answer = costcalc.estimate(model, gpu, tuning=tuning)
     (note,) = [each for each in answer.notes if "GPUs in one replica" in each]
     gpus, share = int(note.split()[0]), float(note.partition(" take ")[2].partition("%")[0]) / 100
-    more = costcalc.estimate(model, gpu, gpus=gpus, tuning=tuning)  # type: ignore[arg-type]
+    more = costcalc.estimate(model, gpu, gpus=gpus, tuning=tuning)
     assert share < 0.9
     assert blended(more) <= blended(answer) * share * 1.05
 
