@@ -101,6 +101,8 @@ class _Curves:
         return self.constants.kernels
 
     def __call__(self, op: Op) -> Curve:
+        if op.kind == "all_reduce" and not self.machine.switched:
+            return self.all_reduce(op)  # depends on how many share the fabric
         key = op.kind, op.weights, op.precision, op.throughput, float(op.group)
         if key not in self.known:
             self.known[key] = getattr(self, _MAKERS[op.kind])(op)
@@ -181,10 +183,12 @@ class _Curves:
         return self._curve(PrefillCurve, "prefill")
 
     def all_reduce(self, op: Op | None = None) -> AllReduceCurve:
-        del op
-        switched = bool(self.machine.switched)
-        family = self.machine.architecture
-        fabric = {} if switched else {"fabric": "shared-pcie", "fabric_family": f"shared-pcie {family}"}
+        """The curve of an all-reduce; without one, of a transfer from one GPU to another."""
+        fabric: dict[str, Any] = {}
+        if op is not None and not self.machine.switched:  # two cards do not share the host's PCIe, more do
+            shared = np.asarray(op.ranks) > 2
+            names = {"fabric": "shared-pcie", "fabric_family": f"shared-pcie {self.machine.architecture}"}
+            fabric = {level: np.where(shared, name, "") for level, name in names.items()}
         rest = {"network_latency": self.constants.all_reduce_network}
         library = self._curve(CollectiveCurve, "collective", rest, collective="all_reduce", **fabric)
         limit = {} if self.stack == "sglang" else {"limit": CUSTOM_LIMIT}

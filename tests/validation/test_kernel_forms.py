@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 
 from costcalc.catalog.catalog import Catalog
 from costcalc.engine.collectives import all_reduce_bytes, multicast_bytes
-from costcalc.engine.kernel_choice import experts_kernel, grouped_decode_kernel, latent_decode_falls_back, latent_decode_kernel
+from costcalc.engine.kernel_choice import (
+    experts_kernel,
+    grouped_decode_kernel,
+    latent_decode_falls_back,
+    latent_decode_kernel,
+)
 from costcalc.engine.kernels import (
     CollectiveCurve,
     CustomAllReduceCurve,

@@ -39,7 +39,10 @@ def test_a_row_may_say_how_many_tokens_are_drafted():
         ({"concurrency": 8.0}, 5),  # 10 below
         ({"gpu": "h200-sxm"}, 0),  # dsr1_fp8_h200.sh has no such option
         ({"source": "measurements of our own"}, 0),
-        ({"framework": "trtllm", "tp": 4.0, "model": "Llama-3.3-70B"}, 20),  # 70b_fp8_h200_trt_slurm.sh: batch_wait_timeout_iters: 20
+        (
+            {"framework": "trtllm", "tp": 4.0, "model": "Llama-3.3-70B"},
+            20,
+        ),  # 70b_fp8_h200_trt_slurm.sh: batch_wait_timeout_iters: 20
         ({"framework": "trtllm", "tp": 4.0, "osl": 8192.0}, 0),
         ({"polling": 7.0}, 7),
     ],
