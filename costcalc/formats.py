@@ -140,9 +140,6 @@ def cache_format(name: str) -> CacheFormat:
     raise _unknown(name, "number type", [*CACHE_FORMATS])
 
 
-cache_type = cache_format
-
-
 def activation_format(name: str) -> str:
     """Return the compute precision called `name`; raises CostcalcError for an unknown one."""
     if name.lower() in COMPUTE_PRECISIONS:

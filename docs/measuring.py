@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from costcalc.engine.kernel_choice import CUSTOM_LIMIT
 from costcalc.formats import spellings
 from costcalc.report.accuracy import KIND_TITLES
-from costcalc.validation.comm_rows import CUSTOM_LIMIT
 from costcalc.validation.files import EMPTY, KINDS, Columns
 from costcalc.validation.kernel_fit import BEATS_ROOFLINE
 

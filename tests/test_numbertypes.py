@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from costcalc.errors import CostcalcError
-from costcalc.formats import WEIGHT_FORMATS, cache_format, cache_type, number_type, spellings, weight_format
+from costcalc.formats import WEIGHT_FORMATS, cache_format, number_type, spellings, weight_format
 from costcalc.validation.files import shipped_measurements
 
 
@@ -59,12 +59,12 @@ def test_every_type_of_the_shipped_measurements_is_known(kind: str) -> None:
             if row.get(column):
                 number_type(row[column])
         if row.get("kv_dtype"):
-            cache_type(row["kv_dtype"])
+            cache_format(row["kv_dtype"])
 
 
 @pytest.mark.parametrize(("spelling", "name"), [("bfloat16", "bf16"), ("fp8_e5m2", "fp8"), ("FP4", "nvfp4")])
 def test_cached_elements(spelling: str, name: str) -> None:
-    assert cache_type(spelling).name == name
+    assert cache_format(spelling).name == name
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_what_is_unknown_names_the_nearest(spelling: str, hint: str) -> None:
     with pytest.raises(CostcalcError, match=hint):
         number_type(spelling)
     with pytest.raises(CostcalcError, match="unknown number type"):
-        cache_type(spelling)
+        cache_format(spelling)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import numpy as np
 
 from costcalc.engine.kernel_choice import (
     EXPERT_PAIRS_OF_ALL,
+    custom_all_reduce_limit,
     exchange_kernel,
     experts_kernel,
     gemm_tile_rows,
@@ -41,8 +42,6 @@ from costcalc.hardware.efficiency import BackendOverhead, KernelEfficiency, Kern
 CurveT = TypeVar("CurveT")
 NOTHING: Mapping[str, Any] = {}
 
-CUSTOM_LIMIT = 4e6
-"""Message [B] above which TensorRT-LLM and vLLM leave an all-reduce to NCCL; SGLang does not."""
 _SPEEDS = {
     "decode_grouped": "decode", "decode_latent": "decode", "collective": "all_reduce",
     "custom_all_reduce": "all_reduce", "expert_exchange": "all_to_all",
@@ -191,7 +190,7 @@ class _Curves:
             fabric = {level: np.where(shared, name, "") for level, name in names.items()}
         rest = {"network_latency": self.constants.all_reduce_network}
         library = self._curve(CollectiveCurve, "collective", rest, collective="all_reduce", **fabric)
-        limit = {} if self.stack == "sglang" else {"limit": CUSTOM_LIMIT}
+        limit = {"limit": custom_all_reduce_limit(self.stack)}
         custom = self._curve(CustomAllReduceCurve, "custom_all_reduce", limit, framework=self.stack)
         return AllReduceCurve(library, custom)
 

@@ -6,6 +6,8 @@ SGLang 0.5.10 to 0.5.14).
 
 from __future__ import annotations
 
+import math
+
 from costcalc.formats import weight_format
 from costcalc.model.attention.base import TILE_ROWS
 
@@ -116,6 +118,15 @@ def experts_kernel(backend: str, family: str, weights: str, kernel: str = "", tu
 
 EXPERT_PAIRS_OF_ALL = ("triton", "marlin")
 """Expert kernels whose buffers hold a row for the pairs of all ranks: those of others are zeroed and summed."""
+
+
+CUSTOM_LIMIT = 4e6
+"""Message [B] above which TensorRT-LLM and vLLM leave an all-reduce to NCCL; SGLang does not."""
+
+
+def custom_all_reduce_limit(backend: str) -> float:
+    """Return the message [B] above which a stack leaves an all-reduce to NCCL; infinite where it never does."""
+    return math.inf if backend == "sglang" else CUSTOM_LIMIT
 
 
 def exchange_kernel(throughput: bool) -> str:

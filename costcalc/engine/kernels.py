@@ -411,20 +411,24 @@ def all_reduce(op: Op, machine: Machine, curve: AllReduceCurve) -> Timing:
     return Timing(terms, library.norm, (latency,))
 
 
+def exchange(sent: Number, link: Number, curve: ExchangeCurve) -> Timing:
+    """Dispatch of tokens to experts, or combination of results, inside a domain [s].
+
+    sent: bytes over each link [B]. link: bandwidth of one GPU, one direction [B/s].
+    """
+    return Timing(
+        (Term("link", "B", sent, link, capped(curve.link)),), np.inf, (Addition("latency", 1.0, curve.latency),)
+    )
+
+
 def expert_exchange(op: Op, machine: Machine, curve: ExchangeCurve) -> Timing:
     """Dispatch of tokens to the ranks of their experts, or combination of results [s]: links and network at once."""
     within = all_to_all_link_bytes(op.bytes, op.ranks, machine, op.copies)
     between = all_to_all_network_bytes(op.bytes, op.ranks, machine, op.copies)
-    share, outside = capped(curve.link), np.asarray(op.ranks) > machine.domain
-    terms = (
-        Term("link", "B", within, machine.link_bandwidth, share),
-        Term("network", "B", between, machine.network_bandwidth, share),
-    )
-    additions = (
-        Addition("latency", 1.0, curve.latency),
-        Addition("network latency", outside * 1.0, curve.network_latency),
-    )
-    return Timing(terms, np.inf, additions)
+    alone, outside = exchange(within, machine.link_bandwidth, curve), np.asarray(op.ranks) > machine.domain
+    network = Term("network", "B", between, machine.network_bandwidth, capped(curve.link))
+    latency = Addition("network latency", outside * 1.0, curve.network_latency)
+    return Timing((*alone.terms, network), alone.norm, (*alone.additions, latency))
 
 
 def _latency(exchanges: Number, seconds: Number) -> Term:

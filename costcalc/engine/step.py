@@ -250,7 +250,8 @@ def _reading(efficiency: Efficiency) -> Efficiency:
 # than a prefill pass of its own.
 
 
-_OF_SEQUENCES = ("grouped", "latent", "recurrent", "indexer", "prefill", "head")
+_ATTENTION = (*CACHE_KINDS, "prefill")
+_OF_SEQUENCES = (*_ATTENTION, "head")
 """Kinds of op whose work is that of sequences, not of the rows that pass through the weights."""
 
 
@@ -283,7 +284,7 @@ def chunked_prefill(
     return ChunkedPrefill(
         _of_rows(step_ops(model, layout, formats, alone)),
         _of_rows(step_ops(model, layout, formats, Batch(rows, 1, 1))),
-        [w for w in step_ops(model, layout, formats, joined) if w.kind in _OF_SEQUENCES and w.kind != "head"],
+        [w for w in step_ops(model, layout, formats, joined) if w.kind in _ATTENTION],
     )
 
 

@@ -118,8 +118,7 @@ def answer(scenario: Scenario, chosen: Chosen) -> Estimate:
     )
     if q.options.terms == "all":
         result = replace(result, market=market_prices(result, q.model.api_prices))
-    if q.options.demand is not None:
-        result = replace(result, demand=demand_of(q, chosen.deployment, result.serving, usd_per_hour))
+    result = replace(result, demand=demand_of(q, chosen.deployment, result.serving, usd_per_hour))
     return explain(q, chosen, result, at)
 
 

@@ -306,7 +306,8 @@ def choose_deployment(scenario: Scenario) -> Chosen:
         found = search_layouts(scenario, deployments_asked_for(scenario))
         return _choose(scenario, found, range(len(found.deployments)))
     smallest = _smallest(scenario)
-    in_node = [Deployment(x) for n in _counts_in_node(scenario, smallest[0].gpus) for x in _layouts(scenario, n)]
+    counts = _counts_in_node(scenario, smallest[0].gpus)
+    in_node = [Deployment(x) for n in counts for x in candidate_layouts(scenario.model, scenario.gpu, n)]
     beyond = [] if scenario.options.batch else _beyond(scenario, smallest[0].gpus)
     found = search_layouts(scenario, [*smallest, *in_node, *beyond])
     own = range(len(smallest) + len(in_node))
@@ -325,7 +326,7 @@ def deployments_asked_for(scenario: Scenario) -> list[Deployment]:
 def _choose(scenario: Scenario, found: LayoutSearch, own: Sequence[int], beyond: Sequence[int] = ()) -> Chosen:
     fitting = [index for index in own if found.fits[index, 0]]
     if not fitting:
-        raise _does_not_fit(scenario, found.deployments[0], needed(scenario))
+        raise does_not_fit(scenario, found.deployments[0], needed(scenario))
     best = _cheapest_count(found, fitting)
     asked = scenario.options.degrees
     excess = float(found.excess[best, 0])
@@ -402,7 +403,7 @@ def _smallest(scenario: Scenario) -> list[Deployment]:
     gpus = needed(scenario)
     if gpus is None:
         most = node_counts(scenario.gpu)[-1]
-        raise _does_not_fit(scenario, Deployment(customary_layout(scenario.model, scenario.gpu, most)), None)
+        raise does_not_fit(scenario, Deployment(customary_layout(scenario.model, scenario.gpu, most)), None)
     return [Deployment(x) for x in candidate_layouts(scenario.model, scenario.gpu, gpus)]
 
 
@@ -438,15 +439,6 @@ def _beyond(scenario: Scenario, smallest: int) -> list[Deployment]:
         deployment = [x for x in layouts[1:] if x.tp == 1 and x.pp == 1 and x.ep == largest]
         found += [Deployment(x) for x in (layouts[0], *deployment)]
     return found
-
-
-def _does_not_fit(scenario: Scenario, tried: Deployment, needs: int | None) -> DoesNotFit:
-
-    return does_not_fit(scenario, tried, needs)
-
-
-def _layouts(scenario: Scenario, gpus: int) -> list[Parallelism]:
-    return candidate_layouts(scenario.model, scenario.gpu, gpus)
 
 
 # What does not fit: what is missing, and what would fit.

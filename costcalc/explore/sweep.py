@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from costcalc.catalog.catalog import Catalog, catalog_of
 from costcalc.engine.memory import kv_pool_bytes_per_gpu
-from costcalc.engine.parallelism import Deployment, DoesNotFit
+from costcalc.engine.parallelism import Deployment, DoesNotFit, Parallelism
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.explore.estimate import answer, unanswered
 from costcalc.explore.search import along_cells, choose_deployment, search_layouts
@@ -195,7 +195,7 @@ def _known(value: Any) -> Any:
 def cells_of(scenario: Scenario, deployment: Deployment, batch: Array, price: Array, use: Array) -> dict[str, Array]:
     """Return the numbers of an estimate by their paths in its tree, as arrays that broadcast.
 
-    scenario: with arrays for lengths and bandwidth, if you like. spread: the deployment. batch: [sequences] of one
+    scenario: with arrays for lengths and bandwidth, if you like. deployment: of all cells. batch: [sequences] of one
     replica. price: [$/GPU-hour], NaN where unknown. use: share of the paid hours.
     """
     q, layout = scenario, deployment.layout
@@ -384,9 +384,7 @@ def _along(axis: Axis, number: int, axes: int) -> Array:
 
 def _on_grid(scenario: Scenario, along: Mapping[str, Array]) -> Scenario:
     """The question with arrays for numbers: whatever a question holds, the engine broadcasts."""
-    lengths = {
-        name: along[name].astype(float) for name in ("context", "input_tokens", "output_tokens") if name in along
-    }
+    lengths = {name: along[name].astype(float) for name in _LENGTHS if name in along}
     if "context" in lengths and scenario.options.input_tokens is None:
         lengths["input_tokens"] = lengths["context"]  # as for a single context
     machine = scenario.machine
@@ -408,8 +406,6 @@ def _batches(scenario: Scenario, deployment: Deployment, engine: Sequence[Axis],
 
 
 def _spread_of(reference: Estimate) -> Deployment:
-    from costcalc.engine.parallelism import Parallelism
-
     d = reference.deployment
     layout = Parallelism(d.tensor_parallel, d.attention_data_parallel, d.expert_parallel, d.pipeline_parallel)
     return Deployment(layout, d.replicas, d.idle_gpus)

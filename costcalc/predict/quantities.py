@@ -382,7 +382,7 @@ def _all_ops(step: Step) -> tuple[OpTime, ...]:
 
 def hidden_share(step: Step) -> float:
     """Share of a step's all-to-all that hides behind its other ops."""
-    sent = sum(float(op.seconds) for op in step.ops if op.kind == "all_to_all")
+    sent = float(step.hidden.sent)
     return float(step.hidden_seconds) / sent if sent else 0.0
 
 

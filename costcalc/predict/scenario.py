@@ -5,10 +5,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from costcalc.engine.precision import Formats, checkpoint_precision, resolve_for
 from costcalc.engine.roofline import Machine, machine_of
 from costcalc.engine.step import prediction_share, tokens_per_pass
 from costcalc.errors import CostcalcError, did_you_mean, shown
-from costcalc.fields import Number, Record, read_date
+from costcalc.fields import Number, Record, Spec, read_date
 from costcalc.formats import activation_format, cache_format, weight_format
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.efficiency import ServingEfficiency
@@ -28,6 +28,8 @@ from costcalc.model.attention.mla import LatentAttention, MlaMode
 from costcalc.model.spec import ModelSpec, Precision
 from costcalc.predict.options import Arrivals, Options, is_several, kind_of, read_option
 from costcalc.units import parse_machine
+
+SpecT = TypeVar("SpecT", bound=Spec)
 
 OLDEST = 12.0
 """Months: engines of an earlier time are not measured."""
@@ -193,25 +195,23 @@ def counted(gpu: object, given: Mapping[str, Any]) -> tuple[object, dict[str, An
 
 def the_model(model: object, catalog: Catalog) -> ModelSpec:
     """Return the model that an argument is or names; raises CostcalcError."""
-    if isinstance(model, ModelSpec):
-        return model
-    if isinstance(model, str | Path):
-        return catalog.model(model)
-    raise _no_name("model", "model", model, "'v3'", "load_model")
+    return _known(model, ModelSpec, catalog.model, "model", "model", "'v3'")
 
 
 def the_gpu(gpu: object, catalog: Catalog) -> Accelerator:
     """Return the accelerator that an argument is or names; raises CostcalcError."""
-    if isinstance(gpu, Accelerator):
-        return gpu
-    if isinstance(gpu, str | Path):
-        return catalog.gpu(gpu)
-    raise _no_name("gpu", "GPU", gpu, "'h100'", "load_gpu")
+    return _known(gpu, Accelerator, catalog.gpu, "gpu", "GPU", "'h100'")
 
 
-def _no_name(argument: str, what: str, value: object, example: str, loader: str) -> CostcalcError:
-    hint = f"pass a name such as {example}, the path of a YAML file, or what costcalc.{loader} returns"
-    return CostcalcError(f"{kind_of(value)} where a {what} belongs", where=argument, hint=hint)
+def _known(
+    value: object, spec: type[SpecT], load: Callable[[str | Path], SpecT], argument: str, what: str, example: str
+) -> SpecT:
+    if isinstance(value, spec):
+        return value
+    if isinstance(value, str | Path):
+        return load(value)
+    hint = f"pass a name such as {example}, the path of a YAML file, or what costcalc.load_{argument} returns"
+    raise CostcalcError(f"{kind_of(value)} where a {what} belongs", where=argument, hint=hint)
 
 
 def listed(values: object, argument: str, example: str) -> list[Any]:
@@ -282,12 +282,7 @@ def efficiency_of(options: Options, constants: ServingEfficiency, machine: Machi
 
 
 def load_of(options: Options) -> Load:
-    """How requests come, as the options say; raises CostcalcError for a date that is none."""
-    month = math.nan
-    if options.engine_date is not None:
-        month = month_of(options.engine_date)
-        if math.isnan(month):
-            raise CostcalcError(f"{shown(options.engine_date)} is no month", where="engine_date", hint="write 2026-06")
+    """How requests come, as the options say."""
     return Load(
         arrivals=options.arrivals or "closed",
         concurrency=options.concurrency,
@@ -296,7 +291,7 @@ def load_of(options: Options) -> Load:
         means=options.statistic == "mean",
         polling_steps=options.polling or 0.0,
         client_seconds=options.client_latency or 0.0,
-        month=month,
+        month=math.nan if options.engine_date is None else month_of(options.engine_date),
         prefill_gpus=options.prefill_gpus,
         prefill_tp=options.prefill_tp,
         prefill_dp=options.prefill_dp,

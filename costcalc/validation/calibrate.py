@@ -218,12 +218,12 @@ def fit_user_serving(
     Raises CostcalcError when no row can be used.
     """
     catalog = catalog or Catalog()
-    scored = score_serving("e2e", rows, None, shipped, catalog)
+    scored = score_serving(rows, shipped, catalog)
     usable = [row for row, each in zip(rows, scored, strict=True) if not each["excluded"]]
     if not usable:
         raise CostcalcError(f"no row can be used: {scored[0]['excluded'] if scored else 'there is none'}")
     fitted = _fit(usable, shipped, catalog)
-    before, after = (_residuals(_scored(usable, constants, catalog)) for constants in (shipped, fitted))
+    before, after = (_residuals(score_serving(usable, constants, catalog)) for constants in (shipped, fitted))
     left_out = _residuals(_runs_left_out(usable, shipped, catalog))
     if _size(left_out) > _size(before):
         # On runs that it has not seen the fit does worse than none: the shipped one stands.
@@ -273,16 +273,12 @@ def _runs_left_out(rows: Sequence[Row], shipped: ServingEfficiency, catalog: Cat
     """Every row predicted by a fit without its part of the rows; one row alone by the shipped fit."""
     parts = min(FOLDS, len(rows))
     if parts < 2:
-        return _scored(rows, shipped, catalog)
+        return score_serving(rows, shipped, catalog)
     found = []
     for part in range(parts):
         without = _fit([row for number, row in enumerate(rows) if number % parts != part], shipped, catalog)
-        found += _scored(rows[part::parts], without, catalog)
+        found += score_serving(rows[part::parts], without, catalog)
     return found
-
-
-def _scored(rows: Sequence[Row], constants: ServingEfficiency, catalog: Catalog) -> list[dict[str, Any]]:
-    return list(score_serving("e2e", rows, None, constants, catalog))
 
 
 def _residuals(scored: Sequence[Mapping[str, Any]]) -> dict[str, Array]:

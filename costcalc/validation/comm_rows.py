@@ -14,14 +14,14 @@ from costcalc.engine.collectives import (
     multicast_bytes,
     reduces_in_switch,
 )
-from costcalc.engine.efficiency import CUSTOM_LIMIT
+from costcalc.engine.kernel_choice import custom_all_reduce_limit
 from costcalc.engine.kernels import (
     CollectiveCurve,
     CustomAllReduceCurve,
     ExchangeCurve,
-    capped,
     collective,
     custom_all_reduce,
+    exchange,
     gathered_bytes,
 )
 from costcalc.engine.roofline import machine_of
@@ -148,12 +148,13 @@ def describe_comm(row: Row, gpu: Accelerator) -> Described:
     in_switch = bool(reduces_in_switch(gpu.architecture, switch, ranks))
     sent = _sent(op, message, ranks, in_switch)
     link = sent / least_seconds(op, message, ranks, gpu, fabric.domain) if crosses else fabric.link
-    custom = "custom" in row["impl"].lower() and op == "all_reduce"
+    custom, framework = "custom" in row["impl"].lower() and op == "all_reduce", backend_of(row)
     return "custom_all_reduce" if custom else "collective", {
         "collective": f"{op} in-switch" if in_switch else op,
         "fabric": fabric.name,
         "fabric_family": f"{fabric.name} {gpu.architecture}" if fabric.name == "shared-pcie" else "",
-        "framework": backend_of(row),
+        "framework": framework,
+        "limit": custom_all_reduce_limit(framework),
         "message": message,
         "sent": sent,
         "least_sent": min(sent, multicast_bytes(message, ranks)) if op == "all_reduce" else sent,
@@ -208,12 +209,11 @@ def _collective(f: Features, curve: CollectiveCurve) -> Array:
 def _custom(f: Features, curve: CustomAllReduceCurve) -> Array:
     own = np.asarray(custom_all_reduce(f["message"], f["ranks"], f["link"], curve).seconds)
     library = f["needed_seconds"]
-    left_to_library = (f["message"] > CUSTOM_LIMIT) & (f["framework"] != "sglang")
-    return np.where(left_to_library, library, np.minimum(own, library))
+    return np.where(f["message"] > f["limit"], library, np.minimum(own, library))
 
 
 def _exchange(f: Features, curve: ExchangeCurve) -> Array:
-    return np.asarray(curve.latency + f["sent"] / (capped(curve.link) * f["link"]))
+    return np.asarray(exchange(f["sent"], f["link"], curve).seconds)
 
 
 def _bound(f: Features) -> Array:

@@ -8,15 +8,15 @@ from typing import Any
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.formats import number_type
 from costcalc.validation.files import Row, is_empty
+from costcalc.validation.serving_score import PREFILL, THROUGHPUT, TPOT, TTFT
 
-_FIRST_TOKEN, _PER_TOKEN, _PREFILL, _THROUGHPUT = "ttft_ms", "tpot_ms", "prefill_ms", "out_tok_s_gpu"
 _COLUMNS = {
-    "tpot": _PER_TOKEN,
-    "decode": _PER_TOKEN,
-    "ttft": _FIRST_TOKEN,
-    "prefill": _PREFILL,
-    "output": _THROUGHPUT,
-    "output per gpu": _THROUGHPUT,
+    "tpot": TPOT,
+    "decode": TPOT,
+    "ttft": TTFT,
+    "prefill": PREFILL,
+    "output": THROUGHPUT,
+    "output per gpu": THROUGHPUT,
 }
 """The column of serving measurements that a quantity is predicted in."""
 _TUNING = {"tuned-recipe": "tuned", "documented-default": "default", "community": "default"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ from costcalc.engine.op_times import FORMS
 from costcalc.engine.ops import ACTIVATION_WIDTHS, Op, buffer_bytes, unfiltered_buffer_bytes
 from costcalc.engine.roofline import FLOPS_PER_MULTIPROCESSOR, Machine
 from costcalc.errors import CostcalcError, did_you_mean, shown
-from costcalc.formats import cache_type, number_type
+from costcalc.formats import cache_format, number_type
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.attention.base import TILE_ROWS
 from costcalc.validation.files import AUTO, Row, find_gpu, is_empty
@@ -102,16 +102,16 @@ def form_seconds(features: Features, curve: Any) -> Array:
     """Time of each row [s] by the form that times the op in an estimate."""
     measured = {**type(curve).measured, **{name: features[name] for name in ("tile_rows",) if name in features}}
     full = replace(curve, **{name: value for name, value in measured.items() if hasattr(curve, name)})
-    return np.asarray(FORMS[type(curve)](op_of(features), machine_of_rows(features), full).seconds)
+    return _seconds(features, full)
 
 
 def roofline_of(curve: Any) -> Callable[[Features], Array]:
     """The bound of rows [s]: their form with an ideal curve."""
+    return partial(_seconds, curve=curve)
 
-    def bound(features: Features) -> Array:
-        return np.asarray(FORMS[type(curve)](op_of(features), machine_of_rows(features), curve).seconds)
 
-    return bound
+def _seconds(features: Features, curve: Any) -> Array:
+    return np.asarray(FORMS[type(curve)](op_of(features), machine_of_rows(features), curve).seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,7 +299,7 @@ LEAST_RIDGE = 100.0
 def describe_decode(row: Row, gpu: Accelerator) -> Described:
     """Name the kernel and the features of a decode attention row."""
     queries, cached = _number_types(row)
-    width = cache_type(cached).bytes
+    width = cache_format(cached).bytes
     ignored = "" if queries in _SIXTEEN_BITS else f"q_dtype={row['q_dtype']}"
     if _kind(row) == _LATENT:
         op, features = _describe_latent(row, gpu, width)
@@ -396,12 +396,8 @@ def _prefill_bound(f: Features) -> Array:
     return np.asarray(f["useful_seconds"])
 
 
-def _model(op: str, label: str, curve: type[Any], **rest: Any) -> KernelModel:
-    return KernelModel(op=op, label=label, curve=curve, **rest)
-
-
 DECODE = {
-    "decode_grouped": _model(
+    "decode_grouped": KernelModel(
         "decode_grouped",
         "decode attention, MHA/GQA/MQA",
         GroupedDecodeCurve,
@@ -413,7 +409,7 @@ DECODE = {
         ),
         bound=roofline_of(GroupedDecodeCurve()),
     ),
-    "decode_latent": _model(
+    "decode_latent": KernelModel(
         "decode_latent",
         "decode attention, MLA",
         LatentDecodeCurve,
@@ -429,7 +425,7 @@ DECODE = {
 """Decode attention kernels by op."""
 
 PREFILL = {
-    "prefill": _model(
+    "prefill": KernelModel(
         "prefill",
         "prefill attention",
         PrefillCurve,

@@ -20,7 +20,7 @@ from costcalc.validation.files import KINDS, Measurements, Row, Unusable, column
 from costcalc.validation.kernel_fit import KERNEL_KINDS, exclusions, measured_seconds, predict_kernel, prepared
 from costcalc.validation.kernel_rows import KernelParameters, KernelRows, backend_of
 from costcalc.validation.serving_rows import find_model
-from costcalc.validation.serving_score import LABELS, score_serving
+from costcalc.validation.serving_score import LABELS, NUMBERS, score_serving, unpredicted
 
 UNNAMED = "-"
 
@@ -136,7 +136,7 @@ def score(
     if kind not in SCORERS:
         raise CostcalcError(f"measurements of kind {kind!r} cannot be scored", hint=f"one of: {', '.join(SCORERS)}")
     if kind == "e2e":
-        return score_serving(kind, rows, catalog=catalog)
+        return score_serving(rows, catalog=catalog)
     if kind == "field":
         return _score_field(rows, catalog)
     return score_kernels(kind, rows, efficiency, catalog)
@@ -144,18 +144,16 @@ def score(
 
 def _score_field(rows: Sequence[Row], catalog: Catalog | None) -> list[Scored]:
     """Single results, scored as the serving rows that they are."""
-    asked: list[tuple[int, Row]] = []
-    found: list[Scored] = [_unpredicted(row, "") for row in rows]
+    asked: dict[int, Row] = {}
+    found: dict[int, Scored] = {}
     for number, row in enumerate(rows):
         try:
-            asked.append((number, as_serving_row(row)))
+            asked[number] = as_serving_row(row)
         except CostcalcError as error:
-            found[number] = {**_unpredicted(row, str(error)), "quantity": "measured"}
-    for (number, _), scored in zip(
-        asked, score_serving("e2e", [row for _, row in asked], catalog=catalog), strict=True
-    ):
+            found[number] = unpredicted(row, "measured", str(error))
+    for number, scored in zip(asked, score_serving([*asked.values()], catalog=catalog), strict=True):
         found[number] = in_its_unit(rows[number], scored)
-    return found
+    return [found[number] for number in range(len(rows))]
 
 
 def summary(scored: Sequence[Scored]) -> Summary:
@@ -197,7 +195,7 @@ def score_kernels(
     fits: dict[str, KernelFit[Any]] = {op: getattr(efficiency, op) for op in KERNEL_KINDS[kind].models}
     parameters = {op: parameters_of(fit) for op, fit in fits.items()}
     parts = prepared(kind, rows, catalog)
-    scored: list[Scored] = [_unpredicted(row, parts.refused.get(index, "")) for index, row in enumerate(rows)]
+    scored = [unpredicted(row, OF_KERNELS, parts.refused.get(index, "")) for index, row in enumerate(rows)]
     for kernel in parts.kernels:
         model = kernel.model
         predicted = predict_kernel(kernel, parameters, parts.kernels)
@@ -224,11 +222,6 @@ def parameters_of(fit: KernelFit[Any]) -> KernelParameters:
     """Return the parameters of a fit from the catalog, measured machines included."""
     values = {name: float(value) for name, value in asdict(fit.parameters).items()}
     return KernelParameters(values, fit.levels)
-
-
-def _unpredicted(row: Row, reason: str) -> Scored:
-    nothing = dict.fromkeys(("predicted", "low", "high", "ideal", "ape"))
-    return {**row, **nothing, "quantity": "ms", "op_class": "", "warning": "", "excluded": reason}
 
 
 def _ranges(kernel: KernelRows, fit: KernelFit[Any]) -> list[tuple[float, float]]:
@@ -262,9 +255,8 @@ SCORERS = (*KERNEL_KINDS, "e2e", "field")
 Records = dict[tuple[str, str], dict[str, float]]
 """Left-out errors of fits by kind and class: `unseen_gpu`, `unseen_model`."""
 NOT_PREDICTED = "not predicted"
-_NUMBERS = ("predicted", "low", "high", "ideal", "ape")
 RESULTS = (
-    *_NUMBERS, "quantity", "op_class", "command", "warning", "excluded", *(f"ttft_ms_{name}" for name in _NUMBERS),
+    *NUMBERS, "quantity", "op_class", "command", "warning", "excluded", *(f"ttft_ms_{name}" for name in NUMBERS),
 )  # fmt: skip
 """Fields that a prediction adds to a row, as far as it has them."""
 _OF_A_LINE = re.compile(r"^line \d+: ")
@@ -422,13 +414,13 @@ def validate(
 
 
 def _unpredicted_rows(file: Measurements, row: Unusable) -> Point:
-    nothing = dict.fromkeys(_NUMBERS)
-    result = {"quantity": QUANTITY.get(file.kind, "ms"), "op_class": "", "warning": "", "excluded": row.reason}
-    return Point(file.kind, {**row.given, **nothing, **result}, row.given, file.path, row.line)
+    result = unpredicted(row.given, QUANTITY.get(file.kind, OF_KERNELS), row.reason)
+    return Point(file.kind, result, row.given, file.path, row.line)
 
 
+OF_KERNELS = "ms"
 QUANTITY = {"e2e": "tpot_ms"}
-"""What a kind of file measures where a row does not tell; else `ms`."""
+"""What a kind of file measures where a row does not tell; else what kernels do."""
 
 
 def group_rows(groups: Sequence[Group], by: str | None = None) -> list[dict[str, Any]]:
@@ -462,7 +454,7 @@ def _first_token(point: Point) -> list[Point]:
     counts = row["excluded"] in ("", "not measured")  # of its rate
     if label is None or not counts or not row.get("ttft_ms"):
         return []
-    found = {name: row.get(f"ttft_ms_{name}") for name in _NUMBERS}
+    found = {name: row.get(f"ttft_ms_{name}") for name in NUMBERS}
     return [replace(point, row={**row, **found, "quantity": "ttft_ms", "op_class": label, "excluded": ""}, beside=True)]
 
 

@@ -293,27 +293,25 @@ def cross_validate_serving(
     """
     rows = len(sources)
     folds = np.array([str(adler32(each.encode()) % SOURCES_TOGETHER) if each else "" for each in sources])
-    split = list(groups)
-    fitted = fit_serving(split, measured, start)
+    fitted = fit_serving(groups, measured, start)
     labels: dict[str, Callable[[ServingGroup], Array]] = {
         "rows_left_out": lambda group: (group.index * 7919 % FOLDS).astype(str),  # scattered, and the same each time
         "model_left_out": lambda group: np.full(len(group), group.model.name),
         "gpu_left_out": lambda group: group.gpu,
         "source_left_out": lambda group: folds[group.index],
     }
-    off = {"in_sample": _off(split, measured, fitted, rows)}
+    off = {"in_sample": _off(groups, measured, fitted, rows)}
     for name, label in labels.items():
-        keys = [label(group) for group in split]
+        keys = _together([label(group) for group in groups])
         off[name] = np.full((len(QUANTITIES), rows), np.nan)
-        keys = _together(keys)
         for member in sorted({str(key) for each in keys for key in each} - {""}):
             inside = [each == member for each in keys]
-            seen = [(g.take(~i), m.take(~i)) for g, m, i in zip(split, measured, inside, strict=True) if not i.all()]
+            seen = [(g.take(~i), m.take(~i)) for g, m, i in zip(groups, measured, inside, strict=True) if not i.all()]
             without = fit_serving([g for g, _ in seen], [m for _, m in seen], fitted, rounds=1, steps=3)
-            left = [(g.take(i), m.take(i)) for g, m, i in zip(split, measured, inside, strict=True) if i.any()]
+            left = [(g.take(i), m.take(i)) for g, m, i in zip(groups, measured, inside, strict=True) if i.any()]
             found = _off([g for g, _ in left], [m for _, m in left], without, rows)
             off[name] = np.where(np.isfinite(found), found, off[name])
-    return ServingResiduals(fitted, tuple(split), off)
+    return ServingResiduals(fitted, tuple(groups), off)
 
 
 def _together(keys: Sequence[Array]) -> list[Array]:
@@ -366,7 +364,7 @@ def fit_serving_rows(
     catalog = Catalog()
     start = start or catalog.serving_efficiency()
     every = [*rows, *single]
-    usable = np.array([not row["excluded"] for row in score_serving("e2e", every, None, start, catalog)])
+    usable = np.array([not row["excluded"] for row in score_serving(every, start, catalog)])
     cases, index, _ = resolve(every, start, catalog)
     groups = serving_groups(cases, index)
     measured = [measured_of(every, group, usable) for group in groups]

@@ -24,7 +24,7 @@ from costcalc.engine.parallelism import Deployment, Parallelism, given_deploymen
 from costcalc.engine.precision import Formats
 from costcalc.engine.roofline import Machine
 from costcalc.errors import CostcalcError
-from costcalc.formats import WEIGHT_FORMATS, cache_type, number_type
+from costcalc.formats import WEIGHT_FORMATS, cache_format, number_type
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.efficiency import ServingEfficiency
 from costcalc.model.spec import ModelSpec
@@ -49,12 +49,11 @@ def condition(row: Row, name: str) -> Any:
     value = row.get(name)
     if value is not None and value != "":
         return value
-    found = next((each[name] for each in _benchmarks() if name in each and _is_of(row, each["of"])), None)
-    return found[(row.get("concurrency") or 0) >= _many(name, row)] if isinstance(found, list) else found
-
-
-def _many(name: str, row: Row) -> float:
-    return next((each.get("many", 0) for each in _benchmarks() if name in each and _is_of(row, each["of"])), 0)
+    known = next((each for each in _benchmarks() if name in each and _is_of(row, each["of"])), {})
+    found = known.get(name)
+    if isinstance(found, list):  # below `many` requests at once, and from so many on
+        return found[(row.get("concurrency") or 0) >= known.get("many", 0)]
+    return found
 
 
 def _is_of(row: Row, of: Mapping[str, Any]) -> bool:
@@ -307,7 +306,7 @@ def _cache_format(row: Row, dtype: str) -> str:
     asked = str(row.get("kv_dtype") or "").rstrip("?").lower()
     if asked in ("", "auto", "none", "unknown"):
         return "bf16" if WEIGHT_FORMATS[dtype].bytes >= 2 else "fp8"
-    name = cache_type(asked).name
+    name = cache_format(asked).name
     return "bf16" if name == "fp16" else name
 
 
@@ -397,10 +396,7 @@ def _group(rows: list[ServingRow], index: Array) -> ServingGroup:
     )
 
 
-_LOADS = (
-    "concurrency", "requests", "equal_lengths", "means", "polling_steps", "client_seconds", "month", "prefill_gpus",
-    "prefill_tp", "prefill_dp", "prefill_ep",
-)  # fmt: skip
+_LOADS = tuple(each.name for each in fields(Load) if each.name != "arrivals")
 _NUMBERS = ("input_tokens", "output_tokens", "drafts", "cached")
 
 

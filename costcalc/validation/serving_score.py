@@ -133,21 +133,17 @@ def measured_of(rows: Sequence[Row], group: ServingGroup, chosen: Array | None =
 
 
 def score_serving(
-    kind: str,  # noqa: ARG001 - the signature of all scorers
-    rows: Sequence[Row],
-    efficiency: Any = None,  # noqa: ARG001
-    constants: ServingEfficiency | None = None,
-    catalog: Catalog | None = None,
+    rows: Sequence[Row], constants: ServingEfficiency | None = None, catalog: Catalog | None = None
 ) -> list[Scored]:
     """Return every row with its prediction and error: `tpot_ms`, or `out_tok_s_gpu` where all requests queue.
 
     `ttft_ms_predicted` and its low, high and ape stand beside it; `command` asks `costcalc estimate` the same.
-    kind: 'e2e'. efficiency: of kernels, unused. constants: of serving, else those of the catalog.
+    constants: of serving, else those of the catalog.
     """
     catalog = catalog or Catalog()
     constants = constants or catalog.serving_efficiency()
     asked, index, refused = resolve(rows, constants, catalog)
-    scored: list[Scored] = [_unpredicted(row, refused.get(number, "")) for number, row in enumerate(rows)]
+    scored = [unpredicted(row, _quantity(row), refused.get(number, "")) for number, row in enumerate(rows)]
     by_row = dict(zip(index, asked, strict=True))
     for group in serving_groups(asked, index):
         group = group.under(constants)
@@ -232,8 +228,16 @@ def _ape(predicted: float, measured: float | None) -> float | None:
     return abs(float(predicted) / measured - 1) if measured else None
 
 
-def _unpredicted(row: Row, reason: str) -> Scored:
-    nothing = dict.fromkeys(("predicted", "low", "high", "ideal", "ape"))
-    offline = "offline" in str(row.get("kind") or "").lower()
-    quantity = THROUGHPUT if offline else TPOT
+def _quantity(row: Row) -> str:
+    """What a row that cannot be asked would have been scored by."""
+    return THROUGHPUT if "offline" in str(row.get("kind") or "").lower() else TPOT
+
+
+NUMBERS = ("predicted", "low", "high", "ideal", "ape")
+"""Of a prediction, beside the row."""
+
+
+def unpredicted(row: Row, quantity: str, reason: str) -> Scored:
+    """Return a row without a prediction, of any kind, and why it has none."""
+    nothing = dict.fromkeys(NUMBERS)
     return {**row, **nothing, "quantity": quantity, "op_class": "", "warning": "", "excluded": reason}

@@ -110,7 +110,7 @@ def test_benchmark_rows_of_a_measured_machine_are_grouped_by_themselves():
     asked, index, _ = resolve(rows, constants, catalog)
     groups = serving_groups(asked, index)
     assert all(len(set(group.gpu)) == 1 for group in groups if "H100 SXM" in group.gpu)
-    before, after = (score_serving("e2e", rows, None, each, catalog) for each in (None, constants))
+    before, after = (score_serving(rows, each, catalog) for each in (None, constants))
     moved = {
         str(a["gpu"]) for a, b in zip(after, before, strict=True) if a["predicted"] != pytest.approx(b["predicted"])
     }

@@ -30,7 +30,7 @@ def row(**changes: object) -> Row:
 
 @pytest.fixture(scope="module")
 def scored() -> list[Row]:
-    return score_serving("e2e", ROWS)
+    return score_serving(ROWS)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,6 @@ def test_the_roofline_alone_is_half_of_what_dense_models_measure(scored: list[Ro
 
 def test_rows_that_cannot_be_are_named() -> None:
     found = score_serving(
-        "e2e",
         [
             row(tpot_ms=0.5),
             row(model="no-such-model"),
@@ -141,9 +140,7 @@ def test_rows_that_cannot_be_are_named() -> None:
 
 
 def test_unseen_machines_and_models_have_wider_ranges() -> None:
-    known, model, machine, family = score_serving(
-        "e2e", [row(), row(model="Qwen2.5-72B"), row(gpu="H20"), row(gpu="Gaudi3")]
-    )
+    known, model, machine, family = score_serving([row(), row(model="Qwen2.5-72B"), row(gpu="H20"), row(gpu="Gaudi3")])
 
     def width(each: Row) -> float:
         return float(np.log(each["high"] / each["predicted"]))
@@ -158,7 +155,7 @@ def test_the_fit_finds_constants_again_from_its_own_predictions() -> None:
     cases, index, _ = resolve(rows)
     slower = np.array(["vllm.layer" in each.paths[0] for each in PARAMETERS])
     truth = with_values(constants, values_of(constants) + 0.1 * slower)
-    made = score_serving("e2e", rows, constants=truth)
+    made = score_serving(rows, truth)
     synthetic = [
         {**each, each["quantity"]: each["predicted"], "ttft_ms": each.get("ttft_ms_predicted")} for each in made
     ]
