@@ -23,16 +23,20 @@ def golden_cases():
     return module.CASES
 
 
+MISSED = {"trtllm-13": "gpt-oss-120b at its most on one H200 is predicted at 2.3 times the published rate"}
+
+
 @pytest.mark.parametrize("found", EVERY, ids=lambda each: each.id)
-def test_every_figure_is_answered_and_near(found):
+def test_every_figure_is_answered_and_near(found, request):
+    if found.id in MISSED:
+        request.applymarker(pytest.mark.xfail(reason=MISSED[found.id], strict=True))
     assert found.failed == ""
     if found.follows == "exact":
         # The furthest is 0.14 s: the text rounds 471.9 GB / 3.3 TB/s to two digits.
         assert abs(found.error) <= 0.03
     else:
-        # Serving differs by a factor of two between versions of one engine. gpt-oss-120b on one H200 at its most is
-        # 2.3 times what was published, a known miss.
-        assert 0.5 <= found.predicted / found.published <= (2.5 if found.id == "trtllm-13" else 2)
+        # Serving differs by a factor of two between versions of one engine.
+        assert 0.5 <= found.predicted / found.published <= 2
         assert found.low < found.predicted < found.high
 
 
