@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
+import numpy as np
+
+from costcalc.engine.collectives import reduces_in_switch
 from costcalc.engine.kernel_choice import (
     EXPERT_PAIRS_OF_ALL,
     exchange_kernel,
@@ -25,13 +28,16 @@ from costcalc.engine.kernels import (
     GemmCurve,
     GroupedDecodeCurve,
     LatentDecodeCurve,
+    Member,
     PrefillCurve,
+    capped,
     curve_of,
     scaled,
 )
 from costcalc.engine.op_times import Curve, Efficiency
 from costcalc.engine.ops import Op
-from costcalc.engine.roofline import Machine
+from costcalc.engine.roofline import Machine, domains_of
+from costcalc.fields import Number
 from costcalc.formats import cache_format
 from costcalc.hardware.efficiency import KernelEfficiency, KernelFit, ServingEfficiency
 
@@ -62,7 +68,7 @@ def calibrated_efficiency(
         curve=curves,
         elementwise=min(constants.elementwise * constants.vendor_bandwidth.get(machine.vendor, 1.0), 1.0),
         elementwise_passes=constants.elementwise_passes,
-        link=min(curves.all_reduce().library.link, 1.0),
+        link=capped(curves.transfer().link),
         layer_seconds=engine.layer * untuned(constants, machine, tuned),
         expert_layer_seconds=constants.expert_layer * launches,
         latent_layer_seconds=constants.latent_layer * launches,
@@ -93,12 +99,14 @@ class _Curves:
         return self.constants.kernels
 
     def __call__(self, op: Op) -> Curve:
+        if op.kind == "all_reduce":  # by its ranks, which may be those of many rows
+            return self.all_reduce(op)
         key = op.kind, op.weights, op.throughput, float(op.group)
         if key not in self.known:
             self.known[key] = getattr(self, _MAKERS[op.kind])(op)
         return self.known[key]
 
-    def _curve(self, kind: type[CurveT], op: str, rest: Mapping[str, Any] = NOTHING, **members: str) -> CurveT:
+    def _curve(self, kind: type[CurveT], op: str, rest: Mapping[str, Any] = NOTHING, **members: Member) -> CurveT:
         """The curve of a kernel as engines run it: as measured on this machine, else as is usual of its vendor's.
 
         op: of the fit. rest: what is not fitted. members: of the levels of the fit.
@@ -158,16 +166,25 @@ class _Curves:
         del op
         return self._curve(PrefillCurve, "prefill")
 
-    def all_reduce(self, op: Op | None = None) -> AllReduceCurve:
-        del op
-        switched = bool(self.machine.switched)
-        family = self.machine.architecture
-        fabric = {} if switched else {"fabric": "shared-pcie", "fabric_family": f"shared-pcie {family}"}
+    def all_reduce(self, op: Op) -> AllReduceCurve:
+        machine, ranks = self.machine, np.asarray(op.ranks)
+        in_switch = reduces_in_switch(machine.architecture, machine.switched, ranks / domains_of(machine, ranks))
+        shared = ~np.asarray(machine.switched, dtype=bool) & (ranks > 2)
+        members = {
+            "collective": _member(in_switch, "all_reduce in-switch", "all_reduce"),
+            "fabric": _member(shared, "shared-pcie"),
+            "fabric_family": _member(shared, f"shared-pcie {machine.architecture}"),
+        }
         rest = {"network_latency": self.constants.all_reduce_network}
-        library = self._curve(CollectiveCurve, "collective", rest, collective="all_reduce", **fabric)
         limit = {} if self.stack == "sglang" else {"limit": CUSTOM_LIMIT}
-        custom = self._curve(CustomAllReduceCurve, "custom_all_reduce", limit, framework=self.stack)
-        return AllReduceCurve(library, custom)
+        return AllReduceCurve(
+            self._curve(CollectiveCurve, "collective", rest, **members),
+            self._curve(CustomAllReduceCurve, "custom_all_reduce", limit, framework=self.stack),
+        )
+
+    def transfer(self) -> CollectiveCurve:
+        """From one GPU to one other, which nobody shares a link with."""
+        return self._curve(CollectiveCurve, "collective", collective="send_recv")
 
     def exchange(self, op: Op) -> ExchangeCurve:
         rest = {"network_latency": self.constants.all_to_all_network}
@@ -177,9 +194,14 @@ class _Curves:
 
 _MAKERS = {
     "gemm": "gemm", "head": "gemm", "experts": "experts", "grouped": "grouped", "latent": "latent",
-    "recurrent": "plain", "indexer": "plain", "prefill": "prefill", "all_reduce": "all_reduce",
-    "all_to_all": "exchange",
+    "recurrent": "plain", "indexer": "plain", "prefill": "prefill", "all_to_all": "exchange",
 }  # fmt: skip
+
+
+def _member(chosen: Number, name: str, other: str = "") -> Member:
+    """The member of a level for each of many ranks, or for the one that there is."""
+    found = np.where(chosen, name, other)
+    return found if found.ndim else str(found)
 
 
 def products_class(precision: str) -> str:
