@@ -25,7 +25,7 @@ LIBRARIES = "import typer, rich.table, pydantic, yaml, numpy"
 CASES: tuple[tuple[str, Sequence[str], str, float | None], ...] = (
     ("--help", ("--help",), "import typer", 1.3),
     ("estimate --help", ("estimate", "--help"), "import typer", None),
-    ("estimate", ESTIMATE, LIBRARIES, 1.3),
+    ("estimate", ESTIMATE, LIBRARIES, 1.4),
     ("models show", ("models", "show", "v3"), LIBRARIES, None),
     ("models", ("models",), LIBRARIES, None),
 )

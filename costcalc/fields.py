@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, FrozenInstanceError, dataclass, field
 from datetime import date
 from functools import cache, partial
+from inspect import get_annotations
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -16,7 +18,6 @@ from typing import (
     dataclass_transform,
     get_args,
     get_origin,
-    get_type_hints,
 )
 
 from costcalc.units import parse_quantity
@@ -123,15 +124,23 @@ def hints(record: Any) -> dict[str, Any]:
     """
     origin = get_origin(record) or record
     given = dict(zip(getattr(origin, "__parameters__", ()), get_args(record), strict=False))
-    annotations = get_type_hints(origin, include_extras=True)
+    annotations: dict[str, Any] = {}
+    for base in reversed(origin.__mro__):
+        annotations |= {name: _evaluated(hint, base.__module__) for name, hint in get_annotations(base).items()}
     return {name: given.get(hint, hint) for name in origin.__dataclass_fields__ for hint in [annotations[name]]}
+
+
+@cache
+def _evaluated(hint: Any, module: str) -> Any:
+    """An annotation that a module holds as text; most classes share a few, which typing would evaluate anew."""
+    return eval(hint, vars(sys.modules[module])) if isinstance(hint, str) else hint
 
 
 # What every specification shares: a frozen dataclass, whose annotations say what a file may hold.
 #
 # A class that derives from `Spec` takes its values as they are, of the types declared. Files and everything else that
-# people write is read and checked against the annotations by catalog.validation, where pydantic does the work. What
-# stands in `Annotated` here tells it how, and imports nothing, so that a specification costs no more than its fields.
+# people write is read and checked against the annotations by catalog.check, where pydantic does the work. What stands
+# in `Annotated` here tells it how, and imports nothing, so that a specification costs no more than its fields.
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
@@ -140,8 +149,6 @@ class Spec(Frozen):
 
     def __init__(self, **named: Any) -> None:
         super().__init__(**named)
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -154,8 +161,9 @@ class Limits:
     def __init__(self, **limits: Any) -> None:
         self.limits = limits
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
-        return {**handler(source), **self.limits}
+    def applied(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """Return a core schema of pydantic's that keeps to the limits."""
+        return {**schema, **self.limits}
 
 
 class Examples:
@@ -164,8 +172,9 @@ class Examples:
     def __init__(self, *examples: Any) -> None:
         self.examples = examples
 
-    def __get_pydantic_json_schema__(self, schema: Any, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-        return {**handler(schema), "examples": list(self.examples)}
+    def applied(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """Return a core schema of pydantic's that names the examples."""
+        return {**schema, "metadata": {"beside": {"examples": list(self.examples)}}}
 
 
 class Before:
@@ -178,13 +187,11 @@ class Before:
         self.read = read
         self.json_schema = json_schema
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
-        from pydantic_core.core_schema import no_info_before_validator_function
-
-        return no_info_before_validator_function(self.read, handler(source))
-
-    def __get_pydantic_json_schema__(self, schema: Any, handler: Callable[[Any], Any]) -> dict[str, Any]:
-        return dict(self.json_schema)
+    def applied(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """Return a core schema of pydantic's that reads first."""
+        function = {"type": "no-info", "function": self.read}
+        metadata = {"instead": self.json_schema}
+        return {"type": "function-before", "function": function, "schema": schema, "metadata": metadata}
 
 
 class After:
@@ -196,19 +203,17 @@ class After:
     def __init__(self, read: Callable[[Any], Any]) -> None:
         self.read = read
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
-        from pydantic_core.core_schema import no_info_after_validator_function
-
-        return no_info_after_validator_function(self.read, handler(source))
+    def applied(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """Return a core schema of pydantic's that checks last."""
+        return {"type": "function-after", "function": {"type": "no-info", "function": self.read}, "schema": schema}
 
 
 class ByKind:
     """Tells the members of a union apart by their `kind`."""
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
-        from pydantic import Field
-
-        return handler.generate_schema(Annotated[source, Field(discriminator="kind")])
+    def applied(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """Return the core schema as it is."""
+        return schema
 
 
 Size = Annotated[int, Limits(gt=0, le=10**8, strict=True)]

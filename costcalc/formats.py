@@ -6,9 +6,10 @@ and head adds bytes to every cached token.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
 
-from costcalc.errors import CostcalcError, did_you_mean, nearest, shown
+from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.fields import Record
 
 
@@ -19,6 +20,7 @@ class WeightFormat(Record):
     bytes: float  # [B/weight], scales included
     activations: str  # the precision of the activations, when nothing else is said
     note: str
+    whole: bool = False  # whether its files keep embeddings and LM head narrow, too
 
 
 class CacheFormat(Record):
@@ -31,7 +33,7 @@ class CacheFormat(Record):
     note: str = ""
 
 
-_WEIGHTS = (
+_WEIGHTS: tuple[WeightFormat, ...] = (
     WeightFormat("fp32", 4.0, "fp32", "single precision"),
     WeightFormat("bf16", 2.0, "bf16", "brain float"),
     WeightFormat("fp16", 2.0, "fp16", "half precision"),
@@ -55,7 +57,7 @@ _WEIGHTS = (
     WeightFormat("nvfp4", 0.5 + 1 / 16, "fp4", "FP4 with an fp8 scale per 16"),
     WeightFormat("nvfp4_wo", 0.5 + 1 / 16, "bf16", "FP4 with an fp8 scale per 16, weights only"),
 )
-_CACHES = (
+_CACHES: tuple[CacheFormat, ...] = (
     CacheFormat("fp32", 4.0),
     CacheFormat("bf16", 2.0),
     CacheFormat("fp16", 2.0),
@@ -69,41 +71,83 @@ _CACHES = (
     CacheFormat("nvfp4_ds_mla", 0.5 + 1 / 16, latent="nvfp4_ds_mla", note="FP4 latent with scales, fp8 rope key"),
 )
 
+# GGUF: bits per weight of whole files, scales and wider tensors included. Of Llama-3.1-8B, llama.cpp
+# tools/quantize/README.md; q4_0 to q5_1 from the sizes of Llama-3-8B in tools/quantize/quantize.cpp. The embedding is
+# a smaller share of larger models, whose files have up to 4% fewer bits. Kernels multiply them in 8-bit integers,
+# their activations quantized in blocks of 32 (q8_1, ggml-cuda/mmq.cuh).
+_GGUF = {
+    "iq1_s": 2.0042, "iq1_m": 2.146, "iq2_xxs": 2.3824, "iq2_xs": 2.5882, "iq2_s": 2.7403, "iq2_m": 2.9294,
+    "q2_k_s": 2.9697, "q2_k": 3.1593, "iq3_xxs": 3.2548, "iq3_xs": 3.4977, "q3_k_s": 3.6429, "iq3_s": 3.6606,
+    "iq3_m": 3.7628, "q3_k_m": 3.996, "q3_k_l": 4.2979, "iq4_xs": 4.4597, "q4_0": 4.642, "q4_k_s": 4.6672,
+    "iq4_nl": 4.6818, "q4_k_m": 4.8944, "q4_1": 5.113, "q5_k_s": 5.5704, "q5_0": 5.573, "q5_k_m": 5.7036,
+    "q5_1": 6.044, "q6_k": 6.5633, "q8_0": 8.5008,
+}  # fmt: skip
+_WEIGHTS += tuple(WeightFormat(name, bits / 8, "int8", "GGUF", whole=True) for name, bits in _GGUF.items())
+# MLX: a 16-bit scale and a 16-bit bias for 64 weights, of every matrix (mlx.core.quantize).
+_WEIGHTS += tuple(
+    WeightFormat(f"mlx_q{bits}", (bits + 32 / 64) / 8, "bf16", f"MLX, {bits} bits in groups of 64", whole=True)
+    for bits in (2, 3, 4, 5, 6, 8)
+)
+# Caches of llama.cpp: blocks of 32 with a 16-bit scale, and a 16-bit least value in q4_1 and q5_1 (ggml-common.h).
+_CACHES += tuple(
+    CacheFormat(name, bits / 8, note="llama.cpp, a scale per 32")
+    for name, bits in (("q8_0", 8.5), ("q5_1", 6.0), ("q5_0", 5.5), ("q4_1", 5.0), ("q4_0", 4.5), ("iq4_nl", 4.5))
+)
+
 WEIGHT_FORMATS = {f.name: f for f in _WEIGHTS}
 CACHE_FORMATS = {f.name: f for f in _CACHES}
 COMPUTE_PRECISIONS = ("fp32", "bf16", "fp16", "fp8", "int8", "fp4")
-
-
-def _find(name: str, table: dict[str, WeightFormat] | dict[str, CacheFormat], what: str) -> object:
-    try:
-        return table[name.lower()]
-    except KeyError:
-        near = nearest(name.lower(), list(table))
-        hint = f"did you mean {near!r}?" if near else f"one of {', '.join(table)}"
-        raise CostcalcError(f"unknown {what} format {shown(name)}", hint=hint) from None
+SIZED = ("exl2", "exl3", "bits")
+"""Weight-only formats that a number of bits belongs to: of ExLlamaV2 and V3, and of any other."""
+_BITS = re.compile(r"(.+?)[-_](\d{1,2}(?:\.\d+)?)(?:[-_]?(?:bits?|bpw))?")
 
 
 def weight_format(name: str) -> WeightFormat:
-    """Return the weight format called `name`; raises CostcalcError for an unknown one."""
-    found = _find(name, WEIGHT_FORMATS, "weight")
-    assert isinstance(found, WeightFormat)
-    return found
+    """Return the weight format that a name means, in any spelling.
+
+    name: such as 'fp8', 'q4_k_m' or 'awq'; bits per weight behind a weight-only format are those of the whole, scales
+    included, as in 'exl2-4.65', 'int4-4.9' or 'bits-4.9'.
+    Raises CostcalcError with the nearest name for an unknown one.
+    """
+    plain = _plain(name)
+    if plain in WEIGHT_FORMATS:
+        return WEIGHT_FORMATS[plain]
+    if plain in SIZED:
+        raise CostcalcError(f"{shown(name)} says no bits per weight", hint=f"write {plain}-4.65, for example")
+    if sized := _BITS.fullmatch(name.strip().casefold()):
+        found = _sized(_plain(sized.group(1)), float(sized.group(2)))
+        if found is not None:
+            return found
+    raise _unknown(name, "number type", [*WEIGHT_FORMATS], [*_COMBINED, *_MEANT, *(f"{each}-4.65" for each in SIZED)])
+
+
+def _sized(base: str, bits: float) -> WeightFormat | None:
+    """A weight-only format with a number of bits of its own, or None where there is no such format."""
+    known = WEIGHT_FORMATS.get(base)
+    if base not in SIZED and (known is None or (known.activations != "bf16" and not known.whole) or known.bytes >= 2):
+        return None
+    if not 1 <= bits <= 16:
+        raise CostcalcError(f"{bits:g} bits per weight are out of range", hint="it must be at least 1 and at most 16")
+    whole = known is not None and known.whole
+    return WeightFormat(f"{base}-{bits:g}", bits / 8, "bf16", f"{bits:g} bits per weight, scales included", whole)
 
 
 def cache_format(name: str) -> CacheFormat:
-    """Return the cache format called `name`; raises CostcalcError for an unknown one."""
-    found = _find(name, CACHE_FORMATS, "cache")
-    assert isinstance(found, CacheFormat)
-    return found
+    """Return the cache format that a name means, in any spelling; raises CostcalcError for an unknown one."""
+    plain = _plain(name)
+    if plain in CACHE_FORMATS:
+        return CACHE_FORMATS[plain]
+    raise _unknown(name, "number type", [*CACHE_FORMATS])
+
+
+cache_type = cache_format
 
 
 def activation_format(name: str) -> str:
     """Return the compute precision called `name`; raises CostcalcError for an unknown one."""
     if name.lower() in COMPUTE_PRECISIONS:
         return name.lower()
-    near = nearest(name.lower(), list(COMPUTE_PRECISIONS))
-    hint = f"did you mean {near!r}?" if near else f"one of {', '.join(COMPUTE_PRECISIONS)}"
-    raise CostcalcError(f"unknown activation precision {shown(name)}", hint=hint)
+    raise _unknown(name, "activation precision", [*COMPUTE_PRECISIONS])
 
 
 # Number types as measurements, checkpoints and serving engines spell them, and what each means.
@@ -112,8 +156,7 @@ def activation_format(name: str) -> str:
 # are those of TensorRT-LLM, vLLM, SGLang and aiconfigurator, of torch, and of the OCP microscaling formats.
 
 
-@dataclass(frozen=True, slots=True)
-class NumberType:
+class NumberType(Record):
     """Weights as they are stored, and the precision that they are multiplied in."""
 
     name: str
@@ -159,20 +202,11 @@ def number_type(name: str) -> NumberType:
     Raises CostcalcError with the nearest name for one that is unknown.
     """
     plain = _plain(name)
-    if plain in WEIGHT_FORMATS:
-        return NumberType(plain, WEIGHT_FORMATS[plain], WEIGHT_FORMATS[plain].activations)
     if plain in _COMBINED:
         stored, compute = _COMBINED[plain]
         return NumberType(plain, WEIGHT_FORMATS[stored], compute)
-    raise _unknown(name, [*WEIGHT_FORMATS, *_COMBINED])
-
-
-def cache_type(name: str) -> CacheFormat:
-    """Return the format of cached elements that a number type means; raises CostcalcError for an unknown one."""
-    plain = _plain(name)
-    if plain in CACHE_FORMATS:
-        return CACHE_FORMATS[plain]
-    raise _unknown(name, list(CACHE_FORMATS))
+    found = weight_format(name)
+    return NumberType(found.name, found, found.activations)
 
 
 def spellings() -> dict[str, tuple[str, ...]]:
@@ -186,6 +220,7 @@ def _plain(name: str) -> str:
     return _MEANT.get(plain, plain)
 
 
-def _unknown(name: str, known: list[str]) -> CostcalcError:
-    hint = did_you_mean(_plain(name), [*known, *_MEANT]) or f"one of: {', '.join(known)}"
-    return CostcalcError(f"unknown number type {shown(name)}", hint=hint)
+def _unknown(name: str, what: str, known: Sequence[str], others: Sequence[str] = ()) -> CostcalcError:
+    some = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
+    hint = did_you_mean(_plain(name), [*known, *others]) or f"one of: {some}"
+    return CostcalcError(f"unknown {what} {shown(name)}", hint=hint)

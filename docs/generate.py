@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 
 from accuracy import accuracy_page, readme_table
-from checked import checked_list
 from commands import commands_page
 from inventory import catalog_page
 from measuring import measuring_page
@@ -59,7 +58,6 @@ def readme() -> str:
 
 GENERATED: dict[str, Callable[[], str]] = {
     **{f"schemas/{kind}.json": partial(schema, kind) for kind in KINDS},
-    "../costcalc/catalog/checked.txt": checked_list,
     "catalog.md": catalog_page,
     "accuracy.md": accuracy_page,
     "measuring.md": measuring_page,

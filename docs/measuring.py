@@ -43,7 +43,7 @@ without. What was not measured stays as it is: other GPUs, and other kernels of 
 | :-- | :-- |
 | gemm | all matrix products, and the LM head |
 | moe | routed experts |
-| decode_attention | decode over a cache of heads, or of latents, whichever the rows are of; index scores and recurrent states follow the former |
+| decode_attention | decode over a cache of heads (index scores and recurrent states too), or of latents |
 | prefill_attention | prefill |
 | comm | NCCL's collectives, an engine's own all-reduce, exchange of routed tokens: each by its rows |
 
@@ -132,24 +132,38 @@ MEANINGS = {
     "total_tok_s_gpu": "changes nothing",
     "disagg": "1 where prefill and decode have GPUs of their own",
     "mean_length": "mean length of prompts and answers over the nominal one",
-    "lengths": "`equal` where all requests have the nominal length, `mixed` where lengths differ",
-    "tuning": "`default` as the engine's documentation starts it, `tuned` by the best published recipe",
-    "polling": "decode steps for which the scheduler looks at no new request",
-    "cached": "share of each prompt that a prefix cache holds, 0 to 1",
-    "n_requests": "requests in all, where all queue at once",
-    "draft_tokens": "tokens drafted per step, where `spec` says `mtp`",
+    "lengths": "`mixed`, or `equal` where all requests have the nominal length",
+    "tuning": "`tuned` by a recipe, or `default`: as the engine's documentation starts it",
+    "polling": "decode steps for which the scheduler is given no new request",
+    "cached": "share of a prompt that a prefix cache holds",
+    "n_requests": "requests that queue at once",
+    "max_batch_size": "limit of the engine's batch; changes nothing",
+    "draft_tokens": "tokens drafted in a step, where `spec` is `mtp`",
+    "accepted": "tokens that a step yields for a sequence",
     "engine_version": "changes nothing",
-    "max_batch_size": "changes nothing",
-    "prefill_gpus": "GPUs of the pool that prefills, where `disagg` is 1",
-    "prefill_workers": "replicas in that pool",
-    "prefill_tp": "changes nothing: a worker has the pool's GPUs over its workers",
-    "prefill_ep": "above 1 where they share experts",
-    "prefill_dp_attention": "1 where their attention is data parallel",
-    "decode_gpus": "GPUs of the pool that decodes, where `disagg` is 1",
-    "decode_workers": "replicas in that pool",
-    "decode_tp": "changes nothing: a worker has the pool's GPUs over its workers",
-    "decode_ep": "above 1 where they share experts",
-    "decode_dp_attention": "1 where their attention is data parallel",
+    "prefill_gpus": "GPUs of the pool that prefills",
+    "prefill_workers": "its workers",
+    "prefill_tp": "tensor parallel degree of one",
+    "prefill_ep": "expert parallel degree of one",
+    "prefill_dp_attention": "1 where its attention is data parallel",
+    "decode_gpus": "GPUs of the pool that decodes",
+    "decode_workers": "its workers",
+    "decode_tp": "tensor parallel degree of one",
+    "decode_ep": "expert parallel degree of one",
+    "decode_dp_attention": "1 where its attention is data parallel",
+    "prefill_ms": "measured time of prefilling one prompt [ms]",
+    "gpus": "GPUs in all",
+    "quantity": "`TPOT`, `decode`, `TTFT`, `prefill`, `output` or `output per GPU`",
+    "unit": "`ms` or `tok/s`",
+    "measured": "the result, in its unit",
+    "engine": "engine and version",
+    "weights": "number type of the weights, as people write it: `GGUF Q4_K_M`, `EXL2 4.0 bpw`, `fp8`",
+    "kv": "number type of the cache",
+    "setup": "`documented-default`, `community` or `tuned-recipe`",
+    "class": "kind of result, which tables group by",
+    "dp": "attention data parallel degree",
+    "input": "tokens in",
+    "output": "tokens out",
     "ttft_ms": "measured time to first token [ms]",
     "tpot_ms": "measured time per output token [ms]",
     "out_tok_s_gpu": "measured output tokens/s per GPU, where all requests queue",
@@ -212,6 +226,7 @@ WHAT = {
     "comm": "A collective, or dispatch and combination of routed tokens. Messages above "
     f"{CUSTOM_LIMIT / 1e6:.0f} MB of an engine's own all-reduce are predicted as NCCL's.",
     "e2e": "A deployment under load. One of the measured columns is enough.",
+    "field": "Single results as people report them, one number a row.",
 }
 
 

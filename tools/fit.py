@@ -11,9 +11,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from costcalc.hardware.efficiency import FitError
-from costcalc.validation.files import KINDS, shipped_measurements
-from costcalc.validation.kernel_fit import fit, kernels_yaml
-from costcalc.validation.serving_fit import fit_serving_rows, serving_yaml
+from costcalc.validation.field_rows import as_serving_row
+from costcalc.validation.files import shipped_measurements
+from costcalc.validation.kernel_fit import KERNEL_KINDS, fit, kernels_yaml
+from costcalc.validation.serving_fit import LEFT_OUT, fit_serving_rows, serving_yaml
 
 EFFICIENCY = Path(__file__).parent.parent / "hardware_profiles" / "efficiency"
 SOURCES = {
@@ -29,7 +30,7 @@ SOURCES = {
 def fit_kernels(date: str) -> str:
     """Fit the curves of all kernels; return kernels.yaml."""
     entries = {}
-    for kind in (kind for kind in KINDS if kind != "e2e"):
+    for kind in KERNEL_KINDS:
         rows = shipped_measurements(kind).rows
         entries |= fit(kind, rows, source=f"measurements/{kind}.csv: {SOURCES[kind]}", date=date)
     for op, entry in entries.items():
@@ -41,11 +42,12 @@ def fit_kernels(date: str) -> str:
 
 def fit_serving(date: str) -> str:
     """Fit the constants of serving; return serving.yaml."""
-    rows = shipped_measurements("e2e").rows
-    constants = fit_serving_rows(rows, source=f"measurements/e2e.csv: {SOURCES['e2e']}", date=date)
+    rows, field = shipped_measurements("e2e").rows, shipped_measurements("field").rows
+    single = [as_serving_row(row) for row in field]
+    source = f"measurements/e2e.csv: {SOURCES['e2e']}; measurements/field.csv"
+    constants = fit_serving_rows(rows, single, source=source, date=date)
     for name, found in constants.errors.items():
-        left = ("in_sample", "rows_left_out", "model_left_out", "gpu_left_out")
-        print(_line(name, found.points, ((each, getattr(found, each)) for each in left)))
+        print(_line(name, found.points, ((each, error) for each in LEFT_OUT if (error := getattr(found, each)))))
     return serving_yaml(constants)
 
 

@@ -43,7 +43,6 @@ class Catalog(Folders):
 
     first: a folder to search before the others, as given by `--catalog`.
     changes: values to replace by dotted path, in every model and in every GPU: {'gpu': {'memory': '96 GB'}}.
-    check: check even files that costcalc ships, which were checked before.
     Methods raise CostcalcError for what is unknown, and where a file is wrong.
     """
 
@@ -51,11 +50,9 @@ class Catalog(Folders):
         self,
         first: str | Path | None = None,
         changes: Mapping[str, Mapping[str, str]] | None = None,
-        *,
-        check: bool = False,
     ) -> None:
         super().__init__(first)
-        self.changes, self.check = changes or {}, check
+        self.changes = changes or {}
         self._known: dict[tuple[str, str], Any] = {}
 
     def unchanged(self) -> Catalog:
@@ -103,7 +100,7 @@ class Catalog(Folders):
         return self._load(Accelerator, found.path, "gpu", found.remarks)
 
     def _load(self, spec: type[AnySpec], path: Path, kind: str, remarks: tuple[str, ...] = ()) -> AnySpec:
-        return load_spec(spec, path, kind, self.changes.get(kind), remarks, folders=self, check=self.check)
+        return load_spec(spec, path, kind, self.changes.get(kind), remarks, folders=self)
 
     # Models known by their list prices alone.
 
@@ -116,7 +113,7 @@ class Catalog(Folders):
         """Return every closed model by name; a nearer file shadows the models of farther ones."""
         found: dict[str, ClosedEntry] = {}
         for path in self.closed_paths():
-            for model in load_closed_models(path, check=self.check):
+            for model in load_closed_models(path):
                 found.setdefault(model.names[0], ClosedEntry(model, path))
         return [found[name] for name in sorted(found)]
 
@@ -234,12 +231,9 @@ def _with(catalog: Catalog | str | Path | None, kind: str, overrides: Mapping[st
     return changed
 
 
-def load_closed_models(path: str | Path, *, check: bool = False) -> tuple[ClosedModel, ...]:
-    """Return the closed models of one file; raises CostcalcError with file:line:column when it is wrong.
-
-    check: check even a file that costcalc ships, which was checked before.
-    """
-    return load_spec(ClosedModels, path, "closed models", check=check).models
+def load_closed_models(path: str | Path) -> tuple[ClosedModel, ...]:
+    """Return the closed models of one file; raises CostcalcError with file:line:column when it is wrong."""
+    return load_spec(ClosedModels, path, "closed models").models
 
 
 def load_machines(path: str | Path) -> Machines:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
-from zlib import adler32, crc32
 
+from costcalc.catalog.limits import MISTAKES
 from costcalc.errors import CostcalcError, did_you_mean, nearest, shown
-from costcalc.fields import After, Before, ByKind, Spec, hints
+from costcalc.fields import ByKind, Spec, hints
 
 if TYPE_CHECKING:
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic_core import SchemaValidator, ValidationError
 
 
 KeyPath = tuple[str | int, ...]
@@ -84,112 +85,100 @@ def descend(value: Any, step: str | int) -> Any:
     return value[step] if has(value, step) else None
 
 
-# Specifications from data that is known to be valid: read by their annotations, not checked.
+# From the annotations of a specification to pydantic's core schema, class by class, when a file first holds one.
 #
-# What costcalc ships was checked when `checked.txt` was written, which names the content of every file by its digest.
-# Reading such a file needs no pydantic, whose classes take longer to make than an estimate; everything else, be it one
-# letter away, is checked by catalog.validation.
+# pydantic's own adapters make every class that a file might hold, which takes several times longer than an estimate.
 
 
-CHECKED = Path(__file__).with_name("checked.txt")
 SpecT = TypeVar("SpecT", bound=Spec)
-_Reader = Callable[[Any], Any]
-
-
-def digest(text: str) -> str:
-    """Return what tells the content of a file from what an edit makes of it: two checksums and the length.
-
-    It guards against mistakes, not against malice, and needs no library of ciphers, which takes 2 ms to load.
-    """
-    content = text.encode()
-    return f"{crc32(content):08x}{adler32(content):08x}{len(content):08x}"
-
-
-def is_checked(spec: type[Spec], text: str) -> bool:
-    """Return whether the content of a file was found to be a valid specification before it was shipped.
-
-    spec: the class of the specification.
-    text: the content.
-    """
-    return f"{digest(text)} {spec.__name__} " in _checked(CHECKED)
-
-
-def stems_listed(name: str) -> list[str]:
-    """Return which of the files that ship are listed as answering to a name; the files themselves decide.
-
-    name: as catalog.names.normal_name spells it.
-    """
-    wanted = f"|{name}|"
-    lines = _checked(CHECKED).splitlines() if wanted in _checked(CHECKED) else []
-    return [Path(line.split()[2]).stem for line in lines if wanted in line]
-
-
-def read(spec: type[SpecT], data: Any) -> SpecT:
-    """Return the specification that valid raw data describes, the same that catalog.validation would return.
-
-    spec: the class of the specification.
-    data: the raw data, as from load_yaml; what is wrong in it goes unnoticed.
-    """
-    hint: Any = spec
-    found: SpecT = _reader(hint)(data)
-    return found
 
 
 @cache
-def _checked(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError:
-        return ""
+def validator(hint: Any) -> SchemaValidator:
+    """Return what checks raw data against a specification, or against any type that a field of one may have.
+
+    hint: the class, or the type.
+    """
+    from pydantic_core import SchemaValidator
+
+    return SchemaValidator(_dataclass(hint) if _is_spec(get_origin(hint) or hint) else _schema(hint))
 
 
-@cache
-def _reader(hint: Any) -> _Reader:
-    """Return what reads a raw value as the type of a field."""
+def json_schema(spec: type[Spec]) -> dict[str, Any]:
+    """Return the JSON Schema of what a file may hold.
+
+    spec: the class of the specification.
+    """
+    from pydantic.json_schema import GenerateJsonSchema
+
+    class Generator(GenerateJsonSchema):
+        def generate_inner(self, schema: Any) -> dict[str, Any]:
+            told = schema.get("metadata", {})
+            if "spec" in told:
+                return self.generate_inner(_dataclass(told["spec"]))
+            return {**(told.get("instead") or super().generate_inner(schema)), **told.get("beside", {})}
+
+        def field_title_should_be_set(self, schema: Any) -> bool:
+            return "spec" not in schema.get("metadata", {}) and super().field_title_should_be_set(schema)
+
+    return Generator().generate(_dataclass(spec))
+
+
+def _schema(hint: Any) -> Any:
+    """Return the core schema of a field's type."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        return _marked(*arguments)
+        base, *markers = arguments
+        by_kind = any(isinstance(each, ByKind) for each in markers)
+        schema = _by_kind(base) if by_kind else _schema(base)
+        for each in markers:
+            schema = each.applied(schema)
+        return schema
     if origin in (Union, types.UnionType):
-        (one,) = {_reader(each) for each in arguments if each is not types.NoneType}
-        return lambda value: None if value is None else one(value)
+        choices = [_schema(each) for each in arguments if each is not types.NoneType]
+        one = choices[0] if len(choices) == 1 else {"type": "union", "choices": choices}
+        return {"type": "nullable", "schema": one} if types.NoneType in arguments else one
     if origin is tuple:
-        one, ellipsis = arguments  # as in tuple[X, ...]: specifications have no others
-        assert ellipsis is ...
-        item = _reader(one)
-        return lambda value: tuple(map(item, value))
+        return {"type": "tuple", "items_schema": [_schema(arguments[0])], "variadic_item_index": 0}
     if origin is dict:
-        inside = _reader(arguments[1])
-        return lambda value: {key: inside(each) for key, each in value.items()}
-    spec = origin or hint
-    if isinstance(spec, type) and issubclass(spec, Spec):
-        return lambda value: spec(**{name: _field(hint, name)(each) for name, each in value.items()})
-    return hint if hint in (int, float) else _as_it_is
+        return {"type": "dict", "keys_schema": _schema(arguments[0]), "values_schema": _schema(arguments[1])}
+    if origin is Literal:
+        return {"type": "literal", "expected": list(arguments)}
+    return _later(hint) if _is_spec(origin or hint) else {"type": hint.__name__}
 
 
-@cache
-def _field(spec: Any, name: str) -> _Reader:
-    return _reader(hints(spec)[name])
+def _later(spec: Any) -> Any:
+    """Return the core schema of a group, whose class is made when a file holds one."""
+    function = {"type": "no-info", "function": lambda value: validator(spec).validate_python(value)}
+    return {"type": "function-plain", "function": function, "metadata": {"spec": spec}}
 
 
-def _marked(base: Any, *markers: Any) -> _Reader:
-    """Return what reads a raw value as an annotated type."""
-    if any(isinstance(each, ByKind) for each in markers):
-        variants = {each.kind: each for each in get_args(base)}
-        return lambda value: _reader(variants[value["kind"]])(value)
-    before = [each.read for each in markers if isinstance(each, Before)]
-    reader = before[0] if before else _reader(base)
-    for each in markers:
-        if isinstance(each, After):
-            reader = _then(reader, each.read)
-    return reader
+def _by_kind(union: Any) -> Any:
+    choices = {kind: _later(each) for each in get_args(union) for kind in _kinds(each)}
+    return {"type": "tagged-union", "discriminator": "kind", "choices": choices}
 
 
-def _then(first: _Reader, second: _Reader) -> _Reader:
-    return lambda value: second(first(value))
+def _dataclass(spec: Any) -> Any:
+    cls = get_origin(spec) or spec
+    fields = [_field(cls.__dataclass_fields__[name], hint) for name, hint in hints(spec).items()]
+    return {
+        "type": "dataclass",
+        "cls": cls,
+        "ref": f"{cls.__module__}.{cls.__name__}:{id(cls)}",
+        "config": {"extra_fields_behavior": "forbid", "title": cls.__name__},
+        "fields": [each["name"] for each in fields],
+        "schema": {"type": "dataclass-args", "dataclass_name": cls.__name__, "fields": fields},
+        "post_init": True,
+    }
 
 
-def _as_it_is(value: Any) -> Any:
-    return value
+def _field(field: Any, hint: Any) -> dict[str, Any]:
+    schema = _schema(hint)
+    if field.default is not MISSING:
+        schema = {"type": "default", "schema": schema, "default": field.default}
+    elif field.default_factory is not MISSING:
+        schema = {"type": "default", "schema": schema, "default_factory": field.default_factory}
+    return {"type": "dataclass-field", "name": field.name, "schema": schema}
 
 
 # Which keys a specification allows at a path, so that a misspelt one can be told its nearest.
@@ -314,31 +303,21 @@ def validate(spec: type[SpecT], data: Any, positions: Positions | None = None, p
     path: the file, for errors; None for data from elsewhere.
     Raises CostcalcError with file:line:column, or the command-line option that set the value.
     """
-    from pydantic import ValidationError
+    from pydantic_core import ValidationError
 
     try:
-        return adapter(spec).validate_python(data)
+        hint: Any = spec
+        found: SpecT = validator(hint).validate_python(data)
+        return found
     except ValidationError as error:
         raise _first_mistake(error, spec, data, positions or Positions(), path) from None
-
-
-def adapter(spec: type[SpecT]) -> TypeAdapter[SpecT]:
-    """Return what checks raw data against a specification, and makes its JSON Schema."""
-    hint: Any = spec
-    return _adapter(hint)
-
-
-@cache
-def _adapter(spec: Any) -> TypeAdapter[Any]:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(spec)
 
 
 def _first_mistake(
     error: ValidationError, spec: type[Spec], data: Any, positions: Positions, path: str | Path | None
 ) -> CostcalcError:
-    details: list[Any] = [each for each in error.errors(include_url=False) if not _is_echo(each)]
+    every: list[Any] = [each for each in error.errors(include_url=False) if not _is_echo(each)]
+    details = every[:MISTAKES]
     mistakes = [_mistake(detail, spec, data, positions) for detail in details]
     # A misspelt key is reported as one too many and one missing: only the first says how to mend it.
     meant = {
@@ -354,11 +333,13 @@ def _first_mistake(
     told.sort(key=lambda mistake: (positions.override_of(mistake.path) is None, mistake.position))
     errors = tuple(_told(mistake, positions, path) for mistake in told)
     first = errors[0]
-    if len(errors) > 1:
-        more = f" (and {len(errors) - 1} more)"
+    untold = len(every) - len(details)
+    if others := len(errors) - 1 + untold:
+        more = f" (and {others} more)"
         message, hint = (first.message, first.hint + more) if first.hint else (first.message + more, None)
         first = CostcalcError(message, first.where, hint)
-        first.each = errors
+        last = CostcalcError(f"{untold} more mistakes", None if path is None else place(path))
+        first.each = (*errors, last) if untold else errors
     return first
 
 

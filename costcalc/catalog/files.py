@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from costcalc.catalog.check import place, stems_listed
+from costcalc.catalog.check import place
+from costcalc.catalog.limits import HEAD_BYTES
 from costcalc.catalog.names import is_hub_id, meant, normal_name, squeezed
 from costcalc.catalog.names import listed as listed_names
 from costcalc.errors import CostcalcError, nearest, shown
@@ -78,7 +79,6 @@ def _named_root(text: str, where: str) -> Path:
 
 
 # Names stand in the first lines of a file, so that finding one costs a short read and no parsing.
-_HEAD_BYTES = 2048
 _LIST = r"[ \t]*(?:\[([^\]]*)\]|((?:\r?\n[ \t]*-[ \t]+[^\n]*)+))"
 _ALIASES = re.compile(rf"^aliases:{_LIST}", re.MULTILINE)
 _SAME_SHAPE = re.compile(rf"^same_shape:{_LIST}", re.MULTILINE)
@@ -104,7 +104,7 @@ def head_of(path: Path) -> str:
         if not path.is_file():
             return ""
         with path.open("rb") as file:
-            return file.read(_HEAD_BYTES).decode("utf-8", "replace")
+            return file.read(HEAD_BYTES).decode("utf-8", "replace")
     except OSError:
         return ""
 
@@ -326,16 +326,18 @@ def _by_name(
     kind: Kind, text: str, spelled: Callable[[str], str], roots: list[Path], without: Path | None
 ) -> Path | None:
     name = spelled(text)
+    words = name.split("-") if spelled is normal_name else []
     for index, root in enumerate(roots):
         files = _files(root, kind)
         if without is not None:
             files = {stem: path for stem, path in files.items() if Path(os.path.realpath(path)) != without}
         if spelled is normal_name and name in files:
             return files[name]
-        listed = [stem for stem in stems_listed(name) if stem in files] if root == packaged_root() else []
-        for stem in (*listed, *files):
-            path = files[stem]
-            if name in map(spelled, [stem, *names_in(head_of(path))]):
+        # An alias is mostly a part of the file's own name: what looks like it is opened first.
+        for stem in sorted(files, key=lambda stem: name not in spelled(stem)):
+            path, head = files[stem], head_of(files[stem]).casefold()
+            # Few heads hold the words of the name at all; only those are worth taking apart.
+            if name == spelled(stem) or (all(map(head.__contains__, words)) and name in map(spelled, names_in(head))):
                 # An overlay's file of the same name stands for this one, its aliases included.
                 above = [_files(each, kind).get(stem) for each in roots[:index]] if without is None else []
                 return next(filter(None, above), path)

@@ -13,7 +13,7 @@ _MOST_NAMES = 5
 _NEAR = 0.72
 """Likeness of a name that is only misspelt."""
 _MOST_TYPED = 100
-_SIZE = re.compile(r"(?<![a-z0-9.])(\d+(?:\.\d+)?)([bmt])(?![a-z0-9])")
+_SIZE = r"(?<![a-z0-9.])(\d+(?:\.\d+)?)([bmt])(?![a-z0-9])"
 
 
 def normal_name(text: str) -> str:
@@ -81,7 +81,7 @@ def _of_the_family(wanted: str, spellings: Mapping[str, str]) -> list[str]:
 
 def _sized(name: str) -> tuple[str, float | None]:
     """What stands before the size in a name, and the size in billions."""
-    found = _SIZE.search(name)
+    found = re.search(_SIZE, name)
     if found is None or float(found[1]) == 0:
         return name, None
     return squeezed(name[: found.start()]), float(found[1]) * {"m": 1e-3, "b": 1.0, "t": 1e3}[found[2]]
@@ -93,7 +93,7 @@ def _sized(name: str) -> tuple[str, float | None]:
 # another one than that of 80, and a checkpoint in FP8 is not the one in 16 bits.
 
 
-_VENDORS = re.compile(r"\b(nvidia|amd|intel|google|cloud|aws|tesla|instinct|geforce|radeon|gpu|nv)\b")
+_VENDORS = r"\b(nvidia|amd|intel|google|cloud|aws|tesla|instinct|geforce|radeon|gpu|nv)\b"
 _FORMS = ("pcie", "nvl", "sxm")
 _NOISE = {
     "server",
@@ -109,8 +109,8 @@ _NOISE = {
     "hbm3",
     "hbm3e",
 }
-_TUNED = re.compile(r"-(instruct|chat|it|hf|base|thinking|preview|\d{4})(?=-|$)")
-_QUANTIZED = re.compile(r"-(fp8|fp4|nvfp4|mxfp4|int4|int8|bf16|awq|gptq|w4a16|w8a8)(?:-(?:dynamic|static))?(?=-|$)")
+_TUNED = r"-(instruct|chat|it|hf|base|thinking|preview|\d{4})(?=-|$)"
+_QUANTIZED = r"-(fp8|fp4|nvfp4|mxfp4|int4|int8|bf16|awq|gptq|w4a16|w8a8)(?:-(?:dynamic|static))?(?=-|$)"
 SAME_MEMORY = 0.02
 """How far rounding takes the memory in a name from that of a data sheet or a driver."""
 
@@ -169,7 +169,7 @@ def plain(name: str) -> str:
 
     name: in lower case, with hyphens.
     """
-    return re.sub(r"-+", "-", _VENDORS.sub("", name)).strip("-")
+    return re.sub(r"-+", "-", re.sub(_VENDORS, "", name)).strip("-")
 
 
 def untuned(name: str) -> list[str]:
@@ -180,7 +180,7 @@ def untuned(name: str) -> list[str]:
     owner, slash, bare = name.removesuffix(":latest").replace(":", "-").rpartition("/")
     if slash and ("/" in owner or not owner.strip(".~")):
         return []  # a path
-    return list(dict.fromkeys([bare, _TUNED.sub("", bare)]))
+    return list(dict.fromkeys([bare, re.sub(_TUNED, "", bare)]))
 
 
 def unquantized(name: str) -> tuple[str, str] | None:
@@ -188,8 +188,8 @@ def unquantized(name: str) -> tuple[str, str] | None:
 
     name: in lower case, with hyphens.
     """
-    found = _QUANTIZED.search(name)
-    return (_QUANTIZED.sub("", name), found[1]) if found else None
+    found = re.search(_QUANTIZED, name)
+    return (re.sub(_QUANTIZED, "", name), found[1]) if found else None
 
 
 def same_memory(gigabytes: float, sizes: Sequence[float | None]) -> bool:

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from costcalc.catalog.check import KeyPath, Positions, is_checked, place, read, validate
+from costcalc.catalog.check import KeyPath, Positions, place, validate
 from costcalc.catalog.files import Folders, Kind
-from costcalc.catalog.overrides import apply_overrides, consequences
-from costcalc.catalog.yaml import load_yaml, parse_yaml, read_text
+from costcalc.catalog.limits import EXTENDED_FILES
+from costcalc.catalog.yaml import load_yaml
 from costcalc.errors import CostcalcError, shown
 from costcalc.fields import Spec
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 
 KEY = "extends"
-MOST_DEEP = 8
 _OWN = ("name", "aliases", "hf_id")
 """What belongs to the entry itself and is never taken from another one."""
 _ADDED = ("prices", "api_prices")
@@ -52,7 +51,7 @@ def extended(
     where = place(path, positions.of_value((KEY,)))
     other = _other(kind, path, data[KEY], where, folders)
     seen = (*seen, _real(path))
-    if _real(other) in seen or len(seen) > MOST_DEEP:
+    if _real(other) in seen or len(seen) > EXTENDED_FILES:
         raise CostcalcError(f"{shown(data[KEY])} leads back to this file", where, "extend an entry that stands alone")
     inherited, inherited_positions = load_yaml(other)
     inherited = extended(kind, other, inherited, inherited_positions, folders, seen)
@@ -115,7 +114,6 @@ def load_spec(
     remarks: Sequence[str] = (),
     *,
     folders: Folders | None = None,
-    check: bool = False,
 ) -> SpecT:
     """Return the specification that one YAML file describes.
 
@@ -125,24 +123,21 @@ def load_spec(
     overrides: values to replace, by dotted path.
     remarks: what every estimate has to say about how the file was found.
     folders: where what the file extends is looked up; by default those of every command.
-    check: check even a file that costcalc ships, which was checked before.
     Raises CostcalcError with file:line:column, or the option, of the first mistake.
     """
-    text = read_text(path)
-    data, positions = parse_yaml(text, path)
-    trusted = not check and not overrides and is_checked(spec, text)
+    data, positions = load_yaml(path)
     kind = _KINDS.get(spec.__name__)
-    if kind is not None and not trusted:
+    if kind is not None:
         _check_kind(kind, data, path)
         if "extends" in data:
             data = extended(kind, path, data, positions, folders or Folders())
     if overrides:
+        from costcalc.catalog.overrides import apply_overrides, consequences
+
         data = apply_overrides(data, overrides, prefix=prefix, spec=spec, positions=positions)
         remarks = (*remarks, *consequences(data, overrides, prefix))
     if remarks:
         data = {**data, "caveats": [*(data.get("caveats") or ()), *remarks]}
-    if trusted:
-        return read(spec, data)
     return validate(spec, data, positions, path)
 
 

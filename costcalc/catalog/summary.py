@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from costcalc.engine.memory import fixed_cache_bytes_per_sequence
+from costcalc.fields import Record
 from costcalc.formats import cache_format
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.spec import ModelSpec
@@ -30,8 +31,7 @@ def shape_of(model: ModelSpec) -> str:
 # What the catalog knows of each model and accelerator, in one line each: what lists sort and filter by.
 
 
-@dataclass(frozen=True, slots=True)
-class ModelSummary:
+class ModelSummary(Record):
     """A model in one line."""
 
     id: str
@@ -61,8 +61,7 @@ class ModelSummary:
         return asdict(self)
 
 
-@dataclass(frozen=True, slots=True)
-class GpuSummary:
+class GpuSummary(Record):
     """An accelerator in one line."""
 
     id: str
@@ -90,8 +89,7 @@ class GpuSummary:
         return asdict(self)
 
 
-@dataclass(frozen=True, slots=True)
-class ClosedSummary:
+class ClosedSummary(Record):
     """A model known by its list prices alone, in one line; the prices are the newest."""
 
     id: str

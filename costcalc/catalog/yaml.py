@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from costcalc.catalog.check import KeyPath, Position, Positions, place, validate
+from costcalc.catalog.limits import NUMBER_CHARACTERS, YAML_BYTES, YAML_DEPTH, YAML_VALUES
 from costcalc.errors import CostcalcError, shown
 
 # Plain YAML text to Python values, by the core schema of YAML 1.2.
@@ -31,7 +32,6 @@ _HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _LEADING_ZERO = re.compile(r"[-+]?0[0-9]+")
 _NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
-_LONGEST_NUMBER = 40
 
 
 def resolve_scalar(text: str) -> Scalar:
@@ -51,10 +51,10 @@ def resolve_scalar(text: str) -> Scalar:
     if _NOT_FINITE.fullmatch(text):
         raise CostcalcError(f"{shown(text)} is not a finite number", hint="write null for what is unknown")
     if not _FLOAT.fullmatch(text):
-        return int(text, 16) if _HEXADECIMAL.fullmatch(text) and len(text) <= _LONGEST_NUMBER else text
+        return int(text, 16) if _HEXADECIMAL.fullmatch(text) and len(text) <= NUMBER_CHARACTERS else text
     if _LEADING_ZERO.fullmatch(text):
         return text
-    if len(text) > _LONGEST_NUMBER:
+    if len(text) > NUMBER_CHARACTERS:
         raise CostcalcError(f"the number {shown(text)} has too many digits")
     if _INTEGER.fullmatch(text):
         return int(text)
@@ -66,9 +66,7 @@ def resolve_scalar(text: str) -> Scalar:
 
 __all__ = ["Positions", "load_yaml", "parse_yaml", "read_text", "validate"]
 
-MAX_BYTES = 1_000_000
-MAX_DEPTH = 32
-TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
+TOO_DEEP = f"nested deeper than {YAML_DEPTH} levels"
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -107,7 +105,7 @@ def parse_yaml(text: str, path: str | Path) -> tuple[dict[str, Any], Positions]:
         loader.dispose()
 
 
-def read_text(path: str | Path, most: int = MAX_BYTES) -> str:
+def read_text(path: str | Path, most: int = YAML_BYTES) -> str:
     """Return the text of a regular UTF-8 file.
 
     path: the file.
@@ -167,6 +165,8 @@ class _Builder:
 
     def _value(self, event: Any, path: KeyPath) -> Any:
         self.positions.values_at[path] = _position(event)
+        if len(self.positions.values_at) > YAML_VALUES:
+            raise self._error(f"more than {YAML_VALUES:,} values", event, "is this the right file?")
         if isinstance(event, yaml.AliasEvent):
             raise self._error(f"the alias '*{event.anchor}' is not allowed", event, "write the value out")
         if event.anchor is not None:
@@ -175,7 +175,7 @@ class _Builder:
             raise self._error(f"the tag '{event.tag}' is not allowed", event, "remove it")
         if isinstance(event, yaml.ScalarEvent):
             return self._scalar(event) if event.implicit[0] else event.value
-        if len(path) >= MAX_DEPTH:
+        if len(path) >= YAML_DEPTH:
             raise self._error(TOO_DEEP, event)
         return self._mapping(path) if isinstance(event, yaml.MappingStartEvent) else self._sequence(path)
 

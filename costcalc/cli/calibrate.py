@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Option
 
 from costcalc.cli import parse
-from costcalc.cli.catalog import CatalogFolder, opened
 from costcalc.cli.output import FORMATS
-from costcalc.cli.parameters import with_options
+from costcalc.cli.parameters import CatalogFolder
 from costcalc.errors import CostcalcError, shown
 from costcalc.units import counted
 
@@ -47,7 +46,6 @@ def from_files(files: list[str], kind: str | None, output: str | None, form: str
     """Fit on files of measurements, write what was found, and show it.
 
     files: as named. kind: what they hold, or None for what their columns say. output: as typed.
-    form: of the report.
     """
     from costcalc.catalog.catalog import MACHINES, SERVING
     from costcalc.report.accuracy import calibration_page, calibration_rows
@@ -64,7 +62,7 @@ def from_files(files: list[str], kind: str | None, output: str | None, form: str
     if not scored.counted():
         raise CostcalcError(_no_points(scored), where=files[0])
     serving = [each for each in measurements if each.kind == "e2e" and scored.counted("e2e")]
-    kernels = [each for each in measurements if each.kind != "e2e" and scored.counted(each.kind)]
+    kernels = [each for each in measurements if each.kind in KERNEL_KINDS and scored.counted(each.kind)]
     if target.file is not None and serving and kernels:
         raise CostcalcError("kernels and serving are two files", where="--output", hint="name a folder")
     wanted = [*([MACHINES] if kernels else []), *([SERVING] if serving else [])]
@@ -89,10 +87,7 @@ def from_files(files: list[str], kind: str | None, output: str | None, form: str
 
 @contextmanager
 def new_files(paths: Sequence[Path]) -> Iterator[list[NewFile]]:
-    """Open files in folders made for them; none appears unless all of the work inside succeeds.
-
-    paths: the files.
-    """
+    """Open files in folders made for them; none appears unless all of the work inside succeeds."""
     from costcalc.report.files import new_file
 
     with ExitStack() as stack:
@@ -167,7 +162,8 @@ def _make_folder(folder: Path) -> None:
 
 FOLDER = "calibrated"
 """Where the measurements of this machine go unless --output says otherwise."""
-KINDS = ("decode_attention", "prefill_attention", "gemm", "moe", "comm", "e2e")
+KERNEL_KINDS = ("decode_attention", "prefill_attention", "gemm", "moe", "comm")
+KINDS = (*KERNEL_KINDS, "e2e")
 
 From = Annotated[
     list[str] | None,
@@ -195,14 +191,14 @@ Gpu = Annotated[
 ]
 
 
-@with_options
 def calibrate(
+    *,
     files: From = None,
     kind: Kind = None,
     output: OutputOption = None,
     format: Format = None,
     gpu: Gpu = None,
-    catalog: CatalogFolder = None,
+    folder: CatalogFolder,
 ) -> None:
     """Fit the constants on measurements of your own, or measure the GPU of this machine.
 
@@ -215,11 +211,11 @@ def calibrate(
     if files:
         if gpu is not None:
             raise CostcalcError("the files name their GPUs", where="--gpu", hint="leave it out")
-        from_files(files, parse.choice(kind, "--kind", KINDS), output, form, opened(catalog))
+        from_files(files, parse.choice(kind, "--kind", KINDS), output, form, folder.opened())
     else:
         if kind is not None:
             raise CostcalcError("there is no file", where="--kind", hint="add --from FILE.csv")
-        _from_this_machine(gpu, Path(output or FOLDER), form, opened(catalog))
+        _from_this_machine(gpu, Path(output or FOLDER), form, folder.opened())
 
 
 def _from_this_machine(gpu: str | None, folder: Path, form: str, catalog: Catalog) -> None:

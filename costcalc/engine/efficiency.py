@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,6 +13,7 @@ from costcalc.engine.kernel_choice import (
     EXPERT_PAIRS_OF_ALL,
     exchange_kernel,
     experts_kernel,
+    gemm_tile_rows,
     grouped_decode_kernel,
     latent_decode_kernel,
     multiplies_in_fp8,
@@ -39,7 +40,7 @@ from costcalc.engine.ops import Op
 from costcalc.engine.roofline import Machine, domains_of
 from costcalc.fields import Number
 from costcalc.formats import cache_format
-from costcalc.hardware.efficiency import KernelEfficiency, KernelFit, ServingEfficiency
+from costcalc.hardware.efficiency import BackendOverhead, KernelEfficiency, KernelFit, ServingEfficiency
 
 CurveT = TypeVar("CurveT")
 NOTHING: Mapping[str, Any] = {}
@@ -62,7 +63,7 @@ def calibrated_efficiency(
     'measured', 'uniform', 'zipf:S' or the load of the hottest rank over the mean.
     """
     engine = constants.engine(backend)
-    curves = _Curves(constants, machine, engine.kernels, tuned, imbalance)
+    curves = _Curves(constants, machine, engine, tuned, imbalance)
     launches = constants.vendor_launches.get(machine.vendor, 1.0) * untuned(constants, machine, tuned)
     return Efficiency(
         curve=curves,
@@ -89,10 +90,15 @@ class _Curves:
 
     constants: ServingEfficiency
     machine: Machine
-    stack: str  # whose kernels run: 'trtllm', 'vllm' or 'sglang'
+    engine: BackendOverhead
     tuned: bool
     imbalance: str
-    known: dict[tuple[str, str, bool, float], Curve] = field(default_factory=dict)
+    known: dict[tuple[str, str, str, bool, float], Curve] = field(default_factory=dict)
+
+    @property
+    def stack(self) -> str:
+        """Whose measured kernels run: 'trtllm', 'vllm' or 'sglang'."""
+        return self.engine.kernels
 
     @property
     def kernels(self) -> KernelEfficiency:
@@ -101,15 +107,17 @@ class _Curves:
     def __call__(self, op: Op) -> Curve:
         if op.kind == "all_reduce":  # by its ranks, which may be those of many rows
             return self.all_reduce(op)
-        key = op.kind, op.weights, op.throughput, float(op.group)
+        key = op.kind, op.weights, op.precision, op.throughput, float(op.group)
         if key not in self.known:
             self.known[key] = getattr(self, _MAKERS[op.kind])(op)
         return self.known[key]
 
-    def _curve(self, kind: type[CurveT], op: str, rest: Mapping[str, Any] = NOTHING, **members: Member) -> CurveT:
+    def _curve(
+        self, kind: type[CurveT], op: str, rest: Mapping[str, Any] = NOTHING, precision: str = "bf16", **members: Member
+    ) -> CurveT:
         """The curve of a kernel as engines run it: as measured on this machine, else as is usual of its vendor's.
 
-        op: of the fit. rest: what is not fitted. members: of the levels of the fit.
+        op: of the fit. rest: what is not fitted. precision: multiplied in. members: of the levels of the fit.
         """
         fit: KernelFit[Any] = getattr(self.kernels, op)
         of = {"family": self.machine.architecture, "gpu": self.machine.name, **members}
@@ -120,22 +128,34 @@ class _Curves:
         launches = constants.vendor_launches.get(vendor, 1.0) / constants.speed["launches"]
         launches *= untuned(constants, self.machine, self.tuned)
         speed = constants.speed.get(_SPEEDS.get(op, op), 1.0)
-        return scaled(alone, times=launches / speed, memory=memory * speed, arithmetic=arithmetic * speed)
+        memory *= self.engine.memory * speed
+        arithmetic *= (self.engine.arithmetic_8_bit if precision == "int8" else self.engine.arithmetic) * speed
+        return self._capped(scaled(alone, times=launches / speed, memory=memory, arithmetic=arithmetic))
+
+    def _capped(self, curve: Any) -> Any:
+        """The curve of an engine whose kernels draw no more than so much through each multiprocessor."""
+        ceiling = self.engine.sm_bandwidth
+        if ceiling is None or not hasattr(curve, "bandwidth"):
+            return curve
+        most = ceiling * self.machine.sm_count / self.machine.memory_bandwidth
+        return replace(curve, bandwidth=np.minimum(curve.bandwidth, most))
 
     def gemm(self, op: Op) -> GemmCurve:
-        found = self._curve(GemmCurve, "gemm", precision_class=precision_class(op.weights, op.precision))
+        rest = {"tile_rows": self.engine.tile_rows or gemm_tile_rows(self.machine.architecture)}
+        members = {"precision_class": precision_class(op.weights, op.precision)}
+        found = self._curve(GemmCurve, "gemm", rest, op.precision, **members)
         speed = self.constants.speed
-        return scaled(found, memory=speed["weights"], arithmetic=speed[products_class(op.precision)])
+        return self._capped(scaled(found, memory=speed["weights"], arithmetic=speed[products_class(op.precision)]))
 
     def experts(self, op: Op) -> ExpertsCurve:
-        kernel = experts_kernel(self.stack, self.machine.architecture, op.weights)
+        kernel = experts_kernel(self.stack, self.machine.architecture, op.weights, tuned=self.tuned)
         rest = {"all_pairs": kernel in EXPERT_PAIRS_OF_ALL, **self._load_of_ranks()}
         members = {"kernel": kernel, "kernel_format": f"{kernel} {precision_class(op.weights, op.precision)}"}
-        return self._curve(ExpertsCurve, "experts", rest, **members)
+        return self._curve(ExpertsCurve, "experts", rest, op.precision, **members)
 
     def _load_of_ranks(self) -> dict[str, float]:
         if self.imbalance == "measured":
-            return {"hottest": self.constants.hottest_rank, "skew": self.constants.rank_skew}
+            return {"hottest": self.constants.hottest_rank}
         kind, _, number = self.imbalance.rpartition(":")
         if kind == "zipf":
             return {"zipf": float(number)}
@@ -146,7 +166,7 @@ class _Curves:
         kernel = grouped_decode_kernel(self.stack, self.machine.architecture, group)
         width = cache_format(op.weights).bytes
         rest = {
-            "tile_rows": query_tile_rows("", group, self.machine.architecture),
+            "tile_rows": self.engine.tile_rows or query_tile_rows("", group, self.machine.architecture),
             "fp8": multiplies_in_fp8(kernel, width) and "fp8" in self.machine.peak_flops,
         }
         return self._curve(GroupedDecodeCurve, "decode_grouped", rest, kernel=kernel)

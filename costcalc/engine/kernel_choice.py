@@ -30,6 +30,11 @@ def grouped_decode_kernel(backend: str, family: str, group: float, kernel: str =
     return "fa3" if "fa3" in kernel or (family == "hopper" and not kernel) else "fa2"
 
 
+def gemm_tile_rows(family: str) -> int:
+    """Rows that a matrix product multiplies at least: of a warp group's product, else of a warp's."""
+    return TILE_ROWS if family in WARP_GROUP_FAMILIES else SMALL_TILE
+
+
 WARP_GROUP_FAMILIES = ("hopper", "blackwell", "cdna3", "cdna4")
 """Families whose decode kernels multiply 64 rows at least; others' have tiles of 16 rows."""
 SMALL_TILE = 16
@@ -80,11 +85,12 @@ def prefill_is_absorbed(backend: str, family: str, kernel: str = "") -> bool:
     return backend == "sglang" and family != "blackwell" and kernel != "trtllm_mla"
 
 
-def experts_kernel(backend: str, family: str, weights: str, kernel: str = "") -> str:
+def experts_kernel(backend: str, family: str, weights: str, kernel: str = "", tuned: bool = True) -> str:
     """Return the class of the fused expert kernel.
 
     backend: 'trtllm', 'vllm' or 'sglang'. family: the GPU's architecture. weights: format of the weights.
-    kernel: its name as a profiler records it, where known.
+    kernel: its name as a profiler records it, where known. tuned: by a recipe that names the fastest; vLLM and SGLang
+    start with Triton's on Blackwell unless a flag chooses another (moe-runner-backend, VLLM_USE_FLASHINFER_MOE).
     """
     for name in ("deepgemm", "marlin"):
         if name in kernel:
@@ -98,6 +104,8 @@ def experts_kernel(backend: str, family: str, weights: str, kernel: str = "") ->
     if family == "blackwell":
         if backend == "trtllm":
             return "deepgemm" if weights == "fp8_block" else "cutlass"
+        if not tuned and not weights.startswith(("nvfp4", "mxfp4")):
+            return "triton"
         return "trtllm-gen"
     if backend == "trtllm":
         return "cutlass"

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from costcalc.engine.ops import rank_parameters
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import Formats
 from costcalc.engine.roofline import Machine
-from costcalc.fields import Number
+from costcalc.fields import Number, Record
 from costcalc.formats import CacheFormat
 from costcalc.model.attention.base import Attention
 from costcalc.model.spec import ModelSpec
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryBudget:
+class MemoryBudget(Record):
     """How much of a GPU's memory an engine gives to weights and cache."""
 
     utilization: Number = 0.9  # of what the driver reports
@@ -31,17 +28,18 @@ def weights_bytes_per_gpu(model: ModelSpec, layout: Parallelism, formats: Format
     """Weights on the fullest GPU [B]: experts over the stage, matrices over tensor ranks, layers over stages.
 
     Norms and biases (kept in 16 bits) and the router stay whole on every rank; embeddings and the LM head
-    are cut over the vocabulary.
+    are cut over the vocabulary, encoders of images over tensor ranks.
     """
     d, t = model.hidden_size, layout.tp
-    matrices: Number = 0.0
+    projections: Number = 0.0
+    ffn: Number = 0.0
     vectors = model.norm_parameters
     for count, attention in model.attention_layers():
-        matrices = matrices + count * rank_parameters(attention.linears(d), t, attention.kv_heads)
+        projections = projections + count * rank_parameters(attention.linears(d), t, attention.kv_heads)
         vectors += count * attention.extra_parameters(d)
     routed_bytes: Number = 0.0
     for count, layer in model.feedforward_layers():
-        matrices = matrices + count * rank_parameters(layer.linears(d), t, 1)
+        ffn = ffn + count * rank_parameters(layer.linears(d), t, 1)
         vectors += count * layer.extra_parameters(d)
         routed = layer.routed(d)
         if routed:
@@ -49,10 +47,11 @@ def weights_bytes_per_gpu(model: ModelSpec, layout: Parallelism, formats: Format
             share = slots * routed.parameters / layout.stage
             routed_bytes = routed_bytes + count * share * formats.experts.bytes
     # The first stage looks tokens up, the last one multiplies the head; alone, a stage may share a tied table.
-    both = model.embedding_parameters + (0.0 if model.tied_embeddings else model.head_parameters)
-    tables = np.where(np.asarray(layout.pp) > 1, model.embedding_parameters, both)
-    layers = matrices * formats.weights.bytes + routed_bytes + vectors * 2
-    return layers / layout.pp + tables / t * formats.head.bytes
+    embedding = model.embedding_parameters * formats.embedding.bytes + model.tower_parameters * 2
+    head = 0.0 if model.tied_embeddings else model.head_parameters * formats.head.bytes
+    tables = np.where(np.asarray(layout.pp) > 1, embedding, embedding + head)
+    layers = projections * formats.projections.weights.bytes + ffn * formats.ffn.weights.bytes + routed_bytes
+    return (layers + vectors * 2) / layout.pp + tables / t
 
 
 def cache_bytes_per_token(model: ModelSpec, formats: Formats) -> float:

@@ -12,8 +12,8 @@ from typing import Literal
 import numpy as np
 
 from costcalc.engine.parallelism import Parallelism
-from costcalc.engine.precision import Formats
-from costcalc.fields import Number
+from costcalc.engine.precision import Formats, Stored
+from costcalc.fields import Number, Record
 from costcalc.model.attention.base import Attention, Linear, heads_per_rank
 from costcalc.model.ffn import FeedForward, RoutedExperts, experts_touched
 from costcalc.model.spec import ModelSpec
@@ -68,8 +68,7 @@ class Op:
     mean_bytes: Number = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Record):
     """What passes through the layers at once, on one attention-data rank of one stage."""
 
     sequences: Number  # per rank
@@ -180,19 +179,19 @@ ACTIVATION_WIDTHS = {"fp32": 4.0, "tf32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 
 
 def _gemm(
     op: str, layers: int, linears: tuple[Linear, ...], hidden: int, layout: Parallelism, kv_heads: int, rows: Number,
-    formats: Formats,
+    stored: Stored,
 ) -> Op:  # fmt: skip
     parameters = rank_parameters(linears, layout.tp, kv_heads)
     read, written, launches = activation_elements(linears, hidden, layout.tp, kv_heads)
-    width = ACTIVATION_WIDTHS[formats.compute]
+    width = ACTIVATION_WIDTHS[stored.compute]
     return Op(
         op,
         "gemm",
         layers,
         flops=2 * parameters * rows,
-        bytes=parameters * formats.weights.bytes + 0.0 * rows,
-        precision=formats.compute,
-        weights=formats.weights.name,
+        bytes=parameters * stored.weights.bytes + 0.0 * rows,
+        precision=stored.compute,
+        weights=stored.weights.name,
         rows=rows,
         launches=launches,
         traffic=rows * (read * width + written * ACTIVATION_BYTES),
@@ -206,7 +205,7 @@ def _attention_ops(
 ) -> list[Op]:
     t = layout.tp
     linears = attention.linears(model.hidden_size)
-    given = model.hidden_size, layout, attention.kv_heads, batch.rows, formats
+    given = model.hidden_size, layout, attention.kv_heads, batch.rows, formats.projections
     works = [_gemm("attention projections", count, linears, *given)]
     if batch.prefill:
         cores = attention.prefill_cores(batch.tokens, batch.context, formats.cache, t)
@@ -250,7 +249,7 @@ def _feedforward_ops(
 ) -> list[Op]:
     routed = layer.routed(model.hidden_size)
     linears = layer.linears(model.hidden_size)
-    works = [_gemm(layer.always, count, linears, model.hidden_size, layout, 1, batch.rows, formats)]
+    works = [_gemm(layer.always, count, linears, model.hidden_size, layout, 1, batch.rows, formats.ffn)]
     if routed is None:
         works.append(_all_reduce(model, count, layout, batch))
         return works

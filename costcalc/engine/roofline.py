@@ -6,18 +6,16 @@ Source: Williams, Waterman and Patterson 2009 (doi 10.1145/1498765.1498785).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
-from costcalc.fields import Number
+from costcalc.fields import Number, Record
 from costcalc.hardware.accelerator import Accelerator
 
 # What the engine needs to know of a machine: rates in SI, scalars or arrays.
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
+class Machine(Record):
     """Rates of one GPU and of the links between them."""
 
     memory: Number  # [B] usable capacity, as the driver reports it

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -15,7 +15,7 @@ from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import Formats
 from costcalc.engine.roofline import Machine
 from costcalc.engine.terms import Addition, added_seconds
-from costcalc.fields import Number
+from costcalc.fields import Number, Record
 from costcalc.model.attention.mla import LatentAttention
 from costcalc.model.spec import ModelSpec
 
@@ -24,8 +24,7 @@ CACHE_KINDS = ("grouped", "latent", "recurrent", "indexer")
 WEIGHT_KINDS = ("gemm", "head", "experts")
 
 
-@dataclass(frozen=True, slots=True)
-class Hidden:
+class Hidden(Record):
     """All-to-all that two micro-batches hide behind each other's computation.
 
     One half computes while the other communicates, so up to a share of the computing time hides as much
@@ -42,8 +41,7 @@ class Hidden:
         return np.minimum(self.sent, self.share * self.busy)
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Record):
     """The time of one pass through all layers, on the busiest GPU."""
 
     ops: tuple[OpTime, ...]
@@ -256,8 +254,7 @@ _OF_SEQUENCES = ("grouped", "latent", "recurrent", "indexer", "prefill", "head")
 """Kinds of op whose work is that of sequences, not of the rows that pass through the weights."""
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkedPrefill:
+class ChunkedPrefill(Record):
     """The work of a step with and without the prompts, and that of the prompts' attention."""
 
     alone: Sequence[Op]

@@ -53,7 +53,7 @@ def _default_lengths(q: Scenario) -> Iterator[Assumption]:
 
 
 def _default_formats(q: Scenario) -> Iterator[Assumption]:
-    if q.options.weights is None:
+    if q.options.weights is None and q.options.bits is None:
         yield Assumption("weights", q.weights_name, "as the model ships", "--weights FORMAT")
     if q.options.kv_cache is None:
         yield Assumption("kv_cache", q.formats.cache.name, "what engines keep by default", "--kv FORMAT")
@@ -117,10 +117,7 @@ def beyond_training(q: Scenario) -> str | None:
 
 def _of_the_formats(q: Scenario) -> Iterator[str]:
     """Notes on formats that the GPU cannot compute in, or that the family's checkpoints do not have throughout."""
-    for stored, compute in {
-        q.formats.weights: q.formats.compute,
-        **({q.formats.experts: q.formats.experts_compute} if q.model.has_experts else {}),
-    }.items():
+    for stored, compute in q.formats.stored:
         wanted = q.precision.activations or stored.activations
         if wanted != compute and not q.gpu.supports(wanted):
             yield (
@@ -130,7 +127,8 @@ def _of_the_formats(q: Scenario) -> Iterator[str]:
     if q.options.activations and not q.gpu.supports(q.precision.activations or ""):
         yield f"--activations {q.options.activations}: {q.gpu.name} computes in {q.formats.compute} instead."
     asked, stored_in = q.options.weights, q.formats.weights.name
-    if asked and q.model.has_experts and not q.options.experts and asked not in (stored_in, q.model.precision.weights):
+    narrowed = q.model.has_experts and not q.options.experts and asked == q.formats.experts.name
+    if narrowed and asked not in (stored_in, q.model.precision.weights):
         yield (
             f"Published {asked} checkpoints of this family narrow the routed experts only, and so does this one: "
             f"attention stays {stored_in}."
@@ -196,11 +194,8 @@ def _of_the_memory(q: Scenario) -> Iterator[str]:
 def _of_the_range(q: Scenario) -> Iterator[str]:
     if not q.calibrated:
         return
-    ranges = ranges_of(q)
-    new = [name for name, known in ((q.gpu.name, ranges.gpu_known), (q.model.name, ranges.model_known)) if not known]
-    if new:
-        what = "was" if len(new) == 1 else "were"
-        yield f"{' and '.join(new)} {what} not among the measured ones: the ranges are wider."
+    if missing := ranges_of(q).unmeasured:
+        yield f"No run of {' or '.join(missing)} was measured: the ranges are wider."
 
 
 def notes_of(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import field, fields
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Generic, NamedTuple, TypeVar
 
 from costcalc.errors import CostcalcError, did_you_mean
-from costcalc.fields import Bytes, Limits, Seconds, Spec, hints
+from costcalc.fields import Bandwidth, Bytes, Limits, Seconds, Spec, hints
 from costcalc.hardware.prices import Date
 
 Positive = Annotated[float, Limits(gt=0)]
@@ -196,6 +196,12 @@ BEST = "best"
 """Names no engine, but what a stack would add that did everything as well as the best of them."""
 UNKNOWN_FAMILY = 1.5
 """How much wider the range is, in logarithms, where no GPU of the architecture was measured."""
+UNKNOWN_ENGINE = 1.3
+"""How much wider it is, in logarithms, where no run of the engine was measured."""
+UNKNOWN_VENDOR = 3.0
+"""Times faster or slower that machines of a vendor may be of which no run was measured."""
+UNTUNED = "_default"
+"""Ends the name of a class of measurements whose engines ran as their documentation starts them."""
 
 
 class Provenance(Spec):
@@ -238,6 +244,7 @@ class ServingRecord(Spec):
     rows_left_out: ServingError
     model_left_out: ServingError
     gpu_left_out: ServingError
+    source_left_out: ServingError | None = None  # of whole sources
 
 
 class BackendOverhead(Spec):
@@ -254,6 +261,13 @@ class BackendOverhead(Spec):
     kernels: str = "vllm"  # the stack whose measured kernels it runs: trtllm, vllm or sglang
     mixes_prefill: bool  # prompts ride on decode steps, instead of stopping them
     current: bool = True  # whether deployments of today run it
+    names: tuple[str, ...] = ()  # that sources call it by, in lower case
+    vendors: tuple[str, ...] = ()  # of machines on which it is what people run
+    memory: Annotated[float, Limits(gt=0, le=10)] = 1.0  # bandwidth that its kernels reach, over that of the measured
+    arithmetic: Annotated[float, Limits(gt=0, le=10)] = 1.0  # FLOP/s that they reach, over those of the measured
+    arithmetic_8_bit: Annotated[float, Limits(gt=0, le=10)] = 1.0  # the same of products of 8-bit integers
+    tile_rows: Annotated[float, Limits(ge=1)] | None = None  # rows that its kernels multiply at least; None: by GPU
+    sm_bandwidth: Bandwidth | None = None  # that its kernels draw through one multiprocessor at most
 
 
 class ClosedLoop(Spec):
@@ -268,6 +282,17 @@ class ClosedLoop(Spec):
     fading: Share  # of that chance, for each further one
 
 
+class Asked(NamedTuple):
+    """What a range is asked of: names as their cards show them."""
+
+    gpu: str
+    model: str
+    architecture: str
+    vendor: str
+    backend: str | None = None
+    shape: str | None = None  # of the model
+
+
 class ServingEfficiency(Spec):
     """Constants of the calibrated mode; one file, hardware_profiles/efficiency/serving.yaml."""
 
@@ -279,7 +304,6 @@ class ServingEfficiency(Spec):
     as_of: str  # the month of the newest measurements, YYYY-MM: engines are as mature as then
     untuned: dict[str, Annotated[float, Limits(ge=1)]]  # times longer launches and layers take, by vendor
     hottest_rank: Share
-    rank_skew: Annotated[float, Limits(ge=0)]  # of the hottest expert rank beyond the mean, however many tokens
     expert_layer: Seconds
     latent_layer: Seconds
     sequence: Seconds
@@ -297,6 +321,8 @@ class ServingEfficiency(Spec):
     measured_gpus: tuple[str, ...]
     measured_models: tuple[str, ...]
     measured_architectures: tuple[str, ...]
+    measured_vendors: tuple[str, ...] = ()
+    measured_backends: tuple[str, ...] = ()
     measured_shapes: tuple[str, ...] = ()  # of the measured models: others of the same shape are as well known
     ranges: dict[str, Ranges]  # by class of measurement
     errors: dict[str, ServingRecord] = field(default_factory=dict)  # by class of measurement
@@ -332,6 +358,10 @@ class ServingEfficiency(Spec):
             mixes_prefill=any(each.mixes_prefill for each in current),
         )
 
+    def backend_for(self, vendor: str) -> str:
+        """The engine that people run on a vendor's machines."""
+        return next((name for name, each in self.backends.items() if vendor in each.vendors), self.default_backend)
+
     def knows_model(self, model: str, shape: str | None = None) -> bool:
         """Whether the model of this name, or one of the same `shape`, was among the measured ones."""
         return shape in self.measured_shapes if shape and self.measured_shapes else model in self.measured_models
@@ -340,22 +370,30 @@ class ServingEfficiency(Spec):
         """Whether both the GPU and the model of these names, or of this shape, were among the measured ones."""
         return gpu in self.measured_gpus and self.knows_model(model, shape)
 
-    def range_of(
-        self,
-        name: str,
-        gpu: str,
-        model: str,
-        architecture: str,
-        backend: str | None = None,
-        shape: str | None = None,
-    ) -> tuple[float, float]:
-        """Observed over predicted at 10% and 90%: wider where GPU or model were not measured, or no relative of it.
+    def range_of(self, name: str, asked: Asked) -> tuple[float, float]:
+        """Observed over predicted at 10% and 90%: wider where GPU, model or engine were not measured.
 
-        name: class of measurement, one of `ranges`. gpu, model: names as their cards show them. backend: an engine
-        whose points spread more or less than others'. shape: the model's.
+        name: class of measurement, one of `ranges`; one of untuned engines that has none is that of tuned ones.
         """
-        ranges = self.ranges.get(name, self.ranges["decode"])
-        chosen = ranges.known if self.knows(gpu, model, shape) else ranges.unseen
-        wider = 1.0 if architecture in self.measured_architectures else UNKNOWN_FAMILY
-        wider *= ranges.backends.get(backend or "", 1.0)
-        return chosen.low**wider, chosen.high**wider
+        ranges = self.ranges.get(name) or self.ranges.get(name.removesuffix(UNTUNED)) or self.ranges["decode"]
+        chosen = ranges.known if self.knows(asked.gpu, asked.model, asked.shape) else ranges.unseen
+        wider = ranges.backends.get(asked.backend or "", 1.0)
+        if asked.architecture not in self.measured_architectures:
+            wider *= UNKNOWN_FAMILY
+        if asked.backend is not None and asked.backend not in self.measured_backends:
+            wider *= UNKNOWN_ENGINE
+        low, high = chosen.low**wider, chosen.high**wider
+        if asked.vendor not in self.measured_vendors:
+            low, high = min(low, 1 / UNKNOWN_VENDOR), max(high, UNKNOWN_VENDOR)
+        return low, high
+
+    def unmeasured(self, asked: Asked) -> tuple[str, ...]:
+        """What widens a range: the parts of a question that no measurement is of."""
+        found = {
+            "the GPU": asked.gpu in self.measured_gpus,
+            "the model": self.knows_model(asked.model, asked.shape),
+            f"the {asked.architecture} architecture": asked.architecture in self.measured_architectures,
+            "the engine": asked.backend is None or asked.backend in self.measured_backends,
+            f"any machine of {asked.vendor}": asked.vendor in self.measured_vendors,
+        }
+        return tuple(what for what, known in found.items() if not known)

@@ -46,10 +46,19 @@ class Precision(Spec):
     """What the weights, the cache and the activations are kept and computed in."""
 
     weights: WeightFormatName = "bf16"
-    experts: WeightFormatName | None = None  # routed experts, where they differ from the other matrices
+    attention: WeightFormatName | None = None  # projections of attention, where they differ from `weights`
+    ffn: WeightFormatName | None = None  # dense FFNs, shared experts and routers, where they differ
+    experts: WeightFormatName | None = None  # routed experts, where they differ
     head: WeightFormatName = "bf16"  # embeddings and LM head, which quantized checkpoints keep wide
+    embedding: WeightFormatName | None = None  # the embedding, where it differs from the LM head
     kv_cache: CacheFormatName = "bf16"
     activations: ActivationFormatName | None = None  # null: what the weight format is multiplied with
+
+    @property
+    def apart(self) -> dict[str, str]:
+        """The parts whose matrices are in another format than `weights`, and the embedding's beside the head's."""
+        parts = {part: getattr(self, part) for part in ("attention", "ffn", "experts", "embedding")}
+        return {part: name for part, name in parts.items() if name}
 
 
 class PredictionHeads(Spec):
@@ -117,6 +126,7 @@ class ModelSpec(Spec):
     residual_streams: Annotated[int, Limits(ge=1, le=64)] = 1  # n of manifold hyper-connections (DeepSeek-V4)
     lookup_parameters: Count = 0.0  # tables looked up and never multiplied (Gemma 3n)
     other_parameters: Count = 0.0  # small tensors of no kind above: scales, residual gates, a head's bias
+    tower_parameters: Count = 0.0  # encoders of images or sound that engines load, too: beside the count, in 16 bits
     shared_parameters: Count = 0.0  # weights counted twice by the layer list because layers share them
     precision: Precision = Precision()
     mtp: PredictionHeads | None = None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.fields import Record, read_date
-from costcalc.formats import CACHE_FORMATS, COMPUTE_PRECISIONS, WEIGHT_FORMATS
+from costcalc.formats import COMPUTE_PRECISIONS, cache_format, weight_format
 from costcalc.units import parse_demand, parse_quantity, parse_whole
 
 if TYPE_CHECKING:
@@ -101,6 +101,21 @@ def _month(value: Any) -> str:
     if (found := read_date(text)) is None or found[1] is None:
         raise CostcalcError(f"{shown(value)} is no month", hint="write it like 2026-06 or 2026-06-15")
     return text
+
+
+def _format_of(meaning: Callable[[str], str]) -> Read:
+    """A number format in any spelling, by the name that it is known by."""
+
+    def read(value: Any) -> str:
+        return meaning(_text(value, "name"))
+
+    return read
+
+
+def _weights(text: str) -> str:
+    from costcalc.engine.precision import read_weights
+
+    return ",".join(f"{part}={name}" for part, name in read_weights(text).items()).removeprefix("weights=")
 
 
 def _imbalance(value: Any) -> str:
@@ -216,6 +231,10 @@ class Options(Record):
     memory_utilization: float | None = option(
         "--memory-utilization", "SHARE", LAYOUT, _SHARE_OF_ALL,
         "Share of the GPU's memory that the engine takes; default: 90%.")
+    link: float | None = option(
+        "--link", "BANDWIDTH", LAYOUT, quantity("bandwidth", 0, 1e15, low_too=False),
+        "What a GPU sends to the others of its server, one direction, as measured there; default: its own links, or a"
+        " share of PCIe.")
     batch: int | None = option(
         "--batch -b", "N|auto", LOAD, _batch,
         "Sequences at once, of one replica; auto, the default, is the cheapest under --tpot.",
@@ -238,11 +257,15 @@ class Options(Record):
         "--demand", "RATE", LOAD, _demand,
         "Requests or output tokens to serve, as in '50 requests/s' or '1B tokens/day': how many GPUs.")
     weights: str | None = option(
-        "--weights", "FORMAT", NUMBERS, word(*WEIGHT_FORMATS),
-        "Number format of the weights, such as bf16, fp8, int4 or mxfp4; default: the model's.", also="dtype")
+        "--weights", "FORMAT", NUMBERS, _format_of(_weights),
+        "Number format of the weights, such as bf16, fp8, int4, q4_k_m or exl2-4.65, of parts apart as in"
+        " nvfp4,attention=bf16; default: the model's.")
+    bits: float | None = option(
+        "--bits", "BITS", NUMBERS, quantity("count", 1, 16),
+        "Bits per weight of weight-only formats, scales included; default: as the format has.")
     kv_cache: str | None = option(
-        "--kv", "FORMAT", NUMBERS, word(*CACHE_FORMATS),
-        "Number format of the KV cache, such as bf16 or fp8; default: as engines keep this model's.", also="kv")
+        "--kv", "FORMAT", NUMBERS, _format_of(lambda text: cache_format(text).name),
+        "Number format of the KV cache, such as bf16, fp8 or q8_0; default: as engines keep this model's.", also="kv")
     activations: str | None = option(
         "--activations", "FORMAT", NUMBERS, word(*COMPUTE_PRECISIONS),
         "Precision of the activations; default: what the weights are multiplied with.")
@@ -261,6 +284,9 @@ class Options(Record):
     acceptance: float | None = option(
         "--acceptance", "SHARE", LOAD, quantity("ratio", 0, 1),
         "Chance that a drafted token is kept; default: as measured, 85% in the ideal bound.")
+    accepted: float | None = option(
+        "--accepted", "TOKENS", LOAD, quantity("count", 1, MOST_DRAFTS + 1),
+        "Tokens that a pass yields for a sequence, its own included, as tools print it; instead of --acceptance.")
     disaggregated: bool = option(
         "--disaggregated", "", LOAD, _yes_or_no,
         "Prefill and decode on pools of GPUs of their own: --gpus of them decode, and as many more prefill as keep"
@@ -305,11 +331,14 @@ class Options(Record):
     polling: float | None = option(
         "--polling", "STEPS", LOAD, quantity("count", 0, 1e6),
         "Decode steps for which the scheduler looks at no new request; default: 0.")
+    client_latency: float | None = option(
+        "--client-latency", "TIME", LOAD, quantity("time", 0, MOST_SECONDS),
+        "Time from a user to the engine and back, added to the time to first token; default: 0.")
     engine_date: str | None = option(
         "--engine-date", "YYYY-MM", NUMBERS, _month,
         "Month of the serving engine: older ones are slower; default: that of the newest measurements.")
     experts: str | None = option(
-        "--experts", "FORMAT", NUMBERS, word(*WEIGHT_FORMATS),
+        "--experts", "FORMAT", NUMBERS, _format_of(lambda text: weight_format(text).name),
         "Number format of the routed experts; default: as --weights says.")
     terms: Terms = option(
         "--terms", "all|kv|weights", NUMBERS, word("all", "kv", "weights"),

@@ -8,7 +8,7 @@ sweeps, curves and the scores of benchmark rows all come from here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -45,8 +45,7 @@ ROUNDS = 10
 """Of the fixed point between the batch that decodes, its step and the waits: the last one moves it by under 0.1%."""
 
 
-@dataclass(frozen=True, slots=True)
-class Passes:
+class Passes(Record):
     """All that is to be done at one batch: a decode step, prompts that join it, and a prefill pass."""
 
     batch: Number  # [sequences] of a replica
@@ -59,8 +58,7 @@ class Passes:
     room: Number  # [sequences] that the scheduler runs at most, where a load is told
 
 
-@dataclass(frozen=True, slots=True)
-class PassTimes:
+class PassTimes(Record):
     """The passes timed."""
 
     step: Step
@@ -229,13 +227,14 @@ def times_of(scenario: Scenario, layout: Parallelism, passes: Passes) -> PassTim
     if q.recompute:
         step = timed_prefill(passes.step, *given, slower)
     else:
-        host = passes.batch * q.constants.engine(q.backend).host if q.backend else 0.0
+        # Each attention-data rank has a process of its own, which runs beside the GPU.
+        host = passes.batch / layout.attention_dp * q.constants.engine(q.backend).host if q.backend else 0.0
         step = timed_decode(passes.step, passes.decoding, *given, terms, slower, host)
     if passes.plain is not None:
         alone, ops = passes.plain
         plain = timed_decode(ops, alone, *given, terms)
         step = replace(step, drafting=drafting(q.model, plain, efficiency, q.drafts))
-    ranks = apart.pp * prefilling_ranks(q, apart, passes.batch, step.seconds, prefill.seconds)
+    ranks = apart.pp * prefilling_ranks(q, apart, passes.batch)
     alone_seconds = prefill.current_seconds / ranks
     interference = alone_seconds
     if passes.chunked is not None:
@@ -246,17 +245,18 @@ def times_of(scenario: Scenario, layout: Parallelism, passes: Passes) -> PassTim
     return PassTimes(step, prefill, interference * slower, ranks)
 
 
-def prefilling_ranks(scenario: Scenario, layout: Parallelism, batch: Number, step: Number, prefill: Number) -> Number:
+def prefilling_ranks(scenario: Scenario, layout: Parallelism, batch: Number) -> Number:
     """Attention-data ranks that prefill in the same pass, while the others wait for them [1].
 
-    Experts hold all ranks of a pass back until the last one is done. Requests that end during one step and one
-    prefill are replaced in the same pass; an engine that gathers prompts waits until every rank has one.
+    Experts hold all ranks of a pass back until the last one is done. Requests that end in one step are replaced in
+    the same pass; a pool of its own, and an engine that gathers prompts, have one for every rank.
     """
     q = scenario
-    if q.backend is None or q.load.arrivals != "closed" or q.constants.engine(q.backend).gathers_prompts:
+    together = q.disaggregated or q.load.arrivals != "closed"
+    if q.backend is None or together or q.constants.engine(q.backend).gathers_prompts:
         return layout.attention_dp
     ending = np.maximum(np.asarray(batch, dtype=float) - 1, 0) / q.output_tokens * q.tokens_per_step
-    return np.clip(ending * (1 + prefill / step), 1.0, layout.attention_dp)
+    return np.clip(ending, 1.0, layout.attention_dp)
 
 
 def prediction_of(
@@ -278,7 +278,7 @@ def prediction_of(
     generation = q.output_tokens * tpot
     room = passes.room
     requests = requests_offered(q, layout, room, replicas) if q.options.load_told else passes.batch
-    startup = q.constants.engine(q.backend).startup if q.backend else 0.0
+    startup = (q.constants.engine(q.backend).startup if q.backend else 0.0) + q.load.client_seconds
     wait, steps = waits(q, layout, prefill / times.ranks, requests, room, generation, replicas)
     ttft = time_to_first_token(step, prefill, startup, steps, wait)
     settles = sequences_decoding(requests, generation, ttft, room) if q.load.arrivals == "closed" else passes.batch

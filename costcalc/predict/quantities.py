@@ -19,6 +19,7 @@ from costcalc.engine.op_times import OpTime
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.step import Step
 from costcalc.fields import Number, Record
+from costcalc.hardware.efficiency import UNTUNED, Asked
 from costcalc.predict.predict import Prediction
 from costcalc.predict.scenario import Scenario
 
@@ -304,22 +305,27 @@ class Ranges80(Record):
 
     decode: Range | None
     prefill: Range | None
-    gpu_known: bool  # whether this GPU was among the measured ones
-    model_known: bool  # whether a model of this shape was
+    unmeasured: tuple[str, ...]  # parts of the question that no measurement is of: they widen the ranges
 
 
 def ranges_of(scenario: Scenario) -> Ranges80:
-    """The ranges of a question: the narrow ones only where both its GPU and its model were measured."""
+    """The ranges of a question: the narrow ones only where its GPU, model and engine were measured."""
     q, constants = scenario, scenario.constants
-    shape = shape_of(q.model)
-    known = q.gpu.name in constants.measured_gpus, constants.knows_model(q.model.name, shape)
+    asked = asked_of(q)
     if not q.calibrated:
-        return Ranges80(None, None, *known)
+        return Ranges80(None, None, ())
     decode, prefill = "decode_experts" if q.model.has_experts else "decode", "prefill"
     if q.options.disaggregated:
         decode, prefill = "pools", "prefill_pools"
-    named = q.gpu.name, q.model.name, q.gpu.architecture, q.backend, shape
-    return Ranges80(constants.range_of(decode, *named), constants.range_of(prefill, *named), *known)
+    end = UNTUNED if q.options.tuning == "default" else ""
+    spread, first = (constants.range_of(f"{name}{end}", asked) for name in (decode, prefill))
+    return Ranges80(spread, first, constants.unmeasured(asked))
+
+
+def asked_of(scenario: Scenario) -> Asked:
+    """What a range of a question depends on."""
+    q = scenario
+    return Asked(q.gpu.name, q.model.name, q.gpu.architecture, q.gpu.vendor, q.backend, shape_of(q.model))
 
 
 def scaled(value: float, spread: Range | None) -> Range | None:
@@ -438,6 +444,7 @@ class Quantity(Record):
     times: str = ""  # whose observed over predicted times spread it: 'decode' or 'prefill'; empty for no range
     rate: bool = False  # whether it falls as times rise
     of_terms: bool = False  # whether a term of the bill has it too, without prefill
+    short: str = ""  # title of a column
 
 
 def _served(a: Answered) -> Number:
@@ -481,23 +488,25 @@ QUANTITIES: tuple[Quantity, ...] = (
         lambda a: a.at.decode_tokens_per_s() * a.replicas, "decode", rate=True, of_terms=True,
     ),
     Quantity(
-        "decode.tokens_per_s_per_gpu", "Output tokens of a GPU while decoding", "tokens/s",
+        "decode.tokens_per_s_per_gpu", "Decode tokens/s per GPU", "tokens/s",
         lambda a: a.at.decode_tokens_per_s() * a.replicas / a.gpus, "decode", rate=True, of_terms=True,
+        short="tok/s GPU",
     ),
     Quantity(
-        "decode.tokens_per_s_per_user", "Output tokens of one user while decoding", "tokens/s",
-        lambda a: a.at.user_tokens_per_s(), "decode", rate=True, of_terms=True,
+        "decode.tokens_per_s_per_user", "Decode tokens/s per user", "tokens/s",
+        lambda a: a.at.user_tokens_per_s(), "decode", rate=True, of_terms=True, short="tok/s user",
     ),
     Quantity(
-        "serving.time_to_first_token_s", "Time to first token", "s", lambda a: a.at.time_to_first_token, "prefill"
+        "serving.time_to_first_token_s", "Time to first token", "s", lambda a: a.at.time_to_first_token, "prefill",
+        short="TTFT",
     ),
     Quantity(
         "serving.time_per_output_token_s", "Time per output token", "s",
-        lambda a: a.at.time_per_output_token, "decode",
+        lambda a: a.at.time_per_output_token, "decode", short="TPOT",
     ),
     Quantity(
-        "serving.output_tokens_per_s_per_gpu", "Output tokens of a GPU, prefills included", "tokens/s",
-        _served, "decode", rate=True,
+        "serving.output_tokens_per_s_per_gpu", "Tokens/s per GPU", "tokens/s",
+        _served, "decode", rate=True, short="tok/s GPU",
     ),
     Quantity(
         "serving.prefill_share", "Share of a request's GPU time that its prompt takes", "share",
@@ -508,18 +517,18 @@ QUANTITIES: tuple[Quantity, ...] = (
         _served_in_all, "decode", rate=True,
     ),
     Quantity(
-        "serving.tokens_per_s_per_user", "Output tokens of one user", "tokens/s",
-        lambda a: 1 / a.at.time_per_output_token, "decode", rate=True,
+        "serving.tokens_per_s_per_user", "Tokens/s per user", "tokens/s",
+        lambda a: 1 / a.at.time_per_output_token, "decode", rate=True, short="tok/s user",
     ),
     Quantity("serving.prefill_gpus", "GPUs of the pool that prefills", "GPUs", _prefill_gpus),
     Quantity(
-        "cost.usd_per_million_output_tokens", "Dollars per million output tokens", "$/M", _output_usd, "decode",
-        of_terms=True,
+        "cost.usd_per_million_output_tokens", "$ per M output tokens", "$/M", _output_usd, "decode",
+        of_terms=True, short="$/M out",
     ),
-    Quantity("cost.usd_per_million_input_tokens", "Dollars per million input tokens", "$/M", _input_usd, "prefill"),
+    Quantity("cost.usd_per_million_input_tokens", "$ per M input tokens", "$/M", _input_usd, "prefill", short="$/M in"),
     Quantity(
-        BLENDED, "Dollars per million tokens of a request", "$/M",
-        lambda a: _blended(a, _input_usd(a), _output_usd(a)),
+        BLENDED, "$ per M tokens, blended", "$/M",
+        lambda a: _blended(a, _input_usd(a), _output_usd(a)), short="$/M blended",
     ),
 )  # fmt: skip
 """Every number of a prediction that is answered, in the order of the tree."""

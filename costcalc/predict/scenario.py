@@ -16,7 +16,7 @@ from costcalc.catalog.catalog import Catalog, catalog_of
 from costcalc.engine.efficiency import calibrated_efficiency
 from costcalc.engine.memory import MemoryBudget
 from costcalc.engine.op_times import IDEAL, Efficiency
-from costcalc.engine.precision import Formats, checkpoint_precision, resolve_formats
+from costcalc.engine.precision import Formats, checkpoint_precision, resolve_formats, with_bits
 from costcalc.engine.roofline import Machine, machine_of
 from costcalc.engine.step import prediction_share, tokens_per_pass
 from costcalc.errors import CostcalcError, did_you_mean, shown
@@ -48,6 +48,7 @@ class Load(Record):
     means: Number = False  # times are means over a run, not medians
     polling_steps: Number = 0.0  # decode steps for which the scheduler looks at no new request
     month: Number = math.nan  # of the engine, counted from year 0; nan: that of the constants
+    client_seconds: Number = 0.0  # between a user and the engine
     prefill_gpus: Number | None = None  # of a pool of its own
     prefill_tp: Number | None = None  # degrees of its workers; None: those of the workers that decode
     prefill_dp: Number | None = None
@@ -83,9 +84,11 @@ class Scenario(Record):
 
     @property
     def weights_name(self) -> str:
-        """The format of the weights, and that of experts where it is another."""
-        weights, experts = self.formats.weights.name, self.formats.experts.name
-        return f"{weights} + {experts} experts" if self.model.has_experts and experts != weights else weights
+        """The format of the weights, and those of attention, FFN and experts where they are others."""
+        formats, weights = self.formats, self.formats.weights.name
+        parts = {"attention": formats.projections.weights.name, "FFN": formats.ffn.weights.name}
+        parts |= {"experts": formats.experts.name} if self.model.has_experts else {}
+        return " + ".join((weights, *(f"{name} {part}" for part, name in parts.items() if name != weights)))
 
     @property
     def acceptance(self) -> float:
@@ -97,6 +100,8 @@ class Scenario(Record):
     def tokens_per_step(self) -> Number:
         """Tokens that a step yields for each sequence [tokens]: its own, and the drafts that are kept."""
         # Measured drafts are kept less often the further they look; a chance that was given holds for all of them.
+        if self.options.accepted is not None:
+            return self.options.accepted
         measured = self.options.acceptance is None and self.calibrated
         fading = self.constants.closed_loop.fading if measured else 1.0
         return tokens_per_pass(self.acceptance, self.drafts, fading)
@@ -229,9 +234,11 @@ def scenario_of(
     if options.mla:
         model = with_mla_mode(model, options.mla)
     machine = machine_of(gpu)
+    if options.link is not None:  # what is told was measured: nothing is left to share
+        machine = replace(machine, link_bandwidth=options.link, switched=True)
     precision = asked_precision(model, options)
     constants = constants or Catalog().serving_efficiency()
-    backend = options.backend or constants.default_backend
+    backend = options.backend or constants.backend_for(gpu.vendor)
     if backend not in constants.engines:
         hint = did_you_mean(backend, constants.engines) or f"one of {', '.join(constants.engines)}"
         raise CostcalcError(f"unknown backend {shown(backend)}", where="backend", hint=hint)
@@ -269,7 +276,7 @@ def scenario_of(
 
 def efficiency_of(options: Options, constants: ServingEfficiency, machine: Machine) -> Efficiency:
     """What the engine asked for reaches on `machine` by the constants."""
-    backend = options.backend or constants.default_backend
+    backend = options.backend or constants.backend_for(machine.vendor)
     tuned = options.tuning == "tuned"
     return calibrated_efficiency(constants, machine, backend, tuned, options.imbalance or "measured")
 
@@ -288,6 +295,7 @@ def load_of(options: Options) -> Load:
         equal_lengths=options.lengths == "equal",
         means=options.statistic == "mean",
         polling_steps=options.polling or 0.0,
+        client_seconds=options.client_latency or 0.0,
         month=month,
         prefill_gpus=options.prefill_gpus,
         prefill_tp=options.prefill_tp,
@@ -308,7 +316,8 @@ def asked_precision(model: ModelSpec, options: Options) -> Precision:
     --weights means the checkpoint that the model's makers would publish in that format: where those of its family
     narrow routed experts only, so does it. --experts says theirs apart. Raises CostcalcError for an unknown format.
     """
-    precision = checkpoint_precision(model, options.weights) if options.weights else model.precision
+    weights = with_bits(options.weights, options.bits)
+    precision = checkpoint_precision(model, weights) if weights else model.precision
     changes: dict[str, Any] = {}
     if options.experts:
         if not model.has_experts:

@@ -6,7 +6,7 @@ import types
 from dataclasses import fields, is_dataclass
 from typing import Any, Union, get_args, get_origin
 
-from costcalc.catalog.check import adapter
+from costcalc.catalog.check import json_schema
 from costcalc.explore.sweep import CELL
 from costcalc.fields import hints
 from costcalc.predict.quantities import BreakEven, Comparison, Estimate, Row
@@ -33,16 +33,16 @@ def schema_of(kind: str) -> dict[str, Any]:
     if kind == "model":
         from costcalc.model.spec import ModelSpec
 
-        return _extending(_published(adapter(ModelSpec).json_schema(), "A model of costcalc's catalog"))
+        return _extending(_published(json_schema(ModelSpec), "A model of costcalc's catalog"))
     if kind == "gpu":
         from costcalc.hardware.accelerator import Accelerator
 
-        return _extending(_published(adapter(Accelerator).json_schema(), "An accelerator of costcalc's catalog"))
+        return _extending(_published(json_schema(Accelerator), "An accelerator of costcalc's catalog"))
     if kind != "closed_models":
         return _catalog_schema(*kind.split("-"))
     from costcalc.model.spec import ClosedModels
 
-    return _published(adapter(ClosedModels).json_schema(), "Models of costcalc's catalog that only have prices")
+    return _published(json_schema(ClosedModels), "Models of costcalc's catalog that only have prices")
 
 
 def _extending(schema: dict[str, Any]) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def _catalog_schema(entries: str, command: str) -> dict[str, Any]:
     for facts, spec in pairs:
         _reference(facts, definitions)
         if command == "show":
-            shape = adapter(spec).json_schema()
+            shape = json_schema(spec)
             definitions |= shape.pop("$defs", {})
             definitions[spec.__name__] = shape
             own = definitions[facts.__name__]
@@ -91,17 +91,8 @@ def result_schema() -> dict[str, Any]:
     definitions: dict[str, Any] = {}
     _reference(Estimate, definitions)
     _definition_of_rows(definitions)
-    estimate = definitions["Estimate"]
-    definitions["BreakEven"] = {
-        "type": "object",
-        "description": _summary(BreakEven),
-        "properties": {
-            "against": {"type": "string"},
-            "usd_per_month": {"anyOf": [{"type": "number"}, {"type": "null"}]},
-            **estimate["properties"],
-        },
-        "required": ["against", "usd_per_month", *estimate["required"]],
-    }
+    against = {"against": {"type": "string"}, "usd_per_month": {"anyOf": [{"type": "number"}, {"type": "null"}]}}
+    definitions["BreakEven"] = _around_an_estimate(BreakEven, definitions, against, {})
     return {
         "$schema": DIALECT,
         "title": "A result of costcalc",
@@ -194,25 +185,26 @@ def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
     return schema
 
 
-def _definition_of_rows(definitions: dict[str, Any]) -> None:
+def _around_an_estimate(kind: Any, definitions: dict[str, Any], first: Any, last: Any) -> dict[str, Any]:
+    """The schema of what has an estimate's tree, and properties of its own before and behind that."""
     estimate = definitions["Estimate"]
+    return {
+        "type": "object",
+        "description": _summary(kind),
+        "properties": {**first, **estimate["properties"], **last},
+        "required": [*first, *estimate["required"], *last],
+    }
+
+
+def _definition_of_rows(definitions: dict[str, Any]) -> None:
     own = {name: _schema(hint, definitions) for name, hint in hints(Row).items() if name != "estimate"}
-    definitions["Row"] = {
-        "type": "object",
-        "description": _summary(Row),
-        "properties": {"variant": own.pop("variant"), **estimate["properties"], **own},
-        "required": ["variant", *estimate["required"], *own],
+    definitions["Row"] = _around_an_estimate(Row, definitions, {"variant": own.pop("variant")}, own)
+    properties = {
+        "title": {"type": "string"},
+        "rows": {"type": "array", "items": {"$ref": "#/$defs/Row"}},
+        "notes": {"type": "array", "items": {"type": "string"}},
     }
-    definitions["Comparison"] = {
-        "type": "object",
-        "description": _summary(Comparison),
-        "properties": {
-            "title": {"type": "string"},
-            "rows": {"type": "array", "items": {"$ref": "#/$defs/Row"}},
-            "notes": {"type": "array", "items": {"type": "string"}},
-        },
-        "required": ["title", "rows", "notes"],
-    }
+    definitions["Comparison"] = {"type": "object", "description": _summary(Comparison), **_object(properties)}
 
 
 def _schema(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:

@@ -188,11 +188,18 @@ KINDS: dict[str, Columns] = {
         ),
         optional_numbers=(
             *("tp", "pp", "ep", "dp_attn", "concurrency", "total_tok_s_gpu", "disagg"),
-            *("mean_length", "polling", "cached", "n_requests", "max_batch_size", "draft_tokens"),
+            *("mean_length", "polling", "cached", "n_requests", "max_batch_size", "draft_tokens", "accepted"),
             *("prefill_gpus", "prefill_workers", "prefill_tp", "prefill_ep", "prefill_dp_attention"),
             *("decode_gpus", "decode_workers", "decode_tp", "decode_ep", "decode_dp_attention"),
         ),
-        measured=("ttft_ms", "tpot_ms", "out_tok_s_gpu"),
+        measured=("ttft_ms", "tpot_ms", "out_tok_s_gpu", "prefill_ms"),
+    ),
+    "field": Columns(
+        text=("gpu", "model", "quantity", "unit"),
+        numbers=("gpus",),
+        optional_text=("engine", "weights", "kv", "setup", "class", "note", "suspect"),
+        optional_numbers=("tp", "ep", "dp", "input", "output", "concurrency"),
+        measured=("measured",),
     ),
 }
 """Columns by kind of measurement."""

@@ -14,6 +14,7 @@ from costcalc.catalog.catalog import Catalog
 from costcalc.engine.kernel_choice import (
     EXPERT_PAIRS_OF_ALL,
     experts_kernel,
+    gemm_tile_rows,
     grouped_decode_kernel,
     latent_decode_falls_back,
     latent_decode_kernel,
@@ -63,6 +64,7 @@ class Level:
     name: str
     parameter: str
     spread: float
+    centre: float = 1.0  # of the factors, before any measurement
 
 
 @dataclass(frozen=True, slots=True)
@@ -461,6 +463,7 @@ def describe_gemm(row: Row, gpu: Accelerator) -> Described:
         "kernel": "scale-conversion" if converts else "",
         "kernel_family": f"scale-conversion {gpu.architecture}" if converts else "",
         "rows": m,
+        "tile_rows": gemm_tile_rows(gpu.architecture),
         "flops": 2 * m * n * k,
         "bytes": n * k * kind.weights.bytes,
         "traffic": m * k * activation + max(2.0, kind.weights.bytes) * m * n,

@@ -15,6 +15,7 @@ from costcalc.catalog.catalog import Catalog
 from costcalc.catalog.names import normal_name
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.hardware.efficiency import UNKNOWN_FAMILY, KernelEfficiency, KernelFit, ServingEfficiency
+from costcalc.validation.field_rows import as_serving_row, in_its_unit
 from costcalc.validation.files import KINDS, Measurements, Row, Unusable, columns_of, find_gpu
 from costcalc.validation.kernel_fit import KERNEL_KINDS, exclusions, measured_seconds, predict_kernel, prepared
 from costcalc.validation.kernel_rows import KernelParameters, KernelRows, backend_of
@@ -136,7 +137,25 @@ def score(
         raise CostcalcError(f"measurements of kind {kind!r} cannot be scored", hint=f"one of: {', '.join(SCORERS)}")
     if kind == "e2e":
         return score_serving(kind, rows, catalog=catalog)
+    if kind == "field":
+        return _score_field(rows, catalog)
     return score_kernels(kind, rows, efficiency, catalog)
+
+
+def _score_field(rows: Sequence[Row], catalog: Catalog | None) -> list[Scored]:
+    """Single results, scored as the serving rows that they are."""
+    asked: list[tuple[int, Row]] = []
+    found: list[Scored] = [_unpredicted(row, "") for row in rows]
+    for number, row in enumerate(rows):
+        try:
+            asked.append((number, as_serving_row(row)))
+        except CostcalcError as error:
+            found[number] = {**_unpredicted(row, str(error)), "quantity": "measured"}
+    for (number, _), scored in zip(
+        asked, score_serving("e2e", [row for _, row in asked], catalog=catalog), strict=True
+    ):
+        found[number] = in_its_unit(rows[number], scored)
+    return found
 
 
 def summary(scored: Sequence[Scored]) -> Summary:
@@ -233,7 +252,7 @@ def _warning(kernel: KernelRows, position: int) -> str:
     return "; ".join(part for part in parts if part)
 
 
-SCORERS = (*KERNEL_KINDS, "e2e")
+SCORERS = (*KERNEL_KINDS, "e2e", "field")
 """Kinds of measurement that can be scored."""
 
 
@@ -451,6 +470,8 @@ FIRST_TOKEN = {
     LABELS["decode"]: LABELS["prefill"],
     LABELS["decode_experts"]: LABELS["prefill"],
     LABELS["pools"]: LABELS["prefill_pools"],
+    LABELS["decode_default"]: LABELS["prefill_default"],
+    LABELS["decode_experts_default"]: LABELS["prefill_default"],
 }
 """Class of the time to first token by the class of the row."""
 

@@ -6,14 +6,15 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
+from zlib import adler32
 
 import numpy as np
 
 from costcalc.catalog.catalog import Catalog
-from costcalc.catalog.check import adapter
-from costcalc.catalog.summary import shape_of
-from costcalc.hardware.efficiency import ServingEfficiency
+from costcalc.catalog.check import validate
+from costcalc.hardware.efficiency import UNTUNED, ServingEfficiency
 from costcalc.predict.predict import Passes, Prediction, passes_of, prediction_of, settled_batch, times_of
+from costcalc.predict.quantities import asked_of
 from costcalc.validation.files import Row
 from costcalc.validation.kernel_rows import Array, Prior
 from costcalc.validation.serving_rows import ServingGroup, ServingRow, serving_groups
@@ -63,7 +64,6 @@ PARAMETERS: tuple[ServingParameter, ...] = (
     _of("vendor_flops.amd", 0.60, 0.25, "FLOP/s reached on AMD over those on NVIDIA"),
     _of("vendor_launches.amd", 1.3, 0.3, "launches on AMD over those on NVIDIA"),
     _share("hottest_rank", 0.7, 0.4, "share of the hottest expert rank's random overload that a step waits for"),
-    _of("rank_skew", 0.10, 0.7, "of the hottest expert rank beyond the mean, however many tokens"),
     _of("expert_layer", 10e-6, 0.4, "routing in an expert layer, beyond its kernels [s]"),
     _of("latent_layer", 10e-6, 0.4, "small kernels of an MLA layer [s]"),
     _of("sequence", 5e-6, 0.4, "sampling and scheduling a sequence [s]"),
@@ -78,14 +78,25 @@ PARAMETERS: tuple[ServingParameter, ...] = (
     _of("backends.sglang.layer", 18e-6, 0.3, "SGLang, small kernels per layer of a step [s]"),
     _of("backends.atom.layer", 18e-6, 0.3, "ATOM, small kernels per layer of a step [s]"),
     _of("backends.vllm-eager.layer", 240e-6, 0.3, "vLLM of 2023 without graphs, per layer of a step [s]"),
-    _of("backends.trtllm.startup", 50e-3, 0.4, "TensorRT-LLM, from a request to its scheduling [s]"),
-    _of("backends.vllm.startup", 30e-3, 0.4, "vLLM, from a request to its scheduling [s]"),
-    _of("backends.sglang.startup", 80e-3, 0.4, "SGLang, from a request to its scheduling [s]"),
-    _of("backends.atom.startup", 30e-3, 0.4, "ATOM, from a request to its scheduling [s]"),
+    _of("untuned.nvidia", 1.3, 0.2, "launches and layers of an untuned engine over a tuned one, on NVIDIA"),
+    _of("untuned.amd", 2.0, 0.3, "launches and layers of an untuned engine over a tuned one, on AMD"),
+    _of("backends.llamacpp.layer", 25e-6, 0.5, "llama.cpp, small kernels per layer of a step [s]"),
+    _of("backends.llamacpp.memory", 0.95, 0.1, "llama.cpp, bandwidth over that of the measured kernels"),
+    _of("backends.llamacpp.arithmetic", 0.7, 0.4, "llama.cpp, FLOP/s over those of the measured kernels"),
+    _of("backends.llamacpp.arithmetic_8_bit", 0.2, 0.4, "llama.cpp, the same of 8-bit integers"),
+    _of("backends.llamacpp.sm_bandwidth", 12e9, 0.2, "llama.cpp, bandwidth through one multiprocessor [B/s]"),
+    _of("backends.mlx.layer", 25e-6, 0.5, "MLX, small kernels per layer of a step [s]"),
+    _of("backends.mlx.memory", 0.95, 0.1, "MLX, bandwidth over that of the measured kernels"),
+    _of("backends.mlx.arithmetic", 0.8, 0.4, "MLX, FLOP/s over those of the measured kernels"),
+    _of("backends.trtllm.startup", 25e-3, 0.5, "TensorRT-LLM, from a request to its scheduling [s]"),
+    _of("backends.vllm.startup", 15e-3, 0.5, "vLLM, from a request to its scheduling [s]"),
+    _of("backends.sglang.startup", 30e-3, 0.5, "SGLang, from a request to its scheduling [s]"),
+    _of("backends.atom.startup", 15e-3, 0.5, "ATOM, from a request to its scheduling [s]"),
     _of("backends.trtllm.admission_steps", 2.0, 0.5, "TensorRT-LLM, steps until a request is admitted"),
     _of("backends.vllm.admission_steps", 1.5, 0.5, "vLLM, steps until a request is admitted"),
     _of("backends.sglang.admission_steps", 3.0, 0.5, "SGLang, steps until a request is admitted"),
     _of("backends.atom.admission_steps", 1.5, 0.5, "ATOM, steps until a request is admitted"),
+    _of("backends.sglang.host", 45e-6, 0.3, "SGLang, its process per sequence of a step [s]"),
     _of("closed_loop.first_burst", 0.05, 0.3, "wait behind the first round, 1/(2 rounds) of the prefills ahead"),
     _share("closed_loop.equal_lengths", 0.5, 0.5, "equal requests that begin together where prompts stop decoding"),
     _share("closed_loop.acceptance", 0.8, 0.1, "chance that the first drafted token is kept"),
@@ -123,7 +134,7 @@ def tree_of(constants: ServingEfficiency) -> dict[str, Any]:
 
 def from_tree(tree: Mapping[str, Any], like: ServingEfficiency) -> ServingEfficiency:
     """The constants that plain data holds, standing on the same kernels as those of `like`."""
-    return replace(adapter(ServingEfficiency).validate_python(tree), of_kernels=like.of_kernels)
+    return replace(validate(ServingEfficiency, tree), of_kernels=like.of_kernels)
 
 
 def _get(tree: dict[str, Any], path: str) -> Any:
@@ -149,8 +160,8 @@ def _put(tree: dict[str, Any], path: str, value: float) -> None:
 # most of the arithmetic, is counted once a round.
 
 
-QUANTITIES = ("tpot", "ttft", "tokens_per_s_gpu")
-NOISE = {"tpot": 0.12, "ttft": 0.5, "tokens_per_s_gpu": 0.10}
+QUANTITIES = ("tpot", "ttft", "tokens_per_s_gpu", "prefill")
+NOISE = {"tpot": 0.12, "ttft": 0.5, "tokens_per_s_gpu": 0.10, "prefill": 0.25}
 """Standard deviation of a point's residual [ln]: the same deployment under other versions differs as much."""
 OUTLIER = 1.345
 """Residual, in standard deviations, beyond which a point pulls with constant force only (Huber 1964: 95% efficient)."""
@@ -189,15 +200,15 @@ def fit_serving(
 def quantities(group: ServingGroup, found: Prediction) -> Array:
     """Predicted quantities of a group, one row each of QUANTITIES."""
     shape = np.zeros(len(group))
-    times = np.stack([found.time_per_output_token + shape, found.time_to_first_token + shape])
-    return np.concatenate([times, [tokens_per_s_per_gpu(group, found) + shape]])
+    rate = tokens_per_s_per_gpu(group, found)
+    each = (found.time_per_output_token, found.time_to_first_token, rate, found.prefill.seconds)
+    return np.stack([value + shape for value in each])
 
 
 def _held(group: ServingGroup, seen: Measured, constants: ServingEfficiency) -> _Held:
     group = group.under(constants)
     batch = settled_batch(group.scenario, group.layout, group.replicas)
-    target = np.log(np.stack([seen.tpot, seen.ttft, seen.tokens_per_s_gpu]))
-    return _Held(group, passes_of(group.scenario, group.layout, batch), target)
+    return _Held(group, passes_of(group.scenario, group.layout, batch), seen.logarithms)
 
 
 def _residuals(held: Sequence[_Held], constants: ServingEfficiency) -> Array:
@@ -257,7 +268,11 @@ def _jacobian(held: Sequence[_Held], constants: ServingEfficiency, values: Array
 
 FOLDS = 5
 """Of the rows left out where GPU and model are known."""
-LEFT_OUT = ("in_sample", "rows_left_out", "model_left_out", "gpu_left_out")
+LEFT_OUT = ("in_sample", "rows_left_out", "model_left_out", "gpu_left_out", "source_left_out")
+FEW_ROWS, FEW_PARTS = 10, 4
+"""Models and GPUs of fewer rows are left out together, in so many parts."""
+SOURCES_TOGETHER = 6
+"""Parts of the sources of single results that are left out in turn: there are thirty, of a few rows each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,24 +285,28 @@ class ServingResiduals:
 
 
 def cross_validate_serving(
-    groups: Sequence[ServingGroup], measured: Sequence[Measured], start: ServingEfficiency, rows: int
+    groups: Sequence[ServingGroup], measured: Sequence[Measured], start: ServingEfficiency, sources: Sequence[str]
 ) -> ServingResiduals:
-    """Fit all rows, and predict every model, every GPU and every fifth row by fits without them.
+    """Fit all rows, and predict every model, GPU, source and fifth row by fits without them.
 
-    groups, measured: of `rows` rows of a file, start: constants to begin with.
+    groups, measured: of rows, start: constants to begin with. sources: of each row; '' where it is not left out.
     """
+    rows = len(sources)
+    folds = np.array([str(adler32(each.encode()) % SOURCES_TOGETHER) if each else "" for each in sources])
     split = list(groups)
     fitted = fit_serving(split, measured, start)
     labels: dict[str, Callable[[ServingGroup], Array]] = {
         "rows_left_out": lambda group: (group.index * 7919 % FOLDS).astype(str),  # scattered, and the same each time
         "model_left_out": lambda group: np.full(len(group), group.model.name),
         "gpu_left_out": lambda group: group.gpu,
+        "source_left_out": lambda group: folds[group.index],
     }
     off = {"in_sample": _off(split, measured, fitted, rows)}
     for name, label in labels.items():
         keys = [label(group) for group in split]
         off[name] = np.full((len(QUANTITIES), rows), np.nan)
-        for member in sorted({str(key) for each in keys for key in each}):
+        keys = _together(keys)
+        for member in sorted({str(key) for each in keys for key in each} - {""}):
             inside = [each == member for each in keys]
             seen = [(g.take(~i), m.take(~i)) for g, m, i in zip(split, measured, inside, strict=True) if not i.all()]
             without = fit_serving([g for g, _ in seen], [m for _, m in seen], fitted, rounds=1, steps=3)
@@ -297,14 +316,20 @@ def cross_validate_serving(
     return ServingResiduals(fitted, tuple(split), off)
 
 
+def _together(keys: Sequence[Array]) -> list[Array]:
+    """Members of each row, those of few rows joined in a few parts: hundreds of fits would say little more."""
+    size = Counter(str(key) for each in keys for key in each)
+    parts = {key: f"few {adler32(key.encode()) % FEW_PARTS}" for key in size if key and size[key] < FEW_ROWS}
+    return [np.array([parts.get(str(key), str(key)) for key in each]) for each in keys]
+
+
 def _off(
     groups: Sequence[ServingGroup], measured: Sequence[Measured], constants: ServingEfficiency, rows: int
 ) -> Array:
     off = np.full((len(QUANTITIES), rows), np.nan)
     for group, seen in zip(groups, measured, strict=True):
         found = predict_group(group.under(constants))
-        target = np.stack([seen.tpot, seen.ttft, seen.tokens_per_s_gpu])
-        off[:, group.index] = np.log(quantities(group, found)) - np.log(target)
+        off[:, group.index] = np.log(quantities(group, found)) - seen.logarithms
     return off
 
 
@@ -330,29 +355,35 @@ _HEADER = """\
 
 
 def fit_serving_rows(
-    rows: Sequence[Row], *, source: str, date: str, start: ServingEfficiency | None = None
+    rows: Sequence[Row], single: Sequence[Row] = (), *, source: str, date: str, start: ServingEfficiency | None = None
 ) -> ServingEfficiency:
     """Fit the constants of serving to rows of e2e measurements; return them with their errors and ranges.
 
-    rows: as load_measurements returns them; those excluded by rule are not used. source: where they come from.
-    date: of the fit. start: constants to begin with, else those of the catalog.
+    rows: as load_measurements returns them; those excluded by rule are not used. single: results from the field, as
+    serving rows, whose sources are left out whole in turn. source: where they come from. date: of the fit. start:
+    constants to begin with, else those of the catalog.
     """
     catalog = Catalog()
     start = start or catalog.serving_efficiency()
-    usable = np.array([not row["excluded"] for row in score_serving("e2e", rows, None, start, catalog)])
-    cases, index, _ = resolve(rows, start, catalog)
+    every = [*rows, *single]
+    usable = np.array([not row["excluded"] for row in score_serving("e2e", every, None, start, catalog)])
+    cases, index, _ = resolve(every, start, catalog)
     groups = serving_groups(cases, index)
-    measured = [measured_of(rows, group, usable) for group in groups]
-    residuals = cross_validate_serving(groups, measured, start, len(rows))
+    measured = [measured_of(every, group, usable) for group in groups]
+    sources = [*("" for _ in rows), *(str(row.get("source") or "") for row in single)]
+    residuals = cross_validate_serving(groups, measured, start, sources)
     by_row = {number: case for number, case in zip(index, cases, strict=True) if usable[number]}
     classes = _classes(residuals, by_row)
+    asked = [asked_of(case.scenario) for case in by_row.values()]
     tree = tree_of(residuals.constants)
     tree |= {
-        "measured_gpus": sorted({case.scenario.gpu.name for case in by_row.values()}),
-        "measured_models": sorted({case.scenario.model.name for case in by_row.values()}),
-        "measured_shapes": sorted({shape_of(case.scenario.model) for case in by_row.values()}),
-        "measured_architectures": sorted({case.scenario.gpu.architecture for case in by_row.values()}),
-        "ranges": {name: _ranges(off) for name, off in classes.items()},
+        "measured_gpus": sorted({each.gpu for each in asked}),
+        "measured_models": sorted({each.model for each in asked}),
+        "measured_shapes": sorted({str(each.shape) for each in asked}),
+        "measured_architectures": sorted({each.architecture for each in asked}),
+        "measured_vendors": sorted({each.vendor for each in asked}),
+        "measured_backends": sorted({str(each.backend) for each in asked}),
+        "ranges": {name: _ranges(off, name.endswith(UNTUNED)) for name, off in classes.items()},
         "errors": {name: _errors(off) for name, off in classes.items()},
         "provenance": {"source": source, "date": date, "points": len(by_row)},
     }
@@ -371,12 +402,12 @@ class _Off:
 def _classes(residuals: ServingResiduals, cases: Mapping[int, ServingRow]) -> dict[str, dict[str, _Off]]:
     """Residuals of each class, by what was left out."""
     numbers: dict[str, list[tuple[int, int]]] = {name: [] for name in LABELS}
+    tpot, ttft, rate, prefill = range(len(QUANTITIES))
     for number, case in cases.items():
         name = serving_class(case)
-        offline = name == "throughput"
-        numbers[name].append((QUANTITIES.index("tokens_per_s_gpu" if offline else "tpot"), number))
-        if not offline and name != "static":
-            numbers[first_token_class(case)].append((QUANTITIES.index("ttft"), number))
+        numbers[name].append((rate if name == "throughput" else tpot, number))
+        if name not in ("throughput", "static"):
+            numbers[first_token_class(case)] += [(ttft, number), (prefill, number)]
     found: dict[str, dict[str, _Off]] = {}
     for name, places in numbers.items():
         found[name] = {left_out: _residuals_of(residuals, left_out, places, cases) for left_out in LEFT_OUT}
@@ -396,15 +427,18 @@ def _residuals_of(
     return _Off(np.array([residuals.off[left_out][place] for place in kept]), weights, backends)
 
 
-def _ranges(off: Mapping[str, _Off]) -> dict[str, dict[str, float]]:
-    parts = [off["model_left_out"], off["gpu_left_out"]]
+def _ranges(off: Mapping[str, _Off], untuned: bool) -> dict[str, dict[str, float]]:
+    """Ranges of a class. untuned: of people who have nothing to do with each other; the next is a source not seen."""
+    levels = ("model_left_out", "gpu_left_out", *(("source_left_out",) if untuned else ()))
+    parts = [off[name] for name in levels]
+    known = off["source_left_out" if untuned else "rows_left_out"]
     unseen = _Off(
         np.concatenate([each.values for each in parts]),
         np.concatenate([each.weights for each in parts]),
         np.concatenate([each.backends for each in parts]),
     )
     return {
-        "known": _range(off["rows_left_out"]),
+        "known": _range(known),
         "unseen": _range(unseen, FEW_GROUPS),
         "backends": _spread_by_backend(off["rows_left_out"]),
     }
@@ -443,7 +477,8 @@ def _errors(off: Mapping[str, _Off]) -> dict[str, Any]:
             "bias": round(float(np.median(values)), 3),
         }
 
-    return {"points": len(off["in_sample"].values), **{name: error(off[name].values) for name in LEFT_OUT}}
+    kept = [name for name in LEFT_OUT if len(off[name].values) >= FEW_POINTS or name != "source_left_out"]
+    return {"points": len(off["in_sample"].values), **{name: error(off[name].values) for name in kept}}
 
 
 def serving_yaml(constants: ServingEfficiency) -> str:
@@ -482,7 +517,8 @@ def _shown(path: str, value: Any) -> str:
         unit, size = next((u, s) for u, s in (("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9)) if value >= s or s == 1e-9)
         return f"{value / size:.3g} {unit}" if value else "0 s"
     if isinstance(value, float):
-        return f"{value:.4g}" if value < 1e6 else f"{value / 1e9:.4g} GB"
+        unit = "GB/s" if path.endswith("bandwidth") else "GB"
+        return f"{value:.4g}" if value < 1e6 else f"{value / 1e9:.4g} {unit}"
     return _flow(value)
 
 

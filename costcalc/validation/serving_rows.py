@@ -60,9 +60,14 @@ def _many(name: str, row: Row) -> float:
 def _is_of(row: Row, of: Mapping[str, Any]) -> bool:
     """Whether a row is one of those that an entry of conditions.yaml means."""
     said = {"apart": bool(row.get("disagg")), "attention_dp": (row.get("dp_attn") or 1) > 1}
-    return all(
-        said[name] == wanted if name in said else str(wanted) in str(row.get(name) or "") for name, wanted in of.items()
-    )
+    return all(_says(said.get(name, row.get(name)), wanted) for name, wanted in of.items())
+
+
+def _says(value: Any, wanted: Any) -> bool:
+    """Whether a row's value is the one wanted, one of several, or has the text that is."""
+    if isinstance(wanted, list):
+        return any(_says(value, each) for each in wanted)
+    return str(wanted) in str(value or "") if isinstance(wanted, str) else value == wanted
 
 
 def run_conditions(row: Row) -> dict[str, Any]:
@@ -72,6 +77,7 @@ def run_conditions(row: Row) -> dict[str, Any]:
         "statistic": condition(row, "statistic"),
         "polling": condition(row, "polling"),
         "cached": condition(row, "cached"),
+        "client_latency": condition(row, "client_latency"),
     }
     date = str(row.get("date") or "")
     if not math.isnan(month_of(date)):
@@ -149,7 +155,6 @@ def _query_heads(model: ModelSpec) -> int:
 
 ONLINE, OFFLINE, STATIC, STATIC_OFFLINE = "online", "offline", "static", "static offline"
 _ARRIVALS = {ONLINE: "closed", OFFLINE: "offline", STATIC: "static", STATIC_OFFLINE: "static"}
-_ENGINES = (("atom", "atom"), ("sglang", "sglang"), ("vllm", "vllm"), ("trt", "trtllm"), ("tensorrt", "trtllm"))
 # Rates measured at 20,000 tokens are those of full attention, which v0.1 with its window does not have.
 _MEANT = {"mistral-7b": "mistral-7b-v0.3"}
 """Checkpoints that measurements name shortly."""
@@ -188,7 +193,7 @@ def serving_row(row: Row, catalog: Catalog, constants: ServingEfficiency | None 
     constants = constants or catalog.serving_efficiency()
     name = str(row["model"])
     model, (gpu, machine) = find_model(name, catalog), find_gpu(str(row["gpu"]), catalog)
-    backend, kind = serving_backend(row), _kind(row)
+    backend, kind = serving_backend(row, constants), _kind(row)
     if kind != OFFLINE and not row["concurrency"]:
         raise CostcalcError("concurrency is empty", hint="a closed loop or static batch needs the number of requests")
     formats = format_options(row, model)
@@ -224,6 +229,8 @@ def serving_row(row: Row, catalog: Catalog, constants: ServingEfficiency | None 
         options["memory_utilization"] = constants.closed_loop.memory_utilization
     if drafted:
         options["drafts"] = drafted
+        if row.get("accepted"):
+            options["accepted"] = row["accepted"]
     if apart:
         options["disaggregated"] = True
         if row.get("prefill_gpus"):
@@ -274,11 +281,11 @@ def find_model(name: str, catalog: Catalog) -> ModelSpec:
     return catalog.model(_MEANT.get(name.lower(), name))
 
 
-def serving_backend(row: Row) -> str:
-    """The engine of a row by its name among the constants: 'trtllm', 'vllm', 'sglang', 'atom', 'vllm-eager'."""
-    name = str(row.get("framework") or "").lower()
-    found = next((backend for start, backend in _ENGINES if start in name), "vllm")
-    return "vllm-eager" if "splitwise" in str(row.get("version") or "").lower() else found
+def serving_backend(row: Row, constants: ServingEfficiency) -> str:
+    """The engine of a row by its name among the constants: the one with the longest of its names in the row's."""
+    text = f"{row.get('framework') or ''} {row.get('version') or ''}".casefold()
+    known = [(name, backend) for backend, each in constants.backends.items() for name in each.names if name in text]
+    return max(known, key=lambda each: len(each[0]), default=("", constants.default_backend))[1]
 
 
 def format_options(row: Row, model: ModelSpec) -> dict[str, Any]:
@@ -391,8 +398,8 @@ def _group(rows: list[ServingRow], index: Array) -> ServingGroup:
 
 
 _LOADS = (
-    "concurrency", "requests", "equal_lengths", "means", "polling_steps", "month", "prefill_gpus", "prefill_tp",
-    "prefill_dp", "prefill_ep",
+    "concurrency", "requests", "equal_lengths", "means", "polling_steps", "client_seconds", "month", "prefill_gpus",
+    "prefill_tp", "prefill_dp", "prefill_ep",
 )  # fmt: skip
 _NUMBERS = ("input_tokens", "output_tokens", "drafts", "cached")
 

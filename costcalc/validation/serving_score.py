@@ -6,15 +6,16 @@ What is scored is what `costcalc estimate` answers for a row's `command`: both c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
 from costcalc.catalog.catalog import Catalog
 from costcalc.errors import CostcalcError
-from costcalc.hardware.efficiency import ServingEfficiency
+from costcalc.hardware.efficiency import UNTUNED, ServingEfficiency
 from costcalc.predict.predict import Prediction, predict, settled_batch
+from costcalc.predict.quantities import asked_of
 from costcalc.validation.files import Row
 from costcalc.validation.kernel_rows import Array
 from costcalc.validation.serving_rows import (
@@ -32,7 +33,7 @@ BEATS_ROOFLINE = 0.995
 
 Scored = dict[str, Any]
 
-TPOT, TTFT, THROUGHPUT = "tpot_ms", "ttft_ms", "out_tok_s_gpu"
+TPOT, TTFT, THROUGHPUT, PREFILL = "tpot_ms", "ttft_ms", "out_tok_s_gpu", "prefill_ms"
 
 
 def serving_class(asked: ServingRow) -> str:
@@ -43,7 +44,11 @@ def serving_class(asked: ServingRow) -> str:
         return "static"
     if asked.scenario.disaggregated:
         return "pools"
-    return "decode_experts" if asked.scenario.model.has_experts else "decode"
+    return ("decode_experts" if asked.scenario.model.has_experts else "decode") + _untuned(asked)
+
+
+def _untuned(asked: ServingRow) -> str:
+    return UNTUNED if asked.scenario.options.tuning == "default" else ""
 
 
 LABELS = {
@@ -54,13 +59,16 @@ LABELS = {
     "throughput": "most output tokens per GPU",
     "prefill": "time to first token",
     "prefill_pools": "time to first token, pools apart",
+    "decode_default": "time per output token, dense, as documented",
+    "decode_experts_default": "time per output token, experts, as documented",
+    "prefill_default": "time to first token, as documented",
 }
 """Classes as tables show them."""
 
 
 def first_token_class(asked: ServingRow) -> str:
     """The class of a row's time to first token."""
-    return "prefill_pools" if asked.scenario.disaggregated else "prefill"
+    return "prefill_pools" if asked.scenario.disaggregated else f"prefill{_untuned(asked)}"
 
 
 def resolve(
@@ -100,10 +108,16 @@ class Measured:
     tpot: Array
     ttft: Array
     tokens_per_s_gpu: Array
+    prefill: Array
 
     def take(self, chosen: Array) -> Measured:
         """The rows for which `chosen` is true."""
-        return Measured(self.tpot[chosen], self.ttft[chosen], self.tokens_per_s_gpu[chosen])
+        return Measured(*(getattr(self, each.name)[chosen] for each in fields(self)))
+
+    @property
+    def logarithms(self) -> Array:
+        """All quantities, one row each."""
+        return np.log(np.stack([self.tpot, self.ttft, self.tokens_per_s_gpu, self.prefill]))
 
 
 def measured_of(rows: Sequence[Row], group: ServingGroup, chosen: Array | None = None) -> Measured:
@@ -115,7 +129,7 @@ def measured_of(rows: Sequence[Row], group: ServingGroup, chosen: Array | None =
         return np.array(values, dtype=float)
 
     times = not group.throughput
-    return Measured(of(TPOT, times, 1e-3), of(TTFT, times, 1e-3), of(THROUGHPUT, group.throughput, 1.0))
+    return Measured(of(TPOT, times, 1e-3), of(TTFT, times, 1e-3), of(THROUGHPUT, True, 1.0), of(PREFILL, times, 1e-3))
 
 
 def score_serving(
@@ -154,6 +168,7 @@ def _answers(group: ServingGroup, found: Prediction) -> dict[str, Array]:
         TPOT: found.time_per_output_token * 1e3 + shape,
         TTFT: found.time_to_first_token * 1e3 + shape,
         THROUGHPUT: tokens_per_s_per_gpu(group, found) + shape,
+        PREFILL: found.prefill.seconds * 1e3 + shape,
     }
 
 
@@ -168,9 +183,11 @@ def _entry(
     if quantity == TPOT:
         first = _ranged(row, asked, constants, first_token_class(asked), TTFT, value, best)
         entry |= {f"{TTFT}_{part}": each for part, each in first.items()}
-        if not row.get(TPOT) and row.get(TTFT):  # the time to first token is all that was measured
-            quantity = TTFT
-            entry |= {**first, "quantity": TTFT, "op_class": LABELS[first_token_class(asked)]}
+        only = next((each for each in (TTFT, THROUGHPUT, PREFILL) if row.get(each)), None)
+        if not row.get(TPOT) and only is not None:  # that is all that was measured
+            quantity, label = only, name if only == THROUGHPUT else first_token_class(asked)
+            found = _ranged(row, asked, constants, label, only, value, best)
+            entry |= {**found, "quantity": only, "op_class": LABELS[label]}
     faster = _faster(row, quantity, best[quantity])
     warning = "; ".join(filter(None, (*asked.mended, *asked.warnings, faster)))
     return {**entry, "command": asked.command, "warning": warning, "excluded": _exclusion(row, asked, quantity)}
@@ -182,6 +199,8 @@ def _ranged(
 ) -> Scored:  # fmt: skip
     """A predicted value, its 80% range and error, and the bound."""
     low, high = range_of(constants, name, asked)
+    if quantity == THROUGHPUT and name != "throughput":  # the class is of times
+        low, high = 1 / high, 1 / low
     value, best = values[quantity], ideals[quantity]
     return {"predicted": value, "low": value * low, "high": value * high, "ideal": best,
             "ape": _ape(value, row.get(quantity))}  # fmt: skip
@@ -189,8 +208,7 @@ def _ranged(
 
 def range_of(constants: ServingEfficiency, name: str, asked: ServingRow) -> tuple[float, float]:
     """Observed over predicted at 10% and 90% for a row of a class of measurement."""
-    q = asked.scenario
-    return constants.range_of(name, q.gpu.name, q.model.name, q.gpu.architecture, q.backend)
+    return constants.range_of(name, asked_of(asked.scenario))
 
 
 def _faster(row: Row, quantity: str, best: float) -> str:

@@ -90,7 +90,7 @@ def test_models_as_hubs_name_them(typed: str, meant: str) -> None:
     ],
 )
 def test_models_as_ollama_names_them(typed: str, meant: str) -> None:
-    assert find_path("models", typed).stem == meant
+    assert Catalog().find("models", typed).stem == meant
     assert load_model(typed).caveats  # its checkpoints are quantized, those here are not
 
 

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 import pytest
 
-from costcalc.catalog.check import adapter
+from costcalc.catalog.check import json_schema
+from costcalc.catalog.limits import MISTAKES
 from costcalc.catalog.yaml import parse_yaml, validate
 from costcalc.errors import CostcalcError
 from costcalc.fields import Bandwidth, ByKind, Bytes, Limits, OptionalSize, Size, Spec, UsdPerHour
@@ -131,6 +132,14 @@ def test_a_misspelt_key_counts_once(text: str) -> None:
     assert "more)" not in str(caught.value)
 
 
+def test_of_very_many_mistakes_the_first_are_told_and_all_are_counted() -> None:
+    data, positions = parse_yaml(GOOD + "".join(f"limit{number}: 9\n" for number in range(9000)), "x.yaml")
+    with pytest.raises(CostcalcError, match=r"x\.yaml:4:1: limit0: .* \(and 8999 more\)") as caught:
+        validate(Machine, data, positions, "x.yaml")
+    assert len(caught.value.each) == MISTAKES + 1
+    assert str(caught.value.each[-1]) == f"x.yaml: {9000 - MISTAKES} more mistakes"
+
+
 def test_a_valid_specification() -> None:
     text = GOOD + "bandwidth: 3.35 TB/s\nprice: $2/h\nattention: {a: {kind: window, window: 4000}}"
     data, positions = parse_yaml(text, "x.yaml")
@@ -142,6 +151,6 @@ def test_a_valid_specification() -> None:
 
 
 def test_the_schema_of_a_quantity_allows_text_and_numbers() -> None:
-    schema = adapter(Machine).json_schema()["properties"]["memory"]
+    schema = json_schema(Machine)["properties"]["memory"]
     assert [each["type"] for each in schema["anyOf"]] == ["number", "string"]
     assert schema["examples"] == ["80 GB", "81559 MiB"]

@@ -177,6 +177,7 @@ BROKEN_FILES = [
     (b"name: X\nnote: caf\xe9\n", "x.yaml:2:10: not UTF-8 text; save the file as UTF-8"),
     (b"\xff\xfe", "x.yaml:1:1: not UTF-8 text"),
     (b"a: 1\n#" + b"x" * 1_000_000, "larger than 1 MB"),
+    (b"a: [" + b"1," * 100_000 + b"]", "x.yaml:1:40001: more than 20,000 values"),
 ]
 
 

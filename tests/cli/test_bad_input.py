@@ -91,7 +91,7 @@ COMMAND_LINES: list[tuple[list[str], str]] = [
     ([*V3, "--price", "spto"], "did you mean 'spot'?"),
     ([*V3, "--price", ""], "the price is empty"),
     # words
-    ([*V3, "--weights", "fp7"], "--weights: 'fp7' is unknown; did you mean 'fp8'?"),
+    ([*V3, "--weights", "fp7"], "--weights: unknown number type 'fp7'; did you mean 'fp8'?"),
     ([*V3, "--kv", "bf61"], "did you mean 'bf16'?"),
     ([*V3, "--activations", "fp9"], "--activations: "),
     ([*V3, "--efficiency", "calibrate"], "did you mean 'calibrated'?"),

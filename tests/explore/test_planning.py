@@ -130,7 +130,7 @@ def test_a_term_of_the_bill_asks_for_no_deployment() -> None:
         ({"efficiency": "idael"}, "did you mean 'ideal'"),
         ({"backend": "tensorrt"}, "unknown backend"),
         ({"mla": "absorbed"}, "has no latent attention"),
-        ({"weights": "fp9"}, "weights: 'fp9' is unknown"),
+        ({"weights": "fp9"}, "weights: unknown number type 'fp9'"),
     ],
 )
 def test_what_cannot_be_is_one_line(asked: dict[str, Any], message: str) -> None:

@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from pydantic import TypeAdapter
-
+from costcalc.catalog.check import validator
 from costcalc.model.attention import AnyAttention
 from costcalc.model.attention.base import Attention
-
-_ADAPTER: TypeAdapter[Attention] = TypeAdapter(AnyAttention)
 
 Spec = dict[str, Any]
 Layers = list[tuple[int, Attention]]
@@ -18,7 +15,8 @@ Layers = list[tuple[int, Attention]]
 
 def attention(spec: Spec) -> Attention:
     """The variant that `spec` describes."""
-    return _ADAPTER.validate_python(spec)
+    layer: Attention = validator(AnyAttention).validate_python(spec)
+    return layer
 
 
 def grouped(heads: int, kv_heads: int, width: int, **more: Any) -> Spec:

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ValidationError
 
+from costcalc.catalog.check import validator
 from costcalc.model.ffn import AnyFeedForward, FeedForward, experts_touched, experts_touched_skewed
-
-_ADAPTER: TypeAdapter[FeedForward] = TypeAdapter(AnyFeedForward)
 
 
 def layer(**spec: Any) -> FeedForward:
-    return _ADAPTER.validate_python(spec)
+    made: FeedForward = validator(AnyFeedForward).validate_python(spec)
+    return made
 
 
 def experts(count: int, per_token: int, width: int, **more: Any) -> FeedForward:

@@ -11,22 +11,22 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
+from pydantic_core import ValidationError
 
-from costcalc.catalog.check import adapter, place, validate
+from costcalc.catalog.check import place, validate, validator
 from costcalc.catalog.huggingface.config import (
-    MAX_BYTES,
     QUANTIZATION,
     STDIN,
     Document,
-    Fields,
     Source,
     find_source,
     parse_document,
     read_document,
 )
 from costcalc.catalog.huggingface.quantization import precision_of
-from costcalc.catalog.huggingface.shape import Entry, Family, Layer, Shape, is_interleaved, runs
+from costcalc.catalog.huggingface.settings import Fields
+from costcalc.catalog.huggingface.shape import Entry, Family, Layer, Shape, families, is_interleaved, read_shape, runs
+from costcalc.catalog.limits import CONFIG_BYTES
 from costcalc.catalog.yaml import parse_yaml, resolve_scalar
 from costcalc.errors import CostcalcError, nearest, shown
 from costcalc.model.spec import ModelSpec
@@ -55,22 +55,9 @@ class Detected(NamedTuple):
 
 
 @cache
-def families() -> tuple[Family, ...]:
-    """Return every family that can be imported."""
-    from costcalc.catalog.huggingface.decoder import DENSE, GEMMA
-    from costcalc.catalog.huggingface.hybrid import HYBRIDS, MAMBA_HYBRIDS, STATE_SPACES
-    from costcalc.catalog.huggingface.mla import LATENT
-    from costcalc.catalog.huggingface.moe import MIXTURES, SPECIAL_MIXTURES
-    from costcalc.catalog.huggingface.older import OLDER
-
-    parts = (DENSE, GEMMA, MIXTURES, LATENT, SPECIAL_MIXTURES, HYBRIDS, MAMBA_HYBRIDS, STATE_SPACES, OLDER)
-    return tuple(family for part in parts for family in part)
-
-
-@cache
 def _table() -> tuple[dict[str, Family], dict[str, Family]]:
     architectures = {name: family for family in families() for name in family.architectures}
-    types = {name: family for family in families() for name in family.model_types}
+    types = {name: family for family in families() for name in family.types}
     return architectures, types
 
 
@@ -97,13 +84,13 @@ def detect(document: Document) -> Detected:
             if not any(key in data for key in ("hidden_size", "num_hidden_layers", "n_layer", "d_model")):
                 raise outer.error("text_config", "is missing", "it holds the settings of the language model")
             outer.note("The text model; the vision tower is not counted.")
-        fields = Fields(document, data, (), family.names, family.defaults)
+        fields = family.fields(document, data)
         fields.notes = outer.notes
         return Detected(family, fields, outer, architecture)
     inner = Fields(document, data[nested], (nested,))
     named = inner if inner.get("architectures") or inner.has("model_type") else outer
     family, architecture = _family_of(named)
-    fields = Fields(document, data[nested], (nested,), family.names, family.defaults)
+    fields = family.fields(document, data[nested], (nested,))
     _inherit(fields, outer)
     around = next(iter(outer.words("architectures") or []), None)
     if around is not None and around not in _table()[0]:
@@ -165,15 +152,15 @@ def _closest(architecture: str, kind: str | None) -> str | None:
     by_architecture, _ = _table()
 
     def likeness(name: str, family: Family) -> int:
-        begun = [_common(_stem(architecture), _stem(name)), *(_common(kind or "", each) for each in family.model_types)]
-        inside = max((len(each) for each in family.model_types if each in (kind or architecture).casefold()), default=0)
+        begun = [_common(_stem(architecture), _stem(name)), *(_common(kind or "", each) for each in family.types)]
+        inside = max((len(each) for each in family.types if each in (kind or architecture).casefold()), default=0)
         return max(*begun, inside)
 
     best = max(by_architecture, key=lambda name: likeness(name, by_architecture[name]))
     if likeness(best, by_architecture[best]) >= _LIKE:
         return best
     stems = {_stem(name): name for name in by_architecture}  # their endings are all alike
-    near = nearest(_stem(architecture), stems)
+    near = nearest(_stem(architecture), stems, cutoff=0.8)
     return None if near is None else stems[near]
 
 
@@ -218,14 +205,14 @@ def import_model(source: str, *, name: str | None = None, online: bool = False, 
         found = find_source(source, online=online)
         document = read_document(found.config)
     detected = detect(document)
-    shape = detected.family.read(detected.fields)
+    shape = read_shape(detected.family, detected.fields)
     blank = _spec({"name": "model", **_shape_data(shape), "precision": {}}, document)
     precision = precision_of(detected.fields, _quantization(detected, found), shape, blank)
     data = {
         **_identity(found, name, detected),
         **_shape_data(shape),
         "precision": precision,
-        **({"mtp": shape.prediction} if shape.prediction else {}),
+        **({"mtp": {**shape.prediction, **_labels(shape.prediction)}} if shape.prediction else {}),
         "sources": [_source(found, today or date.today())],
         "notes": _notes(detected, shape, blank),
     }
@@ -235,9 +222,9 @@ def import_model(source: str, *, name: str | None = None, online: bool = False, 
 
 
 def _standard_input() -> str:
-    content = sys.stdin.buffer.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        raise CostcalcError(f"larger than {MAX_BYTES / 1e6:g} MB", "stdin", "is this a config.json?")
+    content = sys.stdin.buffer.read(CONFIG_BYTES + 1)
+    if len(content) > CONFIG_BYTES:
+        raise CostcalcError(f"larger than {CONFIG_BYTES / 1e6:g} MB", "stdin", "is this a config.json?")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -251,11 +238,10 @@ def _identity(found: Source, name: str | None, detected: Detected) -> Entry:
 
 def _shape_data(shape: Shape) -> Entry:
     return {
-        "hidden_size": shape.hidden_size,
-        "vocab_size": shape.vocab_size,
-        "tied_embeddings": shape.tied,
-        "max_context": shape.max_context,
-        **shape.settings,
+        **dict.fromkeys(("hidden_size", "vocab_size")),
+        "tied_embeddings": False,
+        "max_context": None,
+        **shape.model,
         "attention": shape.attention,
         "feedforward": shape.feedforward,
         "layers": [_group(count, layer) for count, layer in runs(shape.layers)],
@@ -263,10 +249,16 @@ def _shape_data(shape: Shape) -> Entry:
 
 
 def _group(count: int, layer: Layer) -> Entry:
-    parts = layer.feedforward
-    feedforward = list(parts) if isinstance(parts, tuple) else parts
-    group: Entry = {"count": count, "attention": layer.attention, "feedforward": feedforward}
+    group: Entry = {"count": count, "attention": layer.attention, "feedforward": _label(layer.feedforward)}
     return group if layer.norms is None else {**group, "norms": layer.norms}
+
+
+def _labels(prediction: Entry) -> Entry:
+    return {table: _label(prediction[table]) for table in ("attention", "feedforward")}
+
+
+def _label(labels: Sequence[str]) -> str | list[str] | None:
+    return list(labels) if len(labels) > 1 else labels[0] if labels else None
 
 
 def _source(found: Source, today: date) -> Entry:
@@ -282,7 +274,7 @@ def _notes(detected: Detected, shape: Shape, spec: ModelSpec) -> list[str]:
     if fields.defaults_used:
         used = ", ".join(f"{name} {_word(value)}" for name, value in sorted(fields.defaults_used.items()))
         notes.append(f"Left out of the file, and taken from the defaults of its class: {used}.")
-    if shape.max_context is None:
+    if "max_context" not in shape.model:
         notes.append("The file does not say how long a context may be.")
     total, active = format_count(spec.total_parameters), format_count(spec.active_parameters)
     notes.append(
@@ -313,7 +305,7 @@ def _quantization(detected: Detected, found: Source) -> list[Fields]:
 def _spec(data: Mapping[str, Any], document: Document) -> ModelSpec:
     """Return the specification of raw data; what it finds wrong is told of the configuration."""
     try:
-        return adapter(ModelSpec).validate_python(data)
+        return validator(ModelSpec).validate_python(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         keys = [str(key) for key in first["loc"] if not isinstance(key, int)]

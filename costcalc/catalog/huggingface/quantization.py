@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from costcalc.catalog.huggingface.config import Fields
+from costcalc.catalog.huggingface.settings import Fields
 from costcalc.catalog.huggingface.shape import Entry, Shape
 from costcalc.errors import nearest, shown
-from costcalc.formats import WEIGHT_FORMATS
+from costcalc.formats import WEIGHT_FORMATS, weight_format
 from costcalc.model.ffn import DenseFeedForward
 from costcalc.model.spec import ModelSpec
 
@@ -88,8 +88,7 @@ def modelopt_format(fields: Fields, name: str, algorithm: object, group: int = -
 # Which parts of a model the module names of a quantization block stand for.
 #
 # Checkpoints name modules ('model.layers.3.mlp.experts'), wildcards or regular expressions. The catalog keeps one
-# format for routed experts, one for the LM head and one for all else, so a name is read for the part and the
-# layer that it means; a pattern is never run.
+# format for each part of a model, so a name is read for the part and the layer that it means; a pattern is never run.
 
 
 _LONGEST_NAME = 300
@@ -152,7 +151,7 @@ class Coverage:
         self.projections = projections
         self.layers = {part: _layers_with(shape, part) for part in PARTS}
         # An MLP that stands beside the experts is a module of its own.
-        self.beside = any(isinstance(layer.feedforward, tuple) for layer in shape.layers)
+        self.beside = any(len(layer.feedforward) > 1 for layer in shape.layers)
         self.count = len(shape.layers)
         self.shares: dict[str, dict[int, float]] = {part: {} for part in PARTS}
         self.unknown: list[str] = []
@@ -190,10 +189,9 @@ def _layers_with(shape: Shape, part: str) -> list[int]:
     return [i for i, layer in enumerate(shape.layers) if part in _parts_of(shape, layer.attention, layer.feedforward)]
 
 
-def _parts_of(shape: Shape, attention: str | None, feedforward: object) -> set[str]:
-    labels = [feedforward] if isinstance(feedforward, str) else list(feedforward or ())  # type: ignore[call-overload]
+def _parts_of(shape: Shape, attention: str | None, feedforward: Sequence[str]) -> set[str]:
     parts = {"attention"} if attention else set()
-    for label in labels:
+    for label in feedforward:
         variant = shape.feedforward[label]
         if variant["kind"] == "dense":
             parts.add("mlp")
@@ -211,10 +209,13 @@ class Scheme:
     """Formats and the modules that have them.
 
     everywhere: the format of all linear layers, or None. named: (format, module names) that have another one.
-    ignored: modules that stay wide.
+    ignored: modules that stay wide. head: the format of the LM head, where a method narrows it. embedding: whether
+    the embedding is in that format, too.
     """
 
     everywhere: str | None = None
+    head: str | None = None
+    embedding: bool = False
     named: list[tuple[str, list[str]]] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
     kv_cache: str | None = None
@@ -227,9 +228,7 @@ def read_quantization(block: Fields) -> Scheme:
     Raises CostcalcError when its method or a format is unknown.
     """
     block.names.update(_IGNORED)
-    method = block.text("quant_method")
-    if method is None:
-        method = "modelopt" if block.has("quant_algo") else "bitsandbytes" if _is_bitsandbytes(block) else None
+    method = block.text("quant_method") or next((each for key, each in _SIGNS.items() if block.has(key)), None)
     if method is None:
         raise block.error("quant_method", "is missing", f"known: {', '.join(_METHODS)}")
     reader = _METHODS.get(method.lower())
@@ -246,8 +245,8 @@ def read_quantization(block: Fields) -> Scheme:
     return scheme
 
 
-def _is_bitsandbytes(block: Fields) -> bool:
-    return block.has("load_in_4bit") or block.has("load_in_8bit")
+_SIGNS = {"quant_algo": "modelopt", "load_in_4bit": "bitsandbytes", "load_in_8bit": "bitsandbytes", "bits": "mlx"}
+"""What a block without a method is told by."""
 
 
 def _fp8(block: Fields) -> Scheme:
@@ -297,6 +296,37 @@ def _bitsandbytes(block: Fields) -> Scheme:
 def _mxfp4(_: Fields) -> Scheme:
     # The integration in transformers converts routed experts alone.
     return Scheme(named=[("mxfp4", ["experts"])])
+
+
+def _mlx(block: Fields) -> Scheme:
+    """MLX narrows every matrix, tables too, but for modules with settings of their own, or none."""
+    everywhere = _mlx_format(block)
+    scheme = Scheme(everywhere, head=everywhere, embedding=True)
+    for name, value in block.data.items():
+        if value is False:
+            scheme.ignored.append(name)
+        elif isinstance(value, dict):
+            inner = Fields(block.document, value, (*block.path, name))
+            scheme.named.append((_mlx_format(inner), [name]))
+    return scheme
+
+
+def _mlx_format(block: Fields) -> str:
+    mode = block.text("mode") or "affine"
+    if mode in WEIGHT_FORMATS:
+        return f"{mode}_wo" if f"{mode}_wo" in WEIGHT_FORMATS else mode
+    bits, group = _bits(block), block.size("group_size", 64)
+    if f"mlx_q{bits}" not in WEIGHT_FORMATS:
+        raise block.error("bits", f"weights of {bits} bits are not known", "2, 3, 4, 5, 6 and 8 are")
+    return f"mlx_q{bits}" if group == 64 else weight_format(f"mlx_q{bits}-{bits + 32 / group}").name
+
+
+def _exl(block: Fields) -> Scheme:
+    method, bits, head = block.text("quant_method"), block.get("bits"), block.get("head_bits")
+    if not isinstance(bits, int | float) or isinstance(bits, bool):
+        raise block.error("bits", f"must be a number, got {shown(bits)}" if bits is not None else "is missing")
+    narrow = weight_format(f"{method}-{head}").name if isinstance(head, int) and head < 16 else None
+    return Scheme(weight_format(f"{method}-{bits:g}").name, head=narrow)
 
 
 def _compressed(block: Fields) -> Scheme:
@@ -364,6 +394,9 @@ _METHODS: dict[str, Callable[[Fields], Scheme]] = {
     "intel/auto-round": _gptq,
     "bitsandbytes": _bitsandbytes,
     "mxfp4": _mxfp4,
+    "mlx": _mlx,
+    "exl2": _exl,
+    "exl3": _exl,
     "compressed-tensors": _compressed,
     "modelopt": _modelopt,
 }
@@ -374,6 +407,8 @@ _METHODS: dict[str, Callable[[Fields], Scheme]] = {
 
 _DTYPES = {"bfloat16": "bf16", "float16": "fp16", "half": "fp16", "float32": "fp32", "float": "fp32"}
 _NEARLY_ALL = 0.99
+Shares = dict[str, float]
+"""What share of weights is in which format."""
 
 
 def base_format(fields: Fields) -> str:
@@ -407,17 +442,44 @@ def precision_of(fields: Fields, blocks: Sequence[Fields], shape: Shape, spec: M
         for note in block.notes:
             fields.note(note)
     parts = _formats_of_parts(scheme, shape, spec, base, fields)
-    weights = _one_format(parts, spec, base, fields)
-    precision: Entry = {"weights": weights}
-    experts = _largest(parts["experts"])
-    if shape.experts and experts in (base, scheme.everywhere):
-        experts = shape.experts
-    if spec.has_experts and experts != weights:
-        precision["experts"] = experts
+    sizes = _parameters(spec)
+    ffn, outside = (_together(parts, sizes, each) for each in (("mlp", "shared"), ("mlp", "shared", "attention")))
+    kept = {"weights": outside or {base: 1.0}, "attention": parts["attention"], "ffn": ffn, "experts": parts["experts"]}
+    found = {part: _largest(shares) for part, shares in kept.items() if shares}
+    if shape.experts and found["experts"] in (base, scheme.everywhere):
+        found["experts"] = shape.experts
+    if not spec.has_experts:
+        del found["experts"], kept["experts"]
+    for part in (each for each in ("attention", "ffn", "experts") if each in found):
+        _tell_mixture(part, kept[part], fields)
+    precision = {part: made for part, made in found.items() if part == "weights" or made != found["weights"]}
     head = _largest(parts["head"])
     if head != "bf16":
         precision["head"] = head
+    embedding = head if spec.tied_embeddings or scheme.embedding else base
+    if embedding != head:
+        precision["embedding"] = embedding
     return precision | {"kv_cache": _cache_of(scheme, shape, base, fields)}
+
+
+def _together(parts: dict[str, Shares], sizes: dict[str, float], names: Sequence[str]) -> Shares:
+    """What share of several parts together is in which format; nothing where there are no such weights."""
+    totals: Counter[str] = Counter()
+    for part in names:
+        for made, share in parts[part].items():
+            totals[made] += round(share * sizes[part])
+    whole = sum(totals.values())
+    return {made: count / whole for made, count in totals.most_common() if count}
+
+
+def _tell_mixture(part: str, shares: Shares, fields: Fields) -> None:
+    largest = _largest(shares)
+    if shares[largest] < _NEARLY_ALL:
+        mixed = ", ".join(f"{made} {share:.0%}" for made, share in sorted(shares.items(), key=lambda s: -s[1]) if share)
+        fields.note(f"Weights of {_SPOKEN[part]} are mixed, {mixed}; all are counted as {largest}.")
+
+
+_SPOKEN = {"attention": "attention", "ffn": "FFNs beside routed experts", "experts": "routed experts"}
 
 
 def _cache_of(scheme: Scheme, shape: Shape, base: str, fields: Fields) -> str:
@@ -428,9 +490,6 @@ def _cache_of(scheme: Scheme, shape: Shape, base: str, fields: Fields) -> str:
         return scheme.kv_cache
     fields.note("The cache is kept in the format of activations, as engines do by default; the file does not say.")
     return base
-
-
-Shares = dict[str, float]
 
 
 def _formats_of_parts(scheme: Scheme, shape: Shape, spec: ModelSpec, base: str, fields: Fields) -> dict[str, Shares]:
@@ -452,10 +511,11 @@ def _formats_of_parts(scheme: Scheme, shape: Shape, spec: ModelSpec, base: str, 
         for made, cover in named:
             shares[made] = shares.get(made, 0.0) + min(left, cover.share(part))
             left = max(0.0, left - cover.share(part))
-        # LM heads stay wide unless they are named: every method leaves them out by default.
-        if scheme.everywhere and part != "head":
+        # LM heads stay wide unless they are named: most methods leave them out by default.
+        usual = scheme.head if part == "head" else scheme.everywhere
+        if usual:
             quantized = max(0.0, left - wide.share(part))
-            shares[scheme.everywhere] = shares.get(scheme.everywhere, 0.0) + quantized
+            shares[usual] = shares.get(usual, 0.0) + quantized
             left -= quantized
         shares[base] = shares.get(base, 0.0) + left
         found[part] = shares
@@ -466,26 +526,6 @@ def _tell_unknown(cover: Coverage, fields: Fields) -> None:
     if cover.unknown:
         more = f" and {len(cover.unknown) - 1} more" if len(cover.unknown) > 1 else ""
         fields.note(f"The quantization block names unknown modules, left out: {shown(cover.unknown[0])}{more}.")
-
-
-def _one_format(parts: dict[str, Shares], spec: ModelSpec, base: str, fields: Fields) -> str:
-    """Return the format that most weights beside routed experts are in, with a remark where others differ."""
-    totals: Counter[str] = Counter()
-    for part, parameters in _parameters(spec).items():
-        for made, share in parts[part].items():
-            totals[made] += round(share * parameters)
-    if not sum(totals.values()):
-        return base
-    largest, parameters = totals.most_common(1)[0]
-    share = parameters / sum(totals.values())
-    if share < _NEARLY_ALL:
-        others = ", ".join(
-            f"{made} {count / sum(totals.values()):.0%}" for made, count in totals.most_common()[1:] if count
-        )
-        fields.note(
-            f"Weights beside routed experts are mixed, {largest} {share:.0%}, {others}; all are counted as {largest}."
-        )
-    return largest
 
 
 def _largest(shares: Shares) -> str:

@@ -1,23 +1,34 @@
-"""What every reader of configurations returns: a shape in the words of the catalog, a layer at a time."""
+"""A model's shape from its settings, a layer at a time, by the row of its family in families.yaml."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
+from functools import cache
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
 
-from costcalc.catalog.huggingface.config import MOST_LAYERS, Fields, Names
+from costcalc.catalog.huggingface.config import Document
+from costcalc.catalog.huggingface.settings import Fields, evaluate, first_name
+from costcalc.catalog.yaml import load_yaml
+from costcalc.model.attention import AnyAttention
+from costcalc.model.ffn import AnyFeedForward
+from costcalc.model.spec import ModelSpec
 
+MOST_LAYERS = 2000
 Entry = dict[str, Any]
 """One attention or feed-forward variant as the catalog writes it; what has its default value is left out."""
+_OWN = ("like", "family", "architectures", "types")
+"""Keys of a row that a row like it does not take."""
 
 
 class Layer(NamedTuple):
     """One layer: the labels of its attention and feed-forward parts, and its norms where they are unusual."""
 
     attention: str | None
-    feedforward: str | Sequence[str] | None
+    feedforward: tuple[str, ...]
     norms: int | None = None
 
 
@@ -25,231 +36,374 @@ class Layer(NamedTuple):
 class Shape:
     """A model read from its configuration.
 
-    layers: one item per layer, in order of depth. settings: further keys of the catalog's form.
-    kv_cache, experts: formats that the family is known to use, where the file's own words do not say.
+    model: sizes and other settings of the whole. layers: one item per layer, in order of depth. kv_cache, experts:
+    formats that the family is known to use, where the file's own words do not say.
     """
 
-    hidden_size: int
-    vocab_size: int
-    tied: bool
-    max_context: int | None
+    model: Entry
     attention: dict[str, Entry]
     feedforward: dict[str, Entry]
     layers: list[Layer]
-    settings: Entry = field(default_factory=dict)
     prediction: Entry | None = None
     kv_cache: str | None = None
     experts: str | None = None
 
 
-def entry(kind: str, **values: Any) -> Entry:
-    """Return a variant without the settings that are off."""
-    return {"kind": kind} | {key: value for key, value in values.items() if value not in (None, False, 0, "none")}
+class Family(NamedTuple):
+    """Models of one row: the family as the catalog calls it, the names in configurations, and the row itself."""
+
+    name: str
+    architectures: tuple[str, ...]
+    types: tuple[str, ...]
+    row: Mapping[str, Any]
+
+    def fields(self, document: Document, data: Mapping[str, Any], path: tuple[str, ...] = ()) -> Fields:
+        """Return the settings of a group of a configuration, in the family's spellings and with its defaults."""
+        return Fields(document, data, path, self.row["names"], self.row["defaults"])
 
 
-def shape_of(fields: Fields, tied: bool = False, **parts: Any) -> Shape:
-    """Return a shape with the sizes that every configuration names.
+@cache
+def _file() -> dict[str, Any]:
+    return load_yaml(Path(__file__).with_name("families.yaml"))[0]
 
-    fields: the settings. tied: whether the family shares embeddings and LM head where the file is silent.
-    parts: the other fields of a Shape.
-    """
-    return Shape(
-        hidden_size=fields.size("hidden_size"),
-        vocab_size=fields.size("vocab_size"),
-        tied=fields.flag("tie_word_embeddings", tied),
-        max_context=fields.optional_size("max_position_embeddings"),
-        **parts,
+
+@cache
+def families() -> tuple[Family, ...]:
+    """Return every family that can be imported."""
+    rows = _file()["families"]
+    return tuple(
+        Family(row.get("family", key), tuple(row["architectures"]), tuple(row.get("types", (key,))), _whole_row(key))
+        for key, row in rows.items()
     )
 
 
-def layer_count(fields: Fields) -> int:
-    """Return the number of layers."""
-    return fields.size("num_hidden_layers", most=MOST_LAYERS)
+def _whole_row(key: str) -> Entry:
+    """A row with what it takes from the row that it is like; groups are joined key by key."""
+    row = _file()["families"][key]
+    base = _whole_row(row["like"]) if "like" in row else _file()["usual"]
+    return _joined(base, {name: value for name, value in row.items() if name not in _OWN})
 
 
-def query_heads(fields: Fields) -> int:
-    """Return the number of query heads."""
-    return fields.size("num_attention_heads")
+def _joined(base: Entry, own: Entry) -> Entry:
+    both = {key: {**base[key], **value} for key, value in own.items() if isinstance(value, dict) and key in base}
+    return {**base, **own, **both}
 
 
-def kv_heads(fields: Fields, heads: int, *, default: int | None = None, name: str = "num_key_value_heads") -> int:
-    """Return the number of KV heads, which has to divide the query heads.
+@cache
+def _kind(kind: str) -> Entry:
+    made = _file()["kinds"][kind]
+    return {**_kind(made["like"]), **made} if "like" in made else made
 
-    heads: query heads. default: KV heads where the file has none. name: the setting.
+
+@cache
+def _defaults() -> dict[str, dict[str, Any]]:
+    """The default of every field of a variant, by kind, and of the model itself."""
+    variants: list[Any] = [each for union in (AnyAttention, AnyFeedForward) for each in get_args(get_args(union)[0])]
+    of_kind = {each.kind: each for each in variants} | {"model": ModelSpec}
+    return {kind: {f.name: None if f.default is MISSING else f.default for f in fields(variant)}
+            for kind, variant in of_kind.items()}  # fmt: skip
+
+
+def read_shape(family: Family, settings: Fields) -> Shape:
+    """Return the shape of a model.
+
+    family: whose row is followed. settings: of the language model.
+    Raises CostcalcError with file:line:column where a setting is missing, wrong or of no meaning in the catalog.
     """
-    found = fields.size(name, default)
-    if heads % found:
-        raise fields.error(name, f"{found} does not divide {heads} attention heads")
-    return found
+    return _Reading(family.row, settings).shape()
 
 
-def head_size(fields: Fields, heads: int, *, default: int | None = None, name: str = "head_dim") -> int:
-    """Return the width of a head; without one, `default`, or hidden_size / heads as the model code derives it."""
-    given = fields.optional_size(name) or default
-    if given is not None:
-        return given
-    hidden = fields.size("hidden_size")
-    if hidden % heads:
-        raise fields.error("hidden_size", f"{hidden} is no multiple of {heads} attention heads", f"give {name}")
-    fields.note(f"{name} is hidden_size / num_attention_heads, as the model's code derives it.")
-    return hidden // heads
+@dataclass
+class _Reading:
+    row: Mapping[str, Any]
+    settings: Fields
+    count: int = 0
+    ahead: int = 0  # heads for multi-token prediction
+    found: dict[str, Entry] = field(default_factory=dict)  # fields that a pattern knows, by label
+    tail: list[str] = field(default_factory=list)  # labels behind the last layer
+
+    def shape(self) -> Shape:
+        row, settings = self.row, self.settings
+        if "blocks" not in row:
+            self.count = settings.size("num_hidden_layers", most=MOST_LAYERS)
+        self._refuse()
+        self.ahead = evaluate(settings, row["prediction"]["layers"])
+        layers = self._layers()
+        prediction = self._prediction(layers)
+        ahead = prediction or {"attention": (), "feedforward": ()}
+        labels = [*(each.attention for each in layers if each.attention), *ahead["attention"]]
+        parts = [*(part for each in layers for part in each.feedforward), *ahead["feedforward"]]
+        shape = Shape(
+            self.entry("model", row.get("model", {})),
+            {label: self._variant("attention", label) for label in dict.fromkeys(labels)},
+            {label: self._variant("feedforward", label) for label in dict.fromkeys(parts)},
+            layers,
+            prediction,
+        )
+        shape.model.pop("kind")
+        _without_idle_windows(shape, settings)
+        _named_plainly(shape)
+        self._formats(shape)
+        for condition, note in row.get("notes", {}).items():
+            if evaluate(settings, condition, "flag"):
+                settings.note(note)
+        return shape
+
+    def _refuse(self) -> None:
+        for condition, message in self.row.get("refuse", {}).items():
+            if evaluate(self.settings, condition, "flag"):
+                raise self.settings.error(first_name(condition), message)
+
+    def _formats(self, shape: Shape) -> None:
+        formats = self.row.get("formats", {})
+        if formats:
+            shape.kv_cache = formats["kv_cache"]
+            self.settings.note("The cache is in the layout that the family's own kernels keep; the file does not say.")
+        if "experts" in formats:
+            shape.experts = formats.get(self.settings.text(formats["experts"]))
+
+    def _layers(self) -> list[Layer]:
+        if "blocks" in self.row:
+            blocks = self._blocks(self.row["blocks"])
+            self.count = len(blocks)
+            return [self._block(label) for label in blocks]
+        mixers, mlps = self._labels("mixers"), self._labels("mlps")
+        norms = evaluate(self.settings, self.row.get("norms"))
+        return [Layer(mixer, _parts(mlp), norms) for mixer, mlp in zip(mixers, mlps, strict=True)]
+
+    def _block(self, label: str) -> Layer:
+        return Layer(label, ()) if label in self.row["attention"] else Layer(None, (label,))
+
+    def _blocks(self, forms: Sequence[Entry]) -> list[str]:
+        form = next((each for each in forms if self.settings.has(_setting(each))), forms[0])
+        blocks = _FORMS[next(iter(form))](self, form, None)
+        if blocks is None and forms is self.row["blocks"]:
+            raise self.settings.error(_setting(form), "is missing", "the shape cannot be known without it")
+        blocks = blocks or []
+        count = self.settings.get("num_hidden_layers")
+        # As configuration_nemotron_h.py asserts.
+        if forms is self.row["blocks"] and count is not None and count != len(blocks):
+            message = f"has {len(blocks)} blocks, but num_hidden_layers is {count}"
+            raise self.settings.error(_setting(form), message, "which of them is right?")
+        return blocks
+
+    def _prediction(self, layers: Sequence[Layer]) -> Entry | None:
+        told = self.row["prediction"]
+        if not self.ahead:
+            return None
+        if "blocks" in told:
+            blocks = self._blocks(told["blocks"])
+            mixers = [label for label in blocks if label in self.row["attention"]]
+            parts = [label for label in blocks if label not in mixers]
+            return {"layers": self.ahead, "attention": mixers, "feedforward": parts}
+        last = layers[-1]
+        wanted = told.get("attention") or self.tail[-1:] or [last.attention]
+        used = {layer.attention for layer in layers}
+        attention = next((label for label in wanted if label in used), wanted[0])
+        return {"layers": self.ahead, "attention": [attention],
+                "feedforward": list(told.get("feedforward", last.feedforward))}  # fmt: skip
+
+    def _variant(self, table: str, label: str) -> Entry:
+        told = self.row[table][label]
+        kind, own = (told, {}) if isinstance(told, str) else (told["kind"], told)
+        made = self.entry(kind, {**own, **self.found.get(label, {})})
+        if kind == "experts" and made["experts_per_token"] > made["num_experts"]:
+            message = f"{made['experts_per_token']} exceeds the {made['num_experts']} experts"
+            raise self.settings.error("experts_per_token", message)
+        return made
+
+    def entry(self, kind: str, own: Mapping[str, Any]) -> Entry:
+        """Return the fields of a variant as the catalog writes them.
+
+        kind: of the variant. own: expressions that stand in for those of the kind and of the row.
+        """
+        usual, defaults = _kind(kind), _defaults()[kind]
+        row: Entry = {}
+        for each in (usual.get("like"), kind):
+            row |= self.row.get(each, {}) if each and each != "model" else {}
+        told = {**usual, **row, **own}
+        made: Entry = {}
+        for name in (each for each in defaults if each in told and each != "kind"):
+            default = defaults[name]
+            mode: Any = "flag" if isinstance(default, bool) else "word" if isinstance(default, str) else "size"
+            value = evaluate(self.settings, told[name], mode)
+            if value is not None and value != default:
+                made[name] = value
+        for part, whole in usual.get("divides", {}).items():
+            if part in made and (not made[part] or made[whole] % made[part]):
+                words = whole.removeprefix("num_").replace("_", " ")
+                message = f"{made[part]} does not divide {made[whole]} {words}"
+                raise self.settings.error(first_name(told[part]), message)
+        return {"kind": kind, **made}
+
+    # Which layer is which.
+
+    def _labels(self, key: str) -> list[str]:
+        forms: list[Entry] = []
+        for each in self.row[key]:
+            named = _file()["patterns"].get(each, {"all": each}) if isinstance(each, str) else each
+            forms += named if isinstance(named, list) else [named]
+        for form in forms:
+            if "when" in form and not evaluate(self.settings, form["when"], "flag"):
+                continue
+            labels = _FORMS[next(iter(form))](self, form, self.count)
+            if labels is not None:
+                if key == "mixers" and "every" in form and "words" in forms[0]:
+                    self._note_period(forms[0], form)
+                return labels
+        told = [_setting(form) for form in forms]
+        others = "".join(f", and so is {name}" for name in told[1:])
+        raise self.settings.error(told[0], f"is missing{others}", "which layers are of which kind?")
+
+    def _note_period(self, listed: Entry, form: Entry) -> None:
+        period = evaluate(self.settings, form["every"])
+        if period > 1:
+            told = {2: "second", 3: "third"}.get(period, f"{period}th")
+            self.settings.note(
+                f"The file lists no {listed['words']}; every {told} layer is {form['as'][1]}, as in the model's code."
+            )
+
+    def _of_each_layer(self, name: str, listed: list[Any], count: int | None) -> list[Any]:
+        """A list with one entry for each layer; what stands behind is of the heads for multi-token prediction."""
+        if count is None or len(listed) == count:
+            return listed
+        if self.ahead and len(listed) == count + self.ahead:
+            return listed
+        raise self.settings.error(name, f"must have one entry for each of {count} layers, has {len(listed)}")
+
+    def _cut(self, labels: list[str], count: int | None) -> list[str]:
+        self.tail = [] if count is None else labels[count:]
+        return labels if count is None else labels[:count]
+
+    def all_layers(self, form: Entry, count: int | None) -> list[str] | None:
+        """All layers of one kind."""
+        return [form["all"]] * (count or 0)
+
+    def by_words(self, form: Entry, count: int | None) -> list[str] | None:
+        """A word for each layer."""
+        name, labels = form["words"], form["as"]
+        listed = self.settings.words(name)
+        if listed is None:
+            return None
+        if unknown := [word for word in listed if word not in labels]:
+            raise self.settings.error(name, f"unknown kind of layer '{unknown[0]}'", f"known: {', '.join(labels)}")
+        return self._cut([labels[word] for word in self._of_each_layer(name, listed, count)], count)
+
+    def by_letters(self, form: Entry, count: int | None) -> list[str] | None:
+        """A letter for each layer."""
+        name, labels = form["letters"], form["as"]
+        pattern = self.settings.text(name)
+        if pattern is None:
+            return None
+        unknown = sorted(set(pattern) - set(labels))
+        if unknown or len(pattern) > MOST_LAYERS:
+            raise self.settings.error(name, f"unknown letter '{unknown[0]}'" if unknown else "too many layers")
+        return [labels[letter] for letter in self._of_each_layer(name, list(pattern), count)]
+
+    def by_flags(self, form: Entry, count: int | None) -> list[str] | None:
+        """A number for each layer: 0, or another one."""
+        name = form["flags"]
+        if not isinstance(self.settings.get(name), list) or not self.settings.get(name):
+            return None
+        listed = self._of_each_layer(name, self.settings.numbers(name) or [], count)
+        return self._cut([form["as"][bool(each)] for each in listed], count)
+
+    def by_numbers(self, form: Entry, count: int | None) -> list[str] | None:
+        """A number for each layer, that of the label with the largest least one; the variant keeps it as a field."""
+        name = form["numbers"]
+        listed = self.settings.numbers(name)
+        if listed is None:
+            return None
+        labels = []
+        for number in self._of_each_layer(name, listed, count):
+            labels.append(max((least, label) for label, least in form["as"].items() if number >= least)[1])
+            self.found[labels[-1]] = {form["field"]: number}
+        return self._cut(labels, count)
+
+    def by_list(self, form: Entry, count: int | None) -> list[str] | None:
+        """The numbers of the layers of the second kind, also as text with commas."""
+        name, first = form["listed"], form.get("first", 0)
+        listed = self.settings.get(name)
+        if listed is None:
+            return None
+        words = listed.split(",") if isinstance(listed, str) else listed
+        if not isinstance(words, list) or not all(str(word).strip().isdecimal() for word in words):
+            raise self.settings.error(name, "must list the numbers of layers")
+        chosen = {int(word) - first for word in words}
+        last = (count or 0) + first - 1
+        if any(not 0 <= number <= last - first + self.ahead for number in chosen):
+            raise self.settings.error(name, f"must list layers from {first} to {last}")
+        return [form["as"][i in chosen] for i in range(count or 0)]
+
+    def by_period(self, form: Entry, count: int | None) -> list[str] | None:
+        """The last of every so many layers, or the one at an offset: from a layer on, and all up to another one."""
+        assert count is not None
+        period, start, until = (evaluate(self.settings, form.get(key, 0)) for key in ("every", "from", "until"))
+        offset = evaluate(self.settings, form.get("offset", period - 1))
+        if start > count:
+            message = f"{start} {form['as'][0]} layers come first, but there are {count} in all"
+            raise self.settings.error(first_name(form["from"]), message)
+        if offset >= period and not until:
+            raise self.settings.error(first_name(form["offset"]), f"{offset} is not below the period of {period}")
+        but = self.settings.numbers(form["but"]) if "but" in form else None
+        if beyond := [number for number in but or [] if number >= count]:
+            message = f"names layer {max(beyond)}, but there are {count}, counted from 0"
+            raise self.settings.error(form["but"], message)
+        hits = (i < until or (i >= start and (i - offset) % period == 0) for i in range(count))
+        return [form["as"][hit and i not in (but or ())] for i, hit in enumerate(hits)]
 
 
-def grouped_name(layer: Entry) -> str:
-    """Return the usual name of grouped attention: mha, gqa or mqa."""
-    heads, kv = layer["num_attention_heads"], layer["num_key_value_heads"]
-    return "mha" if heads == kv else "mqa" if kv == 1 else "gqa"
+_FORMS: dict[str, Callable[[_Reading, Entry, int | None], list[str] | None]] = {
+    "all": _Reading.all_layers,
+    "words": _Reading.by_words,
+    "letters": _Reading.by_letters,
+    "flags": _Reading.by_flags,
+    "numbers": _Reading.by_numbers,
+    "listed": _Reading.by_list,
+    "every": _Reading.by_period,
+}
 
 
-def with_window(layer: Entry, window: int, kind: Literal["sliding", "chunked"] = "sliding") -> Entry:
-    """Return grouped attention that sees a window or a chunk only."""
-    return {**layer, "kind": kind, "window" if kind == "sliding" else "chunk": window}
+def _setting(form: Entry) -> str:
+    """The setting that a form of pattern reads."""
+    return first_name(next(iter(form.values())))
 
 
-def dense(
-    fields: Fields, *, name: str = "intermediate_size", times: int = 0, gated: bool = True, bias: bool = False
-) -> Entry:
-    """Return a dense feed-forward layer.
-
-    name: the setting that holds its width. times: how many hidden sizes wide it is where the file has none.
-    """
-    if times and not fields.has(name):
-        width = times * fields.size("hidden_size")
-        fields.note(f"The MLP is {times} × hidden_size wide, as the model's code derives it.")
-    else:
-        width = fields.size(name)
-    made = entry("dense", intermediate_size=width)
-    return made | ({} if gated else {"gated": False}) | ({"bias": True} if bias else {})
+def _parts(label: str) -> tuple[str, ...]:
+    return () if label == "none" else tuple(label.split("+"))
 
 
-def experts(fields: Fields, *, shared: int = 0, width: str = "moe_intermediate_size", **others: Any) -> Entry:
-    """Return routed experts.
-
-    shared: width of the shared experts together. width: the setting that holds the width of an expert.
-    others: further fields of the variant.
-    """
-    number, per_token = fields.size("num_experts"), fields.size("experts_per_token")
-    if per_token > number:
-        raise fields.error("experts_per_token", f"{per_token} exceeds the {number} experts")
-    made = entry(
-        "experts",
-        num_experts=number,
-        experts_per_token=per_token,
-        moe_intermediate_size=fields.size(width),
-        shared_intermediate_size=shared,
-    )
-    gated = {} if others.pop("gated", True) else {"gated": False}
-    return made | gated | {key: value for key, value in others.items() if value}
+def _without_idle_windows(shape: Shape, settings: Fields) -> None:
+    """Count layers whose window covers the whole context as full ones."""
+    context = shape.model.get("max_context")
+    for layer in shape.attention.values():
+        if layer["kind"] == "sliding" and context is not None and layer["window"] >= context:
+            settings.note(f"The window of {layer.pop('window'):,} tokens covers the whole context: "
+                          "layers are counted as full.")  # fmt: skip
+            layer["kind"] = "grouped"
 
 
-def predicting(shape: Shape, count: int, attention: str | None = None, feedforward: str | None = None) -> Shape:
-    """Return a shape with `count` heads for multi-token prediction, by default like its last layer."""
-    last = shape.layers[-1]
-    if count:
-        shape.prediction = {
-            "layers": count,
-            "attention": attention or last.attention,
-            "feedforward": feedforward or last.feedforward,
-        }
-    return shape
+def _named_plainly(shape: Shape) -> None:
+    """Let equal variants share a label, and grouped attention that stands alone have its usual name."""
+    first = {label: next(each for each, other in shape.attention.items() if other == made)
+             for label, made in shape.attention.items()}  # fmt: skip
+    kept = {label: shape.attention[label] for label in dict.fromkeys(first.values())}
+    if len(kept) == 1 and next(iter(kept.values()))["kind"] == "grouped":
+        (made,) = kept.values()
+        heads, kv = made["num_attention_heads"], made["num_key_value_heads"]
+        name = "mha" if heads == kv else "mqa" if kv == 1 else "gqa"
+        first, kept = dict.fromkeys(first, name), {name: made}
+    shape.attention = kept
+    shape.layers = [each._replace(attention=each.attention and first[each.attention]) for each in shape.layers]
+    if shape.prediction:
+        shape.prediction["attention"] = [first[label] for label in shape.prediction["attention"]]
 
 
 def runs(layers: Sequence[Layer]) -> list[tuple[int, Layer]]:
     """Return equal layers merged as (count, layer), in order of first use."""
-    counts: dict[Layer, int] = {}
-    for layer in layers:
-        counts[layer] = counts.get(layer, 0) + 1
-    return [(count, layer) for layer, count in counts.items()]
+    return [(count, layer) for layer, count in Counter(layers).items()]
 
 
 def is_interleaved(layers: Sequence[Layer]) -> bool:
     """Whether equal layers do not all stand together."""
-    changes = sum(1 for before, after in pairwise(layers) if before != after)
-    return changes >= len(set(layers))
-
-
-# Which layers are of which kind: the ways in which configurations say it.
-
-
-SLIDING = "sliding_attention"
-FULL = "full_attention"
-CHUNKED = "chunked_attention"
-LINEAR = "linear_attention"
-_SPARSE = ("sparse", "moe", "hash_moe")
-_DENSE = ("dense", "mlp")
-
-
-def every_nth_full(count: int, period: int, other: str = SLIDING) -> list[str]:
-    """Return kinds where every `period`-th layer is full and the others are `other`."""
-    return [FULL if (i + 1) % period == 0 else other for i in range(count)]
-
-
-def layer_kinds(fields: Fields, count: int, *, period: int | None, other: str = SLIDING) -> list[str]:
-    """Return the kind of attention of each layer.
-
-    period: every how many layers one is full where the file lists no `layer_types`; None: all are.
-    other: what the others are.
-    """
-    listed = fields.words("layer_types", count, (FULL, other))
-    if listed is not None:
-        return listed
-    if period is None:
-        return [FULL] * count
-    fields.note(f"The file lists no layer_types; every {_ordinal(period)} layer is full, as in the model's code.")
-    return every_nth_full(count, period, other)
-
-
-def first_dense(fields: Fields, count: int) -> list[bool]:
-    """Return whether each layer has experts: `mlp_layer_types`, else `first_k_dense_replace` and `moe_layer_freq`."""
-    listed = fields.words("mlp_layer_types", count, (*_SPARSE, *_DENSE))
-    if listed is not None:
-        return [kind in _SPARSE for kind in listed]
-    if isinstance(fields.get("moe_layer_freq"), list):
-        return [bool(each) for each in fields.numbers("moe_layer_freq", count) or []]
-    first = fields.size("first_k_dense_replace", 0, least=0)
-    if first > count:
-        raise fields.error("first_k_dense_replace", f"{first} dense layers come first, but there are {count} in all")
-    period = fields.size("moe_layer_freq", 1)
-    return [i >= first and i % period == 0 for i in range(count)]
-
-
-def every_step(fields: Fields, count: int) -> list[bool]:
-    """Return whether each layer has experts by `decoder_sparse_step` and `mlp_only_layers` (Qwen)."""
-    step = fields.size("decoder_sparse_step", 1)
-    dense = set(fields.numbers("mlp_only_layers") or [])
-    if beyond := [number for number in dense if number >= count]:
-        raise fields.error("mlp_only_layers", f"names layer {max(beyond)}, but there are {count}, counted from 0")
-    return [i not in dense and (i + 1) % step == 0 for i in range(count)]
-
-
-def periodic(fields: Fields, count: int, kind: str, offset: int | None = None) -> list[bool]:
-    """Return which layers are chosen by `<kind>_layer_period` and `<kind>_layer_offset` (Jamba)."""
-    period = fields.size(f"{kind}_layer_period", most=2000)
-    start = fields.size(f"{kind}_layer_offset", offset, least=0)
-    if start >= period:
-        raise fields.error(f"{kind}_layer_offset", f"{start} is not below the period of {period}")
-    return [i % period == start for i in range(count)]
-
-
-def _ordinal(number: int) -> str:
-    return {2: "second", 3: "third"}.get(number, f"{number}th")
-
-
-# A family of models: the names it goes by in configurations, and its reader.
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """Models whose configurations one reader understands.
-
-    name: the family as the catalog calls it. architectures, model_types: what its configurations say.
-    read: the reader. names: spellings of settings that only this family uses. defaults: what the class of
-    the model takes where a file says nothing, for settings that shipped files do leave out.
-    """
-
-    name: str
-    architectures: tuple[str, ...]
-    model_types: tuple[str, ...]
-    read: Callable[[Fields], Shape]
-    names: Names = field(default_factory=dict)
-    defaults: Mapping[str, Any] = field(default_factory=dict)
+    return sum(before != after for before, after in pairwise(layers)) >= len(set(layers))

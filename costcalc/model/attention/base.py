@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
 
-from costcalc.fields import Number, Spec
+from costcalc.fields import Number, Record, Spec
 from costcalc.formats import CacheFormat
 
 Split = Literal["tensor", "kv", "none"]
@@ -40,8 +39,7 @@ class Linear(NamedTuple):
 Kernel = Literal["grouped", "latent", "recurrent", "indexer"]
 
 
-@dataclass(frozen=True, slots=True)
-class Core:
+class Core(Record):
     """The work of one attention kernel: for one sequence, in one layer, on one rank."""
 
     kernel: Kernel
