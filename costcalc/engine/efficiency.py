@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -35,12 +36,12 @@ from costcalc.engine.kernels import (
     curve_of,
     scaled,
 )
-from costcalc.engine.op_times import Curve, Efficiency
+from costcalc.engine.op_times import FORMS, Curve, Efficiency
 from costcalc.engine.ops import Op
 from costcalc.engine.roofline import Machine, domains_of
 from costcalc.fields import Number
 from costcalc.formats import cache_format
-from costcalc.hardware.efficiency import BackendOverhead, KernelEfficiency, KernelFit, ServingEfficiency
+from costcalc.hardware.efficiency import BEST, BackendOverhead, KernelEfficiency, KernelFit, ServingEfficiency
 
 CurveT = TypeVar("CurveT")
 NOTHING: Mapping[str, Any] = {}
@@ -63,10 +64,12 @@ def calibrated_efficiency(
     'measured', 'uniform', 'zipf:S' or the load of the hottest rank over the mean.
     """
     engine = constants.engine(backend)
-    curves = _Curves(constants, machine, engine, tuned, imbalance)
+    stacks = dict.fromkeys(each.kernels for each in constants.current) if backend == BEST else (engine.kernels,)
+    every = [_Curves(constants, machine, replace(engine, kernels=stack), tuned, imbalance) for stack in stacks]
+    curves = every[0]
     launches = constants.vendor_launches.get(machine.vendor, 1.0) * untuned(constants, machine, tuned)
     return Efficiency(
-        curve=curves,
+        curve=partial(_fastest, every, machine) if len(every) > 1 else curves,
         elementwise=min(constants.elementwise * constants.vendor_bandwidth.get(machine.vendor, 1.0), 1.0),
         elementwise_passes=constants.elementwise_passes,
         link=capped(curves.transfer().link),
@@ -82,6 +85,11 @@ def calibrated_efficiency(
 def untuned(constants: ServingEfficiency, machine: Machine, tuned: bool) -> float:
     """How much longer launches and layers take in an engine that nobody tuned [1]."""
     return 1.0 if tuned else constants.untuned.get(machine.vendor, constants.untuned["other"])
+
+
+def _fastest(every: Sequence[_Curves], machine: Machine, op: Op) -> Curve:
+    """The curve of the stack whose kernel takes least for an op, of many sizes of it in sum."""
+    return min((curves(op) for curves in every), key=lambda each: np.sum(FORMS[type(each)](op, machine, each).seconds))
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +206,7 @@ class _Curves:
         rest = {"network_latency": self.constants.all_reduce_network}
         limit = {} if self.stack == "sglang" else {"limit": CUSTOM_LIMIT}
         return AllReduceCurve(
-            self._curve(CollectiveCurve, "collective", rest, **members),
+            self._curve(CollectiveCurve, "collective", rest, "bf16", **members),
             self._curve(CustomAllReduceCurve, "custom_all_reduce", limit, framework=self.stack),
         )
 

@@ -12,11 +12,15 @@ import costcalc
 from costcalc.catalog.catalog import Catalog
 from costcalc.engine.collectives import all_reduce_bytes, all_reduce_seconds, all_to_all_seconds, transfer_seconds
 from costcalc.engine.efficiency import calibrated_efficiency
-from costcalc.engine.op_times import IDEAL
+from costcalc.engine.op_times import IDEAL, op_time
+from costcalc.engine.ops import Op
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import resolve_formats
 from costcalc.engine.roofline import Machine, machine_of
-from costcalc.engine.step import decode_step, prefill_pass
+from costcalc.engine.step import decode_step
+from costcalc.hardware.efficiency import ServingEfficiency
+from costcalc.validation.files import shipped_measurements
+from costcalc.validation.score import score
 
 
 def links(domain: int = 8, inside: float = 1.0, network: float = 1.0) -> Machine:
@@ -104,16 +108,44 @@ def test_switches_that_reduce_halve_the_traffic_of_an_all_reduce() -> None:
     assert all_reduce_bytes(message, 4) / float(all_reduce_seconds(message, 4, h100)) == pytest.approx(450e9)
 
 
-def test_cards_that_share_pcie_reach_a_fraction_of_it() -> None:
-    # 8 L40S over PCIe 4.0 x16 took 55.4 ms to all-reduce 64 MiB (measurements/comm.csv): 2.1 of 32 GB/s.
-    gpu = costcalc.load_gpu("l40s")
-    efficiency = calibrated_efficiency(Catalog().serving_efficiency(), machine_of(gpu), "vllm")
-    model = costcalc.load_model("llama-3.1-8b")
-    formats = resolve_formats(model.precision, machine_of(gpu).peak_flops)
-    rows = 2**26 / (model.hidden_size * 2)
-    step = prefill_pass(model, machine_of(gpu), Parallelism(tp=8), formats, efficiency, rows)
-    seconds = sum(float(op.seconds) for op in step.ops if op.kind == "all_reduce")
-    assert seconds / (2 * model.num_layers) == pytest.approx(55.4e-3, rel=0.25)
+@pytest.mark.parametrize(
+    ("name", "ranks", "message", "seconds"),
+    [("l40s", 2, 2**25, 1.6893e-3), ("rtx-pro-6000", 8, 2**28, 2 * 10.2751e-3)],
+)
+def test_two_cards_have_the_whole_of_their_pcie_and_eight_share_it(
+    name: str, ranks: int, message: float, seconds: float
+) -> None:
+    # NCCL over PCIe 4.0 and 5.0 x16 (measurements/comm.csv): an all-reduce on two cards, and an all-gather on eight,
+    # which is half of one.
+    gpu = costcalc.load_gpu(name)
+    efficiency = calibrated_efficiency(alone(), machine_of(gpu), "vllm")
+    op = Op("all-reduce", "all_reduce", 1, 0.0, message, ranks=ranks)
+    assert float(op_time(op, machine_of(gpu), efficiency).seconds) == pytest.approx(seconds, rel=0.25)
+
+
+def alone() -> ServingEfficiency:
+    """Constants of engines that run kernels as they run alone."""
+    found = Catalog().serving_efficiency()
+    return replace(found, speed=dict.fromkeys(found.speed, 1.0), untuned={"other": 1.0})
+
+
+def test_an_estimate_times_collectives_as_their_rows_are_predicted() -> None:
+    rows = [row for row in shipped_measurements("comm").rows if row["op"] == "all_reduce" and row["bytes"] > 1e7]
+    scored = [row for row in score("comm", rows) if not row["warning"] and "nccl" in row["impl"] and not row["fabric"]]
+    assert {row["n_gpus"] for row in scored} >= {2, 4, 8}
+    for row in scored:
+        machine = machine_of(costcalc.load_gpu(row["gpu"]))
+        op = Op("all-reduce", "all_reduce", 1, 0.0, row["bytes"], ranks=row["n_gpus"])
+        found = op_time(op, machine, calibrated_efficiency(alone(), machine, "vllm")).seconds
+        assert float(found) == pytest.approx(row["predicted"] * 1e-3, rel=1e-6), (row["gpu"], row["n_gpus"])
+
+
+def test_ranks_of_many_rows_are_timed_each_by_its_own() -> None:
+    machine = machine_of(costcalc.load_gpu("h100"))
+    efficiency = calibrated_efficiency(alone(), machine, "vllm")
+    op = Op("all-reduce", "all_reduce", 1, 0.0, 1e8, ranks=np.array([2.0, 4.0, 8.0]))
+    each = [float(op_time(replace(op, ranks=ranks), machine, efficiency).seconds) for ranks in (2.0, 4.0, 8.0)]
+    assert list(op_time(op, machine, efficiency).seconds) == pytest.approx(each)
 
 
 def test_stages_on_two_nodes_hand_their_activations_over_the_network() -> None:
@@ -140,7 +172,9 @@ def test_one_sender_has_the_whole_of_its_pcie() -> None:
     step = decode_step(model, machine_of(gpu), Parallelism(tp=2, pp=4), formats, efficiency, 64, 1000)
     [transfer] = [op for op in step.ops if op.kind == "pipeline"]
     sent = 3 * 16 * model.hidden_size * 2 / 2  # bytes over three boundaries, of 16 sequences, by each of two ranks
-    assert float(transfer.seconds) == pytest.approx(sent / (machine_of(gpu).link_bandwidth * constants.link))
+    fit = constants.kernels.collective
+    share = fit.parameters.link * fit.multipliers["family"]["ada"]["link"] * constants.speed["all_reduce"]
+    assert float(transfer.seconds) == pytest.approx(sent / (machine_of(gpu).link_bandwidth * share))
 
 
 def test_twelve_ranks_are_two_domains_of_six() -> None:

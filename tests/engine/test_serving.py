@@ -5,7 +5,8 @@ import pytest
 
 from costcalc.catalog.catalog import Catalog, load_gpu, load_model
 from costcalc.engine.efficiency import calibrated_efficiency
-from costcalc.engine.op_times import IDEAL, hottest_rank, maximum_load
+from costcalc.engine.kernels import hottest_rank, maximum_load, zipf_skew
+from costcalc.engine.op_times import IDEAL
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import resolve_formats
 from costcalc.engine.queueing import (
@@ -113,6 +114,21 @@ def test_the_hottest_rank_of_few_tokens_touches_more_experts() -> None:
     assert 1.0 < touched <= pairs
 
 
+@pytest.mark.parametrize(("held", "ranks", "exponent"), [(8, 4, 0.5), (32, 8, 1.0), (4, 16, 1.5), (16, 1, 1.0)])
+def test_skew_by_zipf_s_law_is_that_of_experts_dealt_to_ranks(held: int, ranks: int, exponent: float) -> None:
+    chances = [rank**-exponent for rank in range(1, held * ranks + 1)]
+    of_ranks = [0.0] * ranks
+    for number, chance in enumerate(chances):
+        of_ranks[number % ranks] += chance / sum(chances)
+    assert 1 + float(zipf_skew(held, ranks, exponent)) == pytest.approx(max(of_ranks) * ranks)
+    pairs, touched = hottest_rank(1e6, held, ranks, share=0.0, skew=zipf_skew(held, ranks, exponent))
+    assert float(pairs) == pytest.approx(max(of_ranks) * ranks) and float(touched) == pytest.approx(1.0)
+
+
+def test_a_lasting_skew_is_no_more_than_all_pairs_on_one_rank() -> None:
+    assert hottest_rank(100.0, 8.0, 4, share=1.0, skew=50.0)[0] == 4
+
+
 def test_balanced_or_single_ranks_have_no_hottest() -> None:
     assert hottest_rank(100.0, 8.0, 1, share=1.0) == (1.0, 1.0)
     assert hottest_rank(100.0, 8.0, 16, share=0.0) == (1.0, 1.0)
@@ -125,8 +141,8 @@ def test_prompts_that_ride_cost_less_than_a_pass_of_their_own_but_no_less_than_t
     calibrated = calibrated_efficiency(Catalog().serving_efficiency(), machine, "vllm")
     prompts = np.array([128.0, 1024.0, 8192.0])
     work = chunked_prefill(model, layout, formats, 64, prompts)
-    riding = prefill_interference_seconds(model, work, machine, calibrated)
+    riding = prefill_interference_seconds(work, machine, calibrated)
     own = prefill_pass(model, machine, layout, formats, calibrated, prompts).seconds
     assert np.all(riding < own)
     assert np.all(np.diff(riding) > 0)
-    assert np.all(riding >= prefill_interference_seconds(model, work, machine, IDEAL))
+    assert np.all(riding >= prefill_interference_seconds(work, machine, IDEAL))

@@ -136,8 +136,8 @@ def test_batches_below_the_ranks_are_tried_where_no_multiple_is_in_time(context:
 
 
 def test_the_customary_layout_is_kept_where_it_is_as_cheap() -> None:
-    # DeepSeek's own deployment: attention data parallel, experts spread (arXiv 2412.19437, 3.4.2).
-    answer = costcalc.estimate("v3", "h100")
+    # DeepSeek's own deployment: pools apart, attention data parallel, experts spread (arXiv 2412.19437, 3.4).
+    answer = costcalc.estimate("v3", "h100", disaggregated=True, tuning="tuned")
     assert answer.deployment.layout == "dp16 ep16"
     layout = next(each for each in answer.assumptions if each.name == "layout")
     assert layout.why.startswith("customary")
@@ -157,10 +157,11 @@ def test_gpus_are_left_idle_rather_than_strung_into_a_pipeline() -> None:
 
 @pytest.mark.parametrize(("model", "gpu"), [("v3", "gb200"), ("kimi-k2", "h200")])
 def test_more_gpus_that_are_cheaper_are_named_and_are(model: str, gpu: str) -> None:
-    answer = costcalc.estimate(model, gpu)
+    apart = {"disaggregated": True, "tuning": "tuned"}
+    answer = costcalc.estimate(model, gpu, **apart)  # type: ignore[arg-type]
     (note,) = [each for each in answer.notes if "GPUs in one replica" in each]
     gpus, share = int(note.split()[0]), float(note.partition(" take ")[2].partition("%")[0]) / 100
-    more = costcalc.estimate(model, gpu, gpus=gpus)
+    more = costcalc.estimate(model, gpu, gpus=gpus, **apart)  # type: ignore[arg-type]
     assert share < 0.9
     assert blended(more) <= blended(answer) * share * 1.05
 
