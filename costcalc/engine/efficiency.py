@@ -72,7 +72,7 @@ def calibrated_efficiency(
         curve=partial(_fastest, every, machine) if len(every) > 1 else curves,
         elementwise=min(constants.elementwise * constants.vendor_bandwidth.get(machine.vendor, 1.0), 1.0),
         elementwise_passes=constants.elementwise_passes,
-        link=capped(curves.transfer().link),
+        link=capped(curves.all_reduce().library.link),
         layer_seconds=engine.layer * untuned(constants, machine, tuned),
         expert_layer_seconds=constants.expert_layer * launches,
         latent_layer_seconds=constants.latent_layer * launches,
@@ -113,8 +113,8 @@ class _Curves:
         return self.constants.kernels
 
     def __call__(self, op: Op) -> Curve:
-        if op.kind == "all_reduce":  # by its ranks, which may be those of many rows
-            return self.all_reduce(op)
+        if op.kind == "all_reduce":
+            return self.all_reduce(op)  # depends on how many ranks there are
         key = op.kind, op.weights, op.precision, op.throughput, float(op.group)
         if key not in self.known:
             self.known[key] = getattr(self, _MAKERS[op.kind])(op)
@@ -194,10 +194,11 @@ class _Curves:
         del op
         return self._curve(PrefillCurve, "prefill")
 
-    def all_reduce(self, op: Op) -> AllReduceCurve:
-        machine, ranks = self.machine, np.asarray(op.ranks)
+    def all_reduce(self, op: Op | None = None) -> AllReduceCurve:
+        """The curve of an all-reduce; without one, of a transfer from one GPU to another."""
+        machine, ranks = self.machine, np.asarray(1.0 if op is None else op.ranks)
         in_switch = reduces_in_switch(machine.architecture, machine.switched, ranks / domains_of(machine, ranks))
-        shared = ~np.asarray(machine.switched, dtype=bool) & (ranks > 2)
+        shared = ~np.asarray(machine.switched, dtype=bool) & (ranks > 2)  # two cards do not share the host's PCIe
         members = {
             "collective": _member(in_switch, "all_reduce in-switch", "all_reduce"),
             "fabric": _member(shared, "shared-pcie"),
@@ -209,10 +210,6 @@ class _Curves:
             self._curve(CollectiveCurve, "collective", rest, "bf16", **members),
             self._curve(CustomAllReduceCurve, "custom_all_reduce", limit, framework=self.stack),
         )
-
-    def transfer(self) -> CollectiveCurve:
-        """From one GPU to one other, which nobody shares a link with."""
-        return self._curve(CollectiveCurve, "collective", collective="send_recv")
 
     def exchange(self, op: Op) -> ExchangeCurve:
         rest = {"network_latency": self.constants.all_to_all_network}

@@ -373,7 +373,8 @@ def fit_serving_rows(
     sources = [*("" for _ in rows), *(str(row.get("source") or "") for row in single)]
     residuals = cross_validate_serving(groups, measured, start, sources)
     by_row = {number: case for number, case in zip(index, cases, strict=True) if usable[number]}
-    classes = _classes(residuals, by_row)
+    # Single results of recipes are fitted with the rest; classes of recipes are of whole benchmarks.
+    classes = _classes(residuals, {n: case for n, case in by_row.items() if n < len(rows) or _is_untuned(case)})
     asked = [asked_of(case.scenario) for case in by_row.values()]
     tree = tree_of(residuals.constants)
     tree |= {
@@ -388,6 +389,10 @@ def fit_serving_rows(
         "provenance": {"source": source, "date": date, "points": len(by_row)},
     }
     return from_tree(tree, residuals.constants)
+
+
+def _is_untuned(case: ServingRow) -> bool:
+    return case.scenario.options.tuning == "default"
 
 
 @dataclass(frozen=True, slots=True)

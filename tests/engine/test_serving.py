@@ -114,21 +114,6 @@ def test_the_hottest_rank_of_few_tokens_touches_more_experts() -> None:
     assert 1.0 < touched <= pairs
 
 
-@pytest.mark.parametrize(("held", "ranks", "exponent"), [(8, 4, 0.5), (32, 8, 1.0), (4, 16, 1.5), (16, 1, 1.0)])
-def test_skew_by_zipf_s_law_is_that_of_experts_dealt_to_ranks(held: int, ranks: int, exponent: float) -> None:
-    chances = [rank**-exponent for rank in range(1, held * ranks + 1)]
-    of_ranks = [0.0] * ranks
-    for number, chance in enumerate(chances):
-        of_ranks[number % ranks] += chance / sum(chances)
-    assert 1 + float(zipf_skew(held, ranks, exponent)) == pytest.approx(max(of_ranks) * ranks)
-    pairs, touched = hottest_rank(1e6, held, ranks, share=0.0, skew=zipf_skew(held, ranks, exponent))
-    assert float(pairs) == pytest.approx(max(of_ranks) * ranks) and float(touched) == pytest.approx(1.0)
-
-
-def test_a_lasting_skew_is_no_more_than_all_pairs_on_one_rank() -> None:
-    assert hottest_rank(100.0, 8.0, 4, share=1.0, skew=50.0)[0] == 4
-
-
 def test_balanced_or_single_ranks_have_no_hottest() -> None:
     assert hottest_rank(100.0, 8.0, 1, share=1.0) == (1.0, 1.0)
     assert hottest_rank(100.0, 8.0, 16, share=0.0) == (1.0, 1.0)
@@ -146,3 +131,10 @@ def test_prompts_that_ride_cost_less_than_a_pass_of_their_own_but_no_less_than_t
     assert np.all(riding < own)
     assert np.all(np.diff(riding) > 0)
     assert np.all(riding >= prefill_interference_seconds(work, machine, IDEAL))
+
+
+def test_experts_chosen_by_zipf_load_the_first_rank_as_counted() -> None:
+    popularity = np.arange(1, 257) ** -1.2
+    by_rank = popularity.reshape(32, 8).sum(axis=0) / popularity.sum() * 8
+    assert zipf_skew(32, 8, 1.2) == pytest.approx(by_rank[0] - 1)
+    assert zipf_skew(32, 8, 0.0) == pytest.approx(0.0) and zipf_skew(256, 1, 1.2) == pytest.approx(0.0)

@@ -51,14 +51,14 @@ def test_gpt3_reads_its_cache_for_every_token() -> None:
 
 def test_an_op_takes_the_slower_resource_and_a_step_the_sum() -> None:
     # Llama 3.1 70B, 1,024 sequences of 128 tokens on one (imaginary) H100 that holds them: products are bound by
-    # arithmetic, attention by memory; the step is the sum over both, not the larger of two totals.
+    # arithmetic, attention by memory, as is one pass over a layer's activations; the step is the sum of all, not the
+    # larger of two totals.
     step = ideal_step("llama-3.1-70b", "h100", Parallelism(), 1024, 128)
     model, h100 = costcalc.load_model("llama-3.1-70b"), costcalc.load_gpu("h100")
     products = 2 * 1024 * model.active_parameters / h100.peak("bf16").flops
     cache = 1024 * 128 * 327_680 / h100.memory_bandwidth
     assert busy(step, "gemm", "head") == pytest.approx(products, rel=1e-9)
     assert busy(step, "grouped") == pytest.approx(cache, rel=1e-9)
-    # And what stands between layers is read once.
     between = 80 * 1024 * 8192 * 2 / h100.memory_bandwidth
     assert float(step.seconds) == pytest.approx(products + cache + between, rel=1e-9)
 

@@ -24,8 +24,8 @@ CLOSE = 5e-3
 
 TOKEN = re.compile(
     r"(?P<number>\$?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:e[+-]?\d+)?)"
-    r"(?:(?P<suffix>[kMBT]\b)"
-    r"| (?P<unit>[kMGTPE]?(?:B|FLOP|exp)(?:/s)?|[kMGTPE]?tokens/s|[mun]?s|min|h|days)(?![\w(-]))?"
+    r"(?:(?P<suffix>[kMBT]\b)| (?P<unit>[kMGTPE]?(?:B|FLOP|exp)(?:/s)?|[kMGTPE]?tokens/s|[mun]?s|min|h|days)"
+    r"(?![\w(-]))?"
     r"|(?P<call>(?:max|min|floor|ceil)(?=\())|(?P<word>[A-Za-z][\w-]*)|(?P<sign>[-+×/^(),\[\]])|\s+"
 )
 CALLS: dict[str, Callable[..., float]] = {"max": max, "min": min, "floor": floor, "ceil": ceil}

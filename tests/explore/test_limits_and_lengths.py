@@ -7,6 +7,7 @@ from math import ceil
 import pytest
 
 import costcalc
+from costcalc.catalog.catalog import Catalog
 from costcalc.errors import CostcalcError
 from costcalc.predict.quantities import ranges_of
 from costcalc.predict.scenario import Options, scenario_of
@@ -130,31 +131,59 @@ def test_what_is_no_demand_is_one_line(text: str) -> None:
     assert "write it like '50 requests/s'" in str(caught.value)
 
 
+def missing(note: str) -> list[str]:
+    """What a note says that no run was measured of."""
+    if not note.startswith("No run of "):
+        return []
+    return note.removeprefix("No run of ").partition(" was measured")[0].split(" or ")
+
+
 def test_a_model_of_a_measured_shape_is_as_well_known() -> None:
     # DeepSeek-V3 and R1 share every dimension; R1 alone was measured.
     v3, r1 = (costcalc.estimate(name, "h200") for name in ("v3", "r1"))
     assert v3.cost == r1.cost and v3.decode == r1.decode
-    assert not any("not among the measured" in note for note in v3.notes)
+    assert not any("the model" in missing(note) for note in v3.notes)
     twins = costcalc.compare_attention("r1", "h200").rows
     mha = next(row.estimate for row in twins if row.variant == "MHA")
-    assert any("DeepSeek-R1 was not among the measured ones" in note for note in mha.notes)
+    assert any("the model" in missing(note) for note in mha.notes)
 
 
 @pytest.mark.parametrize(
     ("model", "gpu", "new"),
     [
-        ("v3", "h100", None),
-        ("v3", "h20", "NVIDIA H20 96GB was"),
-        ("kimi-k2", "h100", "Kimi-K2 was"),
-        ("kimi-k2", "h20", "NVIDIA H20 96GB and Kimi-K2 were"),
+        ("v3", "h100", set()),
+        ("v3", "h20", {"the GPU"}),
+        ("kimi-k2", "h100", {"the model"}),
+        ("kimi-k2", "h20", {"the GPU", "the model"}),
+        ("v3", "rtx-4090", {"the GPU", "the ada architecture"}),
     ],
 )
-def test_the_note_says_whether_the_gpu_or_the_model_is_new(model: str, gpu: str, new: str | None) -> None:
-    notes = [note for note in costcalc.estimate(model, gpu).notes if "measured ones" in note]
-    assert notes == ([f"{new} not among the measured ones: the ranges are wider."] if new else [])
+def test_the_note_says_what_of_the_question_is_new(model: str, gpu: str, new: set[str]) -> None:
+    spec, machine = costcalc.load_model(model), costcalc.load_gpu(gpu)
+    scenario = scenario_of(spec, machine, Options())
+    found, constants = ranges_of(scenario).unmeasured, scenario.constants
+    parts = {"the GPU", "the model", f"the {machine.architecture} architecture"}
+    assert parts & set(found) == new
+    assert ("the engine" in found) == (scenario.backend not in constants.measured_backends)
+    assert (f"any machine of {machine.vendor}" in found) == (machine.vendor not in constants.measured_vendors)
+    notes = costcalc.estimate(spec, machine, gpus=64).notes if gpu != "rtx-4090" else ()
+    said = [each for note in notes for each in missing(note)]
+    assert said == (list(found) if notes else [])
 
 
 def test_shapes_of_the_measured_models_are_those_of_the_catalog() -> None:
-    for name in scenario_of(costcalc.load_model("v3"), costcalc.load_gpu("h100"), Options()).constants.measured_models:
+    measured = Catalog().serving_efficiency().measured_models
+    assert measured
+    for name in measured:
         scenario = scenario_of(costcalc.load_model(name), costcalc.load_gpu("h100"), Options())
-        assert ranges_of(scenario).model_known, name
+        assert "the model" not in ranges_of(scenario).unmeasured, name
+
+
+@pytest.mark.parametrize(("model", "gpu"), [("v3", "h20"), ("kimi-k2", "h100")])
+def test_what_is_new_widens_the_range(model: str, gpu: str) -> None:
+    new, known = (
+        ranges_of(scenario_of(costcalc.load_model(m), costcalc.load_gpu(g), Options())).decode
+        for m, g in ((model, gpu), ("v3", "h100"))
+    )
+    assert new is not None and known is not None
+    assert new[0] <= known[0] < known[1] <= new[1]

@@ -21,10 +21,10 @@ def degrees(answer: costcalc.Estimate) -> tuple[int, int, int, int, int]:
 
 
 def test_deepseek_v3_on_h100s() -> None:
-    # 671 GB of fp8 weights need more than one node of 640 GB; a latent is not divided by tensor parallelism, so
-    # attention is data parallel and experts are spread, as its makers run it: tuned, and in pools apart.
-    answer = costcalc.estimate("v3", "h100", disaggregated=True, tuning="tuned")
-    assert degrees(answer) == (16, 1, 1, 16, 16)
+    # 671 GB of fp8 weights need more than one node of 640 GB: two. A latent is not divided by tensor parallelism, so
+    # attention is not cut over all GPUs of a node: part of them are data parallel.
+    answer = costcalc.estimate("v3", "h100")
+    assert degrees(answer) == (16, 4, 2, 2, 1)
     assert answer.memory.fits and answer.memory.max_sequences >= answer.workload.batch
     taken = {assumption.name: assumption for assumption in answer.assumptions}
     assert {"gpus", "layout", "batch", "input_tokens", "output_tokens", "weights", "kv_cache", "price"} <= taken.keys()

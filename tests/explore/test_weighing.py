@@ -15,7 +15,7 @@ import costcalc
 from costcalc.engine.parallelism import DoesNotFit
 from costcalc.engine.roofline import machine_of, reach
 from costcalc.errors import CostcalcError
-from costcalc.explore.search import TIE, choose_deployment, seconds_per_request
+from costcalc.explore.search import TIE, choose_deployment, customary_layout, seconds_per_request
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.spec import ModelSpec
 from costcalc.predict.predict import predict
@@ -135,15 +135,30 @@ def test_batches_below_the_ranks_are_tried_where_no_multiple_is_in_time(context:
     assert blended(chosen) == pytest.approx(cheapest)
 
 
-def test_the_customary_layout_is_kept_where_it_is_as_cheap() -> None:
-    # DeepSeek's own deployment: pools apart, attention data parallel, experts spread (arXiv 2412.19437, 3.4).
-    answer = costcalc.estimate("v3", "h100", disaggregated=True, tuning="tuned")
-    assert answer.deployment.layout == "dp16 ep16"
-    layout = next(each for each in answer.assumptions if each.name == "layout")
-    assert layout.why.startswith("customary")
-    other = costcalc.estimate("v3", "mi300x")
-    assert other.deployment.layout != "dp8 ep8"
-    assert next(each for each in other.assumptions if each.name == "layout").why.startswith("cheapest of")
+@pytest.mark.parametrize(
+    ("model", "gpu"),
+    [("qwen3-235b-a22b", "h100"), ("llama-3.1-70b", "h100"), ("v3", "h100"), ("v3", "mi300x"), ("v3", "b200")],
+)
+def test_the_customary_layout_is_kept_where_it_is_as_cheap(model: str, gpu: str) -> None:
+    # For DeepSeek-V3 that is its makers' deployment: attention data parallel, experts spread (2412.19437, 3.4.2).
+    answer = costcalc.estimate(model, gpu)
+    spec, machine, gpus = costcalc.load_model(model), costcalc.load_gpu(gpu), answer.deployment.gpus
+    customary = customary_layout(spec, machine, gpus)
+    why = next(each for each in answer.assumptions if each.name == "layout").why
+    names = {"tp": "tensor_parallel", "attention_dp": "attention_data_parallel", "ep": "expert_parallel"}
+    degrees = {name: int(getattr(customary, each)) for each, name in (*names.items(), ("pp", "pipeline_parallel"))}
+    typed = costcalc.estimate(spec, machine, gpus=gpus, **degrees)  # type: ignore[arg-type]
+    assert blended(answer) <= blended(typed) * SLACK
+    if answer.deployment.layout == typed.deployment.layout:
+        assert why.startswith("customary")
+    else:
+        assert why.startswith("cheapest of")
+        assert not typed.limits.kept or blended(answer) * TIE < blended(typed)
+
+
+def test_the_makers_layout_is_that_of_a_model_with_latents() -> None:
+    layout = customary_layout(costcalc.load_model("v3"), costcalc.load_gpu("h100"), 16)
+    assert (layout.tp, layout.attention_dp, layout.ep, layout.pp) == (1, 16, 16, 1)
 
 
 def test_gpus_are_left_idle_rather_than_strung_into_a_pipeline() -> None:
@@ -155,13 +170,14 @@ def test_gpus_are_left_idle_rather_than_strung_into_a_pipeline() -> None:
     assert four.deployment.idle_gpus == 0
 
 
-@pytest.mark.parametrize(("model", "gpu"), [("v3", "gb200"), ("kimi-k2", "h200")])
-def test_more_gpus_that_are_cheaper_are_named_and_are(model: str, gpu: str) -> None:
-    apart = {"disaggregated": True, "tuning": "tuned"}
-    answer = costcalc.estimate(model, gpu, **apart)  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("model", "gpu", "tuning"), [("v3", "gb200", "tuned"), ("gpt-3", "h100", "default"), ("gpt-3", "h100", "tuned")]
+)
+def test_more_gpus_that_are_cheaper_are_named_and_are(model: str, gpu: str, tuning: str) -> None:
+    answer = costcalc.estimate(model, gpu, tuning=tuning)
     (note,) = [each for each in answer.notes if "GPUs in one replica" in each]
     gpus, share = int(note.split()[0]), float(note.partition(" take ")[2].partition("%")[0]) / 100
-    more = costcalc.estimate(model, gpu, gpus=gpus, **apart)  # type: ignore[arg-type]
+    more = costcalc.estimate(model, gpu, gpus=gpus, tuning=tuning)
     assert share < 0.9
     assert blended(more) <= blended(answer) * share * 1.05
 

@@ -66,6 +66,7 @@ def served_tpot(i: Inputs, efficiency: str) -> float:
         weights=weights,
         backend=i["backend"],
         efficiency=efficiency,
+        tuning="tuned",
     )
     assert answer.serving.time_per_output_token_s is not None
     return 1e3 * answer.serving.time_per_output_token_s
@@ -131,6 +132,7 @@ def mistral_cost(i: Inputs, efficiency: str) -> float:
         context=1,
         price=i["usd_per_gpu_hour"],
         efficiency=efficiency,
+        tuning="tuned",
     )
     assert answer.cost.usd_per_million_output_tokens is not None
     return answer.cost.usd_per_million_output_tokens

@@ -13,7 +13,7 @@ def test_the_best_engine_is_the_least_of_every_current_one() -> None:
     best = constants.engine("best")
     current = [each for each in constants.backends.values() if each.current]
     assert {"trtllm", "vllm", "sglang"} <= set(constants.backends)
-    for name in ("layer", "startup", "admission_steps", "host", "reserved_output"):
+    for name in ("layer", "startup", "admission_steps", "host"):
         assert getattr(best, name) == min(getattr(each, name) for each in current)
     assert constants.engine("vllm") is constants.backends["vllm"]
     # vLLM of 2023 had no graphs, and nobody deploys it today.

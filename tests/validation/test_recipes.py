@@ -39,7 +39,10 @@ def test_a_row_may_say_how_many_tokens_are_drafted():
         ({"concurrency": 8.0}, 5),  # 10 below
         ({"gpu": "h200-sxm"}, 0),  # dsr1_fp8_h200.sh has no such option
         ({"source": "measurements of our own"}, 0),
-        ({"framework": "trtllm", "tp": 4.0}, 20),  # 70b_fp8_h200_trt_slurm.sh: batch_wait_timeout_iters: 20
+        (
+            {"framework": "trtllm", "tp": 4.0, "model": "Llama-3.3-70B"},
+            20,
+        ),  # 70b_fp8_h200_trt_slurm.sh: batch_wait_timeout_iters: 20
         ({"framework": "trtllm", "tp": 4.0, "osl": 8192.0}, 0),
         ({"polling": 7.0}, 7),
     ],
@@ -51,13 +54,6 @@ def test_requests_are_held_for_the_steps_of_the_recipe(changes, expected):
 def test_recipes_are_those_of_inferencex_alone():
     assert condition(row(gpu="b200"), "polling") == 15
     assert condition(row(source="somebody else"), "polling") is None
-
-
-@pytest.mark.parametrize(("gpu", "expected"), [("h100-sxm", "bf16"), ("b200-sxm", "fp8")])
-def test_minimax_keeps_its_cache_as_its_recipes_do(gpu, expected):
-    # minimaxm2.5_fp8_h100.sh has no --kv-cache-dtype, minimaxm2.5_fp8_b200.sh says fp8.
-    asked = serving_row(row(model="MiniMax-M2.5", framework="vllm", gpu=gpu, kv_dtype=""), CATALOG)
-    assert asked.scenario.formats.cache.name == expected
 
 
 def test_months_are_counted_from_dates():

@@ -86,7 +86,7 @@ def test_drawn_lengths_are_shorter_than_nominal() -> None:
 
 def test_every_shipped_row_is_predicted(scored: list[Row]) -> None:
     assert all(np.isfinite(each["predicted"]) and each["predicted"] > 0 for each in scored)
-    assert sum(bool(each["excluded"]) for each in scored) <= 5
+    assert sum(bool(each["excluded"]) for each in scored) <= 7  # whose pools were not recorded
 
 
 def test_no_prediction_beats_the_roofline(scored: list[Row]) -> None:
@@ -142,7 +142,7 @@ def test_rows_that_cannot_be_are_named() -> None:
 
 def test_unseen_machines_and_models_have_wider_ranges() -> None:
     known, model, machine, family = score_serving(
-        "e2e", [row(), row(model="Llama-3.3-70B"), row(gpu="H20"), row(gpu="Gaudi3")]
+        "e2e", [row(), row(model="Qwen2.5-72B"), row(gpu="H20"), row(gpu="Gaudi3")]
     )
 
     def width(each: Row) -> float:
