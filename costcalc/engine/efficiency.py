@@ -38,7 +38,7 @@ from costcalc.engine.kernels import (
 )
 from costcalc.engine.op_times import FORMS, Curve, Efficiency
 from costcalc.engine.ops import Op
-from costcalc.engine.roofline import Machine, domains_of
+from costcalc.engine.roofline import Machine
 from costcalc.fields import Number
 from costcalc.formats import cache_format
 from costcalc.hardware.efficiency import BEST, BackendOverhead, KernelEfficiency, KernelFit, ServingEfficiency
@@ -197,7 +197,8 @@ class _Curves:
     def all_reduce(self, op: Op | None = None) -> AllReduceCurve:
         """The curve of an all-reduce; without one, of a transfer from one GPU to another."""
         machine, ranks = self.machine, np.asarray(1.0 if op is None else op.ranks)
-        in_switch = reduces_in_switch(machine.architecture, machine.switched, ranks / domains_of(machine, ranks))
+        inside = ranks <= machine.domain
+        in_switch = inside & np.asarray(reduces_in_switch(machine.architecture, machine.switched, ranks), dtype=bool)
         shared = ~np.asarray(machine.switched, dtype=bool) & (ranks > 2)  # two cards do not share the host's PCIe
         members = {
             "collective": _member(in_switch, "all_reduce in-switch", "all_reduce"),

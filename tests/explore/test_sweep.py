@@ -183,8 +183,8 @@ def test_a_count_in_the_machine_is_not_swept_too() -> None:
 
 def test_notes_are_those_of_every_cell_and_the_result_is_told_in_a_line() -> None:
     layout = {"gpus": 64, "attention_data_parallel": 64, "expert_parallel": 64, "two_batch_overlap": True}
-    sweep = costcalc.sweep("kimi-k2", "h100", batch=[1, 4096], **layout)  # type: ignore[arg-type]
-    alone = costcalc.estimate("kimi-k2", "h100", batch=4096, **layout)  # type: ignore[arg-type]
+    sweep = costcalc.sweep("kimi-k2", "h20", batch=[1, 4096], **layout)  # type: ignore[arg-type]
+    alone = costcalc.estimate("kimi-k2", "h20", batch=4096, **layout)  # type: ignore[arg-type]
     assert any("of the all-to-all" in note for note in alone.notes)
     assert sweep.notes and not any("of the all-to-all" in note for note in sweep.notes)
-    assert repr(sweep) == "<Sweep of Kimi-K2 on 64 × NVIDIA H100 SXM5 80GB: batch 2>"
+    assert repr(sweep) == "<Sweep of Kimi-K2 on 64 × NVIDIA H20 96GB: batch 2>"
