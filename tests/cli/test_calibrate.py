@@ -107,7 +107,6 @@ def estimated(capsys, model, catalog=None, gpus=1):
         ("comm", "llama-3.1-70b", 4, ["all-reduce"], 1.51),
     ],
 )
-@pytest.mark.xfail(reason="expectation predates one predictor: to be stated anew")
 def test_estimates_follow_kernels_and_those_alone(capsys, tmp_path, kind, model, gpus, followers, most):
     before, _ = estimated(capsys, model, gpus=gpus)
     times = {}
@@ -123,7 +122,6 @@ def test_estimates_follow_kernels_and_those_alone(capsys, tmp_path, kind, model,
             assert times[1.5][op] == before[op], op
 
 
-@pytest.mark.xfail(reason="expectation predates one predictor: to be stated anew")
 def test_validate_and_estimates_use_the_same_parameters(capsys, tmp_path):
     """A product that an estimate times without what engines make of kernels takes as long as validate predicts."""
     folder, machine = tmp_path / "mine", machine_of(load_gpu("h100"))
@@ -347,7 +345,6 @@ def slow_serving(tmp_path):
     return path
 
 
-@pytest.mark.xfail(reason="expectation predates one predictor: to be stated anew")
 def test_serving_follows_runs_of_ones_own(capsys, tmp_path, slow_serving):
     rows = json.loads(out_of(capsys, "--from", slow_serving, "--output", tmp_path / "mine", "--format", "json"))
     rates = next(row for row in rows if row["op_class"].startswith("time per output token, experts"))

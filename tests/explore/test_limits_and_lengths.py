@@ -158,7 +158,6 @@ def test_a_model_of_a_measured_shape_is_as_well_known() -> None:
         ("v3", "gaudi3", {"the GPU", "the gaudi architecture"}),
     ],
 )
-@pytest.mark.xfail(reason="expectation predates one predictor: to be stated anew")
 def test_the_note_says_what_of_the_question_is_new(model: str, gpu: str, new: set[str]) -> None:
     spec, machine = costcalc.load_model(model), costcalc.load_gpu(gpu)
     scenario = scenario_of(spec, machine, Options())

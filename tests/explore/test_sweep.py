@@ -181,7 +181,6 @@ def test_a_count_in_the_machine_is_not_swept_too() -> None:
         costcalc.sweep("v3", "8xh100", gpus=[8, 16])
 
 
-@pytest.mark.xfail(reason="expectation predates one predictor: to be stated anew")
 def test_notes_are_those_of_every_cell_and_the_result_is_told_in_a_line() -> None:
     layout = {"gpus": 64, "attention_data_parallel": 64, "expert_parallel": 64, "two_batch_overlap": True}
     sweep = costcalc.sweep("kimi-k2", "h20", batch=[1, 4096], **layout)  # type: ignore[arg-type]
