@@ -74,6 +74,21 @@ def test_calibrated_never_beats_ideal(deployment: Deployment, batch: int, contex
         assert np.all(op.seconds <= achieved.seconds * SLACK), op.op
 
 
+@given(
+    deployments(), batches, contexts, st.booleans(), st.sampled_from(["default", "tuned"]),
+    st.sampled_from([None, "measured", "uniform", "zipf:0.5", "zipf:1.2", "1.0", "3.5"]),
+    st.sampled_from(["vllm", "sglang", "trtllm", "best"]),
+)  # fmt: skip
+def test_calibrated_never_beats_ideal_at_any_option(
+    deployment: Deployment, batch: int, context: int, halves: bool, tuning: Any, imbalance: str | None, backend: str
+) -> None:
+    ideal, calibrated, layout = deployment
+    changed = replace(calibrated.options, two_batch_overlap=halves, tuning=tuning, imbalance=imbalance, backend=backend)
+    asked = scenario_of(calibrated.model, calibrated.gpu, changed, calibrated.constants)
+    bound, expected = (predict(at_context(each, context), layout, batch) for each in (ideal, asked))
+    no_slower(bound, expected, ideal.output_tokens)
+
+
 @given(deployments(), batches, contexts, st.floats(1, 100))
 @pytest.mark.parametrize("rate", ["memory_bandwidth", "link_bandwidth", "network_bandwidth", "peak_flops"])
 def test_a_faster_machine_is_never_slower(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 
+from costcalc.engine.collectives import reduces_in_switch
 from costcalc.engine.kernel_choice import (
     EXPERT_PAIRS_OF_ALL,
     custom_all_reduce_limit,
@@ -29,15 +31,18 @@ from costcalc.engine.kernels import (
     GemmCurve,
     GroupedDecodeCurve,
     LatentDecodeCurve,
+    Member,
     PrefillCurve,
+    capped,
     curve_of,
     scaled,
 )
-from costcalc.engine.op_times import Curve, Efficiency
+from costcalc.engine.op_times import FORMS, Curve, Efficiency
 from costcalc.engine.ops import Op
 from costcalc.engine.roofline import Machine
+from costcalc.fields import Number
 from costcalc.formats import cache_format
-from costcalc.hardware.efficiency import BackendOverhead, KernelEfficiency, KernelFit, ServingEfficiency
+from costcalc.hardware.efficiency import BEST, BackendOverhead, KernelEfficiency, KernelFit, ServingEfficiency
 
 CurveT = TypeVar("CurveT")
 NOTHING: Mapping[str, Any] = {}
@@ -58,13 +63,15 @@ def calibrated_efficiency(
     'measured', 'uniform', 'zipf:S' or the load of the hottest rank over the mean.
     """
     engine = constants.engine(backend)
-    curves = _Curves(constants, machine, engine, tuned, imbalance)
+    stacks = dict.fromkeys(each.kernels for each in constants.current) if backend == BEST else (engine.kernels,)
+    every = [_Curves(constants, machine, replace(engine, kernels=stack), tuned, imbalance) for stack in stacks]
+    curves = every[0]
     launches = constants.vendor_launches.get(machine.vendor, 1.0) * untuned(constants, machine, tuned)
     return Efficiency(
-        curve=curves,
+        curve=partial(_fastest, every, machine) if len(every) > 1 else curves,
         elementwise=min(constants.elementwise * constants.vendor_bandwidth.get(machine.vendor, 1.0), 1.0),
         elementwise_passes=constants.elementwise_passes,
-        link=min(curves.all_reduce().library.link, 1.0),
+        link=capped(curves.all_reduce().library.link),
         layer_seconds=engine.layer * untuned(constants, machine, tuned),
         expert_layer_seconds=constants.expert_layer * launches,
         latent_layer_seconds=constants.latent_layer * launches,
@@ -77,6 +84,11 @@ def calibrated_efficiency(
 def untuned(constants: ServingEfficiency, machine: Machine, tuned: bool) -> float:
     """How much longer launches and layers take in an engine that nobody tuned [1]."""
     return 1.0 if tuned else constants.untuned.get(machine.vendor, constants.untuned["other"])
+
+
+def _fastest(every: Sequence[_Curves], machine: Machine, op: Op) -> Curve:
+    """The curve of the stack whose kernel takes least for an op, of many sizes of it in sum."""
+    return min((curves(op) for curves in every), key=lambda each: np.sum(FORMS[type(each)](op, machine, each).seconds))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +112,15 @@ class _Curves:
         return self.constants.kernels
 
     def __call__(self, op: Op) -> Curve:
-        if op.kind == "all_reduce" and not self.machine.switched:
-            return self.all_reduce(op)  # depends on how many share the fabric
+        if op.kind == "all_reduce":
+            return self.all_reduce(op)  # depends on how many ranks there are
         key = op.kind, op.weights, op.precision, op.throughput, float(op.group)
         if key not in self.known:
             self.known[key] = getattr(self, _MAKERS[op.kind])(op)
         return self.known[key]
 
     def _curve(
-        self, kind: type[CurveT], op: str, rest: Mapping[str, Any] = NOTHING, precision: str = "bf16", **members: str
+        self, kind: type[CurveT], op: str, rest: Mapping[str, Any] = NOTHING, precision: str = "bf16", **members: Member
     ) -> CurveT:
         """The curve of a kernel as engines run it: as measured on this machine, else as is usual of its vendor's.
 
@@ -183,16 +195,21 @@ class _Curves:
 
     def all_reduce(self, op: Op | None = None) -> AllReduceCurve:
         """The curve of an all-reduce; without one, of a transfer from one GPU to another."""
-        fabric: dict[str, Any] = {}
-        if op is not None and not self.machine.switched:  # two cards do not share the host's PCIe, more do
-            shared = np.asarray(op.ranks) > 2
-            names = {"fabric": "shared-pcie", "fabric_family": f"shared-pcie {self.machine.architecture}"}
-            fabric = {level: np.where(shared, name, "") for level, name in names.items()}
+        machine, ranks = self.machine, np.asarray(1.0 if op is None else op.ranks)
+        inside = ranks <= machine.domain
+        in_switch = inside & np.asarray(reduces_in_switch(machine.architecture, machine.switched, ranks), dtype=bool)
+        shared = ~np.asarray(machine.switched, dtype=bool) & (ranks > 2)  # two cards do not share the host's PCIe
+        members = {
+            "collective": _member(in_switch, "all_reduce in-switch", "all_reduce"),
+            "fabric": _member(shared, "shared-pcie"),
+            "fabric_family": _member(shared, f"shared-pcie {machine.architecture}"),
+        }
         rest = {"network_latency": self.constants.all_reduce_network}
-        library = self._curve(CollectiveCurve, "collective", rest, collective="all_reduce", **fabric)
         limit = {"limit": custom_all_reduce_limit(self.stack)}
-        custom = self._curve(CustomAllReduceCurve, "custom_all_reduce", limit, framework=self.stack)
-        return AllReduceCurve(library, custom)
+        return AllReduceCurve(
+            self._curve(CollectiveCurve, "collective", rest, "bf16", **members),
+            self._curve(CustomAllReduceCurve, "custom_all_reduce", limit, framework=self.stack),
+        )
 
     def exchange(self, op: Op) -> ExchangeCurve:
         rest = {"network_latency": self.constants.all_to_all_network}
@@ -202,9 +219,14 @@ class _Curves:
 
 _MAKERS = {
     "gemm": "gemm", "head": "gemm", "experts": "experts", "grouped": "grouped", "latent": "latent",
-    "recurrent": "plain", "indexer": "plain", "prefill": "prefill", "all_reduce": "all_reduce",
-    "all_to_all": "exchange",
+    "recurrent": "plain", "indexer": "plain", "prefill": "prefill", "all_to_all": "exchange",
 }  # fmt: skip
+
+
+def _member(chosen: Number, name: str, other: str = "") -> Member:
+    """The member of a level for each of many ranks, or for the one that there is."""
+    found = np.where(chosen, name, other)
+    return found if found.ndim else str(found)
 
 
 def products_class(precision: str) -> str:

@@ -38,7 +38,8 @@ def capped(value: Number) -> Number:
 Multipliers = Mapping[str, Mapping[str, Mapping[str, float]]]
 """Factors by level (such as 'family'), member (such as 'hopper') and parameter."""
 
-Members = Mapping[str, "str | NDArray[Any]"]
+Member = str | NDArray[Any]
+Members = Mapping[str, Member]
 """The member of every level: one for all, or one per element."""
 
 CurveT = TypeVar("CurveT")
@@ -60,7 +61,7 @@ def curve_of(
     return curve(**values, **rest)
 
 
-def _factor(factors: Mapping[str, Mapping[str, float]], name: str, member: str | NDArray[Any]) -> Number:
+def _factor(factors: Mapping[str, Mapping[str, float]], name: str, member: Member) -> Number:
     if isinstance(member, str):
         return factors.get(member, {}).get(name, 1.0)
     result = np.ones(member.shape)

@@ -341,11 +341,16 @@ class ServingEfficiency(Spec):
         """Names that `engine` answers to."""
         return (*self.backends, BEST)
 
+    @property
+    def current(self) -> tuple[BackendOverhead, ...]:
+        """Engines that deployments of today run."""
+        return tuple(each for each in self.backends.values() if each.current)
+
     def engine(self, name: str) -> BackendOverhead:
         """What a serving engine adds; 'best' is the least that any current one does, constant by constant."""
         if name != BEST:
             return self.backends[name]
-        current = [each for each in self.backends.values() if each.current]
+        current = self.current
         return BackendOverhead(
             name="the best of each engine",
             layer=min(each.layer for each in current),

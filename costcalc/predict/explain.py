@@ -450,6 +450,15 @@ def _besides(step: Step, path: str) -> Iterator[Formula]:
             "- min(all-to-all, share × computing time): two halves of the batch take turns",
             f"-min({sent}, {share}{busy})", -_plain(hidden.seconds), "s", "DeepSeek-V3, 2412.19437, 3.2.3",
         )  # fmt: skip
+    if _some(step.waiting_seconds):
+        host, waiting = _plain(step.host), _plain(step.waiting_seconds)
+        digits = _digits_of_a_rest(host, waiting)
+        yield Formula(
+            f"{path}.waiting for the host", "waiting for the host",
+            "what the server's process takes for the sequences of a rank, beyond what the GPUs take",
+            f"{format_seconds(host, digits)} - {format_seconds(_plain(step.gpu_seconds), digits)}",
+            waiting, "s", "docs/method.md",
+        )  # fmt: skip
     if _some(step.ageing_seconds):
         yield Formula(
             f"{path}.older engine", "older engine", "what an engine of that month takes more of a step × the step",

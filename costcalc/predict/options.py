@@ -127,8 +127,8 @@ def _imbalance(value: Any) -> str:
         raise CostcalcError(
             f"{shown(value)} is no imbalance", hint="uniform, measured, zipf:1.2, or a factor such as 1.5"
         )
-    _within(value, parse_quantity(number, "ratio"), 0.0 if kind else 1.0, 100.0)
-    return text
+    found = _within(value, parse_quantity(number, "count"), 0.0 if kind else 1.0, 100.0)
+    return f"zipf:{found:g}" if kind else f"{found:g}"
 
 
 def _yes_or_no(value: Any) -> bool:

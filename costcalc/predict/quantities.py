@@ -371,6 +371,8 @@ def breakdown_of(step: Step, layout: Parallelism) -> tuple[OpResult, ...]:
     overhead = float(step.overhead_seconds)
     if overhead > 0:
         rows.append(OpResult("engine overhead", 0.0, 0.0, overhead, OVERHEAD))
+    if (waiting := float(step.waiting_seconds)) > 0:
+        rows.append(OpResult("waiting for the host", 0.0, 0.0, waiting, OVERHEAD))
     if (ageing := float(step.ageing_seconds)) > 0:
         rows.append(OpResult("older engine", 0.0, 0.0, ageing, OVERHEAD))
     return tuple(sorted(rows, key=lambda row: -row.time_s))
@@ -394,7 +396,7 @@ def step_bound(step: Step) -> str:
 def step_bounds(step: Step) -> Array:
     """What most of a step's time is spent on, at every cell: memory, compute, communication or overhead."""
     totals: dict[str, Number] = dict.fromkeys(BOUNDS, 0.0)
-    totals[OVERHEAD] = step.overhead_seconds + step.ageing_seconds
+    totals[OVERHEAD] = step.overhead_seconds + step.waiting_seconds + step.ageing_seconds
     for op in _all_ops(step):
         if op.communicates:
             totals["communication"] = totals["communication"] + op.seconds

@@ -18,6 +18,9 @@ from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import resolve_formats
 from costcalc.engine.roofline import Machine, machine_of
 from costcalc.engine.step import decode_step
+from costcalc.hardware.efficiency import ServingEfficiency
+from costcalc.validation.files import shipped_measurements
+from costcalc.validation.score import score
 
 
 def links(domain: int = 8, inside: float = 1.0, network: float = 1.0) -> Machine:
@@ -121,6 +124,32 @@ def test_cards_that_share_pcie_reach_a_fraction_of_it() -> None:
     assert reduced("l40s", 2**25, 2) == pytest.approx(1.69e-3, rel=0.25)
     assert eight == pytest.approx(shared * two, rel=0.25)
     assert eight < two < 1
+
+
+def alone() -> ServingEfficiency:
+    """Constants of engines that run kernels as they run alone."""
+    found = Catalog().serving_efficiency()
+    return replace(found, speed=dict.fromkeys(found.speed, 1.0), untuned={"other": 1.0})
+
+
+def test_an_estimate_times_all_reduces_as_their_rows_are_predicted() -> None:
+    rows = [row for row in shipped_measurements("comm").rows if row["op"] == "all_reduce" and row["bytes"] > 1e7]
+    scored = [row for row in score("comm", rows) if not row["warning"] and "nccl" in row["impl"] and not row["fabric"]]
+    assert {row["n_gpus"] for row in scored} >= {2, 4, 8}  # eight of Hopper and later reduce in their switches
+    for row in scored:
+        machine = machine_of(costcalc.load_gpu(row["gpu"]))
+        op = Op("all-reduce", "all_reduce", 1, 0.0, row["bytes"], ranks=row["n_gpus"])
+        found = op_time(op, machine, calibrated_efficiency(alone(), machine, "vllm")).seconds
+        assert float(found) == pytest.approx(row["predicted"] * 1e-3, rel=1e-6), (row["gpu"], row["n_gpus"])
+
+
+@pytest.mark.parametrize("gpu", ["h100", "l40s"])
+def test_ranks_of_many_rows_are_timed_each_by_its_own(gpu: str) -> None:
+    machine = machine_of(costcalc.load_gpu(gpu))
+    efficiency = calibrated_efficiency(alone(), machine, "vllm")
+    op = Op("all-reduce", "all_reduce", 1, 0.0, 1e8, ranks=np.array([2.0, 4.0, 8.0]))
+    each = [float(op_time(replace(op, ranks=ranks), machine, efficiency).seconds) for ranks in (2.0, 4.0, 8.0)]
+    assert list(op_time(op, machine, efficiency).seconds) == pytest.approx(each)
 
 
 @pytest.mark.parametrize("gpu", ["h100", "a100", "l40s", "mi300x"])

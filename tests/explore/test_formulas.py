@@ -184,6 +184,9 @@ def questions(draw: st.DrawFn) -> tuple[Scenario, Chosen]:
         demand=draw(st.sampled_from([None, "50 requests/s", "1B tokens/day", "3 tokens/s"])),
         price=draw(st.none() | st.floats(0.01, 100)),
         utilization=draw(st.floats(0.1, 1)),
+        two_batch_overlap=draw(st.booleans()),
+        imbalance=draw(st.sampled_from([None, "uniform", "zipf:1.2", "2.5"])),
+        tuning=draw(st.sampled_from(["default", "tuned"])),
         batch=draw(st.none() | batches),
     )
     model = draw(models())

@@ -34,10 +34,7 @@ def under(model: str, backend: str) -> costcalc.Estimate:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_no_engine_is_faster_than_the_best_of_all(model: str, request: pytest.FixtureRequest) -> None:
-    if model == "llama-3.1-8b":
-        reason = "the best runs TensorRT-LLM's decode attention, slower here than SGLang's by more than it saves"
-        request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
+def test_no_engine_is_faster_than_the_best_of_all(model: str) -> None:
     best = under(model, "best")
     assert best.deployment.backend == "best"
     for backend in ("trtllm", "vllm", "sglang"):
