@@ -8,11 +8,12 @@ from pathlib import Path
 from costcalc.catalog.check import digest, validate
 from costcalc.catalog.files import CLOSED_MODELS, head_of, names_in, packaged_root
 from costcalc.catalog.names import normal_name
-from costcalc.catalog.read import KERNELS, SERVING
+from costcalc.catalog.read import KERNELS, MEMORY, SERVING
 from costcalc.catalog.yaml import parse_yaml, read_text
 from costcalc.fields import Spec
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.efficiency import KernelEfficiency, ServingEfficiency
+from costcalc.hardware.engines import EngineMemories
 from costcalc.model.spec import ClosedModels, ModelSpec
 
 
@@ -25,6 +26,7 @@ def packaged_files() -> Iterator[tuple[Path, type[Spec]]]:
         yield path, Accelerator
     yield root / KERNELS, KernelEfficiency
     yield root / SERVING, ServingEfficiency
+    yield root / MEMORY, EngineMemories
 
 
 def checked_list() -> str:

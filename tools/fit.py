@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from costcalc.hardware.efficiency import FitError
-from costcalc.validation.files import KINDS, shipped_measurements
+from costcalc.validation.files import shipped_measurements
+from costcalc.validation.kernel_fit import KERNEL_KINDS
 from costcalc.validation.kernel_fit import fit, kernels_yaml
 from costcalc.validation.serving_fit import fit_serving_rows, serving_yaml
 
@@ -29,7 +30,7 @@ SOURCES = {
 def fit_kernels(date: str) -> str:
     """Fit the curves of all kernels; return kernels.yaml."""
     entries = {}
-    for kind in (kind for kind in KINDS if kind != "e2e"):
+    for kind in KERNEL_KINDS:
         rows = shipped_measurements(kind).rows
         entries |= fit(kind, rows, source=f"measurements/{kind}.csv: {SOURCES[kind]}", date=date)
     for op, entry in entries.items():

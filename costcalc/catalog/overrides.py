@@ -83,11 +83,11 @@ def consequences(data: dict[str, Any], overrides: Mapping[str, str], prefix: str
     if prefix != "gpu":
         return []
     told = []
-    if "memory" in overrides and "memory_reported" not in overrides and data.get("memory_reported") is not None:
-        told.append(
-            f"--set gpu.memory: memory_reported, {data['memory_reported']}, is of the card as sold and left out."
-        )
-        data["memory_reported"] = None
+    for name in ("memory_reported", "runtime_memory"):
+        wider = "memory" in overrides or (name == "runtime_memory" and "memory_reported" in overrides)
+        if wider and name not in overrides and data.get(name) is not None:
+            told.append(f"--set gpu.memory: {name}, {data[name]}, is of the card as sold and left out.")
+            data[name] = None
     if "price.usd_per_gpu_hour" in overrides and isinstance(price := data.get("price"), dict):
         kept = {key: value for key, value in price.items() if f"price.{key}" in overrides or key == "kind"}
         data["price"] = {

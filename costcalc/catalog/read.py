@@ -16,6 +16,7 @@ from costcalc.catalog.yaml import load_yaml, parse_yaml, read_text
 from costcalc.errors import CostcalcError, shown
 from costcalc.fields import Spec
 from costcalc.hardware.efficiency import KernelEfficiency, MachineEfficiency, MachineFit, ServingEfficiency
+from costcalc.hardware.engines import EngineMemories
 from costcalc.model.spec import ClosedModel, ClosedModels
 
 if TYPE_CHECKING:
@@ -330,6 +331,22 @@ def serving_efficiency() -> ServingEfficiency:
     if path is None:
         raise CostcalcError(f"no {SERVING.as_posix()} in the catalog", hint="reinstall costcalc")
     return _load_serving(path, path.stat().st_mtime_ns)
+
+
+MEMORY = FOLDER / "memory.yaml"
+
+
+def engine_memories() -> EngineMemories:
+    """Return how engines use memory, of the first catalog folder that says so; raises CostcalcError."""
+    path = next((root / MEMORY for root in catalog_roots() if (root / MEMORY).is_file()), None)
+    if path is None:
+        raise CostcalcError(f"no {MEMORY.as_posix()} in the catalog", hint="reinstall costcalc")
+    return _load_memory(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _load_memory(path: Path, _changed: int) -> EngineMemories:
+    return load_spec(EngineMemories, path, "efficiency")
 
 
 @lru_cache(maxsize=4)

@@ -196,7 +196,17 @@ class Serving(Record):
     memory_utilization: Annotated[
         str | None,
         Option("--memory-utilization", metavar="SHARE", rich_help_panel=LAYOUT,
-               help="Share of the GPU's memory that the engine takes; default: 90%."),
+               help="Share of the GPU's memory that the engine takes; default: the engine's, 90% of vLLM."),
+    ] = None  # fmt: skip
+    max_num_batched_tokens: Annotated[
+        str | None,
+        Option("--max-num-batched-tokens", metavar="TOKENS", rich_help_panel=LAYOUT,
+               help="Tokens of one step, all prompts together; default: the engine's."),
+    ] = None  # fmt: skip
+    max_num_seqs: Annotated[
+        str | None,
+        Option("--max-num-seqs", metavar="N", rich_help_panel=LAYOUT,
+               help="Sequences that the engine runs at once; default: the engine's."),
     ] = None  # fmt: skip
     batch: Annotated[
         str | None,

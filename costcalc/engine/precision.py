@@ -30,6 +30,7 @@ class Formats:
     head_compute: str
     attention: str
     indexer: str
+    padded_inputs: int = 1  # multiple to which the engine pads the inputs of experts' matrices
 
 
 def compute_precision(wanted: str, available: Collection[str]) -> str:

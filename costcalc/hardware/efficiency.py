@@ -6,7 +6,7 @@ from dataclasses import field, fields
 from typing import Annotated, Generic, TypeVar
 
 from costcalc.errors import CostcalcError, did_you_mean
-from costcalc.fields import Bytes, Limits, Seconds, Spec, hints
+from costcalc.fields import Limits, Seconds, Spec, hints
 from costcalc.hardware.prices import Date
 
 Positive = Annotated[float, Limits(gt=0)]
@@ -252,7 +252,6 @@ class BackendOverhead(Spec):
     admission_steps: Annotated[float, Limits(ge=0)]  # decode steps until a request is looked at
     balance_steps: Annotated[float, Limits(ge=0)] = 0  # and until attention-data ranks may prefill together
     reserved_output: Share  # of the answers of running requests, in the cache that is kept for them
-    frees_memory: bool = False  # the cache takes all that weights leave, instead of a share of the whole
     tile_rows: Annotated[float, Limits(ge=1)] = 64  # query rows of a KV head that decode attention computes at least
     mixes_prefill: bool  # prompts ride on decode steps, instead of stopping them
     current: bool = True  # whether deployments of today run it
@@ -302,8 +301,6 @@ class ServingEfficiency(Spec):
     overlap: Share
     prefill_layer: Seconds
     prefill_expert_layer: Seconds
-    memory_utilization: Share
-    memory_reserve: Bytes
     default_backend: str
     backends: dict[str, BackendOverhead]
     closed_loop: ClosedLoop

@@ -117,6 +117,7 @@ class ModelSpec(Spec):
     residual_streams: Annotated[int, Limits(ge=1, le=64)] = 1  # n of manifold hyper-connections (DeepSeek-V4)
     lookup_parameters: Count = 0.0  # tables looked up and never multiplied (Gemma 3n)
     other_parameters: Count = 0.0  # small tensors of no kind above: scales, residual gates, a head's bias
+    encoder_parameters: Count = 0.0  # a vision or audio tower that engines load beside the model, kept in 16 bits
     shared_parameters: Count = 0.0  # weights counted twice by the layer list because layers share them
     precision: Precision = Precision()
     mtp: PredictionHeads | None = None

@@ -35,6 +35,9 @@ OTHER_NAMES = {
     "context_tokens": "context", "context_length": "context", "batch_size": "batch",
     "users": "batch", "usd_per_gpu_hour": "price", "num_gpus": "gpus", "n_gpus": "gpus", "engine": "backend",
     "dtype": "weights",
+    "gpu_memory_utilization": "memory_utilization", "mem_fraction_static": "memory_utilization",
+    "max_running_requests": "max_num_seqs", "max_batch_size": "max_num_seqs",
+    "max_num_tokens": "max_num_batched_tokens", "chunked_prefill_size": "max_num_batched_tokens",
 }  # fmt: skip
 """What else an option is called: the command line's short names, and those of other tools."""
 FLAGS = {
@@ -279,6 +282,8 @@ READ_OPTIONS: Mapping[str, Callable[[str, Any], Any]] = {
     "price": _price,
     "utilization": _share(False, True),
     "memory_utilization": _share(False, True),
+    "max_num_batched_tokens": _whole(1, MOST_TOKENS),
+    "max_num_seqs": _whole(1, MOST_SEQUENCES),
     "tpot": _seconds,
     "ttft": _seconds,
     "demand": _demand,

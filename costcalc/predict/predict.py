@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from costcalc.engine.memory import kv_pool_bytes_per_gpu, max_sequences
+from costcalc.engine.memory import doubted_bytes, held_bytes_per_sequence, kv_pool_bytes_per_gpu, max_sequences
 from costcalc.engine.ops import Batch, Op, decode_batch, prefill_batch, step_ops
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.queueing import (
@@ -322,19 +322,34 @@ def running_at_most(scenario: Scenario, layout: Parallelism) -> Number:
     """
     q = scenario
     pool = kv_pool_bytes_per_gpu(q.model, q.machine, layout, q.formats, q.budget)
-    return np.maximum(sequences_held(q, layout, pool, q.input_tokens + q.output_tokens * q.budget.reserved_output), 1.0)
+    held = sequences_held(q, layout, pool, q.input_tokens + q.output_tokens * q.budget.reserved_output)
+    return np.maximum(np.minimum(held, scheduled_at_most(q, layout)), 1.0)
+
+
+def scheduled_at_most(scenario: Scenario, layout: Parallelism) -> Number:
+    """Sequences that a replica's schedulers, one for each attention-data rank, run at once whatever memory holds [1]."""
+    return scenario.budget.running(scenario.machine) * layout.attention_dp
 
 
 def capacity(scenario: Scenario, layout: Parallelism) -> tuple[float, int]:
-    """Cache pool of one GPU [B] and the sequences of full length that a replica holds."""
+    """Cache pool of one GPU [B] and the sequences of full length that a replica holds, where the engine starts."""
     q = scenario
     pool = float(kv_pool_bytes_per_gpu(q.model, q.machine, layout, q.formats, q.budget))
-    return pool, int(sequences_held(q, layout, pool, q.full_length))
+    return pool, int(started(q, layout, pool, q.full_length))
 
 
 def sequences_held(scenario: Scenario, layout: Parallelism, pool: Number, length: Number) -> Number:
     """Sequences of `length` [tokens] that pools of `pool` [B] on every GPU hold."""
-    if scenario.recompute:
+    q = scenario
+    if q.recompute:
         return np.where(np.asarray(length) * pool > 0, UNBOUNDED, 0)
-    held = max_sequences(scenario.model, layout, scenario.formats, pool, length)
-    return np.minimum(held, UNBOUNDED)
+    each = held_bytes_per_sequence(q.model, q.machine, layout, q.formats, length, q.budget)
+    return np.minimum(max_sequences(pool, each, layout), UNBOUNDED)
+
+
+def started(scenario: Scenario, layout: Parallelism, pool: Number, length: Number) -> Number:
+    """Sequences held; none where a version of the engine that may be meant holds not even one, and refuses to start."""
+    q = scenario
+    least = pool - doubted_bytes(q.model, q.machine, layout, q.budget)
+    held = sequences_held(q, layout, pool, length)
+    return np.where(np.asarray(sequences_held(q, layout, least, length)) >= 1, held, 0)

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from costcalc.catalog.read import serving_efficiency
+from costcalc.catalog.read import engine_memories, serving_efficiency
 from costcalc.engine.efficiency import calibrated_efficiency
 from costcalc.engine.latency import IDEAL, Efficiency
 from costcalc.engine.memory import MemoryBudget
@@ -25,6 +25,7 @@ from costcalc.fields import Number, Record, read_date
 from costcalc.formats import activation_format, cache_format, weight_format
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.efficiency import ServingEfficiency
+from costcalc.hardware.engines import before
 from costcalc.model.attention.mla import LatentAttention, MlaMode
 from costcalc.model.spec import ModelSpec, Precision
 from costcalc.predict.options import read_option, refuse_unknown, the_gpu, the_model
@@ -41,6 +42,8 @@ class SharedKeywords(TypedDict, total=False):
     kv_cache: str | None
     activations: str | None
     memory_utilization: float | None
+    max_num_batched_tokens: int | None
+    max_num_seqs: int | None
     tpot: float | None
     ttft: float | None
     efficiency: EfficiencyMode
@@ -131,6 +134,8 @@ class Options(Record):
     price: float | str | None = None
     utilization: float = 1.0
     memory_utilization: float | None = None
+    max_num_batched_tokens: int | None = None  # tokens of one step, all prompts together
+    max_num_seqs: int | None = None  # sequences that the scheduler of a rank runs at once
     tpot: float | None = None
     ttft: float | None = None
     demand: str | None = None  # what a fleet of such deployments has to serve, as in '1B tokens/day'
@@ -328,30 +333,48 @@ def scenario_of(model: ModelSpec, gpu: Accelerator, options: Options) -> Scenari
     except CostcalcError as error:
         raise CostcalcError(error.message, where="price", hint=error.hint) from None
     calibrated = options.efficiency == "calibrated"
+    load, budget = load_of(options), budget_of(model, options, constants, backend)
+    formats = resolve_formats(precision, machine.peak_flops, machine.architecture)
+    assert budget.engine is not None
     return Scenario(
         model=model,
         gpu=gpu,
         options=options,
         precision=precision,
-        formats=resolve_formats(precision, machine.peak_flops, machine.architecture),
+        formats=replace(formats, padded_inputs=budget.engine.expert_inputs.get(formats.experts.name, 1)),
         machine=machine,
         efficiency=calibrated_efficiency(constants, machine, backend) if calibrated else IDEAL,
         constants=constants,
-        budget=MemoryBudget(
-            options.memory_utilization or constants.memory_utilization,
-            float(constants.memory_reserve),
-            of_free=constants.engine(backend).frees_memory,
-            reserved_output=constants.engine(backend).reserved_output,
-            prediction=prediction_share(model) if options.drafts else 0.0,
-        ),
+        budget=budget,
         backend=backend if calibrated else None,
         input_tokens=options.input_tokens or options.context or DEFAULT_INPUT,
         output_tokens=options.output_tokens or DEFAULT_OUTPUT,
         drafts=options.drafts or 0,
         cached=options.cached,
-        load=load_of(options),
+        load=load,
         disaggregated=options.disaggregated,
         context=options.context,
+    )
+
+
+def budget_of(model: ModelSpec, options: Options, constants: ServingEfficiency, backend: str) -> MemoryBudget:
+    """The memory that an engine of the month asked for gives to weights and cache.
+
+    backend: the engine, by its name among the constants.
+    """
+    engine = engine_memories().of(backend)
+    if engine.earlier and options.engine_date:
+        older = month_of(options.engine_date) < month_of(engine.earlier.until) + 1
+        engine = before(engine, engine.earlier) if older else replace(engine, earlier=None)
+    return MemoryBudget(
+        options.memory_utilization or engine.utilization,
+        of_free=engine.of == "free",
+        reserved_output=constants.engine(backend).reserved_output,
+        prediction=prediction_share(model) if options.drafts else 0.0,
+        drafts=options.drafts or 0,
+        engine=engine,
+        step_tokens=options.max_num_batched_tokens,
+        sequences=options.max_num_seqs,
     )
 
 

@@ -194,6 +194,13 @@ KINDS: dict[str, Columns] = {
         ),
         measured=("ttft_ms", "tpot_ms", "out_tok_s_gpu"),
     ),
+    "kv_pool": Columns(
+        text=("gpu", "model"),
+        numbers=("tp", "memory_utilization", "max_length"),
+        optional_text=("engine", "dtype", "kv", "date", "suspect"),
+        optional_numbers=("pp", "weights_gib", "max_concurrency", "activations_gib", "non_torch_gib"),
+        measured=("kv_pool_gib",),
+    ),
 }
 """Columns by kind of measurement."""
 
