@@ -12,8 +12,7 @@ from pathlib import Path
 
 from costcalc.hardware.efficiency import FitError
 from costcalc.validation.files import shipped_measurements
-from costcalc.validation.kernel_fit import KERNEL_KINDS
-from costcalc.validation.kernel_fit import fit, kernels_yaml
+from costcalc.validation.kernel_fit import KERNEL_KINDS, fit, kernels_yaml
 from costcalc.validation.serving_fit import fit_serving_rows, serving_yaml
 
 EFFICIENCY = Path(__file__).parent.parent / "hardware_profiles" / "efficiency"

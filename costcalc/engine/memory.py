@@ -163,8 +163,7 @@ def memory_share(machine: Machine, layout: Parallelism, budget: MemoryBudget) ->
     graphs = np.where(wide, budget.default("tensor_graphs", machine), budget.default("graphs", machine))
     left = rule.fixed + rule.per_token * budget.tokens_of_step(machine) + rule.per_graph * graphs
     left = left + rule.per_gpu * layout.stage * layout.pp
-    data = np.asarray(layout.attention_dp)
-    left = left + np.where(data > 1, rule.per_data_graph * graphs * data, 0.0)
+    left = left + np.where(np.asarray(layout.attention_dp) > 1, rule.data_parallel, 0.0)
     left = np.where(memory >= rule.least_from, np.maximum(left, rule.least), left)
     return np.maximum(1 - left / memory, 0.0)
 

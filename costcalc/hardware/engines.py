@@ -34,7 +34,7 @@ class LeftFree(Spec):
     per_token: Bytes  # of a step
     per_graph: Bytes  # per sequence of the largest decode graph
     per_gpu: Bytes
-    per_data_graph: Bytes  # per sequence of it and rank of attention data parallelism
+    data_parallel: Bytes  # with attention data parallelism
     least: Bytes  # at least, where the GPU has `least_from`
     least_from: Bytes
 

@@ -327,7 +327,7 @@ def running_at_most(scenario: Scenario, layout: Parallelism) -> Number:
 
 
 def scheduled_at_most(scenario: Scenario, layout: Parallelism) -> Number:
-    """Sequences that a replica's schedulers, one for each attention-data rank, run at once whatever memory holds [1]."""
+    """Sequences that a replica's schedulers, one for each attention-data rank, run at once if memory holds them [1]."""
     return scenario.budget.running(scenario.machine) * layout.attention_dp
 
 

@@ -13,12 +13,13 @@ from costcalc.catalog import read as load
 from costcalc.catalog.check import validate
 from costcalc.catalog.files import CLOSED_MODELS, head_of, names_in
 from costcalc.catalog.names import normal_name
-from costcalc.catalog.read import KERNELS, SERVING
+from costcalc.catalog.read import KERNELS, MEMORY, SERVING
 from costcalc.catalog.yaml import parse_yaml, read_text
 from costcalc.errors import CostcalcError
 from costcalc.fields import Spec
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.efficiency import KernelEfficiency, ServingEfficiency
+from costcalc.hardware.engines import EngineMemories
 from costcalc.model.spec import ClosedModels, ModelSpec
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +27,7 @@ V3, H100 = ROOT / "models" / "deepseek-v3.yaml", ROOT / "hardware_profiles" / "h
 SHIPPED: list[tuple[type[Spec], Path]] = [
     *((ClosedModels if path.name == CLOSED_MODELS else ModelSpec, path) for path in (ROOT / "models").glob("*.yaml")),
     *((Accelerator, path) for path in (ROOT / "hardware_profiles").glob("*.yaml")),
+    (EngineMemories, ROOT / MEMORY),
     (KernelEfficiency, ROOT / KERNELS),
     (ServingEfficiency, ROOT / SERVING),
 ]

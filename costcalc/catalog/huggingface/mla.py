@@ -93,6 +93,14 @@ def read_indexed(fields: Fields) -> Shape:
     return shape
 
 
+def read_glm(fields: Fields) -> Shape:
+    """Return a GLM-5: indexed latents, whose cache engines keep in 16 bits unless asked (vllm-project/vllm#53138)."""
+    shape = read_indexed(fields)
+    shape.kv_cache = "bf16"
+    fields.notes.remove(_CACHE_NOTE)
+    return shape
+
+
 def _indexer_owners(fields: Fields, count: int) -> list[bool]:
     """Return which layers own their indexer, as GlmMoeDsaConfig derives it."""
     listed = fields.words("indexer_types", count, tuple(_INDEXERS))
@@ -178,6 +186,6 @@ LATENT = (
     Family("deepseek", ("DeepseekV32ForCausalLM",), ("deepseek_v32",), read_indexed),
     Family("deepseek", ("DeepseekV4ForCausalLM",), ("deepseek_v4",), read_deepseek_v4),
     Family("glm", ("Glm4MoeLiteForCausalLM",), ("glm4_moe_lite",), read_latent),
-    Family("glm", ("GlmMoeDsaForCausalLM",), ("glm_moe_dsa",), read_indexed),
+    Family("glm", ("GlmMoeDsaForCausalLM",), ("glm_moe_dsa",), read_glm),
     Family("mistral", ("Mistral4ForCausalLM",), ("mistral4",), read_latent),
 )
