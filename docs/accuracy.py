@@ -24,8 +24,8 @@ INTRODUCTION = """\
 <!-- Made by docs/generate.py from measurements/ and hardware_profiles/efficiency/: change those, then run it again. -->
 
 costcalc's estimates against {points:,} published measurements: {kernels:,} of single kernels, {serving:,} of
-serving and {logs:,} start-up logs, of which {counted:,} count. Repeat it with `costcalc validate`, divide it with `--by gpu` or `--by model`, and
-score measurements of your own with `--data FILE.csv`. Sources and licences are in
+serving and {logs:,} start-up logs, of which {counted:,} count. Repeat it with `costcalc validate`, divide it with
+`--by gpu` or `--by model`, and score measurements of your own with `--data FILE.csv`. Sources and licences are in
 [measurements/](../measurements/README.md), the equations in [method.md](method.md).
 
 ![Every prediction against its measurement](images/accuracy.png)

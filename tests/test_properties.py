@@ -159,7 +159,7 @@ def test_an_estimate_scales_with_price_and_utilization(
     try:
         one = costcalc.estimate(model, gpu, price=1.0, **given_layout)
     except costcalc.CostcalcError as error:
-        assume(not any(words in str(error) for words in ("fit", "may not start", "vocabulary", "feed-forward")))
+        assume(not any(words in str(error) for words in ("fit", "may not start", "cut an expert")))
         raise
     other = costcalc.estimate(model, gpu, price=price, utilization=utilization, **given_layout)
     for name in ("input", "output", "blended"):

@@ -31,7 +31,7 @@ LABEL = "memory left for the cache"
 POOL, WEIGHTS = "kv_pool_gib", "weights_gib"
 GIB = 2.0**30
 RANGE = (0.96, 1.02)
-"""Logged over predicted: 28 of 29 start-ups of vLLM 0.19 lie within; Llama-4-Scout loads more weights than its shape has."""
+"""Logged over predicted: 28 of 29 start-ups of vLLM 0.19 lie within; Llama-4-Scout loads more than its shape."""
 NARROWED = 0.15
 """Logged weights that differ by more from the checkpoint's, as a logarithm, are those of a narrower format."""
 _NARROW = ("fp8", "int4")

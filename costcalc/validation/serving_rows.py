@@ -20,8 +20,8 @@ from costcalc.catalog.files import folders_searched
 from costcalc.catalog.read import load_model, serving_efficiency
 from costcalc.engine.efficiency import calibrated_efficiency
 from costcalc.engine.latency import IDEAL
-from costcalc.engine.memory import MemoryBudget, weights_bytes_per_gpu
-from costcalc.engine.parallelism import Deployment, Parallelism, given_deployment
+from costcalc.engine.memory import MemoryBudget, memory_share, weights_bytes_per_gpu
+from costcalc.engine.parallelism import Deployment, Parallelism, given_deployment, splits_experts
 from costcalc.engine.precision import Formats
 from costcalc.engine.roofline import Machine
 from costcalc.engine.step import MOST_DRAFTS
@@ -31,6 +31,7 @@ from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.efficiency import ServingEfficiency
 from costcalc.model.spec import ModelSpec
 from costcalc.predict.options import flag_of
+from costcalc.predict.predict import capacity
 from costcalc.predict.scenario import Load, Options, Scenario, month_of, scenario_of
 from costcalc.validation.files import Row, find_gpu
 from costcalc.validation.kernel_rows import Array
@@ -144,6 +145,10 @@ def layout_of(
         tensor, data, expert = 1.0, tensor * data, tensor * data
     if expert > tensor * data:
         data = expert / tensor
+    stage = int(tensor * data)
+    if not splits_experts(model, int(stage // expert), formats):
+        notes.append(f"{stage} GPUs cannot cut an expert of {model.name}: taken as ep {stage}")
+        expert = float(stage)
     layout = Parallelism(tensor, data, expert if model.has_experts else 1.0, pipeline)
     room = _FITS * float(machine.usable_memory)
     while float(weights_bytes_per_gpu(model, layout, formats)) > room and layout.tp < _WIDEST:
@@ -253,6 +258,10 @@ def _row(
 ) -> ServingRow:  # fmt: skip
     scenario = scenario_of(model, machine, Options(**options))
     deployment = given_deployment(scenario.model, machine, scenario.options.degrees)
+    if "memory_utilization" not in options and capacity(scenario, deployment.layout)[1] < 1:
+        # It ran: the engine was given more than it takes by default.
+        options = {**options, "memory_utilization": scenario.constants.closed_loop.memory_utilization}
+        scenario = scenario_of(model, machine, Options(**options))
     return ServingRow(kind, asked, options, scenario, deployment, gpus, mended, warnings)
 
 
@@ -383,7 +392,8 @@ def serving_groups(rows: Sequence[ServingRow], index: Sequence[int] | None = Non
     for number, row in zip(numbers, rows, strict=True):
         q = row.scenario
         fabric = (q.gpu.vendor, q.gpu.architecture, q.machine.switched)
-        key = (q.model.name, q.formats, q.backend, fabric, row.kind, q.disaggregated)
+        version = q.budget.engine.logit_bytes if q.budget.engine else None
+        key = (q.model.name, q.formats, q.backend, version, fabric, row.kind, q.disaggregated)
         parts.setdefault(key, []).append((number, row))
     return [_group([row for _, row in part], np.array([number for number, _ in part])) for part in parts.values()]
 
@@ -396,7 +406,14 @@ def _group(rows: list[ServingRow], index: Array) -> ServingGroup:
     stacked = replace(
         first.scenario,
         machine=_machine([q.machine for q in scenarios]),
-        budget=replace(first.scenario.budget, prediction=_array([q.budget.prediction for q in scenarios])),
+        budget=replace(
+            first.scenario.budget,
+            utilization=_array(
+                [memory_share(q.machine, each, q.budget) for q, each in zip(scenarios, layouts, strict=True)]
+            ),
+            prediction=_array([q.budget.prediction for q in scenarios]),
+            drafts=_array([q.budget.drafts for q in scenarios]),
+        ),
         load=Load(
             first.scenario.load.arrivals,
             **{name: _stacked([getattr(q.load, name) for q in scenarios]) for name in _LOADS},

@@ -155,7 +155,7 @@ def test_gpus_are_left_idle_rather_than_strung_into_a_pipeline() -> None:
     assert four.deployment.idle_gpus == 0
 
 
-@pytest.mark.parametrize(("model", "gpu"), [("v3", "gb200"), ("kimi-k2", "h200")])
+@pytest.mark.parametrize(("model", "gpu"), [("v3", "gb200"), ("kimi-k2", "mi300x")])
 def test_more_gpus_that_are_cheaper_are_named_and_are(model: str, gpu: str) -> None:
     answer = costcalc.estimate(model, gpu)
     (note,) = [each for each in answer.notes if "GPUs in one replica" in each]
