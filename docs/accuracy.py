@@ -158,7 +158,7 @@ def readme_table() -> str:
             percent(group.summary["ideal_median_ape"]),
         )
         for group in _validation().groups()
-        if "without a tuned" not in group.label
+        if "without a tuned" not in group.label and group.summary["n"]
     ]
     head = ("", "points", "median error (mean)", "GPU never seen", "model never seen", "in 80% range", "roofline alone")
     return f"{_table(head, rows)}\n{README_NOTE}"
@@ -195,7 +195,11 @@ def _serving(groups: Sequence[Group]) -> str:
 
 
 def _memory(groups: Sequence[Group]) -> str:
-    rows = [(*_name_and_count(each), _both(each.summary), *_end(each)) for each in groups if each.kind == MEMORY]
+    rows = [
+        (*_name_and_count(each), _both(each.summary), *_end(each))
+        for each in groups
+        if each.kind == MEMORY and each.summary["n"]
+    ]
     return _table(("", "n", "error", "bias", "in range", "reserve left out"), rows)
 
 
