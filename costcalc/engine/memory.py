@@ -246,13 +246,18 @@ def _in_pools(
 ) -> Number:
     """Memory that a sequence of `kept` states takes where states and windows have pools of their own [B]."""
     cache, states, grown = formats.cache, 0.0 * layout.tp, 0.0 * layout.tp
+    fuller: Number = 1.0  # a short sequence lies within its window, whose pool is the smaller one
     for count, layer in layers:
         if isinstance(layer, RecurrentAttention):
             states = states + count * layer.state_bytes(layout.tp)
         elif isinstance(layer, SlidingWindowAttention | ChunkedAttention):
-            grown = grown + count * engine.window_share * context * layer.token_bytes(cache, layout.tp)
+            each = layer.token_bytes(cache, layout.tp) * layer.stores_cache
+            grown = grown + count * engine.window_share * context * each
+            within = layer.window if isinstance(layer, SlidingWindowAttention) else layer.chunk
+            fuller = np.maximum(fuller, np.minimum(context, within) / context / engine.window_share)
         else:
             grown = grown + count * layer.cache_bytes(context, cache, layout.tp)
+    grown = grown * fuller
     if not np.any(states):
         return grown / layout.pp
     share = engine.state_share
