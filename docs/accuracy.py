@@ -23,9 +23,9 @@ INTRODUCTION = """\
 
 <!-- Made by docs/generate.py from measurements/ and hardware_profiles/efficiency/: change those, then run it again. -->
 
-costcalc's estimates against {points:,} published measurements: {kernels:,} of single kernels and {serving:,} of
-serving, of which {counted:,} count. Repeat it with `costcalc validate`, divide it with `--by gpu` or `--by model`, and
-score measurements of your own with `--data FILE.csv`. Sources and licences are in
+costcalc's estimates against {points:,} published measurements: {kernels:,} of single kernels, {serving:,} of
+serving and {logs:,} start-up logs, of which {counted:,} count. Repeat it with `costcalc validate`, divide it with
+`--by gpu` or `--by model`, and score measurements of your own with `--data FILE.csv`. Sources and licences are in
 [measurements/](../measurements/README.md), the equations in [method.md](method.md).
 
 ![Every prediction against its measurement](images/accuracy.png)
@@ -46,6 +46,9 @@ SERVING = """\
 Whole deployments under load: TensorRT-LLM's own tables of maximal throughput, online serving at fixed concurrency from
 InferenceX and others, and static batches from Splitwise. "Pools apart" have prefill and decode on GPUs of their own.
 costcalc knows an engine by its name and, where models have experts, by the month that it was measured in.
+"""
+LOGS = """\
+What engines said at start-up that each GPU had left for the cache: median distance, and the mean in brackets.
 """
 DIVIDED = """\
 Median error, and points in brackets, with all points in the fit.
@@ -108,21 +111,28 @@ Weakest where many small experts serve as many requests as memory holds: four pu
 below ours (docs/accuracy.md).
 """
 WORST = 5
+MEMORY = "kv_pool"
 
 
 def accuracy_page() -> str:
     """Return accuracy.md."""
     found = _validation()
     serving = [point for point in found.points if point.kind == "e2e" and not point.beside]
-    kernels = [point for point in found.points if point.kind != "e2e"]
-    counted = sum(not point.row["excluded"] for point in (*serving, *kernels))
+    kernels = [point for point in found.points if point.kind in KERNEL_KINDS]
+    logs = [point for point in found.points if point.kind == MEMORY]
+    counted = sum(not point.row["excluded"] for point in (*serving, *kernels, *logs))
     head = INTRODUCTION.format(
-        points=len(serving) + len(kernels), kernels=len(kernels), serving=len(serving), counted=counted
+        points=len(serving) + len(kernels) + len(logs),
+        kernels=len(kernels),
+        serving=len(serving),
+        logs=len(logs),
+        counted=counted,
     )
     parts = [
         head,
         _section("Kernels", KERNELS, _kernels(found.groups())),
         _section("Serving", SERVING, _serving(found.groups())),
+        _section("Memory", LOGS, _memory(found.groups())),
         _section("Conditions of a run", CONDITIONS.format(as_of=Catalog().serving_efficiency().as_of)),
         _section("By GPU", DIVIDED, _matrix(found, "gpu", KERNEL_KINDS), _matrix(found, "gpu", ("e2e",))),
         _section("Serving by engine", DIVIDED, _matrix(found, "backend", ("e2e",))),
@@ -148,7 +158,7 @@ def readme_table() -> str:
             percent(group.summary["ideal_median_ape"]),
         )
         for group in _validation().groups()
-        if "without a tuned" not in group.label
+        if "without a tuned" not in group.label and group.summary["n"]
     ]
     head = ("", "points", "median error (mean)", "GPU never seen", "model never seen", "in 80% range", "roofline alone")
     return f"{_table(head, rows)}\n{README_NOTE}"
@@ -168,7 +178,7 @@ def _kernels(groups: Sequence[Group]) -> str:
             *_end(group),
         )
         for group in groups
-        if group.kind != "e2e"
+        if group.kind in KERNEL_KINDS
     ]
     return _table(("", "n", "fitted", "shape left out", "GPU left out", "bias", "in range", "roofline"), rows)
 
@@ -182,6 +192,15 @@ def _serving(groups: Sequence[Group]) -> str:
     ]
     head = ("", "n", "fitted", "rows left out", "model left out", "GPU left out", "bias", "in range", "roofline")
     return _table(head, rows)
+
+
+def _memory(groups: Sequence[Group]) -> str:
+    rows = [
+        (*_name_and_count(each), _both(each.summary), *_end(each))
+        for each in groups
+        if each.kind == MEMORY and each.summary["n"]
+    ]
+    return _table(("", "n", "error", "bias", "in range", "reserve left out"), rows)
 
 
 def _name_and_count(group: Group) -> tuple[str, int]:
@@ -208,6 +227,8 @@ def _record(group: Group) -> Any:
     if group.kind == "e2e":
         name = next(name for name, label in LABELS.items() if label == group.label)
         return Catalog().serving_efficiency().errors[name]
+    if group.kind == MEMORY:  # rules, on which nothing is fitted
+        return None
     op = next(op for op, each in KERNEL_KINDS[group.kind].models.items() if each.label == group.label)
     return getattr(Catalog().kernel_efficiency(), op).fit
 

@@ -14,6 +14,7 @@ from costcalc.catalog.read import load_spec
 from costcalc.errors import CostcalcError, shown
 from costcalc.fields import Spec
 from costcalc.hardware.efficiency import KernelEfficiency, MachineEfficiency, MachineFit, ServingEfficiency
+from costcalc.hardware.engines import EngineMemories
 from costcalc.model.spec import ClosedModel, ClosedModels
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ FOLDER = Path("hardware_profiles") / "efficiency"
 KERNELS = FOLDER / "kernels.yaml"
 MACHINES = FOLDER / "machines.yaml"
 SERVING = FOLDER / "serving.yaml"
+MEMORY = FOLDER / "memory.yaml"
 
 Machines = dict[str, dict[str, MachineFit]]
 """Fits of measured machines by the GPU's name in the catalog and kernel."""
@@ -150,8 +152,16 @@ class Catalog(Folders):
         return with_machines(self._first(KernelEfficiency, KERNELS), found)
 
     def serving_efficiency(self) -> ServingEfficiency:
-        """Return the constants of serving engines, of the first folder that has them, and of the kernels they run."""
-        return replace(self._first(ServingEfficiency, SERVING), of_kernels=self.kernel_efficiency())
+        """Return the constants of serving engines, with those of their kernels, and how they use memory.
+
+        Each file is of the first folder that has it.
+        """
+        serving = self._first(ServingEfficiency, SERVING)
+        return replace(serving, of_kernels=self.kernel_efficiency(), of_memory=self.engine_memories())
+
+    def engine_memories(self) -> EngineMemories:
+        """Return how engines use memory, of the first folder that says so."""
+        return self._first(EngineMemories, MEMORY)
 
     def _first(self, spec: type[AnySpec], place: Path) -> AnySpec:
         path = next((root / place for root in self.roots if (root / place).is_file()), None)

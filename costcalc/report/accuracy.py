@@ -22,9 +22,10 @@ KIND_TITLES = {
     "moe": "Routed experts",
     "comm": "Collectives",
     "e2e": "Serving, end to end",
+    "kv_pool": "Memory",
 }
 """Kinds of measurement as headings."""
-QUANTITIES = {"ms": "ms", "tpot_ms": "ms", "ttft_ms": "ms", "out_tok_s_gpu": "tok/s"}
+QUANTITIES = {"ms": "ms", "tpot_ms": "ms", "ttft_ms": "ms", "out_tok_s_gpu": "tok/s", "kv_pool_gib": "GiB"}
 """Units of the quantities that are predicted."""
 LEGEND = (
     "median, mean: predicted against measured, off either way; bias: median of predicted over measured, less 1; "
@@ -170,6 +171,7 @@ _DESCRIBED = {
     "moe": ("gpu", "framework", "model_shape", "dtype", "tokens", "moe_tp", "moe_ep", "distribution"),
     "comm": ("gpu", "op", "impl", "n_gpus", "bytes", "tokens"),
     "e2e": ("model", "gpu", "n_gpus", "framework", "dtype", "tp", "ep", "isl", "osl", "concurrency"),
+    "kv_pool": ("model", "gpu", "engine", "dtype", "kv", "tp", "pp", "max_length"),
 }
 """Columns that tell one point from another."""
 _SHORT = {
@@ -179,6 +181,8 @@ _SHORT = {
     "moe_tp": "TP",
     "moe_ep": "EP",
     "tp": "TP",
+    "pp": "PP",
+    "max_length": "length",
     "ep": "EP",
     "isl": "in",
     "osl": "out",

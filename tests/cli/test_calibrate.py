@@ -99,7 +99,7 @@ def estimated(capsys, model, catalog=None, gpus=1):
     [
         ("gemm", "llama-3.1-8b", 1, ["attention projections", "dense FFN", "LM head"]),
         ("decode_attention", "llama-3.1-8b", 1, ["attention core"]),
-        ("moe", "gpt-oss-120b", 1, ["routed experts"]),
+        ("moe", "gpt-oss-120b", 2, ["routed experts"]),
         ("comm", "llama-3.1-70b", 4, ["all-reduce"]),
     ],
 )

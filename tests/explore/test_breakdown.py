@@ -16,7 +16,7 @@ def test_ops_add_up_to_the_step(options: dict[str, object]) -> None:
 
 def test_what_hides_is_said() -> None:
     # DeepSeek-V3 over two nodes: experts' traffic leaves the domain, so halves of a batch take turns (2412.19437, 3.2).
-    answer = costcalc.estimate("v3", "h100", gpus=16, batch=512)
+    answer = costcalc.estimate("v3", "h100", gpus=16, batch=384)
     assert any("all-to-all" in note and "take turns" in note for note in answer.notes)
     inside = costcalc.estimate("v3", "h200", gpus=8, batch=256)
     assert not any("take turns" in note for note in inside.notes)

@@ -126,7 +126,7 @@ def test_batches_below_the_ranks_are_tried_where_no_multiple_is_in_time(context:
     layout = {"gpus": 16, "attention_data_parallel": 16, "context": context}
     chosen = costcalc.estimate("v3", "h100", **layout)  # type: ignore[arg-type]
     inside: list[tuple[float, int]] = []
-    for batch in (*range(1, 16), 16, 32, 48):
+    for batch in (*range(1, 16), 16, 32):
         each = costcalc.estimate("v3", "h100", batch=batch, tpot=0.05, **layout)  # type: ignore[arg-type]
         if each.limits.kept:
             inside.append((blended(each), batch))
@@ -155,7 +155,7 @@ def test_gpus_are_left_idle_rather_than_strung_into_a_pipeline() -> None:
     assert four.deployment.idle_gpus == 0
 
 
-@pytest.mark.parametrize(("model", "gpu"), [("v3", "gb200"), ("kimi-k2", "h200")])
+@pytest.mark.parametrize(("model", "gpu"), [("v3", "gb200"), ("kimi-k2", "mi300x")])
 def test_more_gpus_that_are_cheaper_are_named_and_are(model: str, gpu: str) -> None:
     answer = costcalc.estimate(model, gpu)
     (note,) = [each for each in answer.notes if "GPUs in one replica" in each]
