@@ -10,12 +10,12 @@ from typing import Any
 
 from costcalc.catalog.catalog import Catalog
 from costcalc.cli.validate import asked
-from costcalc.report.accuracy import QUANTITIES, amount, described, figure, percent, signed
+from costcalc.report.accuracy import UNITS, amount, described, figure, percent, signed
 from costcalc.units import NOTHING
 from costcalc.validation.files import shipped_measurements
 from costcalc.validation.kernel_fit import KERNEL_KINDS
 from costcalc.validation.published import compare, published_figures
-from costcalc.validation.score import SCORERS, Group, Point, Validation, validate
+from costcalc.validation.score import Group, Point, Validation, validate
 from costcalc.validation.serving_score import LABELS
 
 INTRODUCTION = """\
@@ -39,13 +39,17 @@ serving and {logs:,} start-up logs, of which {counted:,} count. Repeat it with `
 - **roofline**: median error of the ideal bound, `--efficiency ideal`, with no measurement behind it.
 """
 KERNELS = """\
-One layer on one GPU, or one exchange between GPUs. "Without a tuned kernel" is a stack that lacks one for absorbed MLA;
-estimates say so where it is met.
+One layer on one GPU, or one exchange between GPUs, by the forms and constants that time the same ops in an estimate.
 """
 SERVING = """\
 Whole deployments under load: TensorRT-LLM's own tables of maximal throughput, online serving at fixed concurrency from
 InferenceX and others, and static batches from Splitwise. "Pools apart" have prefill and decode on GPUs of their own.
-costcalc knows an engine by its name and, where models have experts, by the month that it was measured in.
+These are recipes tuned by vendors and teams: `--tuning tuned`.
+"""
+FIELD = """\
+Single results that engines' documentation, model cards, blogs and users publish, run as documented (`--tuning default`,
+which is what an estimate assumes) unless their source says otherwise. **Sources left out**: by fits without any result
+of the source, which is how the next stranger's run will be met. One number of a source is no more than that.
 """
 LOGS = """\
 What engines said at start-up that each GPU had left for the cache: median distance, and the mean in brackets.
@@ -54,28 +58,25 @@ DIVIDED = """\
 Median error, and points in brackets, with all points in the fit.
 """
 CONDITIONS = """\
-How a benchmark is run changes what it measures. Columns of a file say it; where one is empty, its source decides:
+How a benchmark is run changes what it measures. Columns of a file say it; where one is empty, what is known of the
+benchmark in its source decides ([conditions.yaml](../measurements/conditions.yaml)), else the default of an estimate:
 
-- `mean_length`: mean length of prompts and answers over the nominal one. InferenceX draws from 0.8 to 1.0: 0.9; else 1.
-- `equal_lengths`, 1: all requests are equally long, stay in step and wait in cohorts. InferenceX: 0; else 1.
-- `statistic`, `mean`: the burst that starts a run counts; `median`: it does not. Rows of `silicon_sample` are means.
-- `held_steps`: decode steps for which the scheduler leaves a request unseen, on average. 0, but in InferenceX's
-  recipes: 20 where TensorRT-LLM gathers prompts (input as long as output, on fewer than 8 GPUs), and 15 where SGLang on
-  Blackwell looks for requests every 30 steps, or 5 below 16 requests, where it looks every 10.
-- `spec`, `mtp3`: three tokens are drafted in a step. `mtp` alone: as InferenceX's recipes draft them, three in
-  TensorRT-LLM, two in SGLang, three in SGLang on AMD, one in ATOM, and one beside attention data parallelism.
+- `tuning`: `tuned` by a recipe, or `default`, as the engine's documentation starts it.
+- `lengths`: `mixed`, or `equal`: requests that begin together and wait for each other's prompts where a prompt takes
+  several steps. `mean_length`: of prompts and answers over the nominal one.
+- `statistic`: `mean`, where the burst that starts a run counts, or `median`.
+- `polling`: decode steps for which the scheduler is given no new request. `client_latency`: between user and engine.
+- `cached`: share of a prompt that a prefix cache held.
+- `spec`, `mtp3`: three tokens are drafted in a step; `draft_tokens` says how many where `mtp` alone does not.
 - `date`: engines run models with experts faster from month to month, and a run is predicted for the engine of its own.
-  Estimates are for the month of the newest; a row without a date is predicted like them.
-- `prompts_reused`, 1: prompts repeat, and a prefix cache holds their shared part. Undated vLLM rows of the gap-analysis
-  runs: 1, which is inferred: their 4,000 tokens cannot have been prefilled in the time measured; else 0.
-- `kv_dtype`: empty, fp8 beside weights of 8 bits or fewer, else bf16; 16 bits for MiniMax and gpt-oss on Hopper, whose
-  InferenceX recipes ask for nothing else. `tp`: empty, the GPUs that other degrees leave.
+- `n_requests`: requests that queue at once in an offline run: they run in waves.
+- `prefill_*` and `decode_*`: GPUs, workers and degrees of pools apart.
+- `kv_dtype`: empty, fp8 beside weights of 8 bits or fewer, else bf16. `tp`: empty, the GPUs that other degrees leave.
 
 What is scored is what is printed: every row of `costcalc validate --format json` carries its `command`, the
-`costcalc estimate ...` line that answers the same number. These conditions are options of it: `--arrivals`,
-`--concurrency`, `--lengths`, `--statistic`, `--polling`, `--engine-date`, `--prefill-gpus`, `--cached`. Left out,
-an estimate is for the median request of a closed loop of mixed lengths in steady state, with nothing reused, no
-polling, and engines of {as_of}. Rows of offline runs ask for the memory that deployments tuned for throughput take.
+`costcalc estimate ...` line that answers the same number; each condition is an option of it. Left out, an estimate is
+for the median request of a closed loop of mixed lengths in steady state, with nothing reused, no polling, an engine
+that nobody tuned, of {as_of}. Rows of offline runs ask for the memory that deployments tuned for throughput take.
 """
 PUBLISHED = """\
 `costcalc validate --against NAME` asks the questions of papers and benchmarks, and sets the answers side by side.
@@ -86,11 +87,8 @@ NOT_MODELLED = """\
   GPU family and format.
 - **Arrivals.** Requests come in a closed loop or all at once. Bursts, priorities, preemption and admission by hand are
   not there, which is why the time to first token has the widest ranges.
-- **Pools apart.** How many of the GPUs prefill and how many decode is often not recorded, and one too few makes the
-  queue in front of them grow without end: the time to first token can be off by orders of magnitude. It is scored, and
-  no constant is fitted on it.
-- **Routing of tokens.** Experts are hit at random, and a step waits for the fullest rank of such draws. Tokens that
-  favour experts, and copies of those, are not there.
+- **Routing of tokens.** Experts are hit at random, and a step waits for the fullest rank of such draws and a share
+  more. `--imbalance` says another load; copies of popular experts are not there.
 - **Networks.** One bandwidth within a domain and one beyond. Congestion, rails and topologies are not there; cards that
   share a PCIe root complex differ from server to server.
 - **Prefix caches and drafts.** The share of hits is an input, and so is that of accepted drafts, which is else the one
@@ -104,11 +102,10 @@ NOT_MODELLED = """\
   measured. Ranges are wider for GPUs and models that were not.
 """
 README_NOTE = """\
-Errors of the constants on the points that they were fitted on; "never seen" is the median error of fits without any
-point of that GPU or model, which is what to expect of new ones. "Pools apart" prefill and decode on different GPUs. Not
-modelled: power caps and heat, bursts of requests, tokens that favour experts, congested networks, versions of engines.
-Weakest where many small experts serve as many requests as memory holds: four published figures on H200 are 40% to 100%
-below ours (docs/accuracy.md).
+Worst first. "Left out" are errors of fits that have not seen the point: for single kernels its shape, for recipes a
+random fifth of the rows, for results "as documented" anything of its source, which is how the next stranger's run will
+be met. "Never seen" are fits without any point of that GPU or model. "Pools apart" prefill and decode on different
+GPUs. Not modelled: power caps and heat, bursts of requests, congested networks.
 """
 WORST = 5
 MEMORY = "kv_pool"
@@ -132,6 +129,7 @@ def accuracy_page() -> str:
         head,
         _section("Kernels", KERNELS, _kernels(found.groups())),
         _section("Serving", SERVING, _serving(found.groups())),
+        _section("From the field", FIELD, _fields()),
         _section("Memory", LOGS, _memory(found.groups())),
         _section("Conditions of a run", CONDITIONS.format(as_of=Catalog().serving_efficiency().as_of)),
         _section("By GPU", DIVIDED, _matrix(found, "gpu", KERNEL_KINDS), _matrix(found, "gpu", ("e2e",))),
@@ -147,26 +145,57 @@ def accuracy_page() -> str:
 
 def readme_table() -> str:
     """Return the table between the markers of README.md."""
+    groups = [
+        group
+        for group in _validation().groups()
+        if group.summary["n"] and (group.kind == MEMORY or _record(group) is not None)
+    ]
     rows = [
         (
             group.label,
             group.summary["n"],
-            _both(group.summary),
+            _both(_as_met(group)),
             _record_cell(group, "gpu_left_out"),
             _record_cell(group, "model_left_out"),
             percent(group.summary["coverage"]),
             percent(group.summary["ideal_median_ape"]),
         )
-        for group in _validation().groups()
-        if "without a tuned" not in group.label and group.summary["n"]
+        for group in sorted(groups, key=lambda each: -float(_as_met(each)["median_ape"]))
     ]
-    head = ("", "points", "median error (mean)", "GPU never seen", "model never seen", "in 80% range", "roofline alone")
+    head = ("", "points", "left out: median (mean)", "GPU never seen", "model never seen", "in range", "roofline alone")
     return f"{_table(head, rows)}\n{README_NOTE}"
+
+
+def _as_met(group: Group) -> Any:
+    """The error of fits that have not seen the point: its source, its row or its shape; all for rules."""
+    record = _record(group)
+    if record is None:
+        return group.summary
+    levels = ("source_left_out", "rows_left_out", "shape_left_out")
+    return asdict(next(error for level in levels if (error := getattr(record, level, None)) is not None))
+
+
+def _fields() -> str:
+    """Single results by their kind, and what fits without their sources make of them."""
+    rows = [
+        (*_name_and_count(group), _both(group.summary), *_end(group))
+        for group in validate([shipped_measurements("field")]).groups()
+    ]
+    errors = Catalog().serving_efficiency().errors
+    left = [
+        (LABELS[name], record.points, _both(asdict(record.in_sample)), _both(asdict(record.source_left_out)))
+        for name, record in errors.items()
+        if record.source_left_out is not None
+    ]
+    return "\n".join((
+        _table(("", "n", "fitted", "sources left out"), left),
+        _table(("kind of result", "n", "fitted", "bias", "in range", "roofline"), rows),
+    ))  # fmt: skip
 
 
 @cache
 def _validation() -> Validation:
-    return validate([shipped_measurements(kind) for kind in SCORERS])
+    return validate([shipped_measurements(kind) for kind in (*KERNEL_KINDS, "e2e")])
 
 
 def _kernels(groups: Sequence[Group]) -> str:
@@ -225,8 +254,8 @@ def _record_cell(group: Group, level: str) -> str:
 def _record(group: Group) -> Any:
     """What the fit of a class says of itself."""
     if group.kind == "e2e":
-        name = next(name for name, label in LABELS.items() if label == group.label)
-        return Catalog().serving_efficiency().errors[name]
+        name = next((name for name, label in LABELS.items() if label == group.label), "")
+        return Catalog().serving_efficiency().errors.get(name)
     if group.kind == MEMORY:  # rules, on which nothing is fitted
         return None
     op = next(op for op, each in KERNEL_KINDS[group.kind].models.items() if each.label == group.label)
@@ -240,7 +269,7 @@ def _both(errors: Any) -> str:
 def _matrix(found: Validation, by: str, kinds: Iterable[str]) -> str:
     """Median errors: a row for each GPU, engine or model, a column for each class."""
     groups = [group for group in found.groups(by) if group.kind in kinds and group.summary["n"]]
-    labels = list(dict.fromkeys(group.label for group in groups if "without a tuned" not in group.label))
+    labels = list(dict.fromkeys(group.label for group in groups))
     members = sorted({group.member for group in groups})
     cells = {(group.member, group.label): group.summary for group in groups}
     rows = [
@@ -273,7 +302,7 @@ def _published() -> str:
 def _worst(points: Sequence[Point]) -> str:
     rows = []
     for point in points:
-        unit, ratio = QUANTITIES.get(str(point.row["quantity"]), ""), point.ratio or 1.0
+        unit, ratio = UNITS.get(str(point.row["quantity"]), ""), point.ratio or 1.0
         span = f"{amount(point.row['low'])} to {amount(point.row['high'])}"
         off = f"{ratio:,.0f}×" if ratio >= 10 else f"{ratio:.2g}×"
         measured = f"{amount(point.measured)} {unit}"

@@ -31,25 +31,26 @@ through to `--format json` and `--format csv`, and change nothing. Names of GPUs
 AFTER = """\
 ## What becomes of it
 
-`costcalc calibrate --from` writes two things into the folder that `-o` names.
-`hardware_profiles/efficiency/machines.yaml` holds factors
-on the parameters of single kernels, which `validate --catalog` uses. `hardware_profiles/GPU.yaml` is the GPU's profile
-with a section `efficiency`: how fast each class of kernels ran over what the shipped fit expects of the same shapes,
-as medians. Estimates scale the constants of serving by it, never above the data sheet:
+`costcalc calibrate --from` writes into the folder that `-o` names, which `--catalog` then reads.
 
-| from | rows | scales |
-| :-- | :-- | :-- |
-| gemm | of which memory decides the time | `weights`: bandwidth of weights, and of experts unless `moe` says more |
-| gemm | of which arithmetic decides the time | `flops`: the rate of that precision, and of attention without points |
-| moe | all | `experts` |
-| decode_attention | long caches, else all | `attention` |
-| prefill_attention | all | `prefill` |
-| comm | that bandwidth decides, within a domain | `links` |
-| comm | that latency decides, within a domain | `latency` |
+Kernels become factors on the parameters of their closed forms, GPU by GPU, in
+`hardware_profiles/efficiency/machines.yaml`. `validate` and estimates time that GPU's kernels by the same forms with
+these factors, never above the data sheet; estimates add what engines make of kernels, as for any GPU. Few points move
+a factor little, and a kernel keeps the shipped parameters where it predicts shapes left out worse with them than
+without. What was not measured stays as it is: other GPUs, and other kernels of this one.
+
+| kind | kernels |
+| :-- | :-- |
+| gemm | all matrix products, and the LM head |
+| moe | routed experts |
+| decode_attention | decode over a cache of heads (index scores and recurrent states too), or of latents |
+| prefill_attention | prefill |
+| comm | NCCL's collectives, an engine's own all-reduce, exchange of routed tokens: each by its rows |
 
 Runs (`e2e`) move the constants of serving themselves, in `hardware_profiles/efficiency/serving.yaml`, as far as their
-number warrants.
-They have the speed of kernels in them: where a folder is calibrated on runs, profiles are left alone.
+number warrants: on top of the kernels in that folder, so calibrate kernels first, or in the same call. On a machine
+with a GPU, `costcalc calibrate` measures products and decode attention itself and keeps its points in
+`measurements/`.
 """
 RULES = """\
 ## Which rows are left out
@@ -131,16 +132,43 @@ MEANINGS = {
     "total_tok_s_gpu": "changes nothing",
     "disagg": "1 where prefill and decode have GPUs of their own",
     "mean_length": "mean length of prompts and answers over the nominal one",
-    "equal_lengths": "1 where all requests have the nominal length",
-    "held_steps": "decode steps for which the scheduler leaves a request unseen, on average",
-    "prompts_reused": "1 where prompts repeat and a prefix cache holds them",
+    "lengths": "`mixed`, or `equal` where all requests have the nominal length",
+    "tuning": "`tuned` by a recipe, or `default`: as the engine's documentation starts it",
+    "polling": "decode steps for which the scheduler is given no new request",
+    "cached": "share of a prompt that a prefix cache holds",
+    "n_requests": "requests that queue at once",
+    "max_batch_size": "sequences that the engine ran at most, on each attention data rank",
+    "draft_tokens": "tokens drafted in a step, where `spec` is `mtp`",
+    "accepted": "tokens that a step yields for a sequence",
+    "engine_version": "changes nothing",
+    "prefill_gpus": "GPUs of the pool that prefills",
+    "prefill_workers": "its workers",
+    "prefill_tp": "tensor parallel degree of one",
+    "prefill_ep": "expert parallel degree of one",
+    "prefill_dp_attention": "1 where its attention is data parallel",
+    "decode_gpus": "GPUs of the pool that decodes",
+    "decode_workers": "its workers",
+    "decode_tp": "tensor parallel degree of one",
+    "decode_ep": "expert parallel degree of one",
+    "decode_dp_attention": "1 where its attention is data parallel",
+    "prefill_ms": "measured time of prefilling one prompt [ms]",
+    "gpus": "GPUs in all",
+    "quantity": "`TPOT`, `decode`, `TTFT`, `prefill`, `output` or `output per GPU`",
+    "unit": "`ms` or `tok/s`",
+    "measured": "the result, in its unit",
+    "engine": "engine and version",
+    "weights": "number type of the weights, as people write it: `GGUF Q4_K_M`, `EXL2 4.0 bpw`, `fp8`",
+    "kv": "number type of the cache",
+    "setup": "`documented-default`, `community` or `tuned-recipe`",
+    "class": "kind of result, which tables group by",
+    "dp": "attention data parallel degree",
+    "input": "tokens in",
+    "output": "tokens out",
     "ttft_ms": "measured time to first token [ms]",
     "tpot_ms": "measured time per output token [ms]",
     "out_tok_s_gpu": "measured output tokens/s per GPU, where all requests queue",
     "memory_utilization": "share of the GPU's memory that the engine was given",
     "max_length": "tokens of the longest sequence",
-    "engine": "engine and version",
-    "kv": "number type of the cache",
     "weights_gib": "logged weights [GiB per GPU]; tells the number type where neither `dtype` nor the name does",
     "max_concurrency": "logged sequences of full length",
     "activations_gib": "logged; changes nothing",
@@ -180,10 +208,15 @@ BLANKS = {
     "kv_dtype": "fp8 beside narrow weights, else 16 bits",
     "concurrency": "needed unless all requests queue",
     "mean_length": "1",
-    "equal_lengths": "1",
-    "held_steps": "0",
+    "lengths": "mixed",
+    "tuning": "default",
+    "polling": "0",
+    "cached": "0",
+    "prefill_gpus": "as many as it takes",
+    "prefill_workers": "workers like those that decode",
+    "decode_gpus": "all of `n_gpus`",
+    "decode_workers": "workers of `tp`, `dp_attn` and `ep`",
     "date": "the month that estimates are for",
-    "prompts_reused": "0",
     "statistic": "median",
     "bytes": "needed by collectives",
     "tokens": "needed by dispatch and combine",
@@ -207,6 +240,7 @@ WHAT = {
     f"{CUSTOM_LIMIT / 1e6:.0f} MB of an engine's own all-reduce are predicted as NCCL's.",
     "kv_pool": "A start-up log of a serving engine: the memory that it leaves for the cache.",
     "e2e": "A deployment under load. One of the measured columns is enough.",
+    "field": "Single results as people report them, one number a row.",
 }
 
 

@@ -35,7 +35,7 @@ def test_typing_information_is_shipped() -> None:
 
 def test_dependencies_are_few() -> None:
     names = {re.split(r"[^a-z]", line)[0] for line in PYPROJECT["project"]["dependencies"]}
-    assert names == {"typer", "rich", "pydantic", "pyyaml", "numpy", "matplotlib"}
+    assert names == {"typer", "rich", "pydantic", "pyyaml", "numpy", "matplotlib", "plotille"}
 
 
 def test_licence_and_python() -> None:

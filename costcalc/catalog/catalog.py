@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -151,17 +151,31 @@ class Catalog(Folders):
                     found[gpu] = {**found.get(gpu, {}), **fits}
         return with_machines(self._first(KernelEfficiency, KERNELS), found)
 
-    def serving_efficiency(self) -> ServingEfficiency:
+    def serving_efficiency(self, machines: Machines | None = None) -> ServingEfficiency:
         """Return the constants of serving engines, with those of their kernels, and how they use memory.
 
-        Each file is of the first folder that has it.
+        Each file is of the first folder that has it. Constants of measured machines go by the names on the cards there.
+        machines: more of them, which win.
         """
+        kernels = with_machines(self.kernel_efficiency(), machines or {})
+        names = {gpu: self._card(gpu) for gpu in kernels.machines}
+        changed = {}
+        for op in (each.name for each in fields(kernels) if names):
+            fit = getattr(kernels, op)
+            changed[op] = replace(fit, machines={names[gpu]: found for gpu, found in fit.machines.items()})
         serving = self._first(ServingEfficiency, SERVING)
-        return replace(serving, of_kernels=self.kernel_efficiency(), of_memory=self.engine_memories())
+        return replace(serving, of_kernels=replace(kernels, **changed), of_memory=self.engine_memories())
 
     def engine_memories(self) -> EngineMemories:
         """Return how engines use memory, of the first folder that says so."""
         return self._first(EngineMemories, MEMORY)
+
+    def _card(self, gpu: str) -> str:
+        """What the card of a GPU shows; its name where no folder has it."""
+        try:
+            return self.unchanged().gpu(gpu).name
+        except CostcalcError:
+            return gpu
 
     def _first(self, spec: type[AnySpec], place: Path) -> AnySpec:
         path = next((root / place for root in self.roots if (root / place).is_file()), None)

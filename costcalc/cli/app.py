@@ -7,6 +7,7 @@ import errno
 import io
 import os
 import sys
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -24,9 +25,23 @@ START = (
 )
 """What a first-time user tries."""
 
+
+def _of_catalog(one: str, what: str, example: str, shown: str = "", more: Mapping[str, Command] | None = None) -> Group:
+    """The commands of models or of GPUs; `one` names their functions."""
+    where, show = "costcalc.cli.catalog", f"costcalc {one}s show {example}"
+    commands = {
+        "list": Command(f"{where}:list_{one}s", "All of them, one line each."),
+        "show": Command(f"{where}:show_{one}", f"Everything known of one, with its sources{shown}.", (show,)),
+        "check": Command(f"{where}:check_{one}s", "Check files, or the whole catalog."),
+        "new": Command(f"{where}:new_{one}", "A commented file to start one of your own from."),
+        **(more or {}),
+    }
+    return Group(commands, f"The {what} of the catalog.", default="list", examples=(f"costcalc {one}s", show))
+
+
 COMMANDS: Table = {
     "estimate": Command(
-        "costcalc.cli.estimate:estimate",
+        "costcalc.cli.questions:estimate",
         "What a deployment does and costs, and why.",
         (
             "costcalc estimate --model v3 --gpu h100",
@@ -37,17 +52,17 @@ COMMANDS: Table = {
     "compare": Group(
         {
             "attention": Command(
-                "costcalc.cli.compare:attention",
+                "costcalc.cli.questions:compare_attention",
                 "One model with its attention replaced.",
                 ("costcalc compare attention -m v3 -g h100 --contexts 4k,32k,128k --plot",),
             ),
             "models": Command(
-                "costcalc.cli.compare:models",
+                "costcalc.cli.questions:compare_models",
                 "Several models on one kind of GPU.",
                 ("costcalc compare models qwen3-32b gpt-oss-120b -g 1xh200",),
             ),
             "gpus": Command(
-                "costcalc.cli.compare:gpus",
+                "costcalc.cli.questions:compare_gpus",
                 "One model on several kinds of GPU.",
                 ("costcalc compare gpus h100 b200 8xmi300x --model gpt-oss-120b",),
             ),
@@ -60,7 +75,7 @@ COMMANDS: Table = {
         ),
     ),
     "sweep": Command(
-        "costcalc.cli.sweep:sweep",
+        "costcalc.cli.questions:sweep",
         "One question at many batches, contexts, prices or GPU counts.",
         (
             "costcalc sweep -m v3 -g h100 --batch 1,8,64 --context 4k,32k,128k",
@@ -69,23 +84,18 @@ COMMANDS: Table = {
         ),
     ),
     "breakeven": Command(
-        "costcalc.cli.breakeven:breakeven",
+        "costcalc.cli.questions:breakeven",
         "How busy GPUs of your own must be to beat an API.",
         (
             "costcalc breakeven --model v3 --gpu h100",
             "costcalc breakeven -m llama-3.1-70b -g 8xh100 --against claude-3.5-sonnet",
         ),
     ),
-    "models": Group(
-        {
-            "list": Command("costcalc.cli.catalog:list_models", "All of them, one line each."),
-            "show": Command(
-                "costcalc.cli.catalog:show_model",
-                "Everything known of one, with its sources.",
-                ("costcalc models show v3",),
-            ),
-            "check": Command("costcalc.cli.catalog:check_models", "Check files, or the whole catalog."),
-            "new": Command("costcalc.cli.catalog:new_model", "A commented file to start one of your own from."),
+    "models": _of_catalog(
+        "model",
+        "models",
+        "v3",
+        more={
             "import": Command(
                 "costcalc.cli.catalog:import_model",
                 "A model from a Hugging Face config.json.",
@@ -94,27 +104,10 @@ COMMANDS: Table = {
                     "costcalc models import Qwen/Qwen3-8B --online -o mine.yaml",
                     "costcalc estimate --model ./mine.yaml --gpu l40s",
                 ),
-            ),
+            )
         },
-        "The models of the catalog.",
-        default="list",
-        examples=("costcalc models", "costcalc models show v3"),
     ),
-    "gpus": Group(
-        {
-            "list": Command("costcalc.cli.catalog:list_gpus", "All of them, one line each."),
-            "show": Command(
-                "costcalc.cli.catalog:show_gpu",
-                "Everything known of one, with its sources and prices.",
-                ("costcalc gpus show h100",),
-            ),
-            "check": Command("costcalc.cli.catalog:check_gpus", "Check files, or the whole catalog."),
-            "new": Command("costcalc.cli.catalog:new_gpu", "A commented file to start one of your own from."),
-        },
-        "The accelerators of the catalog.",
-        default="list",
-        examples=("costcalc gpus", "costcalc gpus show h100"),
-    ),
+    "gpus": _of_catalog("gpu", "accelerators", "h100", shown=" and prices"),
     "validate": Command("costcalc.cli.validate:validate", "How far predictions are from measurements."),
     "calibrate": Command("costcalc.cli.calibrate:calibrate", "Fit the constants on measurements of your own."),
     "schema": Command(

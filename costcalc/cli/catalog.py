@@ -1,10 +1,11 @@
-"""`costcalc models` and `costcalc gpus`: list, show, check, new, import."""
+"""`costcalc models` and `costcalc gpus`: list, show, check, new, import, made by one factory for both."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -12,59 +13,302 @@ import typer
 from typer import Argument, Option
 
 from costcalc.cli import parse
-from costcalc.cli.output import FORMATS, form_of
-from costcalc.cli.parameters import gpu_names, model_names, with_options
+from costcalc.cli.output import NewYaml, Written
+from costcalc.cli.parameters import CatalogFolder, gpu_names, model_names
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.fields import Record
 from costcalc.units import counted
 
 if TYPE_CHECKING:
     from costcalc.catalog.catalog import Catalog
-    from costcalc.catalog.files import CatalogEntry, Kind
+    from costcalc.catalog.files import CatalogEntry
+    from costcalc.catalog.files import Kind as FolderKind
     from costcalc.catalog.findings import Finding
-    from costcalc.catalog.summary import GpuSummary, ModelSummary
     from costcalc.report.files import NewFile
+    from costcalc.report.page import Block
 
 
 Facts = TypeVar("Facts")
+Command = Callable[..., None]
+Value = Callable[[Any], Any]
+"""A field of an entry's summary."""
 BAD_INPUT = 2
 MOST_VALUES = 1500
 
-CatalogFolder = Annotated[
-    str | None,
-    Option("--catalog", metavar="DIR", help="A folder with models/ and hardware_profiles/, looked at first."),
-]
+
+class Tools(Record):
+    """Functions that read and show entries of a kind, which commands import when they run."""
+
+    load: Callable[[Catalog, str | Path], Any]
+    summary: Callable[..., Any]
+    page: Callable[[str, Any, str], list[Block]]
+    list_page: Callable[[Sequence[Any]], list[Block]]
+    findings: Callable[[Any], Iterable[Finding]]
 
 
-def opened(folder: str | None) -> Catalog:
-    """Return the catalog that --catalog puts a folder in front of; raises CostcalcError where it is none."""
-    from costcalc.catalog.catalog import Catalog
+class Kind(Record):
+    """What differs between the commands of models and those of GPUs."""
 
-    return Catalog(folder)
+    folder: FolderKind
+    noun: str  # 'a model'
+    nouns: str
+    checked: str  # what its check looks at
+    shown: str  # what is shown of one besides its sources
+    names: Callable[[str], list[str]]  # for shells to complete
+    filters: type[Record]  # options of its list
+    filtered_by: Mapping[str, Value]  # by the fields of `filters`
+    sorted_by: Mapping[str, Value]  # by the names that --sort takes
+    tools: Callable[[], Tools]
 
 
-class Written(Record):
-    """In which form a list or a card is written, and where."""
+class ModelFilters(Record):
+    """Which models are listed."""
 
-    format: Annotated[
-        str | None, Option("--format", "-f", metavar="|".join(FORMATS), help="The form of the answer.")
+    family: Annotated[str | None, Option("--family", metavar="NAME", help="Only this family, such as qwen.")] = None
+    attention: Annotated[
+        str | None, Option("--attention", metavar="NAME", help="Only this attention, such as mla, gqa, gqa-8 or mamba.")
     ] = None
-    output: Annotated[
-        str | None,
-        Option("--output", "-o", "--output-file", metavar="FILE",
-               help="Write to a file instead of the screen; its ending chooses the format."),
-    ] = None  # fmt: skip
+    closed: Annotated[bool, Option("--closed", help="Models without a known shape, which only have list prices.")] = (
+        False
+    )
 
-    def form(self) -> str:
-        """Return the format: the one asked for, else the file's, else a table; raises CostcalcError."""
-        return form_of(self.format, self.output, "--output")
+
+class GpuFilters(Record):
+    """Which accelerators are listed."""
+
+    vendor: Annotated[str | None, Option("--vendor", metavar="NAME", help="Only this vendor, such as amd.")] = None
+    architecture: Annotated[
+        str | None, Option("--architecture", metavar="NAME", help="Only this architecture, such as hopper.")
+    ] = None
+
+
+def _model_tools() -> Tools:
+    from costcalc.catalog.catalog import Catalog
+    from costcalc.catalog.findings import findings_of_model
+    from costcalc.catalog.summary import model_summaries
+    from costcalc.report.catalog import model_page, models_page
+
+    return Tools(Catalog.model, model_summaries, model_page, models_page, findings_of_model)
+
+
+def _gpu_tools() -> Tools:
+    from costcalc.catalog.catalog import Catalog
+    from costcalc.catalog.files import known_architectures
+    from costcalc.catalog.findings import findings_of_gpu
+    from costcalc.catalog.summary import gpu_summaries
+    from costcalc.report.catalog import gpu_page, gpus_page
+
+    families: set[str] = set()
+
+    def findings(gpu: Any) -> Iterable[Finding]:
+        families.update(() if families else known_architectures())
+        return findings_of_gpu(gpu, families)
+
+    return Tools(Catalog.gpu, gpu_summaries, gpu_page, gpus_page, findings)
+
+
+MODELS = Kind(
+    folder="models",
+    noun="a model",
+    nouns="models",
+    checked="keys, units, sources, and parameters counted from the shape against those published",
+    shown="",
+    names=model_names,
+    filters=ModelFilters,
+    filtered_by={
+        "family": attrgetter("family"),
+        "attention": lambda each: f"{each.attention}, {each.attention_kinds}",
+    },
+    sorted_by={
+        "name": attrgetter("id"),
+        "total": attrgetter("total_parameters"),
+        "active": attrgetter("active_parameters"),
+        "layers": attrgetter("layers"),
+        "kv": attrgetter("kv_bytes_per_token", "fixed_bytes_per_sequence"),
+        "context": attrgetter("max_context"),
+        "released": attrgetter("released"),
+        "family": attrgetter("family"),
+        "price": attrgetter("usd_per_million_output_tokens"),
+    },
+    tools=_model_tools,
+)
+GPUS = Kind(
+    folder="hardware_profiles",
+    noun="an accelerator",
+    nouns="accelerators",
+    checked="keys, units, and a source for every fact",
+    shown=" and prices",
+    names=gpu_names,
+    filters=GpuFilters,
+    filtered_by={"vendor": attrgetter("vendor"), "architecture": attrgetter("architecture")},
+    sorted_by={
+        "name": attrgetter("id"),
+        "memory": attrgetter("memory_bytes"),
+        "bandwidth": attrgetter("memory_bandwidth"),
+        "bf16": lambda each: each.bf16 or each.fp16,
+        "fp8": attrgetter("fp8"),
+        "power": attrgetter("power_w"),
+        "price": attrgetter("usd_per_gpu_hour"),
+        "released": attrgetter("released"),
+        "vendor": attrgetter("vendor"),
+    },
+    tools=_gpu_tools,
+)
+CLOSED_SORTED_BY: Mapping[str, Value] = {
+    "name": attrgetter("id"),
+    "provider": attrgetter("provider"),
+    "context": attrgetter("max_context"),
+    "price": attrgetter("usd_per_million_output_tokens"),
+}
+
+
+# The factory: the commands that both kinds have.
+
+
+def _command(function: Command, told: str, **types: Any) -> Command:
+    """A command of a function whose parameters have these types, and of what its help says."""
+    function.__doc__, function.__annotations__ = told, types
+    return function
+
+
+def list_command(kind: Kind) -> Command:
+    """Return the command that lists entries, one line each."""
+
+    def listed(
+        *,
+        written: Written,
+        filters: Any,
+        search: str | None = None,
+        sort: str | None = None,
+        reverse: bool = False,
+        folder: CatalogFolder,
+    ) -> None:
+        form = written.form()
+        from costcalc.report.files import new_file, present_list
+
+        closed = getattr(filters, "closed", False)
+        if closed and (given := [f"--{name}" for name in kind.filtered_by if getattr(filters, name) is not None]):
+            raise CostcalcError("models that only have prices have no shape", where=given[0], hint="leave one out")
+        with new_file(written.output, "--output") as file:
+            catalog = folder.opened()
+            named, page = _closed(catalog) if closed else _entries(kind, catalog)
+            text_of = {id(facts): text for facts, text in named}
+            found = matching([facts for facts, _ in named], lambda each: text_of[id(each)], search, "TEXT")
+            for name, value in () if closed else kind.filtered_by.items():
+                found = matching(found, value, getattr(filters, name), f"--{name}")
+            found = ordered(found, CLOSED_SORTED_BY if closed else kind.sorted_by, sort, reverse)
+            present_list([each.to_dict() for each in found], page(found), form, file)
+
+    sorts = "|".join(kind.sorted_by)
+    return _command(
+        listed,
+        f"The {kind.nouns} of the catalog, one line each.",
+        written=Written,
+        filters=kind.filters,
+        folder=CatalogFolder,
+        search=Annotated[
+            str | None, Argument(metavar="[TEXT]", help=f"Only {kind.nouns} with this in their id or name.")
+        ],
+        sort=Annotated[str | None, Option("--sort", metavar=sorts, help="The order; default: by name.")],
+        reverse=Annotated[bool, Option("--reverse", help="Largest or last first.")],
+    )
+
+
+def show_command(kind: Kind) -> Command:
+    """Return the command that shows all that is known of an entry."""
+
+    def show(*, written: Written, name: str, folder: CatalogFolder) -> None:
+        form = written.form()
+        from costcalc.catalog.check import place
+        from costcalc.report.files import new_file, present_card
+
+        with new_file(written.output, "--output") as file:
+            catalog = folder.opened()
+            try:
+                path = catalog.find(kind.folder, name)
+            except CostcalcError:
+                if kind is not MODELS or not _show_closed(name, form, file, catalog):
+                    raise
+                return
+            tools = kind.tools()
+            spec = tools.load(catalog, name)
+            facts = tools.summary(path.stem, spec).to_dict()
+            present_card({**facts, "spec": asdict(spec)}, facts, tools.page(path.stem, spec, place(path)), form, file)
+
+    known = f"{kind.noun[0].upper()}{kind.noun[1:]}'s name, alias or YAML file."
+    return _command(
+        show,
+        f"Everything that the catalog knows of {kind.noun}, with its sources{kind.shown}.",
+        written=Written,
+        folder=CatalogFolder,
+        name=Annotated[str, Argument(metavar="NAME", help=known, autocompletion=kind.names)],
+    )
+
+
+def check_command(kind: Kind) -> Command:
+    """Return the command that checks files, or the whole catalog."""
+    noun = kind.nouns.removesuffix("s")
+
+    def check(*, paths: list[str] | None = None, folder: CatalogFolder) -> None:
+        from costcalc.catalog.catalog import load_closed_models
+        from costcalc.catalog.files import CLOSED_MODELS
+
+        catalog = folder.opened()
+        files = [Path(each) for each in paths or []] or catalog.paths(kind.folder)
+        files += catalog.closed_paths() if kind is MODELS and not paths else []
+        tools = kind.tools()
+
+        def doubts(path: Path) -> Iterator[Finding]:
+            if path.name == CLOSED_MODELS:
+                load_closed_models(path)
+            else:
+                yield from tools.findings(tools.load(catalog, path))
+
+        problems = check_each(files, doubts)
+        problems += [] if paths else names_given_twice(kind, catalog)
+        for problem in problems:
+            sys.stderr.write(f"error: {problem}\n")
+        if problems:
+            raise typer.Exit(BAD_INPUT)
+        lists = sum(path.name == CLOSED_MODELS for path in files)
+        also = f" and {counted(lists, 'list')} of prices" if lists else ""
+        typer.echo(f"{counted(len(files) - lists, f'{noun} file')}{also}: no problem")
+
+    return _command(
+        check,
+        f"Check {noun} files: {kind.checked}.",
+        folder=CatalogFolder,
+        paths=Annotated[
+            list[str] | None, Argument(metavar="[FILE]...", help="YAML files; default: the whole catalog.")
+        ],
+    )
+
+
+def new_command(kind: Kind) -> Command:
+    """Return the command that prints a commented file to start from."""
+
+    def new(output: str | None = None) -> None:
+        from costcalc.report.templates import GPU, MODEL
+
+        write_template(MODEL if kind is MODELS else GPU, output)
+
+    return _command(new, f"A commented YAML file to start {kind.noun} of your own from.", output=NewYaml)
+
+
+def _entries(kind: Kind, catalog: Catalog) -> tuple[list[tuple[Any, str]], Callable[[Sequence[Any]], list[Block]]]:
+    """What a catalog has of a kind, each with the text that a search looks in, and the page of a list of them."""
+    tools = kind.tools()
+
+    def named(entry: CatalogEntry) -> tuple[Any, str]:
+        facts = tools.summary(entry.name, tools.load(catalog, entry.path), own=entry.own)
+        return facts, " ".join((facts.id, facts.name, *entry.aliases))
+
+    return loaded(catalog.entries(kind.folder), named), tools.list_page
 
 
 def loaded(entries: Sequence[CatalogEntry], load: Callable[[CatalogEntry], Facts]) -> list[Facts]:
     """Return what entries of the catalog hold; those of the user's that cannot be read are named on stderr.
 
-    entries: the entries.
-    load: reads one; raises CostcalcError when it cannot be read.
     Raises CostcalcError for a file that costcalc ships, and where no entry can be read.
     """
     found: list[Facts] = []
@@ -83,29 +327,18 @@ def loaded(entries: Sequence[CatalogEntry], load: Callable[[CatalogEntry], Facts
     return found
 
 
-def matching(
-    facts: Iterable[Facts],
-    value_of: Callable[[Facts], str | None],
-    text: str | None,
-    option: str,
-    valid: Iterable[str] | None = None,
-) -> list[Facts]:
-    """Return the entries of which a field contains a text, upper and lower case alike.
+def matching(facts: Sequence[Facts], value_of: Value, text: str | None, option: str) -> list[Facts]:
+    """Return the entries of which a field contains a text, upper and lower case alike, or all where it is None.
 
-    facts: the entries.
-    value_of: the field.
-    text: what was typed, or None for every entry.
-    option: the option, for errors.
-    valid: what an error lists, where it is not the values of the field.
+    option: named in errors, which list the values of the field, if need be by the parts that commas divide.
     Raises CostcalcError when none does.
     """
-    entries = list(facts)
     if text is None:
-        return entries
+        return list(facts)
     wanted = text.strip().casefold()
-    found = [each for each in entries if wanted in (value_of(each) or "").casefold()]
+    found = [each for each in facts if wanted in (value_of(each) or "").casefold()]
     if not wanted or not found:
-        values = sorted(set(valid or {value for each in entries if (value := value_of(each))}))
+        values = sorted({part for each in facts for part in (value_of(each) or "").split(", ") if part})
         hint = did_you_mean(wanted, values, 0.5)
         if hint is None and option.startswith("--"):
             hint = f"one of: {', '.join(values)}" if len(", ".join(values)) < MOST_VALUES else None
@@ -113,16 +346,10 @@ def matching(
     return found
 
 
-def ordered(
-    facts: list[Facts], keys: dict[str, Callable[[Facts], Any]], text: str | None, reverse: bool
-) -> list[Facts]:
-    """Return entries sorted by a field; those without a value stand last.
+def ordered(facts: list[Facts], keys: Mapping[str, Value], text: str | None, reverse: bool) -> list[Facts]:
+    """Return entries sorted by one of the fields that --sort takes, or as they are where `text` is None.
 
-    facts: the entries.
-    keys: the fields by the names that --sort takes.
-    text: what was typed, or None to keep the order.
-    reverse: largest first.
-    Raises CostcalcError for an unknown field.
+    Those without a value stand last. Raises CostcalcError for an unknown field.
     """
     name = parse.choice(text, "--sort", keys)
     if name is None:
@@ -138,24 +365,9 @@ def ordered(
     return known + [each for each in facts if value(each) is None]
 
 
-def report(problems: Sequence[str], summary: str) -> None:
-    """Print problems on stderr, a line each, and leave with exit code 2; or a summary when there is none.
-
-    problems: the problems.
-    summary: what was checked.
-    """
-    if not problems:
-        typer.echo(summary)
-        return
-    for problem in problems:
-        sys.stderr.write(f"error: {problem}\n")
-    raise typer.Exit(BAD_INPUT)
-
-
 def check_each(paths: Iterable[Path], doubts: Callable[[Path], Iterable[Finding]]) -> list[str]:
     """Return the problems of files, each in a line that begins with the file and the line.
 
-    paths: the files.
     doubts: yields the problems of a file that can be read; raises CostcalcError for one that cannot.
     """
     from costcalc.catalog.check import Positions, place
@@ -182,7 +394,7 @@ def names_given_twice(kind: Kind, catalog: Catalog) -> list[str]:
     owners: dict[str, str] = {}
     problems: list[str] = []
     # What is shipped comes first: whoever takes one of its names is to be told.
-    for entry in sorted(catalog.entries(kind), key=lambda each: each.own):
+    for entry in sorted(catalog.entries(kind.folder), key=lambda each: each.own):
         for name in dict.fromkeys(normal_name(each) for each in (entry.name, *read_aliases(entry.path))):
             other = owners.setdefault(name, entry.name)
             if other != entry.name:
@@ -194,8 +406,6 @@ def names_given_twice(kind: Kind, catalog: Catalog) -> list[str]:
 def write_template(text: str, output: str | None) -> None:
     """Print a template, or write it to a file that does not exist yet.
 
-    text: the template.
-    output: the file, or None for stdout.
     Raises CostcalcError for a file that exists or cannot be written.
     """
     from costcalc.report.files import new_file, write
@@ -208,43 +418,19 @@ def write_template(text: str, output: str | None) -> None:
         write(text, file)
 
 
-# The part of `costcalc models` that is about models known by their list prices alone.
+# Models known by their list prices alone.
 
 
-def list_closed(written: Written, search: str | None, sort: str | None, *, reverse: bool, catalog: Catalog) -> None:
-    """Print the models that only have list prices, one line each.
-
-    written, search, sort, reverse, catalog: the options as typed.
-    Raises CostcalcError for options that cannot be read, and where nothing matches.
-    """
-    form = written.form()
-    from costcalc.catalog.summary import ClosedSummary, closed_summaries
+def _closed(catalog: Catalog) -> tuple[list[tuple[Any, str]], Callable[[Sequence[Any]], list[Block]]]:
+    from costcalc.catalog.summary import closed_summaries
     from costcalc.report.catalog import closed_models_page
-    from costcalc.report.files import new_file, present_list
 
-    with new_file(written.output, "--output") as file:
-        facts = [closed_summaries(entry.model) for entry in catalog.closed_models()]
-        facts = matching(facts, lambda each: f"{each.id} {each.name} {each.provider}", search, "TEXT")
-        found: list[ClosedSummary] = ordered(
-            facts,
-            {
-                "name": lambda each: each.id,
-                "provider": lambda each: each.provider,
-                "context": lambda each: each.max_context,
-                "price": lambda each: each.usd_per_million_output_tokens,
-            },
-            sort,
-            reverse,
-        )
-        present_list([each.to_dict() for each in found], closed_models_page(found), form, file)
+    facts = [closed_summaries(entry.model) for entry in catalog.closed_models()]
+    return [(each, f"{each.id} {each.name} {each.provider}") for each in facts], closed_models_page
 
 
-def show_closed(name: str, form: str, file: NewFile | None, catalog: Catalog) -> bool:
-    """Print all that is known of a model that only has list prices; return whether there is one.
-
-    name: its name or an alias.
-    form, file: the format, and the file to write or None for stdout.
-    """
+def _show_closed(name: str, form: str, file: NewFile | None, catalog: Catalog) -> bool:
+    """Print all that is known of a model that only has list prices; return whether there is one."""
     from costcalc.catalog.check import place
     from costcalc.catalog.summary import closed_summaries
     from costcalc.report.catalog import closed_model_page
@@ -254,150 +440,15 @@ def show_closed(name: str, form: str, file: NewFile | None, catalog: Catalog) ->
     if entry is None:
         return False
     facts = closed_summaries(entry.model).to_dict()
-    tree = {**facts, "spec": asdict(entry.model)}
-    present_card(tree, facts, closed_model_page(entry.model, place(entry.path)), form, file)
+    page = closed_model_page(entry.model, place(entry.path))
+    present_card({**facts, "spec": asdict(entry.model)}, facts, page, form, file)
     return True
 
 
-# `costcalc models`: the models of the catalog.
-
-
-_MODELS_SORTED_BY: dict[str, Callable[[ModelSummary], Any]] = {
-    "name": lambda each: each.id,
-    "total": lambda each: each.total_parameters,
-    "active": lambda each: each.active_parameters,
-    "layers": lambda each: each.layers,
-    "kv": lambda each: (each.kv_bytes_per_token, each.fixed_bytes_per_sequence),
-    "context": lambda each: each.max_context,
-    "released": lambda each: each.released,
-    "family": lambda each: each.family,
-    "price": lambda each: each.usd_per_million_output_tokens,
-}
-
-ModelSearch = Annotated[str | None, Argument(metavar="[TEXT]", help="Only models with this in their id or name.")]
-Family = Annotated[str | None, Option("--family", metavar="NAME", help="Only this family, such as qwen.")]
-Attention = Annotated[
-    str | None, Option("--attention", metavar="NAME", help="Only this attention, such as mla, gqa, gqa-8 or mamba.")
-]
-ModelSort = Annotated[
-    str | None, Option("--sort", metavar="|".join(_MODELS_SORTED_BY), help="The order; default: by name.")
-]
-Closed = Annotated[bool, Option("--closed", help="Models without a known shape, which only have list prices.")]
-Reverse = Annotated[bool, Option("--reverse", help="Largest or last first.")]
-ModelName = Annotated[
-    str, Argument(metavar="NAME", help="A model's name, alias or YAML file.", autocompletion=model_names)
-]
-Paths = Annotated[list[str] | None, Argument(metavar="[FILE]...", help="YAML files; default: the whole catalog.")]
-ModelFile = Annotated[
-    str | None, Option("--output", "-o", "--output-file", metavar="FILE", help="Write to this new YAML file.")
-]
-
-
-@with_options
-def list_models(
-    written: Written,
-    search: ModelSearch = None,
-    family: Family = None,
-    attention: Attention = None,
-    sort: ModelSort = None,
-    reverse: Reverse = False,
-    closed: Closed = False,
-    catalog: CatalogFolder = None,
-) -> None:
-    """The models of the catalog, one line each."""
-    if closed:
-        if family is not None or attention is not None:
-            where = "--attention" if family is None else "--family"
-            raise CostcalcError("models that only have prices have no shape", where=where, hint="leave one out")
-        list_closed(written, search, sort, reverse=reverse, catalog=opened(catalog))
-        return
-    form = written.form()
-    from costcalc.catalog.summary import model_summaries
-    from costcalc.report.catalog import models_page
-    from costcalc.report.files import new_file, present_list
-
-    with new_file(written.output, "--output") as file:
-        known = opened(catalog)
-        entries = known.entries("models")
-        facts = loaded(entries, lambda entry: model_summaries(entry.name, known.model(entry.path), own=entry.own))
-        aliases = {entry.name: entry.aliases for entry in entries}
-        facts = ordered(_matching(facts, aliases, search, family, attention), _MODELS_SORTED_BY, sort, reverse)
-        present_list([each.to_dict() for each in facts], models_page(facts), form, file)
-
-
-def _matching(
-    facts: list[ModelSummary],
-    aliases: Mapping[str, tuple[str, ...]],
-    search: str | None,
-    family: str | None,
-    attention: str | None,
-) -> list[ModelSummary]:
-    """Return the models of a list that the options name; raises CostcalcError where none is."""
-    kinds = {kind for each in facts for kind in each.attention_kinds.split(", ")}
-    facts = matching(facts, lambda each: " ".join((each.id, each.name, *aliases[each.id])), search, "TEXT")
-    facts = matching(facts, lambda each: each.family, family, "--family")
-    return matching(
-        facts,
-        lambda each: f"{each.attention}, {each.attention_kinds}",
-        attention,
-        "--attention",
-        valid={*kinds, "mha", "gqa", "mqa", "mla", "window", "mamba2"},
-    )
-
-
-@with_options
-def show_model(written: Written, name: ModelName, catalog: CatalogFolder = None) -> None:
-    """Everything that the catalog knows of a model, with its sources."""
-    form = written.form()
-    from costcalc.catalog.check import place
-    from costcalc.catalog.summary import model_summaries
-    from costcalc.report.catalog import model_page
-    from costcalc.report.files import new_file, present_card
-
-    with new_file(written.output, "--output") as file:
-        found = opened(catalog)
-        try:
-            path = found.find("models", name)
-        except CostcalcError:
-            if not show_closed(name, form, file, found):
-                raise
-            return
-        model = found.model(name)
-        facts = model_summaries(path.stem, model)
-        tree = {**facts.to_dict(), "spec": asdict(model)}
-        present_card(tree, facts.to_dict(), model_page(path.stem, model, place(path)), form, file)
-
-
-@with_options
-def check_models(paths: Paths = None, catalog: CatalogFolder = None) -> None:
-    """Check model files: keys, units, sources, and parameters counted from the shape against those published."""
-    from costcalc.catalog.catalog import load_closed_models
-    from costcalc.catalog.files import CLOSED_MODELS
-    from costcalc.catalog.findings import findings_of_model
-
-    found = opened(catalog)
-    files = [Path(each) for each in paths or []] or [*found.paths("models"), *found.closed_paths()]
-
-    def doubts(path: Path) -> Iterator[Finding]:
-        if path.name == CLOSED_MODELS:
-            load_closed_models(path)
-        else:
-            yield from findings_of_model(found.model(path))
-
-    problems = check_each(files, doubts)
-    if not paths:
-        problems += names_given_twice("models", found)
-    lists = sum(path.name == CLOSED_MODELS for path in files)
-    also = f" and {counted(lists, 'list')} of prices" if lists else ""
-    report(problems, f"{counted(len(files) - lists, 'model file')}{also}: no problem")
-
-
-@with_options
-def new_model(output: ModelFile = None) -> None:
-    """A commented YAML file to start a model of your own from."""
-    from costcalc.report.templates import MODEL
-
-    write_template(MODEL, output)
+list_models, show_model = list_command(MODELS), show_command(MODELS)
+check_models, new_model = check_command(MODELS), new_command(MODELS)
+list_gpus, show_gpu = list_command(GPUS), show_command(GPUS)
+check_gpus, new_gpu = check_command(GPUS), new_command(GPUS)
 
 
 # `costcalc models import`: a Hugging Face config.json turned into a model of the catalog.
@@ -417,14 +468,9 @@ Online = Annotated[
     bool,
     Option("--online", help="Fetch what the local cache of the hub lacks, from HF_ENDPOINT where it is set."),
 ]
-ImportedFile = Annotated[
-    str | None,
-    Option("--output", "-o", "--output-file", metavar="FILE", help="Write to this new YAML file."),
-]
 
 
-@with_options
-def import_model(path: Source, name: ImportedName = None, online: Online = False, output: ImportedFile = None) -> None:
+def import_model(path: Source, name: ImportedName = None, online: Online = False, output: NewYaml = None) -> None:
     """Turn a Hugging Face config.json into a model file, which --model takes.
 
     What the configuration cannot say stands in the file's notes. An architecture that is not known is refused.
@@ -438,107 +484,3 @@ def import_model(path: Source, name: ImportedName = None, online: Online = False
         spec = imported.spec
         counted = f"{format_count(spec.total_parameters)} parameters, {format_count(spec.active_parameters)} active"
         sys.stdout.write(f"{output}: {spec.name}, {spec.num_layers} layers, {counted}\n")
-
-
-# `costcalc gpus`: the accelerators of the catalog.
-
-
-_GPUS_SORTED_BY: dict[str, Callable[[GpuSummary], Any]] = {
-    "name": lambda each: each.id,
-    "memory": lambda each: each.memory_bytes,
-    "bandwidth": lambda each: each.memory_bandwidth,
-    "bf16": lambda each: each.bf16 or each.fp16,
-    "fp8": lambda each: each.fp8,
-    "power": lambda each: each.power_w,
-    "price": lambda each: each.usd_per_gpu_hour,
-    "released": lambda each: each.released,
-    "vendor": lambda each: each.vendor,
-}
-
-GpuSearch = Annotated[str | None, Argument(metavar="[TEXT]", help="Only accelerators with this in their id or name.")]
-Vendor = Annotated[str | None, Option("--vendor", metavar="NAME", help="Only this vendor, such as amd.")]
-Architecture = Annotated[
-    str | None, Option("--architecture", metavar="NAME", help="Only this architecture, such as hopper.")
-]
-GpuSort = Annotated[
-    str | None, Option("--sort", metavar="|".join(_GPUS_SORTED_BY), help="The order; default: by name.")
-]
-GpuName = Annotated[
-    str, Argument(metavar="NAME", help="An accelerator's name, alias or YAML file.", autocompletion=gpu_names)
-]
-GpuFile = Annotated[
-    str | None, Option("--output", "-o", "--output-file", metavar="FILE", help="Write to this new YAML file.")
-]
-
-
-@with_options
-def list_gpus(
-    written: Written,
-    search: GpuSearch = None,
-    vendor: Vendor = None,
-    architecture: Architecture = None,
-    sort: GpuSort = None,
-    reverse: Reverse = False,
-    catalog: CatalogFolder = None,
-) -> None:
-    """The accelerators of the catalog, one line each."""
-    form = written.form()
-    from costcalc.catalog.summary import gpu_summaries
-    from costcalc.report.catalog import gpus_page
-    from costcalc.report.files import new_file, present_list
-
-    with new_file(written.output, "--output") as file:
-        known = opened(catalog)
-        entries = known.entries("hardware_profiles")
-        aliases = {entry.name: entry.aliases for entry in entries}
-        facts = loaded(entries, lambda entry: gpu_summaries(entry.name, known.gpu(entry.path), own=entry.own))
-        facts = matching(facts, lambda each: " ".join((each.id, each.name, *aliases[each.id])), search, "TEXT")
-        facts = matching(facts, lambda each: each.vendor, vendor, "--vendor")
-        facts = matching(facts, lambda each: each.architecture, architecture, "--architecture")
-        found = ordered(facts, _GPUS_SORTED_BY, sort, reverse)
-        present_list([each.to_dict() for each in found], gpus_page(found), form, file)
-
-
-@with_options
-def show_gpu(written: Written, name: GpuName, catalog: CatalogFolder = None) -> None:
-    """Everything that the catalog knows of an accelerator, with its sources and prices."""
-    form = written.form()
-    from costcalc.catalog.check import place
-    from costcalc.catalog.summary import gpu_summaries
-    from costcalc.report.catalog import gpu_page
-    from costcalc.report.files import new_file, present_card
-
-    with new_file(written.output, "--output") as file:
-        found = opened(catalog)
-        path, gpu = found.find("hardware_profiles", name), found.gpu(name)
-        facts = gpu_summaries(path.stem, gpu)
-        tree = {**facts.to_dict(), "spec": asdict(gpu)}
-        present_card(tree, facts.to_dict(), gpu_page(path.stem, gpu, place(path)), form, file)
-
-
-@with_options
-def check_gpus(paths: Paths = None, catalog: CatalogFolder = None) -> None:
-    """Check accelerator files: keys, units, and a source for every fact."""
-    from costcalc.catalog.files import known_architectures
-    from costcalc.catalog.findings import findings_of_gpu
-
-    found = opened(catalog)
-    files = [Path(each) for each in paths or []] or found.paths("hardware_profiles")
-
-    families = known_architectures()
-
-    def doubts(path: Path) -> Iterator[Finding]:
-        yield from findings_of_gpu(found.gpu(path), families)
-
-    problems = check_each(files, doubts)
-    if not paths:
-        problems += names_given_twice("hardware_profiles", found)
-    report(problems, f"{counted(len(files), 'accelerator file')}: no problem")
-
-
-@with_options
-def new_gpu(output: GpuFile = None) -> None:
-    """A commented YAML file to start an accelerator of your own from."""
-    from costcalc.report.templates import GPU
-
-    write_template(GPU, output)

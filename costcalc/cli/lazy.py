@@ -134,8 +134,6 @@ class LazyGroup(TyperGroup):
 def lazy_group(table: Table, default: str | None = None, examples: Sequence[str] = ()) -> type[LazyGroup]:
     """Return the class of a group of commands.
 
-    table: the commands by name.
-    default: the command that runs when none is named.
     examples: command lines to start with, each with what it is for behind a '#' if need be.
     """
     return type("CommandGroup", (LazyGroup,), {"table": table, "default": default, "examples": examples})
@@ -161,10 +159,12 @@ def load_command(name: str, entry: Command | Group) -> Any:
         app = _new_app(name, cls=lazy_group(entry.commands, entry.default, entry.examples), help=entry.help)
         app.callback()(_nothing)
         return typer.main.get_command(app)
+    from costcalc.cli.parameters import with_options
+
     module, _, function = entry.target.partition(":")
     app = _new_app(name)
     kind = type("Sectioned", (SectionedCommand,), {"examples": entry.examples})
-    app.command(name, cls=kind)(getattr(import_module(module), function))
+    app.command(name, cls=kind)(with_options(getattr(import_module(module), function)))
     return typer.main.get_command(app)
 
 
@@ -183,8 +183,6 @@ def as_text(params: Sequence[Any]) -> list[Any]:
 
     Every option here is text that costcalc reads itself. Left alone, typer builds a pydantic adapter for
     each of them, given or not, which takes longer than an estimate.
-
-    params: the options and arguments, as typer made them.
     """
     for param in params:
         if hasattr(param, "get_runtime_param"):
@@ -217,10 +215,7 @@ _ALMOST, _NEAR = 0.85, 0.7
 
 
 def told(error: Any) -> CostcalcError:
-    """Return a usage error of the parser as one line.
-
-    error: what the parser raised.
-    """
+    """Return a usage error of the parser as one line."""
     kind = type(error).__name__
     context = getattr(error, "ctx", None)
     help_hint = f"see {context.command_path} --help" if context else None

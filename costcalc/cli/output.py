@@ -1,8 +1,8 @@
-"""Where results go."""
+"""Where results go, and in which form."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,7 +16,8 @@ from costcalc.fields import Record
 from costcalc.predict.options import LOAD
 
 if TYPE_CHECKING:
-    from costcalc.report.files import NewFile
+    from costcalc.explore.compare import Curves
+    from costcalc.report.files import NewFile, Result
 
 
 FORMATS = ("table", "json", "csv", "markdown")
@@ -48,8 +49,38 @@ def form_of(format: str | None, file: str | None, option: str) -> str:
     return chosen
 
 
-class TextOutput(Record):
-    """What is written, as typed."""
+def check_chart(file: str | None) -> None:
+    """Raise CostcalcError where the ending of a chart's file is not one of CHART_SUFFIXES."""
+    if file is not None and Path(file).suffix.lower() not in CHART_SUFFIXES:
+        raise CostcalcError(
+            f"{shown(file)} has an unknown ending", where="--chart", hint="end it in .png, .svg or .pdf"
+        )
+
+
+NewYaml = Annotated[
+    str | None, Option("--output", "-o", "--output-file", metavar="FILE", help="Write to this new YAML file.")
+]
+
+
+class Written(Record):
+    """In which form a list or a card is written, and where."""
+
+    format: Annotated[
+        str | None, Option("--format", "-f", metavar="|".join(FORMATS), help="The form of the answer.")
+    ] = None
+    output: Annotated[
+        str | None,
+        Option("--output", "-o", "--output-file", metavar="FILE",
+               help="Write to a file instead of the screen; its ending chooses the format."),
+    ] = None  # fmt: skip
+
+    def form(self) -> str:
+        """Return the format: the one asked for, else the file's, else a table; raises CostcalcError."""
+        return form_of(self.format, self.output, "--output")
+
+
+class Output(Record):
+    """What is written and drawn, as typed."""
 
     output: Annotated[
         list[str] | None,
@@ -71,48 +102,6 @@ class TextOutput(Record):
         bool, Option("--explain", help="Show every headline number as a formula with its source.",
                      rich_help_panel=SHOW),
     ] = False  # fmt: skip
-
-    def with_tokens(self, given: Given) -> Given:
-        """Return options with the output tokens that --output names; raises CostcalcError when they are given twice."""
-        counts = [each for each in self.output or [] if not _names_a_file(each)]
-        if len(counts) + ("output_tokens" in given) > 1:
-            raise CostcalcError("the output tokens are given twice", where="--output", hint="keep one")
-        return Given(**{**given, "output_tokens": counts[0]}) if counts else given
-
-    def file(self) -> str | None:
-        """Return the file to write, or None for stdout.
-
-        Raises CostcalcError when it was given twice.
-        """
-        files = [each for each in self.output or [] if _names_a_file(each)]
-        files += [self.output_file] if self.output_file is not None else []
-        if len(files) > 1:
-            raise CostcalcError("the output file is given twice", where="--output-file", hint="keep one")
-        return files[0] if files else None
-
-    def form(self) -> str:
-        """Return the format: the one asked for, else the file's, else a table.
-
-        Raises CostcalcError for an unknown format or ending, and where the two contradict each other.
-        """
-        return form_of(self.format, self.file(), "--output-file")
-
-    @contextmanager
-    def opened(self) -> Iterator[Opened]:
-        """Check and open the file asked for; nothing of it stays behind when the work inside fails.
-
-        Raises CostcalcError for a file that cannot be written, before anything is computed.
-        """
-        from costcalc.report.files import new_file
-
-        form = self.form()
-        with new_file(self.file(), "--output-file") as text:
-            yield Opened(form, text)
-
-
-class Output(TextOutput):
-    """What is written and drawn, as typed."""
-
     plot: Annotated[bool, Option("--plot", help="Draw bars and lines in the terminal.", rich_help_panel=SHOW)] = False
     chart: Annotated[
         str | None,
@@ -126,9 +115,20 @@ class Output(TextOutput):
                     "speed or cost of a comparison; cost, throughput, speed or wait of a sweep."),
     ] = None  # fmt: skip
 
+    def with_tokens(self, given: Given) -> Given:
+        """Return options with the output tokens that --output names; raises CostcalcError when they are given twice."""
+        counts = [each for each in self.output or [] if not _names_a_file(each)]
+        tokens = _only([*counts, given.get("output_tokens")], "the output tokens are given twice", "--output")
+        return Given(**{**given, "output_tokens": tokens})
+
+    def file(self) -> str | None:
+        """Return the file to write, or None for stdout; raises CostcalcError when it was given twice."""
+        files = [each for each in self.output or [] if _names_a_file(each)]
+        return _only([*files, self.output_file], "the output file is given twice", "--output-file")
+
     @contextmanager
-    def opened_with_chart(self, chart_kinds: tuple[str, ...]) -> Iterator[Opened]:
-        """Check and open the files asked for, the chart's included.
+    def opened(self, chart_kinds: tuple[str, ...]) -> Iterator[Opened]:
+        """Check and open the files asked for; nothing of them stays behind when the work inside fails.
 
         chart_kinds: the panels that `--chart-kind` may name.
         Raises CostcalcError for a file that cannot be written, before anything is computed.
@@ -136,23 +136,45 @@ class Output(TextOutput):
         from costcalc.report.files import new_file
 
         kind = parse.choice(self.chart_kind, "--chart-kind", chart_kinds)
-        if self.chart is not None and Path(self.chart).suffix.lower() not in CHART_SUFFIXES:
-            raise CostcalcError(
-                f"{shown(self.chart)} has an unknown ending", where="--chart", hint="end it in .png, .svg or .pdf"
-            )
+        check_chart(self.chart)
         if kind is not None and self.chart is None:
             raise CostcalcError("there is no chart to draw", where="--chart-kind", hint="add --chart chart.png")
-        with self.opened() as opened, new_file(self.chart, "--chart") as chart:
-            yield Opened(opened.form, opened.text, chart, kind)
+        form = form_of(self.format, self.file(), "--output-file")
+        with new_file(self.file(), "--output-file") as text, new_file(self.chart, "--chart") as chart:
+            yield Opened(form, text, chart, kind, self.explain, self.plot)
+
+
+def _only(typed: list[str | None], twice: str, option: str) -> str | None:
+    given = [each for each in typed if each is not None]
+    if len(given) > 1:
+        raise CostcalcError(twice, where=option, hint="keep one")
+    return given[0] if given else None
 
 
 class Opened(Record):
-    """The format, and the files that are ready to be written."""
+    """The form of an answer, and the files that are ready to be written."""
 
     form: str
     text: NewFile | None
-    chart: NewFile | None = None
-    chart_kind: str | None = None
+    chart: NewFile | None
+    chart_kind: str | None
+    explain: bool
+    plot: bool
+
+    def panels(self, charts: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the panels to draw: the one that was asked for, else the first three."""
+        return charts[:3] if self.chart_kind is None else (self.chart_kind,)
+
+    def show(self, result: Result, draw: Callable[[str], bytes], curves: Curves | None = None) -> None:
+        """Write the chart where one was asked for, and the answer.
+
+        draw: returns the chart as the content of a file of an ending. curves: of a comparison, for its lines.
+        """
+        from costcalc.report.files import present
+
+        if self.chart is not None:
+            self.chart.write_bytes(draw(self.chart.path.suffix))
+        present(result, self.form, self.text, explain=self.explain, plot=self.plot, curves=curves)
 
 
 def _names_a_file(text: str) -> bool:

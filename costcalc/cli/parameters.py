@@ -200,8 +200,8 @@ def gpu_named(text: str | None) -> str:
     return required(text, "--gpu", "h100", "costcalc gpus")
 
 
-class Sources(Record):
-    """Where specifications come from, and what is changed in them."""
+class CatalogFolder(Record):
+    """Where specifications and constants come from."""
 
     catalog: Annotated[
         str | None,
@@ -209,15 +209,27 @@ class Sources(Record):
                help="A folder with models/ and hardware_profiles/ of your own, looked at first; those of the "
                     "variable COSTCALC_CATALOG are next, then what costcalc ships."),
     ] = None  # fmt: skip
+
+    def opened(self) -> Catalog:
+        """Return the catalog; raises CostcalcError where the folder is none."""
+        from costcalc.catalog.catalog import Catalog
+
+        return Catalog(self.catalog, self._changes())
+
+    def _changes(self) -> dict[str, dict[str, str]]:
+        return {}
+
+
+class Sources(CatalogFolder):
+    """Where specifications come from, and what is changed in them."""
+
     set: Annotated[
         list[str] | None,
         Option("--set", metavar="PATH=VALUE", rich_help_panel=CATALOG,
                help="Change a value of the model or the GPU, as in gpu.memory_bandwidth=3.3TB/s; repeatable."),
     ] = None  # fmt: skip
 
-    def opened(self) -> Catalog:
-        """Return the catalog, whose specifications are changed as typed; raises CostcalcError."""
-        from costcalc.catalog.catalog import Catalog
+    def _changes(self) -> dict[str, dict[str, str]]:
         from costcalc.catalog.overrides import split_overrides
 
-        return Catalog(self.catalog, split_overrides(self.set or []))
+        return split_overrides(self.set or [])

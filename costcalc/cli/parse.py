@@ -13,7 +13,6 @@ def whole(text: str | None, option: str, *, most: int, least: int = 1) -> int | 
 
     text: what was typed, such as '8' or '100k'.
     option: the option, for errors.
-    most, least: the limits.
     """
     if text is None:
         return None
@@ -33,7 +32,6 @@ def choice(text: str | None, option: str, choices: Iterable[str]) -> str | None:
 
     text: what was typed; upper and lower case are the same.
     option: the option, for errors.
-    choices: the words.
     """
     if text is None:
         return None

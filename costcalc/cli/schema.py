@@ -7,7 +7,6 @@ from typing import Annotated
 from typer import Argument
 
 from costcalc.cli import parse
-from costcalc.cli.parameters import with_options
 
 KINDS = (
     *("result", "sweep", "validation", "model", "gpu", "closed_models"),
@@ -23,7 +22,6 @@ What = Annotated[
 ]
 
 
-@with_options
 def schema(what: What) -> None:
     """The JSON Schema of what --format json prints, or of a YAML file of the catalog."""
     kind = parse.choice(what, "WHAT", KINDS)

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Option
 
 from costcalc.cli import parse
-from costcalc.cli.catalog import CatalogFolder, Written, opened
-from costcalc.cli.output import CHART_SUFFIXES
-from costcalc.cli.parameters import with_options
-from costcalc.errors import CostcalcError, shown
+from costcalc.cli.output import Written, check_chart
+from costcalc.cli.parameters import CatalogFolder
+from costcalc.errors import CostcalcError
 
 if TYPE_CHECKING:
     from costcalc.catalog.catalog import Catalog
@@ -29,8 +28,8 @@ MOST_POINTS = 100_000
 Kinds = Annotated[
     list[str] | None,
     Option("--kind", "-k", metavar="KIND",
-           help="decode_attention, prefill_attention, gemm, moe, comm, e2e or kv_pool; repeatable. "
-                "With --data: what it holds."),
+           help="decode_attention, prefill_attention, gemm, moe, comm, e2e, field or kv_pool; repeatable. With --data: "
+                "what it holds."),
 ]  # fmt: skip
 Data = Annotated[
     list[str] | None,
@@ -59,8 +58,8 @@ Chart = Annotated[
 ]
 
 
-@with_options
 def validate(
+    *,
     written: Written,
     kind: Kinds = None,
     data: Data = None,
@@ -71,7 +70,7 @@ def validate(
     worst: Worst = None,
     against: Against = None,
     chart: Chart = None,
-    catalog: CatalogFolder = None,
+    folder: CatalogFolder,
 ) -> None:
     """How far predictions are from measurements, beside the error of the ideal bound.
 
@@ -80,21 +79,23 @@ def validate(
     form = written.form()
     division = parse.choice(by, "--by", GROUPINGS)
     count = 0 if worst is not None and worst.strip() == "0" else parse.whole(worst, "--worst", most=MOST_POINTS)
-    _check_chart(chart)
-    known = opened(catalog)
+    check_chart(chart)
+    catalog = folder.opened()
     asked_for = {"gpu": gpu or [], "model": model or [], "backend": backend or []}
     if against is not None:
         measured_alone = {"--kind": kind, "--data": data, "--by": by, "--worst": worst, "--chart": chart}
         measured_alone |= {f"--{facet}": names for facet, names in asked_for.items()}
-        _against(against, measured_alone, form, written.output, known)
+        _against(against, measured_alone, form, written.output, catalog)
         return
     from costcalc.report.files import new_file
 
     with new_file(written.output, "--output") as file, new_file(chart, "--chart") as drawing:
         files = _measurements(kind or [], data or [])
-        wanted = _wanted(files, asked_for, known)
+        wanted = _wanted(files, asked_for, catalog)
         chosen = any(asked_for.values())
-        _answer(files, wanted, form, division, 3 if count is None else count, file, drawing, bool(data), chosen, known)
+        _answer(
+            files, wanted, form, division, 3 if count is None else count, file, drawing, bool(data), chosen, catalog
+        )
 
 
 def _against(name: str, others: Mapping[str, object], form: str, output: str | None, catalog: Catalog) -> None:
@@ -195,10 +196,3 @@ def _measurements(kinds: list[str], data: list[str]) -> list[Measurements]:
     if len(wanted) > 1:
         raise CostcalcError("several kinds for --data", where="--kind", hint="give the one that the file holds")
     return [load_measurements(each, wanted[0] if wanted else None) for each in data]
-
-
-def _check_chart(chart: str | None) -> None:
-    if chart is not None and Path(chart).suffix.lower() not in CHART_SUFFIXES:
-        raise CostcalcError(
-            f"{shown(chart)} has an unknown ending", where="--chart", hint="end it in .png, .svg or .pdf"
-        )

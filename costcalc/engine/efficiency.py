@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -35,18 +36,18 @@ from costcalc.engine.op_times import Curve, Efficiency
 from costcalc.engine.ops import Op
 from costcalc.engine.roofline import Machine
 from costcalc.formats import cache_format
-from costcalc.hardware.accelerator import MeasuredEfficiency
 from costcalc.hardware.efficiency import BackendOverhead, KernelEfficiency, KernelFit, ServingEfficiency
 
 CurveT = TypeVar("CurveT")
+NOTHING: Mapping[str, Any] = {}
 
 CUSTOM_LIMIT = 4e6
 """Message [B] above which TensorRT-LLM and vLLM leave an all-reduce to NCCL; SGLang does not."""
-_OP_CLASS = {
-    "gemm": "gemm", "head": "gemm", "experts": "experts", "grouped": "decode", "latent": "decode",
-    "recurrent": "decode", "indexer": "decode", "prefill": "prefill", "all_reduce": "all_reduce",
-    "all_to_all": "all_to_all",
+_SPEEDS = {
+    "decode_grouped": "decode", "decode_latent": "decode", "collective": "all_reduce",
+    "custom_all_reduce": "all_reduce", "expert_exchange": "all_to_all",
 }  # fmt: skip
+"""Classes of `ServingEfficiency.speed` by kernel, where they are called otherwise."""
 
 
 def calibrated_efficiency(
@@ -88,7 +89,7 @@ class _Curves:
     engine: BackendOverhead
     tuned: bool
     imbalance: str
-    known: dict[tuple[str, str, bool], Curve] = field(default_factory=dict)
+    known: dict[tuple[str, str, str, bool, float], Curve] = field(default_factory=dict)
 
     @property
     def stack(self) -> str:
@@ -100,36 +101,30 @@ class _Curves:
         return self.constants.kernels
 
     def __call__(self, op: Op) -> Curve:
-        key = op.kind, op.weights, op.throughput
+        key = op.kind, op.weights, op.precision, op.throughput, float(op.group)
         if key not in self.known:
-            self.known[key] = self._found(op)
+            self.known[key] = getattr(self, _MAKERS[op.kind])(op)
         return self.known[key]
 
-    def _found(self, op: Op) -> Curve:
-        curve = getattr(self, _MAKERS[op.kind])(op)
-        if isinstance(curve, AllReduceCurve):
-            return curve
-        return self._capped(self._in_engine(curve, _OP_CLASS[op.kind], op.precision))
+    def _curve(
+        self, kind: type[CurveT], op: str, rest: Mapping[str, Any] = NOTHING, precision: str = "bf16", **members: str
+    ) -> CurveT:
+        """The curve of a kernel as engines run it: as measured on this machine, else as is usual of its vendor's.
 
-    def _in_engine(self, curve: CurveT, op_class: str, precision: str = "bf16") -> CurveT:
-        """The curve as engines run it, on this vendor's machines or as this one was measured."""
-        speed, vendor, measured = self.constants.speed.get(op_class, 1.0), self.machine.vendor, self.machine.measured
-        memory: float | None = None
-        arithmetic: float | None = None
-        launches: float | None = None
-        if measured is not None:
-            memory, arithmetic, launches = _measured_speeds(measured, op_class, precision)
-        constants = self.constants
-        memory = constants.vendor_bandwidth.get(vendor, 1.0) if memory is None else memory
-        arithmetic = constants.vendor_flops.get(vendor, 1.0) if arithmetic is None else arithmetic
-        launches = constants.vendor_launches.get(vendor, 1.0) if launches is None else launches
-        launches = launches / self.constants.speed["launches"] * untuned(constants, self.machine, self.tuned)
-        own = self.engine.arithmetic_8_bit if precision == "int8" else self.engine.arithmetic
-        memory, arithmetic = memory * self.engine.memory, arithmetic * own
-        if op_class == "gemm":
-            memory *= self.constants.speed["weights"]
-            return scaled(curve, times=launches, memory=memory, arithmetic=arithmetic * self._products(precision))
-        return scaled(curve, times=launches / speed, memory=memory * speed, arithmetic=arithmetic * speed)
+        op: of the fit. rest: what is not fitted. precision: multiplied in. members: of the levels of the fit.
+        """
+        fit: KernelFit[Any] = getattr(self.kernels, op)
+        of = {"family": self.machine.architecture, "gpu": self.machine.name, **members}
+        given = {**kind.measured, **rest}  # type: ignore[attr-defined]
+        alone = curve_of(kind, asdict(fit.parameters), fit.levels, of, **given)
+        vendor, constants = "" if self.machine.name in fit.machines else self.machine.vendor, self.constants
+        memory, arithmetic = constants.vendor_bandwidth.get(vendor, 1.0), constants.vendor_flops.get(vendor, 1.0)
+        launches = constants.vendor_launches.get(vendor, 1.0) / constants.speed["launches"]
+        launches *= untuned(constants, self.machine, self.tuned)
+        speed = constants.speed.get(_SPEEDS.get(op, op), 1.0)
+        memory *= self.engine.memory * speed
+        arithmetic *= (self.engine.arithmetic_8_bit if precision == "int8" else self.engine.arithmetic) * speed
+        return self._capped(scaled(alone, times=launches / speed, memory=memory, arithmetic=arithmetic))
 
     def _capped(self, curve: Any) -> Any:
         """The curve of an engine whose kernels draw no more than so much through each multiprocessor."""
@@ -139,30 +134,22 @@ class _Curves:
         most = ceiling * self.machine.sm_count / self.machine.memory_bandwidth
         return replace(curve, bandwidth=np.minimum(curve.bandwidth, most))
 
-    def _products(self, precision: str) -> float:
-        return self.constants.speed[products_class(precision)]
-
-    def _curve(
-        self, kind: type[CurveT], fit: KernelFit[Any], rest: dict[str, Any] | None = None, **members: str
-    ) -> CurveT:
-        of = {"family": self.machine.architecture, **members}
-        given = {**kind.measured, **(rest or {})}  # type: ignore[attr-defined]
-        return curve_of(kind, asdict(fit.parameters), fit.multipliers, of, **given)
-
     def gemm(self, op: Op) -> GemmCurve:
         rest = {"tile_rows": self.engine.tile_rows or gemm_tile_rows(self.machine.architecture)}
         members = {"precision_class": precision_class(op.weights, op.precision)}
-        return self._curve(GemmCurve, self.kernels.gemm, rest, **members)
+        found = self._curve(GemmCurve, "gemm", rest, op.precision, **members)
+        speed = self.constants.speed
+        return self._capped(scaled(found, memory=speed["weights"], arithmetic=speed[products_class(op.precision)]))
 
     def experts(self, op: Op) -> ExpertsCurve:
         kernel = experts_kernel(self.stack, self.machine.architecture, op.weights, tuned=self.tuned)
         rest = {"all_pairs": kernel in EXPERT_PAIRS_OF_ALL, **self._load_of_ranks()}
         members = {"kernel": kernel, "kernel_format": f"{kernel} {precision_class(op.weights, op.precision)}"}
-        return self._curve(ExpertsCurve, self.kernels.experts, rest, **members)
+        return self._curve(ExpertsCurve, "experts", rest, op.precision, **members)
 
     def _load_of_ranks(self) -> dict[str, float]:
         if self.imbalance == "measured":
-            return {"hottest": self.constants.hottest_rank, "skew": self.constants.rank_skew}
+            return {"hottest": self.constants.hottest_rank}
         kind, _, number = self.imbalance.rpartition(":")
         if kind == "zipf":
             return {"zipf": float(number)}
@@ -176,22 +163,22 @@ class _Curves:
             "tile_rows": self.engine.tile_rows or query_tile_rows("", group, self.machine.architecture),
             "fp8": multiplies_in_fp8(kernel, width) and "fp8" in self.machine.peak_flops,
         }
-        return self._curve(GroupedDecodeCurve, self.kernels.decode_grouped, rest, kernel=kernel)
+        return self._curve(GroupedDecodeCurve, "decode_grouped", rest, kernel=kernel)
 
     def latent(self, op: Op) -> LatentDecodeCurve:
         del op
         kernel = latent_decode_kernel(self.machine.architecture)
-        return self._curve(LatentDecodeCurve, self.kernels.decode_latent, kernel=kernel)
+        return self._curve(LatentDecodeCurve, "decode_latent", kernel=kernel)
 
     def plain(self, op: Op) -> LatentDecodeCurve:
         """Recurrent states and index scores, which nothing was measured of: as decode attention."""
         del op
-        found = self._curve(GroupedDecodeCurve, self.kernels.decode_grouped)
+        found = self._curve(GroupedDecodeCurve, "decode_grouped")
         return LatentDecodeCurve(found.launch, found.bandwidth, found.flops, 2.0)
 
     def prefill(self, op: Op) -> PrefillCurve:
         del op
-        return self._curve(PrefillCurve, self.kernels.prefill)
+        return self._curve(PrefillCurve, "prefill")
 
     def all_reduce(self, op: Op | None = None) -> AllReduceCurve:
         del op
@@ -199,15 +186,15 @@ class _Curves:
         family = self.machine.architecture
         fabric = {} if switched else {"fabric": "shared-pcie", "fabric_family": f"shared-pcie {family}"}
         rest = {"network_latency": self.constants.all_reduce_network}
-        library = self._curve(CollectiveCurve, self.kernels.collective, rest, collective="all_reduce", **fabric)
+        library = self._curve(CollectiveCurve, "collective", rest, collective="all_reduce", **fabric)
         limit = {} if self.stack == "sglang" else {"limit": CUSTOM_LIMIT}
-        custom = self._curve(CustomAllReduceCurve, self.kernels.custom_all_reduce, limit, framework=self.stack)
-        return AllReduceCurve(self._in_engine(library, "all_reduce"), self._in_engine(custom, "all_reduce"))
+        custom = self._curve(CustomAllReduceCurve, "custom_all_reduce", limit, framework=self.stack)
+        return AllReduceCurve(library, custom)
 
     def exchange(self, op: Op) -> ExchangeCurve:
         rest = {"network_latency": self.constants.all_to_all_network}
         members = {"implementation": exchange_kernel(op.throughput), "framework": self.stack}
-        return self._curve(ExchangeCurve, self.kernels.expert_exchange, rest, **members)
+        return self._curve(ExchangeCurve, "expert_exchange", rest, **members)
 
 
 _MAKERS = {
@@ -221,22 +208,3 @@ def products_class(precision: str) -> str:
     """The class of matrix products computed in `precision`: of 4, 8 or 16 bits and more."""
     bits = "4" if precision == "fp4" else "8" if precision in ("fp8", "int8") else "16"
     return f"gemm_{bits}_bit"
-
-
-def _measured_speeds(
-    measured: MeasuredEfficiency, op_class: str, precision: str
-) -> tuple[float | None, float | None, float | None]:
-    """How much faster than expected a measured machine's memory, arithmetic and latencies are; None: not measured."""
-    own = {"experts": measured.experts, "decode": measured.attention, "prefill": measured.prefill}.get(op_class)
-    if own is not None:
-        return own.speed, own.speed, None
-    if op_class == "all_reduce":
-        return (measured.links.speed if measured.links else None, None,
-                1 / measured.latency if measured.latency else None)  # fmt: skip
-    if op_class not in ("gemm", "experts"):
-        return None, None, None
-    flops = measured.flops.get(precision) or measured.flops.get(_ALIKE.get(precision, ""))
-    return measured.weights.speed if measured.weights else None, flops.speed if flops else None, None
-
-
-_ALIKE = {"bf16": "fp16", "fp16": "bf16"}

@@ -7,7 +7,7 @@ nothing launched, every peak reached, terms that overlap. Measured curves are da
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -23,7 +23,7 @@ from costcalc.engine.collectives import (
 from costcalc.engine.ops import Op
 from costcalc.engine.roofline import Machine
 from costcalc.engine.terms import Addition, Term, Timing
-from costcalc.fields import Number
+from costcalc.fields import Number, Record
 from costcalc.model.attention.base import TILE_ROWS
 
 
@@ -100,8 +100,7 @@ def reads_only(curve: CurveT) -> CurveT:
 # A matrix product in any precision, and the quantization of its activations.
 
 
-@dataclass(frozen=True, slots=True)
-class GemmCurve:
+class GemmCurve(Record):
     """A matrix product."""
 
     launch: Number = 0.0  # [s]
@@ -135,9 +134,7 @@ def gemm(op: Op, machine: Machine, curve: GemmCurve) -> Timing:
     additions = (
         Addition("launches", op.launches, curve.launch),
         Addition("quantizing launches", op.narrowed * op.launches, curve.quantize_launch),
-        Addition(
-            "bytes quantized", op.narrowed * op.quantized, 1 / (curve.quantize_bandwidth * machine.memory_bandwidth)
-        ),
+        Term("memory", "B", op.narrowed * op.quantized, machine.memory_bandwidth, curve.quantize_bandwidth),
     )
     return Timing(terms, curve.norm, additions)
 
@@ -145,8 +142,7 @@ def gemm(op: Op, machine: Machine, curve: GemmCurve) -> Timing:
 # Fused routed experts: grouped products of gate, up and down, and the traffic of their buffers.
 
 
-@dataclass(frozen=True, slots=True)
-class ExpertsCurve:
+class ExpertsCurve(Record):
     """The routed experts of one layer on one GPU."""
 
     launch: Number = 0.0  # [s] of routing, permutation, both grouped products, activation and the sum
@@ -175,7 +171,7 @@ def experts(op: Op, machine: Machine, curve: ExpertsCurve) -> Timing:
     buffers = np.where(curve.all_pairs, op.buffers_of_all, op.buffers * pairs)
     additions = (
         Addition("launches", 1.0, curve.launch),
-        Addition("bytes of buffers", buffers, 1 / (curve.buffer_bandwidth * machine.memory_bandwidth)),
+        Term("memory", "B", buffers, machine.memory_bandwidth, curve.buffer_bandwidth),
     )
     return Timing(terms, curve.norm, additions)
 
@@ -236,8 +232,7 @@ def normal_maximum(count: Number) -> Number:
 # absorbed MLA has 16 to 128 heads per latent anyway.
 
 
-@dataclass(frozen=True, slots=True)
-class GroupedDecodeCurve:
+class GroupedDecodeCurve(Record):
     """Decode attention of MHA, GQA and MQA."""
 
     launch: Number = 0.0  # [s] launch, scheduling and the reduction over splits
@@ -258,8 +253,7 @@ def grouped_decode(op: Op, machine: Machine, curve: GroupedDecodeCurve) -> Timin
     return _attention(op, machine, curve, peak, padding)
 
 
-@dataclass(frozen=True, slots=True)
-class LatentDecodeCurve:
+class LatentDecodeCurve(Record):
     """Decode attention of absorbed MLA by a kernel made for it; recurrent states and index scores too."""
 
     launch: Number = 0.0  # [s]
@@ -285,8 +279,7 @@ def _attention(
     return Timing(terms, curve.norm, (Addition("launches", 1.0, curve.launch),))
 
 
-@dataclass(frozen=True, slots=True)
-class PrefillCurve:
+class PrefillCurve(Record):
     """Causal prefill attention."""
 
     launch: Number = 0.0  # [s]
@@ -324,8 +317,7 @@ PIPELINED = 0.5
 """The norm of (√α + √β)²."""
 
 
-@dataclass(frozen=True, slots=True)
-class CollectiveCurve:
+class CollectiveCurve(Record):
     """A collective of NCCL or RCCL."""
 
     latency: Number = 0.0  # [s] of an empty one between two ranks
@@ -336,8 +328,7 @@ class CollectiveCurve:
     measured: ClassVar[Mapping[str, Number]] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class CustomAllReduceCurve:
+class CustomAllReduceCurve(Record):
     """A serving engine's own all-reduce for small messages."""
 
     latency: Number  # [s] of one exchange of flags and data between two ranks
@@ -349,16 +340,14 @@ class CustomAllReduceCurve:
     measured: ClassVar[Mapping[str, Number]] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class AllReduceCurve:
+class AllReduceCurve(Record):
     """An all-reduce, by the engine's own kernel or by NCCL, whichever is faster."""
 
     library: CollectiveCurve = CollectiveCurve()
     custom: CustomAllReduceCurve | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ExchangeCurve:
+class ExchangeCurve(Record):
     """Dispatch of tokens to experts, or the combination of their results."""
 
     latency: Number = 0.0  # [s]

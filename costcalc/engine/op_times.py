@@ -95,7 +95,7 @@ class OpTime:
     calls: Number  # how often a step runs it
     terms: tuple[Term, ...]  # of one call
     norm: Number  # how terms join: their maximum (inf), their sum (1), or in between
-    additions: tuple[Addition, ...]  # to one call
+    additions: tuple[Addition | Term, ...]  # to one call
     memory_seconds: Number  # [s] at the peaks
     compute_seconds: Number  # [s] at the peaks
     precision: str = "bf16"

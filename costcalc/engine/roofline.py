@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from costcalc.fields import Number, Record
-from costcalc.hardware.accelerator import Accelerator, MeasuredEfficiency
+from costcalc.hardware.accelerator import Accelerator
 
 # What the engine needs to know of a machine: rates in SI, scalars or arrays.
 
@@ -28,7 +28,7 @@ class Machine(Record):
     vendor: str = "unknown"
     switched: Number = True  # scale-up by NVLink, xGMI or ICI; False: over the host's PCIe
     sm_count: Number = 132.0  # multiprocessors
-    measured: MeasuredEfficiency | None = None  # what this machine reached, where someone measured it
+    name: str = ""  # as its card shows it: by it, a machine that someone measured is known again
 
     def peak(self, precision: str) -> Number:
         """Dense peak [FLOP/s] of the precision that an op runs in."""
@@ -58,7 +58,7 @@ def machine_of(gpu: Accelerator) -> Machine:
         vendor=gpu.vendor,
         switched=up is not None and not up.technology.upper().startswith("PCIE"),
         sm_count=gpu.sm_count or gpu.peak("bf16").flops / FLOPS_PER_MULTIPROCESSOR,
-        measured=gpu.efficiency,
+        name=gpu.name,
     )
 
 

@@ -43,11 +43,11 @@ class Addition:
 
 
 class Timing(NamedTuple):
-    """What one call of a kernel takes: its terms joined, and additions."""
+    """What one call of a kernel takes: its terms joined, and additions, among them terms that join no other."""
 
     terms: tuple[Term, ...]
     norm: Number  # how terms join: their maximum (inf), their sum (1), or in between; below 1: what they disturb
-    additions: tuple[Addition, ...]
+    additions: tuple[Addition | Term, ...]
 
     @property
     def seconds(self) -> Number:
@@ -61,6 +61,6 @@ def joined_seconds(terms: Sequence[Term], norm: Number) -> Number:
     return reduce(lambda a, b: roofline_seconds(a, b, norm), times) if times else 0.0
 
 
-def added_seconds(additions: Iterable[Addition]) -> Number:
+def added_seconds(additions: Iterable[Addition | Term]) -> Number:
     """Return the time of all additions [s]."""
     return sum((each.seconds for each in additions), start=0.0)

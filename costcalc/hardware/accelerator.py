@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import field, fields
+from dataclasses import fields
 from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 
 from costcalc.errors import CostcalcError, did_you_mean
 from costcalc.fields import After, Bandwidth, Bytes, FlopRate, Limits, Number, Power, Size, Spec
-from costcalc.formats import COMPUTE_PRECISIONS
-from costcalc.hardware.engines import Share
 from costcalc.hardware.prices import (
     Capex,
     Date,
@@ -21,47 +19,6 @@ from costcalc.hardware.prices import (
     choose_price,
     default_price,
 )
-
-Speed = Annotated[float, Limits(gt=0, le=10)]
-"""How fast a class of kernels ran over what the shipped fit expects of this GPU on the same shapes."""
-
-
-class Reached(Spec):
-    """How fast a class of kernels ran."""
-
-    share: Share  # of the data sheet's peak
-    speed: Speed
-
-
-def _known_precisions(flops: dict[str, Reached]) -> dict[str, Reached]:
-    for name in flops:
-        if name not in COMPUTE_PRECISIONS:
-            hint = did_you_mean(name, COMPUTE_PRECISIONS) or f"one of: {', '.join(COMPUTE_PRECISIONS)}"
-            raise CostcalcError(f"unknown precision {name!r}", hint=hint)
-    return flops
-
-
-ByPrecision = Annotated[dict[str, Reached], After(_known_precisions)]
-
-
-class MeasuredEfficiency(Spec):
-    """What an accelerator reached; the constants of estimates are scaled by it: see engine.measured."""
-
-    bandwidth: Share | None = None  # of memory bandwidth: large copies, which no kernel outruns
-    weights: Reached | None = None  # memory bandwidth: matrix products of a few rows
-    experts: Reached | None = None  # memory or arithmetic, whichever binds: fused experts
-    attention: Reached | None = None  # memory bandwidth: decode attention over long caches
-    prefill: Reached | None = None  # the 16-bit peak: prefill attention
-    flops: ByPrecision = field(default_factory=dict)  # dense peaks: large matrix products, by precision
-    links: Reached | None = None  # bandwidth between GPUs: large messages
-    latency: Speed | None = None  # of messages so small that their size does not matter
-    points: Annotated[int, Limits(ge=1)]
-    source: str
-    date: Date
-
-
-# An accelerator: its rates, memory, links, power and prices, each with its source.
-
 
 FALLBACKS: dict[str, tuple[str, ...]] = {
     "fp4": ("fp8", "bf16", "fp16", "fp32"),
@@ -165,7 +122,7 @@ def _fields_exist(value: tuple[Source, ...]) -> tuple[Source, ...]:
         for name in source.fields:
             if name.partition(".")[0] not in known:
                 near = did_you_mean(name.partition(".")[0], known)
-                raise ValueError("; ".join(filter(None, [f"a source names the unknown field {field!r}", near])))
+                raise ValueError("; ".join(filter(None, [f"a source names the unknown field {name!r}", near])))
     return value
 
 
@@ -199,7 +156,6 @@ class Accelerator(Spec):
     disputed: tuple[Dispute, ...] = ()
     notes: tuple[str, ...] = ()
     caveats: tuple[str, ...] = ()  # what every estimate has to say
-    efficiency: MeasuredEfficiency | None = None  # as `costcalc calibrate` measured it
 
     @property
     def usable_memory(self) -> float:

@@ -121,7 +121,7 @@ class KernelFit(Spec, Generic[Parameters]):
     parameters: Parameters
     multipliers: dict[str, dict[str, dict[str, Factor]]] = field(default_factory=dict)  # level, member, parameter
     fit: FitRecord
-    machines: dict[str, MachineFit] = field(default_factory=dict)  # by catalog name of the GPU
+    machines: dict[str, MachineFit] = field(default_factory=dict)  # by the GPU's name in the catalog, or on its card
 
     def __post_init__(self) -> None:
         known = [each.name for each in fields(self.parameters)]
@@ -132,6 +132,13 @@ class KernelFit(Spec, Generic[Parameters]):
                         where = f"multipliers.{level}.{member}"
                         hint = did_you_mean(name, known) or f"one of: {', '.join(known)}"
                         raise CostcalcError(f"{where} names the unknown parameter {name!r}", hint=hint)
+
+    @property
+    def levels(self) -> dict[str, dict[str, dict[str, float]]]:
+        """Factors by level, member and parameter: those of measured machines are one more level, 'gpu'."""
+        if not self.machines:
+            return self.multipliers
+        return {**self.multipliers, "gpu": {gpu: machine.factors for gpu, machine in self.machines.items()}}
 
 
 class KernelEfficiency(Spec):
@@ -145,6 +152,11 @@ class KernelEfficiency(Spec):
     collective: KernelFit[CollectiveParameters]
     custom_all_reduce: KernelFit[CustomAllReduceParameters]
     expert_exchange: KernelFit[ExchangeParameters]
+
+    @property
+    def machines(self) -> set[str]:
+        """GPUs of which a kernel was measured by whoever keeps the catalog."""
+        return {gpu for each in fields(self) for gpu in getattr(self, each.name).machines}
 
 
 # Efficiency of machines that someone measured, as data: what `costcalc calibrate` writes.
@@ -284,14 +296,13 @@ class ServingEfficiency(Spec):
     """Constants of the calibrated mode; one file, hardware_profiles/efficiency/serving.yaml."""
 
     speed: dict[str, Positive]  # of kernels in an engine over alone, by class of op
-    vendor_bandwidth: dict[str, Positive]  # of a vendor's machines, of whose kernels nothing was measured
+    vendor_bandwidth: dict[str, Positive]  # of a vendor's machines, where nothing was measured of a kernel on them
     vendor_flops: dict[str, Positive]
     vendor_launches: dict[str, Positive]  # how much longer their launches take
     maturing: Annotated[float, Limits(ge=0)]  # by which engines run models with experts faster each month [ln]
     as_of: str  # the month of the newest measurements, YYYY-MM: engines are as mature as then
     untuned: dict[str, Annotated[float, Limits(ge=1)]]  # times longer launches and layers take, by vendor
     hottest_rank: Share
-    rank_skew: Annotated[float, Limits(ge=0)]  # of the hottest expert rank beyond the mean, however many tokens
     expert_layer: Seconds
     latent_layer: Seconds
     sequence: Seconds

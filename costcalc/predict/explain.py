@@ -363,7 +363,10 @@ def _op(op: OpTime, path: str, source: str) -> Formula:
     """The time of one op: calls × (terms, joined, + additions)."""
     terms = [term for term in op.terms if _some(term.seconds)]
     added = [each for each in op.additions if _some(each.seconds)]
-    formula = [_joined([_words(term) for term in terms], _plain(op.norm)), *(each.name for each in added)]
+    formula = [
+        _joined([_words(term) for term in terms], _plain(op.norm)),
+        *(_words(each) if isinstance(each, Term) else each.name for each in added),
+    ]
     numbers = [_joined([_numbers(term) for term in terms], _plain(op.norm)), *map(_added, added)]
     calls = format_count(_plain(op.calls))
     return Formula(
@@ -411,7 +414,9 @@ def _shown_factor(term: Term) -> str | None:
     return None if factor == "1" else factor
 
 
-def _added(addition: Addition) -> str:
+def _added(addition: Addition | Term) -> str:
+    if isinstance(addition, Term):
+        return _numbers(addition)
     count, each = format_count(_plain(addition.count)), format_seconds(_plain(addition.seconds_each))
     return f"{addition.name} {each}" if count == "1" else f"{count} {addition.name} × {each}"
 

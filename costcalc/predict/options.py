@@ -240,6 +240,10 @@ class Options(Record):
         "--max-num-seqs", "N", LAYOUT, whole(1, MOST_SEQUENCES),
         "Sequences that the engine runs at once, on each attention data rank; default: the engine's.",
         also="max_running_requests max_batch_size")
+    link: float | None = option(
+        "--link", "BANDWIDTH", LAYOUT, quantity("bandwidth", 0, 1e15, low_too=False),
+        "What a GPU sends to the others of its server, one direction, as measured there; default: its own links, or a"
+        " share of PCIe.")
     batch: int | None = option(
         "--batch -b", "N|auto", LOAD, _batch,
         "Sequences at once, of one replica; auto, the default, is the cheapest under --tpot.",

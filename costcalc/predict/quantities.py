@@ -444,6 +444,7 @@ class Quantity(Record):
     times: str = ""  # whose observed over predicted times spread it: 'decode' or 'prefill'; empty for no range
     rate: bool = False  # whether it falls as times rise
     of_terms: bool = False  # whether a term of the bill has it too, without prefill
+    short: str = ""  # title of a column
 
 
 def _served(a: Answered) -> Number:
@@ -487,23 +488,25 @@ QUANTITIES: tuple[Quantity, ...] = (
         lambda a: a.at.decode_tokens_per_s() * a.replicas, "decode", rate=True, of_terms=True,
     ),
     Quantity(
-        "decode.tokens_per_s_per_gpu", "Output tokens of a GPU while decoding", "tokens/s",
+        "decode.tokens_per_s_per_gpu", "Decode tokens/s per GPU", "tokens/s",
         lambda a: a.at.decode_tokens_per_s() * a.replicas / a.gpus, "decode", rate=True, of_terms=True,
+        short="tok/s GPU",
     ),
     Quantity(
-        "decode.tokens_per_s_per_user", "Output tokens of one user while decoding", "tokens/s",
-        lambda a: a.at.user_tokens_per_s(), "decode", rate=True, of_terms=True,
+        "decode.tokens_per_s_per_user", "Decode tokens/s per user", "tokens/s",
+        lambda a: a.at.user_tokens_per_s(), "decode", rate=True, of_terms=True, short="tok/s user",
     ),
     Quantity(
-        "serving.time_to_first_token_s", "Time to first token", "s", lambda a: a.at.time_to_first_token, "prefill"
+        "serving.time_to_first_token_s", "Time to first token", "s", lambda a: a.at.time_to_first_token, "prefill",
+        short="TTFT",
     ),
     Quantity(
         "serving.time_per_output_token_s", "Time per output token", "s",
-        lambda a: a.at.time_per_output_token, "decode",
+        lambda a: a.at.time_per_output_token, "decode", short="TPOT",
     ),
     Quantity(
-        "serving.output_tokens_per_s_per_gpu", "Output tokens of a GPU, prefills included", "tokens/s",
-        _served, "decode", rate=True,
+        "serving.output_tokens_per_s_per_gpu", "Tokens/s per GPU", "tokens/s",
+        _served, "decode", rate=True, short="tok/s GPU",
     ),
     Quantity(
         "serving.prefill_share", "Share of a request's GPU time that its prompt takes", "share",
@@ -514,18 +517,18 @@ QUANTITIES: tuple[Quantity, ...] = (
         _served_in_all, "decode", rate=True,
     ),
     Quantity(
-        "serving.tokens_per_s_per_user", "Output tokens of one user", "tokens/s",
-        lambda a: 1 / a.at.time_per_output_token, "decode", rate=True,
+        "serving.tokens_per_s_per_user", "Tokens/s per user", "tokens/s",
+        lambda a: 1 / a.at.time_per_output_token, "decode", rate=True, short="tok/s user",
     ),
     Quantity("serving.prefill_gpus", "GPUs of the pool that prefills", "GPUs", _prefill_gpus),
     Quantity(
-        "cost.usd_per_million_output_tokens", "Dollars per million output tokens", "$/M", _output_usd, "decode",
-        of_terms=True,
+        "cost.usd_per_million_output_tokens", "$ per M output tokens", "$/M", _output_usd, "decode",
+        of_terms=True, short="$/M out",
     ),
-    Quantity("cost.usd_per_million_input_tokens", "Dollars per million input tokens", "$/M", _input_usd, "prefill"),
+    Quantity("cost.usd_per_million_input_tokens", "$ per M input tokens", "$/M", _input_usd, "prefill", short="$/M in"),
     Quantity(
-        BLENDED, "Dollars per million tokens of a request", "$/M",
-        lambda a: _blended(a, _input_usd(a), _output_usd(a)),
+        BLENDED, "$ per M tokens, blended", "$/M",
+        lambda a: _blended(a, _input_usd(a), _output_usd(a)), short="$/M blended",
     ),
 )  # fmt: skip
 """Every number of a prediction that is answered, in the order of the tree."""

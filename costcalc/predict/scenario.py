@@ -235,6 +235,8 @@ def scenario_of(
     if options.mla:
         model = with_mla_mode(model, options.mla)
     machine = machine_of(gpu)
+    if options.link is not None:  # what is told was measured: nothing is left to share
+        machine = replace(machine, link_bandwidth=options.link, switched=True)
     precision = asked_precision(model, options)
     constants = constants or Catalog().serving_efficiency()
     backend = options.backend or constants.backend_for(gpu.vendor)

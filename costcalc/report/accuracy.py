@@ -8,8 +8,7 @@ from math import expm1, log
 from pathlib import Path
 from typing import Any
 
-from costcalc.hardware.accelerator import MeasuredEfficiency
-from costcalc.report.page import DASH, Block, Column, Grid, Line
+from costcalc.report.page import DASH, RANGE, Block, Column, Grid, Line, filled_grid, notes, section
 from costcalc.units import NOTHING, capital, counted, format_count
 from costcalc.validation.calibrate import UserFit
 from costcalc.validation.published import Compared, Published, PublishedCase
@@ -22,10 +21,18 @@ KIND_TITLES = {
     "moe": "Routed experts",
     "comm": "Collectives",
     "e2e": "Serving, end to end",
+    "field": "Single results from the field",
     "kv_pool": "Memory",
 }
 """Kinds of measurement as headings."""
-QUANTITIES = {"ms": "ms", "tpot_ms": "ms", "ttft_ms": "ms", "out_tok_s_gpu": "tok/s", "kv_pool_gib": "GiB"}
+UNITS = {
+    "ms": "ms",
+    "tpot_ms": "ms",
+    "ttft_ms": "ms",
+    "out_tok_s_gpu": "tok/s",
+    "prefill_ms": "ms",
+    "kv_pool_gib": "GiB",
+}
 """Units of the quantities that are predicted."""
 LEGEND = (
     "median, mean: predicted against measured, off either way; bias: median of predicted over measured, less 1; "
@@ -43,11 +50,10 @@ def accuracy_page(
 
     validation: the scored points. groups: their errors by class, or by what `by` names.
     worst: how many of the worst points of each class to list. by: what the groups are divided by.
-    title: what was scored.
     """
     page: list[Block] = [Line(title or "Predicted against measured", "title"), Line()]
     recorded = any(each.unseen_gpu is not None for each in groups)
-    page += [*_tables(groups, by, recorded), Line(LEGEND + UNSEEN * recorded, "dim", wrap=True), Line()]
+    page += [*_tables(groups, by, recorded), Line(LEGEND + UNSEEN * recorded, "dim"), Line()]
     page += [*_worst(validation.worst(worst)), *listed("With a warning", validation.warned())]
     page += listed("Not scored", validation.excluded())
     return page
@@ -55,13 +61,13 @@ def accuracy_page(
 
 def _tables(groups: Sequence[Group], by: str | None, recorded: bool) -> Iterator[Block]:
     if by is None:
-        yield Grid(_columns("", recorded), [_cells(each.label, each, recorded) for each in groups])
+        yield filled_grid(_columns(""), [_cells(each.label, each, recorded) for each in groups])
         yield Line()
         return
     for kind, label in dict.fromkeys((each.kind, each.label) for each in groups):
         yield Line(heading(kind, label), "heading")
         members = [each for each in groups if (each.kind, each.label) == (kind, label)]
-        yield Grid(_columns(by, False), [_cells(each.member, each, False) for each in members])
+        yield filled_grid(_columns(by), [_cells(each.member, each, False) for each in members])
         yield Line()
 
 
@@ -71,24 +77,18 @@ def heading(kind: str, label: str) -> str:
     return f"{title}: {label}" if kind == "e2e" or title[:6].lower() != label[:6].lower() else capital(label)
 
 
-def _columns(first: str, recorded: bool) -> tuple[Column, ...]:
-    unseen = [Column("unseen GPU", right=True, keep=2), Column("unseen model", right=True, keep=3)] if recorded else []
+def _columns(first: str) -> tuple[Column, ...]:
+    errors = ("mean", "bias", "in range", "unseen GPU", "unseen model", "ideal", "not scored")
     return (
         Column(first, role="value"),
         Column("n", right=True),
         Column("median", right=True, role="headline"),
-        Column("mean", right=True),
-        Column("bias", right=True),
-        Column("in range", right=True),
-        *unseen,
-        Column("ideal", right=True, keep=1),
-        Column("not scored", right=True, keep=4),
+        *(Column(title, right=True) for title in errors),
     )
 
 
 def _cells(name: str, group: Group, recorded: bool) -> tuple[str, ...]:
     errors = group.summary
-    unseen = (percent(group.unseen_gpu), percent(group.unseen_model)) if recorded else ()
     return (
         name,
         str(errors["n"]),
@@ -96,7 +96,8 @@ def _cells(name: str, group: Group, recorded: bool) -> tuple[str, ...]:
         percent(errors["mape"]),
         signed(errors["bias"]),
         percent(errors["coverage"]),
-        *unseen,
+        percent(group.unseen_gpu) if recorded else "",
+        percent(group.unseen_model) if recorded else "",
         percent(errors["ideal_median_ape"]),
         str(sum(errors["excluded"].values()) or NOTHING),
     )
@@ -121,7 +122,7 @@ def _worst(points: Sequence[Point]) -> Iterator[Block]:
         Column("off", right=True, role="headline"),
         Column("measured", right=True),
         Column("predicted", right=True),
-        Column("80% range", role="dim"),
+        RANGE,
         Column("what", wrap=True),
     )
     yield Line("Worst points", "heading")
@@ -132,7 +133,7 @@ def _worst(points: Sequence[Point]) -> Iterator[Block]:
 
 
 def _point(point: Point) -> tuple[str, ...]:
-    row, unit = point.row, QUANTITIES.get(str(point.row["quantity"]), "")
+    row, unit = point.row, UNITS.get(str(point.row["quantity"]), "")
     low, high = amount(row["low"]), amount(row["high"])
     ratio = point.ratio or 1.0
     return (
@@ -170,6 +171,7 @@ _DESCRIBED = {
     "gemm": ("gpu", "framework", "dtype", "m", "n", "k"),
     "moe": ("gpu", "framework", "model_shape", "dtype", "tokens", "moe_tp", "moe_ep", "distribution"),
     "comm": ("gpu", "op", "impl", "n_gpus", "bytes", "tokens"),
+    "field": ("model", "gpu", "gpus", "engine", "weights", "input", "output", "concurrency", "quantity"),
     "e2e": ("model", "gpu", "n_gpus", "framework", "dtype", "tp", "ep", "isl", "osl", "concurrency"),
     "kv_pool": ("model", "gpu", "engine", "dtype", "kv", "tp", "pp", "max_length"),
 }
@@ -190,16 +192,9 @@ _SHORT = {
 
 
 def listed(title: str, found: Mapping[str, Sequence[Point]]) -> Iterator[Block]:
-    """Yield sentences with the points that they are said of, the most frequent one first.
-
-    title: of the list. found: the points by sentence.
-    """
-    if not found:
-        return
-    yield Line(title, "heading")
-    for sentence, points in sorted(found.items(), key=lambda each: -len(each[1])):
-        yield Line(f"{counted(len(points), 'row')}: {sentence} ({_places(points)})", wrap=True, indent=2)
-    yield Line()
+    """Yield sentences with the points that they are said of, the most frequent one first."""
+    often = sorted(found.items(), key=lambda each: -len(each[1]))
+    return section(title, [f"{counted(len(points), 'row')}: {said} ({_places(points)})" for said, points in often])
 
 
 def _places(points: Sequence[Point]) -> str:
@@ -227,69 +222,60 @@ _FOLLOWS = {
 
 
 def published_page(compared: Sequence[Compared]) -> list[Block]:
-    """Return published figures beside costcalc's as a page.
-
-    compared: the figures.
-    """
+    """Return published figures beside costcalc's as a page."""
     page: list[Block] = [Line("Published against costcalc", "title"), Line()]
     for follows, heading in _FOLLOWS.items():
         rows = [each for each in compared if each.follows == follows]
         if rows:
             page += [
                 Line(heading, "heading"),
-                Grid(_published_columns(rows), [_published_cells(each) for each in rows], split=False),
+                filled_grid(_PUBLISHED, [_published_cells(each) for each in rows]),
                 *_missed(rows),
             ]
             page.append(Line())
-    page += [*_sources(compared), *_notes(compared)]
-    return page
+    sources = dict.fromkeys(f"{each.title} <{each.url}>" for each in compared)
+    failed = [f"{each.statement}: not answered: {each.failed}" for each in compared if each.failed]
+    noted = [f"{each.statement}: {each.note}" for each in compared if each.note]
+    return [*page, *section("Sources", sources, "dim"), *notes([*failed, *noted])]
 
 
 def papers_page(published: Published) -> list[Block]:
-    """Return the publications that figures are known of as a page.
-
-    published: the figures.
-    """
-    columns = (Column("name", role="value"), Column("figures", right=True), Column("publications"))
-    rows = [(name, str(len(cases)), _titles(published, cases)) for name, cases in published.papers().items()]
-    hint = "Compare with: costcalc validate --against NAME, or all"
-    return [Grid(columns, rows, indent=0), Line(), Line(hint, "dim")]
-
-
-def papers_tree(published: Published) -> list[dict[str, object]]:
-    """Return the publications that figures are known of as plain dictionaries.
-
-    published: the figures.
-    """
+    """Return the publications that figures are known of as a page."""
+    columns = (Column("name", role="value"), Column("figures", right=True), Column("publications", wrap=True))
+    rows = [tuple(map(str, each.values())) for each in papers_tree(published)]
     return [
-        {"name": name, "figures": len(cases), "publications": _titles(published, cases)}
-        for name, cases in published.papers().items()
+        Grid(columns, rows, indent=0),
+        Line(),
+        Line("Compare with: costcalc validate --against NAME, or all", "dim"),
     ]
 
 
-def _titles(published: Published, cases: Sequence[PublishedCase]) -> str:
-    return "; ".join(dict.fromkeys(published.sources[case.source.of].title for case in cases))
+def papers_tree(published: Published) -> list[dict[str, object]]:
+    """Return the publications that figures are known of as plain dictionaries."""
+
+    def titles(cases: Sequence[PublishedCase]) -> str:
+        return "; ".join(dict.fromkeys(published.sources[case.source.of].title for case in cases))
+
+    papers = published.papers().items()
+    return [{"name": name, "figures": len(cases), "publications": titles(cases)} for name, cases in papers]
 
 
-def _published_columns(rows: Sequence[Compared]) -> tuple[Column, ...]:
-    ranged = rows[0].follows != "exact"
-    return (
-        Column("published", right=True),
-        Column("costcalc", right=True, role="headline"),
-        *((Column("80% range", role="dim", spare=True, keep=1),) if ranged else ()),
-        Column("unit"),
-        Column("off", right=True),
-        Column("", role="value", wrap=True),
-    )
+_PUBLISHED = (
+    Column("published", right=True),
+    Column("costcalc", right=True, role="headline"),
+    RANGE,
+    Column("unit"),
+    Column("off", right=True),
+    Column("", role="value", wrap=True),
+)
 
 
 def _published_cells(each: Compared) -> tuple[str, ...]:
-    low_high = "" if each.low is None or each.high is None else f"[{figure(each.low, 3)}{DASH}{figure(each.high, 3)}]"
-    ranged = (low_high,) if each.follows != "exact" else ()
+    known = each.follows != "exact" and each.low is not None and each.high is not None
     return (
         figure(each.published, 6),
         figure(each.predicted, 4),
-        *ranged,
+        f"[{figure(each.low, 3)}{DASH}{figure(each.high, 3)}]" if known else "",
         each.unit,
         NOTHING if each.error is None else f"{each.error:+.1%}{MISSED if _outside(each) else ''}",
         each.statement + (" (recalled)" if each.provenance == "recalled" else ""),
@@ -308,36 +294,16 @@ def _missed(rows: Sequence[Compared]) -> Iterator[Block]:
     if outside:
         text = f"{MISSED} outside of the range: {outside} of {len(rows)}."
         text += " `costcalc validate` tells how often ranges hold over all measurements."
-        yield Line(text, "dim", wrap=True, indent=2)
+        yield Line(text, "dim", indent=2)
 
 
 def figure(value: float | None, digits: int) -> str:
-    """Return a figure with a number of digits, or '-' without one.
-
-    value: in its own unit.
-    digits: significant ones.
-    """
+    """Return a figure with a number of digits, or '-' without one."""
     if value is None:
         return NOTHING
     if value >= 1000:
         return f"{float(f'{value:.{digits - 1}e}'):,.0f}"
     return f"{value:.{digits}g}"
-
-
-def _sources(compared: Sequence[Compared]) -> Iterator[Block]:
-    yield Line("Sources", "heading")
-    for title, url in dict.fromkeys((each.title, each.url) for each in compared):
-        yield Line(f"{title} <{url}>", "dim", wrap=True, indent=2)
-    yield Line()
-
-
-def _notes(compared: Sequence[Compared]) -> Iterator[Block]:
-    noted = [f"{each.statement}: {each.note}" for each in compared if each.note]
-    failed = [f"{each.statement}: not answered: {each.failed}" for each in compared if each.failed]
-    if noted or failed:
-        yield Line("Notes", "heading")
-        yield from (Line(text, wrap=True, indent=2) for text in [*failed, *noted])
-        yield Line()
 
 
 # What a calibration found as a page: the error before and after it, and what it changed.
@@ -359,12 +325,11 @@ SHOWN_FACTOR = 0.02
 def calibration_page(
     fits: Sequence[UserFit],
     notes: Sequence[str] = (),
-    reached: Mapping[str, MeasuredEfficiency] | None = None,
     scored: Validation | None = None,
 ) -> list[Block]:
     """Return what a calibration found as a page.
 
-    fits: by machine and kernel. notes: what else to say. reached: what GPUs reached, by name.
+    fits: by machine and kernel. notes: what else to say.
     scored: the points, of which those that could not be used are listed.
     """
     columns = (
@@ -372,19 +337,16 @@ def calibration_page(
         Column("what"),
         Column("n", right=True),
         Column("before", right=True),
-        Column("bias", right=True, keep=2),
+        Column("bias", right=True),
         Column("after", right=True, role="headline"),
         Column("left out", right=True),
-        Column("80% range", role="dim", keep=1),
-        Column("factors", role="dim", keep=3, wrap=True),
+        RANGE,
+        Column("factors", role="dim", wrap=True),
     )
     page: list[Block] = [Line("Calibrated on your measurements", "title"), Line()]
-    page += [Grid(columns, list(_rows(fits))), Line(), Line(CALIBRATION_LEGEND, "dim", wrap=True), Line()]
-    for gpu, found in (reached or {}).items():
-        page += [Line(f"What estimates of {gpu} are scaled by", "heading")]
-        page += [*(Line(text, wrap=True, indent=2) for text in machine_speed_lines(found)), Line()]
+    page += [Grid(columns, list(_rows(fits))), Line(), Line(CALIBRATION_LEGEND, "dim"), Line()]
     page += listed("Left out", scored.excluded()) if scored is not None else []
-    return page + [Line(note, wrap=True) for note in notes]
+    return page + [Line(note) for note in notes]
 
 
 def calibration_rows(fits: Sequence[UserFit]) -> list[dict[str, Any]]:
@@ -399,28 +361,6 @@ def calibration_rows(fits: Sequence[UserFit]) -> list[dict[str, Any]]:
             tree["fit"][name]["bias"] = expm1(tree["fit"][name]["bias"])
         rows.append({"gpu": each.gpu, "op": each.op, "op_class": each.label, **tree})
     return rows
-
-
-def machine_speed_lines(efficiency: MeasuredEfficiency) -> list[str]:
-    """Return what a machine reached of its data sheet, in sentences.
-
-    efficiency: as measured.
-    """
-    lines = []
-    if efficiency.bandwidth is not None:
-        lines.append(f"Copies reach {percent(efficiency.bandwidth)} of the data sheet's memory bandwidth.")
-    named = [("Products of few rows", "memory bandwidth", efficiency.weights)]
-    named += [(f"Large {name} products", "dense peak", found) for name, found in efficiency.flops.items()]
-    named += [("Fused experts", "roofline", efficiency.experts)]
-    named += [("Kernels of decode attention", "memory bandwidth", efficiency.attention)]
-    named += [("Kernels of prefill attention", "dense peak", efficiency.prefill)]
-    named += [("Large messages", "links' bandwidth", efficiency.links)]
-    for what, of, found in named:
-        if found is not None:
-            lines.append(f"{what} reach {percent(found.share)} of the {of}: {found.speed:.2f} of what is expected.")
-    if efficiency.latency is not None:
-        lines.append(f"Small messages are {efficiency.latency:.2f} times as fast as expected.")
-    return lines
 
 
 def _rows(fits: Sequence[UserFit]) -> Iterator[tuple[str, ...]]:

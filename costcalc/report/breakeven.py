@@ -61,10 +61,7 @@ def _limits(spread: Range | None, assumed: float) -> tuple[list[float], list[flo
 
 
 def breakeven_page(result: BreakEven) -> list[Block]:
-    """Return a break-even as a page.
-
-    result: the deployment and the list prices that it competes with.
-    """
+    """Return a break-even as a page."""
     here = result.estimate
     load = here.workload
     cached = f", {format_percent(load.cached_share)} of the input cached" if load.cached_share else ""
@@ -72,7 +69,7 @@ def breakeven_page(result: BreakEven) -> list[Block]:
         Line(f"{here.model.name} on {_fleet(here)}, or {result.against} by API", "title"),
         Line(),
         *unmet(here),
-        Line(conclusion(result), "value", wrap=True),
+        Line(conclusion(result), "value"),
         Line(),
         Line("Per million tokens", "heading"),
         market_grid(here, distinct(here.market), full=True),
@@ -84,7 +81,6 @@ def breakeven_page(result: BreakEven) -> list[Block]:
             "tokens/day: that use in tokens of this mix, in and out. A month has 730 hours. "
             f"GPUs: {price_basis([here.deployment])}.",
             "dim",
-            wrap=True,
             indent=2,
         ),
         Line(),
@@ -162,5 +158,5 @@ def _sources(prices: Sequence[MarketPrice]) -> Iterator[Block]:
     yield Line("List prices", "heading")
     for price in prices:
         note = f"; {price.note}" if price.note else ""
-        yield Line(f"{price.provider}, {price.date}: {price.source}{note}", "dim", wrap=True, indent=2)
+        yield Line(f"{price.provider}, {price.date}: {price.source}{note}", "dim", indent=2)
     yield Line()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from costcalc.formats import cache_format
 from costcalc.hardware.accelerator import Accelerator, Source
 from costcalc.hardware.prices import Price, PriceChoice, kinds_priced
 from costcalc.model.spec import ApiPrice, ModelSpec
-from costcalc.report.page import Block, Column, Grid, Line
+from costcalc.report.page import Block, Column, Grid, Line, filled_grid, grid_of, notes, section
 from costcalc.units import NOTHING, counted, format_bytes, format_count, format_power, format_rate, format_usd
 
 if TYPE_CHECKING:
@@ -23,143 +23,103 @@ OWN = "*"
 """Stands behind the name of an entry that is not of costcalc's own catalog."""
 
 
-def models_page(models: Sequence[ModelSummary]) -> list[Block]:
-    """Return a list of models as a page.
+def _left(title: str, cell: Callable[[Any], str | None], **look: Any) -> tuple[Column, Callable[[Any], str]]:
+    return Column(title, **look), lambda each: cell(each) or NOTHING
 
-    models: the models, in the order to show them.
-    """
-    columns = (
-        Column("model", role="value"),
-        Column("family", keep=5),
-        Column("released", keep=4),
-        Column("params", right=True),
-        Column("active", right=True),
-        Column("layers", right=True, keep=6),
-        Column("attention", keep=3),
-        Column("weights", keep=7),
-        Column("KV/token", right=True),
-        Column("+ fixed", right=True, keep=2),
-        Column("max context", right=True, keep=2),
-        Column("list price in/out", right=True, keep=1),
-        Column("facts", keep=6),
-    )
-    rows = [
-        (
-            each.id + (OWN if each.own else ""),
-            each.family or NOTHING,
-            each.released or NOTHING,
-            format_count(each.total_parameters, 3),
-            format_count(each.active_parameters, 3),
-            str(each.layers),
-            each.attention,
-            each.weights if each.experts is None else f"{each.weights}, {each.experts} experts",
-            format_bytes(each.kv_bytes_per_token),
-            format_bytes(each.fixed_bytes_per_sequence) if each.fixed_bytes_per_sequence else "",
-            format_count(each.max_context),
-            _listed_prices(each),
-            each.facts or NOTHING,
-        )
-        for each in models
-    ]
-    legend = (
+
+def _right(title: str, cell: Callable[[Any], str | None], **look: Any) -> tuple[Column, Callable[[Any], str]]:
+    return _left(title, cell, right=True, **look)
+
+
+def _id(title: str) -> tuple[Column, Callable[[Any], str]]:
+    return _left(title, lambda each: each.id + (OWN if getattr(each, "own", False) else ""), role="value")
+
+
+def _bare(value: float | None) -> str:
+    return format_rate(value, "", 3).strip()
+
+
+# Columns of lists, the first of which a narrow terminal has room for.
+
+
+_MODELS = (
+    _id("model"),
+    _right("params", lambda each: format_count(each.total_parameters, 3)),
+    _right("active", lambda each: format_count(each.active_parameters, 3)),
+    _right("KV/token", lambda each: format_bytes(each.kv_bytes_per_token)),
+    _right("list price in/out", lambda each: _listed_prices(each)),
+    _right("+ fixed", lambda each: each.fixed_bytes_per_sequence and format_bytes(each.fixed_bytes_per_sequence)),
+    _right("max context", lambda each: format_count(each.max_context)),
+    _left("attention", lambda each: each.attention),
+    _left("released", lambda each: each.released),
+    _left("family", lambda each: each.family),
+    _right("layers", lambda each: str(each.layers)),
+    _left("weights", lambda each: each.weights if each.experts is None else f"{each.weights}, {each.experts} experts"),
+    _left("facts", lambda each: each.facts),
+)
+_CLOSED = (
+    _id("model"),
+    _left("provider", lambda each: each.provider),
+    _right("input", lambda each: format_usd(each.usd_per_million_input_tokens)),
+    _right("cached", lambda each: format_usd(each.usd_per_million_cached_input_tokens)),
+    _right("output", lambda each: format_usd(each.usd_per_million_output_tokens)),
+    _right("max context", lambda each: format_count(each.max_context)),
+    _left("date", lambda each: each.date),
+)
+_GPUS = (
+    _id("gpu"),
+    _right("memory", lambda each: format_bytes(each.memory_bytes)),
+    _right("bandwidth", lambda each: format_rate(each.memory_bandwidth, "B/s", 3)),
+    _right("bf16", lambda each: _bare(each.bf16) if each.bf16 or not each.fp16 else f"{_bare(each.fp16)} (fp16)"),
+    _right("fp8", lambda each: _bare(each.fp8)),
+    _right("$/h", lambda each: format_usd(each.usd_per_gpu_hour)),
+    _right("fp4", lambda each: _bare(each.fp4)),
+    _right("power", lambda each: format_power(each.power_w)),
+    _right("domain", lambda each: str(each.domain or 1)),
+    _left("price", lambda each: each.price_kind and f"{each.price_kind}, {each.price_date}"),
+    _left("vendor", lambda each: each.vendor),
+    _left("released", lambda each: f"{each.released or NOTHING}{' (announced)' if each.status else ''}"),
+    _left("type", lambda each: each.memory_type),
+    _left("name", lambda each: each.name),
+)
+
+
+def models_page(models: Sequence[ModelSummary]) -> list[Block]:
+    """Return a list of models as a page."""
+    return _list(
+        models,
+        _MODELS,
         f"{counted(len(models), 'model')}. KV/token: cache that each further token adds in all layers, as the model "
         "is served; + fixed: what windows and states hold besides, per sequence, when full. List price: dollars per "
         "million input and output tokens. facts: how the shape is known; defaults are those of the class that reads "
-        f"the checkpoint.{_own(models)} More on one: costcalc models show NAME. "
-        "Models that only have prices: costcalc models list --closed"
+        "the checkpoint.",
+        "More on one: costcalc models show NAME. Models that only have prices: costcalc models list --closed",
     )
-    return [Grid(columns, rows, indent=0, split=False), Line(), Line(legend, "dim", wrap=True)]
 
 
 def closed_models_page(models: Sequence[ClosedSummary]) -> list[Block]:
-    """Return a list of models known by their list prices alone as a page.
-
-    models: the models, in the order to show them.
-    """
-    columns = (
-        Column("model", role="value"),
-        Column("provider"),
-        Column("max context", right=True, keep=2),
-        Column("input", right=True),
-        Column("cached", right=True, keep=1),
-        Column("output", right=True),
-        Column("date", keep=3),
-    )
-    rows = [
-        (
-            each.id,
-            each.provider,
-            format_count(each.max_context),
-            format_usd(each.usd_per_million_input_tokens),
-            format_usd(each.usd_per_million_cached_input_tokens),
-            format_usd(each.usd_per_million_output_tokens),
-            each.date,
-        )
-        for each in models
-    ]
-    legend = (
-        f"{counted(len(models), 'model')} with list prices only, in dollars per million tokens. "
-        "Compare with one: costcalc breakeven --model v3 --gpu h100 --against NAME"
-    )
-    return [Grid(columns, rows, indent=0, split=False), Line(), Line(legend, "dim", wrap=True)]
+    """Return a list of models known by their list prices alone as a page."""
+    told = f"{counted(len(models), 'model')} with list prices only, in dollars per million tokens."
+    return _list(models, _CLOSED, told, "Compare with one: costcalc breakeven --model v3 --gpu h100 --against NAME")
 
 
 def gpus_page(gpus: Sequence[GpuSummary]) -> list[Block]:
-    """Return a list of accelerators as a page.
-
-    gpus: the accelerators, in the order to show them.
-    """
-    columns = (
-        Column("gpu", role="value"),
-        Column("name", keep=6),
-        Column("vendor", keep=5),
-        Column("released", keep=4),
-        Column("memory", right=True),
-        Column("type", keep=7),
-        Column("bandwidth", right=True),
-        Column("bf16", right=True),
-        Column("fp8", right=True, keep=1),
-        Column("fp4", right=True, keep=3),
-        Column("domain", right=True, keep=3),
-        Column("power", right=True, keep=2),
-        Column("$/h", right=True),
-        Column("price", keep=4),
-    )
-    rows = [
-        (
-            each.id + (OWN if each.own else ""),
-            each.name,
-            each.vendor,
-            f"{each.released or NOTHING}{' (announced)' if each.status else ''}",
-            format_bytes(each.memory_bytes),
-            each.memory_type,
-            format_rate(each.memory_bandwidth, "B/s", 3),
-            _bf16(each),
-            format_rate(each.fp8, "", 3).strip(),
-            format_rate(each.fp4, "", 3).strip(),
-            str(each.domain or 1),
-            format_power(each.power_w),
-            format_usd(each.usd_per_gpu_hour),
-            f"{each.price_kind}, {each.price_date}" if each.price_kind else "",
-        )
-        for each in gpus
-    ]
-    legend = (
+    """Return a list of accelerators as a page."""
+    return _list(
+        gpus,
+        _GPUS,
         f"{counted(len(gpus), 'accelerator')}. bf16, fp8, fp4: dense peaks in FLOP/s; in brackets the rate that "
         "stands in. domain: devices on one scale-up fabric. $/h: the default price, of kinds and years that differ; "
-        f"compare gpus takes one kind for all.{_own(gpus)} More on one: costcalc gpus show NAME"
+        "compare gpus takes one kind for all.",
+        "More on one: costcalc gpus show NAME",
     )
-    return [Grid(columns, rows, indent=0, split=False), Line(), Line(legend, "dim", wrap=True)]
 
 
-def _own(entries: Sequence[ModelSummary] | Sequence[GpuSummary]) -> str:
-    return f" {OWN}: of a catalog folder of your own." if any(each.own for each in entries) else ""
-
-
-def _bf16(each: GpuSummary) -> str:
-    if each.bf16 is None and each.fp16 is not None:
-        return f"{format_rate(each.fp16, '', 3).strip()} (fp16)"
-    return format_rate(each.bf16, "", 3).strip()
+def _list(
+    entries: Sequence[Any], columns: Sequence[tuple[Column, Callable[[Any], str]]], told: str, more: str
+) -> list[Block]:
+    own = f" {OWN}: of a catalog folder of your own." if any(getattr(each, "own", False) for each in entries) else ""
+    return [grid_of(entries, columns, indent=0, listed=True), Line(), Line(f"{told}{own} {more}", "dim")]
 
 
 def _listed_prices(each: ModelSummary) -> str:
@@ -172,33 +132,41 @@ def _listed_prices(each: ModelSummary) -> str:
 
 
 def gpu_page(identity: str, gpu: Accelerator, path: str) -> list[Block]:
-    """Return an accelerator as a page.
-
-    identity: its name in the catalog.
-    gpu: the accelerator.
-    path: its file.
-    """
+    """Return an accelerator as a page; `identity` is its name in the catalog."""
     announced = " (announced: figures before the product)" if gpu.status else ""
+    known = [
+        ("id", identity),
+        ("aliases", ", ".join(gpu.aliases)),
+        ("vendor", gpu.vendor),
+        ("architecture", gpu.architecture),
+        ("released", gpu.released),
+    ]
+    numbered = [
+        f"{number}. {each.source}{f', of {each.published}' if each.published else ''}, read {each.date} "
+        f"({each.provenance}){_note(each)}"
+        for number, each in enumerate(gpu.sources, 1)
+    ]
     return [
-        Line(gpu.name + announced, "title"),
-        Line(path, "dim"),
-        *(Line(each, wrap=True) for each in gpu.caveats),
-        Line(),
-        Grid(
-            (Column(), Column()),
-            [
-                ("id", identity),
-                ("aliases", ", ".join(gpu.aliases) or NOTHING),
-                ("vendor", gpu.vendor),
-                ("architecture", gpu.architecture),
-                ("released", gpu.released or NOTHING),
-            ],
-        ),
-        Line(),
+        *_head(gpu.name + announced, path, gpu.caveats, known),
         *_facts(gpu),
         *_gpu_prices(gpu),
-        *_gpu_sources(gpu),
+        *section("Sources", numbered),
+        *notes(gpu.notes),
     ]
+
+
+def _head(name: str, path: str, caveats: Sequence[str], known: Sequence[tuple[str, str | None]]) -> Iterator[Block]:
+    """Yield what an entry is called, and what it is in a word or two."""
+    yield Line(name, "title")
+    yield Line(path, "dim")
+    yield from map(Line, caveats)
+    yield Line()
+    yield Grid((Column(), Column(wrap=True)), [(label, value or NOTHING) for label, value in known])
+    yield Line()
+
+
+def _note(each: Any) -> str:
+    return f"; {each.note}" if each.note else ""
 
 
 def _facts(gpu: Accelerator) -> Iterator[Block]:
@@ -206,12 +174,9 @@ def _facts(gpu: Accelerator) -> Iterator[Block]:
     columns = (Column("field"), Column("value", right=True), Column("source", right=True), Column("provenance"))
     yield Line("Data sheet", "heading")
     yield Grid(columns, rows)
-    yield Line("Peaks are dense. Bandwidths of links are of one device, in one direction.", "dim", wrap=True, indent=2)
+    yield Line("Peaks are dense. Bandwidths of links are of one device, in one direction.", "dim", indent=2)
     for each in gpu.disputed:
-        note = f"; {each.note}" if each.note else ""
-        yield Line(
-            f"{each.field}: used {each.used}, elsewhere {each.other} ({each.sources}){note}", wrap=True, indent=2
-        )
+        yield Line(f"{each.field}: used {each.used}, elsewhere {each.other} ({each.sources}){_note(each)}", indent=2)
     yield Line()
 
 
@@ -268,110 +233,53 @@ def _gpu_prices(gpu: Accelerator) -> Iterator[Block]:
     for kind in kinds_priced(gpu.price, gpu.prices):
         figure = gpu.price_for(kind)
         figures += [(f"--price {kind}", figure)] if figure and figure.matches > 1 else []
-    columns = (
-        *(Column("provider"), Column("$/h", right=True), Column("kind"), Column("date"), Column("provenance", keep=1)),
-        Column("source", role="dim", keep=2, wrap=True),
-    )
     if figures:
-        rows = [(who, *_price(each), each.provider or "") for who, each in figures]
-        yield Grid((*columns[:-1], Column("by")), rows)
+        yield _price_grid([(who, each, each.provider or "") for who, each in figures], Column("by"))
         yield Line()
-    if gpu.price or gpu.prices:
-        listed = ([("default", gpu.price)] if gpu.price else []) + [(each.provider, each) for each in gpu.prices]
-        yield Grid(columns, [(who, *_price(each), each.source) for who, each in listed])
-    if gpu.capex:
-        capex = gpu.capex
-        note = f"; {capex.note}" if capex.note else ""
-        yield Line(
-            f"to buy: {format_usd(capex.usd)} ({capex.date}, {capex.source}, {capex.provenance}{note})",
-            wrap=True,
-            indent=2,
-        )
+    listed = [("default", gpu.price)] if gpu.price else []
+    if listed or gpu.prices:
+        listed += [(each.provider, each) for each in gpu.prices]
+        yield _price_grid([(who, each, each.source) for who, each in listed], _SOURCE)
+    if capex := gpu.capex:
+        bought = f"{capex.date}, {capex.source}, {capex.provenance}{_note(capex)}"
+        yield Line(f"to buy: {format_usd(capex.usd)} ({bought})", indent=2)
     yield Line()
 
 
-def _price(price: Price | PriceChoice) -> tuple[str, ...]:
-    return format_usd(price.usd_per_gpu_hour), price.kind or "", price.date or "", price.provenance or ""
+_SOURCE = Column("source", role="dim", wrap=True)
 
 
-def _gpu_sources(gpu: Accelerator) -> Iterator[Block]:
-    yield Line("Sources", "heading")
-    for number, source in enumerate(gpu.sources, 1):
-        note = f"; {source.note}" if source.note else ""
-        own = f", of {source.published}" if source.published else ""
-        read = f"{number}. {source.source}{own}, read {source.date} ({source.provenance}){note}"
-        yield Line(read, wrap=True, indent=2)
-    if gpu.notes:
-        yield Line()
-        yield Line("Notes", "heading")
-        yield from (Line(note, wrap=True, indent=2) for note in gpu.notes)
+def _price_grid(prices: Sequence[tuple[str, Price | PriceChoice, str]], last: Column) -> Grid:
+    columns = (
+        Column("provider"),
+        Column("$/h", right=True),
+        Column("kind"),
+        Column("date"),
+        Column("provenance"),
+        last,
+    )
+    rows = [
+        (who, format_usd(each.usd_per_gpu_hour), each.kind or "", each.date or "", each.provenance or "", where)
+        for who, each, where in prices
+    ]
+    return Grid(columns, rows)
 
 
 # A model of the catalog as a page: shape, parameters, cache, prices, and where each comes from.
 
 
 CACHE_FORMATS = ("bf16", "fp8", "int4")
-_PLAIN = (Column(), Column())
 
 
 def model_page(identity: str, model: ModelSpec, path: str) -> list[Block]:
-    """Return a model as a page.
-
-    identity: its name in the catalog.
-    model: the model.
-    path: its file.
-    """
-    return [
-        Line(model.name, "title"),
-        Line(path, "dim"),
-        *(Line(each, wrap=True) for each in model.caveats),
-        Line(),
-        *_identity(identity, model),
-        *_parameters(model),
-        *_shape(model),
-        *_cache(model),
-        *_api_prices(model.api_prices),
-        *_model_sources(model),
-    ]
-
-
-def closed_model_page(model: ClosedModel, path: str) -> list[Block]:
-    """Return a model known by its list prices alone as a page.
-
-    model: the model.
-    path: the file that lists its prices.
-    """
-    rows = [
-        ("id", model.names[0]),
-        ("aliases", ", ".join(model.aliases) or NOTHING),
-        ("provider", model.provider),
-        ("max context", format_count(model.max_context)),
-    ]
-    return [
-        Line(model.name, "title"),
-        Line(path, "dim"),
-        Line(),
-        Grid(_PLAIN, rows),
-        Line(),
-        *_api_prices(model.api_prices),
-        *(Line(note, wrap=True) for note in model.notes),
-        Line(
-            "Known by its list prices only, not by its shape. Compare with them: "
-            f"costcalc breakeven --model v3 --gpu h100 --against {model.names[0]}",
-            "dim",
-            wrap=True,
-        ),
-    ]
-
-
-def _identity(identity: str, model: ModelSpec) -> Iterator[Block]:
+    """Return a model as a page; `identity` is its name in the catalog."""
     precision = model.precision
-    rows = [
+    known = [
         ("id", identity),
-        ("aliases", ", ".join(model.aliases) or NOTHING),
-        ("Hugging Face id", model.hf_id or NOTHING),
-        ("family", model.family or NOTHING),
-        ("released", model.released or NOTHING),
+        ("aliases", ", ".join(model.aliases)),
+        ("Hugging Face id", model.hf_id),
+        ("family", model.family),
+        ("released", model.released),
         ("max context", format_count(model.max_context)),
         ("hidden size", f"{model.hidden_size:,}"),
         ("vocabulary", f"{model.vocab_size:,}{', tied embeddings' if model.tied_embeddings else ''}"),
@@ -381,8 +289,39 @@ def _identity(identity: str, model: ModelSpec) -> Iterator[Block]:
             + f", head {precision.head}, KV cache {precision.kv_cache}",
         ),
     ]
-    yield Grid(_PLAIN, rows)
-    yield Line()
+    sources = [
+        f"{each.what}: {each.source}{f', {each.date}' if each.date else ''} ({each.provenance}){_note(each)}"
+        for each in model.sources
+    ]
+    return [
+        *_head(model.name, path, model.caveats, known),
+        *_parameters(model),
+        *_shape(model),
+        *_cache(model),
+        *_api_prices(model.api_prices),
+        *section("Sources", sources),
+        *notes(model.notes),
+    ]
+
+
+def closed_model_page(model: ClosedModel, path: str) -> list[Block]:
+    """Return a model known by its list prices alone as a page; `path` is the file that lists them."""
+    known = [
+        ("id", model.names[0]),
+        ("aliases", ", ".join(model.aliases)),
+        ("provider", model.provider),
+        ("max context", format_count(model.max_context)),
+    ]
+    told = (
+        "Known by its list prices only, not by its shape. Compare with them: "
+        f"costcalc breakeven --model v3 --gpu h100 --against {model.names[0]}"
+    )
+    return [
+        *_head(model.name, path, (), known),
+        *_api_prices(model.api_prices),
+        *map(Line, model.notes),
+        Line(told, "dim"),
+    ]
 
 
 def _parameters(model: ModelSpec) -> Iterator[Block]:
@@ -408,10 +347,10 @@ def _parameters(model: ModelSpec) -> Iterator[Block]:
     )
     yield Grid(columns, rows)
     if published:
-        yield Line(f"published: {published.source} ({published.provenance})", "dim", wrap=True, indent=2)
+        yield Line(f"published: {published.source} ({published.provenance})", "dim", indent=2)
         if published.note:
-            yield Line(published.note, "dim", wrap=True, indent=2)
-    yield Line("active counts every matrix that one token multiplies, LM head included.", "dim", wrap=True, indent=2)
+            yield Line(published.note, "dim", indent=2)
+    yield Line("active counts every matrix that one token multiplies, LM head included.", "dim", indent=2)
     yield Line()
 
 
@@ -423,19 +362,13 @@ def _shape(model: ModelSpec) -> Iterator[Block]:
     ]
     yield Grid((Column("count", right=True), Column("attention"), Column("feed-forward")), rows)
     if model.mtp:
-        yield Line(
-            f"and {model.mtp.layers} for multi-token prediction{f': {model.mtp.note}' if model.mtp.note else ''}",
-            wrap=True,
-            indent=2,
-        )
+        note = f": {model.mtp.note}" if model.mtp.note else ""
+        yield Line(f"and {model.mtp.layers} for multi-token prediction{note}", indent=2)
     yield Line()
-    yield Line("Attention", "heading")
-    attention = [(f"{label} ({layer.describe()})", _fields(layer)) for label, layer in model.attention.items()]
-    feedforward = [(label, _fields(layer)) for label, layer in model.feedforward.items()]
-    yield from (Line(f"{name}: {text}", wrap=True, indent=2) for name, text in attention)
-    yield Line("Feed-forward", "heading")
-    yield from (Line(f"{name}: {text}", wrap=True, indent=2) for name, text in feedforward)
-    yield Line()
+    yield from section(
+        "Attention", [f"{label} ({each.describe()}): {_fields(each)}" for label, each in model.attention.items()]
+    )
+    yield from section("Feed-forward", [f"{label}: {_fields(each)}" for label, each in model.feedforward.items()])
 
 
 def _fields(layer: Any) -> str:
@@ -452,18 +385,19 @@ def _cache(model: ModelSpec) -> Iterator[Block]:
         (form, kv_bytes_per_token(model, form), fixed_cache_bytes_per_sequence(model, cache_format(form)))
         for form in forms
     ]
+    columns = (
+        Column("format"),
+        Column("per further token", right=True),
+        Column("", right=True, role="dim"),
+        Column("fixed, per sequence", right=True),
+    )
     rows = [
         (form, format_bytes(size), f"{size:,.0f} B", format_bytes(fixed) if fixed else "")
         for form, size, fixed in sizes
     ]
-    columns = [Column("format"), Column("per further token", right=True), Column("", right=True, role="dim")]
-    fixed = any(each for *_, each in sizes)
-    yield Grid(
-        [*columns, Column("fixed, per sequence", right=True)] if fixed else columns,
-        rows if fixed else [row[:3] for row in rows],
-    )
-    if fixed:
-        yield Line("fixed: what windows and states hold besides, when full.", "dim", wrap=True, indent=2)
+    yield filled_grid(columns, rows)
+    if any(fixed for *_, fixed in sizes):
+        yield Line("fixed: what windows and states hold besides, when full.", "dim", indent=2)
     yield Line()
 
 
@@ -483,26 +417,6 @@ def _api_prices(prices: Sequence[ApiPrice]) -> Iterator[Block]:
         )
         for price in prices
     ]
-    columns = (
-        Column("provider"),
-        Column("input", right=True),
-        Column("cached", right=True),
-        Column("output", right=True),
-        Column("date"),
-        Column("provenance", keep=1),
-        Column("source", role="dim", keep=2, wrap=True),
-    )
-    yield Grid(columns, rows)
+    dollars = [Column(title, right=True) for title in ("input", "cached", "output")]
+    yield Grid((Column("provider"), *dollars, Column("date"), Column("provenance"), _SOURCE), rows)
     yield Line()
-
-
-def _model_sources(model: ModelSpec) -> Iterator[Block]:
-    yield Line("Sources", "heading")
-    for source in model.sources:
-        note = f"; {source.note}" if source.note else ""
-        date = f", {source.date}" if source.date else ""
-        yield Line(f"{source.what}: {source.source}{date} ({source.provenance}){note}", wrap=True, indent=2)
-    if model.notes:
-        yield Line()
-        yield Line("Notes", "heading")
-        yield from (Line(note, wrap=True, indent=2) for note in model.notes)

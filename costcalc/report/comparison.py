@@ -2,96 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from costcalc.predict.quantities import Assumption, Comparison, Row
-from costcalc.report.estimate import is_term, price_basis
+from costcalc.report.estimate import bound_role, is_term, price_basis
 from costcalc.report.page import (
-    MARK,
     RANGE,
     Block,
     Column,
     Grid,
     Line,
-    Role,
     defaults_taken,
-    dollars_span,
+    filled_grid,
+    marked,
     notes,
+    quantity,
     seconds,
-    span,
-    speed,
     times,
     usd,
     users,
 )
 from costcalc.units import NOTHING, capital, counted, format_bytes, format_count
 
-# Narrow terminals lose the columns with the largest `keep` first, and of what is spare only the names stay.
-_COLUMNS = (
-    Column(""),
-    Column("GPUs", right=True, keep=6),
-    Column("KV/token", right=True, keep=1),
-    Column("smaller", right=True, keep=1, spare=True),
-    Column("$/GPU-h", right=True, keep=2),
-    Column("layout", keep=3),
-    Column("batch", right=True, keep=4),
-    Column("fits", right=True, keep=2, spare=True),
-    Column("TPOT", right=True, keep=5),
-    Column("TTFT", right=True, keep=7),
-    Column("tok/s user", right=True, keep=4, spare=True),
-    Column("tok/s GPU", right=True),
-    Column(RANGE, role="dim", keep=5, spare=True),
-    Column("bound by", keep=8),
-    Column("$/M out", right=True, role="headline"),
-    Column(RANGE, role="dim"),
-    Column("$/M in", right=True, keep=3, spare=True),
-    Column("vs first", right=True),
-)
-_BOUND = 13
-_VERSUS = len(_COLUMNS) - 1
-_GPUS, _PRICE, _OF_THE_CACHE = 1, 4, (2, 3)
+COST = "cost.usd_per_million_output_tokens"
+RATE = "decode.tokens_per_s_per_gpu"
 _UNLIMITED = 10**8
-_BOUND_ROLES: tuple[Role, ...] = ("memory", "compute", "communication", "overhead")
 EXCEEDS = "†"
 """Stands behind what breaks the limits of time."""
 
 
 def comparison_page(comparison: Comparison) -> list[Block]:
-    """Return a comparison as a page.
-
-    comparison: the comparison.
-    """
+    """Return a comparison as a page."""
     basis = price_basis(row.estimate.deployment for row in comparison.rows)
-    page: list[Block] = [Line(comparison.title, "title"), Line(capital(basis), "dim", wrap=True), Line()]
+    page: list[Block] = [Line(comparison.title, "title"), Line(capital(basis), "dim"), Line()]
     same = _same_in_all(comparison.rows)
     for context, rows in by_context(comparison):
         if len(comparison.contexts) > 1:
             page.append(Line(f"At {format_count(context)} tokens of context", "heading"))
         page += [comparison_grid(rows, same), Line()]
     unfit = [f"{row.variant}: {row.note}" for row in comparison.rows if row.note]
-    page += [Line(text, "dim", wrap=True) for text in _legend(comparison, same)]
+    page += [Line(text, "dim") for text in _legend(comparison, same)]
     page += [*_load(comparison, same), Line()]
     page += [*notes([*unfit, *comparison.notes]), *defaults_taken(_shared_defaults(comparison.rows))]
     return page
 
 
-def _same_in_all(rows: Sequence[Row]) -> list[int]:
+def _same_in_all(rows: Sequence[Row]) -> list[str]:
     """Columns whose value is the same in every row, and is told once beside the table."""
-    caches = {row.estimate.kv_cache.bytes_per_token for row in rows}
-    counts = {row.estimate.deployment.gpus for row in rows}
-    prices = {row.estimate.deployment.usd_per_gpu_hour for row in rows}
-    columns = (((_GPUS,), counts), ((_PRICE,), prices), (_OF_THE_CACHE, caches))
-    return [index for indices, values in columns for index in indices if len(values) == 1]
+    values: dict[tuple[str, ...], set[float | None]] = {
+        ("GPUs",): {row.estimate.deployment.gpus for row in rows},
+        ("$/GPU-h",): {row.estimate.deployment.usd_per_gpu_hour for row in rows},
+        ("KV/token", "smaller"): {row.estimate.kv_cache.bytes_per_token for row in rows},
+    }
+    return [title for titles, found in values.items() for title in titles if len(found) == 1]
 
 
-def _legend(comparison: Comparison, same: Collection[int]) -> Iterator[str]:
+def _legend(comparison: Comparison, same: Collection[str]) -> Iterator[str]:
     reference = _reference(comparison.rows)
     to = "to the first row" if reference is comparison.rows[0] or reference is None else f"to {row_name(reference)}, "
     if reference is not None and reference is not comparison.rows[0]:
         to += "the first that has one"
     title = _versus(comparison.rows)
-    if _OF_THE_CACHE[0] in same:
+    if "KV/token" in same:
         cache = format_bytes(comparison.rows[0].estimate.kv_cache.bytes_per_token)
         yield f"{title}: $/M out, {to}. KV cache per token: {cache} in every row."
     else:
@@ -120,10 +93,7 @@ def _versus(rows: Sequence[Row]) -> str:
 
 
 def by_context(comparison: Comparison) -> Iterator[tuple[float, list[Row]]]:
-    """Yield the rows of each context, and the context [tokens].
-
-    comparison: the comparison.
-    """
+    """Yield the rows of each context, and the context [tokens]."""
     found: dict[float, list[Row]] = {}
     for row in comparison.rows:
         key = row.estimate.workload.context_tokens if len(comparison.contexts) > 1 else 0.0
@@ -132,77 +102,85 @@ def by_context(comparison: Comparison) -> Iterator[tuple[float, list[Row]]]:
 
 
 def row_name(row: Row) -> str:
-    """Return what a row is about, without the context that a heading already says.
-
-    row: the row.
-    """
+    """Return what a row is about, without the context that a heading already says."""
     return row.variant.partition(" @ ")[0]
 
 
-def comparison_grid(rows: list[Row], same: Collection[int] = ()) -> Grid:
-    """Return rows as a grid.
-
-    rows: the rows of one context; the first is the reference.
-    same: columns that are left out, since their value is the same everywhere; so are those without any.
-    """
-    cells = [_cells(row) for row in rows]
-    silent = [index for index in range(1, len(_COLUMNS)) if all(row[index] in ("", NOTHING) for row in cells)]
-    kept = [index for index in range(len(_COLUMNS)) if index not in same and index not in silent]
-    roles: dict[tuple[int, int], Role] = {}
-    for number, row in enumerate(rows):
-        bound = row.estimate.decode.bound_by
-        if _BOUND in kept:
-            roles[number, kept.index(_BOUND)] = next((each for each in _BOUND_ROLES if each == bound), "text")
-    columns = [replace(each, title=_versus(rows)) if index == _VERSUS else each for index, each in enumerate(_COLUMNS)]
-    return Grid([columns[index] for index in kept], [[row[index] for index in kept] for row in cells], roles)
+def comparison_grid(rows: Sequence[Row], same: Collection[str] = ()) -> Grid:
+    """Return rows of one context as a grid; columns that are the `same` everywhere, or say nothing, are left out."""
+    told = [
+        (replace(column, title=_versus(rows)) if column.title == "vs first" else column, cell)
+        for column, cell in _COLUMNS
+        if column.title not in same
+    ]
+    bound = next(at for at, (column, _) in enumerate(told) if column.title == "bound by")
+    roles = {(number, bound): bound_role(row.estimate.decode.bound_by) for number, row in enumerate(rows)}
+    return filled_grid([column for column, _ in told], [[cell(row) for _, cell in told] for row in rows], roles)
 
 
-def _cells(row: Row) -> tuple[str, ...]:
-    here = row.estimate
-    decode, cost = here.decode, here.cost
-    chosen = MARK if any(each.name == "batch" for each in here.assumptions) else ""
-    answered = decode.step_time_s is not None
-    exceeds = EXCEEDS if here.limits.kept is False else ""
-    tpot = seconds(here.serving.time_per_output_token_s)
-    return (
-        row_name(row),
-        str(here.deployment.gpus),
-        format_bytes(here.kv_cache.bytes_per_token),
-        times(row.cache_ratio),
-        usd(here.deployment.usd_per_gpu_hour) if answered else NOTHING,
-        here.deployment.layout if answered else NOTHING,
-        f"{users(here.workload.batch)}{chosen}" if answered else NOTHING,
-        NOTHING if is_term(here) else _most(here.memory.max_sequences),
-        tpot + exceeds,
-        seconds(here.serving.time_to_first_token_s),
-        speed(decode.tokens_per_s_per_user),
-        speed(decode.tokens_per_s_per_gpu),
-        span(decode.tokens_per_s_per_gpu_range, speed),
-        decode.bound_by or NOTHING,
-        cost_or_reason(row) + exceeds,
-        dollars_span(cost.usd_per_million_output_tokens_range),
-        usd(cost.usd_per_million_input_tokens),
-        times(row.cost_ratio),
-    )
+Cell = Callable[[Row], str]
+
+
+def _number(path: str) -> tuple[Column, Cell]:
+    return Column(quantity(path).short, right=True), lambda row: quantity(path, row.estimate).text
+
+
+def _range(path: str) -> tuple[Column, Cell]:
+    return RANGE, lambda row: quantity(path, row.estimate).range
+
+
+def _chosen(text: Cell) -> Cell:
+    """What a deployment that does not fit has none of."""
+    return lambda row: NOTHING if row.estimate.decode.step_time_s is None else text(row)
+
+
+def _exceeds(row: Row) -> str:
+    return EXCEEDS if row.estimate.limits.kept is False else ""
+
+
+def _most(row: Row) -> str:
+    # Without a cache nothing limits them; a number would only say where counting stopped.
+    most = row.estimate.memory.max_sequences
+    return NOTHING if is_term(row.estimate) or most >= _UNLIMITED else f"{most:,}"
 
 
 def cost_or_reason(row: Row) -> str:
-    """Return a row's $/M of output tokens, or why it has none.
-
-    row: the row.
-    """
+    """Return a row's $/M of output tokens, or why it has none."""
     if not row.estimate.memory.fits and row.estimate.decode.step_time_s is None:
         return f"needs {row.needs_gpus} GPUs" if row.needs_gpus else "does not fit"
     cost = row.estimate.cost.usd_per_million_output_tokens
     return "no price" if cost is None else usd(cost)
 
 
-def _most(sequences: int) -> str:
-    # Without a cache nothing limits them; a number would only say where counting stopped.
-    return f"{sequences:,}" if sequences < _UNLIMITED else NOTHING
+_TPOT = _number("serving.time_per_output_token_s")
+_IN = _number("cost.usd_per_million_input_tokens")
+_COLUMNS: tuple[tuple[Column, Cell], ...] = (
+    (Column(""), row_name),
+    (Column("GPUs", right=True), lambda row: str(row.estimate.deployment.gpus)),
+    (Column("$/GPU-h", right=True), _chosen(lambda row: usd(row.estimate.deployment.usd_per_gpu_hour))),
+    (Column("KV/token", right=True), lambda row: format_bytes(row.estimate.kv_cache.bytes_per_token)),
+    (Column("smaller", right=True), lambda row: times(row.cache_ratio)),
+    (replace(_number(COST)[0], role="headline"), lambda row: cost_or_reason(row) + _exceeds(row)),
+    _range(COST),
+    (Column("vs first", right=True), lambda row: times(row.cost_ratio)),
+    (Column("layout"), _chosen(lambda row: row.estimate.deployment.layout)),
+    (
+        Column("batch", right=True),
+        _chosen(lambda row: marked(row.estimate, "batch", users(row.estimate.workload.batch))),
+    ),
+    (_TPOT[0], lambda row: _TPOT[1](row) + _exceeds(row)),
+    _number("serving.time_to_first_token_s"),
+    _number(RATE),
+    _range(RATE),
+    (Column("bound by"), lambda row: row.estimate.decode.bound_by or NOTHING),
+    _number("decode.tokens_per_s_per_user"),
+    (Column("fits", right=True, beside=True), _most),
+    (replace(_IN[0], beside=True), _IN[1]),
+)
+"""Columns, the first of which a narrow terminal has room for, and their cells."""
 
 
-def _load(comparison: Comparison, same: Collection[int]) -> Iterator[Block]:
+def _load(comparison: Comparison, same: Collection[str]) -> Iterator[Block]:
     first = comparison.rows[0].estimate
     load, precision = first.workload, first.deployment.precision
     if len(comparison.contexts) > 1:
@@ -212,8 +190,8 @@ def _load(comparison: Comparison, same: Collection[int]) -> Iterator[Block]:
             f"{format_count(load.input_tokens)} tokens in, {format_count(load.output_tokens)} out, "
             f"decode at {format_count(load.context_tokens)} of context"
         )
-    gpus = f"; {counted(first.deployment.gpus, 'GPU')} in every row" if _GPUS in same else ""
-    yield Line(f"{tokens}; KV cache {precision.kv_cache}{gpus}.", "dim", wrap=True)
+    gpus = f"; {counted(first.deployment.gpus, 'GPU')} in every row" if "GPUs" in same else ""
+    yield Line(f"{tokens}; KV cache {precision.kv_cache}{gpus}.", "dim")
 
 
 def _shared_defaults(rows: Iterable[Row]) -> list[Assumption]:

@@ -17,7 +17,12 @@ _NAME = "costcalc-plain"
 
 def plain_text(text: str) -> str:
     """Return text in ASCII: each sign that has a plain look-alike by that, others as '?'; widths stay."""
-    return "".join(each if each.isascii() else _PLAIN.get(each, "?") for each in text)
+    return "".join(each if each.isascii() else _PLAIN.get(each) or _dotted(each) for each in text)
+
+
+def _dotted(sign: str) -> str:
+    """A sign of a line in a terminal's chart, which is drawn in Braille, as a dot."""
+    return "." if "\u2800" < sign <= "\u28ff" else "?"
 
 
 def tolerate_narrow_encodings(*streams: Any) -> None:

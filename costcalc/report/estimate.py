@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from costcalc.predict.quantities import (
     Comparison,
-    CostResult,
     DeploymentResult,
     Estimate,
     Formula,
@@ -15,6 +14,7 @@ from costcalc.predict.quantities import (
     MemoryResult,
 )
 from costcalc.report.page import (
+    RANGE,
     Block,
     Column,
     Grid,
@@ -22,9 +22,10 @@ from costcalc.report.page import (
     Role,
     bar,
     defaults_taken,
-    dollars_span,
+    filled_grid,
     marked,
     notes,
+    quantity,
     seconds,
     span,
     speed,
@@ -32,16 +33,7 @@ from costcalc.report.page import (
     usd,
     users,
 )
-from costcalc.units import (
-    NOTHING,
-    counted,
-    format_bytes,
-    format_count,
-    format_percent,
-    format_rate,
-    format_seconds,
-    format_usd,
-)
+from costcalc.units import NOTHING, counted, format_bytes, format_count, format_percent, format_rate
 
 if TYPE_CHECKING:
     from costcalc.explore.sweep import Sweep
@@ -50,10 +42,7 @@ _MEDIAN = "median"
 
 
 def price_terms(machine: DeploymentResult) -> str:
-    """Return what a price is, such as 'default of its profile: on-demand, 2025-01-17'; nothing where none is known.
-
-    machine: the deployment that is charged it.
-    """
+    """Return what a price is, such as 'default of its profile: on-demand, 2025-01-17'; nothing where none is known."""
     if machine.usd_per_gpu_hour is None:
         return ""
     if machine.price_kind is None:
@@ -65,10 +54,7 @@ def price_terms(machine: DeploymentResult) -> str:
 
 
 def price_basis(machines: Iterable[DeploymentResult]) -> str:
-    """Return the price that all are charged and its terms, or what the prices have in common.
-
-    machines: the deployments.
-    """
+    """Return the price that all are charged and its terms, or what the prices have in common."""
     priced = [each for each in machines if each.usd_per_gpu_hour is not None]
     offers = {(each.usd_per_gpu_hour, price_terms(each)) for each in priced}
     if not offers:
@@ -94,28 +80,21 @@ _NEAR = 2.0
 
 
 def unmet(result: Estimate) -> Iterator[Block]:
-    """Yield what an estimate breaks of its limits, and what it is all the same; nothing where it keeps them.
-
-    result: the estimate.
-    """
+    """Yield what an estimate breaks of its limits, and what it is all the same; nothing where it keeps them."""
     if result.limits.kept is not False:
         return
-    yield Line(f"Limit not met: {', and '.join(_broken(result))}.", "bad", wrap=True, indent=2)
-    yield Line(_nearest(result), wrap=True, indent=2)
+    yield Line(f"Limit not met: {', and '.join(_broken(result))}.", "bad", indent=2)
+    yield Line(_nearest(result), indent=2)
     yield Line()
 
 
 def _broken(result: Estimate) -> Iterator[str]:
-    serving, limits = result.serving, result.limits
-    for name, reached, limit in (
-        ("time per output token", serving.time_per_output_token_s, limits.time_per_output_token_s),
-        ("time to first token", serving.time_to_first_token_s, limits.time_to_first_token_s),
-    ):
-        if reached is None or limit is None or reached <= limit:
-            continue
-        ratio = reached / limit
-        over = f"{times(ratio)} the limit" if ratio >= _NEAR else f"{format_percent(ratio - 1, 2)} over the limit"
-        yield f"{name} is {seconds(reached)}, {over} of {seconds(limit)}"
+    for name in ("time_per_output_token_s", "time_to_first_token_s"):
+        reached, limit = quantity(f"serving.{name}", result), getattr(result.limits, name)
+        if reached.value is not None and limit is not None and reached.value > limit:
+            ratio = reached.value / limit
+            over = f"{times(ratio)} the limit" if ratio >= _NEAR else f"{format_percent(ratio - 1, 2)} over the limit"
+            yield f"{reached.title[0].lower()}{reached.title[1:]} is {reached.text}, {over} of {seconds(limit)}"
 
 
 def _nearest(result: Estimate) -> str:
@@ -136,93 +115,57 @@ def _nearest(result: Estimate) -> str:
 # The first lines of an estimate: dollars, speeds, users and what bounds them.
 
 
-Row = tuple[str, str, str, str]
-
-
 def headline(result: Estimate) -> Iterator[Block]:
-    """Yield the dollars, speeds, users and bound of an estimate, and what its brackets mean.
-
-    result: the estimate.
-    """
-    rows = [*_money(result.cost), *_speeds(result)]
-    if is_term(result):
-        # A term of the bill has no prefill: what was not asked for is left out, rather than shown as unknown.
-        rows = [row for row in rows if row[1] != NOTHING]
-        rows.append(("Batch", marked(result, "batch", users(result.workload.batch)), "", ""))
-    else:
-        rows.append(("Users at once", marked(result, "batch", users(result.workload.batch)), "", _room(result)))
+    """Yield the dollars, speeds, users and bound of an estimate, and what its brackets mean."""
+    shown = [(quantity(path, result), why) for path, why in _headline_numbers(result)]
+    # A term of the bill has no prefill: what was not asked for is left out, rather than shown as unknown.
+    rows = [
+        (each.title, each.text, each.range, why) for each, why in shown if each.text != NOTHING or not is_term(result)
+    ]
+    batch = marked(result, "batch", users(result.workload.batch))
+    rows.append(("Batch", batch, "", "") if is_term(result) else ("Users at once", batch, "", _room(result)))
     rows.append(("Bound by", result.decode.bound_by or NOTHING, "", _why(result)))
-    columns = (Column(), Column(right=True), Column(role="dim"), Column(role="dim", keep=1, wrap=True))
     roles: dict[tuple[int, int], Role] = {
         (number, 1): "headline" if row[0].startswith("$") else "value" for number, row in enumerate(rows)
     }
-    yield Grid(columns, rows, roles)
+    yield Grid(
+        (Column(), Column(right=True), Column(role="dim", beside=True), Column(role="dim", wrap=True)), rows, roles
+    )
     if any(row[2] for row in rows):
         yield Line("In brackets: the range that holds in 8 of 10 cases.", "dim", indent=2)
     if result.decode.step_time_s is not None and not is_term(result):
-        yield Line(_decoding_alone(result), "dim", indent=2, wrap=True)
+        yield Line(_decoding_alone(result), "dim", indent=2)
     yield Line()
+
+
+def _headline_numbers(result: Estimate) -> list[tuple[str, str]]:
+    """Paths of the numbers that come first, and what is said of each."""
+    apart, serving = result.workload.disaggregated, result.serving
+    several = result.deployment.gpus > 1 or serving.prefill_gpus
+    served = "of both pools" if apart else "served, prefills included"
+    in_all = f"; {speed(serving.output_tokens_per_s)} in all" if several else ""
+    speeds = [
+        ("serving.output_tokens_per_s_per_gpu", served + in_all),
+        ("serving.tokens_per_s_per_user", "1 / time per output token"),
+    ]
+    if is_term(result):
+        speeds = [
+            ("decode.tokens_per_s_per_gpu", f"{speed(result.decode.tokens_per_s)} in all"),
+            ("decode.tokens_per_s_per_user", ""),
+        ]
+    return [
+        ("cost.usd_per_million_output_tokens", "GPU time of decoding"),
+        ("cost.usd_per_million_input_tokens", "GPU time of prefill"),
+        ("cost.usd_per_million_blended_tokens", "passes of prefill and steps of decode, by this mix"),
+        *speeds,
+        ("serving.time_per_output_token_s", "prefills run elsewhere" if apart else "with prefills in between"),
+        ("serving.time_to_first_token_s", f"{format_count(result.workload.input_tokens)} tokens in"),
+    ]
 
 
 def is_term(result: Estimate) -> bool:
     """Whether reads of the cache or the weights alone were counted."""
     return result.prefill.time_s is None and result.decode.step_time_s is not None
-
-
-def _money(cost: CostResult) -> list[Row]:
-    return [
-        (
-            "$ per M output tokens",
-            usd(cost.usd_per_million_output_tokens),
-            dollars_span(cost.usd_per_million_output_tokens_range),
-            "GPU time of decoding",
-        ),
-        (
-            "$ per M input tokens",
-            usd(cost.usd_per_million_input_tokens),
-            dollars_span(cost.usd_per_million_input_tokens_range),
-            "GPU time of prefill",
-        ),
-        (
-            "$ per M tokens, blended",
-            usd(cost.usd_per_million_blended_tokens),
-            dollars_span(cost.usd_per_million_blended_tokens_range),
-            "passes of prefill and steps of decode, by this mix",
-        ),
-    ]
-
-
-def _speeds(result: Estimate) -> list[Row]:
-    decode, serving, gpus = result.decode, result.serving, result.deployment.gpus
-    if is_term(result):
-        pace = ("Tokens/s per user", decode.tokens_per_s_per_user, decode.tokens_per_s_per_user_range, "")
-        whole = (decode.tokens_per_s_per_gpu, decode.tokens_per_s_per_gpu_range, f"{speed(decode.tokens_per_s)} in all")
-    else:
-        served = "of both pools" if result.workload.disaggregated else "served, prefills included"
-        in_all = f"; {speed(serving.output_tokens_per_s)} in all" if gpus > 1 or serving.prefill_gpus else ""
-        whole = (serving.output_tokens_per_s_per_gpu, serving.output_tokens_per_s_per_gpu_range, served + in_all)
-        pace = (
-            "Tokens/s per user",
-            serving.tokens_per_s_per_user,
-            serving.tokens_per_s_per_user_range,
-            "1 / time per output token",
-        )
-    return [
-        ("Tokens/s per GPU", speed(whole[0]), span(whole[1], speed), whole[2]),
-        (pace[0], speed(pace[1]), span(pace[2], speed), pace[3]),
-        (
-            "Time per output token",
-            seconds(serving.time_per_output_token_s),
-            span(serving.time_per_output_token_s_range, seconds),
-            "prefills run elsewhere" if result.workload.disaggregated else "with prefills in between",
-        ),
-        (
-            "Time to first token",
-            seconds(serving.time_to_first_token_s),
-            span(serving.time_to_first_token_s_range, seconds),
-            f"{format_count(result.workload.input_tokens)} tokens in",
-        ),
-    ]
 
 
 def _decoding_alone(result: Estimate) -> str:
@@ -261,10 +204,7 @@ def _why(result: Estimate) -> str:
 
 
 def step_seconds(result: Estimate) -> float:
-    """Return the time of all ops of a decode step [s], 1 where there are none.
-
-    result: the estimate.
-    """
+    """Return the time of all ops of a decode step [s], 1 where there are none."""
     return sum(op.time_s for op in result.breakdown) or 1.0
 
 
@@ -272,10 +212,7 @@ def step_seconds(result: Estimate) -> float:
 
 
 def demand(result: Estimate) -> Iterator[Block]:
-    """Yield the GPUs and the dollars that the demand asked for takes, where one was.
-
-    result: the estimate.
-    """
+    """Yield the GPUs and the dollars that the demand asked for takes, where one was."""
     found = result.demand
     if found is None:
         return
@@ -300,27 +237,24 @@ def demand(result: Estimate) -> Iterator[Block]:
 # List prices of APIs beside the cost of a deployment.
 
 
-_COLUMNS = (
-    Column("", key=True),
+_MARKET = (
+    Column(""),
     Column("input", right=True),
-    Column("cached", right=True, keep=3),
+    Column("cached", right=True),
     Column("output", right=True),
     Column("blended", right=True),
     Column("price/cost", right=True),
-    Column("margin", right=True, keep=2),
+    Column("margin", right=True),
     Column("break-even use", right=True),
-    Column("80% range", role="dim", keep=4),
-    Column("tokens/day", right=True, keep=5),
-    Column("date", role="dim", key=True),
+    RANGE,
+    Column("tokens/day", right=True),
+    Column("date", role="dim"),
 )
 _IN_FULL_ONLY = ("cached", "margin", "80% range", "tokens/day")
 
 
 def market(result: Estimate) -> Iterator[Block]:
-    """Yield the newest list price of each provider beside the cost.
-
-    result: the estimate.
-    """
+    """Yield the newest list price of each provider beside the cost."""
     if not result.market:
         return
     yield Line("Market: list prices of APIs, per million tokens", "heading")
@@ -329,10 +263,7 @@ def market(result: Estimate) -> Iterator[Block]:
 
 
 def newest(prices: Sequence[MarketPrice]) -> list[MarketPrice]:
-    """Return the newest list price of each provider, in the order of their dates.
-
-    prices: the list prices.
-    """
+    """Return the newest list price of each provider, in the order of their dates."""
     found: dict[str, MarketPrice] = {}
     for price in sorted(prices, key=lambda each: each.date, reverse=True):
         found.setdefault(price.provider, price)
@@ -340,10 +271,7 @@ def newest(prices: Sequence[MarketPrice]) -> list[MarketPrice]:
 
 
 def distinct(prices: Sequence[MarketPrice]) -> list[MarketPrice]:
-    """Return list prices without those that repeat what the same provider asks at a later date.
-
-    prices: the list prices.
-    """
+    """Return list prices without those that repeat what the same provider asks at a later date."""
 
     def asked(price: MarketPrice) -> tuple[object, ...]:
         dollars = (price.input_usd_per_million, price.cached_input_usd_per_million, price.output_usd_per_million)
@@ -356,8 +284,6 @@ def distinct(prices: Sequence[MarketPrice]) -> list[MarketPrice]:
 def market_grid(result: Estimate, prices: Sequence[MarketPrice], *, full: bool) -> Grid:
     """Return list prices beside the cost of a deployment.
 
-    result: the deployment.
-    prices: the list prices to show.
     full: whether cached input, margin and the range are shown too.
     """
     cost = result.cost
@@ -379,32 +305,23 @@ def market_grid(result: Estimate, prices: Sequence[MarketPrice], *, full: bool) 
         ]
         for price in prices
     ]
-    empty = {index for index in range(len(_COLUMNS)) if all(row[index] in ("", NOTHING) for row in rows)}
-    kept = [
-        index
-        for index, column in enumerate(_COLUMNS)
-        if column.title not in _IN_FULL_ONLY or (full and index not in empty)
-    ]
-    columns = [_COLUMNS[index] for index in kept]
-    dollars = [place for place, index in enumerate(kept) if _COLUMNS[index].title in ("input", "output", "blended")]
-    roles: dict[tuple[int, int], Role] = {(0, place): "headline" for place in dollars}
-    return Grid(columns, [[row[index] for index in kept] for row in rows], roles)
+    if not full:
+        rows = [
+            ["" if each.title in _IN_FULL_ONLY else cell for each, cell in zip(_MARKET, row, strict=True)]
+            for row in rows
+        ]
+    roles: dict[tuple[int, int], Role] = {(0, at): "headline" for at in (1, 3, 4)}
+    return filled_grid(_MARKET, rows, roles)
 
 
 def break_even_use(price: MarketPrice) -> str:
-    """Return the share of the paid hours at which both cost the same, such as '46%', or 'never'.
-
-    price: the list price.
-    """
+    """Return the share of the paid hours at which both cost the same, such as '46%', or 'never'."""
     share = price.break_even_utilization
     return "never" if share is not None and share > 1 else format_percent(share, 2)
 
 
 def break_even_range(price: MarketPrice) -> str:
-    """Return the range of the break-even use that follows from that of the cost, such as '[38%–62%]'.
-
-    price: the list price.
-    """
+    """Return the range of the break-even use that follows from that of the cost, such as '[38%–62%]'."""
     return span(price.break_even_utilization_range, format_percent)
 
 
@@ -412,19 +329,16 @@ def break_even_range(price: MarketPrice) -> str:
 
 
 BAR = 20
-_KINDS: tuple[Role, ...] = ("memory", "compute", "communication", "overhead")
+_BOUNDS: tuple[Role, ...] = ("memory", "compute", "communication", "overhead")
 
 
 def estimate_page(result: Estimate) -> list[Block]:
-    """Return an estimate as a page.
-
-    result: the estimate.
-    """
+    """Return an estimate as a page."""
     return [
         *_title(result),
         *unmet(result),
         *headline(result),
-        *_demand(result),
+        *demand(result),
         *_deployment(result),
         *_memory(result),
         *_breakdown(result),
@@ -432,11 +346,6 @@ def estimate_page(result: Estimate) -> list[Block]:
         *notes(result.notes),
         *defaults_taken(result.assumptions),
     ]
-
-
-def _demand(result: Estimate) -> Iterator[Block]:
-    if result.demand is not None:
-        yield from demand(result)
 
 
 def _title(result: Estimate) -> Iterator[Block]:
@@ -449,65 +358,62 @@ def _title(result: Estimate) -> Iterator[Block]:
         f"{format_count(total, 3)} parameters, {format_count(active, 3)} active; "
         f"{result.model.layers} layers; {result.model.attention}",
         "dim",
-        wrap=True,
     )
     yield Line()
 
 
 def _deployment(result: Estimate) -> Iterator[Block]:
-    machine, load = result.deployment, result.workload
-    precision = machine.precision
-    price = format_usd(machine.usd_per_gpu_hour)
-    usd_per_hour = machine.usd_per_gpu_hour
-    hourly = None if usd_per_hour is None else usd_per_hour * (machine.gpus + (result.serving.prefill_gpus or 0.0))
-    gpus = f"{marked(result, 'gpus', str(machine.gpus))} × {machine.gpu}"
-    if machine.replicas > 1:
-        gpus += f", {machine.replicas} replicas"
-    if machine.idle_gpus:
-        gpus += f", {machine.idle_gpus} of them idle"
-    layout = (
-        f"tensor {machine.tensor_parallel}, pipeline {machine.pipeline_parallel}, "
-        f"expert {machine.expert_parallel}, attention data {machine.attention_data_parallel}"
+    machine, load, precision = result.deployment, result.workload, result.deployment.precision
+
+    def told(name: str, value: str | float) -> str:
+        return marked(result, name, value if isinstance(value, str) else format_count(value))
+
+    each = machine.usd_per_gpu_hour
+    hourly = None if each is None else each * (machine.gpus + (result.serving.prefill_gpus or 0.0))
+    gpus = f"{told('gpus', str(machine.gpus))} × {machine.gpu}"
+    gpus += f", {machine.replicas} replicas" if machine.replicas > 1 else ""
+    gpus += f", {machine.idle_gpus} of them idle" if machine.idle_gpus else ""
+    load_told = (
+        f"{told('input_tokens', load.input_tokens)} tokens in, {told('output_tokens', load.output_tokens)} out, "
+        f"decode at {told('context_tokens', load.context_tokens)} of context"
     )
     backend = "the best of every engine" if machine.backend == "best" else str(machine.backend)
-    engine = machine.efficiency if machine.efficiency == "ideal" else marked(result, "backend", backend)
+    efficiency = "the ideal bound of the data sheet"
+    if machine.efficiency != "ideal":
+        efficiency = f"as measured, overheads of {told('backend', backend)}"
     rows = [
         ("GPUs", gpus),
-        ("Price", f"{marked(result, 'price', price)} per GPU-hour, {format_usd(hourly)} per hour in all"),
+        ("Price", f"{told('price', usd(each))} per GPU-hour, {usd(hourly)} per hour in all"),
         *(("", terms) for terms in [price_terms(machine)] if terms),
-        ("Layout", marked(result, "layout", layout)),
+        ("Layout", told("layout", degrees(machine))),
         (
             "Precision",
-            f"weights {marked(result, 'weights', precision.weights)}, KV cache "
-            f"{marked(result, 'kv_cache', precision.kv_cache)}, activations {precision.activations}",
+            f"weights {told('weights', precision.weights)}, KV cache {told('kv_cache', precision.kv_cache)}, "
+            f"activations {precision.activations}",
         ),
         (
             "Load",
-            f"{marked(result, 'input_tokens', format_count(load.input_tokens))} tokens in, "
-            f"{marked(result, 'output_tokens', format_count(load.output_tokens))} out, "
-            f"decode at {marked(result, 'context_tokens', format_count(load.context_tokens))} of context"
-            + (f", {format_percent(load.cached_share)} of the input cached" if load.cached_share else ""),
+            load_told + (f", {format_percent(load.cached_share)} of the input cached" if load.cached_share else ""),
         ),
-        (
-            "Efficiency",
-            "the ideal bound of the data sheet"
-            if machine.efficiency == "ideal"
-            else f"as measured, overheads of {engine}",
-        ),
+        ("Efficiency", efficiency),
     ]
-    if "utilization" in {each.name for each in result.assumptions} or machine.utilization < 1:
-        busy = marked(result, "utilization", format_percent(machine.utilization))
-        rows.append(("Utilization", f"{busy} of the paid hours"))
+    chosen = {each.name for each in result.assumptions}
+    if "utilization" in chosen or machine.utilization < 1:
+        rows.append(("Utilization", f"{told('utilization', format_percent(machine.utilization))} of the paid hours"))
     rows += _serving_rows(result)
     yield Line("Deployment", "heading")
     yield Grid((Column(), Column(wrap=True)), rows)
-    if machine.price_source and not _is_default(result, "price"):
-        yield Line(f"Price: {machine.price_source}", "dim", wrap=True, indent=2)
+    if machine.price_source and "price" not in chosen:
+        yield Line(f"Price: {machine.price_source}", "dim", indent=2)
     yield Line()
 
 
-def _is_default(result: Estimate, name: str) -> bool:
-    return any(each.name == name for each in result.assumptions)
+def degrees(machine: DeploymentResult) -> str:
+    """Return the degrees of a layout in words: 'tensor 8, pipeline 1, expert 8, attention data 1'."""
+    return (
+        f"tensor {machine.tensor_parallel}, pipeline {machine.pipeline_parallel}, "
+        f"expert {machine.expert_parallel}, attention data {machine.attention_data_parallel}"
+    )
 
 
 def _serving_rows(result: Estimate) -> Iterator[tuple[str, str]]:
@@ -542,7 +448,6 @@ def _memory(result: Estimate) -> Iterator[Block]:
     yield Line(
         f"KV cache: {cache.bytes_per_token:,.0f} B per token{fixed}, {format_bytes(cache.bytes_per_sequence)} per "
         f"sequence; one output token reads {format_bytes(cache.bytes_read_per_token)} of it.",
-        wrap=True,
         indent=2,
     )
     yield Line()
@@ -557,12 +462,7 @@ def _memory_grid(memory: MemoryResult) -> Grid:
         (name, format_bytes(size, 3), format_percent(size / capacity, 2), bar(size / capacity, BAR))
         for name, size in parts
     ]
-    columns = (
-        Column(),
-        Column(right=True),
-        Column(right=True, role="dim"),
-        Column(role="memory", keep=1, drawing=True),
-    )
+    columns = (Column(), Column(right=True), Column(right=True, role="dim"), Column(role="memory", drawing=True))
     return Grid(columns, rows)
 
 
@@ -577,31 +477,30 @@ def _breakdown(result: Estimate) -> Iterator[Block]:
             op.op,
             seconds(op.time_s),
             format_percent(op.time_s / total, 2),
-            bar(op.time_s / longest, BAR),
             op.bound_by,
             format_bytes(op.bytes, 3) if op.bytes else "",
             format_rate(op.flops, "FLOP", 3) if op.flops else "",
+            bar(op.time_s / longest, BAR),
         )
         for op in result.breakdown
     ]
-    roles: dict[tuple[int, int], Role] = {}
-    for number, op in enumerate(result.breakdown):
-        kind: Role = next((each for each in _KINDS if each == op.bound_by), "text")
-        roles[number, 3] = roles[number, 4] = kind
-    yield Grid(
-        (
-            Column("op"),
-            Column("time", right=True),
-            Column("share", right=True),
-            Column("", keep=2, drawing=True),
-            Column("bound by"),
-            Column("bytes", right=True, role="dim", keep=1),
-            Column("work", right=True, role="dim", keep=1),
-        ),
-        rows,
-        roles,
+    columns = (
+        Column("op"),
+        Column("time", right=True),
+        Column("share", right=True),
+        Column("bound by"),
+        Column("bytes", right=True, role="dim"),
+        Column("work", right=True, role="dim"),
+        Column(drawing=True),
     )
+    bounds = enumerate(bound_role(op.bound_by) for op in result.breakdown)
+    yield Grid(columns, rows, {(number, at): role for number, role in bounds for at in (3, 6)})
     yield Line()
+
+
+def bound_role(bound: str | None) -> Role:
+    """Return the role of what bounds a step."""
+    return next((each for each in _BOUNDS if each == bound), "text")
 
 
 # Every headline number as a formula, the numbers put in, the result and its source.
@@ -636,15 +535,15 @@ def explanation(result: Estimate | Comparison | Sweep) -> list[Block]:
 
 def _formulas(formulas: Sequence[Formula]) -> Iterator[Block]:
     for each in formulas:
-        yield Line(f"{each.title}: {shown_value(each)}", "value", wrap=True)
-        yield Line(f"= {each.formula}", wrap=True, indent=2)
-        yield Line(f"= {each.numbers}", wrap=True, indent=2)
+        yield Line(f"{each.title}: {shown_value(each)}", "value")
+        yield Line(f"= {each.formula}", indent=2)
+        yield Line(f"= {each.numbers}", indent=2)
         for part in each.parts:
-            yield Line(f"{part.title} {shown_value(part)} = {part.numbers}", wrap=True, indent=4)
+            yield Line(f"{part.title} {shown_value(part)} = {part.numbers}", indent=4)
         if each.value_range is not None:
             low, high = (shown_value(each, limit).removesuffix(PER_MILLION) for limit in each.value_range)
-            yield Line(f"range {low} to {high}: {each.range_source}", wrap=True, indent=2)
-        yield Line(f"{each.quantity}; {each.source}", "dim", wrap=True, indent=2)
+            yield Line(f"range {low} to {high}: {each.range_source}", indent=2)
+        yield Line(f"{each.quantity}; {each.source}", "dim", indent=2)
         yield Line()
 
 
@@ -659,9 +558,7 @@ def shown_value(formula: Formula, other: float | None = None) -> str:
     if unit in ("B", "B/token"):
         return format_bytes(value) + unit[1:]
     if unit == "s":
-        return format_seconds(value)
+        return seconds(value, 4)
     if unit.startswith("$"):
-        return f"{format_usd(value)}{PER_MILLION}" if unit == "$/M" else f"{format_usd(value)}{unit[1:]}"
-    if unit == "tokens/s":
-        return format_rate(value, "tokens/s")
-    return f"{format_count(value)} {unit}".strip()
+        return f"{usd(value)}{PER_MILLION if unit == '$/M' else unit[1:]}"
+    return format_rate(value, unit) if unit == "tokens/s" else f"{format_count(value)} {unit}".strip()

@@ -24,7 +24,6 @@ _NAMING = ("variant", "against", "usd_per_month")
 def exported(result: Estimate | Comparison | BreakEven | Sweep, form: str) -> str:
     """Return a result as text that ends in a line break.
 
-    result: an estimate, a comparison, a break-even or a sweep.
     form: 'json' or 'csv'.
     """
     tree = result.to_dict()
@@ -66,18 +65,12 @@ def steady_columns(kind: type[Any], path: str = "") -> list[str]:
 
 
 def as_json(tree: Any) -> str:
-    """Return a tree as JSON; numbers that are not finite become null, which JSON has.
-
-    tree: dictionaries, lists, text and numbers.
-    """
+    """Return a tree as JSON; numbers that are not finite become null, which JSON has."""
     return json.dumps(_finite(tree), indent=2, allow_nan=False) + "\n"
 
 
 def as_csv(rows: list[dict[str, Any]]) -> str:
-    """Return rows as CSV, one column for every key that any row has; what is unknown stays empty.
-
-    rows: flat rows.
-    """
+    """Return rows as CSV, one column for every key that any row has; what is unknown stays empty."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -87,11 +80,7 @@ def as_csv(rows: list[dict[str, Any]]) -> str:
 
 
 def flattened(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield a result tree as dotted names and values: 'decode.step_time_s_range.low', 'breakdown.LM head.time_s'.
-
-    tree: the tree as plain dictionaries.
-    path: what stands before the names.
-    """
+    """Yield a result tree as dotted names and values: 'decode.step_time_s_range.low', 'breakdown.LM head.time_s'."""
     for name, value in tree.items():
         where = f"{path}.{name}" if path else name
         if name in _PROSE:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from costcalc.errors import CostcalcError, shown
 from costcalc.predict.quantities import BreakEven, Comparison, Estimate
-from costcalc.report.page import Block, is_terminal, plain_page, print_page
+from costcalc.report.page import Block, Line, is_terminal, plain_page, print_page
 
 if TYPE_CHECKING:
     from costcalc.explore.compare import Curves
@@ -30,17 +30,11 @@ class NewFile:
         self.draft = draft
 
     def write_text(self, text: str) -> None:
-        """Write the whole content, in UTF-8.
-
-        text: the content.
-        """
+        """Write the whole content, in UTF-8."""
         self.write_bytes(text.encode())
 
     def write_bytes(self, content: bytes) -> None:
-        """Write the whole content.
-
-        content: the content.
-        """
+        """Write the whole content."""
         self.draft.write_bytes(content)
 
 
@@ -111,12 +105,10 @@ def present(
 ) -> None:
     """Show a result.
 
-    result: an estimate, a comparison, a break-even or a sweep.
     form: 'table', 'json', 'csv' or 'markdown'.
     file: the file to write, or None for stdout.
     explain: whether a table is followed by the formulas behind it.
     plot: whether a table is followed by bars and lines.
-    curves: the variants of a comparison over contexts, for the lines.
     """
     if form in ("json", "csv"):
         from costcalc.report.export import exported
@@ -129,10 +121,11 @@ def present(
 def show_page(page: list[Block], form: str = "table", file: NewFile | None = None) -> None:
     """Show a page on the terminal, or write it as text.
 
-    page: the parts of the page.
     form: 'table' or 'markdown'.
     file: the file to write, or None for stdout.
     """
+    while page and page[-1] == Line():
+        page = page[:-1]
     if form == "markdown":
         from costcalc.report.page import markdown_page
 
@@ -146,7 +139,6 @@ def show_page(page: list[Block], form: str = "table", file: NewFile | None = Non
 def write(text: str, file: NewFile | None = None) -> None:
     """Write text to a file, or to stdout.
 
-    text: the text.
     file: the file, or None.
     """
     if file is None:
@@ -156,39 +148,40 @@ def write(text: str, file: NewFile | None = None) -> None:
 
 
 def _page(result: Result, explain: bool, plot: bool, curves: Curves | None) -> list[Block]:
-    shown = result
-    if isinstance(result, Comparison):
-        from costcalc.report.comparison import comparison_page
-
-        page = comparison_page(result)
-    elif isinstance(result, BreakEven):
-        from costcalc.report.breakeven import breakeven_page
-
-        page, result = breakeven_page(result), result.estimate
-    elif isinstance(result, Estimate):
-        from costcalc.report.estimate import estimate_page
-
-        page = estimate_page(result)
-    else:
-        from costcalc.report.sweep import sweep_page
-
-        page = sweep_page(result)
+    page = page_of(result)
     if plot:
-        from costcalc.report.plots import plots
+        from costcalc.report.charts.terminal import plots
 
-        page += plots(shown, curves)
+        page += plots(result, curves)
     if explain:
         from costcalc.report.estimate import explanation
 
-        page += explanation(result)
+        page += explanation(result.estimate if isinstance(result, BreakEven) else result)
     return page
+
+
+def page_of(result: Result) -> list[Block]:
+    """Return a result as the page of its kind."""
+    if isinstance(result, Comparison):
+        from costcalc.report.comparison import comparison_page
+
+        return comparison_page(result)
+    if isinstance(result, BreakEven):
+        from costcalc.report.breakeven import breakeven_page
+
+        return breakeven_page(result)
+    if isinstance(result, Estimate):
+        from costcalc.report.estimate import estimate_page
+
+        return estimate_page(result)
+    from costcalc.report.sweep import sweep_page
+
+    return sweep_page(result)
 
 
 def present_list(rows: Sequence[dict[str, Any]], page: list[Block], form: str, file: NewFile | None = None) -> None:
     """Show a list: as the page made of it, as JSON or as CSV.
 
-    rows: the entries as plain dictionaries.
-    page: the list as a page.
     form: 'table', 'json', 'csv' or 'markdown'.
     file: the file to write, or None for stdout.
     """
@@ -205,9 +198,6 @@ def present_card(
 ) -> None:
     """Show one entry of the catalog.
 
-    tree: all of it, for JSON.
-    row: its facts in one line, for CSV.
-    page: the entry as a page.
     form: 'table', 'json', 'csv' or 'markdown'.
     file: the file to write, or None for stdout.
     """

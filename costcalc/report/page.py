@@ -1,209 +1,91 @@
-"""Pages: blocks of lines and grids, laid out for a terminal, a pipe or Markdown, every digit kept."""
+"""Pages: blocks of lines and grids, for a terminal, a pipe or Markdown, every digit kept."""
 
 from __future__ import annotations
 
 import os
-import textwrap
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import field
-from typing import Literal, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeVar
 
 from costcalc.fields import Record
-from costcalc.predict.quantities import Assumption, Estimate, Range
-from costcalc.units import NOTHING, format_rate, format_seconds, format_usd
+from costcalc.predict.quantities import QUANTITIES, Assumption, Estimate, Range
+from costcalc.units import NOTHING, format_percent, format_rate, format_seconds, format_usd
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 Role = Literal[
-    "text",
-    "title",
-    "heading",
-    "value",
-    "headline",
-    "dim",
-    "memory",
-    "compute",
-    "communication",
-    "overhead",
-    "good",
-    "bad",
-]
+    "text", "title", "heading", "value", "headline", "dim",
+    "memory", "compute", "communication", "overhead", "good", "bad",
+]  # fmt: skip
 """What a piece of text is for; a terminal with colours gives each role a look."""
 
 
 class Line(Record):
-    """A line of text; `wrap` lets a narrow terminal break it between words."""
+    """A paragraph, which a terminal breaks between words; where it has colours, text for other programs has not."""
 
     text: str = ""
     role: Role = "text"
-    wrap: bool = False
     indent: int = 0
 
 
 class Column(Record):
-    """A column of a grid.
-
-    right: whether it is aligned to the right, as numbers are.
-    keep: how long it is kept when the terminal is too narrow: 0 for always, larger ones go first.
-    drawing: whether its cells are bars, which text for other programs leaves out.
-    spare: whether it is left out, and a line says so, where there is no room for it beside others; it never makes a
-        grid longer.
-    wrap: whether a narrow terminal may break its cells between words, where it stands last.
-    key: whether it tells rows apart, and so begins every part of a grid that is too wide for one; the first does.
-    """
+    """A column of a grid."""
 
     title: str = ""
-    right: bool = False
+    right: bool = False  # aligned to the right, as numbers are
     role: Role = "text"
-    keep: int = 0
-    drawing: bool = False
-    spare: bool = False
-    wrap: bool = False
-    key: bool = False
+    wrap: bool = False  # a narrow terminal may break its cells between words
+    key: bool = False  # tells rows apart, and so begins every table of a grid; the first column does
+    beside: bool = False  # stays beside the column before it, as a range does
+    drawing: bool = False  # bars, which are left out of Markdown and of a terminal without room
+
+
+RANGE = Column("80% range", role="dim", beside=True)
 
 
 class Grid(Record):
     """Rows of cells under columns; without any titles the head is left out.
 
-    roles: role of a single cell by (row, column), where it differs from its column's.
-    split: whether columns that a narrow terminal has no room for follow in a second grid, unless they are spare; else
-        they are left out, and a line says which.
+    What a narrow terminal has no room for follows in another table, or is named where `listed`: of a long list.
     """
 
     columns: Sequence[Column]
     rows: Sequence[Sequence[str]]
-    roles: dict[tuple[int, int], Role] = field(default_factory=dict)
+    roles: dict[tuple[int, int], Role] = field(default_factory=dict)  # of cells by (row, column)
     indent: int = 2
-    split: bool = True
+    listed: bool = False
 
 
 Block = Line | Grid
+Item = TypeVar("Item")
 
 
-RANGE = "80% range"
-"""Title of a column that holds the ranges of the one before it, and stays beside it."""
-LEAST_WRAPPED = 24
-"""Columns that text which may be broken needs at least."""
+def filled_grid(columns: Sequence[Column], rows: Sequence[Sequence[str]], roles: Any = None, **settings: Any) -> Grid:
+    """Return a grid without the columns that say nothing anywhere."""
+    kept = [at for at in range(len(columns)) if any(row[at] not in ("", NOTHING) for row in rows)]
+    moved = {(row, kept.index(at)): role for (row, at), role in (roles or {}).items() if at in kept}
+    return Grid([columns[at] for at in kept], [[row[at] for at in kept] for row in rows], moved, **settings)
 
 
-def parts_of(grid: Grid, width: int | None, gap: int = 2) -> list[list[int]]:
-    """Return the columns of each part that a grid takes on a terminal; bars, and what is spare, may be in none.
-
-    grid: the grid.
-    width: columns of the terminal, or None without a limit.
-    gap: spaces between columns.
-    """
-    keys = [index for index, column in enumerate(grid.columns) if column.key] or [0]
-    rest = list(range(len(grid.columns)))
-    parts = []
-    while True:
-        kept = _fitting(grid, rest, keys, width, gap)
-        parts.append(kept)
-        left = [index for index in rest if index not in kept and not grid.columns[index].drawing]
-        if not grid.split or all(grid.columns[index].spare for index in left):
-            return parts
-        # A range that is spare has lost its place with what it is the range of.
-        lost = {index for index in left if _is_range(grid, index) and grid.columns[index].spare and index - 1 in kept}
-        rest = sorted({*keys, *left} - lost)
+def grid_of(items: Iterable[Item], columns: Sequence[tuple[Column, Callable[[Item], str]]], **settings: Any) -> Grid:
+    """Return a grid with a row for each item, of columns and what stands in them."""
+    rows = [[cell(each) for _, cell in columns] for each in items]
+    return Grid([column for column, _ in columns], rows, **settings)
 
 
-def left_out(grid: Grid, parts: Sequence[Sequence[int]]) -> list[str]:
-    """Return the titles of columns that no part has; bars are not missed.
-
-    grid: the grid. parts: the columns of each part.
-    """
-    shown = {index for part in parts for index in part}
-    missed = [index for index, column in enumerate(grid.columns) if index not in shown and not column.drawing]
-    titles = [(grid.columns[index - 1].title if _is_range(grid, index) else "", index) for index in missed]
-    names = [f"{RANGE} of {of}" if of else grid.columns[index].title for of, index in titles]
-    return [name for name in names if name]
-
-
-def _fitting(grid: Grid, columns: list[int], keys: list[int], width: int | None, gap: int) -> list[int]:
-    """Return the columns that fit side by side: the keys, and of the others those that are kept longest."""
-    kept = list(columns)
-    while width is not None and least_width(grid, kept, gap) > width:
-        units = _units(grid, kept, keys)
-        if not grid.split:
-            units = [unit for unit in units if grid.columns[unit[0]].keep > 0]
-        if not units:
-            break
-        if grid.split and len(units) == 1:
-            if len(units[0]) == 1:
-                break
-            kept.remove(units[0][1])  # even alone there is no room for the range beside its value
-            continue
-        gone = max(units, key=lambda unit: _dispensable(grid, unit))
-        kept = [index for index in kept if index not in gone]
-    return kept
-
-
-def _units(grid: Grid, kept: Sequence[int], keys: Sequence[int]) -> list[tuple[int, ...]]:
-    """What may go at once: a column with the range of it; a range that is spare goes alone."""
-    units: list[tuple[int, ...]] = []
-    for index in kept:
-        if index in keys:
-            continue
-        if units and units[-1] == (index - 1,) and _is_range(grid, index) and not grid.columns[index].spare:
-            units[-1] = (index - 1, index)
-        else:
-            units.append((index,))
-    return units
-
-
-def _dispensable(grid: Grid, unit: tuple[int, ...]) -> tuple[bool, bool, int, int]:
-    column = grid.columns[unit[0]]
-    return column.drawing, column.spare, column.keep, unit[0]
-
-
-def _is_range(grid: Grid, index: int) -> bool:
-    return grid.columns[index].title == RANGE and index > 0
-
-
-def title_of(grid: Grid, index: int, kept: Sequence[int]) -> str:
-    """Return the title of a column; one of ranges names what they are of where that stands in another part.
-
-    grid: the grid. index: which column. kept: the columns of its part.
-    """
-    title = grid.columns[index].title
-    apart = _is_range(grid, index) and index - 1 not in kept
-    return f"{grid.columns[index - 1].title}, {title}" if apart else title
-
-
-def column_width(grid: Grid, index: int, kept: Sequence[int]) -> int:
-    """Return the width of a column: its widest cell or its title.
-
-    grid: the grid. index: which column. kept: the columns of its part.
-    """
-    return max([len(title_of(grid, index, kept)), *(len(row[index]) for row in grid.rows)])
-
-
-def least_width(grid: Grid, kept: Sequence[int], gap: int) -> int:
-    """Return how many columns of a terminal a part of a grid needs, its last one broken where it may be.
-
-    grid: the grid.
-    kept: which of its columns.
-    gap: spaces between them.
-    """
-    sizes = [column_width(grid, index, kept) for index in kept]
-    if grid.columns[kept[-1]].wrap and len(kept) > 1:
-        sizes[-1] = min(sizes[-1], LEAST_WRAPPED)
-    return grid.indent + sum(sizes) + gap * (len(kept) - 1)
-
-
-# Numbers and ranges as tables show them.
+# Numbers and ranges as pages show them.
 
 
 MARK = "°"
 """Stands behind a value that was not given but taken by default."""
-
 DASH = "–"
+Show = Callable[[float | None], str]
 
 
 def span(limits: Range | None, show: Callable[[float, int], str]) -> str:
-    """Return a range as '[23–34]', to two digits, or nothing where there is none.
-
-    limits: low and high.
-    show: how one of them is written with a number of digits.
-    """
+    """Return a range as '[23–34]', to two digits, or nothing where there is none."""
     return "" if limits is None else f"[{show(limits[0], 2)}{DASH}{show(limits[1], 2)}]"
 
 
@@ -224,11 +106,8 @@ def dollars_span(limits: Range | None) -> str:
 
 def speed(value: float | None, digits: int = 3) -> str:
     """Return tokens per second such as '27.9' or '10,700', without the unit."""
-    if value is None:
-        return NOTHING
-    if value >= 1000:
-        rounded = float(f"{value:.{digits - 1}e}")
-        return f"{rounded:,.0f}"
+    if value is not None and value >= 1000:
+        return f"{float(f'{value:.{digits - 1}e}'):,.0f}"
     return format_rate(value, "", digits).strip()
 
 
@@ -241,173 +120,117 @@ def times(value: float | None) -> str:
     """Return a ratio such as '1.8×', or '-' where unknown."""
     if value is None:
         return NOTHING
-    if value >= 1000:
-        return f"{value:,.0f}×"
-    return f"{format_rate(value, '', 3).strip()}×"
+    return f"{value:,.0f}×" if value >= 1000 else f"{format_rate(value, '', 3).strip()}×"
 
 
 def bar(share: float, width: int) -> str:
-    """Return a bar that fills a share of its width, to an eighth of a character.
-
-    share: 0 to 1; less is shown as nothing and more as full.
-    width: characters.
-    """
-    eighths = round(max(0.0, min(1.0, share)) * width * 8)
-    full, rest = divmod(eighths, 8)
+    """Return a bar that fills a share of its width [characters], to an eighth of one."""
+    full, rest = divmod(round(max(0.0, min(1.0, share)) * width * 8), 8)
     return "█" * full + (" ▏▎▍▌▋▊▉"[rest] if rest else "")
+
+
+_WRITTEN: dict[str, tuple[Show, Callable[[Range | None], str]]] = {
+    "s": (seconds, lambda limits: span(limits, seconds)),
+    "tokens/s": (speed, lambda limits: span(limits, speed)),
+    "$/M": (usd, dollars_span),
+    "share": (format_percent, lambda limits: span(limits, format_percent)),
+}
+
+
+class Shown(Record):
+    """A number of QUANTITIES as pages show it; what is not known is None and '-'."""
+
+    title: str
+    short: str  # as columns are headed
+    unit: str
+    show: Show
+    show_range: Callable[[Range | None], str]
+    value: float | None = None
+    limits: Range | None = None
+
+    @property
+    def text(self) -> str:
+        """The value, such as '$0.83'."""
+        return self.show(self.value)
+
+    @property
+    def range(self) -> str:
+        """The range, such as '[$0.68–$0.99]', or nothing."""
+        return self.show_range(self.limits)
+
+
+_OF_PATH = {each.path: each for each in QUANTITIES}
+
+
+def quantity(path: str, result: Estimate | None = None) -> Shown:
+    """Return a number of QUANTITIES by its path, with the value that an estimate has of it."""
+    told = _OF_PATH[path]
+    group, _, name = path.partition(".")
+    tree = getattr(result, group, None)
+    values = getattr(tree, name, None), getattr(tree, f"{name}_range", None)
+    return Shown(told.title, told.short, told.unit, *_WRITTEN[told.unit], *values)
 
 
 # Parts that several pages have: marks of defaults, the footnotes to them, notes.
 
 
 def marked(result: Estimate, name: str, text: str) -> str:
-    """Return text with the mark of a default, where the value was not given.
-
-    result: the estimate.
-    name: the assumption's name.
-    text: the value as shown.
-    """
+    """Return text with the mark of a default, where the assumptions name it."""
     return text + (MARK if any(each.name == name for each in result.assumptions) else "")
 
 
 def defaults_taken(assumptions: Sequence[Assumption]) -> Iterator[Block]:
-    """Yield the footnotes to the marks: what was taken, why, and the option that overrides it.
-
-    assumptions: the defaults taken.
-    """
-    if not assumptions:
-        return
-    yield Line(f"{MARK} taken by default; to override:", "dim")
-    # A long reason, such as the source of a price, stands below: in the grid it would cost all others their place.
-    rows = [(_named(each), each.value, each.override, each.why if _is_short(each) else "") for each in assumptions]
-    yield Grid(
-        (Column(role="dim"), Column(role="dim"), Column(role="dim"), Column(role="dim", keep=1, wrap=True)), rows
-    )
-    for each in assumptions:
-        if not _is_short(each):
-            yield Line(f"{_named(each)}: {each.why}", "dim", wrap=True, indent=2)
+    """Yield the footnotes to the marks: what was taken, why, and the option that overrides it."""
+    if assumptions:
+        yield Line(f"{MARK} taken by default; to override:", "dim")
+        columns = [Column(title, role="dim") for title in ("", "value", "option")]
+        rows = [(each.name.replace("_", " "), each.value, each.override, each.why) for each in assumptions]
+        yield Grid([*columns, Column("why", role="dim", wrap=True)], rows)
 
 
-def _named(assumption: Assumption) -> str:
-    return assumption.name.replace("_", " ")
-
-
-def _is_short(assumption: Assumption) -> bool:
-    return len(assumption.why) <= 52
+def section(title: str, texts: Iterable[str], role: Role = "text") -> Iterator[Block]:
+    """Yield paragraphs under a heading, or nothing without any."""
+    listed = [Line(text, role, indent=2) for text in texts]
+    if listed:
+        yield from (Line(title, "heading"), *listed, Line())
 
 
 def notes(texts: Sequence[str]) -> Iterator[Block]:
-    """Yield notes, one paragraph each.
-
-    texts: the notes.
-    """
-    if texts:
-        yield Line("Notes", "heading")
-        yield from (Line(text, wrap=True, indent=2) for text in texts)
-        yield Line()
+    """Yield notes, one paragraph each."""
+    return section("Notes", texts)
 
 
-# Pages laid out as lines: every digit is kept and no cell is cut.
+# Pages as text for a pipe or a file, however long its lines become.
 
 
 GAP = "  "
 RULE = "─"
-
-Pieces = list[tuple[str, Role]]
-"""One line, as texts with their roles."""
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def plain_page(blocks: Iterable[Block], width: int | None = None) -> str:
-    """Return a page as plain text that ends in a line break.
-
-    blocks: the parts of the page.
-    width: columns to fit into by leaving columns out and breaking prose, or None without a limit.
-    """
-    lines = ("".join(text for text, _ in pieces).rstrip() for pieces in page_lines(blocks, width))
-    return "".join(f"{line}\n" for line in lines)
+def plain_page(blocks: Iterable[Block]) -> str:
+    """Return a page as plain text that ends in a line break."""
+    return "".join(f"{line.rstrip()}\n" for block in blocks for line in _text_lines(block))
 
 
-def page_lines(blocks: Iterable[Block], width: int | None = None) -> Iterable[Pieces]:
-    """Yield the lines of a page.
-
-    blocks: the parts of the page.
-    width: columns to fit into, or None without a limit.
-    """
-    for block in blocks:
-        yield from _grid_lines(block, width) if isinstance(block, Grid) else _prose_lines(block, width)
-
-
-def _prose_lines(line: Line, width: int | None) -> Iterable[Pieces]:
-    margin = " " * line.indent
-    if not line.wrap or width is None or len(line.text) + line.indent <= width:
-        yield [(margin + line.text, line.role)]
+def _text_lines(block: Block) -> Iterator[str]:
+    margin = " " * block.indent
+    if isinstance(block, Line):
+        yield margin + _COLOURS.sub("", block.text)
         return
-    for part in textwrap.wrap(
-        line.text,
-        max(width, 20),
-        initial_indent=margin,
-        subsequent_indent=margin + "  ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    ):
-        yield [(part, line.role)]
+    sizes = [_width(block, at) for at in range(len(block.columns))]
+    head = [[each.title for each in block.columns], [RULE * size for size in sizes]] if _has_head(block) else []
+    for row in [*head, *block.rows]:
+        cells = zip(block.columns, row, sizes, strict=True)
+        yield margin + GAP.join(cell.rjust(size) if each.right else cell.ljust(size) for each, cell, size in cells)
 
 
-def _grid_lines(grid: Grid, width: int | None) -> Iterable[Pieces]:
-    parts = parts_of(grid, width, len(GAP))
-    for number, kept in enumerate(parts):
-        if number:
-            yield []
-        yield from _part_lines(grid, kept, width, _rows_to_show(grid, kept, whole=number == 0))
-    if missing := left_out(grid, parts):
-        told = f"no room here for {', '.join(missing)}: a wider terminal or --format csv has them"
-        yield from _prose_lines(Line(told, "dim", wrap=True, indent=grid.indent), width)
+def _has_head(grid: Grid) -> bool:
+    return any(each.title for each in grid.columns)
 
 
-def _rows_to_show(grid: Grid, kept: Sequence[int], *, whole: bool) -> list[int]:
-    """The rows of a part: all of the first one, and of those that follow the ones that add something to it."""
-    keys = {index for index in kept if grid.columns[index].key} or {0}
-    numbers = range(len(grid.rows))
-    return [row for row in numbers if whole or any(grid.rows[row][index] for index in kept if index not in keys)]
-
-
-def _part_lines(grid: Grid, kept: Sequence[int], width: int | None, rows: Iterable[int]) -> Iterable[Pieces]:
-    sizes = {index: column_width(grid, index, kept) for index in kept}
-    last = kept[-1]
-    if width is not None and grid.columns[last].wrap and len(kept) > 1:
-        others = least_width(grid, kept, len(GAP)) - min(sizes[last], LEAST_WRAPPED)
-        sizes[last] = min(sizes[last], max(width - others, LEAST_WRAPPED))
-    if any(grid.columns[index].title for index in kept):
-        titles = [_aligned(grid.columns[index], title_of(grid, index, kept), sizes[index]) for index in kept]
-        yield _joined(grid, [(title, "value") for title in titles])
-        yield _joined(grid, [(RULE * sizes[index], "dim") for index in kept])
-    for number in rows:
-        row = grid.rows[number]
-        roles = [grid.roles.get((number, index), grid.columns[index].role) for index in kept]
-        for line in _broken([row[index] for index in kept], sizes[last]):
-            cells = [_aligned(grid.columns[index], cell, sizes[index]) for index, cell in zip(kept, line, strict=True)]
-            yield _joined(grid, list(zip(cells, roles, strict=True)))
-
-
-def _broken(cells: list[str], size: int) -> Iterable[list[str]]:
-    """Yield the lines of a row: one, unless its last cell is wider than its column."""
-    if len(cells[-1]) <= size:
-        yield cells
-        return
-    parts = textwrap.wrap(cells[-1], size, break_on_hyphens=False)
-    for number, part in enumerate(parts):
-        yield [*(cells[:-1] if number == 0 else [""] * (len(cells) - 1)), part]
-
-
-def _aligned(column: Column, text: str, size: int) -> str:
-    return text.rjust(size) if column.right else text.ljust(size)
-
-
-def _joined(grid: Grid, cells: Pieces) -> Pieces:
-    pieces: Pieces = [(" " * grid.indent, "text")]
-    for number, cell in enumerate(cells):
-        pieces += [(GAP, "text"), cell] if number else [cell]
-    return pieces
+def _width(grid: Grid, at: int) -> int:
+    return max([len(grid.columns[at].title), *(len(row[at]) for row in grid.rows)])
 
 
 # Pages as Markdown: headings, tables and paragraphs; bars are left out.
@@ -417,11 +240,8 @@ _HEADINGS = {"title": "# ", "heading": "## ", "value": "### "}
 
 
 def markdown_page(blocks: Iterable[Block]) -> str:
-    """Return a page as Markdown that ends in a line break.
-
-    blocks: the parts of the page.
-    """
-    parts = [_table(block) if isinstance(block, Grid) else _paragraph(block) for block in blocks]
+    """Return a page as Markdown that ends in a line break."""
+    parts = [_markdown_table(block) if isinstance(block, Grid) else _paragraph(block) for block in blocks]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -429,13 +249,14 @@ def _paragraph(line: Line) -> str:
     return _HEADINGS.get(line.role, "") + _escaped(line.text) if line.text.strip() else ""
 
 
-def _table(grid: Grid) -> str:
-    kept = [index for index, column in enumerate(grid.columns) if not column.drawing]
-    columns = [grid.columns[index] for index in kept]
-    head = "| " + " | ".join(_escaped(column.title) for column in columns) + " |"
-    rule = "| " + " | ".join("--:" if column.right else ":--" for column in columns) + " |"
-    rows = ["| " + " | ".join(_escaped(row[index]) for index in kept) + " |" for row in grid.rows]
-    return "\n".join([head, rule, *rows])
+def _markdown_table(grid: Grid) -> str:
+    kept = [at for at, column in enumerate(grid.columns) if not column.drawing]
+    head = [[grid.columns[at].title for at in kept]]
+    rows = [
+        f"| {' | '.join(map(_escaped, cells))} |" for cells in [*head, *([row[at] for at in kept] for row in grid.rows)]
+    ]
+    rule = f"| {' | '.join('--:' if grid.columns[at].right else ':--' for at in kept)} |"
+    return "\n".join([rows[0], rule, *rows[1:]])
 
 
 def _escaped(text: str) -> str:
@@ -444,7 +265,7 @@ def _escaped(text: str) -> str:
     return text.strip()
 
 
-# Pages on a terminal: fitted to its width, in colours unless NO_COLOR is set.
+# Pages on a terminal: plain tables that fit its width, in colours unless NO_COLOR is set.
 #
 # NO_COLOR asks for no colours; bold and dim letters are none, and stay (https://no-color.org).
 
@@ -463,21 +284,17 @@ LOOKS: dict[Role, str] = {
     "good": "green",
     "bad": "bold red",
 }
+LEAST_WRAPPED = 18
+"""Columns that text which may be broken needs at least."""
 
 
 def is_terminal(stream: TextIO) -> bool:
-    """Return whether a stream is a terminal that draws, rather than a pipe, a file or a dumb one.
-
-    stream: the stream.
-    """
+    """Return whether a stream is a terminal that draws, rather than a pipe, a file or a dumb one."""
     return stream.isatty() and os.environ.get("TERM", "") != "dumb"
 
 
 def terminal_width(stream: TextIO) -> int:
-    """Return the columns of a terminal, by COLUMNS or by the terminal itself.
-
-    stream: the terminal.
-    """
+    """Return the columns of a terminal, by COLUMNS or by the terminal itself."""
     asked = os.environ.get("COLUMNS", "")
     if asked.isdigit() and int(asked) > 0:
         return int(asked)
@@ -488,19 +305,75 @@ def terminal_width(stream: TextIO) -> int:
 
 
 def print_page(blocks: Iterable[Block], stream: TextIO, width: int | None = None) -> None:
-    """Print a page on a terminal.
-
-    blocks: the parts of the page.
-    stream: the terminal.
-    width: its columns, or None to ask it.
-    """
+    """Print a page on a terminal of a width, or of its own when None."""
     from rich.console import Console
+    from rich.padding import Padding
     from rich.text import Text
 
     columns = width or terminal_width(stream)
-    console = Console(file=stream, highlight=False, markup=False, emoji=False)
-    for pieces in page_lines(blocks, columns):
-        text = Text.assemble(*((piece, LOOKS[role]) for piece, role in pieces))
-        text.rstrip()
-        # soft_wrap: rich neither cuts nor pads; the lines are laid out already.
-        console.print(text, soft_wrap=True)
+    console = Console(file=stream, width=columns, highlight=False, markup=False, emoji=False)
+    for block in blocks:
+        if isinstance(block, Line):
+            hang = GAP if block.indent else ""  # what follows the first line of an item stands further in
+            parts = Text.from_ansi(block.text, style=LOOKS[block.role]).wrap(
+                console, columns - block.indent - len(hang)
+            )
+            for number, part in enumerate(parts):
+                console.print(Text(" " * block.indent + hang * (number > 0)) + part)
+            continue
+        tables = tables_of(block, columns)
+        for number, kept in enumerate(tables[:1] if block.listed else tables):
+            if number:
+                console.print()
+            console.width = max(columns, _least_width(block, kept))  # no digit is cut on the narrowest
+            console.print(Padding(_table(block, kept, first=number == 0), (0, 0, 0, block.indent), expand=False))
+            console.width = columns
+        if block.listed and (missing := [block.columns[at].title for kept in tables[1:] for at in kept[1:]]):
+            told = f"no room here for {', '.join(missing)}: a wider terminal or --format csv has them"
+            console.print(Text(told, "dim"))
+
+
+def tables_of(grid: Grid, width: int) -> list[list[int]]:
+    """Return the columns of each table that a grid takes on a terminal: all that follow begin with the keys."""
+    keys = [at for at, column in enumerate(grid.columns) if column.key] or [0]
+    units: list[list[int]] = []
+    for at, column in enumerate(grid.columns):
+        if column.beside and units:
+            units[-1].append(at)
+        elif at not in keys:
+            units.append([at])
+    parts = [[*keys]]
+    for unit in units:
+        fits = _least_width(grid, [*parts[-1], *unit]) <= width
+        if not fits and grid.columns[unit[0]].drawing:
+            continue
+        if not fits and len(parts[-1]) > len(keys):
+            parts.append([*keys])
+        parts[-1] += unit
+    return parts
+
+
+def _least_width(grid: Grid, part: Sequence[int]) -> int:
+    sizes = [min(_width(grid, at), LEAST_WRAPPED if grid.columns[at].wrap else 1 << 20) for at in part]
+    return grid.indent + sum(sizes) + len(GAP) * (len(part) - 1)
+
+
+def _table(grid: Grid, part: Sequence[int], *, first: bool) -> Table:
+    """A table of some columns; one that follows has the rows that it adds something to."""
+    from rich.rule import Rule
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, len(GAP), 0, 0), pad_edge=False, show_header=_has_head(grid))
+    for at in part:
+        column = grid.columns[at]
+        side: Any = "right" if column.right else "left"
+        table.add_column(column.title, justify=side, no_wrap=not column.wrap, overflow="fold", header_style="bold")
+    if _has_head(grid):
+        table.add_row(*(Rule(style="dim") for _ in part))
+    keys = sum(grid.columns[at].key for at in part) or 1
+    for number, row in enumerate(grid.rows):
+        if first or any(row[at] for at in part[keys:]):
+            roles = [grid.roles.get((number, at), grid.columns[at].role) for at in part]
+            table.add_row(*(Text(row[at], LOOKS[role]) for at, role in zip(part, roles, strict=True)))
+    return table

@@ -91,17 +91,8 @@ def result_schema() -> dict[str, Any]:
     definitions: dict[str, Any] = {}
     _reference(Estimate, definitions)
     _definition_of_rows(definitions)
-    estimate = definitions["Estimate"]
-    definitions["BreakEven"] = {
-        "type": "object",
-        "description": _summary(BreakEven),
-        "properties": {
-            "against": {"type": "string"},
-            "usd_per_month": {"anyOf": [{"type": "number"}, {"type": "null"}]},
-            **estimate["properties"],
-        },
-        "required": ["against", "usd_per_month", *estimate["required"]],
-    }
+    against = {"against": {"type": "string"}, "usd_per_month": {"anyOf": [{"type": "number"}, {"type": "null"}]}}
+    definitions["BreakEven"] = _around_an_estimate(BreakEven, definitions, against, {})
     return {
         "$schema": DIALECT,
         "title": "A result of costcalc",
@@ -194,25 +185,26 @@ def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
     return schema
 
 
-def _definition_of_rows(definitions: dict[str, Any]) -> None:
+def _around_an_estimate(kind: Any, definitions: dict[str, Any], first: Any, last: Any) -> dict[str, Any]:
+    """The schema of what has an estimate's tree, and properties of its own before and behind that."""
     estimate = definitions["Estimate"]
+    return {
+        "type": "object",
+        "description": _summary(kind),
+        "properties": {**first, **estimate["properties"], **last},
+        "required": [*first, *estimate["required"], *last],
+    }
+
+
+def _definition_of_rows(definitions: dict[str, Any]) -> None:
     own = {name: _schema(hint, definitions) for name, hint in hints(Row).items() if name != "estimate"}
-    definitions["Row"] = {
-        "type": "object",
-        "description": _summary(Row),
-        "properties": {"variant": own.pop("variant"), **estimate["properties"], **own},
-        "required": ["variant", *estimate["required"], *own],
+    definitions["Row"] = _around_an_estimate(Row, definitions, {"variant": own.pop("variant")}, own)
+    properties = {
+        "title": {"type": "string"},
+        "rows": {"type": "array", "items": {"$ref": "#/$defs/Row"}},
+        "notes": {"type": "array", "items": {"type": "string"}},
     }
-    definitions["Comparison"] = {
-        "type": "object",
-        "description": _summary(Comparison),
-        "properties": {
-            "title": {"type": "string"},
-            "rows": {"type": "array", "items": {"$ref": "#/$defs/Row"}},
-            "notes": {"type": "array", "items": {"type": "string"}},
-        },
-        "required": ["title", "rows", "notes"],
-    }
+    definitions["Comparison"] = {"type": "object", "description": _summary(Comparison), **_object(properties)}
 
 
 def _schema(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:

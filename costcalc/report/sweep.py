@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from costcalc.explore.sweep import PATHS, Axis, Sweep
+from costcalc.explore.sweep import Axis, Sweep
 from costcalc.fields import Record
-from costcalc.predict.quantities import Assumption
-from costcalc.report.estimate import price_basis
+from costcalc.predict.quantities import BLENDED, Assumption
+from costcalc.report.estimate import degrees, price_basis
 from costcalc.report.page import (
     MARK,
+    RANGE,
     Block,
     Column,
     Grid,
     Line,
+    Shown,
     defaults_taken,
-    dollars_span,
+    filled_grid,
     notes,
-    seconds,
-    speed,
-    usd,
+    quantity,
 )
 from costcalc.units import format_count, format_percent, format_rate, format_usd
 
@@ -38,10 +39,7 @@ _MOST_AXES_IN_ROWS = 2
 
 
 def sweep_page(sweep: Sweep) -> list[Block]:
-    """Return a sweep as a page.
-
-    sweep: the sweep.
-    """
+    """Return a sweep as a page."""
     page: list[Block] = [
         Line(f"{sweep.title}: {sweep.size:,} {'cell' if sweep.size == 1 else 'cells'}", "title"),
         Line(),
@@ -52,7 +50,7 @@ def sweep_page(sweep: Sweep) -> list[Block]:
             page.append(Line(_heading(sweep, ahead), "heading"))
         behind = [(*ahead, *each) for each in np.ndindex(sweep.shape[outer:])]
         page += [_grid(sweep, behind, outer), Line()]
-    page += [Line(text, "dim", wrap=True) for text in _legend(sweep)]
+    page += [Line(text, "dim") for text in _legend(sweep)]
     page += [Line(), *notes(sweep.notes), *defaults_taken(_shared(sweep))]
     return page
 
@@ -81,61 +79,45 @@ def _heading(sweep: Sweep, ahead: Index) -> str:
 
 def _grid(sweep: Sweep, cells: Sequence[Index], outer: int) -> Grid:
     axes = sweep.axes[outer:]
-    names = {axis.name for axis in sweep.axes}
-    chosen = [] if "batch" in names or not _batch_chosen(sweep) else [Column("batch", right=True)]
-    columns = [
-        *(Column(NAMES[axis.name], right=True, role="value", key=True) for axis in axes),
-        *chosen,
-        Column("$/M blended", right=True, role="headline"),
-        Column("80% range", role="dim", keep=1),
-        Column("$/M out", right=True),
-        Column("tok/s GPU", right=True),
-        Column("tok/s user", right=True),
-        Column("TPOT", right=True, keep=3),
-        Column("TTFT", right=True, keep=2),
-        Column("fit", right=True, keep=5),
-        Column("bound by", keep=4),
-    ]
+    chosen = _batch_chosen(sweep) and "batch" not in {axis.name for axis in sweep.axes}
+    columns = [Column(NAMES[axis.name], right=True, role="value", key=True) for axis in axes]
+    columns += [Column("batch", right=True)] if chosen else []
+    for path in _told(sweep):
+        columns.append(Column(quantity(path).short, right=True, role="headline" if path == BLENDED else "text"))
+        columns += [RANGE] if path == BLENDED else []
+    columns += [Column("fit", right=True), Column("bound by")]
     rows = []
     for index in cells:
-        swept = [value_shown(axis.name, axis.values[at]) for axis, at in zip(axes, index[outer:], strict=True)]
-        rows.append([*swept, *([f"{int(sweep['batch'][index]):,}{MARK}"] if chosen else []), *_outcome(sweep, index)])
-    return Grid(_without_the_unknown(columns, rows), rows)
+        row = [value_shown(axis.name, axis.values[at]) for axis, at in zip(axes, index[outer:], strict=True)]
+        row += [f"{int(sweep['batch'][index]):,}{MARK}"] if chosen else []
+        for path in _told(sweep):
+            shown = _shown(sweep, path, index)
+            row += [shown.text, shown.range] if path == BLENDED else [shown.text]
+        fit = format_count(float(sweep["max_sequences"][index])) if _is_whole(sweep) else ""
+        rows.append([*row, fit, sweep["bound_by"][index] or "does not fit"])
+    return filled_grid(columns, rows)
 
 
-def _outcome(sweep: Sweep, index: Index) -> list[str]:
-    term = not np.isfinite(sweep["usd_per_million_blended_tokens"]).any()
-
-    def at(name: str) -> float | None:
-        value = float(sweep[name][index])
-        return value if np.isfinite(value) else None
-
-    def limits(name: str) -> tuple[float, float] | None:
-        found = sweep.range_of(name)
-        return None if found is None or at(name) is None else (float(found[0][index]), float(found[1][index]))
-
-    rates = ("decode.tokens_per_s_per_gpu", "decode.tokens_per_s_per_user") if term else (
-        "output_tokens_per_s_per_gpu", "serving.tokens_per_s_per_user"
-    )  # fmt: skip
-    return [
-        usd(at("usd_per_million_blended_tokens")),
-        dollars_span(limits("usd_per_million_blended_tokens")),
-        usd(at("usd_per_million_output_tokens")),
-        speed(at(rates[0])),
-        speed(at(rates[1])),
-        seconds(at("time_per_output_token_s")),
-        seconds(at("time_to_first_token_s")),
-        "" if term else format_count(float(sweep["max_sequences"][index])),
-        sweep["bound_by"][index] or "does not fit",
-    ]
+def _is_whole(sweep: Sweep) -> bool:
+    """Whether more than a term of the bill was asked for."""
+    return bool(np.isfinite(sweep[BLENDED]).any())
 
 
-def _without_the_unknown(columns: list[Column], rows: list[list[str]]) -> list[Column]:
-    """Take out of the rows, in place, the columns that say nothing anywhere; return those that are left."""
-    kept = [number for number in range(len(columns)) if any(row[number] not in ("", "-") for row in rows)]
-    for row in rows:
-        row[:] = [row[number] for number in kept]
-    return [columns[number] for number in kept]
+def _told(sweep: Sweep) -> Sequence[str]:
+    """Paths of the numbers that stand in every row."""
+    rates = "serving.output_tokens_per_s_per_gpu", "serving.tokens_per_s_per_user"
+    if not _is_whole(sweep):
+        rates = "decode.tokens_per_s_per_gpu", "decode.tokens_per_s_per_user"
+    waits = "serving.time_per_output_token_s", "serving.time_to_first_token_s"
+    return BLENDED, "cost.usd_per_million_output_tokens", *rates, *waits
+
+
+def _shown(sweep: Sweep, path: str, index: Index) -> Shown:
+    value, limits = float(sweep[path][index]), sweep.range_of(path)
+    if not np.isfinite(value):
+        return quantity(path)
+    found = None if limits is None else (float(limits[0][index]), float(limits[1][index]))
+    return replace(quantity(path), value=value, limits=found)
 
 
 def _batch_chosen(sweep: Sweep) -> bool:
@@ -159,13 +141,11 @@ def _legend(sweep: Sweep) -> Iterator[str]:
         "tok/s, of a GPU and of a user: output tokens served, prefills included; TPOT and TTFT: time per output token "
         "and to the first one; fit: sequences that the memory holds; range: holds in 8 of 10 cases."
     )
-    gpus = {int(each) for each in np.unique(sweep[PATHS["gpus"]])}
     for each in sweep.references:
-        d = each.deployment
-        replicas = f"{d.replicas} replicas, each " if d.replicas > 1 else ""
+        machine = each.deployment
+        replicas = f"{machine.replicas} replicas, each " if machine.replicas > 1 else ""
         yield (
-            f"{d.gpus if len(gpus) > 1 or d.gpus > 1 else 1} × {d.gpu}: {replicas}tensor {d.tensor_parallel}, pipeline "
-            f"{d.pipeline_parallel}, expert {d.expert_parallel}, attention data {d.attention_data_parallel}, in every "
+            f"{machine.gpus} × {machine.gpu}: {replicas}{degrees(machine)}, in every "
             "cell: what the most demanding one that fits takes."
         )
 
@@ -192,13 +172,13 @@ def _shared(sweep: Sweep) -> list[Assumption]:
 _MOST_NAMED = 3
 _COLOURS = 12
 
-SWEPT_PANELS: dict[str, tuple[str, str, Callable[[float | None], str]]] = {
-    "cost": ("usd_per_million_blended_tokens", "$ per million tokens, blended", usd),
-    "throughput": ("output_tokens_per_s_per_gpu", "Output tokens/s per GPU", speed),
-    "speed": ("serving.tokens_per_s_per_user", "Output tokens/s per user", speed),
-    "wait": ("time_to_first_token_s", "Time to first token", seconds),
+SWEPT_PANELS = {
+    "cost": BLENDED,
+    "throughput": "serving.output_tokens_per_s_per_gpu",
+    "speed": "serving.tokens_per_s_per_user",
+    "wait": "serving.time_to_first_token_s",
 }
-"""What a chart of a sweep may show: a number, what it is, and how it is written."""
+"""What a chart of a sweep may show."""
 
 
 class SweptLine(Record):

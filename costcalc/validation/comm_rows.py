@@ -235,7 +235,7 @@ COMM = {
             Level("collective", "link", 0.15),
             Level("family", "latency", 0.2),
             Level("family", "link", 0.2),
-            Level("fabric", "link", 1.0),
+            Level("fabric", "link", 0.5, centre=0.6),
             Level("fabric_family", "link", 0.7),
         ),
         seconds=_collective,

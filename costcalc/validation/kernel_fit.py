@@ -222,7 +222,8 @@ def _coefficients(model: KernelModel, features: Features, around: KernelParamete
     ]
     for level in model.levels:
         members = [str(member) for member in np.unique(features[level.name]) if member]
-        found += [_Coefficient(level.parameter, level.name, member, 0.0, level.spread) for member in members]
+        centre = float(np.log(level.centre))
+        found += [_Coefficient(level.parameter, level.name, member, centre, level.spread) for member in members]
     if around is not None:
         centres = _packed(found, around)
         found = [replace(each, centre=float(at)) for each, at in zip(found, centres, strict=True)]

@@ -64,6 +64,7 @@ class Level:
     name: str
     parameter: str
     spread: float
+    centre: float = 1.0  # of the factors, before any measurement
 
 
 @dataclass(frozen=True, slots=True)

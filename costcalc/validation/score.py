@@ -226,8 +226,7 @@ def score_kernels(
 def parameters_of(fit: KernelFit[Any]) -> KernelParameters:
     """Return the parameters of a fit from the catalog, measured machines included."""
     values = {name: float(value) for name, value in asdict(fit.parameters).items()}
-    machines = {gpu: machine.factors for gpu, machine in fit.machines.items()}
-    return KernelParameters(values, {**fit.multipliers, "gpu": machines} if machines else fit.multipliers)
+    return KernelParameters(values, fit.levels)
 
 
 def _unpredicted(row: Row, reason: str) -> Scored:

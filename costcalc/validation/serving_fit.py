@@ -12,7 +12,7 @@ import numpy as np
 
 from costcalc.catalog.catalog import Catalog
 from costcalc.catalog.check import validate
-from costcalc.hardware.efficiency import ServingEfficiency
+from costcalc.hardware.efficiency import UNTUNED, ServingEfficiency
 from costcalc.predict.predict import Passes, Prediction, passes_of, prediction_of, settled_batch, times_of
 from costcalc.predict.quantities import asked_of
 from costcalc.validation.files import Row
@@ -64,7 +64,6 @@ PARAMETERS: tuple[ServingParameter, ...] = (
     _of("vendor_flops.amd", 0.60, 0.25, "FLOP/s reached on AMD over those on NVIDIA"),
     _of("vendor_launches.amd", 1.3, 0.3, "launches on AMD over those on NVIDIA"),
     _share("hottest_rank", 0.7, 0.4, "share of the hottest expert rank's random overload that a step waits for"),
-    _of("rank_skew", 0.10, 0.7, "of the hottest expert rank beyond the mean, however many tokens"),
     _of("expert_layer", 10e-6, 0.4, "routing in an expert layer, beyond its kernels [s]"),
     _of("latent_layer", 10e-6, 0.4, "small kernels of an MLA layer [s]"),
     _of("sequence", 5e-6, 0.4, "sampling and scheduling a sequence [s]"),
@@ -270,6 +269,8 @@ def _jacobian(held: Sequence[_Held], constants: ServingEfficiency, values: Array
 FOLDS = 5
 """Of the rows left out where GPU and model are known."""
 LEFT_OUT = ("in_sample", "rows_left_out", "model_left_out", "gpu_left_out", "source_left_out")
+FEW_ROWS, FEW_PARTS = 10, 4
+"""Models and GPUs of fewer rows are left out together, in so many parts."""
 SOURCES_TOGETHER = 6
 """Parts of the sources of single results that are left out in turn: there are thirty, of a few rows each."""
 
@@ -304,6 +305,7 @@ def cross_validate_serving(
     for name, label in labels.items():
         keys = [label(group) for group in split]
         off[name] = np.full((len(QUANTITIES), rows), np.nan)
+        keys = _together(keys)
         for member in sorted({str(key) for each in keys for key in each} - {""}):
             inside = [each == member for each in keys]
             seen = [(g.take(~i), m.take(~i)) for g, m, i in zip(split, measured, inside, strict=True) if not i.all()]
@@ -312,6 +314,13 @@ def cross_validate_serving(
             found = _off([g for g, _ in left], [m for _, m in left], without, rows)
             off[name] = np.where(np.isfinite(found), found, off[name])
     return ServingResiduals(fitted, tuple(split), off)
+
+
+def _together(keys: Sequence[Array]) -> list[Array]:
+    """Members of each row, those of few rows joined in a few parts: hundreds of fits would say little more."""
+    size = Counter(str(key) for each in keys for key in each)
+    parts = {key: f"few {adler32(key.encode()) % FEW_PARTS}" for key in size if key and size[key] < FEW_ROWS}
+    return [np.array([parts.get(str(key), str(key)) for key in each]) for each in keys]
 
 
 def _off(
@@ -374,7 +383,7 @@ def fit_serving_rows(
         "measured_architectures": sorted({each.architecture for each in asked}),
         "measured_vendors": sorted({each.vendor for each in asked}),
         "measured_backends": sorted({str(each.backend) for each in asked}),
-        "ranges": {name: _ranges(off) for name, off in classes.items()},
+        "ranges": {name: _ranges(off, name.endswith(UNTUNED)) for name, off in classes.items()},
         "errors": {name: _errors(off) for name, off in classes.items()},
         "provenance": {"source": source, "date": date, "points": len(by_row)},
     }
@@ -418,10 +427,11 @@ def _residuals_of(
     return _Off(np.array([residuals.off[left_out][place] for place in kept]), weights, backends)
 
 
-def _ranges(off: Mapping[str, _Off]) -> dict[str, dict[str, float]]:
-    parts = [off[name] for name in ("model_left_out", "gpu_left_out", "source_left_out") if len(off[name].values)]
-    # Results of people who have nothing to do with each other: the next one is of a source that was not seen.
-    known = off["source_left_out"] if len(off["source_left_out"].values) else off["rows_left_out"]
+def _ranges(off: Mapping[str, _Off], untuned: bool) -> dict[str, dict[str, float]]:
+    """Ranges of a class. untuned: of people who have nothing to do with each other; the next is a source not seen."""
+    levels = ("model_left_out", "gpu_left_out", *(("source_left_out",) if untuned else ()))
+    parts = [off[name] for name in levels]
+    known = off["source_left_out" if untuned else "rows_left_out"]
     unseen = _Off(
         np.concatenate([each.values for each in parts]),
         np.concatenate([each.weights for each in parts]),
@@ -467,7 +477,7 @@ def _errors(off: Mapping[str, _Off]) -> dict[str, Any]:
             "bias": round(float(np.median(values)), 3),
         }
 
-    kept = [name for name in LEFT_OUT if len(off[name].values)]
+    kept = [name for name in LEFT_OUT if len(off[name].values) >= FEW_POINTS or name != "source_left_out"]
     return {"points": len(off["in_sample"].values), **{name: error(off[name].values) for name in kept}}
 
 

@@ -61,9 +61,14 @@ def _many(name: str, row: Row) -> float:
 def _is_of(row: Row, of: Mapping[str, Any]) -> bool:
     """Whether a row is one of those that an entry of conditions.yaml means."""
     said = {"apart": bool(row.get("disagg")), "attention_dp": (row.get("dp_attn") or 1) > 1}
-    return all(
-        said[name] == wanted if name in said else str(wanted) in str(row.get(name) or "") for name, wanted in of.items()
-    )
+    return all(_says(said.get(name, row.get(name)), wanted) for name, wanted in of.items())
+
+
+def _says(value: Any, wanted: Any) -> bool:
+    """Whether a row's value is the one wanted, one of several, or has the text that is."""
+    if isinstance(wanted, list):
+        return any(_says(value, each) for each in wanted)
+    return str(wanted) in str(value or "") if isinstance(wanted, str) else value == wanted
 
 
 def run_conditions(row: Row) -> dict[str, Any]:
@@ -190,15 +195,14 @@ def serving_row(row: Row, catalog: Catalog, constants: ServingEfficiency | None 
 
     constants: of serving, else those of the catalog.
     """
-    known = catalog.serving_efficiency()
-    constants = constants or known
+    constants = constants or catalog.serving_efficiency()
     name = str(row["model"])
     model, (gpu, machine) = find_model(name, catalog), find_gpu(str(row["gpu"]), catalog)
-    backend, kind = serving_backend(row, known), _kind(row)
+    backend, kind = serving_backend(row, constants), _kind(row)
     if kind != OFFLINE and not row["concurrency"]:
         raise CostcalcError("concurrency is empty", hint="a closed loop or static batch needs the number of requests")
     formats = format_options(row, model)
-    stored = scenario_of(model, machine, Options(**formats), known).formats
+    stored = scenario_of(model, machine, Options(**formats), constants).formats
     apart = bool(row.get("disagg")) and row["n_gpus"] > 1
     layout, mended = layout_of(decode_worker(row) if apart else row, model, machine, stored)
     drafted, warnings = _drafts(row, model)
@@ -241,7 +245,7 @@ def serving_row(row: Row, catalog: Catalog, constants: ServingEfficiency | None 
         else:
             warnings += ("pools are not recorded: one for prefill as large as it takes",)
     asked = _MEANT.get(name.lower(), name), gpu
-    return _row(kind, asked, options, model, machine, known, float(row["n_gpus"]), mended, warnings)
+    return _row(kind, asked, options, model, machine, constants, float(row["n_gpus"]), mended, warnings)
 
 
 def _row(
@@ -370,7 +374,8 @@ def serving_groups(rows: Sequence[ServingRow], index: Sequence[int] | None = Non
     parts: dict[tuple[Any, ...], list[tuple[int, ServingRow]]] = {}
     for number, row in zip(numbers, rows, strict=True):
         q = row.scenario
-        fabric = (q.gpu.vendor, q.gpu.architecture, q.machine.switched)
+        measured = q.machine.name if q.machine.name in q.constants.kernels.machines else ""
+        fabric = (q.gpu.vendor, q.gpu.architecture, q.machine.switched, measured)
         told = (q.budget.sequences is None, *(getattr(q.load, name) is None for name in _LOADS))
         version = q.budget.engine.logit_bytes if q.budget.engine else None
         key = (q.model.name, q.formats, q.backend, version, fabric, row.kind, q.disaggregated, told, q.options.tuning)

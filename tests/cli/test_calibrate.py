@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import sys
-from dataclasses import replace
 from pathlib import Path
 from unittest.mock import MagicMock
 
 import pytest
 
-from costcalc.catalog.catalog import Catalog, load_gpu, load_machines
+from costcalc.catalog.catalog import MACHINES, Catalog, load_gpu, load_machines
 from costcalc.cli import main
-from costcalc.hardware.accelerator import MeasuredEfficiency
 from costcalc.microbench import cuda
 from costcalc.microbench.bench import Copy, Decode, Product, cases
-from costcalc.validation.calibrate import with_efficiency
 from costcalc.validation.files import load_measurements, shipped_measurements
 from costcalc.validation.score import score, summary
 
@@ -95,29 +93,46 @@ def estimated(capsys, model, catalog=None, gpus=1):
 
 
 @pytest.mark.parametrize(
-    ("kind", "model", "gpus", "followers"),
+    ("kind", "model", "gpus", "followers", "most"),
     [
-        ("gemm", "llama-3.1-8b", 1, ["attention projections", "dense FFN", "LM head"]),
-        ("decode_attention", "llama-3.1-8b", 1, ["attention core"]),
-        ("moe", "gpt-oss-120b", 2, ["routed experts"]),
-        ("comm", "llama-3.1-70b", 4, ["all-reduce"]),
+        ("gemm", "llama-3.1-8b", 1, ["attention projections", "dense FFN", "LM head"], 1.51),
+        ("decode_attention", "llama-3.1-8b", 1, ["attention core"], 1.51),
+        # Of other shapes than were measured: which parameter takes the blame decides how they follow.
+        ("moe", "gpt-oss-120b", 2, ["routed experts"], 2.25),
+        ("comm", "llama-3.1-70b", 4, ["all-reduce"], 1.51),
     ],
 )
-def test_estimates_follow_kernels_by_the_share_that_they_have(capsys, tmp_path, kind, model, gpus, followers):
+def test_estimates_follow_kernels_and_those_alone(capsys, tmp_path, kind, model, gpus, followers, most):
     before, _ = estimated(capsys, model, gpus=gpus)
-    speeds = {}
+    times = {}
     for factor in (1.0, 1.5):
         out_of(capsys, "--from", shipped_slower(tmp_path, kind, factor), "--output", tmp_path / str(factor))
-        speeds[factor], _ = estimated(capsys, model, tmp_path / str(factor), gpus)
+        times[factor], _ = estimated(capsys, model, tmp_path / str(factor), gpus)
     for op in before:
-        slower = speeds[1.5][op] / speeds[1.0][op]
+        slower = times[1.5][op] / times[1.0][op]
         if op in followers:
-            # A part of the time of some ops, such as sorting tokens to experts, is no kernel that was measured.
-            assert 1.35 < slower < 1.51, (op, slower)
-            assert speeds[1.0][op] == pytest.approx(before[op], rel=0.15), op
-        elif op != "routed experts":
-            # The arithmetic of attention that was not measured itself follows that of products.
-            assert 0.99 < slower < (1.15 if kind == "gemm" else 1.01), (op, slower)
+            assert 1.3 < slower < most, (op, slower)
+            assert times[1.0][op] == pytest.approx(before[op], rel=0.15), op
+        elif kind != "gemm" or op != "router":
+            assert times[1.5][op] == before[op], op
+
+
+def test_validate_and_estimates_use_the_same_parameters(capsys, tmp_path):
+    """The products of a step at the shapes of its layers: validate predicts the time that the estimate states."""
+    folder = tmp_path / "mine"
+    out_of(capsys, "--from", shipped_slower(tmp_path, "gemm", 1.4), "--output", folder)
+    shapes = tmp_path / "shapes.csv"
+    shapes.write_text("gpu,dtype,m,n,k,ms\nh100,bf16,16,128256,4096,1\n")  # the head of Llama-3.1-8B at batch 16
+    both = []
+    for more in ([], ["--catalog", str(folder)]):
+        assert main(["validate", "--kind", "gemm", "--data", str(shapes), "-f", "csv", *more]) == 0
+        (row,) = csv.DictReader(capsys.readouterr().out.splitlines())
+        head = estimated(capsys, "llama-3.1-8b", *([folder] if more else []))[0]["LM head"]
+        both.append((float(row["predicted"]) * 1e-3, head))
+    # Engines launch in less time than a benchmark does; all else is the same form with the same parameters.
+    assert both[1][0] > 1.25 * both[0][0] and both[1][1] > 1.25 * both[0][1]
+    for predicted, head in both:
+        assert head == pytest.approx(predicted, rel=0.02)
 
 
 def test_prefills_follow_prefill_attention(capsys, tmp_path):
@@ -139,15 +154,14 @@ def test_nothing_runs_faster_than_the_data_sheet(capsys, tmp_path):
     assert fast["attention core"] >= ideal["attention core"]
 
 
-def test_a_profile_keeps_what_other_files_said(capsys, tmp_path):
+def test_a_folder_keeps_what_other_files_said(capsys, tmp_path):
     folder = tmp_path / "mine"
     out_of(capsys, "--from", shipped_slower(tmp_path, "gemm", 1.3), "--output", folder)
-    first = load_gpu("h100", catalog=folder).efficiency
+    first = load_machines(folder / MACHINES)["h100-sxm"]
     out_of(capsys, "--from", shipped_slower(tmp_path, "moe", 1.3), "--output", folder)
-    both = load_gpu("h100", catalog=folder).efficiency
-    assert (both.weights, both.flops) == (first.weights, first.flops) and both.experts and not first.experts
-    assert both.source == "moe.csv, gemm.csv" and both.points > first.points
-    assert replace(load_gpu("h100", catalog=folder), efficiency=None, caveats=()) == load_gpu("h100")
+    both = load_machines(folder / MACHINES)["h100-sxm"]
+    assert set(both) == {"gemm", "experts"} and both["gemm"] == first["gemm"]
+    assert load_gpu("h100", catalog=folder) == load_gpu("h100")
 
 
 def test_the_example_of_readme(capsys, tmp_path, monkeypatch):
@@ -164,23 +178,26 @@ def test_the_example_of_readme(capsys, tmp_path, monkeypatch):
             if line.startswith("estimate"):
                 dollars[typed] = answer["cost"]["usd_per_million_output_tokens"]
     follows, without = dollars.values()
-    assert follows > 1.05 * without
+    assert follows > 1.02 * without
 
 
-def test_a_file_of_fits_alone_says_that_estimates_do_not_follow(capsys, tmp_path, slow_h100):
+def test_a_file_of_fits_alone_says_where_it_belongs(capsys, tmp_path, slow_h100):
     text = out_of(capsys, "--from", slow_h100, "--output", tmp_path / "machines.yaml")
-    assert "Estimates follow hardware profiles, which a folder takes" in text
+    assert f"Estimates follow where it is {MACHINES.as_posix()} in a folder" in text
     assert sorted(each.name for each in tmp_path.iterdir()) == ["machines.yaml", "slow.csv"]
 
 
-def test_runs_have_the_speed_of_kernels_in_them(capsys, tmp_path, slow_h100):
+def test_runs_are_fitted_on_top_of_the_kernels_beside_them(capsys, tmp_path, slow_h100):
     (tmp_path / "runs.csv").write_text(RUN)
-    folder = tmp_path / "mine"
-    text = out_of(capsys, "--from", slow_h100, "--from", tmp_path / "runs.csv", "--output", folder)
-    assert "hardware profiles were left alone" in text and not (folder / "hardware_profiles/h100-sxm.yaml").exists()
-    other = tmp_path / "other"
-    out_of(capsys, "--from", slow_h100, "--output", other)
-    assert "remove their efficiency" in out_of(capsys, "--from", tmp_path / "runs.csv", "--output", other)
+    together, apart = tmp_path / "together", tmp_path / "apart"
+    out_of(capsys, "--from", slow_h100, "--from", tmp_path / "runs.csv", "--output", together)
+    out_of(capsys, "--from", slow_h100, "--output", apart)
+    assert "calibrate on them again" not in out_of(capsys, "--from", tmp_path / "runs.csv", "--output", apart)
+    assert Catalog(together).serving_efficiency() == Catalog(apart).serving_efficiency()
+    out_of(capsys, "--from", tmp_path / "runs.csv", "--output", tmp_path / "alone")
+    assert Catalog(together).serving_efficiency().speed != Catalog(tmp_path / "alone").serving_efficiency().speed
+    text = out_of(capsys, "--from", slow_h100, "--output", together)
+    assert "serving.yaml in this folder was fitted on whole runs without it: calibrate on them again" in text
 
 
 def test_rows_that_cannot_be_used_are_told_and_the_others_fitted(capsys, tmp_path, slow_h100):
@@ -326,15 +343,15 @@ def test_serving_follows_runs_of_ones_own(capsys, tmp_path, slow_serving):
     rows = json.loads(out_of(capsys, "--from", slow_serving, "--output", tmp_path / "mine", "--format", "json"))
     rates = next(row for row in rows if row["op_class"] == "time per output token, experts")
     assert rates["fit"]["points"] == 4
-    assert rates["fit"]["shape_left_out"]["mape"] < 0.75 * rates["fit"]["gpu_left_out"]["mape"]
+    assert rates["fit"]["shape_left_out"]["mape"] < rates["fit"]["gpu_left_out"]["mape"]
     runs = load_measurements(slow_serving)
     mine = Catalog(tmp_path / "mine")
     own, constants = summary(score("e2e", runs.rows, None, mine)), mine.serving_efficiency()
     assert own["mape"] < 0.75 * summary(score("e2e", runs.rows))["mape"]
     assert constants.provenance.source == "runs.csv" and constants.provenance.points == 4
-    # Runs that take longer find bandwidth lower or overheads higher; every class is told what moved.
+    # Runs that take longer find kernels slower or overheads higher; every class is told what moved.
     factors = rates["factors"]
-    assert factors["bandwidth.experts"] < 1 or factors["expert_layer"] > 1
+    assert factors["speed.experts"] < 1 or factors["expert_layer"] > 1
     assert all(row["factors"] == factors for row in rows)
     assert own["coverage"] >= 0.75
     for row in rows:
@@ -382,21 +399,6 @@ def test_a_gpu_is_measured_into_a_catalog(capsys, played):
     assert set(machines["h100-sxm"]) == {"gemm", "decode_grouped"}
 
 
-def test_the_profile_tells_what_the_machine_reached(capsys, played):
-    out_of(capsys)
-    profile = load_gpu("h100", catalog=played)
-    found, shipped = profile.efficiency, load_gpu("h100")
-    assert found is not None and shipped.efficiency is None
-    assert found.bandwidth == pytest.approx(0.9, abs=0.001)
-    assert found.weights.share == pytest.approx(0.75, abs=0.07)  # less 5 us a call
-    assert found.attention.share == pytest.approx(0.79, abs=0.02)
-    assert found.flops["bf16"].share == pytest.approx(0.69, abs=0.02)
-    assert found.flops["fp8"].share == pytest.approx(0.69, abs=0.03)
-    [told] = profile.caveats
-    assert told.startswith("'h100' is ") and told.endswith("h100-sxm.yaml here, not the h100-sxm that costcalc ships.")
-    assert replace(profile, efficiency=None, caveats=()) == shipped
-
-
 def test_estimates_follow_the_machine(capsys, played):
     out_of(capsys)
     question = ["estimate", "--model", "llama-3.1-8b", "--gpu", "1xh100", "--batch", "64", "-f", "json"]
@@ -404,23 +406,15 @@ def test_estimates_follow_the_machine(capsys, played):
     for more in ([], ["--catalog", str(played)]):
         assert main([*question, *more]) == 0
         times.append(json.loads(capsys.readouterr().out)["decode"]["step_time_s"])
-    speed = load_gpu("h100", catalog=played).efficiency.weights.speed
-    assert times[1] != times[0] and (times[1] > times[0]) == (speed < 1)
+    # 80% of the bandwidth, where the shipped fit has more of it.
+    assert times[1] > 1.02 * times[0]
 
 
 def test_measuring_again_replaces_the_measurement(capsys, played):
     out_of(capsys)
-    first = (played / "hardware_profiles/h100-sxm.yaml").read_text()
+    first = (played / MACHINES).read_text()
     out_of(capsys, "--catalog", played)
-    assert (played / "hardware_profiles/h100-sxm.yaml").read_text() == first
-    assert first.count("\nefficiency:") == 1
-
-
-def test_a_profile_keeps_what_stands_behind_an_earlier_measurement():
-    own = MeasuredEfficiency(bandwidth=0.9, points=3, source="own", date="2026-11-23")
-    text = "name: X\nefficiency:\n  bandwidth: 0.5\n  flops: {bf16: 1}\n\nnotes:\n- a\n"
-    changed = with_efficiency(text, own)
-    assert changed.startswith("name: X\nnotes:\n- a\nefficiency:\n  bandwidth: 0.9\n") and "0.5" not in changed
+    assert (played / MACHINES).read_text() == first
 
 
 def test_a_gpu_of_another_name_is_told(capsys, played, monkeypatch):

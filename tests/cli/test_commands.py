@@ -135,7 +135,7 @@ def test_explain_gives_formula_numbers_and_source(run: Run) -> None:
 
 
 def test_plot_draws_bars(run: Run) -> None:
-    assert "Decode time by op\n  " in run(*V3, "--plot")
+    assert "Decode time by op, bars logarithmic\n  " in run(*V3, "--plot")
 
 
 def test_compare_attention_replaces_the_attention(run_json: RunJson) -> None:
@@ -175,7 +175,7 @@ def test_breakeven_against_a_closed_model(run_json: RunJson, run: Run) -> None:
 @pytest.mark.parametrize("command", [V3, ("compare", "models", "v3", "llama-3.1-8b", "--gpu", "h100")])
 def test_results_keep_the_published_schema(run: Run, run_json: RunJson, command: tuple[str, ...]) -> None:
     published = json.loads(run("schema", "result"))
-    assert complaints(run_json(*command), published, published) == []
+    assert complaints(run_json(*command), published) == []
 
 
 def test_lists_of_the_catalog(run: Run, run_json: RunJson) -> None:
@@ -296,7 +296,7 @@ def test_a_sweep_in_every_form(run: Run) -> None:
     lines = list(csv.DictReader(io.StringIO(run(*SWEEP, "--gpus", "1", "--utilization", "50%,100%", "-f", "csv"))))
     assert [float(line["deployment.utilization"]) for line in lines] == [0.5, 1.0]
     assert run(*SWEEP, "--memory-bandwidth", "2TB/s,4TB/s", "-f", "markdown").count("| 2 TB/s |") == 1
-    assert "Output tokens/s per GPU against batch" in run(*SWEEP, "--batch", "1:64:x2", "--plot")
+    assert "Tokens/s per GPU against batch" in run(*SWEEP, "--batch", "1:64:x2", "--plot")
     assert "How each number comes about at batch 8" in run(*SWEEP, "--batch", "1,8", "--explain")
 
 

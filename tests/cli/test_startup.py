@@ -15,7 +15,7 @@ with contextlib.redirect_stdout(io.StringIO()):
 print(code, *sorted(sys.modules))
 """
 # What only charts, schedulers, clients and broken input need.
-NEVER = {"matplotlib", "PIL", "asyncio", "http.client", "unittest", "sqlite3", "pandas", "scipy", "torch"}
+NEVER = {"matplotlib", "plotille", "PIL", "asyncio", "http.client", "unittest", "sqlite3", "pandas", "scipy", "torch"}
 HEAVY = {"numpy", "pydantic", "yaml", "rich", *NEVER}
 
 

@@ -1,4 +1,4 @@
-"""A machine that was measured scales the fitted constants by its own speed; no kernel outruns a copy."""
+"""Kernels measured on a machine: estimates time its ops by them, and by what is usual of its vendor no longer."""
 
 from __future__ import annotations
 
@@ -7,109 +7,111 @@ from dataclasses import replace
 import pytest
 
 from costcalc.catalog.catalog import Catalog, load_gpu
-from costcalc.catalog.check import validate
 from costcalc.engine.efficiency import calibrated_efficiency
+from costcalc.engine.kernels import AllReduceCurve
+from costcalc.engine.op_times import IDEAL, op_time
+from costcalc.engine.ops import Op
 from costcalc.engine.roofline import machine_of
-from costcalc.errors import CostcalcError
-from costcalc.hardware.accelerator import MeasuredEfficiency
+from costcalc.hardware.efficiency import FitError, FitRecord, MachineFit, Quantiles, Ranges
+from costcalc.validation.files import shipped_measurements
+from costcalc.validation.serving_rows import serving_groups
+from costcalc.validation.serving_score import resolve, score_serving
 
-BASE = {"points": 40, "source": "own", "date": "2026-11-23"}
-
-
-def efficiency_of(gpu: str, **measured):
-    machine = load_gpu(gpu)
-    own = validate(MeasuredEfficiency, {**BASE, **measured}) if measured else None
-    machine = replace(machine, efficiency=own)
-    return calibrated_efficiency(Catalog().serving_efficiency(), machine_of(machine), "vllm")
-
-
-def test_nothing_measured_changes_nothing():
-    assert load_gpu("h100").efficiency is None
-    assert efficiency_of("h100") == efficiency_of("h100", bandwidth=1.0)
-
-
-def test_speeds_scale_their_own_class_of_ops():
-    typical = efficiency_of("h100")
-    slow = efficiency_of("h100", weights={"share": 0.7, "speed": 0.8})
-    for kind in ("gemm", "head", "experts"):
-        assert slow.bandwidth[kind] == pytest.approx(0.8 * typical.bandwidth[kind])
-    assert slow.bandwidth["grouped"] == typical.bandwidth["grouped"]
-    slow = efficiency_of("h100", attention={"share": 0.7, "speed": 0.8})
-    assert slow.bandwidth["latent"] == pytest.approx(0.8 * typical.bandwidth["latent"])
-    assert slow.bandwidth["gemm"] == typical.bandwidth["gemm"]
-
-
-def test_kernels_that_were_measured_themselves_are_scaled_by_that():
-    typical = efficiency_of("h100")
-    slow = efficiency_of("h100", experts={"share": 0.2, "speed": 0.5})
-    assert slow.bandwidth["experts"] == pytest.approx(0.5 * typical.bandwidth["experts"])
-    assert slow.kind_flops["experts"] == pytest.approx(0.5 * typical.kind_flops["experts"])
-    assert slow.bandwidth["gemm"] == typical.bandwidth["gemm"] and slow.flops == typical.flops
-    slow = efficiency_of("h100", prefill={"share": 0.3, "speed": 0.5})
-    assert slow.kind_flops["prefill"] == pytest.approx(0.5 * typical.kind_flops["prefill"])
-    assert slow.kind_flops["grouped"] == typical.kind_flops["grouped"]
-    slow = efficiency_of("h100", attention={"share": 0.3, "speed": 0.5})
-    for kind in ("grouped", "latent"):
-        assert slow.kind_flops[kind] == pytest.approx(0.5 * typical.kind_flops[kind])
-
-
-def test_the_rate_of_experts_is_of_that_of_products_which_counts_once():
-    typical = efficiency_of("h100")
-    both = efficiency_of(
-        "h100", experts={"share": 0.2, "speed": 0.5}, flops={"bf16": {"share": 0.5, "speed": 0.8}}
-    )  # fmt: skip
-    before, after = (each.flops["bf16"] * each.kind_flops["experts"] for each in (typical, both))
-    assert after == pytest.approx(0.5 * before)
-
-
-def test_links_and_latency_are_apart():
-    typical = efficiency_of("h100")
-    slow = efficiency_of("h100", links={"share": 0.4, "speed": 0.5})
-    assert slow.link == pytest.approx(0.5 * typical.link)
-    assert slow.all_reduce_seconds == typical.all_reduce_seconds
-    slow = efficiency_of("h100", latency=0.5)
-    for name in ("all_reduce_seconds", "all_reduce_log_seconds", "all_to_all_seconds"):
-        assert getattr(slow, name) == pytest.approx(2 * getattr(typical, name))
-    assert slow.link == typical.link
-
-
-@pytest.mark.parametrize("name", ["weights", "experts", "attention", "prefill", "links"])
-def test_no_share_is_above_the_data_sheet(name):
-    fast = efficiency_of("h100", **{name: {"share": 1, "speed": 10}}, flops={"bf16": {"share": 1, "speed": 10}})
-    shares = [*fast.bandwidth.values(), *fast.flops.values(), *fast.kind_flops.values(), fast.link]
-    assert max(shares) <= 1
-
-
-def test_no_kernel_outruns_a_copy():
-    capped = efficiency_of("h100", bandwidth=0.5, weights={"share": 0.9, "speed": 1.1})
-    assert max(capped.bandwidth.values()) == 0.5
-
-
-def test_precisions_scale_the_formats_that_compute_in_them():
-    typical = efficiency_of("h100")
-    found = efficiency_of("h100", flops={"fp8": {"share": 0.5, "speed": 0.5}})
-    assert found.flops["fp8_block"] == pytest.approx(0.5 * typical.flops["fp8_block"])
-    # Weights of 4 bits are multiplied in 16, which was not measured.
-    assert found.flops["weight_only"] == typical.flops["weight_only"] and found.flops["bf16"] == typical.flops["bf16"]
-    # 16-bit formats run at one rate.
-    found = efficiency_of("h100", flops={"bf16": {"share": 0.5, "speed": 0.5}})
-    assert found.flops["fp16"] == pytest.approx(0.5 * typical.flops["fp16"])
-
-
-def test_a_measured_speed_stands_for_that_of_the_vendor():
-    # Fitted on AMD's machines as a whole; this one was measured as fast as expected of any.
-    typical, measured = efficiency_of("mi300x"), efficiency_of("mi300x", weights={"share": 0.8, "speed": 1.0})
-    assert typical.bandwidth["gemm"] < measured.bandwidth["gemm"] == efficiency_of("h100").bandwidth["gemm"]
-
-
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ({"flops": {"fp9": {"share": 0.5, "speed": 1}}}, "flops: unknown precision 'fp9'"),
-        ({"bandwidth": 1.2}, "bandwidth: must be at most 1"),
-        ({"weight": {"share": 0.5, "speed": 1}}, "weight: unknown key; did you mean 'weights'"),
-    ],
+GEMM = Op("dense FFN", "gemm", 1.0, 2e12, 2e9, weights="bf16", rows=500)
+OPS = (
+    GEMM,
+    Op("attention core", "grouped", 1.0, 1e12, 1e9, weights="bf16", group=8),
+    Op("attention core", "latent", 1.0, 1e12, 1e9, weights="bf16"),
+    Op("attention core", "prefill", 1.0, 1e12, 1e8, scores=1e9, heads=32, sequences=1, tokens=4096),
+    Op("routed experts", "experts", 1.0, 1e12, 1e10, weights="bf16", rows=64, routed=512, held=8),
+    Op("all-reduce", "all_reduce", 1.0, 0.0, 1e8, ranks=4),
+    Op("all-to-all", "all_to_all", 1.0, 0.0, 1e8, ranks=8),
 )
-def test_wrong_entries_are_refused(wrong, message):
-    with pytest.raises(CostcalcError, match=message):
-        validate(MeasuredEfficiency, {**BASE, **wrong})
+NAMES = {
+    "gemm": "gemm", "grouped": "decode_grouped", "latent": "decode_latent", "prefill": "prefill",
+    "experts": "experts", "all_reduce": "collective", "all_to_all": "expert_exchange",
+}  # fmt: skip
+
+
+def fit(**factors):
+    error, quantiles = FitError(median_ape=0.1, mape=0.1, bias=0.0), Quantiles(low=0.8, high=1.2)
+    record = FitRecord(
+        points=3, gpus=("h100-sxm",), source="own", date="2026-11-27", in_sample=error, gpu_left_out=error,
+        shape_left_out=error, ranges=Ranges(known=quantiles, unseen=quantiles),
+    )  # fmt: skip
+    return MachineFit(factors=factors, fit=record)
+
+
+def efficiency_of(gpu, machines=None, backend="vllm"):
+    return calibrated_efficiency(Catalog().serving_efficiency(machines), machine_of(load_gpu(gpu)), backend)
+
+
+def seconds(op, gpu, machines=None):
+    return float(op_time(op, machine_of(load_gpu(gpu)), efficiency_of(gpu, machines)).seconds)
+
+
+@pytest.mark.parametrize("op", OPS, ids=lambda op: op.kind)
+def test_a_factor_is_of_its_op_and_its_gpu_alone(op):
+    share = "link" if op.kind in ("all_reduce", "all_to_all") else "flops"
+    machines = {"h100-sxm": {NAMES[op.kind]: fit(**{share: 0.5})}}
+    for each in OPS:
+        if NAMES[each.kind] == NAMES[op.kind]:
+            assert seconds(each, "h100", machines) > 1.3 * seconds(each, "h100")
+        else:
+            assert seconds(each, "h100", machines) == seconds(each, "h100")
+        assert seconds(each, "h200", machines) == seconds(each, "h200")
+
+
+@pytest.mark.parametrize("op", OPS, ids=lambda op: op.kind)
+def test_no_factor_beats_the_data_sheet(op):
+    names = ("collective", "custom_all_reduce") if op.kind == "all_reduce" else (NAMES[op.kind],)
+    known = Catalog().kernel_efficiency()
+    fast = {"launch": 0.01, "latency": 0.01, "exponentials": 100.0}
+    machines = {"h100-sxm": {}}
+    for name in names:
+        of_kernel = getattr(known, name).parameters
+        shares = {each: 100.0 for each in ("bandwidth", "flops", "link") if hasattr(of_kernel, each)}
+        machines["h100-sxm"][name] = fit(**shares, **{n: f for n, f in fast.items() if hasattr(of_kernel, n)})
+    h100 = machine_of(load_gpu("h100"))
+    assert float(op_time(op, h100, IDEAL).seconds) <= seconds(op, "h100", machines) < seconds(op, "h100")
+
+
+def test_a_measured_kernel_has_no_factor_of_its_vendor():
+    # Fitted on AMD's machines as a whole; this one was measured as fast as is expected of any.
+    constants = Catalog().serving_efficiency()
+    typical = efficiency_of("mi300x").curve(GEMM)
+    measured = efficiency_of("mi300x", {"mi300x": {"gemm": fit(bandwidth=1.0)}}).curve(GEMM)
+    for name, vendor in (
+        ("bandwidth", constants.vendor_bandwidth), ("flops", constants.vendor_flops),
+        ("launch", constants.vendor_launches),
+    ):  # fmt: skip
+        assert getattr(typical, name) == pytest.approx(getattr(measured, name) * vendor["amd"])
+    decode = OPS[1]
+    assert efficiency_of("mi300x", {"mi300x": {"gemm": fit()}}).curve(decode) == efficiency_of("mi300x").curve(decode)
+
+
+def test_the_engines_own_all_reduce_is_measured_apart():
+    typical = efficiency_of("h100").curve(OPS[5])
+    slow = efficiency_of("h100", {"h100-sxm": {"custom_all_reduce": fit(latency=2.0)}}).curve(OPS[5])
+    assert isinstance(typical, AllReduceCurve) and isinstance(slow, AllReduceCurve)
+    assert slow.custom.latency == pytest.approx(2 * typical.custom.latency) and slow.library == typical.library
+
+
+def test_layers_of_several_groups_have_kernels_of_their_own():
+    curve = efficiency_of("a100-80gb", backend="trtllm").curve
+    one, eight = (curve(replace(OPS[1], group=group)) for group in (1, 8))  # mmha and xqa on Ampere
+    assert one.bandwidth != eight.bandwidth
+
+
+def test_benchmark_rows_of_a_measured_machine_are_grouped_by_themselves():
+    rows = [row for row in shipped_measurements("e2e").rows if row["model"] == "Llama-3.3-70B" or "8B" in row["model"]]
+    catalog, machines = Catalog(), {"h100-sxm": {"gemm": fit(bandwidth=0.5)}}
+    constants = catalog.serving_efficiency(machines)
+    asked, index, _ = resolve(rows, constants, catalog)
+    groups = serving_groups(asked, index)
+    assert all(len(set(group.gpu)) == 1 for group in groups if "H100 SXM" in group.gpu)
+    before, after = (score_serving("e2e", rows, None, each, catalog) for each in (None, constants))
+    moved = {
+        str(a["gpu"]) for a, b in zip(after, before, strict=True) if a["predicted"] != pytest.approx(b["predicted"])
+    }
+    assert moved == {"h100-sxm"}

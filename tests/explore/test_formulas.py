@@ -24,7 +24,7 @@ CLOSE = 5e-3
 
 TOKEN = re.compile(
     r"(?P<number>\$?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:e[+-]?\d+)?)"
-    r"(?:(?P<suffix>[kMBT]\b)| (?P<unit>[kMGTPE]?(?:B|FLOP)(?:/s)?|[kMGTPE]?tokens/s|[mun]?s|min|h|days)(?![\w(-]))?"
+    r"(?:(?P<suffix>[kMBT]\b)| (?P<unit>[kMGTPE]?(?:B|FLOP|exp)(?:/s)?|[kMGTPE]?tokens/s|[mun]?s|min|h|days)(?![\w(-]))?"
     r"|(?P<call>(?:max|min|floor|ceil)(?=\())|(?P<word>[A-Za-z][\w-]*)|(?P<sign>[-+×/^(),\[\]])|\s+"
 )
 CALLS: dict[str, Callable[..., float]] = {"max": max, "min": min, "floor": floor, "ceil": ceil}
@@ -37,7 +37,8 @@ def quantity(number: str, suffix: str, unit: str) -> float:
         return parse_quantity(f"{number} {unit.removesuffix('/s')}", "count")
     if not unit:
         return parse_quantity(number + suffix, "count")
-    unit = re.sub("FLOP$", "B", unit)  # work, of which there may be less than any machine does in a second
+    # Work, of which there may be less than any machine does in a second.
+    unit = re.sub("(FLOP|exp)$", "B", unit).replace("exp/s", "FLOP/s")
     dimension = {"B": "bytes", "B/s": "bandwidth", "FLOP/s": "flops"}.get(unit.lstrip("kMGTPE"), "time")
     return parse_quantity(f"{number} {unit}", dimension)
 

@@ -15,7 +15,8 @@ from published import CASES, ids
 
 import costcalc
 from costcalc.catalog.catalog import Catalog
-from costcalc.engine.latency import Efficiency
+from costcalc.engine.kernels import scaled
+from costcalc.engine.op_times import Efficiency, ideal_curve
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import resolve_formats
 from costcalc.engine.roofline import machine_of
@@ -117,7 +118,7 @@ def prediction_speedup(i: Inputs, efficiency: str) -> float:
 def bus_bandwidth(i: Inputs, efficiency: str) -> float:
     up = costcalc.load_gpu("h100").scale_up
     assert up is not None and up.bandwidth == i["nominal_Bps"]
-    return up.bandwidth * (1.0 if efficiency == "ideal" else Catalog().serving_efficiency().link)
+    return up.bandwidth * (1.0 if efficiency == "ideal" else Catalog().kernel_efficiency().collective.parameters.link)
 
 
 def mistral_cost(i: Inputs, efficiency: str) -> float:
@@ -206,8 +207,9 @@ def test_another_model_with_its_own_constants() -> None:
     case = CASES["epochcode-latency-6"]
     gpu = costcalc.load_gpu("h100", overrides={"memory_bandwidth": "3.3 TB/s", "peak_flops.bf16": "1000 TFLOP/s"})
     model, machine = costcalc.load_model("llama-3.1-8b"), machine_of(gpu)
-    share = {"gemm": 0.75, "head": 0.75, "grouped": 0.75}
-    constants = Efficiency(bandwidth=share, flops={"bf16": 0.7}, layer_seconds=4 * 4e-6)
+    constants = Efficiency(
+        curve=lambda op: scaled(ideal_curve(op), memory=0.75, arithmetic=0.7), layer_seconds=4 * 4e-6
+    )
     formats = resolve_formats(model.precision, machine.peak_flops)
     step = decode_step(model, machine, Parallelism(), formats, constants, batch=32, context=1)
     assert 1e3 * float(step.seconds) == pytest.approx(case["expected"], rel=case["tolerance"]["rel"])

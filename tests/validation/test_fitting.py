@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 
+from costcalc.engine.kernels import curve_of
 from costcalc.validation.kernel_fit import fit_kernel
-from costcalc.validation.kernel_forms import curve_of
 from costcalc.validation.kernel_rows import DECODE, KernelParameters, KernelRows
 
 TRUTH = KernelParameters(
@@ -19,9 +19,10 @@ TRUTH = KernelParameters(
 def planted(count=120, seed=0, noise=0.0):
     generator = np.random.default_rng(seed)
     features = {
-        "kv_bytes": 10 ** generator.uniform(6, 10, count),
-        "padded_flops": 10 ** generator.uniform(8.5, 12.5, count),
-        "useful_flops": np.ones(count),
+        "bytes": 10 ** generator.uniform(6, 10, count),
+        "flops": 10 ** generator.uniform(8.5, 12.5, count),
+        "tile_flops": np.zeros(count),
+        "sm_count": np.full(count, 132.0),
         "bandwidth": np.full(count, 3.35e12),
         "peak": np.full(count, 989e12),
         "family": generator.choice(["hopper", "ada"], count),

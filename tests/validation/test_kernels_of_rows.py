@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from costcalc.catalog.catalog import load_gpu
+from costcalc.engine.kernel_choice import query_tile_rows
 from costcalc.errors import CostcalcError
 from costcalc.validation.comm_rows import collective_name
 from costcalc.validation.files import load_measurements
-from costcalc.validation.kernel_forms import query_tile_rows
 from costcalc.validation.score import score
 
 DECODE = "gpu,kind,framework,kernel,kv_dtype,batch,context,q_heads,kv_heads,head_dim,ms,window_size,q_dtype\n"
@@ -144,5 +144,6 @@ def test_where_flops_are_few_the_query_tile_decides(tmp_path):
 
 def test_rows_of_a_query_tile():
     # FA2DetermineCtaTileQ of flashinfer-ai/flashinfer: 16 rows up to 16 packed heads, else 64.
-    assert [query_tile_rows("flashinfer", group) for group in (1, 8, 16, 17)] == [16, 16, 16, 64]
-    assert query_tile_rows("fa3", 1) == query_tile_rows("", 1) == 64
+    assert [query_tile_rows("flashinfer", group, "hopper") for group in (1, 8, 16, 17)] == [16, 16, 16, 64]
+    assert query_tile_rows("fa3", 1, "hopper") == query_tile_rows("", 1, "hopper") == 64
+    assert query_tile_rows("", 8, "ada") == 16

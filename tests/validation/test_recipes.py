@@ -8,7 +8,7 @@ from costcalc.catalog.catalog import Catalog
 from costcalc.errors import CostcalcError
 from costcalc.predict.scenario import month_of
 from costcalc.validation.files import Row
-from costcalc.validation.serving_rows import drafts_of, held_steps, serving_row
+from costcalc.validation.serving_rows import condition, serving_row
 
 CATALOG = Catalog()
 
@@ -24,22 +24,8 @@ def row(**changes: object) -> Row:
     return {**base, **changes}
 
 
-@pytest.mark.parametrize(
-    ("backend", "vendor", "data", "expected"),
-    [
-        ("trtllm", "nvidia", 1, 3),  # dsr1_fp8_h200_trt_mtp.sh: MTP=3, and 1 where DP_ATTENTION is true
-        ("trtllm", "nvidia", 8, 1),
-        ("sglang", "nvidia", 1, 2),  # dsr1_fp8_b200_mtp.sh: SPECULATIVE_NUM_STEPS=2
-        ("sglang", "amd", 1, 3),  # dsr1_fp8_mi355x_mtp.sh: --speculative-num-steps 3
-        ("atom", "amd", 1, 1),  # dsr1_fp4_mi355x_atom_mtp.sh: --method mtp, whose default is one token
-    ],
-)
-def test_recipes_draft_as_many_tokens_as_their_scripts_say(backend, vendor, data, expected):
-    assert drafts_of(backend, vendor, data) == expected
-
-
 def test_a_row_may_say_how_many_tokens_are_drafted():
-    assert serving_row(row(spec="mtp"), CATALOG).scenario.drafts == 2
+    assert serving_row(row(spec="mtp"), CATALOG).scenario.drafts == 1
     assert serving_row(row(spec="mtp1"), CATALOG).scenario.drafts == 1
     assert serving_row(row(spec="none"), CATALOG).scenario.drafts == 0
     with pytest.raises(CostcalcError, match="drafts 99999 tokens"):
@@ -55,7 +41,7 @@ def test_a_row_may_say_how_many_tokens_are_drafted():
         ({"source": "measurements of our own"}, 0),
         ({"framework": "trtllm", "tp": 4.0}, 20),  # 70b_fp8_h200_trt_slurm.sh: batch_wait_timeout_iters: 20
         ({"framework": "trtllm", "tp": 4.0, "osl": 8192.0}, 0),
-        ({"held_steps": 7.0}, 7),
+        ({"polling": 7.0}, 7),
     ],
 )
 def test_requests_are_held_for_the_steps_of_the_recipe(changes, expected):
@@ -63,8 +49,8 @@ def test_requests_are_held_for_the_steps_of_the_recipe(changes, expected):
 
 
 def test_recipes_are_those_of_inferencex_alone():
-    assert held_steps(row(), "sglang", "blackwell") == 15
-    assert held_steps(row(source="somebody else"), "sglang", "blackwell") == 0
+    assert condition(row(gpu="b200"), "polling") == 15
+    assert condition(row(source="somebody else"), "polling") is None
 
 
 @pytest.mark.parametrize(("gpu", "expected"), [("h100-sxm", "bf16"), ("b200-sxm", "fp8")])

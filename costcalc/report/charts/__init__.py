@@ -1,1 +1,1 @@
-"""Charts as files. matplotlib is imported here alone, and only when a chart is asked for."""
+"""Charts as files and in the terminal; matplotlib and plotille are imported here alone, when a chart is asked for."""

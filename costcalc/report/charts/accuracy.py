@@ -19,6 +19,8 @@ PANELS = {
     "tpot_ms": ("Time per output token", "TPOT [ms]"),
     "ttft_ms": ("Time to first token", "TTFT [ms]"),
     "out_tok_s_gpu": ("Throughput", "output tokens/s per GPU"),
+    "prefill_ms": ("Prefill", "time of a prompt [ms]"),
+    "measured": ("Single results", "in the unit of each"),
 }
 """Title and axis of each quantity that is predicted."""
 _MOST_COLOURS = 8
@@ -27,7 +29,6 @@ _MOST_COLOURS = 8
 def draw_accuracy(validation: Validation, suffix: str) -> bytes:
     """Return predicted against measured as the content of a file: a panel for each quantity.
 
-    validation: the scored points.
     suffix: '.png', '.svg' or '.pdf'.
     Raises CostcalcError when no point counts.
     """

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,23 +14,21 @@ from costcalc.predict.quantities import Comparison, Row
 from costcalc.report.charts.style import (
     FAINT,
     INK,
+    End,
     Line,
     draw_over,
     look,
+    name_ends,
     panels,
     saved,
     shown_ticks,
-    spread,
     variant_colour,
 )
-from costcalc.report.comparison import EXCEEDS, by_context, cost_or_reason, row_name
+from costcalc.report.comparison import COST, EXCEEDS, RATE, by_context, cost_or_reason, row_name
 from costcalc.report.estimate import is_term, price_basis
-from costcalc.report.page import speed
-from costcalc.units import format_bytes, format_count, format_seconds, format_usd
+from costcalc.report.page import Show, quantity
+from costcalc.units import format_bytes, format_count, format_seconds
 
-Show = Callable[[float], str]
-End = tuple[str, str, float, float]
-GRID_LINE = "#cbd2d9"
 BANDED = "MLA absorbed"
 
 
@@ -39,9 +36,6 @@ def draw_lines(axes: Axes, lines: Sequence[tuple[Curve, Any]], show: Show, title
     """Draw values of every variant against context; dotted where a limit of time is broken.
 
     axes: where to draw.
-    lines: the variants, and values of each at its contexts.
-    show: how a value is written.
-    title: what the values are.
     rate: whether they are rates, whose range is that of times upside down.
     """
     ends: list[End] = []
@@ -64,7 +58,7 @@ def draw_lines(axes: Axes, lines: Sequence[tuple[Curve, Any]], show: Show, title
             axes.fill_between(curve.contexts, *band, color=colour, alpha=0.13, lw=0)
             axes.text(0.01, 0.01, f"band: 80% range of {BANDED}", transform=axes.transAxes, size=8, color=FAINT)
     _scale(axes, [float(x) for x in lines[0][0].contexts], framed, show)
-    _name_ends(axes, ends)
+    name_ends(axes, ends)
     axes.set_xlabel("context [tokens]")
     axes.set_title(title)
 
@@ -104,36 +98,6 @@ def _scale(axes: Axes, contexts: Sequence[float], framed: Sequence[float], show:
     shown_ticks(axes.yaxis, show)
 
 
-def _name_ends(axes: Axes, ends: Sequence[End]) -> None:
-    """Name each line at its right end, the names moved apart where lines lie close."""
-    low, high = (math.log(edge) for edge in axes.get_ylim())
-    inside = [each for each in ends if low <= math.log(each[3]) <= high]
-    places = spread([(math.log(y) - low) / (high - low) for _, _, _, y in inside], 0.05)
-    for (name, colour, x, y), place in zip(inside, places, strict=True):
-        axes.annotate(
-            name,
-            (x, y),
-            xytext=(1.04, place),
-            textcoords="axes fraction",
-            color=colour,
-            size=9,
-            va="center",
-            arrowprops={
-                "arrowstyle": "-",
-                "color": GRID_LINE,
-                "lw": 0.6,
-                "shrinkA": 1,
-                "shrinkB": 1,
-                "relpos": (0.0, 0.5),
-            },
-            annotation_clip=False,
-        )
-    outside = [name for name, _, _, y in ends if not low <= math.log(y) <= high]
-    if outside:
-        text = f"off the chart: {', '.join(outside)} "
-        axes.text(0.995, 0.01, text, transform=axes.transAxes, ha="right", size=8, color=FAINT)
-
-
 # One value of every row of a comparison: bars from zero, or dots where a logarithmic axis has none.
 
 
@@ -148,9 +112,6 @@ def draw_values(
     """Draw a value of every row with its 80% range, and the reason where there is none.
 
     axes: where to draw.
-    rows, values: the rows, and a value of each.
-    show: how a value is written.
-    title: what the values are.
     spans: low and high of each, where known.
     """
     known = [value for value in values if value]
@@ -171,7 +132,7 @@ def draw_values(
         edge = max(span[1] if span else 0.0, value or left)
         exceeds = EXCEEDS if spans and row.estimate.limits.kept is False else ""
         axes.annotate(
-            _label(row, value, show) + exceeds,
+            (cost_or_reason(row) if value is None else show(value)) + exceeds,
             (edge, number),
             xytext=(7, 0),
             textcoords="offset points",
@@ -185,12 +146,6 @@ def draw_values(
     axes.spines["left"].set_visible(False)
     _value_scale(axes, left, most, logarithmic, show)
     axes.set_title(title)
-
-
-def _label(row: Row, value: float | None, show: Show) -> str:
-    if value is None:
-        return cost_or_reason(row)
-    return show(value)
 
 
 def _value_scale(axes: Axes, left: float, most: float, logarithmic: bool, show: Show) -> None:
@@ -214,7 +169,6 @@ def draw_comparison(
 ) -> bytes:
     """Return the chart of a comparison as the content of a file.
 
-    comparison: the rows.
     curves: the variants over contexts; None draws bars of the rows instead.
     suffix: '.png', '.svg' or '.pdf'.
     kinds: the panels: 'cache', 'throughput' of a GPU, 'speed' for a user, 'cost'.
@@ -232,32 +186,27 @@ def draw_comparison(
         return saved(figure, suffix)
 
 
+_DRAWN = {
+    "throughput": (RATE, "tokens_per_s_per_gpu"),
+    "speed": ("decode.tokens_per_s_per_user", "tokens_per_s_per_user"),
+    "cost": (COST, "usd_per_million_output_tokens"),
+}
+"""What a panel shows: of rows, and of curves."""
+
+
 def _draw(kind: str, axes: Axes, rows: Sequence[Row], curves: Curves | None) -> None:
     if kind == "cache":
-        values = [row.estimate.kv_cache.bytes_per_token for row in rows]
-        draw_values(axes, rows, values, format_bytes, "KV cache per token")
-    elif kind == "cost":
-        costs = [row.estimate.cost.usd_per_million_output_tokens for row in rows]
-        spans = [row.estimate.cost.usd_per_million_output_tokens_range for row in rows]
-        if curves is None:
-            draw_values(axes, rows, costs, format_usd, "$ per million output tokens", spans)
-        else:
-            lines = [(curve, curve.usd_per_million_output_tokens) for curve in curves.curves]
-            draw_lines(axes, lines, format_usd, "$ per million output tokens against context", rate=False)
+        caches = [row.estimate.kv_cache.bytes_per_token for row in rows]
+        draw_values(axes, rows, caches, format_bytes, "KV cache per token")
+        return
+    path, name = _DRAWN[kind]
+    of = quantity(path)
+    if curves is None:
+        found = [quantity(path, row.estimate) for row in rows]
+        draw_values(axes, rows, [each.value for each in found], of.show, of.title, [each.limits for each in found])
     else:
-        per_user = kind == "speed"
-        title = "Output tokens/s per user" if per_user else "Output tokens/s per GPU"
-        decodes = [row.estimate.decode for row in rows]
-        rates = [each.tokens_per_s_per_user if per_user else each.tokens_per_s_per_gpu for each in decodes]
-        spans = [each.tokens_per_s_per_user_range if per_user else each.tokens_per_s_per_gpu_range for each in decodes]
-        if curves is None:
-            draw_values(axes, rows, rates, speed, title, spans)
-        else:
-            found = [
-                (curve, curve.tokens_per_s_per_user if per_user else curve.tokens_per_s_per_gpu)
-                for curve in curves.curves
-            ]
-            draw_lines(axes, found, speed, f"{title} against context", rate=True)
+        lines = [(curve, getattr(curve, name)) for curve in curves.curves]
+        draw_lines(axes, lines, of.show, f"{of.title} against context", rate=kind != "cost")
 
 
 def _subtitle(comparison: Comparison, lines: bool) -> str:

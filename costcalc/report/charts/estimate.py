@@ -20,7 +20,6 @@ def draw_step_time(axes: Axes, result: Estimate) -> None:
     """Draw the time of each op of a decode step as a bar, coloured by what bounds it.
 
     axes: where to draw.
-    result: the estimate.
     """
     ops = [*reversed(result.breakdown)]
     total = sum(op.time_s for op in ops) or 1.0
@@ -62,8 +61,6 @@ def draw_roofline(axes: Axes, result: Estimate, gpu: Accelerator) -> None:
     """Draw the roofs of a GPU and what each op of a decode step reaches under them.
 
     axes: where to draw.
-    result: the estimate.
-    gpu: the accelerator that it is about.
     Source: Williams, Waterman, Patterson, "Roofline", CACM 52 (2009).
     """
     roofs = _roofs(result, gpu)
@@ -180,8 +177,6 @@ def _apart(heights: list[float], lines: list[int]) -> list[float]:
 def draw_estimate(result: Estimate, gpu: Accelerator, suffix: str, kind: str | None = None) -> bytes:
     """Return the chart of an estimate as the content of a file.
 
-    result: the estimate.
-    gpu: the accelerator that it is about.
     suffix: '.png', '.svg' or '.pdf'.
     kind: 'roofline' or 'time' for one panel alone.
     Raises CostcalcError when there is nothing to draw.

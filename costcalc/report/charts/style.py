@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby, pairwise
-from math import isnan
+from math import isnan, log
 from textwrap import wrap
 from typing import Any
 
@@ -84,7 +84,6 @@ def look() -> Any:
 def saved(figure: Figure, suffix: str) -> bytes:
     """Return a figure as the content of a file.
 
-    figure: the figure.
     suffix: '.png', '.svg' or '.pdf'.
     """
     kind = suffix.lower().lstrip(".")
@@ -96,8 +95,6 @@ def saved(figure: Figure, suffix: str) -> bytes:
 def panels(count: int, title: str, subtitle: str, width: float = 6.2, height: float = 5.0) -> tuple[Figure, list[Axes]]:
     """Return a figure with panels side by side under a title.
 
-    count: panels.
-    title, subtitle: what it shows, and on what conditions.
     width, height: of one panel [inches].
     """
     across = width * count
@@ -115,11 +112,7 @@ def panels(count: int, title: str, subtitle: str, width: float = 6.2, height: fl
 
 
 def variant_colour(name: str, index: int) -> str:
-    """Return the colour of a variant, a model or a GPU.
-
-    name: its name.
-    index: its place in the comparison.
-    """
+    """Return the colour of a variant, a model or a GPU."""
     if name in VARIANT_COLOURS:
         return VARIANT_COLOURS[name]
     if name.startswith("GQA-"):
@@ -128,11 +121,7 @@ def variant_colour(name: str, index: int) -> str:
 
 
 def shown_ticks(axis: Any, show: Any) -> None:
-    """Label an axis with numbers as tables show them, however short it is.
-
-    axis: the axis, with its limits set.
-    show: how a number is written.
-    """
+    """Label an axis with numbers as tables show them, however short it is."""
     low, high = sorted(axis.get_view_interval())
     if axis.get_scale() == "log" and high < low * _SHORT:
         axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
@@ -145,8 +134,6 @@ def spread(heights: Sequence[float], gap: float, low: float = 0.0, high: float =
     """Return heights of labels moved apart so that none covers another, as near to their own as can be.
 
     heights: where they would stand, as shares of the axis.
-    gap: least distance.
-    low, high: the ends of the axis.
     """
     order = sorted(range(len(heights)), key=lambda index: heights[index])
     placed = list(heights)
@@ -158,6 +145,26 @@ def spread(heights: Sequence[float], gap: float, low: float = 0.0, high: float =
         for index, after in zip(reversed(order[:-1]), reversed(order), strict=False):
             placed[index] = max(low, min(placed[index], placed[after] - gap))
     return placed
+
+
+End = tuple[str, str, float, float]
+"""A line's name, its colour, and the point where it ends at the right."""
+
+
+def name_ends(axes: Axes, ends: Sequence[End]) -> None:
+    """Name lines of a logarithmic axis at their right ends, the names moved apart where lines lie close."""
+    low, high = (log(edge) for edge in axes.get_ylim())
+    inside = [each for each in ends if low <= log(each[3]) <= high]
+    places = spread([(log(y) - low) / (high - low) for *_, y in inside], 0.05)
+    leader = {"arrowstyle": "-", "color": "#cbd2d9", "lw": 0.6, "shrinkA": 1, "shrinkB": 1, "relpos": (0.0, 0.5)}
+    for (name, colour, x, y), place in zip(inside, places, strict=True):
+        axes.annotate(
+            name, (x, y), xytext=(1.04, place), textcoords="axes fraction", color=colour, size=9, va="center",
+            arrowprops=leader, annotation_clip=False,
+        )  # fmt: skip
+    if outside := [each[0] for each in ends if each not in inside]:
+        text = f"off the chart: {', '.join(outside)} "
+        axes.text(0.995, 0.01, text, transform=axes.transAxes, ha="right", size=8, color=FAINT)
 
 
 # Lines that run along each other, drawn so that none hides another.
@@ -175,9 +182,6 @@ def draw_over(axes: Axes, line: Line, before: Sequence[Line], label: str | None 
     """Draw a line; where it runs along lines that are there already, in dashes through which they are seen.
 
     axes: where to draw.
-    line: the line.
-    before: the lines that are there already.
-    label: its name in the legend.
     look: colour, width and the like.
     """
     solid = look.pop("ls", "-")

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from costcalc.errors import CostcalcError
 from costcalc.explore.sweep import Sweep
 from costcalc.report.charts.style import Line, draw_over, look, panels, saved, shown_ticks, variant_colour
+from costcalc.report.page import quantity
 from costcalc.report.sweep import NAMES, SWEPT_PANELS, SweptLine, SweptLines, curves_of, value_shown
 from costcalc.units import format_count
 
@@ -21,12 +22,11 @@ _FAR = 8
 def draw_sweep(sweep: Sweep, suffix: str, kinds: Sequence[str] = ("cost", "throughput", "speed")) -> bytes:
     """Return the chart of a sweep as the content of a file.
 
-    sweep: the sweep.
     suffix: '.png', '.svg' or '.pdf'.
     kinds: the panels: 'cost', 'throughput' of a GPU, 'speed' for a user, 'wait' for the first token.
     Raises CostcalcError when there is nothing to draw.
     """
-    found = {kind: curves_of(sweep, SWEPT_PANELS[kind][0], MOST_LINES) for kind in kinds}
+    found = {kind: curves_of(sweep, SWEPT_PANELS[kind], MOST_LINES) for kind in kinds}
     drawn = {kind: each for kind, each in found.items() if any(line.points for line in each.lines)}
     if not drawn:
         raise CostcalcError("no cell fits, or only a term of the bill is asked for: nothing to draw", where="--chart")
@@ -39,7 +39,7 @@ def draw_sweep(sweep: Sweep, suffix: str, kinds: Sequence[str] = ("cost", "throu
 
 
 def _draw(axes: Axes, kind: str, along: str, lines: Sequence[SweptLine]) -> None:
-    _, title, show = SWEPT_PANELS[kind]
+    of = quantity(SWEPT_PANELS[kind])
     drawn: list[Line] = []
     for line in lines:
         if not line.points:
@@ -61,9 +61,9 @@ def _draw(axes: Axes, kind: str, along: str, lines: Sequence[SweptLine]) -> None
     if len(ticks) <= 8:
         axes.set_xticks(ticks)
     shown_ticks(axes.xaxis, lambda value: _short(along, value))
-    shown_ticks(axes.yaxis, show)
+    shown_ticks(axes.yaxis, of.show)
     axes.set_xlabel(NAMES[along])
-    axes.set_title(title)
+    axes.set_title(of.title)
     if any(line.label for line in lines):
         axes.legend(frameon=False, fontsize=8, labelspacing=0.3)
 

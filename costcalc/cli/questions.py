@@ -1,0 +1,222 @@
+"""The commands that are asked of a model and a GPU: `costcalc estimate`, `compare`, `sweep` and `breakeven`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument, Option
+
+from costcalc.cli.output import Opened, Output
+from costcalc.cli.parameters import (
+    Given,
+    Gpu,
+    Model,
+    Sources,
+    SweepGiven,
+    gpu_named,
+    gpu_names,
+    model_named,
+    model_names,
+)
+from costcalc.errors import CostcalcError
+from costcalc.predict.options import LOAD, MONEY
+
+if TYPE_CHECKING:
+    from costcalc.explore.compare import Curves
+    from costcalc.predict.quantities import Comparison
+
+
+# One deployment.
+
+
+ESTIMATE_CHARTS = ("roofline", "time")
+
+
+def estimate(*, model: Model = None, gpu: Gpu = None, given: Given, output: Output, sources: Sources) -> None:
+    """What a deployment does and costs, and why.
+
+    A model and a GPU are enough: what is left out is chosen, marked in the answer, and explained.
+    """
+    given = output.with_tokens(given)
+    with output.opened(ESTIMATE_CHARTS) as opened:
+        machine, name, catalog = gpu_named(gpu), model_named(model), sources.opened()
+        from costcalc.explore.estimate import estimate as answer
+
+        result = answer(name, machine, catalog=catalog, **given)
+
+        def draw(suffix: str) -> bytes:
+            from costcalc.report.charts.estimate import draw_estimate
+            from costcalc.units import parse_machine
+
+            return draw_estimate(result, catalog.gpu(parse_machine(machine)[1]), suffix, opened.chart_kind)
+
+        opened.show(result, draw)
+
+
+# Deployments side by side.
+
+
+ATTENTION_CHARTS = ("cache", "throughput", "cost", "speed")
+MODEL_CHARTS = ("cache", "throughput", "cost", "speed")
+GPU_CHARTS = ("throughput", "speed", "cost")
+
+Contexts = Annotated[
+    str | None,
+    Option("--contexts", metavar="TOKENS,...", rich_help_panel=LOAD,
+           help="Several KV lengths, as in 4k,32k,128k: every variant at each."),
+]  # fmt: skip
+Models = Annotated[
+    list[str] | None,
+    Argument(metavar="MODEL...", help="Models to compare; the first is the reference.", autocompletion=model_names),
+]
+Gpus = Annotated[
+    list[str] | None,
+    Argument(metavar="GPU...", help="GPUs to compare; the first is the reference.", autocompletion=gpu_names),
+]
+
+
+def compare_attention(
+    *,
+    model: Model = None,
+    gpu: Gpu = None,
+    contexts: Contexts = None,
+    given: Given,
+    output: Output,
+    sources: Sources,
+) -> None:
+    """One model with its attention replaced: MHA, GQA, MQA, MLA, a low-rank control, and no cache at all.
+
+    Bytes, tokens per second and dollars of each, on as many GPUs as the model itself takes.
+    """
+    if contexts is not None and "context" in given:
+        raise CostcalcError("--context is given too", where="--contexts", hint="keep one of them")
+    lengths = [] if contexts is None else _split(contexts)
+    given = output.with_tokens(given)
+    with output.opened(ATTENTION_CHARTS) as opened:
+        machine, name, catalog = gpu_named(gpu), model_named(model), sources.opened()
+        from costcalc.explore.compare import attention_curves
+        from costcalc.explore.compare import compare_attention as compared
+
+        result = compared(name, machine, contexts=lengths, catalog=catalog, **given)
+        curves = None
+        # A term of the bill is no deployment, of which curves would be drawn.
+        whole = given.get("terms", "all").strip().lower() == "all"
+        if whole and (opened.chart is not None or opened.plot):
+            curves = attention_curves(name, machine, contexts=lengths, catalog=catalog, **given)
+        _show_comparison(result, opened, ATTENTION_CHARTS, curves)
+
+
+def compare_models(*, names: Models = None, gpu: Gpu = None, given: Given, output: Output, sources: Sources) -> None:
+    """Several models on one kind of GPU; the first one is the reference."""
+    given = output.with_tokens(given)
+    with output.opened(MODEL_CHARTS) as opened:
+        machine = gpu_named(gpu)
+        wanted = _some(names, "MODEL", "costcalc compare models v3 llama-3.1-70b --gpu h100")
+        from costcalc.explore.compare import compare_models as compared
+
+        _show_comparison(compared(wanted, machine, catalog=sources.opened(), **given), opened, MODEL_CHARTS)
+
+
+def compare_gpus(*, names: Gpus = None, model: Model = None, given: Given, output: Output, sources: Sources) -> None:
+    """One model on several kinds of GPU, each with a count of its own if need be; the first is the reference."""
+    given = output.with_tokens(given)
+    with output.opened(GPU_CHARTS) as opened:
+        name = model_named(model)
+        wanted = _some(names, "GPU", "costcalc compare gpus h100 b200 --model v3")
+        from costcalc.explore.compare import compare_gpus as compared
+
+        try:
+            result = compared(wanted, name, catalog=sources.opened(), **given)
+        except CostcalcError as error:
+            if error.where != "gpu":
+                raise
+            raise CostcalcError(error.message, where="GPU", hint=error.hint) from None
+        _show_comparison(result, opened, GPU_CHARTS)
+
+
+def _split(text: str) -> list[str]:
+    """Split at commas, except those between the thousands of a number such as 128,000."""
+    import re
+
+    return [each for each in re.split(r",(?!(?<=[0-9],)[0-9]{3}(?![0-9A-Za-z]))|\s+", text.strip()) if each] or [""]
+
+
+def _some(names: list[str] | None, what: str, example: str) -> list[str]:
+    if not names:
+        raise CostcalcError(f"{what} is missing", hint=f"name two or more, as in: {example}")
+    return names
+
+
+def _show_comparison(result: Comparison, opened: Opened, charts: tuple[str, ...], curves: Curves | None = None) -> None:
+    def draw(suffix: str) -> bytes:
+        from costcalc.report.charts.comparison import draw_comparison
+
+        return draw_comparison(result, curves, suffix, opened.panels(charts))
+
+    opened.show(result, draw, curves)
+
+
+# The same question at every combination of several values.
+
+
+SWEEP_CHARTS = ("cost", "throughput", "speed", "wait")
+
+
+def sweep(*, model: Model = None, gpu: Gpu = None, given: SweepGiven, output: Output, sources: Sources) -> None:
+    """One question at every combination of several values: batches, contexts, prices, GPU counts.
+
+    Lists and ranges (1:256:x2 doubles, 10:50:10 goes in steps) are allowed for --batch, --context, --input,
+    --output-tokens, --price, --utilization, --memory-bandwidth, --gpus, --tp, --pp, --ep and --dp. One deployment
+    serves every cell: the one that the most demanding cell that fits takes, unless --gpus and the degrees say another.
+    """
+    options = output.with_tokens(given)
+    with output.opened(SWEEP_CHARTS) as opened:
+        machine, name, catalog = gpu_named(gpu), model_named(model), sources.opened()
+        from costcalc.explore.sweep import sweep as answered
+
+        result = answered(name, machine, catalog=catalog, **options)
+
+        def draw(suffix: str) -> bytes:
+            from costcalc.report.charts.sweep import draw_sweep
+
+            return draw_sweep(result, suffix, opened.panels(SWEEP_CHARTS))
+
+        opened.show(result, draw)
+
+
+# Self-host, or pay an API.
+
+
+BREAKEVEN_CHARTS = ("use",)
+
+Against = Annotated[
+    str | None,
+    Option("--against", metavar="NAME", rich_help_panel=MONEY,
+           help="A model whose list prices to compare with, open or closed, as in claude-3.5-sonnet; "
+                "default: the model's own."),
+]  # fmt: skip
+
+
+def breakeven(
+    *,
+    model: Model = None,
+    gpu: Gpu = None,
+    against: Against = None,
+    given: Given,
+    output: Output,
+    sources: Sources,
+) -> None:
+    """How busy GPUs of your own must be to cost what an API charges for the same tokens."""
+    given = output.with_tokens(given)
+    with output.opened(BREAKEVEN_CHARTS) as opened:
+        machine, name, catalog = gpu_named(gpu), model_named(model), sources.opened()
+        from costcalc.explore.breakeven import break_even
+
+        result = break_even(name, machine, against=against, catalog=catalog, **given)
+
+        def draw(suffix: str) -> bytes:
+            from costcalc.report.charts.breakeven import draw_breakeven
+
+            return draw_breakeven(result, suffix)
+
+        opened.show(result, draw)

@@ -1,0 +1,165 @@
+"""Bars and lines drawn with characters, for the terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+from plotille import Figure, color
+
+from costcalc.explore.sweep import Sweep
+from costcalc.fields import Record
+from costcalc.predict.quantities import BLENDED, BreakEven, Comparison, Estimate
+from costcalc.report.breakeven import use_curve
+from costcalc.report.comparison import COST, RATE, by_context, row_name
+from costcalc.report.page import Block, Column, Grid, Line, Role, Show, Shown, bar, quantity, seconds
+from costcalc.report.sweep import NAMES, SWEPT_PANELS, curves_of, value_shown
+from costcalc.units import format_bytes, format_count, format_percent
+
+if TYPE_CHECKING:
+    from costcalc.explore.compare import Curves
+
+
+WIDTH = 40
+LINEAR = 100
+"""Bars of values that are further apart than this factor are logarithmic: the smallest would be a speck."""
+HEIGHT, COLUMNS = 16, 50
+EACH = 9
+"""Columns from one mark of a line to the next."""
+MARKS = "●○■▲◆▼★×+"
+COLOURS = ("blue", "red", "green", "yellow", "magenta", "cyan", "bright_blue", "bright_red", "bright_green")
+
+
+class Drawn(Record):
+    """A line: its name, its points in the numbers they are of, and whether the scale has to hold it."""
+
+    name: str
+    points: Sequence[tuple[float, float]]
+    framed: bool = True
+
+
+def plots(result: Estimate | Comparison | BreakEven | Sweep, curves: Curves | None = None) -> list[Block]:
+    """Return a result as bars and lines; `curves` are the variants of a comparison over contexts."""
+    if isinstance(result, Estimate):
+        return list(bars("Decode time by op", [(op.op, op.time_s) for op in result.breakdown], seconds))
+    if isinstance(result, Sweep):
+        return list(_swept(result))
+    if isinstance(result, BreakEven):
+        return list(_against_use(result))
+    page: list[Block] = []
+    for context, rows in by_context(result):
+        at = f" at {format_count(context)} tokens" if len(result.contexts) > 1 else ""
+        caches = [(row_name(row), row.estimate.kv_cache.bytes_per_token) for row in rows]
+        page += bars(f"KV cache per token{at}", caches, format_bytes)
+        costs = [(row_name(row), quantity(COST, row.estimate)) for row in rows]
+        page += bars(f"{quantity(COST).title}{at}", [(name, each.value) for name, each in costs], quantity(COST).show)
+    return [*page, *(_compared(curves) if curves is not None else ())]
+
+
+def bars(
+    title: str, values: Iterable[tuple[str, float | None]], show: Show, *, role: Role = "memory"
+) -> Iterator[Block]:
+    """Yield values as horizontal bars: as long as they are large, or logarithmic where the small ones would vanish.
+
+    values: names and values; what is unknown or nothing has no bar.
+    """
+    listed = list(values)
+    known = [value for _, value in listed if value is not None and value > 0]
+    logarithmic = bool(known) and max(known) > LINEAR * min(known)
+    yield Line()
+    yield Line(f"{title}, bars logarithmic" if logarithmic else title, "heading")
+    rows = [(name, show(value), bar(_length(value or 0.0, known, logarithmic), WIDTH)) for name, value in listed]
+    yield Grid((Column(), Column(right=True), Column(role=role, drawing=True)), rows)
+
+
+def _length(value: float, known: Sequence[float], logarithmic: bool) -> float:
+    if value <= 0 or not logarithmic:
+        return max(value, 0.0) / max(known, default=1.0)
+    # The least value keeps a stub of a bar, so that it differs from nothing.
+    floor = math.log(min(known)) - 0.04 * math.log(max(known) / min(known))
+    return (math.log(value) - floor) / (math.log(max(known)) - floor)
+
+
+def _compared(curves: Curves) -> Iterator[Block]:
+    for path, name in ((RATE, "tokens_per_s_per_gpu"), (COST, "usd_per_million_output_tokens")):
+        drawn = []
+        for curve in curves.curves:
+            values = getattr(curve, name)
+            points = [] if values is None else list(zip(curve.contexts.tolist(), values.tolist(), strict=True))
+            # Without a cache every token costs a whole prefill; on one scale with it the others would be one line.
+            drawn.append(Drawn(curve.variant, points, curve.bytes_per_token > 0))
+        if any(line.points for line in drawn):
+            yield from _chart(quantity(path), "context", drawn, partial(value_shown, "context"))
+
+
+def _swept(sweep: Sweep) -> Iterator[Block]:
+    """Yield the numbers of a sweep against its longest axis."""
+    for path in SWEPT_PANELS.values():
+        found = curves_of(sweep, path, len(MARKS))
+        if any(len(line.points) > 1 for line in found.lines):
+            some = f", {len(found.lines)} of {found.count:,} lines" if found.count > len(found.lines) else ""
+            drawn = [Drawn(line.label, line.points) for line in found.lines]
+            yield from _chart(quantity(path), NAMES[found.along], drawn, partial(value_shown, found.along), some)
+
+
+def _against_use(result: BreakEven) -> Iterator[Block]:
+    """Yield what a million tokens cost against how busy the GPUs are, and what APIs charge."""
+    curve = use_curve(result)
+    if curve is not None:
+        own = Drawn("GPUs of one's own", list(zip(curve.shares, curve.own, strict=True)))
+        ends = curve.shares[0], curve.shares[-1]
+        bought = [Drawn(name, [(x, price) for x in ends]) for name, price, _ in curve.bought]
+        show_below: Callable[[float], str] = partial(format_percent, digits=2)
+        yield from _chart(quantity(BLENDED), "how busy the GPUs are", [own, *bought], show_below, below="use")
+
+
+def _chart(
+    of: Shown, against: str, lines: Sequence[Drawn], show_below: Callable[[float], str], some: str = "", below: str = ""
+) -> Iterator[Block]:
+    """Yield lines of a number under a heading, both axes logarithmic, with a key to their marks."""
+    yield Line()
+    yield Line(f"{of.title} against {against}, both logarithmic{some}", "heading")
+    lines = lines[: len(MARKS)]
+    logs = [[(math.log(x), math.log(y)) for x, y in each.points if math.isfinite(y) and y > 0] for each in lines]
+    framed = [point for each, points in zip(lines, logs, strict=True) if each.framed for point in points]
+    if not framed:
+        yield Line("nothing fits anywhere", indent=2)
+        return
+    for text in _canvas(logs, framed, of, show_below, below or against).splitlines():
+        yield Line(text.replace("\u2800", " ").rstrip())
+    for mark, colour, each in zip(MARKS, COLOURS, lines, strict=False):
+        if each.name:
+            yield Line(f"{color(mark, fg=colour)} {each.name}", indent=4)
+
+
+def _canvas(
+    lines: Sequence[Sequence[tuple[float, float]]],
+    framed: Sequence[tuple[float, float]],
+    of: Shown,
+    show_below: Callable[[float], str],
+    below: str,
+) -> str:
+    def label(value: float, *, chars: int, left: bool, **_: float) -> str:
+        number = float(f"{math.exp(value):.3g}")  # what a logarithm was taken of comes back with its last digits off
+        return show_below(number).ljust(chars) if left else of.show(number).rjust(chars)
+
+    (left, low), (right, high) = (tuple(edge(each) for each in zip(*framed, strict=True)) for edge in (min, max))
+    figure = Figure()
+    figure.width, figure.height, figure.origin = COLUMNS, HEIGHT, False
+    figure.x_label, figure.y_label = below, of.unit
+    figure.register_label_formatter(float, label)
+    figure.set_x_limits(left, max(right, left + 0.01))
+    figure.set_y_limits(low - 0.02, max(high, low + 0.01) + 0.02)
+    drawn = [each for each in zip(MARKS, COLOURS, lines, range(EACH), strict=False) if each[2]]
+    for _, colour, points, _ in drawn:
+        figure.plot(*zip(*points, strict=True), lc=colour)
+    for mark, colour, points, first in drawn:
+        # Lines that run along each other take turns.
+        x, y = np.array(points).T
+        at = np.linspace(left, right, COLUMNS)[first::EACH]
+        at = at[(at >= x[0]) & (at <= x[-1])]
+        figure.scatter(at.tolist(), np.interp(at, x, y).tolist(), lc=colour, marker=mark)
+    return str(figure.show())
