@@ -23,9 +23,9 @@ INTRODUCTION = """\
 
 <!-- Made by docs/generate.py from measurements/ and hardware_profiles/efficiency/: change those, then run it again. -->
 
-costcalc's estimates against {points:,} published measurements: {kernels:,} of single kernels and {serving:,} of
-serving, of which {counted:,} count. Repeat it with `costcalc validate`, divide it with `--by gpu` or `--by model`, and
-score measurements of your own with `--data FILE.csv`. Sources and licences are in
+costcalc's estimates against {points:,} published measurements: {kernels:,} of single kernels, {serving:,} of
+serving and {logs:,} start-up logs, of which {counted:,} count. Repeat it with `costcalc validate`, divide it with
+`--by gpu` or `--by model`, and score measurements of your own with `--data FILE.csv`. Sources and licences are in
 [measurements/](../measurements/README.md), the equations in [method.md](method.md).
 
 ![Every prediction against its measurement](images/accuracy.png)
@@ -50,6 +50,9 @@ FIELD = """\
 Single results that engines' documentation, model cards, blogs and users publish, run as documented (`--tuning default`,
 which is what an estimate assumes) unless their source says otherwise. **Sources left out**: by fits without any result
 of the source, which is how the next stranger's run will be met. One number of a source is no more than that.
+"""
+LOGS = """\
+What engines said at start-up that each GPU had left for the cache: median distance, and the mean in brackets.
 """
 DIVIDED = """\
 Median error, and points in brackets, with all points in the fit.
@@ -105,22 +108,29 @@ be met. "Never seen" are fits without any point of that GPU or model. "Pools apa
 GPUs. Not modelled: power caps and heat, bursts of requests, congested networks.
 """
 WORST = 5
+MEMORY = "kv_pool"
 
 
 def accuracy_page() -> str:
     """Return accuracy.md."""
     found = _validation()
     serving = [point for point in found.points if point.kind == "e2e" and not point.beside]
-    kernels = [point for point in found.points if point.kind != "e2e"]
-    counted = sum(not point.row["excluded"] for point in (*serving, *kernels))
+    kernels = [point for point in found.points if point.kind in KERNEL_KINDS]
+    logs = [point for point in found.points if point.kind == MEMORY]
+    counted = sum(not point.row["excluded"] for point in (*serving, *kernels, *logs))
     head = INTRODUCTION.format(
-        points=len(serving) + len(kernels), kernels=len(kernels), serving=len(serving), counted=counted
+        points=len(serving) + len(kernels) + len(logs),
+        kernels=len(kernels),
+        serving=len(serving),
+        logs=len(logs),
+        counted=counted,
     )
     parts = [
         head,
         _section("Kernels", KERNELS, _kernels(found.groups())),
         _section("Serving", SERVING, _serving(found.groups())),
         _section("From the field", FIELD, _fields()),
+        _section("Memory", LOGS, _memory(found.groups())),
         _section("Conditions of a run", CONDITIONS.format(as_of=Catalog().serving_efficiency().as_of)),
         _section("By GPU", DIVIDED, _matrix(found, "gpu", KERNEL_KINDS), _matrix(found, "gpu", ("e2e",))),
         _section("Serving by engine", DIVIDED, _matrix(found, "backend", ("e2e",))),
@@ -135,28 +145,34 @@ def accuracy_page() -> str:
 
 def readme_table() -> str:
     """Return the table between the markers of README.md."""
-    groups = [group for group in _validation().groups() if _record(group) is not None]
+    groups = [
+        group
+        for group in _validation().groups()
+        if group.summary["n"] and (group.kind == MEMORY or _record(group) is not None)
+    ]
     rows = [
         (
             group.label,
             group.summary["n"],
-            _both(asdict(_as_met(group))),
+            _both(_as_met(group)),
             _record_cell(group, "gpu_left_out"),
             _record_cell(group, "model_left_out"),
             percent(group.summary["coverage"]),
             percent(group.summary["ideal_median_ape"]),
         )
-        for group in sorted(groups, key=lambda each: -float(_as_met(each).median_ape))
+        for group in sorted(groups, key=lambda each: -float(_as_met(each)["median_ape"]))
     ]
     head = ("", "points", "left out: median (mean)", "GPU never seen", "model never seen", "in range", "roofline alone")
     return f"{_table(head, rows)}\n{README_NOTE}"
 
 
 def _as_met(group: Group) -> Any:
-    """The error of fits that have not seen the point: its source, its row or its shape."""
+    """The error of fits that have not seen the point: its source, its row or its shape; all for rules."""
     record = _record(group)
+    if record is None:
+        return group.summary
     levels = ("source_left_out", "rows_left_out", "shape_left_out")
-    return next(error for level in levels if (error := getattr(record, level, None)) is not None)
+    return asdict(next(error for level in levels if (error := getattr(record, level, None)) is not None))
 
 
 def _fields() -> str:
@@ -191,7 +207,7 @@ def _kernels(groups: Sequence[Group]) -> str:
             *_end(group),
         )
         for group in groups
-        if group.kind != "e2e"
+        if group.kind in KERNEL_KINDS
     ]
     return _table(("", "n", "fitted", "shape left out", "GPU left out", "bias", "in range", "roofline"), rows)
 
@@ -205,6 +221,15 @@ def _serving(groups: Sequence[Group]) -> str:
     ]
     head = ("", "n", "fitted", "rows left out", "model left out", "GPU left out", "bias", "in range", "roofline")
     return _table(head, rows)
+
+
+def _memory(groups: Sequence[Group]) -> str:
+    rows = [
+        (*_name_and_count(each), _both(each.summary), *_end(each))
+        for each in groups
+        if each.kind == MEMORY and each.summary["n"]
+    ]
+    return _table(("", "n", "error", "bias", "in range", "reserve left out"), rows)
 
 
 def _name_and_count(group: Group) -> tuple[str, int]:
@@ -231,6 +256,8 @@ def _record(group: Group) -> Any:
     if group.kind == "e2e":
         name = next((name for name, label in LABELS.items() if label == group.label), "")
         return Catalog().serving_efficiency().errors.get(name)
+    if group.kind == MEMORY:  # rules, on which nothing is fitted
+        return None
     op = next(op for op, each in KERNEL_KINDS[group.kind].models.items() if each.label == group.label)
     return getattr(Catalog().kernel_efficiency(), op).fit
 

@@ -127,14 +127,14 @@ def with_values(constants: ServingEfficiency, values: Sequence[float] | Array) -
 
 def tree_of(constants: ServingEfficiency) -> dict[str, Any]:
     """What serving.yaml holds of the constants, as plain data."""
-    tree = asdict(replace(constants, of_kernels=None))
-    del tree["of_kernels"]
+    tree = asdict(replace(constants, of_kernels=None, of_memory=None))
+    del tree["of_kernels"], tree["of_memory"]
     return tree
 
 
 def from_tree(tree: Mapping[str, Any], like: ServingEfficiency) -> ServingEfficiency:
-    """The constants that plain data holds, standing on the same kernels as those of `like`."""
-    return replace(validate(ServingEfficiency, tree), of_kernels=like.of_kernels)
+    """The constants that plain data holds, standing on the same kernels and memory as those of `like`."""
+    return replace(validate(ServingEfficiency, tree), of_kernels=like.of_kernels, of_memory=like.of_memory)
 
 
 def _get(tree: dict[str, Any], path: str) -> Any:

@@ -110,7 +110,7 @@ def estimated(capsys, model, catalog=None, gpus=1):
         ),
         ("decode_attention", "llama-3.1-8b", 1, ["attention core"], 1.51),
         # Of other shapes than were measured: which parameter takes the blame decides how they follow.
-        ("moe", "gpt-oss-120b", 1, ["routed experts"], 2.25),
+        ("moe", "gpt-oss-120b", 2, ["routed experts"], 2.25),
         ("comm", "llama-3.1-70b", 4, ["all-reduce"], 1.51),
     ],
 )
