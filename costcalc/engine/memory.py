@@ -16,6 +16,7 @@ from costcalc.fields import Number, Record
 from costcalc.formats import CacheFormat
 from costcalc.hardware.engines import EngineMemory, before, by_tier
 from costcalc.model.attention.base import Attention
+from costcalc.model.attention.compressed import CompressedAttention
 from costcalc.model.attention.gqa import ChunkedAttention, SlidingWindowAttention
 from costcalc.model.attention.linear import RecurrentAttention
 from costcalc.model.ffn import RoutedExperts
@@ -230,12 +231,17 @@ def held_bytes_per_sequence(
         tokens = budget.tokens_of_step(machine)
         paged = paged_bytes(layers, formats.cache, layout.tp, context, tokens, 1 + budget.drafts)
         return exact if paged is None else np.maximum(paged / layout.pp, exact)
-    return _in_pools(layers, layout, formats, context, engine, engine.states + budget.drafts)
+    return _in_pools(layers, layout, formats, context, engine, engine.states + verified_tokens(budget.drafts))
+
+
+def verified_tokens(drafts: Number) -> Number:
+    """Tokens of one sequence that a step of verification computes, each with a state of its own; 0 without drafts."""
+    return np.where(np.asarray(drafts) > 0, drafts + 1, 0)
 
 
 def _bounded(layer: Attention) -> bool:
     """Whether a layer holds a window or a state, beside which others go on growing."""
-    return isinstance(layer, RecurrentAttention | SlidingWindowAttention | ChunkedAttention)
+    return isinstance(layer, RecurrentAttention | SlidingWindowAttention | ChunkedAttention | CompressedAttention)
 
 
 def _in_pools(

@@ -20,6 +20,7 @@ class Tier(Spec):
     """What an engine takes by default on GPUs of at least so much memory."""
 
     least: Bytes = 0.0
+    only: tuple[str, ...] = ()  # architectures that it is for; empty: any
     but_not: tuple[str, ...] = ()  # architectures that belong to the next tier, whatever their memory
     tokens: Count  # of one step, all prompts together
     sequences: Count  # that it runs at once
@@ -40,11 +41,12 @@ class LeftFree(Spec):
 
 
 class Earlier(Spec):
-    """What versions up to a month took instead."""
+    """What versions up to a month took instead; null: the same."""
 
     until: str  # YYYY-MM
-    logit_bytes: Count
-    tensor_buffers: Bytes
+    logit_bytes: Count | None = None
+    tensor_buffers: Bytes | None = None
+    states: Annotated[float, Limits(ge=1)] | None = None
 
 
 class EngineMemory(Spec):
@@ -66,7 +68,7 @@ class EngineMemory(Spec):
     holding: Holding
     window_share: Share = 1.0  # of a pool of tokens that windows get, where pools are apart
     state_share: Share = 0.5  # of the memory that states get there
-    states: Annotated[float, Limits(ge=1)] = 1  # states kept for every running sequence
+    states: Annotated[float, Limits(ge=1)] = 1  # slots of a pool of states that every running sequence takes
     expert_inputs: dict[str, Annotated[int, Limits(ge=1)]] = field(
         default_factory=dict
     )  # multiple padded to, by format
@@ -86,11 +88,15 @@ class EngineMemories(Spec):
 
 def before(engine: EngineMemory, earlier: Earlier) -> EngineMemory:
     """An engine as its earlier versions were."""
-    return replace(engine, logit_bytes=earlier.logit_bytes, tensor_buffers=earlier.tensor_buffers, earlier=None)
+    names = ("logit_bytes", "tensor_buffers", "states")
+    told = {name: value for name in names if (value := getattr(earlier, name)) is not None}
+    return replace(engine, **told, earlier=None)
 
 
 def by_tier(tiers: tuple[Tier, ...], name: str, memory: Number, architecture: str) -> Number:
     """A default by the memory of GPUs [B], an array or one; name: of a field of `Tier`."""
-    own = [tier for tier in tiers if architecture not in tier.but_not]
+    own = [
+        tier for tier in tiers if architecture not in tier.but_not and architecture in (tier.only or (architecture,))
+    ]
     chosen = np.select([np.asarray(memory) >= tier.least for tier in own], [getattr(tier, name) for tier in own], 0.0)
     return chosen if np.ndim(memory) else float(chosen)

@@ -20,6 +20,7 @@ from costcalc.engine.memory import (
 )
 from costcalc.engine.parallelism import DoesNotFit, Parallelism
 from costcalc.errors import CostcalcError
+from costcalc.model.attention.linear import RecurrentAttention
 from costcalc.predict.options import Options
 from costcalc.predict.scenario import Scenario, scenario_of
 
@@ -77,18 +78,47 @@ def test_the_memory_of_start_up_logs(model: str, gpu: str, options: dict[str, An
         assert FIELDS[name](memory) == pytest.approx(value, rel=0.03), name
 
 
-@pytest.mark.parametrize(
-    ("model", "gpu", "right"),
-    [("qwen3.6-27b", "h200", 28), ("qwen3.6-35b-a3b", "b200", 95), ("qwen3.6-27b", "b300", 86)],
-)
-def test_states_in_a_pool_of_their_own_limit_what_runs(model: str, gpu: str, right: int) -> None:
-    # SGLang's cookbook: output rate × time per token of 1,024 users at 8,192 in and 1,024 out, at 0.8 of the memory.
-    weights = "fp8_block" if gpu == "b300" else "bf16"
+COOKBOOK = [("qwen3.6-27b", "h200", "bf16", 28), ("qwen3.6-35b-a3b", "b200", "bf16", 95),
+            ("qwen3.6-27b", "b300", "fp8_block", 86)]  # fmt: skip
+
+
+@pytest.mark.parametrize(("model", "gpu", "weights", "right"), COOKBOOK)
+def test_states_in_a_pool_of_their_own_limit_what_runs(model: str, gpu: str, weights: str, right: int) -> None:
+    # SGLang's cookbook, 1,024 users at 8,192 in and 1,024 out, 0.8 of the memory: output rate × time per token.
     found = costcalc.estimate(
         model, gpu, gpus=1, weights=weights, memory_utilization=0.8, input_tokens=8192, output_tokens=1024,
         tpot=1.0, backend="sglang",
     )  # fmt: skip
-    assert found.memory.max_sequences == pytest.approx(right, rel=0.15)
+    states = sum(
+        count * layer.state_bytes()
+        for count, layer in costcalc.load_model(model).attention_layers()
+        if isinstance(layer, RecurrentAttention)
+    )
+    # kv_cache_configurator.py: int(rest × 0.9 / 1.9 // state) states, and max_running_requests is that // 5.
+    slots = int(found.memory.kv_pool_bytes_per_gpu * 0.9 / 1.9 // states) // 5
+    assert abs(found.memory.max_sequences - slots) <= 1
+    # Requests of equal length run in step and are prefilled one after another, while those before wait: on average half
+    # of the time that prefills take is before a sequence's first token, where the cookbook does not count it.
+    assert found.serving is not None and found.serving.prefill_share is not None
+    assert slots * (1 - found.serving.prefill_share / 2) == pytest.approx(right, rel=0.15)
+
+
+def test_earlier_versions_of_sglang_keep_fewer_states() -> None:
+    def held(date: str | None, drafts: int = 0) -> float:
+        q = scenario("qwen3.6-27b", "h200", backend="sglang", engine_date=date, drafts=drafts)
+        assert q.budget.engine is not None
+        return float(held_bytes_per_sequence(q.model, q.machine, Parallelism(), q.formats, 1024, q.budget))
+
+    assert held("2026-01") == pytest.approx(held(None) * 3 / 5)
+    assert held("2026-09") == held(None)
+    assert held(None, drafts=3) == pytest.approx(held(None) * (5 + 4) / 5)  # four tokens are verified
+
+
+@pytest.mark.parametrize(("gpu", "running"), [("h100", 1024), ("a100-80gb-sxm", 384), ("rtx-4090", 128)])
+def test_an_engines_default_may_be_of_an_architecture(gpu: str, running: int) -> None:
+    q = scenario("llama-3.1-8b", gpu, weights="int4")
+    budget = replace(q.budget, engine=Catalog().engine_memories().of("lmdeploy"))
+    assert budget.running(q.machine) == running
 
 
 @pytest.mark.parametrize(

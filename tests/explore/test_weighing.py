@@ -147,7 +147,11 @@ def test_the_customary_layout_is_kept_where_it_is_as_cheap(model: str, gpu: str)
     why = next(each for each in answer.assumptions if each.name == "layout").why
     names = {"tp": "tensor_parallel", "attention_dp": "attention_data_parallel", "ep": "expert_parallel"}
     degrees = {name: int(getattr(customary, each)) for each, name in (*names.items(), ("pp", "pipeline_parallel"))}
-    typed = costcalc.estimate(spec, machine, gpus=gpus, **degrees)  # type: ignore[arg-type]
+    try:
+        typed = costcalc.estimate(spec, machine, gpus=gpus, **degrees)  # type: ignore[arg-type]
+    except DoesNotFit:  # attention of DeepSeek-V3 on each of four MI300X leaves no room for its experts
+        assert why.startswith("cheapest of")
+        return
     assert blended(answer) <= blended(typed) * SLACK
     if answer.deployment.layout == typed.deployment.layout:
         assert why.startswith("customary")
