@@ -8,12 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from published_layers import KIMI_LATENT, attention, delta_net, grouped, kda, latent, mamba2
 
+import costcalc
 from costcalc.engine.paging import (
     chunk_blocks,
+    even_size,
     full_blocks,
     hybrid_block,
     hybrid_padding,
     layer_groups,
+    paged_bytes,
     window_blocks,
 )
 from costcalc.formats import cache_format
@@ -88,3 +91,20 @@ def test_blocks_cover_what_is_held(context: int, window: int, block: int) -> Non
     assert window_blocks(context, window, block) <= full_blocks(context, block)
     arrays = full_blocks(np.array([context, 1]), block)
     assert list(arrays) == [full_blocks(context, block), 1]
+
+
+def test_compressed_layers_share_blocks_with_windows_and_states() -> None:
+    # DeepSeek-V4-Flash in vLLM 0.27.1: pages of 37,440 B (64 entries of 584 B), 1,728 (two of them), 8,640 (64 index
+    # keys of 132 B); 43 windows in two groups. 1,048,576 tokens in steps of 8,192: 4,096 blocks of entries, 131 of each
+    # group of windows, 2,051 of overlapping states of four tokens, and 1,041 of the others of eight.
+    model, block = costcalc.load_model("deepseek-v4-flash"), 21 * (37_440 + 8_640) + 20 * 1_728
+    held = paged_bytes(model.attention_layers(), cache_format("fp8_ds_mla"), 1, 1_048_576, 8192)
+    assert held == (4096 + 2 * 131 + 2051 + 1041) * block
+    short = paged_bytes(model.attention_layers(), cache_format("fp8_ds_mla"), 1, np.array([256.0, 1.0]), 8192)
+    assert list(np.asarray(short) / block) == [1 + 2 * 4 + 64 + 32, 1 + 2 + 1 + 1]
+
+
+def test_groups_of_nearly_equal_size_are_padded_least() -> None:
+    assert even_size([21, 44, 21, 20]) == 22  # pads 1 + 0 + 1 + 2
+    assert even_size([21, 43, 21, 20]) == 22
+    assert even_size([10, 10]) == 10
