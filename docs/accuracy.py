@@ -195,7 +195,7 @@ def _fields() -> str:
 
 @cache
 def _validation() -> Validation:
-    return validate([shipped_measurements(kind) for kind in (*KERNEL_KINDS, "e2e")])
+    return validate([shipped_measurements(kind) for kind in (*KERNEL_KINDS, "e2e", MEMORY)])
 
 
 def _kernels(groups: Sequence[Group]) -> str:
