@@ -78,6 +78,7 @@ class Batch(Record):
     partial: bool = False  # whether there may be ranks or micro-batches without a sequence
     ranks_running: Number = 1.0  # share of the attention-data ranks that have a sequence
     stages_running: Number = 1.0  # share of the micro-batches that have one
+    evenness: Number = 1.0  # rows of the mean attention-data rank over those of the busiest one
     halves: Number = 1  # passes that the batch is cut into: 2 where one computes while the other communicates
 
     @property
@@ -89,6 +90,10 @@ class Batch(Record):
     def rows(self) -> Number:
         """New tokens on the rank."""
         return self.sequences * self.tokens
+
+    def gathered_rows(self, attention_dp: Number) -> Number:
+        """New tokens of all attention-data ranks, which is what experts get."""
+        return self.rows * attention_dp * self.evenness
 
 
 ACTIVATION_BYTES = 2  # activations travel and are kept in 16 bits
@@ -114,9 +119,12 @@ def decode_batch(batch: Number, context: Number, layout: Parallelism, tokens: Nu
     )
 
 
-def prefill_batch(tokens: Number, cached: Number, prompts: Number = 1) -> Batch:
-    """The batch of one prefill pass: `prompts` of `tokens` [tokens] on every attention-data rank."""
-    return Batch(prompts, tokens, cached, prefill=True)
+def prefill_batch(tokens: Number, cached: Number, prompts: Number = 1, ranks: Number = 1.0) -> Batch:
+    """The batch of one prefill pass: `prompts` of `tokens` [tokens] on a share `ranks` of the attention-data ranks.
+
+    The other ranks have no tokens, but experts need them all to take part, and so they wait.
+    """
+    return Batch(prompts, tokens, cached, prefill=True, evenness=ranks)
 
 
 def step_ops(model: ModelSpec, layout: Parallelism, formats: Formats, batch: Batch) -> list[Op]:
@@ -133,9 +141,10 @@ def step_ops(model: ModelSpec, layout: Parallelism, formats: Formats, batch: Bat
     works.append(Op("pipeline", "pipeline", layout.pp - 1, 0.0 * sent, sent, ranks=layout.gpus))
     if np.any(np.asarray(batch.halves) > 1):
         works = [replace(each, layers=each.layers * batch.halves) for each in works]
-    if not batch.partial:
+    if not batch.partial and not np.any(np.asarray(batch.evenness) < 1):
         return works
-    return [w if w.kind == "experts" else replace(w, mean_flops=batch.running, mean_bytes=batch.running) for w in works]
+    mean = batch.running * batch.evenness
+    return [w if w.kind == "experts" else replace(w, mean_flops=mean, mean_bytes=mean) for w in works]
 
 
 def rank_parameters(linears: tuple[Linear, ...], tensor: Number, kv_heads: int) -> Number:
@@ -259,7 +268,7 @@ def _feedforward_ops(
 
 
 def _expert_ops(routed: RoutedExperts, count: int, layout: Parallelism, formats: Formats, batch: Batch) -> Op:
-    tokens = batch.rows * layout.attention_dp  # of the whole stage
+    tokens = batch.gathered_rows(layout.attention_dp)  # of the whole stage
     pairs = tokens * routed.per_token
     touched = experts_touched(routed.experts, routed.per_token, tokens)
     share = routed.parameters / layout.stage  # of one expert on one GPU, averaged over the stage
@@ -307,12 +316,12 @@ def _expert_traffic(
     model: ModelSpec, routed: RoutedExperts, count: int, layout: Parallelism, formats: Formats, batch: Batch
 ) -> list[Op]:
     """Dispatch and combine: between experts' ranks where attention is data parallel, else the TP all-reduce."""
-    tokens = batch.rows * layout.attention_dp
     data_parallel = np.asarray(layout.attention_dp) > 1
     by_expert = data_parallel & (np.asarray(layout.ep) > 1)
     # An expert that is cut over several GPUs needs the token on each of them.
     destinations = np.minimum(routed.per_token, layout.ep) * (layout.stage / layout.ep)
-    sent = tokens / layout.stage * destinations * routed.width
+    # The busiest rank sends all of its tokens, whether the others have any or not.
+    sent = batch.rows * layout.attention_dp / layout.stage * destinations * routed.width
     # Kernels made for latency send every copy by itself; those made for throughput once to each domain.
     copies = destinations if batch.prefill else 1
     each_way = DISPATCH_BYTES.get(formats.experts_compute, ACTIVATION_BYTES), ACTIVATION_BYTES
@@ -330,7 +339,7 @@ def _expert_traffic(
         for op, width in zip(("all-to-all dispatch", "all-to-all combine"), each_way, strict=True)
     ]
     # Experts cut over all ranks under attention data parallelism: gather all tokens, scatter the sums.
-    message = tokens * model.hidden_size * ACTIVATION_BYTES
+    message = batch.gathered_rows(layout.attention_dp) * model.hidden_size * ACTIVATION_BYTES
     gathered = np.where(data_parallel & ~by_expert, count, 0)
     works.append(Op("all-reduce", "all_reduce", gathered, 0.0 * message, message, ranks=layout.stage))
     works.append(_all_reduce(model, np.where(data_parallel, 0, count), layout, batch))

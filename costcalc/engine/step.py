@@ -272,18 +272,22 @@ def chunked_prefill(
     prompts: Number = 1,
     cached: Number = 0,
     tokens: Number = 1,
+    ranks: Number = 1.0,
 ) -> ChunkedPrefill:
-    """Work of a decode step of `batch` [sequences] that `prompts` of `prompt` [tokens] on every rank join.
+    """Work of a decode step of `batch` [sequences] that `prompts` of `prompt` [tokens] join on some ranks.
 
-    cached: tokens of each prompt that a prefix cache holds. tokens: decoded at once by each sequence.
+    cached: tokens of each prompt that a prefix cache holds. tokens: decoded at once by each sequence. ranks: share of
+    the attention-data ranks that prompts join.
     """
     # Times alone matter here: what idle ranks leave undone is left out.
     alone = replace(decode_batch(batch, 1, layout, tokens), partial=False)
-    rows = alone.rows + np.asarray(prompts, dtype=float) * prompt
-    joined = prefill_batch(prompt, cached, prompts)
+    added = np.asarray(prompts, dtype=float) * prompt
+    rows = alone.rows + added
+    joined = prefill_batch(prompt, cached, prompts, ranks)
+    together = Batch(rows, 1, 1, evenness=(alone.rows + added * ranks) / rows)
     return ChunkedPrefill(
         _of_rows(step_ops(model, layout, formats, alone)),
-        _of_rows(step_ops(model, layout, formats, Batch(rows, 1, 1))),
+        _of_rows(step_ops(model, layout, formats, together)),
         [w for w in step_ops(model, layout, formats, joined) if w.kind in _ATTENTION],
     )
 

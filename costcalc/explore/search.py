@@ -256,7 +256,7 @@ def excess_of_limits(scenario: Scenario, at: Prediction) -> Number:
 
 def seconds_per_request(scenario: Scenario, at: Prediction) -> Number:
     """Time of a replica for one request [s], prefill and all decode steps: what its price is proportional to."""
-    return at.prefill.seconds / at.prefill_prompts + scenario.output_tokens / at.decode_tokens_per_s()
+    return at.request_seconds(scenario.output_tokens)
 
 
 def _allowed(least: Array) -> Array:

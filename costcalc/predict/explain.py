@@ -30,7 +30,7 @@ def explain(scenario: Scenario, chosen: Chosen, result: Estimate, at: Prediction
     if scenario.recompute:
         return result
     found = (
-        *_cost(result),
+        *_cost(result, at),
         *serving_formulas(result, at),
         *_load(scenario, result),
         *_memory(scenario, chosen, result),
@@ -272,13 +272,14 @@ def _prefill(chosen: Chosen, r: Estimate, at: Prediction) -> list[Formula]:
     ]
 
 
-def _cost(r: Estimate) -> list[Formula]:
+def _cost(r: Estimate, at: Prediction) -> list[Formula]:
     c, n = r.cost, r.deployment.gpus
     usd = r.deployment.usd_per_gpu_hour
     if usd is None:
         return []
     share = "" if r.deployment.utilization == 1 else f" / {r.deployment.utilization:g}"
     bill = "GPUs × $/h / 3600 / (tokens/s) / utilization × 1e6"
+    entering = r.deployment.replicas * r.workload.input_tokens / _plain(at.interference)
     found = [_price(r, usd)]
     found += [
         Formula(
@@ -292,7 +293,7 @@ def _cost(r: Estimate) -> list[Formula]:
         )
         for name, rate, value, source in (
             ("output", r.decode.tokens_per_s, c.usd_per_million_output_tokens, "decode's GPU time only"),
-            ("input", r.prefill.tokens_per_s, c.usd_per_million_input_tokens, "prefill's GPU time only"),
+            ("input", entering, c.usd_per_million_input_tokens, "GPU time that a prompt takes from running requests"),
         )
         if value is not None and rate is not None
     ]
@@ -309,7 +310,7 @@ def _cost(r: Estimate) -> list[Formula]:
                 f"{w.input_tokens + w.output_tokens:,.10g}",
                 blended,
                 "$/M",
-                "GPU time of prefill passes and decode steps over all tokens of a request",
+                "GPU time of prompts and decode steps over all tokens of a request",
             )
         )
     return found
@@ -541,7 +542,7 @@ def _first_token(r: Estimate, at: Prediction) -> Formula:
     formula = "start-up of a request + steps until it is admitted × step + its prefill + wait for prefills and memory"
     steps = format_count(_plain(at.admission_steps))
     numbers = f"{format_seconds(_plain(at.startup))} + {steps} × {format_seconds(d.step_time_s)} + "
-    numbers += f"{format_seconds(p.time_s)} + {format_seconds(_plain(at.wait))}"
+    numbers += f"{format_seconds(_plain(at.joining))} + {format_seconds(_plain(at.wait))}"
     if at.static:
         formula, numbers = "prefill of the whole batch", format_seconds(p.time_s)
     return Formula(

@@ -53,8 +53,11 @@ class Passes(Record):
     step: Sequence[Op]
     plain: tuple[Batch, Sequence[Op]] | None  # a step without drafts, where there are any
     chunked: ChunkedPrefill | None  # prompts that join a decode step, where the engine lets them
-    together: Number  # prompts that join one step on every rank
-    prefill: Sequence[Op]
+    together: Number  # prompts that join one step on every rank that any join
+    prefill: Sequence[Op]  # with a prompt on every rank, as a pass of which more wait
+    prompts: Number  # in one such pass of all stages and ranks together
+    joining: Sequence[Op] | None  # with a prompt on those ranks alone that prefill at once, where not all do
+    joining_prompts: Number  # in one such pass of all stages
     room: Number  # [sequences] that the scheduler runs at most, where a load is told
 
 
@@ -63,8 +66,8 @@ class PassTimes(Record):
 
     step: Step
     prefill: Step
+    joining: Number  # [s] of the pass that a user's prompt is in
     interference: Number  # [s] of the replica that one more prompt takes from the running requests
-    ranks: Number  # that prefill at once, of all stages together
 
 
 class Prediction(Record):
@@ -83,6 +86,7 @@ class Prediction(Record):
     admission_steps: Number = 0.0  # decode steps until a request is admitted
     startup: Number = 0.0  # [s] of a request
     wait: Number = 0.0  # [s] for prefills ahead and for memory
+    joining: Number = 0.0  # [s] of the prefill pass that a user's prompt is in
 
     def decode_tokens_per_s(self) -> Number:
         """Output tokens of one replica, decoding only [tokens/s]."""
@@ -147,7 +151,7 @@ def settled_batch(scenario: Scenario, layout: Parallelism, replicas: Number = 1,
 def passes_of(scenario: Scenario, layout: Parallelism, batch: Number, earlier: Passes | None = None) -> Passes:
     """Everything to be done at `batch` [sequences]; nothing of it depends on how fast hardware or engines are.
 
-    earlier: of the same scenario and layout at another batch, whose prefill and room are the same.
+    earlier: of the same scenario and layout at another batch, whose full prefill and room are the same.
     """
     q = scenario
     at, cached = q.decode_context, q.input_tokens * q.cached
@@ -162,21 +166,28 @@ def passes_of(scenario: Scenario, layout: Parallelism, batch: Number, earlier: P
     if np.any(q.drafts) and not q.recompute:
         alone = decode_batch(batch, at, layout)
         plain = (alone, step_ops(q.model, layout, q.formats, alone))
-    if earlier is not None and q.load.arrivals != "static":
+    apart, static = prefill_layout(q, layout), q.load.arrivals == "static"
+    each = np.asarray(batch, dtype=float) / ranks if static else 1.0
+    prompts = batch if static else apart.attention_dp * apart.pp
+    if earlier is not None and not static:
         prefill = earlier.prefill
     else:
-        prompts = np.asarray(batch, dtype=float) / ranks if q.load.arrivals == "static" else 1
-        prefill = step_ops(q.model, prefill_layout(q, layout), q.formats, prefill_batch(fresh, cached, prompts))
+        prefill = step_ops(q.model, apart, q.formats, prefill_batch(fresh, cached, each))
+    prefilling = prefilling_ranks(q, apart, batch)
+    share, joining = prefilling / apart.attention_dp, None
+    if np.any(share < 1):
+        joining = step_ops(q.model, apart, q.formats, prefill_batch(fresh, cached, each, share))
     together: Number = 1.0
     chunked = None
     if mixes_prefill(q):
         together = prompts_together(q, layout, batch)
-        chunked = chunked_prefill(q.model, layout, q.formats, batch, fresh, together, cached, tokens)
+        chunked = chunked_prefill(q.model, layout, q.formats, batch, fresh, together, cached, tokens, share)
     ops = step_ops(q.model, layout, q.formats, decoding)
     room: Number = np.inf
     if q.options.load_told:
         room = running_at_most(q, layout) if earlier is None else earlier.room
-    return Passes(batch, decoding, ops, plain, chunked, together, prefill, room)
+    joined = prompts if joining is None else prefilling * apart.pp
+    return Passes(batch, decoding, ops, plain, chunked, together, prefill, prompts, joining, joined, room)
 
 
 def prefill_layout(scenario: Scenario, layout: Parallelism) -> Parallelism:
@@ -234,29 +245,36 @@ def times_of(scenario: Scenario, layout: Parallelism, passes: Passes) -> PassTim
         alone, ops = passes.plain
         plain = timed_decode(ops, alone, *given, terms)
         step = replace(step, drafting=drafting(q.model, plain, efficiency, q.drafts))
-    ranks = apart.pp * prefilling_ranks(q, apart, passes.batch)
-    alone_seconds = prefill.current_seconds / ranks
-    interference = alone_seconds
+    joining, prompts = prefill.current_seconds, passes.joining_prompts
+    if passes.joining is not None:
+        joining = timed_prefill(passes.joining, *given, halves=halves_of(q, apart)).current_seconds
+    interference = joining / prompts
     if passes.chunked is not None:
         overlap = overlap_share(efficiency, halves_of(q, layout))
         added = prefill_interference_seconds(passes.chunked, q.machine, efficiency, step.ops, overlap)
         # Where traffic over the network does not hide behind a joining prompt, a pass of its own is cheaper.
-        interference = np.minimum(added / passes.together / ranks, alone_seconds)
-    return PassTimes(step, prefill, interference * slower, ranks)
+        interference = np.minimum(added / passes.together / prompts, interference)
+    return PassTimes(step, prefill, joining * slower, interference * slower)
 
 
 def prefilling_ranks(scenario: Scenario, layout: Parallelism, batch: Number) -> Number:
     """Attention-data ranks that prefill in the same pass, while the others wait for them [1].
 
-    Experts hold all ranks of a pass back until the last one is done. Requests that end in one step are replaced in
-    the same pass; a pool of its own, and an engine that gathers prompts, have one for every rank.
+    Experts hold all ranks of a pass back until the last one is done, so a pass takes as long as one prompt and costs
+    each of those that share it its part. Requests end by chance, λ of them in a step, and are replaced in the same
+    pass: where any join, it is λ / (1 - exp(-λ)) of them, the mean of a Poisson number that is not zero. A prompt
+    that takes several steps meets those that come meanwhile. A pool of its own, and an engine that gathers prompts,
+    have one for every rank.
     """
     q = scenario
     together = q.disaggregated or q.load.arrivals != "closed"
     if q.backend is None or together or q.constants.engine(q.backend).gathers_prompts:
         return layout.attention_dp
-    ending = np.maximum(np.asarray(batch, dtype=float) - 1, 0) / q.output_tokens * q.tokens_per_step
-    return np.clip(ending, 1.0, layout.attention_dp)
+    others = np.maximum(np.asarray(batch, dtype=float) / layout.pp - 1, 0)
+    ending = others / q.output_tokens * q.tokens_per_step
+    if mixes_prefill(q):
+        ending = ending * np.maximum(q.input_tokens * (1 - q.cached) / q.constants.closed_loop.prefill_tokens, 1.0)
+    return np.clip(ending / -np.expm1(-np.maximum(ending, 1e-9)), 1.0, layout.attention_dp)
 
 
 def prediction_of(
@@ -267,8 +285,7 @@ def prediction_of(
     replicas: that share the load and the pool for prefill.
     """
     q = scenario
-    step, prefill = times.step.seconds, times.prefill.seconds
-    ranks = layout.attention_dp * layout.pp
+    step, prefill = times.step.seconds, times.joining
     static = q.load.arrivals == "static"
     accepted = q.tokens_per_step
     # In pools apart decode waits for no prompt, nor does a batch that begins together.
@@ -279,14 +296,14 @@ def prediction_of(
     room = passes.room
     requests = requests_offered(q, room, replicas) if q.options.load_told else passes.batch
     startup = (q.constants.engine(q.backend).startup if q.backend else 0.0) + q.load.client_seconds
-    wait, steps = waits(q, layout, prefill / times.ranks, requests, room, generation, replicas)
+    wait, steps = waits(q, layout, prefill / passes.joining_prompts, requests, room, generation, replicas)
     ttft = time_to_first_token(step, prefill, startup, steps, wait)
     settles = sequences_decoding(requests, generation, ttft, room) if q.load.arrivals == "closed" else passes.batch
     return Prediction(
         np.asarray(passes.batch, dtype=float),
         times.step,
         times.prefill,
-        ranks,
+        passes.prompts,
         tpot,
         prefill if static else ttft,
         times.interference,
@@ -296,6 +313,7 @@ def prediction_of(
         steps,
         startup,
         wait,
+        times.joining,
     )
 
 

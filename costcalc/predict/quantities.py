@@ -474,7 +474,7 @@ def _output_usd(a: Answered) -> Number:
 
 
 def _input_usd(a: Answered) -> Number:
-    return a.usd_per_million(a.at.prefill_tokens_per_s(a.scenario.input_tokens))
+    return a.usd_per_million(a.scenario.input_tokens / a.at.interference)
 
 
 BLENDED = "cost.usd_per_million_blended_tokens"

@@ -155,8 +155,8 @@ def _headline_numbers(result: Estimate) -> list[tuple[str, str]]:
         ]
     return [
         ("cost.usd_per_million_output_tokens", "GPU time of decoding"),
-        ("cost.usd_per_million_input_tokens", "GPU time of prefill"),
-        ("cost.usd_per_million_blended_tokens", "passes of prefill and steps of decode, by this mix"),
+        ("cost.usd_per_million_input_tokens", "GPU time that prompts take"),
+        ("cost.usd_per_million_blended_tokens", "all GPU time, by this mix"),
         *speeds,
         ("serving.time_per_output_token_s", "prefills run elsewhere" if apart else "with prefills in between"),
         ("serving.time_to_first_token_s", f"{format_count(result.workload.input_tokens)} tokens in"),

@@ -146,14 +146,19 @@ def test_ranges_say_where_they_come_from(answer: costcalc.Estimate) -> None:
 
 
 def test_headlines_recompute_from_the_tree(answer: costcalc.Estimate) -> None:
-    d, w, cost, decode, prefill = answer.deployment, answer.workload, answer.cost, answer.decode, answer.prefill
-    assert None not in (d.usd_per_gpu_hour, decode.step_time_s, decode.tokens_per_s, prefill.tokens_per_s)
+    d, w, cost, decode = answer.deployment, answer.workload, answer.cost, answer.decode
+    assert None not in (d.usd_per_gpu_hour, decode.step_time_s, decode.tokens_per_s)
     assert decode.tokens_per_s == pytest.approx(d.replicas * w.batch / decode.step_time_s)
     assert decode.tokens_per_s_per_gpu == pytest.approx(decode.tokens_per_s / d.gpus)
     assert decode.tokens_per_s_per_user == pytest.approx(1 / decode.step_time_s)
     bill = d.gpus * d.usd_per_gpu_hour / 3600 / d.utilization * 1e6
     assert cost.usd_per_million_output_tokens == pytest.approx(bill / decode.tokens_per_s)
-    assert cost.usd_per_million_input_tokens == pytest.approx(bill / prefill.tokens_per_s)
+    # The bill is of the whole time: prompts and answers together cost what the GPUs do while they serve both.
+    served = answer.serving.output_tokens_per_s_per_gpu * (w.input_tokens + w.output_tokens) / w.output_tokens
+    assert cost.usd_per_million_blended_tokens == pytest.approx(bill / (d.gpus * served))
+    assert cost.usd_per_million_input_tokens == pytest.approx(
+        bill * answer.serving.prefill_share / (served * d.gpus * w.input_tokens / (w.input_tokens + w.output_tokens))
+    )
     entered = cost.usd_per_million_input_tokens * w.input_tokens
     whole = entered + cost.usd_per_million_output_tokens * w.output_tokens
     assert cost.usd_per_million_blended_tokens == pytest.approx(whole / (w.input_tokens + w.output_tokens))

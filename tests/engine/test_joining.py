@@ -1,0 +1,60 @@
+"""Prompts that join decode steps under attention data parallelism: who works, who waits, and what it costs."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+import costcalc
+from costcalc.engine.op_times import IDEAL
+from costcalc.engine.ops import Op, prefill_batch, step_ops
+from costcalc.engine.parallelism import Parallelism
+from costcalc.engine.precision import resolve_formats
+from costcalc.engine.roofline import machine_of
+from costcalc.engine.step import timed_prefill
+from costcalc.predict.predict import prefilling_ranks
+from costcalc.predict.scenario import Options, scenario_of
+
+LAYOUT = Parallelism(attention_dp=16, ep=16)
+PROMPT = 4096
+
+
+def works(ranks: float) -> dict[str, Op]:
+    spec, machine = costcalc.load_model("v3"), machine_of(costcalc.load_gpu("h100"))
+    formats = resolve_formats(spec.precision, machine.peak_flops)
+    return {op.op: op for op in step_ops(spec, LAYOUT, formats, prefill_batch(PROMPT, 0, 1, ranks))}
+
+
+@pytest.mark.parametrize("ranks", [1, 4, 16])
+def test_experts_multiply_the_tokens_that_there_are(ranks: int) -> None:
+    # 58 layers of 8 experts of three 7,168 x 2,048 matrices for each token of every prompt (2412.19437, table of 4.2).
+    experts = works(ranks / 16)["routed experts"]
+    assert experts.flops * experts.layers * 16 == pytest.approx(2 * 58 * 8 * 3 * 7168 * 2048 * PROMPT * ranks)
+
+
+def test_ranks_without_a_prompt_wait_for_the_one_that_has_it() -> None:
+    alone, full = works(1 / 16), works(1.0)
+    for op in ("attention core", "attention projections", "all-to-all dispatch", "shared experts"):
+        assert (alone[op].flops, alone[op].bytes) == (full[op].flops, full[op].bytes), op
+        assert alone[op].mean_flops == pytest.approx(1 / 16), op
+
+
+def test_a_pass_of_one_prompt_takes_less_than_one_of_sixteen_and_more_than_a_sixteenth() -> None:
+    spec, machine = costcalc.load_model("v3"), machine_of(costcalc.load_gpu("h100"))
+    times = [timed_prefill(list(works(n / 16).values()), spec, machine, IDEAL).seconds for n in (1, 2, 4, 8, 16)]
+    assert times == sorted(times)
+    assert times[-1] / 16 < times[0] < times[-1]
+
+
+def test_ranks_that_prefill_at_once_are_as_many_as_drawn() -> None:
+    # Requests end by chance: of the steps in which any does, count the ends, by the Poisson distribution itself.
+    options = Options(backend="sglang", gpus=16, input_tokens=4096, output_tokens=1024)
+    q = scenario_of(costcalc.load_model("v3"), costcalc.load_gpu("h100"), options)
+    for batch in (65, 513, 1025, 4097):
+        ends = (batch - 1) / 1024
+        chances = [math.exp(-ends) * ends**n / math.factorial(n) for n in range(60)]
+        drawn = sum(n * chance for n, chance in enumerate(chances)) / (1 - chances[0])
+        assert float(prefilling_ranks(q, LAYOUT, batch)) == pytest.approx(min(drawn, 16.0), rel=1e-6)
+    assert float(np.max(prefilling_ranks(q, LAYOUT, np.array([1e9])))) == 16
