@@ -190,7 +190,7 @@ def reserve_bytes(model: ModelSpec, machine: Machine, layout: Parallelism, budge
 def doubted_bytes(model: ModelSpec, machine: Machine, layout: Parallelism, budget: MemoryBudget) -> Number:
     """Memory that earlier versions of an engine kept over this one [B]; 0 where its version is told."""
     engine = budget.engine
-    if engine is None or engine.earlier is None:
+    if engine is None or not engine.earlier:
         return 0.0
     older = replace(budget, engine=before(engine, engine.earlier))
     kept = reserve_bytes(model, machine, layout, older) - reserve_bytes(model, machine, layout, budget)
@@ -228,7 +228,7 @@ def held_bytes_per_sequence(
     if engine is None or engine.holding == "exact" or not any(map(_bounded, (layer for _, layer in layers))):
         return exact
     if engine.holding == "pages":
-        tokens = budget.tokens_of_step(machine)
+        tokens = engine.steps_in_flight * budget.tokens_of_step(machine)
         paged = paged_bytes(layers, formats.cache, layout.tp, context, tokens, 1 + budget.drafts)
         return exact if paged is None else np.maximum(paged / layout.pp, exact)
     return _in_pools(layers, layout, formats, context, engine, engine.states + verified_tokens(budget.drafts))

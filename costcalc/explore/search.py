@@ -495,8 +495,8 @@ def does_not_fit(scenario: Scenario, deployment: Deployment, needs: int | None) 
 
 def _may_not_start(q: Scenario, tried: Deployment, machine: str, needs: int | None, pool: float) -> DoesNotFit:
     """The error where only newer versions of the engine start."""
-    assert q.budget.engine is not None and q.budget.engine.earlier is not None
-    until = q.budget.engine.earlier.until
+    assert q.budget.engine is not None
+    until = next(each.until for each in q.budget.engine.earlier if each.keeps_more)
     kept = float(doubted_bytes(q.model, q.machine, tried.layout, q.budget))
     message = (
         f"{q.model.name} may not start on {machine}: {format_bytes(max(pool, 0.0))} per GPU are left for the cache, "

@@ -44,9 +44,15 @@ class Earlier(Spec):
     """What versions up to a month took instead; null: the same."""
 
     until: str  # YYYY-MM
+    steps_in_flight: Annotated[int, Limits(ge=1)] | None = None
     logit_bytes: Count | None = None
     tensor_buffers: Bytes | None = None
     states: Annotated[float, Limits(ge=1)] | None = None
+
+    @property
+    def keeps_more(self) -> bool:
+        """Whether it leaves another pool, instead of holding a sequence otherwise."""
+        return self.logit_bytes is not None or self.tensor_buffers is not None
 
 
 class EngineMemory(Spec):
@@ -72,7 +78,8 @@ class EngineMemory(Spec):
     expert_inputs: dict[str, Annotated[int, Limits(ge=1)]] = field(
         default_factory=dict
     )  # multiple padded to, by format
-    earlier: Earlier | None = None
+    steps_in_flight: Annotated[int, Limits(ge=1)] = 1  # whose tokens windows keep, where they share pages
+    earlier: tuple[Earlier, ...] = ()  # the newest first
 
 
 class EngineMemories(Spec):
@@ -86,11 +93,11 @@ class EngineMemories(Spec):
         return self.engines.get(engine, self.engines[self.default])
 
 
-def before(engine: EngineMemory, earlier: Earlier) -> EngineMemory:
-    """An engine as its earlier versions were."""
-    names = ("logit_bytes", "tensor_buffers", "states")
-    told = {name: value for name in names if (value := getattr(earlier, name)) is not None}
-    return replace(engine, **told, earlier=None)
+def before(engine: EngineMemory, earlier: tuple[Earlier, ...]) -> EngineMemory:
+    """An engine as some of its earlier versions were, the newest first."""
+    names = ("steps_in_flight", "logit_bytes", "tensor_buffers", "states")
+    told = {name: value for each in earlier for name in names if (value := getattr(each, name)) is not None}
+    return replace(engine, **told, earlier=())
 
 
 def by_tier(tiers: tuple[Tier, ...], name: str, memory: Number, architecture: str) -> Number:

@@ -285,9 +285,9 @@ def budget_of(model: ModelSpec, options: Options, constants: ServingEfficiency, 
     backend: the engine, by its name among the constants.
     """
     engine = constants.memory_of(backend)
-    if engine.earlier and options.engine_date:
-        older = month_of(options.engine_date) < month_of(engine.earlier.until) + 1
-        engine = before(engine, engine.earlier) if older else replace(engine, earlier=None)
+    if options.engine_date:
+        month = month_of(options.engine_date)
+        engine = before(engine, tuple(each for each in engine.earlier if month < month_of(each.until) + 1))
     return MemoryBudget(
         options.memory_utilization or engine.utilization,
         of_free=engine.of == "free",

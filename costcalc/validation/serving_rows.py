@@ -376,7 +376,9 @@ def serving_groups(rows: Sequence[ServingRow], index: Sequence[int] | None = Non
         measured = q.machine.name if q.machine.name in q.constants.kernels.machines else ""
         fabric = (q.gpu.vendor, q.gpu.architecture, q.machine.switched, measured)
         told = (q.budget.sequences is None, *(getattr(q.load, name) is None for name in _LOADS))
-        version = (q.budget.engine.logit_bytes, q.budget.engine.states) if q.budget.engine else None
+        version = q.budget.engine and (
+            q.budget.engine.logit_bytes, q.budget.engine.states, q.budget.engine.steps_in_flight,
+        )  # fmt: skip
         key = (q.model.name, q.formats, q.backend, version, fabric, row.kind, q.disaggregated, told, q.options.tuning)
         parts.setdefault(key, []).append((number, row))
     return [_group([row for _, row in part], np.array([number for number, _ in part])) for part in parts.values()]

@@ -59,8 +59,8 @@ LOGS = [
     log("qwen3-32b", "rtx-4090", 4, 11_264, {"pool": 4.412}, "32B on 4090s"),
     log("minimax-m2", "mi300x", 2, 131_072, {"pool": 58.84}, "MiniMax-M2 on MI300X"),
     log("qwen3.5-27b", "h200", 1, 32_768, {"sequences": 33}, "27B, states in pages"),
-    # redhat-performance/configiq#112: windows of 1,024 held for the 8,192 tokens of a step, 27.04 GiB a sequence.
-    log("gemma-4-31b", "h200", 1, 262_144, {"pool": 64.68, "sequences": 2}, "Gemma-4-31B"),
+    # redhat-performance/configiq#112, of 0.24: windows of 1,024 held for the 8,192 tokens of a step, 27.04 GiB each.
+    log("gemma-4-31b", "h200", 1, 262_144, {"pool": 64.68, "sequences": 2}, "Gemma-4-31B", engine_date="2026-07"),
     # NVIDIA/TensorRT-LLM#1400.
     log("llama-2-7b", "a100-80gb-sxm", 1, 4096, {"pool": 64.75}, "TensorRT-LLM", weights="int8", backend="trtllm"),
     # SGLang, vllm-project/vllm#21348: 367,404 tokens of 48,128 B.
@@ -112,6 +112,17 @@ def test_earlier_versions_of_sglang_keep_fewer_states() -> None:
     assert held("2026-01") == pytest.approx(held(None) * 3 / 5)
     assert held("2026-09") == held(None)
     assert held(None, drafts=3) == pytest.approx(held(None) * (5 + 4) / 5)  # four tokens are verified
+
+
+def test_windows_keep_two_steps_since_steps_overlap() -> None:
+    # vllm-project/vllm#52495: cdiv(16384, 4) and cdiv(16384, 8) pages of the compressors' states, and one or two more.
+    def blocks(date: str | None) -> float:
+        q = scenario("deepseek-v4-flash", "h200", engine_date=date, max_num_batched_tokens=8192)
+        held = held_bytes_per_sequence(q.model, q.machine, Parallelism(), q.formats, 131_072, q.budget)
+        return float(held) / (21 * (37_440 + 8_640) + 20 * 1_728)
+
+    assert blocks(None) == 512 + 2 * 259 + 4099 + 2065
+    assert blocks("2026-07") == 512 + 2 * 131 + 2051 + 1041
 
 
 @pytest.mark.parametrize(("gpu", "running"), [("h100", 1024), ("a100-80gb-sxm", 384), ("rtx-4090", 128)])
