@@ -94,7 +94,7 @@ def test_states_in_a_pool_of_their_own_limit_what_runs(model: str, gpu: str, wei
         for count, layer in costcalc.load_model(model).attention_layers()
         if isinstance(layer, RecurrentAttention)
     )
-    # kv_cache_configurator.py: int(rest × 0.9 / 1.9 // state) states, and max_running_requests is that // 5.
+    # KVCacheConfigurator: int(rest × 0.9 / 1.9 // state) states, and max_running_requests is that // 5.
     slots = int(found.memory.kv_pool_bytes_per_gpu * 0.9 / 1.9 // states) // 5
     assert abs(found.memory.max_sequences - slots) <= 1
     # Requests of equal length run in step and are prefilled one after another, while those before wait: on average half
