@@ -43,15 +43,18 @@ IN_STEP = (
     "the report counts sequences past their first token, output rate × time per token; the engine's slots are a third "
     "more, since requests of equal length run in step and wait for each other's prefill (test_memory_of_engines.py)"
 )
-ENCODER = "the engine also profiles its vision encoder with the largest image, whose shape the model does not have"
+ENCODER = "not known; likely the vision encoder, profiled with the largest image, whose shape the model does not have"
 MISSED = {
-    ("a12-llama70b-int8-1gpu", "kv_pool_gib_per_gpu"): "vLLM 0.7 is of the first engine, V0, whose defaults differ",
+    (
+        "a12-llama70b-int8-1gpu",
+        "kv_pool_gib_per_gpu",
+    ): "not known; likely the defaults of vLLM 0.7, whose first engine, V0, had others",
     ("a12-llama70b-int8-1gpu", "max_sequences"): "as its pool",
     ("a14-235b-fp8-4h100-sglang", "kv_pool_gib_per_gpu"): (
         "the log's 367,404 tokens take 16.47 GiB; 15.33 is their size, GiB in the log, taken for GB"
     ),
     ("a17-27b-fp8-2x3090", "kv_pool_gib_per_gpu"): ENCODER,
-    ("a18-480b-fp8-dp8", "kv_pool_gib_per_gpu"): "4% off: tokens that data parallel ranks gather are not counted",
+    ("a18-480b-fp8-dp8", "kv_pool_gib_per_gpu"): "4% off, not known; likely tokens that data parallel ranks gather",
     ("a21-qwen36-35b-5090", "kv_pool_gib_per_gpu"): ENCODER,
     ("a21-qwen36-35b-5090", "max_sequences"): ENCODER,
     ("f01-glm53-precision", "weights_gib_per_gpu"): "the log has 6.4 GiB per GPU more than the shape in block fp8",
@@ -71,7 +74,7 @@ MISSED = {
         "kv_bytes_per_token",
     ): "six layers × 8 heads × 64 × keys and values × 2 B are 12,288, half of the report",
 }
-"""What is not met, and why: marked strictly, so that a value that is met again must leave the table."""
+"""What is not met, and why as far as that is known: marked strictly, so that a value that is met again must leave the table."""
 
 
 def reports() -> list[Tree]:
