@@ -50,7 +50,8 @@ without. What was not measured stays as it is: other GPUs, and other kernels of 
 Runs (`e2e`) move the constants of serving themselves, in `hardware_profiles/efficiency/serving.yaml`, as far as their
 number warrants: on top of the kernels in that folder, so calibrate kernels first, or in the same call. On a machine
 with a GPU, `costcalc calibrate` measures products and decode attention itself and keeps its points in
-`measurements/`.
+`measurements/`. These are PyTorch's kernels: what those are over the kernels of engines (rows whose `framework` is
+`torch`), as one H100 showed, is not taken for the machine's, and its range is no narrower than the shipped one.
 """
 RULES = """\
 ## Which rows are left out

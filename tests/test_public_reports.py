@@ -74,7 +74,7 @@ MISSED = {
         "kv_bytes_per_token",
     ): "six layers × 8 heads × 64 × keys and values × 2 B are 12,288, half of the report",
 }
-"""What is not met, and why as far as that is known: marked strictly, so that a value that is met again must leave the table."""
+"""What is not met, and why as far as that is known; strictly, so that a value that is met again leaves the table."""
 
 
 def reports() -> list[Tree]:

@@ -537,11 +537,11 @@ def _rates(r: Estimate, at: Prediction) -> list[Formula]:
 
 
 def _first_token(r: Estimate, at: Prediction) -> Formula:
-    s, p, d = r.serving, r.prefill, r.decode
-    assert s.time_to_first_token_s is not None and p.time_s is not None and d.step_time_s is not None
-    formula = "start-up of a request + steps until it is admitted × step + its prefill + wait for prefills and memory"
-    steps = format_count(_plain(at.admission_steps))
-    numbers = f"{format_seconds(_plain(at.startup))} + {steps} × {format_seconds(d.step_time_s)} + "
+    s, p = r.serving, r.prefill
+    assert s.time_to_first_token_s is not None and p.time_s is not None
+    formula = "start-up + steps until it is admitted, prompts in them × their time + its prefill + wait for others"
+    steps, step = format_count(_plain(at.admission_steps)), _plain(at.time_per_output_token * at.accepted)
+    numbers = f"{format_seconds(_plain(at.startup))} + {steps} × {format_seconds(step)} + "
     numbers += f"{format_seconds(_plain(at.joining))} + {format_seconds(_plain(at.wait))}"
     if at.static:
         formula, numbers = "prefill of the whole batch", format_seconds(p.time_s)

@@ -297,7 +297,8 @@ def prediction_of(
     requests = requests_offered(q, room, replicas) if q.options.load_told else passes.batch
     startup = (q.constants.engine(q.backend).startup if q.backend else 0.0) + q.load.client_seconds
     wait, steps = waits(q, layout, prefill / passes.joining_prompts, requests, room, generation, replicas)
-    ttft = time_to_first_token(step, prefill, startup, steps, wait)
+    # Steps that a request waits for carry the prompts of others, as those of an answer do.
+    ttft = time_to_first_token(tpot * accepted, prefill, startup, steps, wait)
     settles = sequences_decoding(requests, generation, ttft, room) if q.load.arrivals == "closed" else passes.batch
     return Prediction(
         np.asarray(passes.batch, dtype=float),
@@ -349,7 +350,22 @@ def waits(
         queue = prefill_queue_seconds(prefill, running, generation)
         queue = np.maximum(queue, cohort_wait_seconds(prefill, running, cohort_share(q)))
         shared = np.where(load.means, burst_wait_seconds(prefill, running, loop.first_burst), 0.0)
+        shared = shared + neighbours(q, running) * prefill
     return queue + shared + memory_wait_seconds(requests, room, generation), steps
+
+
+def neighbours(scenario: Scenario, batch: Number) -> Number:
+    """Prompts of others in the step of one's own [prompts].
+
+    Where prompts join decode steps, requests of equal lengths that were admitted together end together, and are
+    replaced together: a step has as many prompts as its budget of tokens holds.
+    """
+    q = scenario
+    if not mixes_prefill(q) or q.load.arrivals != "closed" or q.backend is None:
+        return 0.0
+    most = q.constants.closed_loop.prefill_tokens / (q.input_tokens * (1 - q.cached))
+    beside = np.clip(most - 1, 0.0, np.maximum(np.asarray(batch, dtype=float) - 1, 0.0))
+    return np.where(q.load.equal_lengths, beside, 0.0)
 
 
 def cohort_share(scenario: Scenario) -> Number:

@@ -161,7 +161,7 @@ def _put(tree: dict[str, Any], path: str, value: float) -> None:
 
 
 QUANTITIES = ("tpot", "ttft", "tokens_per_s_gpu", "prefill")
-NOISE = {"tpot": 0.12, "ttft": 0.5, "tokens_per_s_gpu": 0.10, "prefill": 0.25}
+NOISE = {"tpot": 0.12, "ttft": 0.35, "tokens_per_s_gpu": 0.10, "prefill": 0.25}
 """Standard deviation of a point's residual [ln]: the same deployment under other versions differs as much."""
 OUTLIER = 1.345
 """Residual, in standard deviations, beyond which a point pulls with constant force only (Huber 1964: 95% efficient)."""
