@@ -181,7 +181,7 @@ def passes_of(scenario: Scenario, layout: Parallelism, batch: Number, earlier: P
     chunked = None
     if mixes_prefill(q):
         together = prompts_together(q, layout, batch)
-        chunked = chunked_prefill(q.model, layout, q.formats, batch, fresh, together, cached, tokens, share, chunks)
+        chunked = chunked_prefill(q.model, layout, q.formats, decoding, fresh, together, cached, share, chunks)
     ops = step_ops(q.model, layout, q.formats, decoding)
     room: Number = np.inf
     if q.options.load_told:
