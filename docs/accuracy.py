@@ -11,7 +11,7 @@ from typing import Any
 from costcalc.catalog.catalog import Catalog
 from costcalc.catalog.files import packaged_root
 from costcalc.cli.validate import asked
-from costcalc.report.accuracy import KIND_TITLES, UNITS, amount, described, figure, percent, signed
+from costcalc.report.accuracy import KIND_TITLES, UNITS, amount, covered, described, figure, percent, signed
 from costcalc.units import NOTHING
 from costcalc.validation.files import load_measurements, shipped_measurements
 from costcalc.validation.kernel_fit import KERNEL_KINDS
@@ -36,7 +36,8 @@ serving and {logs:,} start-up logs, of which {counted:,} count. Repeat it with `
   serving: a random fifth of the rows). What is new to costcalc is off by the errors of what was left out, not by the
   fitted ones.
 - **bias**: median of predicted over measured, less 1: below 0, costcalc is too optimistic about times.
-- **in range**: measurements inside of the 80% range that estimates show.
+- **in range**: measurements inside of the 80% range that estimates show; in brackets the 95% interval that so many
+  points leave to that share.
 - **roofline**: median error of the ideal bound, `--efficiency ideal`, with no measurement behind it.
 """
 KERNELS = """\
@@ -180,7 +181,7 @@ def readme_table() -> str:
             _both(_as_met(group)),
             _record_cell(group, "gpu_left_out"),
             _record_cell(group, "model_left_out"),
-            percent(group.summary["coverage"]),
+            covered(group.summary),
             percent(group.summary["ideal_median_ape"]),
         )
         for group in sorted(groups, key=lambda each: -float(_as_met(each)["median_ape"]))
@@ -213,7 +214,7 @@ def own_table() -> str:
             groups.setdefault((str(row["gpu"]), KIND_TITLES[kind].lower(), str(what), number), []).append(scored)
         for names, found in groups.items():
             errors = summary(found)
-            off, within = signed(errors["bias"]), percent(errors["coverage"])
+            off, within = signed(errors["bias"]), covered(errors)
             rows.append((*names, errors["n"], _both(errors), off, within, percent(errors["ideal_median_ape"])))
     head = ("GPU", "kernel", "library", "numbers", "n", "error", "bias", "in range", "roofline")
     return _table(head, rows)
@@ -282,7 +283,7 @@ def _name_and_count(group: Group) -> tuple[str, int]:
 
 def _end(group: Group) -> tuple[str, ...]:
     errors = group.summary
-    return signed(errors["bias"]), percent(errors["coverage"]), percent(errors["ideal_median_ape"])
+    return signed(errors["bias"]), covered(errors), percent(errors["ideal_median_ape"])
 
 
 def _left_out(group: Group, levels: Sequence[str]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from costcalc.report.page import DASH, RANGE, Block, Column, Grid, Line, filled_
 from costcalc.units import NOTHING, capital, counted, format_count
 from costcalc.validation.calibrate import UserFit
 from costcalc.validation.published import Compared, Published, PublishedCase
-from costcalc.validation.score import Group, Point, Validation
+from costcalc.validation.score import Group, Point, Summary, Validation
 
 KIND_TITLES = {
     "decode_attention": "Decode attention",
@@ -36,7 +36,8 @@ UNITS = {
 """Units of the quantities that are predicted."""
 LEGEND = (
     "median, mean: predicted against measured, off either way; bias: median of predicted over measured, less 1; "
-    "in range: measurements inside the 80% range; ideal: median error of the roofline alone; "
+    "in range: measurements inside the 80% range (and the 95% interval of that share); "
+    "ideal: median error of the roofline alone; "
     "not scored: rows left out, for the reasons below."
 )
 UNSEEN = " unseen GPU, unseen model: median error of fits without any point of that GPU or model."
@@ -95,7 +96,7 @@ def _cells(name: str, group: Group, recorded: bool) -> tuple[str, ...]:
         percent(errors["median_ape"]),
         percent(errors["mape"]),
         signed(errors["bias"]),
-        percent(errors["coverage"]),
+        covered(errors),
         percent(group.unseen_gpu) if recorded else "",
         percent(group.unseen_model) if recorded else "",
         percent(errors["ideal_median_ape"]),
@@ -108,6 +109,14 @@ def percent(value: float | None) -> str:
     if value is None:
         return NOTHING
     return f"{value:.1%}" if value < 0.0995 else f"{value:.0%}"
+
+
+def covered(errors: Summary) -> str:
+    """Return the share of points in their range, with the interval that so few points leave it."""
+    share, low, high = errors["coverage"], errors["coverage_low"], errors["coverage_high"]
+    if share is None or low is None or high is None:
+        return NOTHING
+    return f"{share:.0%} ({100 * low:.0f}-{100 * high:.0f})"
 
 
 def signed(value: float | None) -> str:

@@ -141,15 +141,17 @@ def sweep_schema() -> dict[str, Any]:
 def validation_schema() -> dict[str, Any]:
     """Return the JSON Schema of what `costcalc validate --format json` prints: errors by kind, and every row."""
     ratio = {"anyOf": [{"type": "number"}, {"type": "null"}]}
+    ratios = ("median_ape", "mape", "bias", "coverage", "coverage_low", "coverage_high", "ideal_median_ape")
     errors: dict[str, Any] = {
         "type": "object",
         "description": (
             "Errors are ratios: 0.1 is 10%. bias: median of predicted over measured, less 1. coverage: share of "
-            "measurements inside the 80% range. ideal_median_ape: of the roofline alone. excluded: rows not scored."
+            "measurements inside the 80% range, coverage_low and _high its 95% interval. ideal_median_ape: of the "
+            "roofline alone. excluded: rows not scored."
         ),
         "properties": {
             "n": {"type": "integer"},
-            **dict.fromkeys(("median_ape", "mape", "bias", "coverage", "ideal_median_ape"), ratio),
+            **dict.fromkeys(ratios, ratio),
             "excluded": {"type": "integer"},
         },
     }

@@ -120,6 +120,8 @@ class Summary(TypedDict):
     mape: float | None
     bias: float | None  # median of predicted / measured, minus 1
     coverage: float | None  # share of points within their range
+    coverage_low: float | None  # where that of ever more such points would be, at 95%
+    coverage_high: float | None
     ideal_median_ape: float | None  # of the roofline alone
     excluded: dict[str, int]  # rows not scored, by reason
 
@@ -170,6 +172,8 @@ def summary(scored: Sequence[Scored]) -> Summary:
             mape=None,
             bias=None,
             coverage=None,
+            coverage_low=None,
+            coverage_high=None,
             ideal_median_ape=None,
             excluded=dict(reasons),
         )
@@ -178,15 +182,27 @@ def summary(scored: Sequence[Scored]) -> Summary:
         np.array([row[name] for row in counted], dtype=float) for name in ("predicted", "low", "high", "ideal")
     )
     off = np.abs(predicted / measured - 1)
+    inside = int(np.sum((low <= measured) & (measured <= high)))
+    least, most = binomial_interval(inside, len(counted))
     return Summary(
         n=len(counted),
         median_ape=float(np.median(off)),
         mape=float(off.mean()),
         bias=float(np.median(predicted / measured) - 1),
-        coverage=float(np.mean((low <= measured) & (measured <= high))),
+        coverage=inside / len(counted),
+        coverage_low=least,
+        coverage_high=most,
         ideal_median_ape=float(np.median(np.abs(ideal / measured - 1))),
         excluded=dict(reasons),
     )
+
+
+def binomial_interval(successes: int, trials: int) -> tuple[float, float]:
+    """The 95% interval of a chance of which `successes` of `trials` were seen [0 to 1] (Wilson 1927)."""
+    z2 = 1.959964**2
+    centre = (successes + z2 / 2) / (trials + z2)
+    half = np.sqrt(z2 * (successes * (trials - successes) / trials + z2 / 4)) / (trials + z2)
+    return float(max(centre - half, 0.0)), float(min(centre + half, 1.0))
 
 
 def score_kernels(

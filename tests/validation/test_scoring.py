@@ -11,7 +11,7 @@ from costcalc.catalog.catalog import Catalog
 from costcalc.errors import CostcalcError
 from costcalc.validation.files import load_measurements, shipped_measurements
 from costcalc.validation.kernel_fit import KERNEL_KINDS, cross_validate, fit
-from costcalc.validation.score import parameters_of, score, summary
+from costcalc.validation.score import binomial_interval, parameters_of, score, summary
 
 TARGETS = {
     "decode_grouped": 0.09,
@@ -127,3 +127,12 @@ def test_a_few_own_points_move_the_shipped_fit_towards_them():
 def test_nothing_to_fit_is_no_fit():
     row = shipped_measurements("gemm").rows[0]
     assert fit("gemm", [{**row, "ms": None}], source="-", date="2026") == {}
+
+
+@pytest.mark.parametrize(
+    ("successes", "trials", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_intervals_of_a_share_are_the_published_ones(successes: int, trials: int, low: float, high: float) -> None:
+    # Newcombe 1998 (Statistics in Medicine 17, 857-872), table I, method 3: the score method of Wilson.
+    assert binomial_interval(successes, trials) == pytest.approx((low, high), abs=6e-5)
