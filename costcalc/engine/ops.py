@@ -138,10 +138,15 @@ def prefill_batch(
 def step_ops(model: ModelSpec, layout: Parallelism, formats: Formats, batch: Batch) -> list[Op]:
     """All ops of one pass of `batch` through the model: sum of layers x time is the time of a step."""
     works: list[Op] = []
+    reduced: Number = 0.0  # sums over tensor ranks: of attention, and of feed-forward layers that gather no tokens
     for count, attention in model.attention_layers():
         works += _attention_ops(model, attention, count, layout, formats, batch)
+        reduced = reduced + count
     for count, feedforward in model.feedforward_layers():
         works += _feedforward_ops(model, feedforward, count, layout, formats, batch)
+        gathers = feedforward.routed(model.hidden_size) is not None and np.asarray(layout.attention_dp) > 1
+        reduced = reduced + np.where(gathers, 0, count)
+    works.append(_all_reduce(model, reduced, layout, batch))
     works.append(_head_op(model, layout, formats, batch))
     activation = batch.rows * model.hidden_size * ACTIVATION_BYTES
     works.append(Op("elementwise", "elementwise", model.num_layers, 0.0 * activation, activation, formats.attention))
@@ -253,7 +258,6 @@ def _attention_ops(
                 scores=core.scores * batch.sequences * repeat,
             )
         )
-    works.append(_all_reduce(model, count, layout, batch))
     return works
 
 
@@ -270,7 +274,6 @@ def _feedforward_ops(
     linears = layer.linears(model.hidden_size)
     works = [_gemm(layer.always, count, linears, model.hidden_size, layout, 1, batch.rows, formats.ffn)]
     if routed is None:
-        works.append(_all_reduce(model, count, layout, batch))
         return works
     works.append(_expert_ops(routed, count, layout, formats, batch))
     works += _expert_traffic(model, routed, count, layout, formats, batch)
@@ -352,7 +355,6 @@ def _expert_traffic(
     message = batch.gathered_rows(layout.attention_dp) * model.hidden_size * ACTIVATION_BYTES
     gathered = np.where(data_parallel & ~by_expert, count, 0)
     works.append(Op("all-reduce", "all_reduce", gathered, 0.0 * message, message, ranks=layout.stage))
-    works.append(_all_reduce(model, np.where(data_parallel, 0, count), layout, batch))
     return works
 
 
