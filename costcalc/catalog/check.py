@@ -10,12 +10,35 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
 
-from costcalc.catalog.limits import MISTAKES
 from costcalc.errors import CostcalcError, did_you_mean, nearest, shown
 from costcalc.fields import ByKind, Spec, hints
 
 if TYPE_CHECKING:
     from pydantic_core import SchemaValidator, ValidationError
+
+
+# How much a file may hold: whatever it is, it is answered within a second and a few hundred megabytes.
+#
+# YAML has no aliases, anchors or merge keys here, so that what is read is never larger than what was written.
+
+
+YAML_BYTES = 1_000_000
+YAML_DEPTH = 32
+"""Levels of mappings and lists inside each other."""
+YAML_VALUES = 20_000
+"""Values of all kinds: the largest file that ships holds a twentieth of them."""
+NUMBER_CHARACTERS = 40
+EXTENDED_FILES = 8
+"""Files that `extends` may lead through."""
+HEAD_BYTES = 2048
+"""What is read of a file to find its names."""
+CONFIG_BYTES = 8_000_000
+"""A config.json of Hugging Face."""
+MISTAKES = 100
+"""Mistakes of one file that are told one by one; the others are counted."""
+
+
+# Places in a file, by line and column.
 
 
 KeyPath = tuple[str | int, ...]
@@ -71,6 +94,11 @@ def place(path: str | Path, position: Position | None = None) -> str:
     if shown.is_absolute() and shown.is_relative_to(Path.cwd()):
         shown = shown.relative_to(Path.cwd())
     return f"{shown}:{position[0]}:{position[1]}" if position else str(shown)
+
+
+def line_and_column(text: str, offset: int) -> Position:
+    """Return the line and the column, both from 1, of an offset in a text."""
+    return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
 
 
 def has(value: Any, step: str | int) -> bool:

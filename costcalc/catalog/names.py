@@ -153,7 +153,7 @@ def accelerators_alike(name: str, entries: Iterable[Entry]) -> list[Entry]:
 def accelerated(name: str) -> Accelerated:
     """Return what the name of an accelerator says: ('h100', 'sxm', 80) of 'nvidia-h100-sxm5-80gb'."""
     model, form, memory = [], "", None
-    for token in plain(name).split("-"):
+    for token in re.sub(_VENDORS, "", name).split("-"):
         kind = next((each for each in _FORMS if re.fullmatch(rf"{each}\d*", token)), None)
         if kind:
             form = token if re.fullmatch(r"nvl\d+", token) else kind  # how many GPUs NVLink joins tells racks apart
@@ -162,14 +162,6 @@ def accelerated(name: str) -> Accelerated:
         elif token and token not in _NOISE:
             model.append(token)
     return Accelerated("-".join(model), form, memory)
-
-
-def plain(name: str) -> str:
-    """Return a name without its vendor.
-
-    name: in lower case, with hyphens.
-    """
-    return re.sub(r"-+", "-", re.sub(_VENDORS, "", name)).strip("-")
 
 
 def untuned(name: str) -> list[str]:

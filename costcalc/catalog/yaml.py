@@ -14,8 +14,18 @@ from typing import Any
 
 import yaml
 
-from costcalc.catalog.check import KeyPath, Position, Positions, place, validate
-from costcalc.catalog.limits import NUMBER_CHARACTERS, YAML_BYTES, YAML_DEPTH, YAML_VALUES
+from costcalc.catalog.check import (
+    NUMBER_CHARACTERS,
+    YAML_BYTES,
+    YAML_DEPTH,
+    YAML_VALUES,
+    KeyPath,
+    Position,
+    Positions,
+    line_and_column,
+    place,
+    validate,
+)
 from costcalc.errors import CostcalcError, shown
 
 # Plain YAML text to Python values, by the core schema of YAML 1.2.
@@ -88,7 +98,7 @@ def parse_yaml(text: str, path: str | Path) -> tuple[dict[str, Any], Positions]:
     Raises CostcalcError with file:line:column when it is not strict YAML.
     """
     if unprintable := _UNPRINTABLE.search(text):
-        position = _line_and_column(text, unprintable.start())
+        position = line_and_column(text, unprintable.start())
         raise CostcalcError("not YAML: a control character", place(path, position), "is this a text file?")
     loader = _Loader(text)
     try:
@@ -244,7 +254,3 @@ def _remedy(error: yaml.MarkedYAMLError, text: str, position: Position) -> str |
     if "quoted scalar" in (error.context or ""):
         return "close the quotes"
     return "check the indentation"
-
-
-def _line_and_column(text: str, offset: int) -> Position:
-    return text.count("\n", 0, offset) + 1, offset - (text.rfind("\n", 0, offset) + 1) + 1

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from costcalc.catalog.catalog import Catalog
     from costcalc.catalog.files import CatalogEntry
     from costcalc.catalog.files import Kind as FolderKind
-    from costcalc.catalog.findings import Finding
+    from costcalc.catalog.summary import Finding
     from costcalc.report.files import NewFile
     from costcalc.report.page import Block
 
@@ -84,8 +84,7 @@ class GpuFilters(Record):
 
 def _model_tools() -> Tools:
     from costcalc.catalog.catalog import Catalog
-    from costcalc.catalog.findings import findings_of_model
-    from costcalc.catalog.summary import model_summaries
+    from costcalc.catalog.summary import findings_of_model, model_summaries
     from costcalc.report.catalog import model_page, models_page
 
     return Tools(Catalog.model, model_summaries, model_page, models_page, findings_of_model)
@@ -94,8 +93,7 @@ def _model_tools() -> Tools:
 def _gpu_tools() -> Tools:
     from costcalc.catalog.catalog import Catalog
     from costcalc.catalog.files import known_architectures
-    from costcalc.catalog.findings import findings_of_gpu
-    from costcalc.catalog.summary import gpu_summaries
+    from costcalc.catalog.summary import findings_of_gpu, gpu_summaries
     from costcalc.report.catalog import gpu_page, gpus_page
 
     families: set[str] = set()

@@ -230,6 +230,6 @@ class Sources(CatalogFolder):
     ] = None  # fmt: skip
 
     def _changes(self) -> dict[str, dict[str, str]]:
-        from costcalc.catalog.overrides import split_overrides
+        from costcalc.catalog.read import split_overrides
 
         return split_overrides(self.set or [])

@@ -123,7 +123,7 @@ def _against(name: str, others: Mapping[str, object], form: str, output: str | N
 def asked(case: PublishedCase, catalog: Catalog | None = None) -> dict[str, Any]:
     """Return the tree of the estimate that a published figure asks for."""
     from costcalc.catalog.catalog import load_gpu, load_model
-    from costcalc.catalog.overrides import split_overrides
+    from costcalc.catalog.read import split_overrides
     from costcalc.explore.estimate import estimate
 
     changes = split_overrides([f"{path}={value}" for path, value in case.set.items()])

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from costcalc.catalog.check import KeyPath, place
-from costcalc.catalog.limits import CONFIG_BYTES
+from costcalc.catalog.check import CONFIG_BYTES, KeyPath, line_and_column, place
 from costcalc.catalog.yaml import read_text
 from costcalc.errors import CostcalcError, shown
 
@@ -36,7 +35,7 @@ class Document:
 
         keys: keys and list positions; where the file lacks the last of them, what holds it is named.
         """
-        return place(self.path, _line_and_column(self.text, _offset(self.text, keys)))
+        return place(self.path, line_and_column(self.text, _offset(self.text, keys)))
 
     def error(self, keys: KeyPath, message: str, hint: str | None = None) -> CostcalcError:
         """Return the error that a setting is wrong.
@@ -96,7 +95,7 @@ def _duplicate(text: str, path: str | Path) -> NoReturn:
     if found is None:
         raise CostcalcError("a key is named twice in one object", place(path), "remove one of them")
     key, offset = found
-    where = place(path, _line_and_column(text, offset))
+    where = place(path, line_and_column(text, offset))
     raise CostcalcError(f"duplicate key {shown(key)}", where, "remove one of them")
 
 
@@ -147,10 +146,6 @@ def _children(text: str, start: int) -> Iterator[tuple[str | int, int, int]]:
 def _after_space(text: str, at: int) -> int:
     match = _SPACE.match(text, at)
     return match.end() if match else at
-
-
-def _line_and_column(text: str, offset: int) -> tuple[int, int]:
-    return text.count("\n", 0, offset) + 1, offset - (text.rfind("\n", 0, offset) + 1) + 1
 
 
 # Where a configuration comes from: a file, a folder, or the Hugging Face hub.
