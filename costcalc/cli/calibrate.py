@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
-from costcalc.cli import parse
 from costcalc.cli.output import FORMATS
-from costcalc.cli.parameters import CatalogFolder
+from costcalc.cli.parameters import CatalogFolder, choice
 from costcalc.errors import CostcalcError, shown
 from costcalc.units import counted
 
@@ -49,7 +48,7 @@ def from_files(files: list[str], kind: str | None, output: str | None, form: str
     """
     from costcalc.catalog.catalog import MACHINES, SERVING
     from costcalc.report.accuracy import calibration_page, calibration_rows
-    from costcalc.report.files import present_list
+    from costcalc.report.files import show
     from costcalc.validation.calibrate import fit_files, fit_serving_files, shipped_alone
     from costcalc.validation.files import load_measurements
     from costcalc.validation.kernel_fit import machines_yaml
@@ -82,7 +81,8 @@ def from_files(files: list[str], kind: str | None, output: str | None, form: str
                 file.write_text(serving_yaml(own.constants))
     if form in ("json", "csv") and (lost := sum(len(each.unusable) for each in measurements)):
         sys.stderr.write(f"note: {counted(lost, 'row')} could not be read; the table says why\n")
-    present_list(calibration_rows(fits), calibration_page(fits, [*_notes(target, paths, bool(serving))], scored), form)
+    notes = [*_notes(target, paths, bool(serving))]
+    show(form, None, lambda: calibration_page(fits, notes, scored), lambda: calibration_rows(fits))
 
 
 @contextmanager
@@ -205,13 +205,13 @@ def calibrate(
     Kernels are fitted machine by machine, serving as a whole; what few points do not tell stays as shipped.
     What is found goes into a catalog folder, which costcalc then reads with --catalog DIR.
     """
-    form = parse.choice(format, "--format", FORMATS) or "table"
+    form = choice(format, "--format", FORMATS) or "table"
     if output is not None and not output.strip():
         raise CostcalcError("the folder's name is empty", where="--output")
     if files:
         if gpu is not None:
             raise CostcalcError("the files name their GPUs", where="--gpu", hint="leave it out")
-        from_files(files, parse.choice(kind, "--kind", KINDS), output, form, folder.opened())
+        from_files(files, choice(kind, "--kind", KINDS), output, form, folder.opened())
     else:
         if kind is not None:
             raise CostcalcError("there is no file", where="--kind", hint="add --from FILE.csv")
@@ -223,7 +223,7 @@ def _from_this_machine(gpu: str | None, folder: Path, form: str, catalog: Catalo
     from costcalc.microbench.bench import as_measurements, cases, measure, measurements_csv
     from costcalc.microbench.cuda import find_device
     from costcalc.report.accuracy import calibration_page, calibration_rows, percent
-    from costcalc.report.files import present_list
+    from costcalc.report.files import show
     from costcalc.validation.calibrate import fit_files, shipped_alone
     from costcalc.validation.files import find_gpu
     from costcalc.validation.kernel_fit import machines_yaml
@@ -248,7 +248,7 @@ def _from_this_machine(gpu: str | None, folder: Path, form: str, catalog: Catalo
         notes.insert(0, f"Copies reach {percent(share)} of the data sheet's memory bandwidth.")
     if measured.skipped:
         notes.insert(0, f"{measured.skipped} cases did not fit the memory that is free.")
-    present_list(calibration_rows(fits), calibration_page(fits, notes), form)
+    show(form, None, lambda: calibration_page(fits, notes), lambda: calibration_rows(fits))
 
 
 def _progress(done: int, every: int) -> None:

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 from typer import Argument, Option
 
-from costcalc.cli import parse
 from costcalc.cli.output import NewYaml, Written
-from costcalc.cli.parameters import CatalogFolder, gpu_names, model_names
+from costcalc.cli.parameters import CatalogFolder, choice, gpu_names, model_names
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.fields import Record
 from costcalc.units import counted
@@ -182,7 +181,7 @@ def list_command(kind: Kind) -> Command:
         folder: CatalogFolder,
     ) -> None:
         form = written.form()
-        from costcalc.report.files import new_file, present_list
+        from costcalc.report.files import new_file, show
 
         closed = getattr(filters, "closed", False)
         if closed and (given := [f"--{name}" for name in kind.filtered_by if getattr(filters, name) is not None]):
@@ -195,7 +194,7 @@ def list_command(kind: Kind) -> Command:
             for name, value in () if closed else kind.filtered_by.items():
                 found = matching(found, value, getattr(filters, name), f"--{name}")
             found = ordered(found, CLOSED_SORTED_BY if closed else kind.sorted_by, sort, reverse)
-            present_list([each.to_dict() for each in found], page(found), form, file)
+            show(form, file, lambda: page(found), lambda: [each.to_dict() for each in found])
 
     sorts = "|".join(kind.sorted_by)
     return _command(
@@ -218,7 +217,7 @@ def show_command(kind: Kind) -> Command:
     def show(*, written: Written, name: str, folder: CatalogFolder) -> None:
         form = written.form()
         from costcalc.catalog.check import place
-        from costcalc.report.files import new_file, present_card
+        from costcalc.report.files import new_file
 
         with new_file(written.output, "--output") as file:
             catalog = folder.opened()
@@ -231,7 +230,7 @@ def show_command(kind: Kind) -> Command:
             tools = kind.tools()
             spec = tools.load(catalog, name)
             facts = tools.summary(path.stem, spec).to_dict()
-            present_card({**facts, "spec": asdict(spec)}, facts, tools.page(path.stem, spec, place(path)), form, file)
+            _show_card(form, file, facts, spec, lambda: tools.page(path.stem, spec, place(path)))
 
     known = f"{kind.noun[0].upper()}{kind.noun[1:]}'s name, alias or YAML file."
     return _command(
@@ -286,9 +285,9 @@ def new_command(kind: Kind) -> Command:
     """Return the command that prints a commented file to start from."""
 
     def new(output: str | None = None) -> None:
-        from costcalc.report.templates import GPU, MODEL
+        from costcalc.report.catalog import GPU_FILE, MODEL_FILE
 
-        write_template(MODEL if kind is MODELS else GPU, output)
+        write_template(MODEL_FILE if kind is MODELS else GPU_FILE, output)
 
     return _command(new, f"A commented YAML file to start {kind.noun} of your own from.", output=NewYaml)
 
@@ -349,7 +348,7 @@ def ordered(facts: list[Facts], keys: Mapping[str, Value], text: str | None, rev
 
     Those without a value stand last. Raises CostcalcError for an unknown field.
     """
-    name = parse.choice(text, "--sort", keys)
+    name = choice(text, "--sort", keys)
     if name is None:
         return facts[::-1] if reverse else facts
     value = keys[name]
@@ -432,15 +431,22 @@ def _show_closed(name: str, form: str, file: NewFile | None, catalog: Catalog) -
     from costcalc.catalog.check import place
     from costcalc.catalog.summary import closed_summaries
     from costcalc.report.catalog import closed_model_page
-    from costcalc.report.files import present_card
 
     entry = catalog.closed_entry(name)
     if entry is None:
         return False
     facts = closed_summaries(entry.model).to_dict()
-    page = closed_model_page(entry.model, place(entry.path))
-    present_card({**facts, "spec": asdict(entry.model)}, facts, page, form, file)
+    _show_card(form, file, facts, entry.model, lambda: closed_model_page(entry.model, place(entry.path)))
     return True
+
+
+def _show_card(
+    form: str, file: NewFile | None, facts: dict[str, Any], spec: Any, page: Callable[[], list[Block]]
+) -> None:
+    """Show one entry of the catalog."""
+    from costcalc.report.files import show
+
+    show(form, file, page, lambda: {**facts, "spec": asdict(spec)}, lambda: [facts])
 
 
 list_models, show_model = list_command(MODELS), show_command(MODELS)
@@ -482,3 +488,29 @@ def import_model(path: Source, name: ImportedName = None, online: Online = False
         spec = imported.spec
         counted = f"{format_count(spec.total_parameters)} parameters, {format_count(spec.active_parameters)} active"
         sys.stdout.write(f"{output}: {spec.name}, {spec.num_layers} layers, {counted}\n")
+
+
+# `costcalc schema`: the JSON Schema of results and of catalog files.
+
+
+SCHEMAS = (
+    *("result", "sweep", "validation", "model", "gpu", "closed_models"),
+    *("models-list", "models-show", "gpus-list", "gpus-show"),
+)
+What = Annotated[
+    str,
+    Argument(
+        metavar="|".join(SCHEMAS),
+        help="What to describe: --format json of estimate, compare and breakeven (result), of sweep or of validate "
+        "(validation), of a list or an entry of the catalog; or a YAML file of the catalog.",
+    ),
+]
+
+
+def schema(what: What) -> None:
+    """The JSON Schema of what --format json prints, or of a YAML file of the catalog."""
+    kind = choice(what, "WHAT", SCHEMAS)
+    from costcalc.report.files import as_json, write
+    from costcalc.report.schema import schema_of
+
+    write(as_json(schema_of(str(kind))))

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
-from costcalc.cli import parse
-from costcalc.cli.parameters import SHOW, Given
+from costcalc.cli.parameters import SHOW, Given, choice
 from costcalc.errors import CostcalcError, shown
 from costcalc.fields import Record
 from costcalc.predict.options import LOAD
@@ -32,7 +31,7 @@ def form_of(format: str | None, file: str | None, option: str) -> str:
     format, file: as typed. option: the option that names the file, for errors.
     Raises CostcalcError for an unknown format or ending, and where the two contradict each other.
     """
-    chosen = parse.choice(format, "--format", FORMATS)
+    chosen = choice(format, "--format", FORMATS)
     if file is None:
         return chosen or "table"
     ending = Path(file).suffix.lower()
@@ -135,7 +134,7 @@ class Output(Record):
         """
         from costcalc.report.files import new_file
 
-        kind = parse.choice(self.chart_kind, "--chart-kind", chart_kinds)
+        kind = choice(self.chart_kind, "--chart-kind", chart_kinds)
         check_chart(self.chart)
         if kind is not None and self.chart is None:
             raise CostcalcError("there is no chart to draw", where="--chart-kind", hint="add --chart chart.png")

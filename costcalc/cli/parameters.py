@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from inspect import Parameter, Signature, cleandoc, signature
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_type_hints
 
 from typer import Option
 
-from costcalc.errors import CostcalcError
+from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.fields import Record
 from costcalc.predict.options import OPTIONS, SWEPT
 from costcalc.predict.options import Option as Row
+from costcalc.units import format_count, parse_whole
 
 if TYPE_CHECKING:
     from costcalc.catalog.catalog import Catalog
@@ -50,7 +51,6 @@ def backend_names() -> list[str]:
     from pathlib import Path
 
     from costcalc.catalog.files import catalog_roots
-    from costcalc.errors import CostcalcError
 
     try:
         files = [root / "hardware_profiles" / "efficiency" / "serving.yaml" for root in catalog_roots()]
@@ -72,7 +72,6 @@ def matching_backends(incomplete: str) -> list[str]:
 
 def _names(kind: str, incomplete: str, prefix: str) -> list[str]:
     from costcalc.catalog.files import catalog_roots
-    from costcalc.errors import CostcalcError
 
     try:
         roots = catalog_roots()
@@ -233,3 +232,41 @@ class Sources(CatalogFolder):
         from costcalc.catalog.read import split_overrides
 
         return split_overrides(self.set or [])
+
+
+# Numbers and words that commands read themselves; options of an estimate are read in `predict/options.py`.
+
+
+def whole(text: str | None, option: str, *, most: int, least: int = 1) -> int | None:
+    """Return a whole number, or None when nothing was typed.
+
+    text: what was typed, such as '8' or '100k'.
+    option: the option, for errors.
+    """
+    if text is None:
+        return None
+    try:
+        number = parse_whole(text, least=least)
+    except CostcalcError as error:
+        raise CostcalcError(error.message, where=option, hint=error.hint) from None
+    if number > most:
+        raise CostcalcError(
+            f"{shown(text)} is beyond all reason", where=option, hint=f"the most is {format_count(most)}"
+        )
+    return number
+
+
+def choice(text: str | None, option: str, choices: Iterable[str]) -> str | None:
+    """Return one of several words, or None when nothing was typed.
+
+    text: what was typed; upper and lower case are the same.
+    option: the option, for errors.
+    """
+    if text is None:
+        return None
+    words = list(choices)
+    word = text.strip().lower()
+    if word in words:
+        return word
+    hint = did_you_mean(word, words) or f"one of: {', '.join(words)}"
+    raise CostcalcError(f"{shown(text)} is unknown", where=option, hint=hint)

@@ -12,17 +12,13 @@ from costcalc.fields import hints
 from costcalc.predict.quantities import BreakEven, Comparison, Estimate, Row
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-KINDS = (
-    *("result", "sweep", "validation", "model", "gpu", "closed_models"),
-    *("models-list", "models-show", "gpus-list", "gpus-show"),
-)
 _PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 
 
 def schema_of(kind: str) -> dict[str, Any]:
     """Return a JSON Schema.
 
-    kind: one of KINDS: what commands print, and what files hold.
+    kind: what commands print, and what files hold, as `costcalc schema` names it.
     """
     if kind == "result":
         return result_schema()

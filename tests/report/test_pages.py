@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from terminal import fitted
 
+from costcalc.cli.app import plain_text
 from costcalc.predict.quantities import (
     Assumption,
     BreakEven,
@@ -25,7 +26,6 @@ from costcalc.predict.quantities import (
 from costcalc.report.breakeven import breakeven_page
 from costcalc.report.charts.terminal import bars, plots
 from costcalc.report.comparison import comparison_page
-from costcalc.report.encoding import plain_text
 from costcalc.report.estimate import estimate_page, explanation
 from costcalc.report.page import (
     RANGE,
