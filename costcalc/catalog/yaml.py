@@ -24,7 +24,6 @@ from costcalc.catalog.check import (
     Positions,
     line_and_column,
     place,
-    validate,
 )
 from costcalc.errors import CostcalcError, shown
 
@@ -73,8 +72,6 @@ def resolve_scalar(text: str) -> Scalar:
         raise CostcalcError(f"{shown(text)} is too large for a number")
     return number
 
-
-__all__ = ["Positions", "load_yaml", "parse_yaml", "read_text", "validate"]
 
 TOO_DEEP = f"nested deeper than {YAML_DEPTH} levels"
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from operator import attrgetter
 from pathlib import Path
@@ -248,20 +248,28 @@ def check_command(kind: Kind) -> Command:
 
     def check(*, paths: list[str] | None = None, folder: CatalogFolder) -> None:
         from costcalc.catalog.catalog import load_closed_models
+        from costcalc.catalog.check import Positions, place
         from costcalc.catalog.files import CLOSED_MODELS
+        from costcalc.catalog.yaml import load_yaml
 
         catalog = folder.opened()
         files = [Path(each) for each in paths or []] or catalog.paths(kind.folder)
         files += catalog.closed_paths() if kind is MODELS and not paths else []
         tools = kind.tools()
 
-        def doubts(path: Path) -> Iterator[Finding]:
-            if path.name == CLOSED_MODELS:
-                load_closed_models(path)
-            else:
-                yield from tools.findings(tools.load(catalog, path))
-
-        problems = check_each(files, doubts)
+        problems: list[str] = []
+        for path in files:
+            try:
+                if path.name == CLOSED_MODELS:
+                    load_closed_models(path)
+                    continue
+                found = list(tools.findings(tools.load(catalog, path)))
+                positions = load_yaml(path)[1] if found else Positions()
+                for doubt in found:
+                    where = place(path, positions.of_value(doubt.path) if doubt.path else None)
+                    problems.append(f"{where}: {doubt.text}")
+            except CostcalcError as error:
+                problems += map(str, error.each)
         problems += [] if paths else names_given_twice(kind, catalog)
         for problem in problems:
             sys.stderr.write(f"error: {problem}\n")
@@ -360,27 +368,6 @@ def ordered(facts: list[Facts], keys: Mapping[str, Value], text: str | None, rev
 
     known = sorted((each for each in facts if value(each) is not None), key=place, reverse=reverse)
     return known + [each for each in facts if value(each) is None]
-
-
-def check_each(paths: Iterable[Path], doubts: Callable[[Path], Iterable[Finding]]) -> list[str]:
-    """Return the problems of files, each in a line that begins with the file and the line.
-
-    doubts: yields the problems of a file that can be read; raises CostcalcError for one that cannot.
-    """
-    from costcalc.catalog.check import Positions, place
-    from costcalc.catalog.yaml import load_yaml
-
-    problems: list[str] = []
-    for path in paths:
-        try:
-            found = list(doubts(path))
-            positions = load_yaml(path)[1] if found else Positions()
-            for doubt in found:
-                where = place(path, positions.of_value(doubt.path) if doubt.path else None)
-                problems.append(f"{where}: {doubt.text}")
-        except CostcalcError as error:
-            problems += map(str, error.each)
-    return problems
 
 
 def names_given_twice(kind: Kind, catalog: Catalog) -> list[str]:

@@ -18,13 +18,13 @@ from costcalc.catalog.huggingface.config import (
     QUANTIZATION,
     STDIN,
     Document,
+    Fields,
     Source,
     find_source,
     parse_document,
     read_document,
 )
 from costcalc.catalog.huggingface.quantization import precision_of
-from costcalc.catalog.huggingface.settings import Fields
 from costcalc.catalog.huggingface.shape import Entry, Family, Layer, Shape, families, is_interleaved, read_shape, runs
 from costcalc.catalog.yaml import parse_yaml, resolve_scalar
 from costcalc.errors import CostcalcError, nearest, shown

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from costcalc.catalog.huggingface.settings import Fields
+from costcalc.catalog.huggingface.config import Fields
 from costcalc.catalog.huggingface.shape import Entry, Shape
 from costcalc.errors import nearest, shown
 from costcalc.formats import WEIGHT_FORMATS, weight_format
