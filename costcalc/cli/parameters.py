@@ -237,16 +237,15 @@ class Sources(CatalogFolder):
 # Numbers and words that commands read themselves; options of an estimate are read in `predict/options.py`.
 
 
-def whole(text: str | None, option: str, *, most: int, least: int = 1) -> int | None:
-    """Return a whole number, or None when nothing was typed.
+def whole(text: str | None, option: str, *, most: int) -> int | None:
+    """Return a whole number of 1 or more such as '8' or '100k', or None when nothing was typed; `option` is for errors.
 
-    text: what was typed, such as '8' or '100k'.
-    option: the option, for errors.
+    Raises CostcalcError when it cannot be read, or is more than the most.
     """
     if text is None:
         return None
     try:
-        number = parse_whole(text, least=least)
+        number = parse_whole(text)
     except CostcalcError as error:
         raise CostcalcError(error.message, where=option, hint=error.hint) from None
     if number > most:
@@ -257,10 +256,9 @@ def whole(text: str | None, option: str, *, most: int, least: int = 1) -> int | 
 
 
 def choice(text: str | None, option: str, choices: Iterable[str]) -> str | None:
-    """Return one of several words, or None when nothing was typed.
+    """Return one of several words, in any case, or None when nothing was typed; `option` is for errors.
 
-    text: what was typed; upper and lower case are the same.
-    option: the option, for errors.
+    Raises CostcalcError when it is none of them.
     """
     if text is None:
         return None

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from costcalc.fields import Record
 from costcalc.predict.quantities import BreakEven, Estimate, MarketPrice, Range
 from costcalc.report.estimate import break_even_range, break_even_use, distinct, market_grid, newest, price_basis, unmet
-from costcalc.report.page import Block, Line, defaults_taken, notes, times, usd
+from costcalc.report.page import Block, Line, defaults_taken, notes, times
 from costcalc.units import format_count, format_percent
+from costcalc.units import format_usd as usd
 
 SHARES = tuple(share / 100 for share in (*range(1, 10), *range(10, 101, 2)))
 """Shares of the paid hours that are drawn."""
@@ -100,7 +101,10 @@ def conclusion(result: BreakEven) -> str:
     beaten = [each for each in prices if each.break_even_utilization is not None and each.break_even_utilization <= 1]
     unbeaten = _alike([each for each in prices if each not in beaten])
     price = here.deployment.usd_per_gpu_hour
-    subject, cost = f"{_fleet(here)} at {usd(price)} per GPU-hour", "cost" if here.deployment.gpus > 1 else "costs"
+    subject, cost = (
+        f"{_fleet(here)} at {usd(price)} per GPU-hour",
+        "cost" if here.deployment.gpus > 1 else "costs",
+    )
     sentences = []
     if beaten:
         hardest, *others = _alike(beaten)

@@ -12,7 +12,7 @@ from costcalc.formats import cache_format
 from costcalc.hardware.accelerator import Accelerator, Source
 from costcalc.hardware.prices import Price, PriceChoice, kinds_priced
 from costcalc.model.spec import ApiPrice, ModelSpec
-from costcalc.report.page import Block, Column, Grid, Line, filled_grid, grid_of, notes, section
+from costcalc.report.page import Block, Column, Grid, Line, filled_grid, grid_of, notes, numbers, section
 from costcalc.units import NOTHING, counted, format_bytes, format_count, format_power, format_rate, format_usd
 
 if TYPE_CHECKING:
@@ -171,9 +171,8 @@ def _note(each: Any) -> str:
 
 def _facts(gpu: Accelerator) -> Iterator[Block]:
     rows = [(name, value, *_cited(gpu, name)) for name, value in _values(gpu)]
-    columns = (Column("field"), Column("value", right=True), Column("source", right=True), Column("provenance"))
     yield Line("Data sheet", "heading")
-    yield Grid(columns, rows)
+    yield Grid((Column("field"), *numbers("value", "source"), Column("provenance")), rows)
     yield Line("Peaks are dense. Bandwidths of links are of one device, in one direction.", "dim", indent=2)
     for each in gpu.disputed:
         yield Line(f"{each.field}: used {each.used}, elsewhere {each.other} ({each.sources}){_note(each)}", indent=2)
@@ -248,14 +247,7 @@ _SOURCE = Column("source", role="dim", wrap=True)
 
 
 def _price_grid(prices: Sequence[tuple[str, Price | PriceChoice, str]], last: Column) -> Grid:
-    columns = (
-        Column("provider"),
-        Column("$/h", right=True),
-        Column("kind"),
-        Column("date"),
-        Column("provenance"),
-        last,
-    )
+    columns = (Column("provider"), *numbers("$/h"), Column("kind"), Column("date"), Column("provenance"), last)
     rows = [
         (who, format_usd(each.usd_per_gpu_hour), each.kind or "", each.date or "", each.provenance or "", where)
         for who, each, where in prices
@@ -337,13 +329,7 @@ def _parameters(model: ModelSpec) -> Iterator[Block]:
         )
     ]
     yield Line("Parameters", "heading")
-    columns = (
-        Column(""),
-        Column("counted", right=True),
-        Column("published", right=True),
-        Column("difference", right=True),
-    )
-    yield Grid(columns, rows)
+    yield Grid((Column(), *numbers("counted", "published", "difference")), rows)
     if published:
         yield Line(f"published: {published.source} ({published.provenance})", "dim", indent=2)
         if published.note:
@@ -415,7 +401,7 @@ def _api_prices(prices: Sequence[ApiPrice]) -> Iterator[Block]:
         )
         for price in prices
     ]
-    dollars = [Column(title, right=True) for title in ("input", "cached", "output")]
+    dollars = numbers("input", "cached", "output")
     yield Grid((Column("provider"), *dollars, Column("date"), Column("provenance"), _SOURCE), rows)
     yield Line()
 

@@ -20,10 +20,10 @@ from costcalc.report.page import (
     quantity,
     seconds,
     times,
-    usd,
     users,
 )
 from costcalc.units import NOTHING, capital, counted, format_bytes, format_count
+from costcalc.units import format_usd as usd
 
 COST = "cost.usd_per_million_output_tokens"
 RATE = "decode.tokens_per_s_per_gpu"
