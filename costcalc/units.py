@@ -70,7 +70,6 @@ def parse_quantity(value: str | int | float, dimension: str, *, positive: bool =
     dimension: 'bytes', 'bandwidth' [bytes/s], 'flops' [FLOP/s], 'time' [s], 'power' [W],
         'price_per_hour' [USD/h], 'price' [USD], 'count' or 'ratio' [0 to 1].
     positive: refuse 0.
-    signed: allow negative values.
     Raises UnitError when it cannot be read, is not finite, or is out of all reason.
     """
     rules = _DIMENSIONS[dimension]
@@ -100,8 +99,6 @@ def parse_quantity(value: str | int | float, dimension: str, *, positive: bool =
 def parse_whole(value: str | int | float, *, least: int = 1) -> int:
     """Return a whole count such as '8', '100k' or '4,096' as an int.
 
-    value: the count as typed.
-    least: the smallest value allowed.
     Raises UnitError when it cannot be read, has a fraction, or is below the least.
     """
     noun = "a positive integer" if least == 1 else f"an integer of at least {least}"

@@ -123,20 +123,14 @@ SpecT = TypeVar("SpecT", bound=Spec)
 
 @cache
 def validator(hint: Any) -> SchemaValidator:
-    """Return what checks raw data against a specification, or against any type that a field of one may have.
-
-    hint: the class, or the type.
-    """
+    """Return what checks raw data against a specification, or against any type that a field of one may have."""
     from pydantic_core import SchemaValidator
 
     return SchemaValidator(_dataclass(hint) if _is_spec(get_origin(hint) or hint) else _schema(hint))
 
 
 def json_schema(spec: type[Spec]) -> dict[str, Any]:
-    """Return the JSON Schema of what a file may hold.
-
-    spec: the class of the specification.
-    """
+    """Return the JSON Schema of what a file may hold."""
     from pydantic.json_schema import GenerateJsonSchema
 
     class Generator(GenerateJsonSchema):
@@ -215,7 +209,6 @@ def _field(field: Any, hint: Any) -> dict[str, Any]:
 def allowed_keys(spec: type[Spec], data: Any, path: KeyPath) -> list[str] | None:
     """Return the keys that a group of a specification may hold, or None when any key is allowed.
 
-    spec: the class of the whole specification.
     data: the raw data of the whole specification; its `kind` entries choose among variants.
     path: keys and list positions that lead to the group.
     """
@@ -229,11 +222,7 @@ def allowed_keys(spec: type[Spec], data: Any, path: KeyPath) -> list[str] | None
 
 
 def known_paths(spec: type[Spec], data: Any) -> list[KeyPath]:
-    """Return every path that is in the data or that the specification would allow there.
-
-    spec: the class of the whole specification.
-    data: the raw data of the whole specification.
-    """
+    """Return every path that is in the data or that the specification would allow there."""
     return list(_walk(spec, data, data, ()))
 
 
@@ -325,7 +314,6 @@ class _Mistake(NamedTuple):
 def validate(spec: type[SpecT], data: Any, positions: Positions | None = None, path: str | Path | None = None) -> SpecT:
     """Return the specification that raw data describes: the way to make one from what people write.
 
-    spec: the class of the specification.
     data: the raw data, as from load_yaml: plain values such as '80 GB', lists and dictionaries.
     positions: where its keys and values stand in a file.
     path: the file, for errors; None for data from elsewhere.

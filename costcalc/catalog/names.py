@@ -22,18 +22,12 @@ def normal_name(text: str) -> str:
 
 
 def squeezed(text: str) -> str:
-    """Return a name without its hyphens.
-
-    text: the name.
-    """
+    """Return a name without its hyphens."""
     return normal_name(text).replace("-", "")
 
 
 def is_hub_id(text: str) -> bool:
-    """Return whether a name is spelled as organisation/name, and not as a path.
-
-    text: the name.
-    """
+    """Return whether a name is spelled as organisation/name, and not as a path."""
     return bool(re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", text)) and not text.endswith((".yaml", ".yml"))
 
 
@@ -56,10 +50,7 @@ def meant(wanted: str, spellings: Mapping[str, str]) -> list[str]:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Return names as a hint lists them, the first five in full.
-
-    names: the names.
-    """
+    """Return names as a hint lists them, the first five in full."""
     if len(names) == 1:
         return f"'{names[0]}'"
     more = f" or {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""

@@ -47,7 +47,6 @@ def extended(
     a file of another name is another entry.
 
     kind: 'models' or 'hardware_profiles'.
-    path: the file.
     data: its raw data, as from load_yaml.
     positions: where its keys stand; where nothing stands, errors will point at `extends`.
     folders: where the entry is looked up. seen: files that led here.
@@ -272,8 +271,6 @@ def load_spec(
 ) -> SpecT:
     """Return the specification that one YAML file describes.
 
-    spec: the class of the specification.
-    path: the file.
     prefix: what stands before an override's path on the command line: 'model' or 'gpu'.
     overrides: values to replace, by dotted path.
     remarks: what every estimate has to say about how the file was found.

@@ -24,7 +24,6 @@ def shape_of(model: ModelSpec) -> str:
     """Return what a model's speed depends on in one line: layers, width, parameters and attention.
 
     DeepSeek-R1 and DeepSeek-V3 share theirs; a model whose attention is replaced does not.
-    model: the model.
     """
     attention = " + ".join(f"{count} {layer.describe()}" for count, layer in model.attention_layers())
     return (
@@ -108,10 +107,7 @@ class ClosedSummary(Summary):
 
 
 def closed_summaries(model: ClosedModel) -> ClosedSummary:
-    """Return a model known by its list prices alone in one line.
-
-    model: the model.
-    """
+    """Return a model known by its list prices alone in one line."""
     price = max(model.api_prices, key=lambda each: each.date)
     return ClosedSummary(
         id=model.names[0],
@@ -129,7 +125,6 @@ def model_summaries(identity: str, model: ModelSpec, *, own: bool = False) -> Mo
     """Return a model in one line.
 
     identity: its name in the catalog.
-    model: the model.
     own: whether its file is of a catalog folder of the user's.
     """
     published = model.published
@@ -168,7 +163,6 @@ def _kinds(model: ModelSpec) -> str:
 def kv_bytes_per_token(model: ModelSpec, form: str | None = None) -> float:
     """Return what each further token of context adds to the cache of all layers [B/token].
 
-    model: the model.
     form: a cache format; the one that the model is served with when None.
     """
     cache = cache_format(form or model.precision.kv_cache)
@@ -179,7 +173,6 @@ def gpu_summaries(identity: str, gpu: Accelerator, *, own: bool = False) -> GpuS
     """Return an accelerator in one line.
 
     identity: its name in the catalog.
-    gpu: the accelerator.
     own: whether its file is of a catalog folder of the user's.
     """
     price = gpu.price_for()
@@ -229,10 +222,7 @@ class Finding(NamedTuple):
 
 
 def findings_of_model(model: ModelSpec) -> Iterator[Finding]:
-    """Yield what a valid model file still leaves open.
-
-    model: the model.
-    """
+    """Yield what a valid model file still leaves open."""
     if not model.sources:
         yield Finding((), "sources: no source is named")
     yield from _counts(model)
@@ -247,7 +237,6 @@ def findings_of_model(model: ModelSpec) -> Iterator[Finding]:
 def findings_of_gpu(gpu: Accelerator, architectures: Collection[str] = ()) -> Iterator[Finding]:
     """Yield what a valid accelerator file still leaves open.
 
-    gpu: the accelerator.
     architectures: the families of the catalog, whose efficiency was measured or transferred.
     """
     yield from _unsourced(gpu)

@@ -49,7 +49,6 @@ def resolve_scalar(text: str) -> Scalar:
     Unlike YAML 1.1, '3.35e12' is a number; yes, no, on, off, dates, '12:30:45' and numbers with a
     leading zero are text.
 
-    text: the scalar as written.
     Raises CostcalcError for a number that is not finite or is too long to be one.
     Source: YAML 1.2.2, section 10.3.2 (core schema).
     """
@@ -81,7 +80,6 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 def load_yaml(path: str | Path) -> tuple[dict[str, Any], Positions]:
     """Return the mapping that a YAML file holds, and where its keys and values stand.
 
-    path: the file.
     Raises CostcalcError with file:line:column when it cannot be read or is not strict YAML.
     """
     return parse_yaml(read_text(path), path)
@@ -115,7 +113,6 @@ def parse_yaml(text: str, path: str | Path) -> tuple[dict[str, Any], Positions]:
 def read_text(path: str | Path, most: int = YAML_BYTES) -> str:
     """Return the text of a regular UTF-8 file.
 
-    path: the file.
     most: largest size allowed [bytes].
     Raises CostcalcError when it is missing, unreadable, not a file, too large, binary or not UTF-8.
     """

@@ -27,18 +27,12 @@ BEST = "best"  # no engine, but the least overhead of each: ServingEfficiency.en
 
 
 def model_names(incomplete: str) -> list[str]:
-    """Return the models whose names begin as typed.
-
-    incomplete: what was typed so far.
-    """
+    """Return the models whose names begin as typed."""
     return _names("models", incomplete, "")
 
 
 def gpu_names(incomplete: str) -> list[str]:
-    """Return the accelerators whose names begin as typed, behind a count such as '8x'.
-
-    incomplete: what was typed so far.
-    """
+    """Return the accelerators whose names begin as typed, behind a count such as '8x'."""
     digits = len(incomplete) - len(incomplete.lstrip("0123456789"))
     counted = digits > 0 and incomplete[digits : digits + 1].lower() == "x"
     count = incomplete[: digits + 1] if counted else ""
@@ -63,10 +57,7 @@ def backend_names() -> list[str]:
 
 
 def matching_backends(incomplete: str) -> list[str]:
-    """Return the serving engines whose names begin as typed.
-
-    incomplete: what was typed so far.
-    """
+    """Return the serving engines whose names begin as typed."""
     return [name for name in backend_names() if name.startswith(incomplete.lower())]
 
 
@@ -177,9 +168,6 @@ Gpu = Annotated[
 def required(text: str | None, option: str, example: str, listing: str) -> str:
     """Return what was typed for an option that has no default.
 
-    text: what was typed.
-    option, example: the option, and a value for it, for errors.
-    listing: the command that lists its values.
     Raises CostcalcError when nothing was typed.
     """
     if text is None:

@@ -52,7 +52,6 @@ class Document:
 def read_document(path: str | Path) -> Document:
     """Return the object that a JSON file holds.
 
-    path: the file.
     Raises CostcalcError with file:line:column when it cannot be read, is too large or is not strict JSON.
     """
     return parse_document(read_text(path, CONFIG_BYTES), path)

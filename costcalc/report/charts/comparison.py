@@ -39,7 +39,6 @@ BANDED = "MLA absorbed"
 def draw_lines(axes: Axes, lines: Sequence[tuple[Curve, Any]], show: Show, title: str, *, rate: bool) -> None:
     """Draw values of every variant against context; dotted where a limit of time is broken.
 
-    axes: where to draw.
     rate: whether they are rates, whose range is that of times upside down.
     """
     ends: list[End] = []
@@ -115,7 +114,6 @@ def draw_values(
 ) -> None:
     """Draw a value of every row with its 80% range, and the reason where there is none.
 
-    axes: where to draw.
     spans: low and high of each, where known.
     """
     known = [value for value in values if value]
