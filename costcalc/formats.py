@@ -21,6 +21,7 @@ class WeightFormat(Record):
     activations: str  # the precision of the activations, when nothing else is said
     note: str
     whole: bool = False  # whether its files keep embeddings and LM head narrow, too
+    block: int = 1  # weights in a row that share a scale, where engines cut no block
 
 
 class CacheFormat(Record):
@@ -38,7 +39,7 @@ _WEIGHTS: tuple[WeightFormat, ...] = (
     WeightFormat("bf16", 2.0, "bf16", "brain float"),
     WeightFormat("fp16", 2.0, "fp16", "half precision"),
     WeightFormat("fp8", 1.0, "fp8", "E4M3, one scale per tensor or channel"),
-    WeightFormat("fp8_block", 1.0 + 4 / (128 * 128), "fp8", "E4M3, an fp32 scale per 128 × 128 block"),
+    WeightFormat("fp8_block", 1.0 + 4 / (128 * 128), "fp8", "E4M3, an fp32 scale per 128 × 128 block", block=128),
     WeightFormat("fp8_wo", 1.0, "bf16", "E4M3, weights only"),
     WeightFormat("mxfp8", 1.0 + 1 / 32, "fp8", "FP8 with an 8-bit exponent per 32"),
     WeightFormat("int8", 1.0, "int8", "8-bit integers with 8-bit activations"),

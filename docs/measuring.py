@@ -50,7 +50,8 @@ without. What was not measured stays as it is: other GPUs, and other kernels of 
 Runs (`e2e`) move the constants of serving themselves, in `hardware_profiles/efficiency/serving.yaml`, as far as their
 number warrants: on top of the kernels in that folder, so calibrate kernels first, or in the same call. On a machine
 with a GPU, `costcalc calibrate` measures products and decode attention itself and keeps its points in
-`measurements/`.
+`measurements/`. These are PyTorch's kernels: what those are over the kernels of engines (rows whose `framework` is
+`torch`), as one H100 showed, is not taken for the machine's, and its range is no narrower than the shipped one.
 """
 RULES = """\
 ## Which rows are left out
@@ -137,7 +138,7 @@ MEANINGS = {
     "polling": "decode steps for which the scheduler is given no new request",
     "cached": "share of a prompt that a prefix cache holds",
     "n_requests": "requests that queue at once",
-    "max_batch_size": "limit of the engine's batch; changes nothing",
+    "max_batch_size": "sequences that the engine ran at most, on each attention data rank",
     "draft_tokens": "tokens drafted in a step, where `spec` is `mtp`",
     "accepted": "tokens that a step yields for a sequence",
     "engine_version": "changes nothing",
@@ -167,6 +168,13 @@ MEANINGS = {
     "ttft_ms": "measured time to first token [ms]",
     "tpot_ms": "measured time per output token [ms]",
     "out_tok_s_gpu": "measured output tokens/s per GPU, where all requests queue",
+    "memory_utilization": "share of the GPU's memory that the engine was given",
+    "max_length": "tokens of the longest sequence",
+    "weights_gib": "logged weights [GiB per GPU]; tells the number type where neither `dtype` nor the name does",
+    "max_concurrency": "logged sequences of full length",
+    "activations_gib": "logged; changes nothing",
+    "non_torch_gib": "logged; changes nothing",
+    "kv_pool_gib": "logged memory for the cache [GiB per GPU]",
 }
 """What columns mean, where a kind says nothing else."""
 OWN_MEANINGS = {
@@ -215,6 +223,12 @@ BLANKS = {
     "tokens": "needed by dispatch and combine",
     "hidden": "needed by dispatch and combine",
     "topk": "needed by dispatch and combine",
+    "engine": "vLLM",
+    "kv": "the checkpoint's",
+    "weights_gib": "not logged",
+    "max_concurrency": "not logged",
+    "activations_gib": "not logged",
+    "non_torch_gib": "not logged",
 }
 """What a blank of an optional column is taken for."""
 OWN_BLANKS = {("prefill_attention", "kv_dtype"): ""}
@@ -225,6 +239,7 @@ WHAT = {
     "moe": "Fused routed experts of one layer on one GPU: gate, up, activation, down.",
     "comm": "A collective, or dispatch and combination of routed tokens. Messages above "
     f"{CUSTOM_LIMIT / 1e6:.0f} MB of an engine's own all-reduce are predicted as NCCL's.",
+    "kv_pool": "A start-up log of a serving engine: the memory that it leaves for the cache.",
     "e2e": "A deployment under load. One of the measured columns is enough.",
     "field": "Single results as people report them, one number a row.",
 }

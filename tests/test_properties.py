@@ -25,7 +25,13 @@ from random_specs import (
 
 import costcalc
 from costcalc.engine.cost import usd_per_million
-from costcalc.engine.memory import cache_bytes_per_sequence, kv_pool_bytes_per_gpu, max_sequences, weights_bytes_per_gpu
+from costcalc.engine.memory import (
+    cache_bytes_per_sequence,
+    held_bytes_per_sequence,
+    kv_pool_bytes_per_gpu,
+    max_sequences,
+    weights_bytes_per_gpu,
+)
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.roofline import Machine
 from costcalc.engine.step import decode_step, prefill_pass, tokens_per_pass
@@ -104,12 +110,16 @@ def test_a_faster_machine_is_never_slower(
 
 @given(deployments(), contexts, st.floats(1, 10))
 def test_more_memory_never_holds_fewer_sequences(deployment: Deployment, context: int, factor: float) -> None:
-    scenario, _, layout = deployment
-    q = scenario
+    q, _, layout = deployment
+    # An engine takes longer steps on larger GPUs: the same ones are compared.
+    budget = replace(q.budget, step_tokens=2048, sequences=256)
+
+    def given_to(machine: Machine) -> tuple[Any, ...]:
+        return q.model, machine, layout, q.formats
 
     def held(machine: Machine) -> Any:
-        pool = kv_pool_bytes_per_gpu(q.model, machine, layout, q.formats, q.budget)
-        return max_sequences(q.model, layout, q.formats, pool, context)
+        pool = kv_pool_bytes_per_gpu(q.model, machine, layout, q.formats, budget)
+        return max_sequences(pool, held_bytes_per_sequence(*given_to(machine), context, budget), layout)
 
     assert held(q.machine) <= held(replace(q.machine, memory=q.machine.memory * factor))
 
@@ -119,9 +129,11 @@ def test_the_sequences_held_fit_and_one_more_per_rank_does_not(deployment: Deplo
     q, _, layout = deployment
     pool = float(kv_pool_bytes_per_gpu(q.model, q.machine, layout, q.formats, q.budget))
     assume(pool > 0)
+    each = float(held_bytes_per_sequence(q.model, q.machine, layout, q.formats, context, q.budget))
     layers = q.model.attention_layers()
-    each = sum(float(n * a.cache_bytes(context, q.formats.cache, layout.tp)) for n, a in layers) / layout.pp
-    held = float(max_sequences(q.model, layout, q.formats, pool, context)) / layout.attention_dp
+    needed = sum(float(n * a.cache_bytes(context, q.formats.cache, layout.tp)) for n, a in layers) / layout.pp
+    assert each * SLACK >= needed
+    held = float(max_sequences(pool, each, layout)) / layout.attention_dp
     assert held * each <= pool * SLACK
     assert (held + 1) * each > pool / SLACK
 
@@ -162,7 +174,7 @@ def test_an_estimate_scales_with_price_and_utilization(
     try:
         one = costcalc.estimate(model, gpu, price=1.0, **given_layout)
     except costcalc.CostcalcError as error:
-        assume("fit" not in str(error))
+        assume(not any(words in str(error) for words in ("fit", "may not start", "cut an expert")))
         raise
     other = costcalc.estimate(model, gpu, price=price, utilization=utilization, **given_layout)
     for name in ("input", "output", "blended"):
@@ -248,7 +260,7 @@ def test_arrays_of_degrees_equal_one_by_one(data: st.DataObject) -> None:
             prefill_pass(*parts, q.efficiency, context, 0).seconds,
             weights_bytes_per_gpu(q.model, layout, q.formats),
             pool,
-            max_sequences(q.model, layout, q.formats, pool, context),
+            max_sequences(pool, held_bytes_per_sequence(*parts, context, q.budget), layout),
         ]
 
     for q in (ideal, calibrated):

@@ -14,6 +14,7 @@ from costcalc.catalog.read import load_spec
 from costcalc.errors import CostcalcError, shown
 from costcalc.fields import Spec
 from costcalc.hardware.efficiency import KernelEfficiency, MachineEfficiency, MachineFit, ServingEfficiency
+from costcalc.hardware.engines import EngineMemories
 from costcalc.model.spec import ClosedModel, ClosedModels
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ FOLDER = Path("hardware_profiles") / "efficiency"
 KERNELS = FOLDER / "kernels.yaml"
 MACHINES = FOLDER / "machines.yaml"
 SERVING = FOLDER / "serving.yaml"
+MEMORY = FOLDER / "memory.yaml"
 
 Machines = dict[str, dict[str, MachineFit]]
 """Fits of measured machines by the GPU's name in the catalog and kernel."""
@@ -150,9 +152,10 @@ class Catalog(Folders):
         return with_machines(self._first(KernelEfficiency, KERNELS), found)
 
     def serving_efficiency(self, machines: Machines | None = None) -> ServingEfficiency:
-        """Return the constants of serving engines, of the first folder that has them, and of the kernels they run.
+        """Return the constants of serving engines, with those of their kernels, and how they use memory.
 
-        Those of measured machines go by the names on the cards there. machines: more of them, which win.
+        Each file is of the first folder that has it. Constants of measured machines go by the names on the cards there.
+        machines: more of them, which win.
         """
         kernels = with_machines(self.kernel_efficiency(), machines or {})
         names = {gpu: self._card(gpu) for gpu in kernels.machines}
@@ -160,7 +163,12 @@ class Catalog(Folders):
         for op in (each.name for each in fields(kernels) if names):
             fit = getattr(kernels, op)
             changed[op] = replace(fit, machines={names[gpu]: found for gpu, found in fit.machines.items()})
-        return replace(self._first(ServingEfficiency, SERVING), of_kernels=replace(kernels, **changed))
+        serving = self._first(ServingEfficiency, SERVING)
+        return replace(serving, of_kernels=replace(kernels, **changed), of_memory=self.engine_memories())
+
+    def engine_memories(self) -> EngineMemories:
+        """Return how engines use memory, of the first folder that says so."""
+        return self._first(EngineMemories, MEMORY)
 
     def _card(self, gpu: str) -> str:
         """What the card of a GPU shows; its name where no folder has it."""

@@ -101,7 +101,7 @@ _NOISE = {
     "hbm3e",
 }
 _TUNED = r"-(instruct|chat|it|hf|base|thinking|preview|\d{4})(?=-|$)"
-_QUANTIZED = r"-(fp8|fp4|nvfp4|mxfp4|int4|int8|bf16|awq|gptq|w4a16|w8a8)(?:-(?:dynamic|static))?(?=-|$)"
+_QUANTIZED = r"-(?:quantized\.)?(fp8|fp4|nvfp4|mxfp4|int4|int8|bf16|awq|gptq|w4a16|w8a8)(?:-(?:dynamic|static))?(?=-|$)"
 SAME_MEMORY = 0.02
 """How far rounding takes the memory in a name from that of a data sheet or a driver."""
 

@@ -164,7 +164,7 @@ def apply_overrides(
 def consequences(data: dict[str, Any], overrides: Mapping[str, str], prefix: str) -> list[str]:
     """Change what follows from values that were set, and return what to say of it.
 
-    The memory that a driver reports is of the card as sold, and a price's source of the price that it had.
+    The memory that drivers and runtimes see is of the card as sold, and a price's source of the price that it had.
 
     data: the raw data with the values set; changed in place.
     overrides: what was set, by dotted path.
@@ -178,6 +178,8 @@ def consequences(data: dict[str, Any], overrides: Mapping[str, str], prefix: str
             f"--set gpu.memory: memory_reported, {data['memory_reported']}, is of the card as sold and left out."
         )
         data["memory_reported"] = None
+    if "memory" in overrides or "memory_reported" in overrides:
+        data["runtime_memory"] = overrides.get("runtime_memory")
     if "price.usd_per_gpu_hour" in overrides and isinstance(price := data.get("price"), dict):
         kept = {key: value for key, value in price.items() if f"price.{key}" in overrides or key == "kind"}
         data["price"] = {

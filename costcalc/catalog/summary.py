@@ -207,8 +207,8 @@ MOST_OFF_ACTIVE = 0.02
 _REPORTED = (0.70, 1.10)
 """What drivers report over what is sold: more where a gigabyte was 2^30 bytes, less where the system keeps a part."""
 _SOURCED = (
-    *("memory", "memory_reported", "memory_type", "memory_bandwidth", "sm_count", "l2_cache", "scale_up"),
-    *("scale_out", "host_link", "node_size", "power", "power_all_in", "released"),
+    *("memory", "memory_reported", "runtime_memory", "memory_type", "memory_bandwidth", "sm_count", "l2_cache"),
+    *("scale_up", "scale_out", "host_link", "node_size", "power", "power_all_in", "released"),
 )
 _NARROWER = (("bf16", "fp8", "fp4"), ("fp16", "fp8"), ("fp32", "tf32", "bf16"))
 """Precisions that no hardware computes slower in than in the one before."""

@@ -237,6 +237,8 @@ def _from_this_machine(gpu: str | None, folder: Path, form: str, catalog: Catalo
         measured = measure(device, name, wanted, date=today(), tell=_progress)
         tables = as_measurements(measured)
         fits = fit_files(tables, shipped_alone(catalog.kernel_efficiency()), catalog, date=today())
+        if not fits and measured.refused:
+            raise CostcalcError(f"PyTorch measures nothing on this GPU: {shown(measured.refused[0][1])}")
         if not fits:
             raise CostcalcError("nothing fits the memory that is free", hint="end what else runs on the GPU")
         texts = [machines_yaml(machines_with(paths[0], fits)), *map(measurements_csv, tables)]
@@ -246,6 +248,10 @@ def _from_this_machine(gpu: str | None, folder: Path, form: str, catalog: Catalo
     if measured.copy_bandwidth is not None:
         share = min(measured.copy_bandwidth / catalog.gpu(name).memory_bandwidth, 1.0)
         notes.insert(0, f"Copies reach {percent(share)} of the data sheet's memory bandwidth.")
+    if measured.refused:
+        (case, said), more = measured.refused[0], len(measured.refused) - 1
+        others = f", and {counted(more, 'other case')}" if more else ""
+        notes.insert(0, f"PyTorch does not do {case}{others}: {said}")
     if measured.skipped:
         notes.insert(0, f"{measured.skipped} cases did not fit the memory that is free.")
     show(form, None, lambda: calibration_page(fits, notes), lambda: calibration_rows(fits))

@@ -2,33 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 
-from costcalc.engine.ops import rank_parameters
+from costcalc.engine.ops import ACTIVATION_BYTES, rank_parameters
+from costcalc.engine.paging import paged_bytes
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import Formats
 from costcalc.engine.roofline import Machine
 from costcalc.fields import Number, Record
 from costcalc.formats import CacheFormat
+from costcalc.hardware.engines import EngineMemory, before, by_tier
 from costcalc.model.attention.base import Attention
+from costcalc.model.attention.compressed import CompressedAttention
+from costcalc.model.attention.gqa import ChunkedAttention, SlidingWindowAttention
+from costcalc.model.attention.linear import RecurrentAttention
+from costcalc.model.ffn import RoutedExperts
 from costcalc.model.spec import ModelSpec
 
 
 class MemoryBudget(Record):
-    """How much of a GPU's memory an engine gives to weights and cache."""
+    """How much of a GPU's memory an engine gives to weights and cache, and how it holds the cache."""
 
-    utilization: Number = 0.9  # of what the driver reports
-    reserve: float = 1.5e9  # [B] activations, graphs and workspace
+    utilization: Number | None = 0.9  # of the GPU's memory; None: what the engine's rule leaves
+    reserve: float = 0.0  # [B] kept besides what the engine keeps
     of_free: bool = False  # the cache takes that share of what weights and reserve leave, instead of the whole
     reserved_output: Number = 1.0  # of the answers of running requests, in the cache that is kept for them
     prediction: Number = 0.0  # layers that draft tokens, over the model's: they have weights and a cache of their own
+    drafts: Number = 0  # tokens drafted per step, each of which keeps a state of its own
+    engine: EngineMemory | None = None  # its rules; None: the cache is held as the arithmetic needs it
+    step_tokens: Number | None = None  # tokens of one step; None: the engine's default
+    sequences: Number | None = None  # that the engine runs at once; None: its default
+
+    def default(self, name: str, machine: Machine) -> Number:
+        """An engine's default for a machine, a field of its tiers; infinite without an engine."""
+        return np.inf if self.engine is None else by_tier(self.engine.tiers, name, machine.memory, machine.architecture)
+
+    def tokens_of_step(self, machine: Machine) -> Number:
+        """Tokens that one step computes at most, all prompts together [tokens]."""
+        return self.default("tokens", machine) if self.step_tokens is None else self.step_tokens
+
+    def running(self, machine: Machine) -> Number:
+        """Sequences that the scheduler of one attention-data rank runs at most [1]."""
+        return self.default("sequences", machine) if self.sequences is None else self.sequences
 
 
 def weights_bytes_per_gpu(model: ModelSpec, layout: Parallelism, formats: Formats) -> Number:
     """Weights on the fullest GPU [B]: experts over the stage, matrices over tensor ranks, layers over stages.
 
     Norms and biases (kept in 16 bits) and the router stay whole on every rank; embeddings and the LM head
-    are cut over the vocabulary, encoders of images over tensor ranks.
+    are cut over the vocabulary, encoders of images over tensor ranks of the first stage.
     """
     d, t = model.hidden_size, layout.tp
     projections: Number = 0.0
@@ -44,10 +69,11 @@ def weights_bytes_per_gpu(model: ModelSpec, layout: Parallelism, formats: Format
         routed = layer.routed(d)
         if routed:
             slots = np.ceil(routed.experts / layout.ep) * layout.ep
-            share = slots * routed.parameters / layout.stage
+            share = slots * routed.parameters / layout.stage * padded_experts(routed, layout, formats)
             routed_bytes = routed_bytes + count * share * formats.experts.bytes
     # The first stage looks tokens up, the last one multiplies the head; alone, a stage may share a tied table.
-    embedding = model.embedding_parameters * formats.embedding.bytes + model.tower_parameters * 2
+    towers = model.tower_parameters * ACTIVATION_BYTES
+    embedding = model.embedding_parameters * formats.embedding.bytes + towers
     head = 0.0 if model.tied_embeddings else model.head_parameters * formats.head.bytes
     tables = np.where(np.asarray(layout.pp) > 1, embedding, embedding + head)
     layers = projections * formats.projections.weights.bytes + ffn * formats.ffn.weights.bytes + routed_bytes
@@ -100,20 +126,153 @@ def layer_cache_bytes_read(attention: Attention, formats: Formats, context: Numb
     return sum((core.bytes for core in attention.decode_cores(context, formats.cache, 1)), start=0.0)
 
 
+def padded_experts(routed: RoutedExperts, layout: Parallelism, formats: Formats) -> Number:
+    """Weights of experts as kernels hold them over those of the checkpoint [1].
+
+    The inputs of every matrix on a rank are padded to the kernel's multiple: the token's width, and the expert's own.
+    """
+    multiple = formats.padded_inputs
+    if multiple <= 1:
+        return 1.0
+
+    def padded(width: Number) -> Number:
+        return np.ceil(width / multiple) * multiple / width
+
+    matrices = routed.matrices
+    cut = routed.inner / (layout.stage / layout.ep)
+    return ((matrices - 1) * padded(routed.width) + padded(cut)) / matrices
+
+
 def kv_pool_bytes_per_gpu(
     model: ModelSpec, machine: Machine, layout: Parallelism, formats: Formats, budget: MemoryBudget
 ) -> Number:
     """Memory left for the cache of the model's layers on the fullest GPU [B]; negative where the weights do not fit."""
     layers = 1 + budget.prediction
     weights = weights_bytes_per_gpu(model, layout, formats) * layers
+    share, reserve = memory_share(machine, layout, budget), reserve_bytes(model, machine, layout, budget)
     if budget.of_free:
-        free = machine.memory - budget.reserve - weights
-        return np.where(free > 0, free * budget.utilization, free) / layers
-    return (machine.memory * budget.utilization - budget.reserve - weights) / layers
+        free = machine.memory - reserve - weights
+        return np.where(free > 0, free * share, free) / layers
+    return (machine.memory * share - reserve - weights) / layers
 
 
-def max_sequences(model: ModelSpec, layout: Parallelism, formats: Formats, pool: Number, context: Number) -> Number:
-    """Sequences of `context` [tokens] that a replica's pools hold; 0 where not even the weights fit."""
-    per_sequence = cache_bytes_per_sequence_per_gpu(model, layout, formats, context)
-    per_rank = np.floor(np.maximum(pool, 0.0) / np.maximum(per_sequence, 1e-300))
+def memory_share(machine: Machine, layout: Parallelism, budget: MemoryBudget) -> Number:
+    """Share of a GPU's memory that an engine counts on [0 to 1]: the one asked for, or what its rule leaves."""
+    if budget.utilization is not None:
+        return budget.utilization
+    assert budget.engine is not None and budget.engine.left_free is not None
+    rule, memory = budget.engine.left_free, np.asarray(machine.memory)
+    wide = np.asarray(layout.stage) >= WIDE
+    graphs = np.where(wide, budget.default("tensor_graphs", machine), budget.default("graphs", machine))
+    left = rule.fixed + rule.per_token * budget.tokens_of_step(machine) + rule.per_graph * graphs
+    left = left + rule.per_gpu * layout.stage * layout.pp
+    left = left + np.where(np.asarray(layout.attention_dp) > 1, rule.data_parallel, 0.0)
+    left = np.where(memory >= rule.least_from, np.maximum(left, rule.least), left)
+    return np.maximum(1 - left / memory, 0.0)
+
+
+WIDE = 4
+"""GPUs of a stage from which SGLang captures larger decode graphs."""
+
+
+def reserve_bytes(model: ModelSpec, machine: Machine, layout: Parallelism, budget: MemoryBudget) -> Number:
+    """Memory that neither weights nor cache get [B]: what a step works in, and buffers beside the framework."""
+    engine = budget.engine
+    if engine is None:
+        return budget.reserve
+    shared = engine.tensor_buffers if machine.switched else engine.shared_buffers
+    beside = np.where(np.asarray(layout.stage) > 1, shared, engine.buffers)
+    if engine.context:  # held before the engine looks, as are the buffers
+        beside = (engine.context + beside) * memory_share(machine, layout, budget)
+    return budget.reserve + beside + step_bytes(model, machine, layout, budget)
+
+
+def doubted_bytes(model: ModelSpec, machine: Machine, layout: Parallelism, budget: MemoryBudget) -> Number:
+    """Memory that earlier versions of an engine kept over this one [B]; 0 where its version is told."""
+    engine = budget.engine
+    if engine is None or not engine.earlier:
+        return 0.0
+    older = replace(budget, engine=before(engine, engine.earlier))
+    kept = reserve_bytes(model, machine, layout, older) - reserve_bytes(model, machine, layout, budget)
+    return np.maximum(kept, 0.0)
+
+
+def step_bytes(model: ModelSpec, machine: Machine, layout: Parallelism, budget: MemoryBudget) -> Number:
+    """What one full step works in [B]: its sampling, or the forward pass of its widest layer, whichever is more."""
+    engine = budget.engine
+    if engine is None or not engine.logit_bytes:
+        return 0.0
+    tokens = budget.tokens_of_step(machine)
+    states = tokens * model.hidden_size * ACTIVATION_BYTES
+    rows = np.minimum(budget.running(machine), tokens)
+    widest: Number = 0.0
+    copied = 0.0
+    for _, layer in model.feedforward_layers():
+        width = rank_parameters(layer.linears(model.hidden_size), layout.tp, 1) / model.hidden_size
+        if routed := layer.routed(model.hidden_size):
+            width = width + routed.per_token * routed.matrices * routed.inner / (layout.stage / layout.ep)
+            copied = max(copied, float(routed.per_token))
+        widest = np.maximum(widest, width)
+    copies = engine.expert_copies * copied * states
+    sampling = engine.logit_bytes * rows * model.vocab_size + engine.kept_states * states
+    forward = tokens * widest * ACTIVATION_BYTES + engine.layer_states * states
+    return np.maximum(sampling, forward) + copies
+
+
+def held_bytes_per_sequence(
+    model: ModelSpec, machine: Machine, layout: Parallelism, formats: Formats, context: Number, budget: MemoryBudget
+) -> Number:
+    """Memory that a running sequence of `context` [tokens] takes of a GPU's pool, as the engine holds it [B]."""
+    engine, layers = budget.engine, model.attention_layers()
+    exact = cache_bytes_per_sequence_per_gpu(model, layout, formats, context)
+    if engine is None or engine.holding == "exact" or not any(map(_bounded, (layer for _, layer in layers))):
+        return exact
+    if engine.holding == "pages":
+        tokens = engine.steps_in_flight * budget.tokens_of_step(machine)
+        paged = paged_bytes(layers, formats.cache, layout.tp, context, tokens, 1 + budget.drafts)
+        return exact if paged is None else np.maximum(paged / layout.pp, exact)
+    return _in_pools(layers, layout, formats, context, engine, engine.states + verified_tokens(budget.drafts))
+
+
+def verified_tokens(drafts: Number) -> Number:
+    """Tokens of one sequence that a step of verification computes, each with a state of its own; 0 without drafts."""
+    return np.where(np.asarray(drafts) > 0, drafts + 1, 0)
+
+
+def _bounded(layer: Attention) -> bool:
+    """Whether a layer holds a window or a state, beside which others go on growing."""
+    return isinstance(layer, RecurrentAttention | SlidingWindowAttention | ChunkedAttention | CompressedAttention)
+
+
+def _in_pools(
+    layers: Sequence[tuple[int, Attention]],
+    layout: Parallelism,
+    formats: Formats,
+    context: Number,
+    engine: EngineMemory,
+    kept: Number,
+) -> Number:
+    """Memory that a sequence of `kept` states takes where states and windows have pools of their own [B]."""
+    cache, states, grown = formats.cache, 0.0 * layout.tp, 0.0 * layout.tp
+    fuller: Number = 1.0  # a short sequence lies within its window, whose pool is the smaller one
+    for count, layer in layers:
+        if isinstance(layer, RecurrentAttention):
+            states = states + count * layer.state_bytes(layout.tp)
+        elif isinstance(layer, SlidingWindowAttention | ChunkedAttention):
+            each = layer.token_bytes(cache, layout.tp) * layer.stores_cache
+            grown = grown + count * engine.window_share * context * each
+            within = layer.window if isinstance(layer, SlidingWindowAttention) else layer.chunk
+            fuller = np.maximum(fuller, np.minimum(context, within) / context / engine.window_share)
+        else:
+            grown = grown + count * layer.cache_bytes(context, cache, layout.tp)
+    grown = grown * fuller
+    if not np.any(states):
+        return grown / layout.pp
+    share = engine.state_share
+    return np.maximum(kept * states / share, grown / (1 - share)) / layout.pp
+
+
+def max_sequences(pool: Number, each: Number, layout: Parallelism) -> Number:
+    """Sequences of `each` [B] of a rank that a replica's pools [B] hold; 0 where not even the weights fit."""
+    per_rank = np.floor(np.maximum(pool, 0.0) / np.maximum(each, 1e-300))
     return np.where(np.asarray(pool) > 0, per_rank * layout.attention_dp, 0)

@@ -272,7 +272,7 @@ def _expert_ops(routed: RoutedExperts, count: int, layout: Parallelism, formats:
     pairs = tokens * routed.per_token
     touched = experts_touched(routed.experts, routed.per_token, tokens)
     share = routed.parameters / layout.stage  # of one expert on one GPU, averaged over the stage
-    columns = routed.inter / (layout.stage / layout.ep)
+    columns = routed.inner / (layout.stage / layout.ep)
     # Where attention is data parallel a rank gets the tokens of its own experts, else those of all.
     seen = np.where(np.asarray(layout.attention_dp) > 1, pairs / layout.ep, pairs)
     return Op(

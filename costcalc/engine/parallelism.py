@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import gcd
 
+from costcalc.engine.precision import Formats
 from costcalc.engine.roofline import reach
 from costcalc.errors import CostcalcError
 from costcalc.fields import Number, Record
@@ -99,9 +100,46 @@ def shares_latent(model: ModelSpec) -> bool:
     return whole > 0 and halved > 0.9 * whole
 
 
+VOCABULARY_MULTIPLE = 64
+"""Rows that engines pad the vocabulary to a multiple of before they cut it (vLLM, SGLang)."""
+
+
 def divides_heads(model: ModelSpec, tensor: int) -> bool:
     """Whether `tensor` divides the heads of every attention layer."""
     return all(layer.shard_unit % tensor == 0 for _, layer in model.attention_layers())
+
+
+def splits(model: ModelSpec, tensor: int) -> bool:
+    """Whether engines cut the matrices outside of routed experts over `tensor` ranks."""
+    return divides_heads(model, tensor) and _refused(model, tensor) is None
+
+
+def splits_experts(model: ModelSpec, cut: int, formats: Formats | None = None) -> bool:
+    """Whether engines cut every expert over `cut` GPUs: its own width, in whole blocks of its format, divides."""
+    block = 1 if formats is None else formats.experts.block
+    return all(inner % (cut * block) == 0 for inner in _expert_widths(model)) if cut > 1 else True
+
+
+def _expert_widths(model: ModelSpec) -> set[int]:
+    layers = (layer.routed(model.hidden_size) for _, layer in model.feedforward_layers())
+    return {routed.inner for routed in layers if routed}
+
+
+def _refused(model: ModelSpec, tensor: int, formats: Formats | None = None) -> str | None:
+    """Why engines refuse to cut a model whose heads divide over `tensor` ranks; None where they do not."""
+    for _, layer in model.attention_layers():
+        if layer.kv_heads > 1 and layer.kv_heads % tensor and tensor % layer.kv_heads:
+            return f"neither divides the {layer.kv_heads} KV heads of {model.name} nor is a multiple of them"
+    rows = -(-model.vocab_size // VOCABULARY_MULTIPLE) * VOCABULARY_MULTIPLE
+    if rows % tensor:
+        return f"does not divide the vocabulary of {model.name}, {rows:,} with padding"
+    block = 1 if formats is None or tensor == 1 else formats.ffn.weights.block
+    for _, feedforward in model.feedforward_layers():
+        width = feedforward.cut_width
+        if width % (tensor * block):
+            units = f"{width:,} units" if block == 1 else f"{width:,} units in blocks of {block}"
+            return f"does not divide the feed-forward of {model.name}, {units}"
+    return None
 
 
 def expert_degree(model: ModelSpec, gpus: int) -> int:
@@ -117,10 +155,13 @@ def expert_degree(model: ModelSpec, gpus: int) -> int:
     return max(e for e in range(1, min(gpus, fewest) + 1) if gpus % e == 0)
 
 
-def given_deployment(model: ModelSpec, gpu: Accelerator, asked: Degrees) -> Deployment:
-    """The layout asked for, with what was left open filled in; raises CostcalcError where it is impossible."""
+def given_deployment(model: ModelSpec, gpu: Accelerator, asked: Degrees, formats: Formats | None = None) -> Deployment:
+    """The layout asked for, with what was left open filled in; raises CostcalcError where it is impossible.
+
+    formats: of the deployment, whose blocks engines do not cut; None asks about widths alone.
+    """
     tensor, pipeline = asked.tp or 1, asked.pp or 1
-    _check_heads(model, tensor, asked.gpus)
+    _check_tensor(model, tensor, asked.gpus, formats)
     data = asked.attention_dp
     replicas = 1
     if asked.gpus is not None:
@@ -139,7 +180,7 @@ def given_deployment(model: ModelSpec, gpu: Accelerator, asked: Degrees) -> Depl
     stage = tensor * (data or 1)
     expert = asked.ep or (expert_degree(model, stage) if (data or 1) > 1 else 1)
     layout = Parallelism(tensor, data or 1, expert, pipeline)
-    _check_layout(model, gpu, layout)
+    _check_layout(model, gpu, layout, formats)
     return Deployment(layout, replicas)
 
 
@@ -151,19 +192,20 @@ def layout_name(deployment: Deployment) -> str:
     return f"{deployment.replicas} × {text}" if deployment.replicas > 1 else text
 
 
-def _check_heads(model: ModelSpec, tensor: int, gpus: int | None) -> None:
-    if divides_heads(model, tensor):
-        return
+def _check_tensor(model: ModelSpec, tensor: int, gpus: int | None, formats: Formats | None) -> None:
+    reason = _refused(model, tensor, formats)
     heads = min(layer.shard_unit for _, layer in model.attention_layers())
-    fitting = [n for n in range(1, heads + 1) if divides_heads(model, n) and (gpus or n) % n == 0]
+    if not divides_heads(model, tensor):
+        reason = f"does not divide the {heads} attention heads of {model.name}"
+    if reason is None:
+        return
+    possible = (n for n in range(1, heads + 1) if divides_heads(model, n) and _refused(model, n, formats) is None)
+    fitting = [n for n in possible if (gpus or n) % n == 0] or [1]
     nearest = min(fitting, key=lambda n: (abs(n - tensor), -n))
-    raise CostcalcError(
-        f"--tp {tensor} does not divide the {heads} attention heads of {model.name}",
-        hint=f"the nearest that does is {nearest}",
-    )
+    raise CostcalcError(f"--tp {tensor} {reason}", hint=f"the nearest that does is {nearest}")
 
 
-def _check_layout(model: ModelSpec, gpu: Accelerator, layout: Parallelism) -> None:
+def _check_layout(model: ModelSpec, gpu: Accelerator, layout: Parallelism, formats: Formats | None) -> None:
     e, p, stage = int(layout.ep), int(layout.pp), int(layout.stage)
     if p > model.num_layers:
         raise CostcalcError(f"--pp {p} exceeds the {model.num_layers} layers of {model.name}", hint="use fewer stages")
@@ -178,6 +220,12 @@ def _check_layout(model: ModelSpec, gpu: Accelerator, layout: Parallelism) -> No
         raise CostcalcError(
             f"--ep {e} does not divide the {counted(stage, 'GPU')} of a stage (tp × dp)",
             hint=f"use {nearest}, or set --gpus or --dp so that tp × dp is a multiple of {e}",
+        )
+    if not splits_experts(model, stage // e, formats):
+        width = min(inner for inner in _expert_widths(model) if not splits_experts(model, stage // e, formats))
+        raise CostcalcError(
+            f"{stage // e} GPUs cannot cut an expert of {model.name}, {width:,} units wide",
+            hint=f"spread whole experts over the GPUs: --ep {expert_degree(model, stage)}",
         )
     if layout.gpus > reach(gpu):
         raise CostcalcError(

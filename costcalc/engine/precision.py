@@ -44,6 +44,7 @@ class Formats:
     ffn: Stored  # dense FFNs, shared experts, routers
     attention: str
     indexer: str
+    padded_inputs: int = 1  # multiple to which the engine pads the inputs of experts' matrices
 
     @property
     def stored(self) -> tuple[Stored, ...]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
+from costcalc.engine.memory import memory_share
 from costcalc.engine.parallelism import Chosen, layout_name
 from costcalc.explore.search import customary_layout
 from costcalc.hardware.prices import PriceChoice
@@ -180,14 +182,15 @@ _USUAL_MEMORY = (0.5, 0.98)
 """Shares of a GPU's memory that an engine may well be given."""
 
 
-def _of_the_memory(q: Scenario) -> Iterator[str]:
+def _of_the_memory(q: Scenario, chosen: Chosen) -> Iterator[str]:
     """The note that the share of the memory asked for is hardly what anyone runs."""
     share = q.options.memory_utilization
     if share is None or q.options.terms != "all" or _USUAL_MEMORY[0] <= share <= _USUAL_MEMORY[1]:
         return
     few = share < _USUAL_MEMORY[0]
     why = "most of the memory that is paid for stays empty" if few else "next to nothing is left for the driver"
-    usual = format_percent(float(q.constants.memory_utilization))
+    own = replace(q.budget, utilization=q.budget.engine.utilization if q.budget.engine else None)
+    usual = format_percent(float(memory_share(q.machine, chosen.deployment.layout, own)))
     yield f"A memory utilization of {format_percent(share)} is unusual: {why}. Without the option it is {usual}."
 
 
@@ -222,7 +225,7 @@ def notes_of(
         notes.append("The model ships no prediction head: drafting is charged as one of its layers per token.")
     if q.gpu.status == "announced":
         notes.append(f"{q.gpu.name} is announced, not measured: its figures are its maker's.")
-    notes += _of_the_memory(q)
+    notes += _of_the_memory(q, chosen)
     notes += _of_the_pools(q, chosen, at)
     notes += _of_the_plan(q, chosen, at, blended)
     notes += filter(None, [beyond_training(q)])

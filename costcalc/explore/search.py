@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from costcalc.engine.memory import kv_pool_bytes_per_gpu, weights_bytes_per_gpu
+from costcalc.engine.memory import doubted_bytes, kv_pool_bytes_per_gpu, reserve_bytes, weights_bytes_per_gpu
 from costcalc.engine.parallelism import (
     Cheaper,
     Chosen,
@@ -17,18 +17,27 @@ from costcalc.engine.parallelism import (
     Deployment,
     DoesNotFit,
     Parallelism,
-    divides_heads,
     expert_degree,
     given_deployment,
     layout_name,
     node_counts,
     shares_latent,
+    splits,
+    splits_experts,
 )
 from costcalc.engine.roofline import machine_of, reach
 from costcalc.fields import Number, Record
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.spec import ModelSpec
-from costcalc.predict.predict import Prediction, capacity, predict, sequences_held, settled_batch
+from costcalc.predict.predict import (
+    Prediction,
+    capacity,
+    predict,
+    scheduled_at_most,
+    sequences_held,
+    settled_batch,
+    started,
+)
 from costcalc.predict.scenario import Scenario
 from costcalc.units import counted, format_bytes
 
@@ -82,6 +91,8 @@ def candidate_layouts(model: ModelSpec, gpu: Accelerator, gpus: int) -> list[Par
             if pipeline > model.num_layers or not cut or (data > 1 and not model.has_experts):
                 continue
             for expert in _expert_degrees(model, stage):
+                if not splits_experts(model, stage // expert):
+                    continue
                 found[Parallelism(tensor, data, expert, pipeline)] = None
     return list(found)
 
@@ -96,7 +107,7 @@ def customary_layout(model: ModelSpec, gpu: Accelerator, gpus: int) -> Paralleli
     if model.has_experts and shares_latent(model):
         return Parallelism(1, gpus, expert_degree(model, gpus), 1)
     local = gcd(gpus, gpu.domain) if gpus > gpu.domain else gpus
-    tensor = max((t for t in _divisors(local) if divides_heads(model, t)), default=1)
+    tensor = max((t for t in _divisors(local) if splits(model, t) and splits_experts(model, t)), default=1)
     rest = gpus // tensor
     if rest <= model.num_layers:
         return Parallelism(tensor, 1, 1, rest)
@@ -106,7 +117,7 @@ def customary_layout(model: ModelSpec, gpu: Accelerator, gpus: int) -> Paralleli
 def _tensor_degrees(model: ModelSpec, gpus: int, domain: int, customary: int) -> Iterator[int]:
     for tensor in _divisors(min(gpus, domain)):
         power_of_two = tensor & (tensor - 1) == 0
-        if gpus % tensor == 0 and divides_heads(model, tensor) and (power_of_two or tensor == customary):
+        if gpus % tensor == 0 and splits(model, tensor) and (power_of_two or tensor == customary):
             yield tensor
 
 
@@ -171,7 +182,7 @@ def search_layouts(scenario: Scenario, deployments: Sequence[Deployment]) -> Lay
     pool = kv_pool_bytes_per_gpu(q.model, q.machine, layouts, q.formats, q.budget)
     numbers = q.full_length, q.decode_context, q.output_tokens, q.machine.memory_bandwidth
     cells = np.zeros(np.broadcast_shapes((1, 1, 1), *map(np.shape, numbers)))
-    held = np.asarray(sequences_held(q, layouts, pool, q.full_length)) + cells
+    held = np.asarray(started(q, layouts, pool, q.full_length)) + cells
     fits = (held[:, :, 0] >= 1).any(axis=1)
     shape = held.shape[:2]
     found = [np.zeros(shape), np.full(shape, np.inf), np.full(shape, np.inf)]
@@ -194,7 +205,8 @@ def _best_batches(q: Scenario, deployments: Sequence[Deployment], held: Array) -
         each = q.options.batch or settled_batch(q, layouts, replicas)
         sizes = np.broadcast_to(np.asarray(each, dtype=float), (*held.shape[:2], 1))
         return [values[..., 0] for values in (sizes, *_timed(q, layouts, price, sizes, held, replicas))]
-    sizes = batches_to_try(held, unit)
+    most = np.asarray(np.minimum(held, scheduled_at_most(q, layouts)))  # the engine runs no more
+    sizes = batches_to_try(most, unit)
     chosen, found = _pick(sizes, *_timed(q, layouts, price, sizes, held, replicas))
     best, low, high = _neighbours(sizes, chosen)
     _, excess, seconds = found
@@ -318,7 +330,7 @@ def deployments_asked_for(scenario: Scenario) -> list[Deployment]:
     """The layout asked for, or every one to weigh on the GPUs asked for."""
     asked = scenario.options.degrees
     if asked.layout_given:
-        return [given_deployment(scenario.model, scenario.gpu, asked)]
+        return [given_deployment(scenario.model, scenario.gpu, asked, scenario.formats)]
     assert asked.gpus is not None
     return deployments_on(scenario.model, scenario.gpu, asked.gpus)
 
@@ -385,7 +397,7 @@ def _term(scenario: Scenario) -> Chosen:
     if asked == Degrees():
         deployment = Deployment(Parallelism())
     elif asked.layout_given:
-        deployment = given_deployment(scenario.model, scenario.gpu, asked)
+        deployment = given_deployment(scenario.model, scenario.gpu, asked, scenario.formats)
     else:
         deployments = deployments_asked_for(scenario)
         deployment = next((s for s in deployments if capacity(scenario, s.layout)[1] >= (wanted or 1)), deployments[0])
@@ -411,7 +423,7 @@ def needed(scenario: Scenario) -> int | None:
     """The fewest GPUs that fit, whole nodes beyond the first; None where no number does."""
     q = scenario
     whole = float(weights_bytes_per_gpu(q.model, Parallelism(), q.formats))
-    usable = float(q.machine.memory) * q.budget.utilization - q.budget.reserve
+    usable = float(q.machine.memory) * float(q.budget.utilization or 1.0)
     for gpus in node_counts(q.gpu):
         if gpus * usable <= whole:
             continue
@@ -456,19 +468,22 @@ def does_not_fit(scenario: Scenario, deployment: Deployment, needs: int | None) 
     pool, most = capacity(q, deployment.layout)
     weights = float(weights_bytes_per_gpu(q.model, deployment.layout, q.formats))
     usable = weights + pool
+    reserve = float(reserve_bytes(q.model, q.machine, deployment.layout, q.budget))
     machine = f"{deployment.gpus} × {q.gpu.name}"
     if q.options.degrees.layout_given:
         machine += f" as {layout_name(deployment)}"
     if usable <= 0:
         message = (
             f"{q.model.name} does not fit on {machine}: of its {format_bytes(float(q.machine.memory))} nothing is "
-            f"left beside the {format_bytes(q.budget.reserve)} that an engine works in"
+            f"left beside the {format_bytes(reserve)} that an engine works in"
         )
     elif pool <= 0:
         message = (
             f"{q.model.name} does not fit on {machine}: weights take {format_bytes(weights)} per GPU "
             f"of {format_bytes(usable)} usable"
         )
+    elif not most and sequences_held(q, deployment.layout, pool, q.full_length) >= (q.options.batch or 1):
+        return _may_not_start(q, deployment, machine, needs, pool)
     else:
         sequences = q.options.batch or 1
         message = (
@@ -476,6 +491,19 @@ def does_not_fit(scenario: Scenario, deployment: Deployment, needs: int | None) 
             f"{q.full_length:,.0f} tokens {'are' if sequences > 1 else 'is'} asked for, the cache holds {most:,}"
         )
     return DoesNotFit(message, _what_would_fit(q, usable, needs), deployment, needs)
+
+
+def _may_not_start(q: Scenario, tried: Deployment, machine: str, needs: int | None, pool: float) -> DoesNotFit:
+    """The error where only newer versions of the engine start."""
+    assert q.budget.engine is not None
+    until = next(each.until for each in q.budget.engine.earlier if each.keeps_more)
+    kept = float(doubted_bytes(q.model, q.machine, tried.layout, q.budget))
+    message = (
+        f"{q.model.name} may not start on {machine}: {format_bytes(max(pool, 0.0))} per GPU are left for the cache, "
+        f"and versions of the engine until {until} keep {format_bytes(kept)} more"
+    )
+    more = f"--gpus {needs} is sure to fit" if needs else f"use {NARROWER}"
+    return DoesNotFit(message, f"{more}, or say that yours is newer: --engine-date {q.constants.as_of}", tried, needs)
 
 
 def _what_would_fit(scenario: Scenario, usable: float, needs: int | None) -> str:
@@ -520,7 +548,7 @@ def _typed(asked: Degrees) -> int:
 def _completions(scenario: Scenario, asked: Degrees, gpus: int) -> list[Parallelism]:
     """Layouts on at most `gpus` that keep the degrees typed, those with most tensor parallelism first."""
     model, domain, found = scenario.model, scenario.gpu.domain, []
-    tensors = [asked.tp] if asked.tp else [t for t in (1, 2, 4, 8) if t <= domain and divides_heads(model, t)]
+    tensors = [asked.tp] if asked.tp else [t for t in (1, 2, 4, 8) if t <= domain and splits(model, t)]
     for tensor in tensors:
         for pipeline in [asked.pp] if asked.pp else (1, 2, 4):
             rest = gpus // (tensor * pipeline)
@@ -530,7 +558,7 @@ def _completions(scenario: Scenario, asked: Degrees, gpus: int) -> list[Parallel
             if pipeline > model.num_layers or used > gpus or gpus % used:
                 continue
             expert = asked.ep or (expert_degree(model, tensor * data) if data > 1 else 1)
-            if tensor * data % expert == 0:
+            if tensor * data % expert == 0 and splits_experts(model, tensor * data // expert):
                 found.append(Parallelism(tensor, data, expert, pipeline))
     return sorted(found, key=lambda x: (int(x.pp), int(x.tp)))
 

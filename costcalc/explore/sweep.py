@@ -23,7 +23,7 @@ from costcalc.fields import Record
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.spec import ModelSpec
 from costcalc.predict.options import OPTIONS, SWEPT, Options, is_several, read_option, refuse_unknown, values_of
-from costcalc.predict.predict import predict, sequences_held
+from costcalc.predict.predict import predict, started
 from costcalc.predict.quantities import (
     QUANTITIES,
     Answered,
@@ -201,7 +201,7 @@ def cells_of(scenario: Scenario, deployment: Deployment, batch: Array, price: Ar
     q, layout = scenario, deployment.layout
     at = predict(q, layout, batch, deployment.replicas)
     pool = float(kv_pool_bytes_per_gpu(q.model, q.machine, layout, q.formats, q.budget))
-    held = np.asarray(sequences_held(q, layout, pool, q.full_length))
+    held = np.asarray(started(q, layout, pool, q.full_length))
     fits = held >= batch
     found = {
         **_workload(q, deployment, batch, price, use),

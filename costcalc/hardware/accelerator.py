@@ -137,6 +137,7 @@ class Accelerator(Spec):
     status: Literal["announced"] | None = None  # announced: figures before the product
     memory: Bytes  # as sold
     memory_reported: Bytes | None = None  # as the driver reports it
+    runtime_memory: Bytes | None = None  # as the runtime sees it, which engines divide: less than the driver's
     memory_type: str
     memory_bandwidth: Bandwidth
     peak_flops: Annotated[PeakFlops, After(_some_peak)]
@@ -158,11 +159,11 @@ class Accelerator(Spec):
 
     @property
     def usable_memory(self) -> float:
-        """Memory for capacity arithmetic: as the driver reports it, else as sold [bytes].
+        """Memory for capacity arithmetic: as the runtime sees it, else as the driver reports it, else as sold [bytes].
 
-        The two differ: an "80 GB" H100 reports 81,559 MiB = 85.5e9 bytes.
+        They differ: an "80 GB" H100 reports 81,559 MiB = 85.5e9 bytes, of which CUDA sees 79.19 GiB = 85.0e9.
         """
-        return self.memory_reported or self.memory
+        return self.runtime_memory or self.memory_reported or self.memory
 
     @property
     def domain(self) -> int:

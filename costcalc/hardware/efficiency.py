@@ -6,7 +6,8 @@ from dataclasses import field, fields
 from typing import Annotated, Generic, NamedTuple, TypeVar
 
 from costcalc.errors import CostcalcError, did_you_mean
-from costcalc.fields import Bandwidth, Bytes, Limits, Seconds, Spec, hints
+from costcalc.fields import Bandwidth, Limits, Seconds, Spec, hints
+from costcalc.hardware.engines import EngineMemories, EngineMemory, Share
 from costcalc.hardware.prices import Date
 
 Positive = Annotated[float, Limits(gt=0)]
@@ -188,7 +189,6 @@ def _parameters(op: str, gpu: str) -> list[str]:
 # Efficiency of serving, as data: what engines reach of the peaks and what they add to every step.
 
 
-Share = Annotated[float, Limits(gt=0, le=1)]
 """A share of a peak: never above 1, so that a calibrated time never beats the bound."""
 
 
@@ -257,7 +257,6 @@ class BackendOverhead(Spec):
     host: Seconds = 0.0  # of the server's process for a sequence of a step, beside the GPU
     gathers_prompts: bool = False  # attention-data ranks wait for each other's prompts, and prefill together
     reserved_output: Share  # of the answers of running requests, in the cache that is kept for them
-    frees_memory: bool = False  # the cache takes all that weights leave, instead of a share of the whole
     kernels: str = "vllm"  # the stack whose measured kernels it runs: trtllm, vllm or sglang
     mixes_prefill: bool  # prompts ride on decode steps, instead of stopping them
     current: bool = True  # whether deployments of today run it
@@ -313,8 +312,6 @@ class ServingEfficiency(Spec):
     all_reduce_network: Seconds
     all_to_all_network: Seconds
     overlap: Share
-    memory_utilization: Share
-    memory_reserve: Bytes
     default_backend: str
     backends: dict[str, BackendOverhead]
     closed_loop: ClosedLoop
@@ -328,6 +325,7 @@ class ServingEfficiency(Spec):
     errors: dict[str, ServingRecord] = field(default_factory=dict)  # by class of measurement
     provenance: Provenance
     of_kernels: KernelEfficiency | None = None  # what it stands on: kernels.yaml, put here when both are read
+    of_memory: EngineMemories | None = None  # and memory.yaml
 
     @property
     def kernels(self) -> KernelEfficiency:
@@ -335,6 +333,12 @@ class ServingEfficiency(Spec):
         if self.of_kernels is None:
             raise ValueError("constants of serving without those of kernels")
         return self.of_kernels
+
+    def memory_of(self, engine: str) -> EngineMemory:
+        """How an engine of this name uses memory."""
+        if self.of_memory is None:
+            raise ValueError("constants of serving without the engines' use of memory")
+        return self.of_memory.of(engine)
 
     @property
     def engines(self) -> tuple[str, ...]:

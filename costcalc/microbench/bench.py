@@ -104,13 +104,7 @@ def cases(free_bytes: float, precisions: tuple[str, ...]) -> list[Case]:
 
     free_bytes: memory that may be taken [B]. precisions: of matrix products: 'bf16', 'fp8'.
     """
-    products = [
-        Product(dtype, m, n, k)
-        for dtype in precisions
-        for n, k in WIDTHS
-        for m in ROWS
-        if dtype == "bf16" or m % 16 == 0  # what the scaled product of fp8 accepts
-    ]
+    products = [Product(dtype, m, n, k) for dtype in precisions for n, k in WIDTHS for m in ROWS]
     decodes = [Decode(batch, context, *heads) for heads in HEADS for context in CONTEXTS for batch in BATCHES]
     found: list[Case] = [Copy(nbytes) for nbytes in COPIES if 2 * nbytes <= MOST_SHARE * free_bytes]
     found += [each for each in products if each.nbytes <= MOST_SHARE * free_bytes]
@@ -131,7 +125,10 @@ class Device(Protocol):
     precisions: tuple[str, ...]
 
     def seconds(self, case: Case) -> float:
-        """Return the median time of a case [s]; raises MemoryError where it does not fit after all."""
+        """Return the median time of a case [s].
+
+        Raises MemoryError where it does not fit after all, RuntimeError where the library does not do it.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +139,7 @@ class Measured:
     decode_attention: tuple[Row, ...]
     copy_bandwidth: float | None  # of the fastest copy, reads and writes [B/s]
     skipped: int  # cases that did not fit
+    refused: tuple[tuple[str, str], ...] = ()  # cases that the library did not do, and what it said
 
 
 def measure(
@@ -159,7 +157,7 @@ def measure(
     """
     shared = {"gpu": gpu, "framework": "torch", "version": device.version, "note": "", "suspect": "", "date": date}
     shared |= {"source": "costcalc calibrate", "licence": ""}
-    gemm, decode, copies, skipped = [], [], [], 0
+    gemm, decode, copies, refused, skipped = [], [], [], [], 0
     for number, case in enumerate(wanted):
         tell(number, len(wanted))
         try:
@@ -167,13 +165,28 @@ def measure(
         except MemoryError:
             skipped += 1
             continue
+        except RuntimeError as error:
+            refused.append((_words(case), _first_line(error)))
+            continue
         if isinstance(case, Copy):
             copies.append(2 * case.nbytes / seconds)
         elif isinstance(case, Product):
             gemm.append({**_product(case), "ms": seconds * 1e3, **shared})
         else:
             decode.append({**_decode(case, device.attention), "ms": seconds * 1e3, **shared})
-    return Measured(tuple(gemm), tuple(decode), max(copies, default=None), skipped)
+    return Measured(tuple(gemm), tuple(decode), max(copies, default=None), skipped, tuple(refused))
+
+
+def _words(case: Case) -> str:
+    if isinstance(case, Copy):
+        return f"copies of {case.nbytes} bytes"
+    if isinstance(case, Product):
+        return f"{case.dtype} products of {case.m} x {case.n} x {case.k}"
+    return f"decode attention of {case.batch} x {case.context} tokens"
+
+
+def _first_line(error: RuntimeError) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _product(case: Product) -> Row:

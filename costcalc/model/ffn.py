@@ -19,7 +19,8 @@ class RoutedExperts:
     per_token: float  # k: experts that a token multiplies (zero-compute experts left out)
     parameters: float  # of one expert
     width: int  # elements of a token sent to an expert: hidden size, or the latent size
-    inter: int  # columns of one expert
+    inner: int  # columns of one expert: its own width
+    matrices: int  # 3 where it is gated, else 2
 
 
 class FeedForward(Spec):
@@ -49,6 +50,11 @@ class FeedForward(Spec):
         routed = self.routed(hidden)
         always = sum(m.parameters for m in self.linears(hidden))
         return always + (routed.per_token * routed.parameters if routed else 0)
+
+    @property
+    def cut_width(self) -> int:
+        """Inner width that tensor parallelism cuts, routed experts apart; 0 without any [elements]."""
+        raise TypeError(f"{type(self).__name__} has no width")
 
     @property
     def always(self) -> str:
@@ -84,6 +90,10 @@ class DenseFeedForward(FeedForward):
     def routed(self, hidden: int) -> RoutedExperts | None:
         del hidden
         return None
+
+    @property
+    def cut_width(self) -> int:
+        return self.intermediate_size
 
     def describe(self) -> str:
         return f"dense {self.intermediate_size}"
@@ -151,8 +161,13 @@ class ExpertsFeedForward(FeedForward):
             per_token=self.expected_experts_per_token or self.experts_per_token,
             parameters=self._matrices * width * self.moe_intermediate_size,
             width=width,
-            inter=self.moe_intermediate_size,
+            inner=self.moe_intermediate_size,
+            matrices=self._matrices,
         )
+
+    @property
+    def cut_width(self) -> int:
+        return self.shared_intermediate_size
 
     @property
     def always(self) -> str:

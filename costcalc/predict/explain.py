@@ -8,7 +8,7 @@ from math import ceil, floor, log10, prod
 
 import numpy as np
 
-from costcalc.engine.memory import cache_bytes_per_sequence_per_gpu, layer_cache_bytes_read
+from costcalc.engine.memory import held_bytes_per_sequence, layer_cache_bytes_read, memory_share, reserve_bytes
 from costcalc.engine.op_times import OpTime
 from costcalc.engine.parallelism import Chosen
 from costcalc.engine.step import Step
@@ -104,7 +104,7 @@ def _cache(q: Scenario, r: Estimate) -> list[Formula]:
 
 def _memory(q: Scenario, chosen: Chosen, r: Estimate) -> list[Formula]:
     return [
-        _pool(q, r),
+        _pool(q, chosen, r),
         Formula(
             "memory.max_sequences",
             "Sequences that fit at full length",
@@ -117,11 +117,13 @@ def _memory(q: Scenario, chosen: Chosen, r: Estimate) -> list[Formula]:
     ]
 
 
-def _pool(q: Scenario, r: Estimate) -> Formula:
-    m, layers = r.memory, 1 + float(q.budget.prediction)
+def _pool(q: Scenario, chosen: Chosen, r: Estimate) -> Formula:
+    m, layers, layout = r.memory, 1 + float(q.budget.prediction), chosen.deployment.layout
+    given = float(memory_share(q.machine, layout, q.budget))
+    kept = float(reserve_bytes(q.model, q.machine, layout, q.budget))
     digits = _digits_of_a_rest(m.capacity_bytes_per_gpu, m.kv_pool_bytes_per_gpu)
-    share, weights = format_count(float(q.budget.utilization), digits), format_bytes(m.weights_bytes_per_gpu, digits)
-    capacity, reserve = format_bytes(m.capacity_bytes_per_gpu, digits), format_bytes(q.budget.reserve, digits)
+    share, weights = format_count(given, digits), format_bytes(m.weights_bytes_per_gpu, digits)
+    capacity, reserve = format_bytes(m.capacity_bytes_per_gpu, digits), format_bytes(kept, digits)
     formula, numbers = "capacity × memory utilization - workspace - weights", f"{capacity} × {share} - {reserve}"
     if q.budget.of_free:
         formula, numbers = "capacity - workspace - weights", f"{capacity} - {reserve}"
@@ -146,7 +148,7 @@ def _pool(q: Scenario, r: Estimate) -> Formula:
 
 def _sequences(q: Scenario, chosen: Chosen, r: Estimate) -> str:
     layout, pool = chosen.deployment.layout, r.memory.kv_pool_bytes_per_gpu
-    each = float(cache_bytes_per_sequence_per_gpu(q.model, layout, q.formats, q.full_length))
+    each = float(held_bytes_per_sequence(q.model, q.machine, layout, q.formats, q.full_length, q.budget))
     if not each or r.memory.max_sequences >= UNBOUNDED:
         return format_count(r.memory.max_sequences)
     ranks = int(layout.attention_dp)
@@ -535,11 +537,11 @@ def _rates(r: Estimate, at: Prediction) -> list[Formula]:
 
 
 def _first_token(r: Estimate, at: Prediction) -> Formula:
-    s, p, d = r.serving, r.prefill, r.decode
-    assert s.time_to_first_token_s is not None and p.time_s is not None and d.step_time_s is not None
-    formula = "start-up of a request + steps until it is admitted × step + its prefill + wait for prefills and memory"
-    steps = format_count(_plain(at.admission_steps))
-    numbers = f"{format_seconds(_plain(at.startup))} + {steps} × {format_seconds(d.step_time_s)} + "
+    s, p = r.serving, r.prefill
+    assert s.time_to_first_token_s is not None and p.time_s is not None
+    formula = "start-up + steps until it is admitted, prompts in them × their time + its prefill + wait for others"
+    steps, step = format_count(_plain(at.admission_steps)), _plain(at.time_per_output_token * at.accepted)
+    numbers = f"{format_seconds(_plain(at.startup))} + {steps} × {format_seconds(step)} + "
     numbers += f"{format_seconds(_plain(at.joining))} + {format_seconds(_plain(at.wait))}"
     if at.static:
         formula, numbers = "prefill of the whole batch", format_seconds(p.time_s)

@@ -230,7 +230,16 @@ class Options(Record):
         "Attention data parallel degree: sequences spread over N groups.", several=True, also="dp")
     memory_utilization: float | None = option(
         "--memory-utilization", "SHARE", LAYOUT, _SHARE_OF_ALL,
-        "Share of the GPU's memory that the engine takes; default: 90%.")
+        "Share of the GPU's memory that the engine takes; default: the engine's, 90% of vLLM.",
+        also="gpu_memory_utilization mem_fraction_static")
+    max_num_batched_tokens: int | None = option(
+        "--max-num-batched-tokens", "TOKENS", LAYOUT, whole(1, MOST_TOKENS),
+        "Tokens of one step, all prompts together; default: the engine's.",
+        also="max_num_tokens chunked_prefill_size")
+    max_num_seqs: int | None = option(
+        "--max-num-seqs", "N", LAYOUT, whole(1, MOST_SEQUENCES),
+        "Sequences that the engine runs at once, on each attention data rank; default: the engine's.",
+        also="max_running_requests max_batch_size")
     link: float | None = option(
         "--link", "BANDWIDTH", LAYOUT, quantity("bandwidth", 0, 1e15, low_too=False),
         "What a GPU sends to the others of its server, one direction, as measured there; default: its own links, or a"

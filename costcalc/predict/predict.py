@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from costcalc.engine.memory import kv_pool_bytes_per_gpu, max_sequences
+from costcalc.engine.memory import doubted_bytes, held_bytes_per_sequence, kv_pool_bytes_per_gpu, max_sequences
 from costcalc.engine.ops import Batch, Op, decode_batch, prefill_batch, step_ops
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.queueing import (
@@ -137,7 +137,7 @@ def settled_batch(scenario: Scenario, layout: Parallelism, replicas: Number = 1,
     """
     q = scenario
     room = running_at_most(q, layout)
-    batch = np.minimum(requests_offered(q, layout, room, replicas), room)
+    batch = np.minimum(requests_offered(q, room, replicas), room)
     if q.load.arrivals != "closed":  # as many as there are, or as fit
         return batch
     passes: Passes | None = None
@@ -294,10 +294,11 @@ def prediction_of(
     tpot = time_per_output_token(step, interrupted, passes.batch, q.output_tokens, accepted)
     generation = q.output_tokens * tpot
     room = passes.room
-    requests = requests_offered(q, layout, room, replicas) if q.options.load_told else passes.batch
+    requests = requests_offered(q, room, replicas) if q.options.load_told else passes.batch
     startup = (q.constants.engine(q.backend).startup if q.backend else 0.0) + q.load.client_seconds
     wait, steps = waits(q, layout, prefill / passes.joining_prompts, requests, room, generation, replicas)
-    ttft = time_to_first_token(step, prefill, startup, steps, wait)
+    # Steps that a request waits for carry the prompts of others, as those of an answer do.
+    ttft = time_to_first_token(tpot * accepted, prefill, startup, steps, wait)
     settles = sequences_decoding(requests, generation, ttft, room) if q.load.arrivals == "closed" else passes.batch
     return Prediction(
         np.asarray(passes.batch, dtype=float),
@@ -349,7 +350,22 @@ def waits(
         queue = prefill_queue_seconds(prefill, running, generation)
         queue = np.maximum(queue, cohort_wait_seconds(prefill, running, cohort_share(q)))
         shared = np.where(load.means, burst_wait_seconds(prefill, running, loop.first_burst), 0.0)
+        shared = shared + neighbours(q, running) * prefill
     return queue + shared + memory_wait_seconds(requests, room, generation), steps
+
+
+def neighbours(scenario: Scenario, batch: Number) -> Number:
+    """Prompts of others in the step of one's own [prompts].
+
+    Where prompts join decode steps, requests of equal lengths that were admitted together end together, and are
+    replaced together: a step has as many prompts as its budget of tokens holds.
+    """
+    q = scenario
+    if not mixes_prefill(q) or q.load.arrivals != "closed" or q.backend is None:
+        return 0.0
+    most = q.constants.closed_loop.prefill_tokens / (q.input_tokens * (1 - q.cached))
+    beside = np.clip(most - 1, 0.0, np.maximum(np.asarray(batch, dtype=float) - 1, 0.0))
+    return np.where(q.load.equal_lengths, beside, 0.0)
 
 
 def cohort_share(scenario: Scenario) -> Number:
@@ -370,21 +386,19 @@ def cohort_share(scenario: Scenario) -> Number:
     return np.where(q.load.equal_lengths, share, 0.0)
 
 
-def requests_offered(scenario: Scenario, layout: Parallelism, room: Number, replicas: Number) -> Number:
+def requests_offered(scenario: Scenario, room: Number, replicas: Number) -> Number:
     """Requests at one replica under the scenario's load: its share of them, or as many as the scheduler runs.
 
     room: that it runs at most. replicas: that share the load.
     """
     load = scenario.load
     if load.arrivals == "offline":
-        limit = scenario.constants.closed_loop.scheduled_sequences
-        most = np.minimum(room, limit / layout.pp * layout.attention_dp)
         if load.requests is None:
-            return most
+            return room
         # Equal requests that queue at once run in waves; as a step's time is linear in its batch, equal waves take as
         # long as full ones and a last one of what is left.
         each = np.maximum(load.requests / replicas, 1.0)
-        return each / np.ceil(each / most)
+        return each / np.ceil(each / room)
     assert load.concurrency is not None
     return load.concurrency / replicas
 
@@ -396,19 +410,40 @@ def running_at_most(scenario: Scenario, layout: Parallelism) -> Number:
     """
     q = scenario
     pool = kv_pool_bytes_per_gpu(q.model, q.machine, layout, q.formats, q.budget)
-    return np.maximum(sequences_held(q, layout, pool, q.input_tokens + q.output_tokens * q.budget.reserved_output), 1.0)
+    held = sequences_held(q, layout, pool, q.input_tokens + q.output_tokens * q.budget.reserved_output)
+    return np.maximum(np.minimum(held, scheduled_at_most(q, layout)), 1.0)
+
+
+def scheduled_at_most(scenario: Scenario, layout: Parallelism) -> Number:
+    """Sequences that a replica's schedulers, one for each attention-data rank, run at once if memory holds them [1].
+
+    Offline, where engines are given the largest batch that helps: as runs were measured, unless it is told.
+    """
+    q = scenario
+    if q.load.arrivals == "offline" and q.budget.sequences is None:
+        return q.constants.closed_loop.scheduled_sequences / layout.pp * layout.attention_dp
+    return q.budget.running(q.machine) * layout.attention_dp
 
 
 def capacity(scenario: Scenario, layout: Parallelism) -> tuple[float, int]:
-    """Cache pool of one GPU [B] and the sequences of full length that a replica holds."""
+    """Cache pool of one GPU [B] and the sequences of full length that a replica holds, where the engine starts."""
     q = scenario
     pool = float(kv_pool_bytes_per_gpu(q.model, q.machine, layout, q.formats, q.budget))
-    return pool, int(sequences_held(q, layout, pool, q.full_length))
+    return pool, int(started(q, layout, pool, q.full_length))
 
 
 def sequences_held(scenario: Scenario, layout: Parallelism, pool: Number, length: Number) -> Number:
     """Sequences of `length` [tokens] that pools of `pool` [B] on every GPU hold."""
-    if scenario.recompute:
+    q = scenario
+    if q.recompute:
         return np.where(np.asarray(length) * pool > 0, UNBOUNDED, 0)
-    held = max_sequences(scenario.model, layout, scenario.formats, pool, length)
-    return np.minimum(held, UNBOUNDED)
+    each = held_bytes_per_sequence(q.model, q.machine, layout, q.formats, length, q.budget)
+    return np.minimum(max_sequences(pool, each, layout), UNBOUNDED)
+
+
+def started(scenario: Scenario, layout: Parallelism, pool: Number, length: Number) -> Number:
+    """Sequences held; none where a version of the engine that may be meant holds not even one, and refuses to start."""
+    q = scenario
+    least = pool - doubted_bytes(q.model, q.machine, layout, q.budget)
+    held = sequences_held(q, layout, pool, length)
+    return np.where(np.asarray(sequences_held(q, layout, least, length)) >= 1, held, 0)

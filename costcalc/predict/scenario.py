@@ -24,6 +24,7 @@ from costcalc.fields import Number, Record, Spec, read_date
 from costcalc.formats import activation_format, cache_format, weight_format
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.efficiency import ServingEfficiency
+from costcalc.hardware.engines import before
 from costcalc.model.attention.mla import LatentAttention, MlaMode
 from costcalc.model.spec import ModelSpec, Precision
 from costcalc.predict.options import Arrivals, Options, is_several, kind_of, read_option
@@ -247,28 +248,25 @@ def scenario_of(
     except CostcalcError as error:
         raise CostcalcError(error.message, where="price", hint=error.hint) from None
     calibrated = options.efficiency == "calibrated"
+    load, budget = load_of(options), budget_of(model, options, constants, backend)
+    formats = resolve_formats(precision, machine.peak_flops, machine.architecture)
+    assert budget.engine is not None
     return Scenario(
         model=model,
         gpu=gpu,
         options=options,
         precision=precision,
-        formats=resolve_formats(precision, machine.peak_flops, machine.architecture),
+        formats=replace(formats, padded_inputs=budget.engine.expert_inputs.get(formats.experts.name, 1)),
         machine=machine,
         efficiency=efficiency_of(options, constants, machine) if calibrated else IDEAL,
         constants=constants,
-        budget=MemoryBudget(
-            options.memory_utilization or constants.memory_utilization,
-            float(constants.memory_reserve),
-            of_free=constants.engine(backend).frees_memory,
-            reserved_output=constants.engine(backend).reserved_output,
-            prediction=prediction_share(model) if options.drafts else 0.0,
-        ),
+        budget=budget,
         backend=backend if calibrated else None,
         input_tokens=options.input_tokens or options.context or DEFAULT_INPUT,
         output_tokens=options.output_tokens or DEFAULT_OUTPUT,
         drafts=options.drafts or 0,
         cached=options.cached,
-        load=load_of(options),
+        load=load,
         disaggregated=options.disaggregated,
         context=options.context,
     )
@@ -279,6 +277,27 @@ def efficiency_of(options: Options, constants: ServingEfficiency, machine: Machi
     backend = options.backend or constants.backend_for(machine.vendor)
     tuned = options.tuning == "tuned"
     return calibrated_efficiency(constants, machine, backend, tuned, options.imbalance or "measured")
+
+
+def budget_of(model: ModelSpec, options: Options, constants: ServingEfficiency, backend: str) -> MemoryBudget:
+    """The memory that an engine of the month asked for gives to weights and cache.
+
+    backend: the engine, by its name among the constants.
+    """
+    engine = constants.memory_of(backend)
+    if options.engine_date:
+        month = month_of(options.engine_date)
+        engine = before(engine, tuple(each for each in engine.earlier if month < month_of(each.until) + 1))
+    return MemoryBudget(
+        options.memory_utilization or engine.utilization,
+        of_free=engine.of == "free",
+        reserved_output=constants.engine(backend).reserved_output,
+        prediction=prediction_share(model) if options.drafts else 0.0,
+        drafts=options.drafts or 0,
+        engine=engine,
+        step_tokens=options.max_num_batched_tokens,
+        sequences=options.max_num_seqs,
+    )
 
 
 def load_of(options: Options) -> Load:

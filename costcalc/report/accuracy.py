@@ -22,9 +22,17 @@ KIND_TITLES = {
     "comm": "Collectives",
     "e2e": "Serving, end to end",
     "field": "Single results from the field",
+    "kv_pool": "Memory",
 }
 """Kinds of measurement as headings."""
-UNITS = {"ms": "ms", "tpot_ms": "ms", "ttft_ms": "ms", "out_tok_s_gpu": "tok/s", "prefill_ms": "ms"}
+UNITS = {
+    "ms": "ms",
+    "tpot_ms": "ms",
+    "ttft_ms": "ms",
+    "out_tok_s_gpu": "tok/s",
+    "prefill_ms": "ms",
+    "kv_pool_gib": "GiB",
+}
 """Units of the quantities that are predicted."""
 LEGEND = (
     "median, mean: predicted against measured, off either way; bias: median of predicted over measured, less 1; "
@@ -163,6 +171,7 @@ _DESCRIBED = {
     "comm": ("gpu", "op", "impl", "n_gpus", "bytes", "tokens"),
     "field": ("model", "gpu", "gpus", "engine", "weights", "input", "output", "concurrency", "quantity"),
     "e2e": ("model", "gpu", "n_gpus", "framework", "dtype", "tp", "ep", "isl", "osl", "concurrency"),
+    "kv_pool": ("model", "gpu", "engine", "dtype", "kv", "tp", "pp", "max_length"),
 }
 """Columns that tell one point from another."""
 _SHORT = {
@@ -172,6 +181,8 @@ _SHORT = {
     "moe_tp": "TP",
     "moe_ep": "EP",
     "tp": "TP",
+    "pp": "PP",
+    "max_length": "length",
     "ep": "EP",
     "isl": "in",
     "osl": "out",

@@ -183,6 +183,8 @@ def _values(gpu: Accelerator) -> Iterator[tuple[str, str]]:
     yield "memory", format_bytes(gpu.memory)
     if gpu.memory_reported:
         yield "memory_reported", f"{gpu.memory_reported / 2**20:,.0f} MiB"
+    if gpu.runtime_memory:
+        yield "runtime_memory", f"{gpu.runtime_memory / 2**30:,.2f} GiB"
     yield "memory_type", gpu.memory_type
     yield "memory_bandwidth", format_rate(gpu.memory_bandwidth)
     for precision, rate in gpu.peak_flops.rates().items():

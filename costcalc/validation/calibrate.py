@@ -50,6 +50,18 @@ CLOSER = 0.5
 """Spread of a machine's factor over that of the parameter before any measurement."""
 SHIPPED_POINTS = 10
 """Points that the shipped range counts for beside a machine's own residuals."""
+LIBRARY: Mapping[str, Mapping[str, float]] = {
+    "gemm fp8": {"launch": 0.64, "bandwidth": 1.11, "flops": 1.46},
+    "decode_grouped": {"launch": 0.59, "bandwidth": 1.09, "flops": 1.02},
+}
+"""What PyTorch's kernels are over those of engines, by op and precision: its products of fp8 quantize nothing, and its
+decode attention reads no pages. Of 16-bit products they are the same.
+
+Source: fits of what `costcalc calibrate` measured on an H100, whose engines' kernels are in the shipped fit
+(measurements/own/calibrate_*.csv). On an H200 they are 0.64, 1.12, 1.50 and 0.62, 1.12, 1.22: hardly of the machine.
+"""
+BENCHMARK = "torch"
+"""The framework of rows that `costcalc calibrate` measures itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +94,8 @@ def fit_machines(
     found = []
     for kernel, times in zip(kernels, measured, strict=True):
         op = kernel.model.op
-        complete = KernelRows(kernel.model, kernel.index, with_needed(kernel, parameters, kernels))
+        features = {**with_needed(kernel, parameters, kernels), **_library(kernel, rows)}
+        complete = KernelRows(kernel.model, kernel.index, features)
         for gpu in dict.fromkeys(str(name) for name in kernel.features["gpu"]):
             chosen = kernel.features["gpu"] == gpu
             machine = _fit_machine(complete.take(chosen), times[chosen], parameters[op], fits[op].fit, source, date)
@@ -121,12 +134,15 @@ def _fit_machine(
 ) -> MachineFit:
     factored = replace(rows, model=_factored(rows.model, shipped))
     factors = fit_kernel(factored, measured).values
-    before = np.log(predict_seconds(rows.model, shipped, rows.features) / measured)
+    before = np.log(_predicted(factored, {}) / measured)
     after = np.log(_predicted(factored, factors) / measured)
     left_out = _left_out(factored, measured, before)
     if fit_error(left_out).mape > fit_error(before).mape:
         # On shapes that it has not seen the fit does worse than none: the shipped one stands.
         factors, after, left_out = {}, before, before
+    ranges = user_ranges([left_out, after], record.ranges)
+    if rows.features["library"].any():
+        ranges = _at_least(ranges, record.ranges)
     return MachineFit(
         factors={name: float(f"{factor:.3g}") for name, factor in factors.items()},
         fit=FitRecord(
@@ -137,9 +153,15 @@ def _fit_machine(
             in_sample=fit_error(after),
             gpu_left_out=fit_error(before),
             shape_left_out=fit_error(left_out),
-            ranges=user_ranges([left_out, after], record.ranges),
+            ranges=ranges,
         ),
     )
+
+
+def _at_least(own: Ranges, shipped: Ranges) -> Ranges:
+    """Ranges no narrower than the shipped ones: kernels of one library do not show how those of engines differ."""
+    low, high = min(own.known.low, shipped.known.low), max(own.known.high, shipped.known.high)
+    return replace(own, known=Quantiles(low=low, high=high))
 
 
 def _factored(model: KernelModel, shipped: KernelParameters) -> KernelModel:
@@ -147,11 +169,25 @@ def _factored(model: KernelModel, shipped: KernelParameters) -> KernelModel:
 
     def seconds(features: Features, factors: Mapping[str, Any]) -> Array:
         curve = curve_of(model.curve, shipped.values, shipped.multipliers, features)
-        scaled = {name: getattr(curve, name) * factor for name, factor in factors.items()}
+        scaled = {
+            name: getattr(curve, name) * factors.get(name, 1.0) * features[f"library {name}"] for name in model.priors
+        }
         return model.seconds(features, replace(curve, **scaled))
 
     priors = {name: Prior(1.0, prior.spread * CLOSER) for name, prior in model.priors.items()}
     return replace(model, curve=dict, priors=priors, levels=(), seconds=seconds)
+
+
+def _library(kernel: KernelRows, rows: Sequence[Row]) -> Features:
+    """What the kernels of rows are over those of engines, by parameter: 1 where they are an engine's."""
+    own = np.array([rows[index].get("framework") == BENCHMARK for index in kernel.index])
+    classes = kernel.features.get("precision_class", np.full(len(kernel), ""))
+    over = [
+        LIBRARY.get(f"{kernel.model.op} {each}".strip(), {}) if of else {}
+        for each, of in zip(classes, own, strict=True)
+    ]
+    found = {f"library {name}": np.array([each.get(name, 1.0) for each in over]) for name in kernel.model.priors}
+    return {"library": own, **found}
 
 
 def _predicted(rows: KernelRows, factors: Mapping[str, float]) -> Array:

@@ -201,6 +201,13 @@ KINDS: dict[str, Columns] = {
         optional_numbers=("tp", "ep", "dp", "input", "output", "concurrency"),
         measured=("measured",),
     ),
+    "kv_pool": Columns(
+        text=("gpu", "model"),
+        numbers=("tp", "memory_utilization", "max_length"),
+        optional_text=("engine", "dtype", "kv", "date", "suspect"),
+        optional_numbers=("pp", "weights_gib", "max_concurrency", "activations_gib", "non_torch_gib"),
+        measured=("kv_pool_gib",),
+    ),
 }
 """Columns by kind of measurement."""
 

@@ -19,6 +19,7 @@ from costcalc.validation.field_rows import as_serving_row, in_its_unit
 from costcalc.validation.files import KINDS, Measurements, Row, Unusable, columns_of, find_gpu
 from costcalc.validation.kernel_fit import KERNEL_KINDS, exclusions, measured_seconds, predict_kernel, prepared
 from costcalc.validation.kernel_rows import KernelParameters, KernelRows, backend_of
+from costcalc.validation.memory_rows import LABEL, POOL, score_memory
 from costcalc.validation.serving_rows import find_model
 from costcalc.validation.serving_score import LABELS, NUMBERS, score_serving, unpredicted
 
@@ -52,7 +53,7 @@ def model_name(row: Row, catalog: Catalog) -> str:
 
 def backend_name(row: Row, _: Catalog | None = None) -> str:
     """The serving engine or library of a row."""
-    words = f"{row.get('framework') or ''} {row.get('impl') or ''}".split()
+    words = f"{row.get('framework') or row.get('engine') or ''} {row.get('impl') or ''}".split()
     return backend_of(row) or (words[0].lower() if words else UNNAMED)
 
 
@@ -137,6 +138,8 @@ def score(
         raise CostcalcError(f"measurements of kind {kind!r} cannot be scored", hint=f"one of: {', '.join(SCORERS)}")
     if kind == "e2e":
         return score_serving(rows, catalog=catalog)
+    if kind == "kv_pool":
+        return score_memory(rows, catalog=catalog)
     if kind == "field":
         return _score_field(rows, catalog)
     return score_kernels(kind, rows, efficiency, catalog)
@@ -245,7 +248,7 @@ def _warning(kernel: KernelRows, position: int) -> str:
     return "; ".join(part for part in parts if part)
 
 
-SCORERS = (*KERNEL_KINDS, "e2e", "field")
+SCORERS = (*KERNEL_KINDS, "e2e", "field", "kv_pool")
 """Kinds of measurement that can be scored."""
 
 
@@ -257,6 +260,7 @@ Records = dict[tuple[str, str], dict[str, float]]
 NOT_PREDICTED = "not predicted"
 RESULTS = (
     *NUMBERS, "quantity", "op_class", "command", "warning", "excluded", *(f"ttft_ms_{name}" for name in NUMBERS),
+    "weights_gib_predicted", "max_concurrency_predicted",
 )  # fmt: skip
 """Fields that a prediction adds to a row, as far as it has them."""
 _OF_A_LINE = re.compile(r"^line \d+: ")
@@ -419,7 +423,7 @@ def _unpredicted_rows(file: Measurements, row: Unusable) -> Point:
 
 
 OF_KERNELS = "ms"
-QUANTITY = {"e2e": "tpot_ms"}
+QUANTITY = {"e2e": "tpot_ms", "kv_pool": POOL}
 """What a kind of file measures where a row does not tell; else what kernels do."""
 
 
@@ -482,7 +486,7 @@ def _divided(points: Sequence[Point], key: Callable[[Point], Any]) -> dict[Any, 
 def _order(of: tuple[str, str]) -> tuple[int, int]:
     """Kinds in the order of files, and classes as their fits list them."""
     kind, label = of
-    labels = list(LABELS.values())
+    labels = [*LABELS.values(), LABEL]
     if kind in KERNEL_KINDS:
         labels = [model.label for model in KERNEL_KINDS[kind].models.values()]
     return list(KINDS).index(kind), labels.index(label) if label in labels else len(labels)

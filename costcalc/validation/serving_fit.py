@@ -127,14 +127,14 @@ def with_values(constants: ServingEfficiency, values: Sequence[float] | Array) -
 
 def tree_of(constants: ServingEfficiency) -> dict[str, Any]:
     """What serving.yaml holds of the constants, as plain data."""
-    tree = asdict(replace(constants, of_kernels=None))
-    del tree["of_kernels"]
+    tree = asdict(replace(constants, of_kernels=None, of_memory=None))
+    del tree["of_kernels"], tree["of_memory"]
     return tree
 
 
 def from_tree(tree: Mapping[str, Any], like: ServingEfficiency) -> ServingEfficiency:
-    """The constants that plain data holds, standing on the same kernels as those of `like`."""
-    return replace(validate(ServingEfficiency, tree), of_kernels=like.of_kernels)
+    """The constants that plain data holds, standing on the same kernels and memory as those of `like`."""
+    return replace(validate(ServingEfficiency, tree), of_kernels=like.of_kernels, of_memory=like.of_memory)
 
 
 def _get(tree: dict[str, Any], path: str) -> Any:
@@ -161,7 +161,7 @@ def _put(tree: dict[str, Any], path: str, value: float) -> None:
 
 
 QUANTITIES = ("tpot", "ttft", "tokens_per_s_gpu", "prefill")
-NOISE = {"tpot": 0.12, "ttft": 0.5, "tokens_per_s_gpu": 0.10, "prefill": 0.25}
+NOISE = {"tpot": 0.12, "ttft": 0.35, "tokens_per_s_gpu": 0.10, "prefill": 0.25}
 """Standard deviation of a point's residual [ln]: the same deployment under other versions differs as much."""
 OUTLIER = 1.345
 """Residual, in standard deviations, beyond which a point pulls with constant force only (Huber 1964: 95% efficient)."""

@@ -18,9 +18,9 @@ import numpy as np
 from costcalc.catalog.catalog import Catalog
 from costcalc.catalog.files import packaged_root
 from costcalc.catalog.yaml import parse_yaml, read_text
-from costcalc.engine.memory import MemoryBudget, weights_bytes_per_gpu
+from costcalc.engine.memory import MemoryBudget, memory_share, weights_bytes_per_gpu
 from costcalc.engine.op_times import IDEAL
-from costcalc.engine.parallelism import Deployment, Parallelism, given_deployment
+from costcalc.engine.parallelism import Deployment, Parallelism, given_deployment, splits_experts
 from costcalc.engine.precision import Formats
 from costcalc.engine.roofline import Machine
 from costcalc.errors import CostcalcError
@@ -29,6 +29,7 @@ from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.efficiency import ServingEfficiency
 from costcalc.model.spec import ModelSpec
 from costcalc.predict.options import MOST_DRAFTS, OPTIONS, Options
+from costcalc.predict.predict import capacity
 from costcalc.predict.scenario import Load, Scenario, month_of, scenario_of
 from costcalc.validation.files import Row, find_gpu
 from costcalc.validation.kernel_rows import Array
@@ -110,6 +111,10 @@ def layout_of(
         tensor, data, expert = 1.0, tensor * data, tensor * data
     if expert > tensor * data:
         data = expert / tensor
+    stage = int(tensor * data)
+    if not splits_experts(model, int(stage // expert), formats):
+        notes.append(f"{stage} GPUs cannot cut an expert of {model.name}: taken as ep {stage}")
+        expert = float(stage)
     layout = Parallelism(tensor, data, expert if model.has_experts else 1.0, pipeline)
     room = _FITS * float(machine.usable_memory)
     while float(weights_bytes_per_gpu(model, layout, formats)) > room and layout.tp < _WIDEST:
@@ -226,6 +231,8 @@ def serving_row(row: Row, catalog: Catalog, constants: ServingEfficiency | None 
         options |= run_conditions(row)
     else:  # deployments tuned for throughput
         options["memory_utilization"] = constants.closed_loop.memory_utilization
+    if row.get("max_batch_size"):  # of each attention data rank, as the option
+        options["max_num_seqs"] = int(row["max_batch_size"])
     if drafted:
         options["drafts"] = drafted
         if row.get("accepted"):
@@ -246,6 +253,10 @@ def _row(
 ) -> ServingRow:  # fmt: skip
     scenario = scenario_of(model, machine, Options(**options), constants)
     deployment = given_deployment(scenario.model, machine, scenario.options.degrees)
+    if "memory_utilization" not in options and capacity(scenario, deployment.layout)[1] < 1:
+        # It ran: the engine was given more than it takes by default.
+        options = {**options, "memory_utilization": scenario.constants.closed_loop.memory_utilization}
+        scenario = scenario_of(model, machine, Options(**options), constants)
     return ServingRow(kind, asked, options, scenario, deployment, gpus, mended, warnings)
 
 
@@ -364,8 +375,11 @@ def serving_groups(rows: Sequence[ServingRow], index: Sequence[int] | None = Non
         q = row.scenario
         measured = q.machine.name if q.machine.name in q.constants.kernels.machines else ""
         fabric = (q.gpu.vendor, q.gpu.architecture, q.machine.switched, measured)
-        told = tuple(getattr(q.load, name) is None for name in _LOADS)
-        key = (q.model.name, q.formats, q.backend, fabric, row.kind, q.disaggregated, told, q.options.tuning)
+        told = (q.budget.sequences is None, *(getattr(q.load, name) is None for name in _LOADS))
+        version = q.budget.engine and (
+            q.budget.engine.logit_bytes, q.budget.engine.states, q.budget.engine.steps_in_flight,
+        )  # fmt: skip
+        key = (q.model.name, q.formats, q.backend, version, fabric, row.kind, q.disaggregated, told, q.options.tuning)
         parts.setdefault(key, []).append((number, row))
     return [_group([row for _, row in part], np.array([number for number, _ in part])) for part in parts.values()]
 
@@ -378,7 +392,15 @@ def _group(rows: list[ServingRow], index: Array) -> ServingGroup:
     stacked = replace(
         first.scenario,
         machine=_machine([q.machine for q in scenarios]),
-        budget=replace(first.scenario.budget, prediction=_array([q.budget.prediction for q in scenarios])),
+        budget=replace(
+            first.scenario.budget,
+            utilization=_array(
+                [memory_share(q.machine, each, q.budget) for q, each in zip(scenarios, layouts, strict=True)]
+            ),
+            prediction=_array([q.budget.prediction for q in scenarios]),
+            drafts=_array([q.budget.drafts for q in scenarios]),
+            sequences=_stacked([q.budget.sequences for q in scenarios]),
+        ),
         load=Load(
             first.scenario.load.arrivals,
             **{name: _stacked([getattr(q.load, name) for q in scenarios]) for name in _LOADS},

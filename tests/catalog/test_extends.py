@@ -51,7 +51,7 @@ def test_a_price_of_ones_own_takes_six_lines(overlay: Path) -> None:
 
 def test_an_entry_of_another_name_keeps_its_own(overlay: Path) -> None:
     listed = "prices:\n  - {provider: Us, kind: spot, usd_per_gpu_hour: 0.5, date: '2026-10', source: x}\n"
-    gpu(overlay, "big-hopper", f"extends: h100\nmemory: 160 GB\nmemory_reported: null\n{listed}")
+    gpu(overlay, "big-hopper", f"extends: h100\nmemory: 160 GB\nmemory_reported: null\nruntime_memory: null\n{listed}")
     found = load_gpu("big-hopper", catalog=overlay)
     assert (found.name, found.aliases, found.usable_memory) == ("big-hopper", (), 160e9)
     assert found.caveats == ()

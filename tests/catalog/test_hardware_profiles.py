@@ -62,7 +62,16 @@ def test_files_start_alike(file: Path) -> None:
 
 
 SOURCED = (
-    *("memory", "memory_reported", "memory_type", "memory_bandwidth", "sm_count", "l2_cache", "scale_up"),
+    *(
+        "memory",
+        "memory_reported",
+        "runtime_memory",
+        "memory_type",
+        "memory_bandwidth",
+        "sm_count",
+        "l2_cache",
+        "scale_up",
+    ),
     *("scale_out", "host_link", "node_size", "power", "power_all_in", "released"),
 )
 
@@ -91,7 +100,13 @@ def test_prices_name_source_and_date(name: str) -> None:
 
 @EACH
 def test_disputed_facts_stand_beside_the_one_used(name: str) -> None:
-    dimensions = {"memory": "bytes", "memory_reported": "bytes", "power": "power", "sm_count": "count"}
+    dimensions = {
+        "memory": "bytes",
+        "memory_reported": "bytes",
+        "runtime_memory": "bytes",
+        "power": "power",
+        "sm_count": "count",
+    }
     profile = PROFILES[name]
     for dispute in profile.disputed:
         field, _, part = dispute.field.partition(".")

@@ -112,7 +112,7 @@ ACCEPTED = {
     "drafts": "0", "concurrency": "64", "arrivals": "offline", "lengths": "equal", "statistic": "mean",
     "polling": "10", "engine_date": "2026-06", "terms": "kv", "price": "$3/h", "utilization": "60%",
     "output_tokens": "512", "bits": "16", "link": "900 GB/s", "imbalance": "uniform",
-    "tuning": "tuned", "client_latency": "25 ms",
+    "tuning": "tuned", "client_latency": "25 ms", "max_num_seqs": "64", "max_num_batched_tokens": "8k",
 }  # fmt: skip
 """A value of every option that llama-3.1-8b on an H100 can be asked with alone."""
 NOT_ALONE = {

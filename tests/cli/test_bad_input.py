@@ -30,7 +30,7 @@ COMMAND_LINES: list[tuple[list[str], str]] = [
     ([*V3, "--nope"], "unknown option '--nope'; see costcalc estimate --help"),
     ([*V3, "--foo"], "unknown option '--foo'; see costcalc estimate --help"),
     (["estimate", "--model", "mistake", "--gpu", "h100"], "unknown model 'mistake'; list them with: costcalc models"),
-    ([*V3, "--set", "gpu.xx=1"], "sm_count, ...; all of them: costcalc schema gpu"),
+    ([*V3, "--set", "gpu.xx=1"], "peak_flops, ...; all of them: costcalc schema gpu"),
     ([*V3, "-z"], "unknown option '-z'"),
     ([*V3, "--tp"], "--tp: the value is missing"),
     ([*V3, "--plot=1"], "--plot"),

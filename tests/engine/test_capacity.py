@@ -16,6 +16,9 @@ from costcalc.engine.memory import (
     max_sequences,
     weights_bytes_per_gpu,
 )
+from costcalc.engine.memory import (
+    cache_bytes_per_sequence_per_gpu as per_sequence,
+)
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import Formats, resolve_formats
 from costcalc.engine.roofline import machine_of
@@ -114,21 +117,23 @@ def test_llama_70b_of_the_scaling_book() -> None:
     model, chip = costcalc.load_model("llama-3.1-70b"), machine_of(costcalc.load_gpu("tpu-v5e"))
     formats = resolve_formats(Precision(weights="int8_wo", head="int8_wo", kv_cache="fp8"), PEAKS)
     pool = kv_pool_bytes_per_gpu(model, replace(chip, memory=16e9), Parallelism(tp=8), formats, MemoryBudget(1.0, 0.0))
-    assert float(max_sequences(model, Parallelism(tp=8), formats, pool, 8192)) == pytest.approx(43, abs=1)
+    each = per_sequence(model, Parallelism(tp=8), formats, 8192)
+    assert float(max_sequences(pool, each, Parallelism(tp=8))) == pytest.approx(43, abs=1)
 
 
 def test_ranks_hold_their_own_sequences() -> None:
     # Attention data parallelism adds pools; tensor parallelism of a latent only adds copies.
     model = costcalc.load_model("v3")
     pool = 20e9
-    alone = float(max_sequences(model, Parallelism(), formats_of(model), pool, 4096))
+    each = {n: per_sequence(model, Parallelism(tp=n), formats_of(model), 4096) for n in (1, 8)}
+    alone = float(max_sequences(pool, each[1], Parallelism()))
     assert alone == np.floor(20e9 / (4096 * 70_272))
-    assert max_sequences(model, Parallelism(attention_dp=8), formats_of(model), pool, 4096) == 8 * alone
-    assert max_sequences(model, Parallelism(tp=8), formats_of(model), pool, 4096) == alone
+    assert max_sequences(pool, each[1], Parallelism(attention_dp=8)) == 8 * alone
+    assert max_sequences(pool, each[8], Parallelism(tp=8)) == alone
 
 
 def test_nothing_is_held_where_the_weights_do_not_fit() -> None:
     model, h100 = costcalc.load_model("gpt-3"), machine_of(costcalc.load_gpu("h100"))
     pool = kv_pool_bytes_per_gpu(model, h100, Parallelism(), formats_of(model), MemoryBudget())
     assert pool < 0
-    assert max_sequences(model, Parallelism(), formats_of(model), pool, 100) == 0
+    assert max_sequences(pool, per_sequence(model, Parallelism(), formats_of(model), 100), Parallelism()) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import resolve_formats
 from costcalc.engine.roofline import machine_of
 from costcalc.engine.step import timed_prefill
-from costcalc.predict.predict import prefilling_ranks
+from costcalc.predict.predict import neighbours, prefilling_ranks
 from costcalc.predict.scenario import Options, scenario_of
 
 LAYOUT = Parallelism(attention_dp=16, ep=16)
@@ -58,3 +59,29 @@ def test_ranks_that_prefill_at_once_are_as_many_as_drawn() -> None:
         drawn = sum(n * chance for n, chance in enumerate(chances)) / (1 - chances[0])
         assert float(prefilling_ranks(q, LAYOUT, batch)) == pytest.approx(min(drawn, 16.0), rel=1e-6)
     assert float(np.max(prefilling_ranks(q, LAYOUT, np.array([1e9])))) == 16
+
+
+def first_token_of_equal_requests(users: int, answer: int, together: int, step: float, prompt: float) -> float:
+    """Median of a loop that is played step by step: `together` prompts join one, and who ends is replaced at once."""
+    clock, waiting, running, found = 0.0, [0.0] * users, [], []
+    while len(found) < 8 * users:
+        joining, waiting = waiting[:together], waiting[together:]
+        clock += step + prompt * len(joining)
+        found += [clock - came for came in joining]
+        running = [left - 1 for left in running]
+        waiting += [clock] * running.count(0)
+        running = [left for left in running if left] + [answer - 1] * len(joining)
+    return float(np.median(found[3 * users :]))
+
+
+@pytest.mark.parametrize(("tokens", "together"), [(8192, 1), (4096, 2), (2048, 4), (1024, 8)])
+def test_equal_prompts_share_a_step_as_where_they_are_played(tokens: int, together: int) -> None:
+    options = Options(
+        backend="vllm", input_tokens=tokens, output_tokens=256, concurrency=16, arrivals="closed", lengths="equal"
+    )
+    q = scenario_of(costcalc.load_model("llama-3.1-8b"), costcalc.load_gpu("h100"), options)
+    played = first_token_of_equal_requests(16, 256, together, step=0.02, prompt=0.11)
+    assert float(neighbours(q, 16)) + 1 == together
+    assert played == pytest.approx(0.02 + (float(neighbours(q, 16)) + 1) * 0.11)
+    mixed = replace(q, load=replace(q.load, equal_lengths=False))
+    assert float(neighbours(mixed, 16)) == 0

@@ -212,7 +212,7 @@ def test_break_even_is_where_self_hosting_costs_the_list_price() -> None:
 
 
 @pytest.mark.parametrize(
-    ("share", "told"), [(0.05, "stays empty"), (0.5, ""), (0.9, ""), (0.98, ""), (0.99, "next to nothing is left")]
+    ("share", "told"), [(0.3, "stays empty"), (0.5, ""), (0.9, ""), (0.98, ""), (0.99, "next to nothing is left")]
 )
 def test_shares_of_the_memory_that_nobody_runs_are_remarked(share: float, told: str) -> None:
     notes = costcalc.estimate("llama-3.1-8b", "h100", gpus=8, memory_utilization=share).notes

@@ -27,7 +27,7 @@ def test_a_step_that_waits_for_the_host_says_so() -> None:
 def test_what_hides_is_said() -> None:
     # DeepSeek-V3 over two nodes: experts' traffic leaves the domain; halves of a batch take turns where that is asked
     # for (2412.19437, 3.2).
-    layout = {"gpus": 16, "batch": 512, "attention_data_parallel": 16, "expert_parallel": 16}
+    layout = {"gpus": 16, "batch": 384, "attention_data_parallel": 16, "expert_parallel": 16}
     plain, turns = (costcalc.estimate("v3", "h100", **layout, two_batch_overlap=asked) for asked in (False, True))
     assert any("all-to-all" in note and "take turns" in note for note in turns.notes)
     assert not any("take turns" in note for note in plain.notes)
@@ -39,7 +39,7 @@ def test_what_hides_is_said() -> None:
 
 
 def test_the_more_experts_differ_the_longer_a_step_waits_for_the_hottest_rank() -> None:
-    layout = {"gpus": 16, "attention_data_parallel": 16, "expert_parallel": 16, "batch": 512}
+    layout = {"gpus": 16, "attention_data_parallel": 16, "expert_parallel": 16, "batch": 384}
     for rising in (["uniform", "zipf:0.5", "zipf:1.2"], ["1", "1.5", 3.0]):
         steps = [costcalc.estimate("v3", "h100", imbalance=each, **layout).decode for each in rising]  # type: ignore[arg-type]
         times = [step.step_time_s for step in steps]

@@ -61,8 +61,8 @@ def test_a_limit_on_the_first_token_that_nothing_keeps_is_said() -> None:
 
 
 def test_limits_are_none_where_a_batch_was_typed() -> None:
-    assert costcalc.estimate("v3", "h100", batch=4096, gpus=32).limits.kept is None
-    assert costcalc.estimate("v3", "h100", batch=4096, gpus=32, tpot=0.05).limits.kept is False
+    assert costcalc.estimate("v3", "h100", batch=2560, gpus=32).limits.kept is None
+    assert costcalc.estimate("v3", "h100", batch=2560, gpus=32, tpot=0.05).limits.kept is False
 
 
 @pytest.mark.parametrize(

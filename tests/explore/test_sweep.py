@@ -21,7 +21,7 @@ SWEEPS: list[tuple[str, str, dict[str, Any]]] = [
     ("v3", "h200", {"context": "4k:128k:x4", "drafts": 1, "kv_cache": "fp8"}),
     ("gpt-oss-120b", "b200", {"batch": [1, 64], "input_tokens": [1000, 8000], "cached": 0.5, "disaggregated": True}),
     (LLAMA, "h100", {"output_tokens": [100, 2000], "utilization": ["20%", 1], "efficiency": "ideal"}),
-    ("llama-3.1-70b", "h100", {"gpus": 8, "tensor_parallel": [2, 8], "batch": [1, 4096], "price": ["spot", 2]}),
+    ("llama-3.1-70b", "h100", {"gpus": 8, "tensor_parallel": [2, 8], "batch": [1, 256], "price": ["spot", 2]}),
     (LLAMA, "rtx-4090", {"batch": [1, 4], "memory_bandwidth": ["500 GB/s", 2e12]}),
     ("gpt-3", "h100", {"batch": [1, 2], "context": [1000, 100_000], "terms": "kv", "efficiency": "ideal"}),
 ]
@@ -47,7 +47,7 @@ def test_each_cell_is_what_an_estimate_with_the_same_arguments_answers(
         try:
             answer = costcalc.estimate(model, machine, **{**fixed, **sweep.arguments(index)})
         except costcalc.CostcalcError as error:
-            assert "does not fit" in str(error) and not row["memory"]["fits"]
+            assert any(words in str(error) for words in ("does not fit", "may not start")) and not row["memory"]["fits"]
             assert row["cost"]["usd_per_million_output_tokens"] is None and row["decode"]["bound_by"] is None
             continue
         answered += 1

@@ -126,7 +126,7 @@ def test_batches_below_the_ranks_are_tried_where_no_multiple_is_in_time(context:
     layout = {"gpus": 16, "attention_data_parallel": 16, "context": context}
     chosen = costcalc.estimate("v3", "h100", **layout)  # type: ignore[arg-type]
     inside: list[tuple[float, int]] = []
-    for batch in (*range(1, 16), 16, 32, 48):
+    for batch in (*range(1, 16), 16, 32):
         each = costcalc.estimate("v3", "h100", batch=batch, tpot=0.05, **layout)  # type: ignore[arg-type]
         if each.limits.kept:
             inside.append((blended(each), batch))
@@ -147,7 +147,11 @@ def test_the_customary_layout_is_kept_where_it_is_as_cheap(model: str, gpu: str)
     why = next(each for each in answer.assumptions if each.name == "layout").why
     names = {"tp": "tensor_parallel", "attention_dp": "attention_data_parallel", "ep": "expert_parallel"}
     degrees = {name: int(getattr(customary, each)) for each, name in (*names.items(), ("pp", "pipeline_parallel"))}
-    typed = costcalc.estimate(spec, machine, gpus=gpus, **degrees)  # type: ignore[arg-type]
+    try:
+        typed = costcalc.estimate(spec, machine, gpus=gpus, **degrees)  # type: ignore[arg-type]
+    except DoesNotFit:  # attention of DeepSeek-V3 on each of four MI300X leaves no room for its experts
+        assert why.startswith("cheapest of")
+        return
     assert blended(answer) <= blended(typed) * SLACK
     if answer.deployment.layout == typed.deployment.layout:
         assert why.startswith("customary")

@@ -63,6 +63,11 @@ class CompressedAttention(Attention):
         return self.index_n_heads > 0
 
     @property
+    def series(self) -> int:
+        """Series of entries: overlapping ones take a second."""
+        return 2 if self.indexed else 1
+
+    @property
     def shard_unit(self) -> int:
         return self.num_attention_heads
 
@@ -76,12 +81,11 @@ class CompressedAttention(Attention):
             Linear("o_a", width / self.o_groups, grouped, alone=True),  # block diagonal: a block per group of heads
             Linear("o_b", grouped, hidden, alone=True),
         ]
-        series = 2 if self.indexed else 1  # overlapping entries take a second series
         if self.compress_ratio:
-            matrices.append(Linear("compressor", hidden, 2 * series * dim, "none"))
+            matrices.append(Linear("compressor", hidden, 2 * self.series * dim, "none"))
         if self.indexed:
             matrices += [
-                Linear("index compressor", hidden, 2 * series * self.index_head_dim, "none"),
+                Linear("index compressor", hidden, 2 * self.series * self.index_head_dim, "none"),
                 Linear("index q", self.q_lora_rank, self.index_n_heads * self.index_head_dim, "none", alone=True),
                 Linear("index weights", hidden, self.index_n_heads, "none"),
             ]
@@ -91,7 +95,7 @@ class CompressedAttention(Attention):
         del hidden
         extra: float = self.q_lora_rank + self.head_dim + self.num_attention_heads  # norms and sinks
         for dim in self._compressed_dims():
-            extra += self.compress_ratio * (2 if self.indexed else 1) * dim + dim  # biases by place, a norm
+            extra += self.compress_ratio * self.series * dim + dim  # biases by place, a norm
         return extra
 
     def _compressed_dims(self) -> tuple[int, ...]:
@@ -106,15 +110,20 @@ class CompressedAttention(Attention):
             return self.head_dim - self.qk_rope_head_dim + 2 * self.qk_rope_head_dim + SCALE_BYTES
         return self.head_dim * cache.bytes
 
-    def _key_bytes(self) -> float:
+    @property
+    def key_bytes(self) -> float:
+        """The index key of an entry [B]; 0 without an indexer."""
         return index_key_bytes(self.index_head_dim, self.index_cache) if self.indexed else 0.0
+
+    @property
+    def state_row_bytes(self) -> tuple[float, ...]:
+        """Values and gates of one token in the open window of every compressor [B]."""
+        return tuple(float(2 * self.series * dim * STATE_BYTES) for dim in self._compressed_dims())
 
     @property
     def state_bytes(self) -> float:
         """Values and gates of the open window of every compressor [B per sequence]; CSA keeps two windows."""
-        elements = sum(2 * dim for dim in self._compressed_dims())
-        overlap = 4 if self.indexed else 1  # two windows of two series
-        return float(overlap * self.compress_ratio * elements * STATE_BYTES)
+        return self.series * self.compress_ratio * sum(self.state_row_bytes, start=0.0)
 
     def entries(self, context: Number) -> Number:
         """Compressed entries of `context` [tokens]."""
@@ -137,11 +146,11 @@ class CompressedAttention(Attention):
         """Entries and index keys, replicated over the ranks [B/token]."""
         if not self.compress_ratio:
             return 0.0 * ranks
-        return (self.entry_bytes(cache) + self._key_bytes()) / self.compress_ratio + 0.0 * ranks
+        return (self.entry_bytes(cache) + self.key_bytes) / self.compress_ratio + 0.0 * ranks
 
     def cache_bytes(self, context: Number, cache: CacheFormat, ranks: Number = 1) -> Number:
         window = np.minimum(context, self.window) * self.entry_bytes(cache)
-        grown = self.entries(context) * (self.entry_bytes(cache) + self._key_bytes())
+        grown = self.entries(context) * (self.entry_bytes(cache) + self.key_bytes)
         return window + grown + self.state_bytes + 0.0 * ranks
 
     def _core_flops(self, pairs: Number, ranks: Number) -> Number:
@@ -158,7 +167,7 @@ class CompressedAttention(Attention):
         if not self.indexed:
             return (core,)
         keys = self.entries(context) + 0.0 * ranks
-        return core, indexer_core(self.index_n_heads, self.index_head_dim, keys, keys, self._key_bytes())
+        return core, indexer_core(self.index_n_heads, self.index_head_dim, keys, keys, self.key_bytes)
 
     def prefill_cores(self, tokens: Number, cached: Number, cache: CacheFormat, ranks: Number = 1) -> tuple[Core, ...]:
         """4·H·D FLOPs per visible pair; CSA scores 2·Hi·Di per pair of query and closed entry."""
@@ -174,7 +183,7 @@ class CompressedAttention(Attention):
             return (core,)
         scored = compressed_pairs(total, self.compress_ratio) - compressed_pairs(cached, self.compress_ratio)
         keys = self.entries(total) + 0.0 * ranks
-        index = indexer_core(self.index_n_heads, self.index_head_dim, scored + 0.0 * ranks, keys, self._key_bytes())
+        index = indexer_core(self.index_n_heads, self.index_head_dim, scored + 0.0 * ranks, keys, self.key_bytes)
         return core, index
 
     def describe(self) -> str:

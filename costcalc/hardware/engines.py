@@ -1,0 +1,109 @@
+"""How serving engines divide the memory of a GPU, and how they hold a cache in it, as data."""
+
+from __future__ import annotations
+
+from dataclasses import field, replace
+from typing import Annotated, Literal
+
+import numpy as np
+
+from costcalc.fields import Bytes, Limits, Number, Spec
+
+Share = Annotated[float, Limits(gt=0, le=1)]
+Count = Annotated[float, Limits(ge=0)]
+Holding = Literal["exact", "pages", "pools"]
+"""exact: what the arithmetic needs. pages: one pool of pages, which groups of layers share; windows keep the tokens of
+a step too, and states fill pages. pools: states have a pool of their own, and windows one as large as a share."""
+
+
+class Tier(Spec):
+    """What an engine takes by default on GPUs of at least so much memory."""
+
+    least: Bytes = 0.0
+    only: tuple[str, ...] = ()  # architectures that it is for; empty: any
+    but_not: tuple[str, ...] = ()  # architectures that belong to the next tier, whatever their memory
+    tokens: Count  # of one step, all prompts together
+    sequences: Count  # that it runs at once
+    graphs: Count = 0  # sequences of the largest decode graph
+    tensor_graphs: Count = 0  # and with tensor parallelism of four or more
+
+
+class LeftFree(Spec):
+    """Memory that an engine leaves free of weights and cache by a rule of thumb, instead of by a share."""
+
+    fixed: Bytes
+    per_token: Bytes  # of a step
+    per_graph: Bytes  # per sequence of the largest decode graph
+    per_gpu: Bytes
+    data_parallel: Bytes  # with attention data parallelism
+    least: Bytes  # at least, where the GPU has `least_from`
+    least_from: Bytes
+
+
+class Earlier(Spec):
+    """What versions up to a month took instead; null: the same."""
+
+    until: str  # YYYY-MM
+    steps_in_flight: Annotated[int, Limits(ge=1)] | None = None
+    logit_bytes: Count | None = None
+    tensor_buffers: Bytes | None = None
+    states: Annotated[float, Limits(ge=1)] | None = None
+
+    @property
+    def keeps_more(self) -> bool:
+        """Whether it leaves another pool, instead of holding a sequence otherwise."""
+        return self.logit_bytes is not None or self.tensor_buffers is not None
+
+
+class EngineMemory(Spec):
+    """One engine's use of memory; docs/method.md has the equations."""
+
+    source: str
+    of: Literal["total", "free"]  # the share is of the whole GPU, or of what weights and a step leave
+    utilization: Share | None  # by default; null: whatever `left_free` leaves
+    left_free: LeftFree | None = None
+    context: Bytes = 0.0  # that the runtime holds before the engine looks, of which the share is not taken
+    buffers: Bytes = 0.0  # beside weights, cache and step, on a GPU alone
+    tensor_buffers: Bytes  # and where ranks share a switched fabric
+    shared_buffers: Bytes  # and where they share PCIe
+    logit_bytes: Count  # of one logit while a step samples: 0 where that is not counted
+    kept_states: Count  # hidden states of all tokens that outlive the layers
+    layer_states: Count  # and that one layer holds beside its feed-forward
+    expert_copies: Count  # of every routed token
+    tiers: Annotated[tuple[Tier, ...], Limits(min_length=1)]  # the largest first
+    holding: Holding
+    window_share: Share = 1.0  # of a pool of tokens that windows get, where pools are apart
+    state_share: Share = 0.5  # of the memory that states get there
+    states: Annotated[float, Limits(ge=1)] = 1  # slots of a pool of states that every running sequence takes
+    expert_inputs: dict[str, Annotated[int, Limits(ge=1)]] = field(
+        default_factory=dict
+    )  # multiple padded to, by format
+    steps_in_flight: Annotated[int, Limits(ge=1)] = 1  # whose tokens windows keep, where they share pages
+    earlier: tuple[Earlier, ...] = ()  # the newest first
+
+
+class EngineMemories(Spec):
+    """How each engine uses memory; one file, hardware_profiles/efficiency/memory.yaml."""
+
+    default: str  # of an engine that is not listed
+    engines: dict[str, EngineMemory]
+
+    def of(self, engine: str) -> EngineMemory:
+        """How an engine of this name uses memory."""
+        return self.engines.get(engine, self.engines[self.default])
+
+
+def before(engine: EngineMemory, earlier: tuple[Earlier, ...]) -> EngineMemory:
+    """An engine as some of its earlier versions were, the newest first."""
+    names = ("steps_in_flight", "logit_bytes", "tensor_buffers", "states")
+    told = {name: value for each in earlier for name in names if (value := getattr(each, name)) is not None}
+    return replace(engine, **told, earlier=())
+
+
+def by_tier(tiers: tuple[Tier, ...], name: str, memory: Number, architecture: str) -> Number:
+    """A default by the memory of GPUs [B], an array or one; name: of a field of `Tier`."""
+    own = [
+        tier for tier in tiers if architecture not in tier.but_not and architecture in (tier.only or (architecture,))
+    ]
+    chosen = np.select([np.asarray(memory) >= tier.least for tier in own], [getattr(tier, name) for tier in own], 0.0)
+    return chosen if np.ndim(memory) else float(chosen)
