@@ -33,6 +33,10 @@ Kind = Literal[
     "pipeline",
 ]
 COMMUNICATION = ("all_reduce", "all_to_all", "pipeline")
+CACHE_KINDS = ("grouped", "latent", "recurrent", "indexer")
+ATTENTION = (*CACHE_KINDS, "prefill")
+OF_SEQUENCES = (*ATTENTION, "head")
+"""Kinds of op whose work is that of sequences, not of the rows that pass through the weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,7 @@ class Batch(Record):
     ranks_running: Number = 1.0  # share of the attention-data ranks that have a sequence
     stages_running: Number = 1.0  # share of the micro-batches that have one
     evenness: Number = 1.0  # rows of the mean attention-data rank over those of the busiest one
+    chunks: Number = 1.0  # steps that each prompt is spread over, each with a part of its tokens
     halves: Number = 1  # passes that the batch is cut into: 2 where one computes while the other communicates
 
     @property
@@ -88,8 +93,8 @@ class Batch(Record):
 
     @property
     def rows(self) -> Number:
-        """New tokens on the rank."""
-        return self.sequences * self.tokens
+        """New tokens on the rank that pass through the weights at once."""
+        return self.sequences * self.tokens / self.chunks
 
     def gathered_rows(self, attention_dp: Number) -> Number:
         """New tokens of all attention-data ranks, which is what experts get."""
@@ -119,12 +124,15 @@ def decode_batch(batch: Number, context: Number, layout: Parallelism, tokens: Nu
     )
 
 
-def prefill_batch(tokens: Number, cached: Number, prompts: Number = 1, ranks: Number = 1.0) -> Batch:
+def prefill_batch(
+    tokens: Number, cached: Number, prompts: Number = 1, ranks: Number = 1.0, chunks: Number = 1.0
+) -> Batch:
     """The batch of one prefill pass: `prompts` of `tokens` [tokens] on a share `ranks` of the attention-data ranks.
 
-    The other ranks have no tokens, but experts need them all to take part, and so they wait.
+    The other ranks have no tokens, but experts need them all to take part, and so they wait. chunks: steps that the
+    pass consists of, each of which reads the weights again.
     """
-    return Batch(prompts, tokens, cached, prefill=True, evenness=ranks)
+    return Batch(prompts, tokens, cached, prefill=True, evenness=ranks, chunks=chunks)
 
 
 def step_ops(model: ModelSpec, layout: Parallelism, formats: Formats, batch: Batch) -> list[Op]:
@@ -141,6 +149,8 @@ def step_ops(model: ModelSpec, layout: Parallelism, formats: Formats, batch: Bat
     works.append(Op("pipeline", "pipeline", layout.pp - 1, 0.0 * sent, sent, ranks=layout.gpus))
     if np.any(np.asarray(batch.halves) > 1):
         works = [replace(each, layers=each.layers * batch.halves) for each in works]
+    if np.any(np.asarray(batch.chunks) > 1):  # attention of all chunks together is that of the whole prompt
+        works = [w if w.kind in OF_SEQUENCES else replace(w, layers=w.layers * batch.chunks) for w in works]
     if not batch.partial and not np.any(np.asarray(batch.evenness) < 1):
         return works
     mean = batch.running * batch.evenness

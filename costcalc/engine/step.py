@@ -10,7 +10,16 @@ import numpy as np
 
 from costcalc.engine.kernels import reads_only
 from costcalc.engine.op_times import Efficiency, OpTime, op_times
-from costcalc.engine.ops import Batch, Op, decode_batch, prefill_batch, step_ops
+from costcalc.engine.ops import (
+    ATTENTION,
+    CACHE_KINDS,
+    OF_SEQUENCES,
+    Batch,
+    Op,
+    decode_batch,
+    prefill_batch,
+    step_ops,
+)
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import Formats
 from costcalc.engine.roofline import Machine
@@ -20,7 +29,6 @@ from costcalc.model.attention.mla import LatentAttention
 from costcalc.model.spec import ModelSpec
 
 Terms = Literal["all", "kv", "weights"]
-CACHE_KINDS = ("grouped", "latent", "recurrent", "indexer")
 WEIGHT_KINDS = ("gemm", "head", "experts")
 
 
@@ -162,14 +170,15 @@ def timed_prefill(
     efficiency: Efficiency,
     slower: Number = 1.0,
     halves: Number = 1,
+    chunks: Number = 1.0,
 ) -> Step:
     """Time the ops of a prefill pass, in so many halves that hide each other's traffic.
 
-    slower: what its engine takes over one of the constants' month.
+    slower: what its engine takes over one of the constants' month. chunks: steps that it consists of.
     """
     found = tuple(op_times(ops, machine, efficiency))
     hidden = hidden_all_to_all(found, overlap_share(efficiency, halves))
-    return Step(found, layers_overhead(model, efficiency), hidden, slower=slower)
+    return Step(found, layers_overhead(model, efficiency, chunks), hidden, slower=slower)
 
 
 def prediction_layers(model: ModelSpec) -> int:
@@ -250,17 +259,13 @@ def _reading(efficiency: Efficiency) -> Efficiency:
 # than a prefill pass of its own.
 
 
-_ATTENTION = (*CACHE_KINDS, "prefill")
-_OF_SEQUENCES = (*_ATTENTION, "head")
-"""Kinds of op whose work is that of sequences, not of the rows that pass through the weights."""
-
-
 class ChunkedPrefill(Record):
     """The work of a step with and without the prompts, and that of the prompts' attention."""
 
     alone: Sequence[Op]
     together: Sequence[Op]
     attention: Sequence[Op]
+    steps: Number = 1.0  # that the prompts are spread over
 
 
 def chunked_prefill(
@@ -273,22 +278,24 @@ def chunked_prefill(
     cached: Number = 0,
     tokens: Number = 1,
     ranks: Number = 1.0,
+    steps: Number = 1.0,
 ) -> ChunkedPrefill:
     """Work of a decode step of `batch` [sequences] that `prompts` of `prompt` [tokens] join on some ranks.
 
     cached: tokens of each prompt that a prefix cache holds. tokens: decoded at once by each sequence. ranks: share of
-    the attention-data ranks that prompts join.
+    the attention-data ranks that prompts join. steps: that each prompt is spread over.
     """
     # Times alone matter here: what idle ranks leave undone is left out.
     alone = replace(decode_batch(batch, 1, layout, tokens), partial=False)
-    added = np.asarray(prompts, dtype=float) * prompt
+    added = np.asarray(prompts, dtype=float) * prompt / steps
     rows = alone.rows + added
     joined = prefill_batch(prompt, cached, prompts, ranks)
     together = Batch(rows, 1, 1, evenness=(alone.rows + added * ranks) / rows)
     return ChunkedPrefill(
         _of_rows(step_ops(model, layout, formats, alone)),
         _of_rows(step_ops(model, layout, formats, together)),
-        [w for w in step_ops(model, layout, formats, joined) if w.kind in _ATTENTION],
+        [replace(w, layers=w.layers / steps) for w in step_ops(model, layout, formats, joined) if w.kind in ATTENTION],
+        steps,
     )
 
 
@@ -299,21 +306,21 @@ def prefill_interference_seconds(
     step: Sequence[OpTime] = (),
     overlap: Number = 0.0,
 ) -> Number:
-    """Time that the prompts add to the step [s].
+    """Time that the prompts add to the steps that they join [s].
 
     step: ops of the decode step that they join. overlap: share of its computing behind which all-to-all hides.
     """
-    sequences = [op for op in step if op.kind in _OF_SEQUENCES]
+    sequences = [op for op in step if op.kind in OF_SEQUENCES]
 
     def taken(works: Sequence[Op]) -> Number:
         ops = [*op_times(works, machine, efficiency), *sequences]
         return sum((op.seconds for op in ops), start=0.0) - hidden_seconds(ops, overlap)
 
-    return taken([*work.together, *work.attention]) - taken(work.alone)
+    return work.steps * (taken([*work.together, *work.attention]) - taken(work.alone))
 
 
 def _of_rows(works: Sequence[Op]) -> list[Op]:
-    return [w for w in works if w.kind not in _OF_SEQUENCES]
+    return [w for w in works if w.kind not in OF_SEQUENCES]
 
 
 # Speculative decoding: a cheap draft proposes tokens, one pass of the model checks them all.

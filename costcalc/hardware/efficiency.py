@@ -272,7 +272,6 @@ class BackendOverhead(Spec):
 class ClosedLoop(Spec):
     """How requests meet on the GPUs."""
 
-    prefill_tokens: Annotated[float, Limits(gt=0)]  # prompt tokens in one pass where prompts wait
     scheduled_sequences: Annotated[float, Limits(gt=0)]  # a replica decodes at most, offline: max_batch_size
     first_burst: Annotated[float, Limits(ge=0)]  # mean wait behind the first round, prefills per request ahead
     equal_lengths: Share  # of the prompts of equal requests that begin together, those that the median waits for

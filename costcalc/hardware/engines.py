@@ -71,6 +71,7 @@ class EngineMemory(Spec):
     layer_states: Count  # and that one layer holds beside its feed-forward
     expert_copies: Count  # of every routed token
     tiers: Annotated[tuple[Tier, ...], Limits(min_length=1)]  # the largest first
+    ranks_share_step: bool = False  # whether attention-data ranks share the tokens of a step, instead of having all
     holding: Holding
     window_share: Share = 1.0  # of a pool of tokens that windows get, where pools are apart
     state_share: Share = 0.5  # of the memory that states get there

@@ -168,20 +168,20 @@ def passes_of(scenario: Scenario, layout: Parallelism, batch: Number, earlier: P
         plain = (alone, step_ops(q.model, layout, q.formats, alone))
     apart, static = prefill_layout(q, layout), q.load.arrivals == "static"
     each = np.asarray(batch, dtype=float) / ranks if static else 1.0
-    prompts = batch if static else apart.attention_dp * apart.pp
+    prompts, chunks = batch if static else apart.attention_dp * apart.pp, chunks_of(q, apart)
     if earlier is not None and not static:
         prefill = earlier.prefill
     else:
-        prefill = step_ops(q.model, apart, q.formats, prefill_batch(fresh, cached, each))
+        prefill = step_ops(q.model, apart, q.formats, prefill_batch(fresh, cached, each, 1.0, chunks))
     prefilling = prefilling_ranks(q, apart, batch)
     share, joining = prefilling / apart.attention_dp, None
     if np.any(share < 1):
-        joining = step_ops(q.model, apart, q.formats, prefill_batch(fresh, cached, each, share))
+        joining = step_ops(q.model, apart, q.formats, prefill_batch(fresh, cached, each, share, chunks))
     together: Number = 1.0
     chunked = None
     if mixes_prefill(q):
         together = prompts_together(q, layout, batch)
-        chunked = chunked_prefill(q.model, layout, q.formats, batch, fresh, together, cached, tokens, share)
+        chunked = chunked_prefill(q.model, layout, q.formats, batch, fresh, together, cached, tokens, share, chunks)
     ops = step_ops(q.model, layout, q.formats, decoding)
     room: Number = np.inf
     if q.options.load_told:
@@ -207,6 +207,22 @@ def halves_of(scenario: Scenario, layout: Parallelism) -> Number:
     return np.where(exchanged, 2, 1)
 
 
+def tokens_of_pass(scenario: Scenario, layout: Parallelism) -> Number:
+    """Prompt tokens that an engine takes into one pass on one attention-data rank [tokens]."""
+    q = scenario
+    assert q.budget.engine is not None
+    sharing = layout.attention_dp if q.budget.engine.ranks_share_step else 1
+    return q.budget.tokens_of_step(q.machine) / sharing
+
+
+def chunks_of(scenario: Scenario, layout: Parallelism) -> Number:
+    """Passes that a prompt is cut into [1], each of which reads all weights: none in the ideal."""
+    q = scenario
+    if q.backend is None:
+        return 1.0
+    return np.maximum(q.input_tokens * (1 - q.cached) / tokens_of_pass(q, layout), 1.0)
+
+
 def mixes_prefill(scenario: Scenario) -> bool:
     """Whether prompts join decode steps: where the engine lets them, and where all requests queue."""
     q = scenario
@@ -223,7 +239,7 @@ def prompts_together(scenario: Scenario, layout: Parallelism, batch: Number) -> 
     """
     q = scenario
     if q.load.arrivals == "offline":
-        return np.maximum(q.constants.closed_loop.prefill_tokens / q.input_tokens, 1.0)
+        return np.maximum(tokens_of_pass(q, layout) / q.input_tokens, 1.0)
     ranks = layout.attention_dp * layout.pp
     waiting = np.maximum(np.asarray(batch, dtype=float) - 1, 0) / q.output_tokens / ranks
     return np.maximum(waiting * q.tokens_per_step, 1.0)
@@ -234,7 +250,8 @@ def times_of(scenario: Scenario, layout: Parallelism, passes: Passes) -> PassTim
     q, efficiency, terms = scenario, scenario.efficiency, scenario.options.terms
     given = q.model, q.machine, efficiency
     slower, apart = q.slower_by_age, prefill_layout(q, layout)
-    prefill = timed_prefill(passes.prefill, *given, slower, halves_of(q, apart))
+    chunks = chunks_of(q, apart)
+    prefill = timed_prefill(passes.prefill, *given, slower, halves_of(q, apart), chunks)
     if q.recompute:
         step = timed_prefill(passes.step, *given, slower)
     else:
@@ -247,7 +264,7 @@ def times_of(scenario: Scenario, layout: Parallelism, passes: Passes) -> PassTim
         step = replace(step, drafting=drafting(q.model, plain, efficiency, q.drafts))
     joining, prompts = prefill.current_seconds, passes.joining_prompts
     if passes.joining is not None:
-        joining = timed_prefill(passes.joining, *given, halves=halves_of(q, apart)).current_seconds
+        joining = timed_prefill(passes.joining, *given, 1.0, halves_of(q, apart), chunks).current_seconds
     interference = joining / prompts
     if passes.chunked is not None:
         overlap = overlap_share(efficiency, halves_of(q, layout))
@@ -273,7 +290,7 @@ def prefilling_ranks(scenario: Scenario, layout: Parallelism, batch: Number) -> 
     others = np.maximum(np.asarray(batch, dtype=float) / layout.pp - 1, 0)
     ending = others / q.output_tokens * q.tokens_per_step
     if mixes_prefill(q):
-        ending = ending * np.maximum(q.input_tokens * (1 - q.cached) / q.constants.closed_loop.prefill_tokens, 1.0)
+        ending = ending * chunks_of(q, layout)
     return np.clip(ending / -np.expm1(-np.maximum(ending, 1e-9)), 1.0, layout.attention_dp)
 
 
@@ -290,7 +307,9 @@ def prediction_of(
     accepted = q.tokens_per_step
     # In pools apart decode waits for no prompt, nor does a batch that begins together.
     interrupted = 0.0 if q.disaggregated or static else times.interference
-    interrupted = interrupted * (1 - cohort_share(q) / 2)  # the median waits behind half of the prompts beside its own
+    interrupted = interrupted * (
+        1 - cohort_share(q, layout) / 2
+    )  # the median waits behind half of the prompts beside its own
     tpot = time_per_output_token(step, interrupted, passes.batch, q.output_tokens, accepted)
     generation = q.output_tokens * tpot
     room = passes.room
@@ -348,13 +367,13 @@ def waits(
             queue = prefill_queue_seconds(server, running, generation)
     else:
         queue = prefill_queue_seconds(prefill, running, generation)
-        queue = np.maximum(queue, cohort_wait_seconds(prefill, running, cohort_share(q)))
+        queue = np.maximum(queue, cohort_wait_seconds(prefill, running, cohort_share(q, layout)))
         shared = np.where(load.means, burst_wait_seconds(prefill, running, loop.first_burst), 0.0)
-        shared = shared + neighbours(q, running) * prefill
+        shared = shared + neighbours(q, layout, running) * prefill
     return queue + shared + memory_wait_seconds(requests, room, generation), steps
 
 
-def neighbours(scenario: Scenario, batch: Number) -> Number:
+def neighbours(scenario: Scenario, layout: Parallelism, batch: Number) -> Number:
     """Prompts of others in the step of one's own [prompts].
 
     Where prompts join decode steps, requests of equal lengths that were admitted together end together, and are
@@ -363,12 +382,12 @@ def neighbours(scenario: Scenario, batch: Number) -> Number:
     q = scenario
     if not mixes_prefill(q) or q.load.arrivals != "closed" or q.backend is None:
         return 0.0
-    most = q.constants.closed_loop.prefill_tokens / (q.input_tokens * (1 - q.cached))
+    most = tokens_of_pass(q, layout) / (q.input_tokens * (1 - q.cached))
     beside = np.clip(most - 1, 0.0, np.maximum(np.asarray(batch, dtype=float) - 1, 0.0))
     return np.where(q.load.equal_lengths, beside, 0.0)
 
 
-def cohort_share(scenario: Scenario) -> Number:
+def cohort_share(scenario: Scenario, layout: Parallelism) -> Number:
     """Share of the requests of equal lengths that begin together [0 to 1]; 0 where lengths differ.
 
     A prompt that joins one decode step delays all others by its own time, so that they end one after the other; one
@@ -380,7 +399,7 @@ def cohort_share(scenario: Scenario) -> Number:
         return 0.0
     loop = q.constants.closed_loop
     if mixes_prefill(q):
-        share: Number = 1 - np.minimum(loop.prefill_tokens / q.input_tokens, 1.0)
+        share: Number = 1 - 1 / chunks_of(q, layout)
     else:
         share = loop.equal_lengths
     return np.where(q.load.equal_lengths, share, 0.0)

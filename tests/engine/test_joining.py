@@ -15,7 +15,7 @@ from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import resolve_formats
 from costcalc.engine.roofline import machine_of
 from costcalc.engine.step import timed_prefill
-from costcalc.predict.predict import neighbours, prefilling_ranks
+from costcalc.predict.predict import chunks_of, neighbours, prefilling_ranks
 from costcalc.predict.scenario import Options, scenario_of
 
 LAYOUT = Parallelism(attention_dp=16, ep=16)
@@ -81,7 +81,38 @@ def test_equal_prompts_share_a_step_as_where_they_are_played(tokens: int, togeth
     )
     q = scenario_of(costcalc.load_model("llama-3.1-8b"), costcalc.load_gpu("h100"), options)
     played = first_token_of_equal_requests(16, 256, together, step=0.02, prompt=0.11)
-    assert float(neighbours(q, 16)) + 1 == together
-    assert played == pytest.approx(0.02 + (float(neighbours(q, 16)) + 1) * 0.11)
+    assert float(neighbours(q, Parallelism(), 16)) + 1 == together
+    assert played == pytest.approx(0.02 + (float(neighbours(q, Parallelism(), 16)) + 1) * 0.11)
     mixed = replace(q, load=replace(q.load, equal_lengths=False))
-    assert float(neighbours(mixed, 16)) == 0
+    assert float(neighbours(mixed, Parallelism(), 16)) == 0
+
+
+def test_a_prompt_that_is_cut_multiplies_the_same_and_reads_the_weights_again() -> None:
+    spec, machine = costcalc.load_model("llama-3.1-8b"), machine_of(costcalc.load_gpu("h100"))
+    formats = resolve_formats(spec.precision, machine.peak_flops)
+
+    def total(chunks: float, of: str) -> float:
+        ops = step_ops(spec, Parallelism(), formats, prefill_batch(8192, 0, 1, 1.0, chunks))
+        return sum(float(getattr(op, of) * op.layers) for op in ops if op.kind == "gemm")
+
+    assert total(4, "flops") == pytest.approx(total(1, "flops"))
+    assert total(4, "bytes") == pytest.approx(4 * total(1, "bytes"))
+
+
+def test_a_smaller_budget_of_a_step_never_brings_the_first_token_sooner() -> None:
+    asked = {"gpus": 1, "batch": 4, "input_tokens": 32768, "output_tokens": 256}
+    budgets = (512, 2048, 8192, 65536)
+    times = [
+        costcalc.estimate("llama-3.1-8b", "h100", max_num_batched_tokens=budget, **asked).serving.time_to_first_token_s
+        for budget in budgets
+    ]
+    assert times == sorted(times, reverse=True) and times[0] > 1.2 * times[-1]
+
+
+def test_sglang_divides_the_tokens_of_a_step_by_its_attention_ranks() -> None:
+    # "DP attention is enabled. The chunked prefill size is adjusted": server_args.py divides it by dp_size.
+    spec, gpu = costcalc.load_model("v3"), costcalc.load_gpu("h100")
+    sglang, vllm = (scenario_of(spec, gpu, Options(backend=name, input_tokens=4096)) for name in ("sglang", "vllm"))
+    assert (float(chunks_of(sglang, LAYOUT)), float(chunks_of(vllm, LAYOUT))) == (4096 / (8192 / 16), 1.0)
+    ideal = scenario_of(spec, gpu, Options(efficiency="ideal", input_tokens=10**6))
+    assert float(chunks_of(ideal, LAYOUT)) == 1
