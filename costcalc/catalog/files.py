@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -291,6 +292,7 @@ def _entries(kind: Kind, roots: list[Path]) -> list[CatalogEntry]:
     return [found[name] for name in sorted(found)]
 
 
+@cache
 def known_architectures() -> set[str]:
     """Return the families of accelerators that costcalc ships, by the first lines of their files."""
     found = (_ARCHITECTURE.search(head_of(path)) for path in _files(packaged_root(), "hardware_profiles").values())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import date
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from costcalc.catalog.files import known_architectures
 from costcalc.engine.memory import fixed_cache_bytes_per_sequence
 from costcalc.errors import nearest, shown
 from costcalc.fields import Record, read_date
@@ -234,12 +235,10 @@ def findings_of_model(model: ModelSpec) -> Iterator[Finding]:
         yield from _date(("sources", index, "date"), source.date)
 
 
-def findings_of_gpu(gpu: Accelerator, architectures: Collection[str] = ()) -> Iterator[Finding]:
-    """Yield what a valid accelerator file still leaves open.
-
-    architectures: the families of the catalog, whose efficiency was measured or transferred.
-    """
+def findings_of_gpu(gpu: Accelerator) -> Iterator[Finding]:
+    """Yield what a valid accelerator file still leaves open."""
     yield from _unsourced(gpu)
+    architectures = known_architectures()
     close = nearest(gpu.architecture, architectures, 0.75) if gpu.architecture not in architectures else None
     if close is not None:
         yield Finding(("architecture",), f"architecture: no entry of the catalog is {shown(gpu.architecture)}; "

@@ -57,7 +57,6 @@ class Kind(Record):
     filters: type[Record]  # options of its list
     filtered_by: Mapping[str, Value]  # by the fields of `filters`
     sorted_by: Mapping[str, Value]  # by the names that --sort takes
-    tools: Callable[[], Tools]
 
 
 class ModelFilters(Record):
@@ -79,29 +78,6 @@ class GpuFilters(Record):
     architecture: Annotated[
         str | None, Option("--architecture", metavar="NAME", help="Only this architecture, such as hopper.")
     ] = None
-
-
-def _model_tools() -> Tools:
-    from costcalc.catalog.catalog import Catalog
-    from costcalc.catalog.summary import findings_of_model, model_summaries
-    from costcalc.report.catalog import model_page, models_page
-
-    return Tools(Catalog.model, model_summaries, model_page, models_page, findings_of_model)
-
-
-def _gpu_tools() -> Tools:
-    from costcalc.catalog.catalog import Catalog
-    from costcalc.catalog.files import known_architectures
-    from costcalc.catalog.summary import findings_of_gpu, gpu_summaries
-    from costcalc.report.catalog import gpu_page, gpus_page
-
-    families: set[str] = set()
-
-    def findings(gpu: Any) -> Iterable[Finding]:
-        families.update(() if families else known_architectures())
-        return findings_of_gpu(gpu, families)
-
-    return Tools(Catalog.gpu, gpu_summaries, gpu_page, gpus_page, findings)
 
 
 MODELS = Kind(
@@ -127,7 +103,6 @@ MODELS = Kind(
         "family": attrgetter("family"),
         "price": attrgetter("usd_per_million_output_tokens"),
     },
-    tools=_model_tools,
 )
 GPUS = Kind(
     folder="hardware_profiles",
@@ -149,7 +124,6 @@ GPUS = Kind(
         "released": attrgetter("released"),
         "vendor": attrgetter("vendor"),
     },
-    tools=_gpu_tools,
 )
 CLOSED_SORTED_BY: Mapping[str, Value] = {
     "name": attrgetter("id"),
@@ -157,6 +131,17 @@ CLOSED_SORTED_BY: Mapping[str, Value] = {
     "context": attrgetter("max_context"),
     "price": attrgetter("usd_per_million_output_tokens"),
 }
+
+
+def _tools(kind: Kind) -> Tools:
+    from costcalc.catalog import summary
+    from costcalc.catalog.catalog import Catalog
+    from costcalc.report import catalog as pages
+
+    if kind is MODELS:
+        found = summary.model_summaries, pages.model_page, pages.models_page, summary.findings_of_model
+        return Tools(Catalog.model, *found)
+    return Tools(Catalog.gpu, summary.gpu_summaries, pages.gpu_page, pages.gpus_page, summary.findings_of_gpu)
 
 
 # The factory: the commands that both kinds have.
@@ -227,7 +212,7 @@ def show_command(kind: Kind) -> Command:
                 if kind is not MODELS or not _show_closed(name, form, file, catalog):
                     raise
                 return
-            tools = kind.tools()
+            tools = _tools(kind)
             spec = tools.load(catalog, name)
             facts = tools.summary(path.stem, spec).to_dict()
             _show_card(form, file, facts, spec, lambda: tools.page(path.stem, spec, place(path)))
@@ -255,9 +240,7 @@ def check_command(kind: Kind) -> Command:
         catalog = folder.opened()
         files = [Path(each) for each in paths or []] or catalog.paths(kind.folder)
         files += catalog.closed_paths() if kind is MODELS and not paths else []
-        tools = kind.tools()
-
-        problems: list[str] = []
+        tools, problems = _tools(kind), list[str]()
         for path in files:
             try:
                 if path.name == CLOSED_MODELS:
@@ -302,7 +285,7 @@ def new_command(kind: Kind) -> Command:
 
 def _entries(kind: Kind, catalog: Catalog) -> tuple[list[tuple[Any, str]], Callable[[Sequence[Any]], list[Block]]]:
     """What a catalog has of a kind, each with the text that a search looks in, and the page of a list of them."""
-    tools = kind.tools()
+    tools = _tools(kind)
 
     def named(entry: CatalogEntry) -> tuple[Any, str]:
         facts = tools.summary(entry.name, tools.load(catalog, entry.path), own=entry.own)
