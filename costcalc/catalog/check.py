@@ -48,17 +48,12 @@ Position = tuple[int, int]
 class Positions(dict[KeyPath, Position]):
     """Line and column, both from 1, of the key (or list item) at each path of a file.
 
-    values: line and column of the value at each path.
+    values_at: line and column of the value at each path.
     overrides: for a path set on the command line, the option that set it.
     """
 
-    def __init__(
-        self,
-        keys: Mapping[KeyPath, Position] | None = None,
-        values: Mapping[KeyPath, Position] | None = None,
-    ) -> None:
-        super().__init__(keys or {})
-        self.values_at: dict[KeyPath, Position] = dict(values or {})
+    def __init__(self) -> None:
+        self.values_at: dict[KeyPath, Position] = {}
         self.overrides: dict[KeyPath, str] = {}
 
     def of_key(self, path: KeyPath) -> Position:

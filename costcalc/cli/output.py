@@ -17,6 +17,7 @@ from costcalc.predict.options import LOAD
 if TYPE_CHECKING:
     from costcalc.explore.compare import Curves
     from costcalc.report.files import NewFile, Result
+    from costcalc.report.page import Block
 
 
 FORMATS = ("table", "json", "csv", "markdown")
@@ -169,11 +170,15 @@ class Opened(Record):
 
         draw: returns the chart as the content of a file of an ending. curves: of a comparison, for its lines.
         """
-        from costcalc.report.files import present
+        from costcalc.report.files import csv_rows, show, whole_page
 
         if self.chart is not None:
             self.chart.write_bytes(draw(self.chart.path.suffix))
-        present(result, self.form, self.text, explain=self.explain, plot=self.plot, curves=curves)
+
+        def page() -> list[Block]:
+            return whole_page(result, self.explain, self.plot, curves)
+
+        show(self.form, self.text, page, result.to_dict, lambda: csv_rows(result))
 
 
 def _names_a_file(text: str) -> bool:

@@ -96,26 +96,7 @@ def _reason(error: Exception) -> str:
     return text[:1].lower() + text[1:]
 
 
-# One result in the form that was asked for, on the screen or in a file.
-
-
-def present(
-    result: Result,
-    form: str,
-    file: NewFile | None = None,
-    *,
-    explain: bool = False,
-    plot: bool = False,
-    curves: Curves | None = None,
-) -> None:
-    """Show a result.
-
-    form: 'table', 'json', 'csv' or 'markdown'.
-    file: the file to write, or None for stdout.
-    explain: whether a table is followed by the formulas behind it.
-    plot: whether a table is followed by bars and lines.
-    """
-    show(form, file, lambda: _page(result, explain, plot, curves), result.to_dict, lambda: csv_rows(result))
+# An answer in the form that was asked for, on the screen or in a file.
 
 
 def show(
@@ -151,17 +132,15 @@ def _show_page(page: list[Block], form: str, file: NewFile | None) -> None:
 
 
 def write(text: str, file: NewFile | None = None) -> None:
-    """Write text to a file, or to stdout.
-
-    file: the file, or None.
-    """
+    """Write text to a file, or to stdout where there is none."""
     if file is None:
         sys.stdout.write(text)
     else:
         file.write_text(text)
 
 
-def _page(result: Result, explain: bool, plot: bool, curves: Curves | None) -> list[Block]:
+def whole_page(result: Result, explain: bool, plot: bool, curves: Curves | None) -> list[Block]:
+    """Return a result as a page, with bars and lines to `plot`, and the formulas behind it to `explain`."""
     page = page_of(result)
     if plot:
         from costcalc.report.charts.terminal import plots
