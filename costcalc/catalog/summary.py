@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import date
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from costcalc.catalog.files import known_architectures
 from costcalc.engine.memory import fixed_cache_bytes_per_sequence
@@ -14,11 +14,8 @@ from costcalc.errors import nearest, shown
 from costcalc.fields import Record, read_date
 from costcalc.formats import cache_format
 from costcalc.hardware.accelerator import Accelerator
-from costcalc.model.spec import ModelSpec
+from costcalc.model.spec import ClosedModel, ModelSpec
 from costcalc.units import format_bytes, format_rate
-
-if TYPE_CHECKING:
-    from costcalc.model.spec import ClosedModel
 
 
 def shape_of(model: ModelSpec) -> str:

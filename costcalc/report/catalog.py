@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from costcalc.catalog.summary import ClosedSummary, GpuSummary, ModelSummary, kv_bytes_per_token
 from costcalc.engine.memory import fixed_cache_bytes_per_sequence
 from costcalc.formats import cache_format
 from costcalc.hardware.accelerator import Accelerator, Source
 from costcalc.hardware.prices import Price, PriceChoice, kinds_priced
-from costcalc.model.spec import ApiPrice, ModelSpec
+from costcalc.model.spec import ApiPrice, ClosedModel, ModelSpec
 from costcalc.report.page import Block, Column, Grid, Line, filled_grid, grid_of, notes, numbers, section
 from costcalc.units import NOTHING, counted, format_bytes, format_count, format_power, format_rate, format_usd
-
-if TYPE_CHECKING:
-    from costcalc.model.spec import ClosedModel
-
 
 OWN = "*"
 """Stands behind the name of an entry that is not of costcalc's own catalog."""
