@@ -170,9 +170,9 @@ _COMBINED = {
 """Names whose weights are stored in the format of another name: that format, and the precision computed in."""
 
 _SPELLINGS = {
-    "fp32": "float32 float single",
+    "fp32": "float32 float single f32",
     "bf16": "bfloat16",
-    "fp16": "float16 half",
+    "fp16": "float16 half f16",
     "fp8": "float8 e4m3 e5m2 fp8_e4m3 fp8_e5m2 fp8_e4m3fn float8_e4m3 float8_e4m3fn float8_e5m2 w8a8_fp8 fp8_w8a8 "
     "fp8_per_tensor fp8_tensor fp8_channel fp8_per_channel",
     "fp8_block": "w8a8_fp8_block fp8_block_scaled fp8_blockwise block_fp8 fp8_block_wise",

@@ -158,7 +158,11 @@ class _Curves:
         kernel = experts_kernel(self.stack, self.machine.architecture, op.weights, tuned=self.tuned)
         rest = {"all_pairs": kernel in EXPERT_PAIRS_OF_ALL, **self._load_of_ranks()}
         members = {"kernel": kernel, "kernel_format": f"{kernel} {precision_class(op.weights, op.precision)}"}
-        return self._curve(ExpertsCurve, "experts", rest, op.precision, **members)
+        found = self._curve(ExpertsCurve, "experts", rest, op.precision, **members)
+        if self.engine.tile_rows is None:
+            return found
+        # Kernels that multiply single rows as vectors fill no tile of an expert's rows.
+        return replace(found, ramp_tokens=np.minimum(found.ramp_tokens, self.engine.tile_rows))
 
     def _load_of_ranks(self) -> dict[str, float]:
         if self.imbalance == "measured":

@@ -260,9 +260,8 @@ def _reading(efficiency: Efficiency) -> Efficiency:
 
 
 class ChunkedPrefill(Record):
-    """The work of a step with and without the prompts, and that of the prompts' attention."""
+    """The work of a step with the prompts in it, and that of the prompts' attention."""
 
-    alone: Sequence[Op]
     together: Sequence[Op]
     attention: Sequence[Op]
     steps: Number = 1.0  # that the prompts are spread over
@@ -272,55 +271,44 @@ def chunked_prefill(
     model: ModelSpec,
     layout: Parallelism,
     formats: Formats,
-    batch: Number,
+    decoding: Batch,
     prompt: Number,
     prompts: Number = 1,
     cached: Number = 0,
-    tokens: Number = 1,
     ranks: Number = 1.0,
     steps: Number = 1.0,
 ) -> ChunkedPrefill:
-    """Work of a decode step of `batch` [sequences] that `prompts` of `prompt` [tokens] join on some ranks.
+    """Work of a decode step that `prompts` of `prompt` [tokens] join on some ranks.
 
-    cached: tokens of each prompt that a prefix cache holds. tokens: decoded at once by each sequence. ranks: share of
-    the attention-data ranks that prompts join. steps: that each prompt is spread over.
+    decoding: the batch of the step without them. cached: tokens of each prompt that a prefix cache holds. ranks: share
+    of the attention-data ranks that prompts join. steps: that each prompt is spread over.
     """
+    added = np.asarray(prompts, dtype=float) * prompt / steps / decoding.halves
+    rows = decoding.rows + added
+    evenness = (decoding.rows + added * ranks) / rows
     # Times alone matter here: what idle ranks leave undone is left out.
-    alone = replace(decode_batch(batch, 1, layout, tokens), partial=False)
-    added = np.asarray(prompts, dtype=float) * prompt / steps
-    rows = alone.rows + added
-    joined = prefill_batch(prompt, cached, prompts, ranks)
-    together = Batch(rows, 1, 1, evenness=(alone.rows + added * ranks) / rows)
+    together = Batch(rows, 1, 1, evenness=evenness, halves=decoding.halves)
+    joined = step_ops(model, layout, formats, prefill_batch(prompt, cached, prompts, ranks))
     return ChunkedPrefill(
-        _of_rows(step_ops(model, layout, formats, alone)),
-        _of_rows(step_ops(model, layout, formats, together)),
-        [replace(w, layers=w.layers / steps) for w in step_ops(model, layout, formats, joined) if w.kind in ATTENTION],
+        [w for w in step_ops(model, layout, formats, together) if w.kind not in OF_SEQUENCES],
+        [replace(w, layers=w.layers / steps) for w in joined if w.kind in ATTENTION],
         steps,
     )
 
 
 def prefill_interference_seconds(
-    work: ChunkedPrefill,
-    machine: Machine,
-    efficiency: Efficiency,
-    step: Sequence[OpTime] = (),
-    overlap: Number = 0.0,
+    work: ChunkedPrefill, machine: Machine, efficiency: Efficiency, step: Sequence[OpTime], overlap: Number = 0.0
 ) -> Number:
     """Time that the prompts add to the steps that they join [s].
 
-    step: ops of the decode step that they join. overlap: share of its computing behind which all-to-all hides.
+    step: ops of such a step without them. overlap: share of its computing behind which all-to-all hides.
     """
-    sequences = [op for op in step if op.kind in OF_SEQUENCES]
+    joined = op_times([*work.together, *work.attention], machine, efficiency)
 
-    def taken(works: Sequence[Op]) -> Number:
-        ops = [*op_times(works, machine, efficiency), *sequences]
+    def taken(ops: Sequence[OpTime]) -> Number:
         return sum((op.seconds for op in ops), start=0.0) - hidden_seconds(ops, overlap)
 
-    return work.steps * (taken([*work.together, *work.attention]) - taken(work.alone))
-
-
-def _of_rows(works: Sequence[Op]) -> list[Op]:
-    return [w for w in works if w.kind not in OF_SEQUENCES]
+    return work.steps * (taken([*joined, *(op for op in step if op.kind in OF_SEQUENCES)]) - taken(step))
 
 
 # Speculative decoding: a cheap draft proposes tokens, one pass of the model checks them all.

@@ -366,6 +366,11 @@ class ServingEfficiency(Spec):
             mixes_prefill=any(each.mixes_prefill for each in current),
         )
 
+    def backend_called(self, name: str) -> str:
+        """The engine that people call by this name: 'llama.cpp' and 'ollama' for llamacpp; else the name itself."""
+        plain = name.strip().lower()
+        return next((known for known, each in self.backends.items() if plain in (known, *each.names)), name)
+
     def backend_for(self, vendor: str) -> str:
         """The engine that people run on a vendor's machines."""
         return next((name for name, each in self.backends.items() if vendor in each.vendors), self.default_backend)

@@ -181,7 +181,7 @@ def passes_of(scenario: Scenario, layout: Parallelism, batch: Number, earlier: P
     chunked = None
     if mixes_prefill(q):
         together = prompts_together(q, layout, batch)
-        chunked = chunked_prefill(q.model, layout, q.formats, batch, fresh, together, cached, tokens, share, chunks)
+        chunked = chunked_prefill(q.model, layout, q.formats, decoding, fresh, together, cached, share, chunks)
     ops = step_ops(q.model, layout, q.formats, decoding)
     room: Number = np.inf
     if q.options.load_told:
@@ -208,10 +208,14 @@ def halves_of(scenario: Scenario, layout: Parallelism) -> Number:
 
 
 def tokens_of_pass(scenario: Scenario, layout: Parallelism) -> Number:
-    """Prompt tokens that an engine takes into one pass on one attention-data rank [tokens]."""
+    """Prompt tokens that an engine takes into one pass on one attention-data rank [tokens].
+
+    Recipes of many ranks set a budget that leaves each rank a whole one (SGLang's for DeepSeek: 524,288 for 32 ranks).
+    """
     q = scenario
     assert q.budget.engine is not None
-    sharing = layout.attention_dp if q.budget.engine.ranks_share_step else 1
+    shared = q.budget.engine.ranks_share_step and (q.options.tuning != "tuned" or q.budget.step_tokens is not None)
+    sharing = layout.attention_dp if shared else 1
     return q.budget.tokens_of_step(q.machine) / sharing
 
 

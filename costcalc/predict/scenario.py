@@ -147,7 +147,9 @@ class Scenario(Record):
         """The question under other constants of serving."""
         if self.backend is None:
             return self
-        return replace(self, constants=constants, efficiency=efficiency_of(self.options, constants, self.machine))
+        return replace(
+            self, constants=constants, efficiency=efficiency_of(self.options, constants, self.machine, self.backend)
+        )
 
     def at(self, context: Number) -> Scenario:
         """The question asked with `--context`: prompts are as long, unless their length was given."""
@@ -239,7 +241,7 @@ def scenario_of(
         machine = replace(machine, link_bandwidth=options.link, switched=True)
     precision = asked_precision(model, options)
     constants = constants or Catalog().serving_efficiency()
-    backend = options.backend or constants.backend_for(gpu.vendor)
+    backend = constants.backend_called(options.backend) if options.backend else constants.backend_for(gpu.vendor)
     if backend not in constants.engines:
         hint = did_you_mean(backend, constants.engines) or f"one of {', '.join(constants.engines)}"
         raise CostcalcError(f"unknown backend {shown(backend)}", where="backend", hint=hint)
@@ -258,7 +260,7 @@ def scenario_of(
         precision=precision,
         formats=replace(formats, padded_inputs=budget.engine.expert_inputs.get(formats.experts.name, 1)),
         machine=machine,
-        efficiency=efficiency_of(options, constants, machine) if calibrated else IDEAL,
+        efficiency=efficiency_of(options, constants, machine, backend) if calibrated else IDEAL,
         constants=constants,
         budget=budget,
         backend=backend if calibrated else None,
@@ -272,9 +274,8 @@ def scenario_of(
     )
 
 
-def efficiency_of(options: Options, constants: ServingEfficiency, machine: Machine) -> Efficiency:
-    """What the engine asked for reaches on `machine` by the constants."""
-    backend = options.backend or constants.backend_for(machine.vendor)
+def efficiency_of(options: Options, constants: ServingEfficiency, machine: Machine, backend: str) -> Efficiency:
+    """What an engine reaches on `machine` by the constants; backend: its name among them."""
     tuned = options.tuning == "tuned"
     return calibrated_efficiency(constants, machine, backend, tuned, options.imbalance or "measured")
 

@@ -57,6 +57,7 @@ def as_serving_row(row: Row) -> Row:
         "tuning": _TUNING.get(str(row.get("setup") or "").casefold(), "default"),
         "suspect": row.get("suspect") or ("noted" if "suspect" in note else ""),
         "source": row.get("source"),
+        "date": row.get("date") or "",
     }
     if (drafts := _DRAFTS.search(note)) is not None:
         found |= {"spec": f"mtp{drafts[1]}", "accepted": float(drafts[2])}

@@ -6,7 +6,8 @@ import pytest
 from costcalc.catalog.catalog import Catalog, load_gpu, load_model
 from costcalc.engine.efficiency import calibrated_efficiency
 from costcalc.engine.kernels import hottest_rank, maximum_load, zipf_skew
-from costcalc.engine.op_times import IDEAL
+from costcalc.engine.op_times import IDEAL, op_times
+from costcalc.engine.ops import decode_batch, step_ops
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import resolve_formats
 from costcalc.engine.queueing import (
@@ -125,12 +126,14 @@ def test_prompts_that_ride_cost_less_than_a_pass_of_their_own_but_no_less_than_t
     layout, formats = Parallelism(tp=8), resolve_formats(model.precision, machine.peak_flops)
     calibrated = calibrated_efficiency(Catalog().serving_efficiency(), machine, "vllm")
     prompts = np.array([128.0, 1024.0, 8192.0])
-    work = chunked_prefill(model, layout, formats, 64, prompts)
-    riding = prefill_interference_seconds(work, machine, calibrated)
+    decoding = decode_batch(64, 4096, layout)
+    ops = step_ops(model, layout, formats, decoding)
+    work = chunked_prefill(model, layout, formats, decoding, prompts)
+    riding = prefill_interference_seconds(work, machine, calibrated, op_times(ops, machine, calibrated))
     own = prefill_pass(model, machine, layout, formats, calibrated, prompts).seconds
     assert np.all(riding < own)
     assert np.all(np.diff(riding) > 0)
-    assert np.all(riding >= prefill_interference_seconds(work, machine, IDEAL))
+    assert np.all(riding >= prefill_interference_seconds(work, machine, IDEAL, op_times(ops, machine, IDEAL)))
 
 
 def test_experts_chosen_by_zipf_load_the_first_rank_as_counted() -> None:
