@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
-from costcalc.cli.output import FORMATS
-from costcalc.cli.parameters import CatalogFolder, choice
+from costcalc.cli.parameters import FORMATS, CatalogFolder, choice
 from costcalc.errors import CostcalcError, shown
 from costcalc.units import counted
 

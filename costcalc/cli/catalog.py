@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 from typer import Argument, Option
 
-from costcalc.cli.output import NewYaml, Written
-from costcalc.cli.parameters import CatalogFolder, choice, gpu_names, model_names
+from costcalc.cli.parameters import CatalogFolder, NewYaml, Written, choice, gpu_names, model_names
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.fields import Record
 from costcalc.units import counted

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from costcalc.cli.output import Opened, Output
 from costcalc.cli.parameters import (
     Given,
     Gpu,
     Model,
+    Opened,
+    Output,
     Sources,
     SweepGiven,
     gpu_named,

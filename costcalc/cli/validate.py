@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
-from costcalc.cli.output import Written, check_chart
-from costcalc.cli.parameters import CatalogFolder, choice, whole
+from costcalc.cli.parameters import CatalogFolder, Written, check_chart, choice, whole
 from costcalc.errors import CostcalcError
 
 if TYPE_CHECKING:

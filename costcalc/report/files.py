@@ -160,7 +160,7 @@ def page_of(result: Result) -> list[Block]:
 
         return comparison_page(result)
     if isinstance(result, BreakEven):
-        from costcalc.report.breakeven import breakeven_page
+        from costcalc.report.comparison import breakeven_page
 
         return breakeven_page(result)
     if isinstance(result, Estimate):

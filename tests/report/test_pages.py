@@ -23,9 +23,8 @@ from costcalc.predict.quantities import (
     Row,
     ServingResult,
 )
-from costcalc.report.breakeven import breakeven_page
 from costcalc.report.charts.terminal import bars, plots
-from costcalc.report.comparison import comparison_page
+from costcalc.report.comparison import breakeven_page, comparison_page
 from costcalc.report.estimate import estimate_page, explanation
 from costcalc.report.page import (
     RANGE,

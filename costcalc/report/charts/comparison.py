@@ -13,7 +13,6 @@ from costcalc.errors import CostcalcError
 from costcalc.explore.compare import Curve, Curves
 from costcalc.explore.sweep import Sweep
 from costcalc.predict.quantities import BLENDED, BreakEven, Comparison, Row
-from costcalc.report.breakeven import use_curve
 from costcalc.report.charts.style import (
     FAINT,
     INK,
@@ -27,7 +26,7 @@ from costcalc.report.charts.style import (
     shown_ticks,
     variant_colour,
 )
-from costcalc.report.comparison import COST, EXCEEDS, RATE, by_context, cost_or_reason, row_name
+from costcalc.report.comparison import COST, EXCEEDS, RATE, by_context, cost_or_reason, row_name, use_curve
 from costcalc.report.estimate import is_term, price_basis
 from costcalc.report.page import Show, quantity
 from costcalc.report.sweep import NAMES, SWEPT_PANELS, SweptLine, SweptLines, curves_of, value_shown

@@ -13,8 +13,7 @@ from plotille import Figure, color
 from costcalc.explore.sweep import Sweep
 from costcalc.fields import Record
 from costcalc.predict.quantities import BLENDED, BreakEven, Comparison, Estimate
-from costcalc.report.breakeven import use_curve
-from costcalc.report.comparison import COST, RATE, by_context, row_name
+from costcalc.report.comparison import COST, RATE, by_context, row_name, use_curve
 from costcalc.report.page import Block, Column, Grid, Line, Show, Shown, bar, quantity, seconds
 from costcalc.report.sweep import NAMES, SWEPT_PANELS, curves_of, value_shown
 from costcalc.units import format_bytes, format_count, format_percent
