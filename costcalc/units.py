@@ -8,54 +8,29 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from costcalc.errors import CostcalcError, shown
-
-__all__ = [
-    "UnitError",
-    "format_bytes",
-    "format_count",
-    "format_percent",
-    "format_power",
-    "format_rate",
-    "format_seconds",
-    "format_usd",
-    "format_usd_per_hour",
-    "parse_count",
-    "parse_machine",
-    "parse_quantity",
-    "parse_whole",
-]
 
 
 class UnitError(CostcalcError):
     """A quantity that cannot be read, or that no machine, model or bill could have."""
 
 
+Scale = tuple[int, float]  # value = typed number * 10**exponent * factor
+
+
 class _Dimension(NamedTuple):
     noun: str
     examples: str
+    scale: Callable[[str], Scale | None]  # of a unit as typed
     most: float  # larger is a slip of the keyboard, not a machine
     least: float = 0.0  # so is smaller, unless it is 0
     bare_from: float = 0.0  # a bare number below this has surely lost its unit
     bare_text: bool = True  # whether typed text may leave the unit out
 
-
-_DIMENSIONS = {
-    "bytes": _Dimension("a size in bytes", "'80 GB', '81559 MiB' or '80e9'", 1e18, bare_from=1e5),
-    "bandwidth": _Dimension(
-        "a bandwidth", "'3.35 TB/s', '900 GB/s' or '400 Gb/s' (bits)", 1e18, least=1e3, bare_from=1e5
-    ),
-    "flops": _Dimension("a compute rate", "'989 TFLOP/s' or '1.979 PFLOP/s'", 1e21, least=1e3, bare_from=1e5),
-    "time": _Dimension("a time", "'50 ms', '0.05 s' or '5 us'", 1e10, bare_text=False),
-    "power": _Dimension("a power", "'700 W' or '1.73 kW'", 1e10),
-    "price_per_hour": _Dimension("a price per hour in US dollars", "'$2/h', '2 USD/h' or '2'", 1e7),
-    "price": _Dimension("a price in US dollars", "'$25,000', '$25k' or '25000'", 1e13),
-    "count": _Dimension("a count", "'100k', '1M', '671B' or '4,096'", 1e18),
-    "ratio": _Dimension("a share", "'90%' or '0.9'", 1.0),
-}
 
 _NUMBER = re.compile(
     r"(?P<dollar>\$?)\s*(?P<sign>[+-]?)\s*(?P<dollar2>\$?)\s*"
@@ -69,12 +44,13 @@ _COUNT_WORDS = {
     "b": 9, "bn": 9, "thousand": 3, "million": 6, "billion": 9, "trillion": 12,
 }  # fmt: skip
 _SECONDS = {
-    "ns": (-9, 1.0), "us": (-6, 1.0), "µs": (-6, 1.0), "μs": (-6, 1.0), "ms": (-3, 1.0), "s": (0, 1.0),
+    "": (0, 1.0), "ns": (-9, 1.0), "us": (-6, 1.0), "µs": (-6, 1.0), "μs": (-6, 1.0), "ms": (-3, 1.0), "s": (0, 1.0),
     "sec": (0, 1.0), "secs": (0, 1.0), "second": (0, 1.0), "seconds": (0, 1.0),
     "min": (0, 60.0), "minute": (0, 60.0), "minutes": (0, 60.0),
     "h": (0, 3600.0), "hr": (0, 3600.0), "hour": (0, 3600.0), "hours": (0, 3600.0),
     "d": (0, 86400.0), "day": (0, 86400.0), "days": (0, 86400.0),
 }  # fmt: skip
+_SHARES = {"": (0, 1.0), "%": (-2, 1.0), "percent": (-2, 1.0)}
 _WATTS = {"": 0, "w": 0, "W": 0, "kw": 3, "kW": 3, "KW": 3, "MW": 6, "GW": 9}
 _BYTES = re.compile(r"([kmgtp]?)(i?)(|b|bytes?)|(e)(i?)(b)", re.IGNORECASE)
 _BANDWIDTH = re.compile(r"([kKmMgGtTpPeE]?)(i?)(B|b|[Bb]ytes?|[Bb]its?)(/s|ps|/sec|/second)")
@@ -86,8 +62,6 @@ _USD = re.compile(r"([kmb]?|bn|thousand|million|billion)(?:usd|\$|dollars?)?")
 _COUNT = re.compile(r"([a-z]*?)(i?)(?:tokens?|params?|parameters?)?")
 _MACHINE = re.compile(r"(?P<count>[+-]?[0-9][0-9.,_]*)\s*[xX×*]\s*(?P<name>.*)")
 
-Scale = tuple[int, float]  # value = typed number * 10**exponent * factor
-
 
 def parse_quantity(value: str | int | float, dimension: str, *, positive: bool = False, signed: bool = False) -> float:
     """Return the SI value of a quantity typed by a person.
@@ -96,7 +70,6 @@ def parse_quantity(value: str | int | float, dimension: str, *, positive: bool =
     dimension: 'bytes', 'bandwidth' [bytes/s], 'flops' [FLOP/s], 'time' [s], 'power' [W],
         'price_per_hour' [USD/h], 'price' [USD], 'count' or 'ratio' [0 to 1].
     positive: refuse 0.
-    signed: allow negative values.
     Raises UnitError when it cannot be read, is not finite, or is out of all reason.
     """
     rules = _DIMENSIONS[dimension]
@@ -115,7 +88,7 @@ def parse_quantity(value: str | int | float, dimension: str, *, positive: bool =
         raise _unreadable(value, rules, "it is negative")
     if number == 0 and positive:
         raise _unreadable(value, rules, "it must be greater than 0")
-    if bare and number != 0 and (abs(number) < rules.bare_from or _lost_unit(value, rules)):
+    if bare and number != 0 and (abs(number) < rules.bare_from or (isinstance(value, str) and not rules.bare_text)):
         raise _unreadable(value, rules, "the unit is missing")
     if abs(number) > rules.most or 0 < abs(number) < rules.least:
         reason = "it must be at most 1 (100%)" if dimension == "ratio" else "it is beyond all reason"
@@ -123,21 +96,9 @@ def parse_quantity(value: str | int | float, dimension: str, *, positive: bool =
     return number
 
 
-def parse_count(value: str | int | float, *, positive: bool = False) -> float:
-    """Return a count such as '100k' (100000), '671B' (671e9) or '64Ki' (65536) as a float.
-
-    value: the count as typed.
-    positive: refuse 0.
-    Raises UnitError when it cannot be read.
-    """
-    return parse_quantity(value, "count", positive=positive)
-
-
 def parse_whole(value: str | int | float, *, least: int = 1) -> int:
     """Return a whole count such as '8', '100k' or '4,096' as an int.
 
-    value: the count as typed.
-    least: the smallest value allowed.
     Raises UnitError when it cannot be read, has a fraction, or is below the least.
     """
     noun = "a positive integer" if least == 1 else f"an integer of at least {least}"
@@ -174,10 +135,6 @@ def parse_machine(text: str) -> tuple[int | None, str]:
     return int(count), name
 
 
-def _lost_unit(value: str | int | float, rules: _Dimension) -> bool:
-    return isinstance(value, str) and not rules.bare_text
-
-
 def _unreadable(value: object, rules: _Dimension, reason: str) -> UnitError:
     because = f": {reason}" if reason else ""
     return UnitError(f"{shown(value)} is not {rules.noun}{because}", hint=f"write it like {rules.examples}")
@@ -195,7 +152,7 @@ def _read(text: str, dimension: str, rules: _Dimension) -> tuple[float, bool]:
         raise _unreadable(text, rules, "")
     dollar = bool(match["dollar"] or match["dollar2"])
     unit = match["unit"] or ""
-    scale = None if dollar and not dimension.startswith("price") else _SCALES[dimension](unit)
+    scale = None if dollar and not dimension.startswith("price") else rules.scale(unit)
     if scale is None:
         raise _unreadable(text, rules, f"the unit '{unit}' is unknown" if unit else "")
     # One conversion of decimal text, so that '3.3 TB/s' is exactly the float 3.3e12.
@@ -241,10 +198,6 @@ def _flops(unit: str) -> Scale | None:
     return (_EXPONENTS[match[1].lower()], 1.0) if match else None
 
 
-def _time(unit: str) -> Scale | None:
-    return _SECONDS.get(unit.lower()) if unit else (0, 1.0)
-
-
 def _power(unit: str) -> Scale | None:
     name = re.sub(r"[wW]atts?$", "W", unit)
     return (_WATTS[name], 1.0) if name in _WATTS else None
@@ -270,20 +223,20 @@ def _count(unit: str) -> Scale | None:
     return _prefixed(name, binary) if name in "kmgtp" and len(name) <= 1 else None
 
 
-def _ratio(unit: str) -> Scale | None:
-    return {"": (0, 1.0), "%": (-2, 1.0), "percent": (-2, 1.0)}.get(unit.lower())
-
-
-_SCALES = {
-    "bytes": _bytes,
-    "bandwidth": _bandwidth,
-    "flops": _flops,
-    "time": _time,
-    "power": _power,
-    "price_per_hour": _price_per_hour,
-    "price": _price,
-    "count": _count,
-    "ratio": _ratio,
+_DIMENSIONS = {
+    "bytes": _Dimension("a size in bytes", "'80 GB', '81559 MiB' or '80e9'", _bytes, 1e18, bare_from=1e5),
+    "bandwidth": _Dimension(
+        "a bandwidth", "'3.35 TB/s', '900 GB/s' or '400 Gb/s' (bits)", _bandwidth, 1e18, least=1e3, bare_from=1e5
+    ),
+    "flops": _Dimension("a compute rate", "'989 TFLOP/s' or '1.979 PFLOP/s'", _flops, 1e21, least=1e3, bare_from=1e5),
+    "time": _Dimension(
+        "a time", "'50 ms', '0.05 s' or '5 us'", lambda unit: _SECONDS.get(unit.lower()), 1e10, bare_text=False
+    ),
+    "power": _Dimension("a power", "'700 W' or '1.73 kW'", _power, 1e10),
+    "price_per_hour": _Dimension("a price per hour in US dollars", "'$2/h', '2 USD/h' or '2'", _price_per_hour, 1e7),
+    "price": _Dimension("a price in US dollars", "'$25,000', '$25k' or '25000'", _price, 1e13),
+    "count": _Dimension("a count", "'100k', '1M', '671B' or '4,096'", _count, 1e18),
+    "ratio": _Dimension("a share", "'90%' or '0.9'", lambda unit: _SHARES.get(unit.lower()), 1.0),
 }
 
 
@@ -348,19 +301,12 @@ def format_count(value: float | None, digits: int | None = 4) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """Return a number with its noun, such as '1 model' or '130 models'.
-
-    number: how many.
-    noun: what, in the singular.
-    """
+    """Return a number with its noun, which is given in the singular, such as '1 model' or '130 models'."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def capital(text: str) -> str:
-    """Return text that begins with a capital letter.
-
-    text: the text, of which the rest stays as it is.
-    """
+    """Return text that begins with a capital letter; the rest stays as it is."""
     return text[:1].upper() + text[1:]
 
 
@@ -409,16 +355,6 @@ def format_usd(value: float | None, digits: int | None = 3) -> str:
     text = _decimal(amount, 0, digits)
     whole, _, fraction = text.partition(".")
     return f"{sign}${whole}.{fraction:0<2}"
-
-
-def format_usd_per_hour(value: float | None, digits: int | None = 3) -> str:
-    """Return a price such as '$2.00/h'.
-
-    value: price [USD/h], or None when unknown.
-    digits: significant digits below one dollar, or None for all of them.
-    """
-    text = format_usd(value, digits)
-    return text if text == NOTHING else f"{text}/h"
 
 
 def _scaled(value: float, steps: Steps, digits: int | None) -> tuple[str, str]:
@@ -494,7 +430,7 @@ def parse_demand(text: str) -> Demand:
     if period is None:
         raise _unreadable_rate(text)
     try:
-        count = parse_count(match["count"], positive=True)
+        count = parse_quantity(match["count"], "count", positive=True)
     except CostcalcError:
         raise _unreadable_rate(text) from None
     if count / period > _MOST:

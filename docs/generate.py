@@ -19,8 +19,9 @@ from inventory import catalog_page
 from measuring import measuring_page
 
 from costcalc.cli import main as costcalc
-from costcalc.report.export import as_json
-from costcalc.report.schema import KINDS, schema_of
+from costcalc.cli.catalog import SCHEMAS
+from costcalc.report.files import as_json
+from costcalc.report.schema import schema_of
 
 DOCS = Path(__file__).parent
 
@@ -57,7 +58,7 @@ def readme() -> str:
 
 
 GENERATED: dict[str, Callable[[], str]] = {
-    **{f"schemas/{kind}.json": partial(schema, kind) for kind in KINDS},
+    **{f"schemas/{kind}.json": partial(schema, kind) for kind in SCHEMAS},
     "catalog.md": catalog_page,
     "accuracy.md": accuracy_page,
     "measuring.md": measuring_page,

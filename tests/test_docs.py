@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 from costcalc.catalog.catalog import Catalog, load_gpu, load_model
-from costcalc.report.schema import KINDS
+from costcalc.cli.catalog import SCHEMAS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -30,7 +30,7 @@ def page() -> str:
     return (DOCS / "catalog.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["catalog.md", "cli.md", *(f"schemas/{kind}.json" for kind in KINDS)])
+@pytest.mark.parametrize("name", ["catalog.md", "cli.md", *(f"schemas/{kind}.json" for kind in SCHEMAS)])
 def test_generated_files_are_up_to_date(generate: ModuleType, name: str) -> None:
     written = (DOCS / name).read_text(encoding="utf-8")
     assert written == generate.GENERATED[name](), "run: python docs/generate.py"

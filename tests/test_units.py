@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from costcalc import units
 from costcalc.errors import CostcalcError
-from costcalc.units import UnitError, counted, parse_count, parse_machine, parse_quantity, parse_whole
+from costcalc.units import UnitError, counted, parse_machine, parse_quantity, parse_whole
 
 # Definitions: SI prefixes (BIPM brochure, 9th edition, table 7) and binary ones (IEC 80000-13).
 READ = [
@@ -190,10 +190,10 @@ def test_a_unit_error_is_what_the_command_line_catches() -> None:
 
 
 def test_counts() -> None:
-    assert parse_count("100k") == 100000.0
-    assert isinstance(parse_count(5), float)
+    assert parse_quantity("100k", "count") == 100000.0
+    assert isinstance(parse_quantity(5, "count"), float)
     with pytest.raises(UnitError, match="greater than 0"):
-        parse_count("0", positive=True)
+        parse_quantity("0", "count", positive=True)
 
 
 @pytest.mark.parametrize(("text", "value"), [("8", 8), ("100k", 100000), ("4,096", 4096), (7, 7), (1e6, 10**6)])
@@ -301,7 +301,6 @@ def test_no_machines(text: str, fragment: str) -> None:
         (units.format_usd(0.00000123), "$0.00000123"),
         (units.format_usd(0), "$0"),
         (units.format_usd(-3.2), "-$3.20"),
-        (units.format_usd_per_hour(2), "$2.00/h"),
         (counted(1, "model"), "1 model"),
         (counted(1300, "model"), "1,300 models"),
         (counted(0, "model"), "0 models"),
@@ -315,7 +314,7 @@ def test_shown(shown: str, text: str) -> None:
 def test_unknown_is_a_dash(value: float | None) -> None:
     for show in (
         units.format_bytes, units.format_rate, units.format_power, units.format_count, units.format_seconds,
-        units.format_percent, units.format_usd, units.format_usd_per_hour,
+        units.format_percent, units.format_usd,
     ):  # fmt: skip
         assert show(value) == "-"
 
@@ -329,7 +328,7 @@ AMOUNTS = {
     "count": (st.floats(0, 1e18), units.format_count),
     "ratio": (st.floats(0, 1), units.format_percent),
     "price": (st.floats(0, 1e13), units.format_usd),
-    "price_per_hour": (st.floats(0, 1e7), units.format_usd_per_hour),
+    "price_per_hour": (st.floats(0, 1e7), units.format_usd),
 }
 
 

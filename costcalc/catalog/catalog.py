@@ -6,20 +6,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from costcalc.catalog.files import CLOSED_MODELS, Folders, Found, Kind
 from costcalc.catalog.names import normal_name
 from costcalc.catalog.read import load_spec
 from costcalc.errors import CostcalcError, shown
 from costcalc.fields import Spec
+from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.efficiency import KernelEfficiency, MachineEfficiency, MachineFit, ServingEfficiency
 from costcalc.hardware.engines import EngineMemories
-from costcalc.model.spec import ClosedModel, ClosedModels
-
-if TYPE_CHECKING:
-    from costcalc.hardware.accelerator import Accelerator
-    from costcalc.model.spec import ModelSpec
+from costcalc.model.spec import ClosedModel, ClosedModels, ModelSpec
 
 FOLDER = Path("hardware_profiles") / "efficiency"
 KERNELS = FOLDER / "kernels.yaml"
@@ -85,8 +82,6 @@ class Catalog(Folders):
         return found
 
     def _load_model(self, name: str | Path) -> ModelSpec:
-        from costcalc.model.spec import ModelSpec
-
         found = self.resolve("models", name)
         spec = self._load(ModelSpec, found.path, "model", found.remarks)
         if found.weights is None:
@@ -96,8 +91,6 @@ class Catalog(Folders):
         return replace(spec, precision=checkpoint_precision(spec, found.weights))
 
     def _load_gpu(self, name: str | Path) -> Accelerator:
-        from costcalc.hardware.accelerator import Accelerator
-
         found = self.resolve("hardware_profiles", name)
         return self._load(Accelerator, found.path, "gpu", found.remarks)
 

@@ -10,12 +10,35 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
 
-from costcalc.catalog.limits import MISTAKES
 from costcalc.errors import CostcalcError, did_you_mean, nearest, shown
 from costcalc.fields import ByKind, Spec, hints
 
 if TYPE_CHECKING:
     from pydantic_core import SchemaValidator, ValidationError
+
+
+# How much a file may hold: whatever it is, it is answered within a second and a few hundred megabytes.
+#
+# YAML has no aliases, anchors or merge keys here, so that what is read is never larger than what was written.
+
+
+YAML_BYTES = 1_000_000
+YAML_DEPTH = 32
+"""Levels of mappings and lists inside each other."""
+YAML_VALUES = 20_000
+"""Values of all kinds: the largest file that ships holds a twentieth of them."""
+NUMBER_CHARACTERS = 40
+EXTENDED_FILES = 8
+"""Files that `extends` may lead through."""
+HEAD_BYTES = 2048
+"""What is read of a file to find its names."""
+CONFIG_BYTES = 8_000_000
+"""A config.json of Hugging Face."""
+MISTAKES = 100
+"""Mistakes of one file that are told one by one; the others are counted."""
+
+
+# Places in a file, by line and column.
 
 
 KeyPath = tuple[str | int, ...]
@@ -25,17 +48,12 @@ Position = tuple[int, int]
 class Positions(dict[KeyPath, Position]):
     """Line and column, both from 1, of the key (or list item) at each path of a file.
 
-    values: line and column of the value at each path.
+    values_at: line and column of the value at each path.
     overrides: for a path set on the command line, the option that set it.
     """
 
-    def __init__(
-        self,
-        keys: Mapping[KeyPath, Position] | None = None,
-        values: Mapping[KeyPath, Position] | None = None,
-    ) -> None:
-        super().__init__(keys or {})
-        self.values_at: dict[KeyPath, Position] = dict(values or {})
+    def __init__(self) -> None:
+        self.values_at: dict[KeyPath, Position] = {}
         self.overrides: dict[KeyPath, str] = {}
 
     def of_key(self, path: KeyPath) -> Position:
@@ -73,6 +91,11 @@ def place(path: str | Path, position: Position | None = None) -> str:
     return f"{shown}:{position[0]}:{position[1]}" if position else str(shown)
 
 
+def line_and_column(text: str, offset: int) -> Position:
+    """Return the line and the column, both from 1, of an offset in a text."""
+    return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
+
+
 def has(value: Any, step: str | int) -> bool:
     """Return whether raw data holds a key or a list position."""
     if isinstance(value, dict):
@@ -95,20 +118,14 @@ SpecT = TypeVar("SpecT", bound=Spec)
 
 @cache
 def validator(hint: Any) -> SchemaValidator:
-    """Return what checks raw data against a specification, or against any type that a field of one may have.
-
-    hint: the class, or the type.
-    """
+    """Return what checks raw data against a specification, or against any type that a field of one may have."""
     from pydantic_core import SchemaValidator
 
     return SchemaValidator(_dataclass(hint) if _is_spec(get_origin(hint) or hint) else _schema(hint))
 
 
 def json_schema(spec: type[Spec]) -> dict[str, Any]:
-    """Return the JSON Schema of what a file may hold.
-
-    spec: the class of the specification.
-    """
+    """Return the JSON Schema of what a file may hold."""
     from pydantic.json_schema import GenerateJsonSchema
 
     class Generator(GenerateJsonSchema):
@@ -187,7 +204,6 @@ def _field(field: Any, hint: Any) -> dict[str, Any]:
 def allowed_keys(spec: type[Spec], data: Any, path: KeyPath) -> list[str] | None:
     """Return the keys that a group of a specification may hold, or None when any key is allowed.
 
-    spec: the class of the whole specification.
     data: the raw data of the whole specification; its `kind` entries choose among variants.
     path: keys and list positions that lead to the group.
     """
@@ -201,11 +217,7 @@ def allowed_keys(spec: type[Spec], data: Any, path: KeyPath) -> list[str] | None
 
 
 def known_paths(spec: type[Spec], data: Any) -> list[KeyPath]:
-    """Return every path that is in the data or that the specification would allow there.
-
-    spec: the class of the whole specification.
-    data: the raw data of the whole specification.
-    """
+    """Return every path that is in the data or that the specification would allow there."""
     return list(_walk(spec, data, data, ()))
 
 
@@ -297,7 +309,6 @@ class _Mistake(NamedTuple):
 def validate(spec: type[SpecT], data: Any, positions: Positions | None = None, path: str | Path | None = None) -> SpecT:
     """Return the specification that raw data describes: the way to make one from what people write.
 
-    spec: the class of the specification.
     data: the raw data, as from load_yaml: plain values such as '80 GB', lists and dictionaries.
     positions: where its keys and values stand in a file.
     path: the file, for errors; None for data from elsewhere.

@@ -6,11 +6,11 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from costcalc.catalog.check import place
-from costcalc.catalog.limits import HEAD_BYTES
+from costcalc.catalog.check import HEAD_BYTES, place
 from costcalc.catalog.names import is_hub_id, meant, normal_name, squeezed
 from costcalc.catalog.names import listed as listed_names
 from costcalc.errors import CostcalcError, nearest, shown
@@ -136,31 +136,6 @@ def _listed(pattern: re.Pattern[str], head: str) -> tuple[str, ...]:
     return tuple(name for name in cleaned if name and name != "null")
 
 
-def same_shape(path: Path) -> tuple[str, ...]:
-    """Return the other models whose shape a file has.
-
-    path: the file.
-    """
-    return _listed(_SAME_SHAPE, head_of(path))
-
-
-def architecture_of(path: Path) -> str | None:
-    """Return the family of an accelerator's file.
-
-    path: the file.
-    """
-    found = _ARCHITECTURE.search(head_of(path))
-    return found[1] if found else None
-
-
-def memory_of(path: Path) -> list[float]:
-    """Return the memory of an accelerator as sold and as reported [B].
-
-    path: its file.
-    """
-    return [float(size) * _UNITS[unit] for size, unit in _MEMORY.findall(head_of(path))]
-
-
 # Find a catalog file by its name, by an alias or by its path.
 
 
@@ -257,7 +232,8 @@ def _spelled(kind: Kind, text: str, roots: list[Path], without: Path | None) -> 
     if kind == "hardware_profiles":
         alike, wanted = accelerators_alike(name, _entries(kind, roots)), accelerated(name).gigabytes
         for entry in alike:
-            if wanted is None or same_memory(wanted, memory_of(entry.path)):
+            sizes = [float(size) * _UNITS[unit] for size, unit in _MEMORY.findall(head_of(entry.path))]
+            if wanted is None or same_memory(wanted, sizes):
                 return Found(entry.path)
         if alike:
             other = f"of that product there is {alike[0].name}, with another memory; list them with: costcalc gpus"
@@ -275,7 +251,7 @@ def _spelled(kind: Kind, text: str, roots: list[Path], without: Path | None) -> 
 
 def _only_the_shape(text: str, path: Path) -> tuple[str, ...]:
     """What to say of a name that belongs to another model of the same shape."""
-    if normal_name(text) == path.stem or squeezed(text) not in map(squeezed, same_shape(path)):
+    if normal_name(text) == path.stem or squeezed(text) not in map(squeezed, _listed(_SAME_SHAPE, head_of(path))):
         return ()
     return (f"{shown(text)} has the shape of {path.stem}; its dates, context and list prices are its own, not these.",)
 
@@ -316,10 +292,11 @@ def _entries(kind: Kind, roots: list[Path]) -> list[CatalogEntry]:
     return [found[name] for name in sorted(found)]
 
 
+@cache
 def known_architectures() -> set[str]:
     """Return the families of accelerators that costcalc ships, by the first lines of their files."""
-    found = map(architecture_of, _files(packaged_root(), "hardware_profiles").values())
-    return {each for each in found if each is not None}
+    found = (_ARCHITECTURE.search(head_of(path)) for path in _files(packaged_root(), "hardware_profiles").values())
+    return {each[1] for each in found if each is not None}
 
 
 def _by_name(

@@ -22,18 +22,12 @@ def normal_name(text: str) -> str:
 
 
 def squeezed(text: str) -> str:
-    """Return a name without its hyphens.
-
-    text: the name.
-    """
+    """Return a name without its hyphens."""
     return normal_name(text).replace("-", "")
 
 
 def is_hub_id(text: str) -> bool:
-    """Return whether a name is spelled as organisation/name, and not as a path.
-
-    text: the name.
-    """
+    """Return whether a name is spelled as organisation/name, and not as a path."""
     return bool(re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", text)) and not text.endswith((".yaml", ".yml"))
 
 
@@ -56,10 +50,7 @@ def meant(wanted: str, spellings: Mapping[str, str]) -> list[str]:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Return names as a hint lists them, the first five in full.
-
-    names: the names.
-    """
+    """Return names as a hint lists them, the first five in full."""
     if len(names) == 1:
         return f"'{names[0]}'"
     more = f" or {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
@@ -153,7 +144,7 @@ def accelerators_alike(name: str, entries: Iterable[Entry]) -> list[Entry]:
 def accelerated(name: str) -> Accelerated:
     """Return what the name of an accelerator says: ('h100', 'sxm', 80) of 'nvidia-h100-sxm5-80gb'."""
     model, form, memory = [], "", None
-    for token in plain(name).split("-"):
+    for token in re.sub(_VENDORS, "", name).split("-"):
         kind = next((each for each in _FORMS if re.fullmatch(rf"{each}\d*", token)), None)
         if kind:
             form = token if re.fullmatch(r"nvl\d+", token) else kind  # how many GPUs NVLink joins tells racks apart
@@ -162,14 +153,6 @@ def accelerated(name: str) -> Accelerated:
         elif token and token not in _NOISE:
             model.append(token)
     return Accelerated("-".join(model), form, memory)
-
-
-def plain(name: str) -> str:
-    """Return a name without its vendor.
-
-    name: in lower case, with hyphens.
-    """
-    return re.sub(r"-+", "-", re.sub(_VENDORS, "", name)).strip("-")
 
 
 def untuned(name: str) -> list[str]:

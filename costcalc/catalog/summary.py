@@ -1,25 +1,27 @@
-"""What the catalog knows of each entry, in one line each: what lists sort and filter by."""
+"""What the catalog knows of each entry, in one line each; and what a file that can be read leaves open."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from datetime import date
+from itertools import pairwise
+from typing import Any, NamedTuple
 
+from costcalc.catalog.files import known_architectures
 from costcalc.engine.memory import fixed_cache_bytes_per_sequence
-from costcalc.fields import Record
+from costcalc.errors import nearest, shown
+from costcalc.fields import Record, read_date
 from costcalc.formats import cache_format
 from costcalc.hardware.accelerator import Accelerator
-from costcalc.model.spec import ModelSpec
-
-if TYPE_CHECKING:
-    from costcalc.model.spec import ClosedModel
+from costcalc.model.spec import ClosedModel, ModelSpec
+from costcalc.units import format_bytes, format_rate
 
 
 def shape_of(model: ModelSpec) -> str:
     """Return what a model's speed depends on in one line: layers, width, parameters and attention.
 
     DeepSeek-R1 and DeepSeek-V3 share theirs; a model whose attention is replaced does not.
-    model: the model.
     """
     attention = " + ".join(f"{count} {layer.describe()}" for count, layer in model.attention_layers())
     return (
@@ -31,7 +33,15 @@ def shape_of(model: ModelSpec) -> str:
 # What the catalog knows of each model and accelerator, in one line each: what lists sort and filter by.
 
 
-class ModelSummary(Record):
+class Summary(Record):
+    """An entry of the catalog in one line."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The facts as a plain dictionary."""
+        return asdict(self)
+
+
+class ModelSummary(Summary):
     """A model in one line."""
 
     id: str
@@ -56,12 +66,8 @@ class ModelSummary(Record):
     facts: str | None  # how the shape is known: seen, recalled, partly, derived, or defaults of the class
     own: bool = False  # of a catalog folder of the user's
 
-    def to_dict(self) -> dict[str, Any]:
-        """The facts as a plain dictionary."""
-        return asdict(self)
 
-
-class GpuSummary(Record):
+class GpuSummary(Summary):
     """An accelerator in one line."""
 
     id: str
@@ -84,12 +90,8 @@ class GpuSummary(Record):
     fp16: float | None = None  # [FLOP/s]
     own: bool = False  # of a catalog folder of the user's
 
-    def to_dict(self) -> dict[str, Any]:
-        """The facts as a plain dictionary."""
-        return asdict(self)
 
-
-class ClosedSummary(Record):
+class ClosedSummary(Summary):
     """A model known by its list prices alone, in one line; the prices are the newest."""
 
     id: str
@@ -101,16 +103,9 @@ class ClosedSummary(Record):
     usd_per_million_output_tokens: float
     date: str
 
-    def to_dict(self) -> dict[str, Any]:
-        """The facts as a plain dictionary."""
-        return asdict(self)
-
 
 def closed_summaries(model: ClosedModel) -> ClosedSummary:
-    """Return a model known by its list prices alone in one line.
-
-    model: the model.
-    """
+    """Return a model known by its list prices alone in one line."""
     price = max(model.api_prices, key=lambda each: each.date)
     return ClosedSummary(
         id=model.names[0],
@@ -128,7 +123,6 @@ def model_summaries(identity: str, model: ModelSpec, *, own: bool = False) -> Mo
     """Return a model in one line.
 
     identity: its name in the catalog.
-    model: the model.
     own: whether its file is of a catalog folder of the user's.
     """
     published = model.published
@@ -167,7 +161,6 @@ def _kinds(model: ModelSpec) -> str:
 def kv_bytes_per_token(model: ModelSpec, form: str | None = None) -> float:
     """Return what each further token of context adds to the cache of all layers [B/token].
 
-    model: the model.
     form: a cache format; the one that the model is served with when None.
     """
     cache = cache_format(form or model.precision.kv_cache)
@@ -178,7 +171,6 @@ def gpu_summaries(identity: str, gpu: Accelerator, *, own: bool = False) -> GpuS
     """Return an accelerator in one line.
 
     identity: its name in the catalog.
-    gpu: the accelerator.
     own: whether its file is of a catalog folder of the user's.
     """
     price = gpu.price_for()
@@ -203,3 +195,117 @@ def gpu_summaries(identity: str, gpu: Accelerator, *, own: bool = False) -> GpuS
         fp16=gpu.peak_flops.fp16,
         own=own,
     )
+
+
+# What a file leaves open: facts without a source, counts and dates that cannot be.
+
+
+MOST_OFF_TOTAL = 0.01
+MOST_OFF_ACTIVE = 0.02
+_REPORTED = (0.70, 1.10)
+"""What drivers report over what is sold: more where a gigabyte was 2^30 bytes, less where the system keeps a part."""
+_SOURCED = (
+    *("memory", "memory_reported", "runtime_memory", "memory_type", "memory_bandwidth", "sm_count", "l2_cache"),
+    *("scale_up", "scale_out", "host_link", "node_size", "power", "power_all_in", "released"),
+)
+_NARROWER = (("bf16", "fp8", "fp4"), ("fp16", "fp8"), ("fp32", "tf32", "bf16"))
+"""Precisions that no hardware computes slower in than in the one before."""
+
+
+class Finding(NamedTuple):
+    """What is open, and where it stands in the file: keys and list positions."""
+
+    path: tuple[str | int, ...]
+    text: str
+
+
+def findings_of_model(model: ModelSpec) -> Iterator[Finding]:
+    """Yield what a valid model file still leaves open."""
+    if not model.sources:
+        yield Finding((), "sources: no source is named")
+    yield from _counts(model)
+    yield from _unused(model)
+    yield from _date(("released",), model.released)
+    for index, price in enumerate(model.api_prices):
+        yield from _date(("api_prices", index, "date"), price.date)
+    for index, source in enumerate(model.sources):
+        yield from _date(("sources", index, "date"), source.date)
+
+
+def findings_of_gpu(gpu: Accelerator) -> Iterator[Finding]:
+    """Yield what a valid accelerator file still leaves open."""
+    yield from _unsourced(gpu)
+    architectures = known_architectures()
+    close = nearest(gpu.architecture, architectures, 0.75) if gpu.architecture not in architectures else None
+    if close is not None:
+        yield Finding(("architecture",), f"architecture: no entry of the catalog is {shown(gpu.architecture)}; "
+                    f"did you mean {close!r}?")  # fmt: skip
+    if gpu.memory_reported and not _REPORTED[0] <= gpu.memory_reported / gpu.memory <= _REPORTED[1]:
+        told = f"{format_bytes(gpu.memory_reported)} is far from the {format_bytes(gpu.memory)} of memory"
+        yield Finding(("memory_reported",), f"memory_reported: {told}, and is what counts")
+    yield from _slower(gpu)
+    yield from _date(("released",), None if gpu.status else gpu.released)
+    yield from _date(("price", "date"), gpu.price.date if gpu.price else None)
+    for index, price in enumerate(gpu.prices):
+        yield from _date(("prices", index, "date"), price.date)
+    for index, source in enumerate(gpu.sources):
+        yield from _date(("sources", index, "date"), source.date)
+
+
+def _counts(model: ModelSpec) -> Iterator[Finding]:
+    note = model.published.note if model.published else None
+    for what, deviation, most in (
+        ("total", model.total_deviation, MOST_OFF_TOTAL),
+        ("active", model.active_deviation, MOST_OFF_ACTIVE),
+    ):
+        if deviation is not None and abs(deviation) > most and not note:
+            yield Finding(
+                ("published", what),
+                f"published.{what}: the shape gives {deviation:+.1%} of it; correct the shape, or say why in "
+                "published.note",
+            )
+
+
+def _unused(model: ModelSpec) -> Iterator[Finding]:
+    groups = [*model.layers, *([model.mtp] if model.mtp else [])]
+    for table in ("attention", "feedforward"):
+        used = {label for group in groups for label in getattr(group, table)}
+        for label in getattr(model, table):
+            if label not in used:
+                text = f"{table}.{label}: no layer is of this make; remove it, or name it in layers"
+                yield Finding((table, label), text)
+
+
+def _unsourced(gpu: Accelerator) -> Iterator[Finding]:
+    if not gpu.sources:
+        yield Finding((), "sources: no source is named")
+        return
+    sourced = {field for source in gpu.sources for field in source.fields}
+    facts = [name for name in _SOURCED if getattr(gpu, name) is not None]
+    facts += [f"peak_flops.{key}" for key in gpu.peak_flops.rates()]
+    for fact in facts:
+        if fact not in sourced and fact.partition(".")[0] not in sourced:
+            text = f"{fact}: no source is named; add it to the fields of one under sources"
+            yield Finding(tuple(fact.split(".")), text)
+
+
+def _slower(gpu: Accelerator) -> Iterator[Finding]:
+    rates = gpu.peak_flops.rates()
+    for wide, narrow in {pair: None for chain in _NARROWER for pair in pairwise(chain)}:
+        if wide in rates and narrow in rates and rates[narrow] < rates[wide]:
+            told = f"{format_rate(rates[narrow], 'FLOP/s')} is less than in {wide}"
+            yield Finding(("peak_flops", narrow), f"peak_flops.{narrow}: {told}")
+
+
+def _date(path: tuple[str | int, ...], text: str | None) -> Iterator[Finding]:
+    """Yield what is wrong with a day, a month or a year: that there is none such, or not yet."""
+    if text is None:
+        return
+    name = ".".join(map(str, path))
+    found = read_date(text)
+    if found is None:
+        yield Finding(path, f"{name}: {shown(text)} is no date; write it like 2026-11-23, 2026-11 or 2026")
+        return
+    year, month, day = found
+    if date(year, month or 1, day or 1) > date.today():
+        yield Finding(path, f"{name}: {text} is in the future")

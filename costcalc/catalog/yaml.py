@@ -14,8 +14,17 @@ from typing import Any
 
 import yaml
 
-from costcalc.catalog.check import KeyPath, Position, Positions, place, validate
-from costcalc.catalog.limits import NUMBER_CHARACTERS, YAML_BYTES, YAML_DEPTH, YAML_VALUES
+from costcalc.catalog.check import (
+    NUMBER_CHARACTERS,
+    YAML_BYTES,
+    YAML_DEPTH,
+    YAML_VALUES,
+    KeyPath,
+    Position,
+    Positions,
+    line_and_column,
+    place,
+)
 from costcalc.errors import CostcalcError, shown
 
 # Plain YAML text to Python values, by the core schema of YAML 1.2.
@@ -40,7 +49,6 @@ def resolve_scalar(text: str) -> Scalar:
     Unlike YAML 1.1, '3.35e12' is a number; yes, no, on, off, dates, '12:30:45' and numbers with a
     leading zero are text.
 
-    text: the scalar as written.
     Raises CostcalcError for a number that is not finite or is too long to be one.
     Source: YAML 1.2.2, section 10.3.2 (core schema).
     """
@@ -64,8 +72,6 @@ def resolve_scalar(text: str) -> Scalar:
     return number
 
 
-__all__ = ["Positions", "load_yaml", "parse_yaml", "read_text", "validate"]
-
 TOO_DEEP = f"nested deeper than {YAML_DEPTH} levels"
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -74,7 +80,6 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 def load_yaml(path: str | Path) -> tuple[dict[str, Any], Positions]:
     """Return the mapping that a YAML file holds, and where its keys and values stand.
 
-    path: the file.
     Raises CostcalcError with file:line:column when it cannot be read or is not strict YAML.
     """
     return parse_yaml(read_text(path), path)
@@ -88,7 +93,7 @@ def parse_yaml(text: str, path: str | Path) -> tuple[dict[str, Any], Positions]:
     Raises CostcalcError with file:line:column when it is not strict YAML.
     """
     if unprintable := _UNPRINTABLE.search(text):
-        position = _line_and_column(text, unprintable.start())
+        position = line_and_column(text, unprintable.start())
         raise CostcalcError("not YAML: a control character", place(path, position), "is this a text file?")
     loader = _Loader(text)
     try:
@@ -108,7 +113,6 @@ def parse_yaml(text: str, path: str | Path) -> tuple[dict[str, Any], Positions]:
 def read_text(path: str | Path, most: int = YAML_BYTES) -> str:
     """Return the text of a regular UTF-8 file.
 
-    path: the file.
     most: largest size allowed [bytes].
     Raises CostcalcError when it is missing, unreadable, not a file, too large, binary or not UTF-8.
     """
@@ -244,7 +248,3 @@ def _remedy(error: yaml.MarkedYAMLError, text: str, position: Position) -> str |
     if "quoted scalar" in (error.context or ""):
         return "close the quotes"
     return "check the indentation"
-
-
-def _line_and_column(text: str, offset: int) -> Position:
-    return text.count("\n", 0, offset) + 1, offset - (text.rfind("\n", 0, offset) + 1) + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import errno
 import io
@@ -14,7 +15,6 @@ import typer
 
 from costcalc.cli.lazy import USAGE_ERROR, Command, Group, Table, as_text, lazy_group, told
 from costcalc.errors import CostcalcError
-from costcalc.report.encoding import tolerate_narrow_encodings
 
 START = (
     "costcalc estimate --model v3 --gpu h100   # cost, speed, users and why",
@@ -111,7 +111,9 @@ COMMANDS: Table = {
     "validate": Command("costcalc.cli.validate:validate", "How far predictions are from measurements."),
     "calibrate": Command("costcalc.cli.calibrate:calibrate", "Fit the constants on measurements of your own."),
     "schema": Command(
-        "costcalc.cli.schema:schema", "JSON Schemas of results and of the catalog's files.", ("costcalc schema result",)
+        "costcalc.cli.catalog:schema",
+        "JSON Schemas of results and of the catalog's files.",
+        ("costcalc schema result",),
     ),
 }
 
@@ -248,3 +250,44 @@ def _silence_stdout() -> None:
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, sys.stdout.fileno())
         os.close(nothing)
+
+
+# Output that survives a narrow encoding: '×' becomes 'x' where a terminal or pipe knows ASCII alone.
+
+
+_PLAIN = {
+    "×": "x", "≈": "~", "°": "*", "†": "+", "–": "-", "—": "-", "−": "-", "…": ".", "·": "|", "µ": "u", "μ": "u",
+    "≤": "<", "≥": ">", "≠": "!", "→": ">", "←": "<", "“": '"', "”": '"', "‘": "'", "’": "'",
+    "█": "#", "▉": "#", "▊": "#", "▋": "#", "▌": "=", "▍": "=", "▎": "-", "▏": "-", "░": ".", "▒": ":", "▓": "+",
+    "─": "-", "━": "-", "│": "|", "┼": "+", "├": "+", "┤": "+", "└": "+", "┘": "+", "┌": "+", "┐": "+",
+    "┬": "+", "┴": "+", "●": "o", "○": "O", "■": "#", "▲": "^", "◆": "D", "▼": "v", "★": "*",
+}  # fmt: skip
+_LOOKALIKES = "costcalc-plain"
+
+
+def plain_text(text: str) -> str:
+    """Return text in ASCII: each sign that has a plain look-alike by that, others as '?'; widths stay."""
+    return "".join(each if each.isascii() else _PLAIN.get(each) or _dotted(each) for each in text)
+
+
+def _dotted(sign: str) -> str:
+    """A sign of a line in a terminal's chart, which is drawn in Braille, as a dot."""
+    return "." if "\u2800" < sign <= "\u28ff" else "?"
+
+
+def tolerate_narrow_encodings(*streams: Any) -> None:
+    """Make streams write look-alikes of what their encoding lacks, instead of raising.
+
+    streams: text streams such as sys.stdout; those that cannot be reconfigured are left alone.
+    """
+    codecs.register_error(_LOOKALIKES, _replace)
+    for stream in streams:
+        encoding = (getattr(stream, "encoding", None) or "utf-8").lower().replace("-", "")
+        if hasattr(stream, "reconfigure") and encoding not in ("utf8", "utf16", "utf32"):
+            stream.reconfigure(errors=_LOOKALIKES)
+
+
+def _replace(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return plain_text(error.object[error.start : error.end]), error.end

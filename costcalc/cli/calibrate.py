@@ -5,15 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
-from costcalc.cli import parse
-from costcalc.cli.output import FORMATS
-from costcalc.cli.parameters import CatalogFolder
+from costcalc.cli.parameters import FORMATS, CatalogFolder, choice
 from costcalc.errors import CostcalcError, shown
 from costcalc.units import counted
 
@@ -30,18 +28,6 @@ if TYPE_CHECKING:
 _MOST_REASONS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where a calibration goes: a catalog folder, the one file that was named, or nowhere."""
-
-    folder: Path | None = None
-    file: Path | None = None
-
-    def of(self, place: Path) -> Path | None:
-        """The file for a place in a catalog."""
-        return self.folder / place if self.folder is not None else self.file
-
-
 def from_files(files: list[str], kind: str | None, output: str | None, form: str, catalog: Catalog) -> None:
     """Fit on files of measurements, write what was found, and show it.
 
@@ -49,40 +35,41 @@ def from_files(files: list[str], kind: str | None, output: str | None, form: str
     """
     from costcalc.catalog.catalog import MACHINES, SERVING
     from costcalc.report.accuracy import calibration_page, calibration_rows
-    from costcalc.report.files import present_list
+    from costcalc.report.files import show
     from costcalc.validation.calibrate import fit_files, fit_serving_files, shipped_alone
     from costcalc.validation.files import load_measurements
     from costcalc.validation.kernel_fit import machines_yaml
     from costcalc.validation.score import validate
     from costcalc.validation.serving_fit import serving_yaml
 
-    target, measurements = _target(output), [load_measurements(each, kind) for each in files]
+    (folder, one), today = _target(output), date.today().isoformat()
+    measurements = [load_measurements(each, kind) for each in files]
     efficiency = shipped_alone(catalog.kernel_efficiency())
     scored = validate(measurements, efficiency, catalog=catalog)
     if not scored.counted():
         raise CostcalcError(_no_points(scored), where=files[0])
     serving = [each for each in measurements if each.kind == "e2e" and scored.counted("e2e")]
     kernels = [each for each in measurements if each.kind in KERNEL_KINDS and scored.counted(each.kind)]
-    if target.file is not None and serving and kernels:
+    if one is not None and serving and kernels:
         raise CostcalcError("kernels and serving are two files", where="--output", hint="name a folder")
     wanted = [*([MACHINES] if kernels else []), *([SERVING] if serving else [])]
-    places = [place for place in wanted if target.of(place) is not None]
-    paths = [path for place in places if (path := target.of(place)) is not None]
-    with new_files(paths) as opened:
-        files_of = dict(zip(places, opened, strict=True))
-        fits = fit_files(kernels, efficiency, catalog, date=today())
-        machines = machines_with(target.of(MACHINES) if kernels or target.folder else None, fits)
+    paths = {place: path for place in wanted if (path := folder / place if folder else one) is not None}
+    with new_files(list(paths.values())) as opened:
+        files_of = dict(zip(paths, opened, strict=True))
+        fits = fit_files(kernels, efficiency, catalog, date=today)
+        machines = machines_with(folder / MACHINES if folder else one if kernels else None, fits)
         if (file := files_of.get(MACHINES)) is not None:
             file.write_text(machines_yaml(machines))
         if serving:
             # On top of the kernels that stand beside them, so that nothing counts twice.
-            own = fit_serving_files(serving, catalog.serving_efficiency(machines), catalog, date=today())
+            own = fit_serving_files(serving, catalog.serving_efficiency(machines), catalog, date=today)
             fits += own.fits
             if (file := files_of.get(SERVING)) is not None:
                 file.write_text(serving_yaml(own.constants))
     if form in ("json", "csv") and (lost := sum(len(each.unusable) for each in measurements)):
         sys.stderr.write(f"note: {counted(lost, 'row')} could not be read; the table says why\n")
-    present_list(calibration_rows(fits), calibration_page(fits, [*_notes(target, paths, bool(serving))], scored), form)
+    notes = [*_notes(folder, list(paths.values()), bool(serving))]
+    show(form, None, lambda: calibration_page(fits, notes, scored), lambda: calibration_rows(fits))
 
 
 @contextmanager
@@ -110,25 +97,19 @@ def machines_with(path: Path | None, fits: Sequence[UserFit]) -> Machines:
     return found
 
 
-def today() -> str:
-    """Return the date of today, '2026-11-23'."""
-    from datetime import date
-
-    return date.today().isoformat()
-
-
-def _target(output: str | None) -> Target:
+def _target(output: str | None) -> tuple[Path | None, Path | None]:
+    """Return the catalog folder that a calibration goes to, or the one file that was named, or neither."""
     if output is None:
-        return Target()
+        return None, None
     path = Path(output).expanduser()
     if path.suffix.lower() in (".yaml", ".yml"):
-        return Target(file=path)
+        return None, path
     if path.suffix[1:].isalpha() and not path.is_dir():  # as 'out.json' has, and 'h100-v1.2' has not
         raise CostcalcError(f"{shown(output)} has an unknown ending", where="--output", hint="name a folder")
-    return Target(folder=path)
+    return path, None
 
 
-def _notes(target: Target, paths: Sequence[Path], serving: bool) -> Iterator[str]:
+def _notes(folder: Path | None, paths: Sequence[Path], serving: bool) -> Iterator[str]:
     """What became of the calibration, and how it is used."""
     from costcalc.catalog.catalog import MACHINES, SERVING
 
@@ -136,12 +117,12 @@ def _notes(target: Target, paths: Sequence[Path], serving: bool) -> Iterator[str
         yield "Nothing was written; to keep it, name a catalog folder: --output calibrated"
         return
     yield f"Written to {', '.join(map(str, paths))}."
-    if target.folder is None:
+    if folder is None:
         place = SERVING if serving else MACHINES
         yield f"Estimates follow where it is {place.as_posix()} in a folder that --catalog names."
         return
-    yield f"Estimates follow with --catalog {target.folder}."
-    if not serving and (target.folder / SERVING).is_file():
+    yield f"Estimates follow with --catalog {folder}."
+    if not serving and (folder / SERVING).is_file():
         yield f"{SERVING.name} in this folder was fitted on whole runs without it: calibrate on them again."
 
 
@@ -205,13 +186,13 @@ def calibrate(
     Kernels are fitted machine by machine, serving as a whole; what few points do not tell stays as shipped.
     What is found goes into a catalog folder, which costcalc then reads with --catalog DIR.
     """
-    form = parse.choice(format, "--format", FORMATS) or "table"
+    form = choice(format, "--format", FORMATS) or "table"
     if output is not None and not output.strip():
         raise CostcalcError("the folder's name is empty", where="--output")
     if files:
         if gpu is not None:
             raise CostcalcError("the files name their GPUs", where="--gpu", hint="leave it out")
-        from_files(files, parse.choice(kind, "--kind", KINDS), output, form, folder.opened())
+        from_files(files, choice(kind, "--kind", KINDS), output, form, folder.opened())
     else:
         if kind is not None:
             raise CostcalcError("there is no file", where="--kind", hint="add --from FILE.csv")
@@ -223,7 +204,7 @@ def _from_this_machine(gpu: str | None, folder: Path, form: str, catalog: Catalo
     from costcalc.microbench.bench import as_measurements, cases, measure, measurements_csv
     from costcalc.microbench.cuda import find_device
     from costcalc.report.accuracy import calibration_page, calibration_rows, percent
-    from costcalc.report.files import present_list
+    from costcalc.report.files import show
     from costcalc.validation.calibrate import fit_files, shipped_alone
     from costcalc.validation.files import find_gpu
     from costcalc.validation.kernel_fit import machines_yaml
@@ -232,11 +213,12 @@ def _from_this_machine(gpu: str | None, folder: Path, form: str, catalog: Catalo
     name = catalog.find("hardware_profiles", gpu).stem if gpu is not None else find_gpu(device.name, catalog)[0]
     paths = [folder / MACHINES, *(folder / "measurements" / f"{kind}.csv" for kind in ("gemm", "decode_attention"))]
     # Opened before the minutes of measuring, so that a folder that takes no files is told at once.
+    today = date.today().isoformat()
     with new_files(paths) as files:
         wanted = cases(device.free_bytes, device.precisions)
-        measured = measure(device, name, wanted, date=today(), tell=_progress)
+        measured = measure(device, name, wanted, date=today, tell=_progress)
         tables = as_measurements(measured)
-        fits = fit_files(tables, shipped_alone(catalog.kernel_efficiency()), catalog, date=today())
+        fits = fit_files(tables, shipped_alone(catalog.kernel_efficiency()), catalog, date=today)
         if not fits and measured.refused:
             raise CostcalcError(f"PyTorch measures nothing on this GPU: {shown(measured.refused[0][1])}")
         if not fits:
@@ -254,7 +236,7 @@ def _from_this_machine(gpu: str | None, folder: Path, form: str, catalog: Catalo
         notes.insert(0, f"PyTorch does not do {case}{others}: {said}")
     if measured.skipped:
         notes.insert(0, f"{measured.skipped} cases did not fit the memory that is free.")
-    present_list(calibration_rows(fits), calibration_page(fits, notes), form)
+    show(form, None, lambda: calibration_page(fits, notes), lambda: calibration_rows(fits))
 
 
 def _progress(done: int, every: int) -> None:

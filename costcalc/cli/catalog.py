@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from operator import attrgetter
 from pathlib import Path
@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 from typer import Argument, Option
 
-from costcalc.cli import parse
-from costcalc.cli.output import NewYaml, Written
-from costcalc.cli.parameters import CatalogFolder, gpu_names, model_names
+from costcalc.cli.parameters import CatalogFolder, NewYaml, Written, choice, gpu_names, model_names
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.fields import Record
 from costcalc.units import counted
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
     from costcalc.catalog.catalog import Catalog
     from costcalc.catalog.files import CatalogEntry
     from costcalc.catalog.files import Kind as FolderKind
-    from costcalc.catalog.findings import Finding
+    from costcalc.catalog.summary import Finding
     from costcalc.report.files import NewFile
     from costcalc.report.page import Block
 
@@ -58,7 +56,6 @@ class Kind(Record):
     filters: type[Record]  # options of its list
     filtered_by: Mapping[str, Value]  # by the fields of `filters`
     sorted_by: Mapping[str, Value]  # by the names that --sort takes
-    tools: Callable[[], Tools]
 
 
 class ModelFilters(Record):
@@ -80,31 +77,6 @@ class GpuFilters(Record):
     architecture: Annotated[
         str | None, Option("--architecture", metavar="NAME", help="Only this architecture, such as hopper.")
     ] = None
-
-
-def _model_tools() -> Tools:
-    from costcalc.catalog.catalog import Catalog
-    from costcalc.catalog.findings import findings_of_model
-    from costcalc.catalog.summary import model_summaries
-    from costcalc.report.catalog import model_page, models_page
-
-    return Tools(Catalog.model, model_summaries, model_page, models_page, findings_of_model)
-
-
-def _gpu_tools() -> Tools:
-    from costcalc.catalog.catalog import Catalog
-    from costcalc.catalog.files import known_architectures
-    from costcalc.catalog.findings import findings_of_gpu
-    from costcalc.catalog.summary import gpu_summaries
-    from costcalc.report.catalog import gpu_page, gpus_page
-
-    families: set[str] = set()
-
-    def findings(gpu: Any) -> Iterable[Finding]:
-        families.update(() if families else known_architectures())
-        return findings_of_gpu(gpu, families)
-
-    return Tools(Catalog.gpu, gpu_summaries, gpu_page, gpus_page, findings)
 
 
 MODELS = Kind(
@@ -130,7 +102,6 @@ MODELS = Kind(
         "family": attrgetter("family"),
         "price": attrgetter("usd_per_million_output_tokens"),
     },
-    tools=_model_tools,
 )
 GPUS = Kind(
     folder="hardware_profiles",
@@ -152,7 +123,6 @@ GPUS = Kind(
         "released": attrgetter("released"),
         "vendor": attrgetter("vendor"),
     },
-    tools=_gpu_tools,
 )
 CLOSED_SORTED_BY: Mapping[str, Value] = {
     "name": attrgetter("id"),
@@ -160,6 +130,17 @@ CLOSED_SORTED_BY: Mapping[str, Value] = {
     "context": attrgetter("max_context"),
     "price": attrgetter("usd_per_million_output_tokens"),
 }
+
+
+def _tools(kind: Kind) -> Tools:
+    from costcalc.catalog import summary
+    from costcalc.catalog.catalog import Catalog
+    from costcalc.report import catalog as pages
+
+    if kind is MODELS:
+        found = summary.model_summaries, pages.model_page, pages.models_page, summary.findings_of_model
+        return Tools(Catalog.model, *found)
+    return Tools(Catalog.gpu, summary.gpu_summaries, pages.gpu_page, pages.gpus_page, summary.findings_of_gpu)
 
 
 # The factory: the commands that both kinds have.
@@ -184,7 +165,7 @@ def list_command(kind: Kind) -> Command:
         folder: CatalogFolder,
     ) -> None:
         form = written.form()
-        from costcalc.report.files import new_file, present_list
+        from costcalc.report.files import new_file, show
 
         closed = getattr(filters, "closed", False)
         if closed and (given := [f"--{name}" for name in kind.filtered_by if getattr(filters, name) is not None]):
@@ -197,7 +178,7 @@ def list_command(kind: Kind) -> Command:
             for name, value in () if closed else kind.filtered_by.items():
                 found = matching(found, value, getattr(filters, name), f"--{name}")
             found = ordered(found, CLOSED_SORTED_BY if closed else kind.sorted_by, sort, reverse)
-            present_list([each.to_dict() for each in found], page(found), form, file)
+            show(form, file, lambda: page(found), lambda: [each.to_dict() for each in found])
 
     sorts = "|".join(kind.sorted_by)
     return _command(
@@ -220,7 +201,7 @@ def show_command(kind: Kind) -> Command:
     def show(*, written: Written, name: str, folder: CatalogFolder) -> None:
         form = written.form()
         from costcalc.catalog.check import place
-        from costcalc.report.files import new_file, present_card
+        from costcalc.report.files import new_file
 
         with new_file(written.output, "--output") as file:
             catalog = folder.opened()
@@ -230,10 +211,10 @@ def show_command(kind: Kind) -> Command:
                 if kind is not MODELS or not _show_closed(name, form, file, catalog):
                     raise
                 return
-            tools = kind.tools()
+            tools = _tools(kind)
             spec = tools.load(catalog, name)
             facts = tools.summary(path.stem, spec).to_dict()
-            present_card({**facts, "spec": asdict(spec)}, facts, tools.page(path.stem, spec, place(path)), form, file)
+            _show_card(form, file, facts, spec, lambda: tools.page(path.stem, spec, place(path)))
 
     known = f"{kind.noun[0].upper()}{kind.noun[1:]}'s name, alias or YAML file."
     return _command(
@@ -251,20 +232,26 @@ def check_command(kind: Kind) -> Command:
 
     def check(*, paths: list[str] | None = None, folder: CatalogFolder) -> None:
         from costcalc.catalog.catalog import load_closed_models
+        from costcalc.catalog.check import Positions, place
         from costcalc.catalog.files import CLOSED_MODELS
+        from costcalc.catalog.yaml import load_yaml
 
         catalog = folder.opened()
         files = [Path(each) for each in paths or []] or catalog.paths(kind.folder)
         files += catalog.closed_paths() if kind is MODELS and not paths else []
-        tools = kind.tools()
-
-        def doubts(path: Path) -> Iterator[Finding]:
-            if path.name == CLOSED_MODELS:
-                load_closed_models(path)
-            else:
-                yield from tools.findings(tools.load(catalog, path))
-
-        problems = check_each(files, doubts)
+        tools, problems = _tools(kind), list[str]()
+        for path in files:
+            try:
+                if path.name == CLOSED_MODELS:
+                    load_closed_models(path)
+                    continue
+                found = list(tools.findings(tools.load(catalog, path)))
+                positions = load_yaml(path)[1] if found else Positions()
+                for doubt in found:
+                    where = place(path, positions.of_value(doubt.path) if doubt.path else None)
+                    problems.append(f"{where}: {doubt.text}")
+            except CostcalcError as error:
+                problems += map(str, error.each)
         problems += [] if paths else names_given_twice(kind, catalog)
         for problem in problems:
             sys.stderr.write(f"error: {problem}\n")
@@ -288,16 +275,16 @@ def new_command(kind: Kind) -> Command:
     """Return the command that prints a commented file to start from."""
 
     def new(output: str | None = None) -> None:
-        from costcalc.report.templates import GPU, MODEL
+        from costcalc.report.catalog import GPU_FILE, MODEL_FILE
 
-        write_template(MODEL if kind is MODELS else GPU, output)
+        write_template(MODEL_FILE if kind is MODELS else GPU_FILE, output)
 
     return _command(new, f"A commented YAML file to start {kind.noun} of your own from.", output=NewYaml)
 
 
 def _entries(kind: Kind, catalog: Catalog) -> tuple[list[tuple[Any, str]], Callable[[Sequence[Any]], list[Block]]]:
     """What a catalog has of a kind, each with the text that a search looks in, and the page of a list of them."""
-    tools = kind.tools()
+    tools = _tools(kind)
 
     def named(entry: CatalogEntry) -> tuple[Any, str]:
         facts = tools.summary(entry.name, tools.load(catalog, entry.path), own=entry.own)
@@ -351,7 +338,7 @@ def ordered(facts: list[Facts], keys: Mapping[str, Value], text: str | None, rev
 
     Those without a value stand last. Raises CostcalcError for an unknown field.
     """
-    name = parse.choice(text, "--sort", keys)
+    name = choice(text, "--sort", keys)
     if name is None:
         return facts[::-1] if reverse else facts
     value = keys[name]
@@ -363,27 +350,6 @@ def ordered(facts: list[Facts], keys: Mapping[str, Value], text: str | None, rev
 
     known = sorted((each for each in facts if value(each) is not None), key=place, reverse=reverse)
     return known + [each for each in facts if value(each) is None]
-
-
-def check_each(paths: Iterable[Path], doubts: Callable[[Path], Iterable[Finding]]) -> list[str]:
-    """Return the problems of files, each in a line that begins with the file and the line.
-
-    doubts: yields the problems of a file that can be read; raises CostcalcError for one that cannot.
-    """
-    from costcalc.catalog.check import Positions, place
-    from costcalc.catalog.yaml import load_yaml
-
-    problems: list[str] = []
-    for path in paths:
-        try:
-            found = list(doubts(path))
-            positions = load_yaml(path)[1] if found else Positions()
-            for doubt in found:
-                where = place(path, positions.of_value(doubt.path) if doubt.path else None)
-                problems.append(f"{where}: {doubt.text}")
-        except CostcalcError as error:
-            problems += map(str, error.each)
-    return problems
 
 
 def names_given_twice(kind: Kind, catalog: Catalog) -> list[str]:
@@ -434,15 +400,22 @@ def _show_closed(name: str, form: str, file: NewFile | None, catalog: Catalog) -
     from costcalc.catalog.check import place
     from costcalc.catalog.summary import closed_summaries
     from costcalc.report.catalog import closed_model_page
-    from costcalc.report.files import present_card
 
     entry = catalog.closed_entry(name)
     if entry is None:
         return False
     facts = closed_summaries(entry.model).to_dict()
-    page = closed_model_page(entry.model, place(entry.path))
-    present_card({**facts, "spec": asdict(entry.model)}, facts, page, form, file)
+    _show_card(form, file, facts, entry.model, lambda: closed_model_page(entry.model, place(entry.path)))
     return True
+
+
+def _show_card(
+    form: str, file: NewFile | None, facts: dict[str, Any], spec: Any, page: Callable[[], list[Block]]
+) -> None:
+    """Show one entry of the catalog."""
+    from costcalc.report.files import show
+
+    show(form, file, page, lambda: {**facts, "spec": asdict(spec)}, lambda: [facts])
 
 
 list_models, show_model = list_command(MODELS), show_command(MODELS)
@@ -484,3 +457,29 @@ def import_model(path: Source, name: ImportedName = None, online: Online = False
         spec = imported.spec
         counted = f"{format_count(spec.total_parameters)} parameters, {format_count(spec.active_parameters)} active"
         sys.stdout.write(f"{output}: {spec.name}, {spec.num_layers} layers, {counted}\n")
+
+
+# `costcalc schema`: the JSON Schema of results and of catalog files.
+
+
+SCHEMAS = (
+    *("result", "sweep", "validation", "model", "gpu", "closed_models"),
+    *("models-list", "models-show", "gpus-list", "gpus-show"),
+)
+What = Annotated[
+    str,
+    Argument(
+        metavar="|".join(SCHEMAS),
+        help="What to describe: --format json of estimate, compare and breakeven (result), of sweep or of validate "
+        "(validation), of a list or an entry of the catalog; or a YAML file of the catalog.",
+    ),
+]
+
+
+def schema(what: What) -> None:
+    """The JSON Schema of what --format json prints, or of a YAML file of the catalog."""
+    kind = choice(what, "WHAT", SCHEMAS)
+    from costcalc.report.files import as_json, write
+    from costcalc.report.schema import schema_of
+
+    write(as_json(schema_of(str(kind))))

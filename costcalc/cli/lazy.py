@@ -35,17 +35,23 @@ class Group(NamedTuple):
 Table = Mapping[str, Command | Group]
 
 
-class SectionedCommand(TyperCommand):
-    """A command whose help shows how it is used, and lists its options in sections."""
+class AsTyped:
+    """What commands and groups share: options hand over what was typed, and help shows examples."""
 
     examples: ClassVar[Sequence[str]] = ()
 
     def __init__(self, *args: Any, params: Sequence[Any] = (), **settings: Any) -> None:
-        super().__init__(*args, params=as_text(params), **settings)
+        parent: Any = super()
+        parent.__init__(*args, params=as_text(params), **settings)
 
     def get_help_option(self, ctx: Any) -> Any:
         """Return the option that shows the help."""
-        return as_text([super().get_help_option(ctx)])[0]
+        parent: Any = super()
+        return as_text([parent.get_help_option(ctx)])[0]
+
+
+class SectionedCommand(AsTyped, TyperCommand):
+    """A command whose help shows how it is used, and lists its options in sections."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write examples, then arguments and options under the headings that they name."""
@@ -62,20 +68,12 @@ class SectionedCommand(TyperCommand):
                 formatter.write_dl(sections[title], col_max=26)
 
 
-class LazyGroup(TyperGroup):
+class LazyGroup(AsTyped, TyperGroup):
     """A group that imports a command when it is run."""
 
     table: ClassVar[Table] = {}
     default: ClassVar[str | None] = None
-    examples: ClassVar[Sequence[str]] = ()
-
-    def __init__(self, *args: Any, params: Sequence[Any] = (), **settings: Any) -> None:
-        super().__init__(*args, params=as_text(params), **settings)
-        self._only_listing = False
-
-    def get_help_option(self, ctx: Any) -> Any:
-        """Return the option that shows the help."""
-        return as_text([super().get_help_option(ctx)])[0]
+    _only_listing = False
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of the commands, in the order of the table."""

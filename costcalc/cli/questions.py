@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from costcalc.cli.output import Opened, Output
 from costcalc.cli.parameters import (
     Given,
     Gpu,
     Model,
+    Opened,
+    Output,
     Sources,
     SweepGiven,
     gpu_named,
@@ -177,7 +178,7 @@ def sweep(*, model: Model = None, gpu: Gpu = None, given: SweepGiven, output: Ou
         result = answered(name, machine, catalog=catalog, **options)
 
         def draw(suffix: str) -> bytes:
-            from costcalc.report.charts.sweep import draw_sweep
+            from costcalc.report.charts.comparison import draw_sweep
 
             return draw_sweep(result, suffix, opened.panels(SWEEP_CHARTS))
 
@@ -215,7 +216,7 @@ def breakeven(
         result = break_even(name, machine, against=against, catalog=catalog, **given)
 
         def draw(suffix: str) -> bytes:
-            from costcalc.report.charts.breakeven import draw_breakeven
+            from costcalc.report.charts.comparison import draw_breakeven
 
             return draw_breakeven(result, suffix)
 

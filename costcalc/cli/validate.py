@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
-from costcalc.cli import parse
-from costcalc.cli.output import Written, check_chart
-from costcalc.cli.parameters import CatalogFolder
+from costcalc.cli.parameters import CatalogFolder, Written, check_chart, choice, whole
 from costcalc.errors import CostcalcError
 
 if TYPE_CHECKING:
     from costcalc.catalog.catalog import Catalog
-    from costcalc.report.files import NewFile
+    from costcalc.report.page import Block
     from costcalc.validation.files import Measurements, Row
     from costcalc.validation.published import PublishedCase
 
@@ -77,8 +75,8 @@ def validate(
     Without --data, the measurements that costcalc ships: those that its constants were fitted on.
     """
     form = written.form()
-    division = parse.choice(by, "--by", GROUPINGS)
-    count = 0 if worst is not None and worst.strip() == "0" else parse.whole(worst, "--worst", most=MOST_POINTS)
+    division = choice(by, "--by", GROUPINGS)
+    count = 0 if worst is not None and worst.strip() == "0" else whole(worst, "--worst", most=MOST_POINTS) or 3
     check_chart(chart)
     catalog = folder.opened()
     asked_for = {"gpu": gpu or [], "model": model or [], "backend": backend or []}
@@ -87,15 +85,33 @@ def validate(
         measured_alone |= {f"--{facet}": names for facet, names in asked_for.items()}
         _against(against, measured_alone, form, written.output, catalog)
         return
-    from costcalc.report.files import new_file
+    from costcalc.report.accuracy import accuracy_page
+    from costcalc.report.files import new_file, show
+    from costcalc.validation.score import left_out_records
+    from costcalc.validation.score import validate as scored
 
     with new_file(written.output, "--output") as file, new_file(chart, "--chart") as drawing:
         files = _measurements(kind or [], data or [])
-        wanted = _wanted(files, asked_for, catalog)
-        chosen = any(asked_for.values())
-        _answer(
-            files, wanted, form, division, 3 if count is None else count, file, drawing, bool(data), chosen, catalog
-        )
+        wanted, efficiency = _wanted(files, asked_for, catalog), catalog.kernel_efficiency()
+        result = scored(files, efficiency, wanted, catalog)
+        if drawing is not None:
+            from costcalc.report.charts.accuracy import draw_accuracy
+
+            drawing.write_bytes(draw_accuracy(result, drawing.path.suffix))
+        if not result.predicted:
+            sys.stderr.write("note: not one row could be predicted; each says why\n")
+
+        def page() -> list[Block]:
+            chosen = data or any(asked_for.values())
+            records = None if chosen else left_out_records(efficiency, catalog.serving_efficiency())
+            named = f": {', '.join(Path(each.path).name for each in files)}" if data else ""
+            title = f"Predicted against measured{named}"
+            return accuracy_page(result, result.groups(division, records), count, division, title)
+
+        def tree() -> dict[str, Any]:
+            return result.to_dict(division)
+
+        show(form, file, page, tree, lambda: tree()["groups" if division else "rows"])
 
 
 def _against(name: str, others: Mapping[str, object], form: str, output: str | None, catalog: Catalog) -> None:
@@ -104,26 +120,26 @@ def _against(name: str, others: Mapping[str, object], form: str, output: str | N
         if given:
             raise CostcalcError("published figures know no such choice", where=option, hint="leave it or --against out")
     from costcalc.report.accuracy import papers_page, papers_tree, published_page
-    from costcalc.report.files import new_file, present_list
+    from costcalc.report.files import new_file, show
     from costcalc.validation.published import compare, published_figures
 
     published, wanted = published_figures(), name.strip().lower()
     with new_file(output, "--output") as file:
         if wanted == "list":
-            present_list(papers_tree(published), papers_page(published), form, file)
+            show(form, file, lambda: papers_page(published), lambda: papers_tree(published))
             return
         try:
             cases = published.of_paper(wanted)
         except CostcalcError as error:
             raise CostcalcError(error.message, where="--against", hint=error.hint) from None
         compared = compare(cases, partial(asked, catalog=catalog))
-        present_list([each.to_dict() for each in compared], published_page(compared), form, file)
+        show(form, file, lambda: published_page(compared), lambda: [each.to_dict() for each in compared])
 
 
 def asked(case: PublishedCase, catalog: Catalog | None = None) -> dict[str, Any]:
     """Return the tree of the estimate that a published figure asks for."""
     from costcalc.catalog.catalog import load_gpu, load_model
-    from costcalc.catalog.overrides import split_overrides
+    from costcalc.catalog.read import split_overrides
     from costcalc.explore.estimate import estimate
 
     changes = split_overrides([f"{path}={value}" for path, value in case.set.items()])
@@ -142,43 +158,6 @@ def _wanted(files: list[Measurements], asked_for: Mapping[str, list[str]], catal
         given = " and ".join(f"--{facet}" for facet, names in asked_for.items() if names)
         raise CostcalcError("no row is of all that is asked for", where=given)
     return lambda row: all(each(row) for each in chosen)
-
-
-def _answer(
-    files: list[Measurements],
-    wanted: Callable[[Row], bool],
-    form: str,
-    by: str | None,
-    worst: int,
-    file: NewFile | None,
-    drawing: NewFile | None,
-    own: bool,
-    chosen: bool,
-    catalog: Catalog,
-) -> None:
-    from costcalc.report.accuracy import accuracy_page
-    from costcalc.report.export import as_csv, as_json
-    from costcalc.report.files import show_page, write
-    from costcalc.validation.score import left_out_records
-    from costcalc.validation.score import validate as scored
-
-    efficiency = catalog.kernel_efficiency()
-    result = scored(files, efficiency, wanted, catalog)
-    if drawing is not None:
-        from costcalc.report.charts.accuracy import draw_accuracy
-
-        drawing.write_bytes(draw_accuracy(result, drawing.path.suffix))
-    if not result.predicted:
-        sys.stderr.write("note: not one row could be predicted; each says why\n")
-    if form == "json":
-        write(as_json(result.to_dict(by)), file)
-    elif form == "csv":
-        write(as_csv(result.to_dict(by)["groups" if by else "rows"]), file)
-    else:
-        records = None if own or chosen else left_out_records(efficiency, catalog.serving_efficiency())
-        groups = result.groups(by, records)
-        title = "Predicted against measured" + (f": {', '.join(Path(each.path).name for each in files)}" if own else "")
-        show_page(accuracy_page(result, groups, worst, by, title), form, file)
 
 
 def _measurements(kinds: list[str], data: list[str]) -> list[Measurements]:

@@ -8,7 +8,7 @@ from math import expm1, log
 from pathlib import Path
 from typing import Any
 
-from costcalc.report.page import DASH, RANGE, Block, Column, Grid, Line, filled_grid, notes, section
+from costcalc.report.page import DASH, RANGE, Block, Column, Grid, Line, filled_grid, notes, numbers, section
 from costcalc.units import NOTHING, capital, counted, format_count
 from costcalc.validation.calibrate import UserFit
 from costcalc.validation.published import Compared, Published, PublishedCase
@@ -79,12 +79,11 @@ def heading(kind: str, label: str) -> str:
 
 
 def _columns(first: str) -> tuple[Column, ...]:
-    errors = ("mean", "bias", "in range", "unseen GPU", "unseen model", "ideal", "not scored")
     return (
         Column(first, role="value"),
-        Column("n", right=True),
+        *numbers("n"),
         Column("median", right=True, role="headline"),
-        *(Column(title, right=True) for title in errors),
+        *numbers("mean", "bias", "in range", "unseen GPU", "unseen model", "ideal", "not scored"),
     )
 
 
@@ -129,8 +128,7 @@ def _worst(points: Sequence[Point]) -> Iterator[Block]:
         return
     columns = (
         Column("off", right=True, role="headline"),
-        Column("measured", right=True),
-        Column("predicted", right=True),
+        *numbers("measured", "predicted"),
         RANGE,
         Column("what", wrap=True),
     )
@@ -344,11 +342,9 @@ def calibration_page(
     columns = (
         Column("", role="value"),
         Column("what"),
-        Column("n", right=True),
-        Column("before", right=True),
-        Column("bias", right=True),
+        *numbers("n", "before", "bias"),
         Column("after", right=True, role="headline"),
-        Column("left out", right=True),
+        *numbers("left out"),
         RANGE,
         Column("factors", role="dim", wrap=True),
     )

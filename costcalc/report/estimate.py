@@ -25,15 +25,16 @@ from costcalc.report.page import (
     filled_grid,
     marked,
     notes,
+    numbers,
     quantity,
     seconds,
     span,
     speed,
     times,
-    usd,
     users,
 )
 from costcalc.units import NOTHING, counted, format_bytes, format_count, format_percent, format_rate
+from costcalc.units import format_usd as usd
 
 if TYPE_CHECKING:
     from costcalc.explore.sweep import Sweep
@@ -227,7 +228,10 @@ def demand(result: Estimate) -> Iterator[Block]:
     rows = [
         ("Asked for", asked),
         ("It takes", f"{found.gpus:,} GPUs: {replicas}, {format_percent(found.load, 2)} of what they can serve{use}"),
-        ("It costs", f"{usd(found.usd_per_hour)} per hour, {usd(found.usd_per_month)} per month of 730 hours"),
+        (
+            "It costs",
+            f"{usd(found.usd_per_hour)} per hour, {usd(found.usd_per_month)} per month of 730 hours",
+        ),
     ]
     yield Line("Demand", "heading")
     yield Grid((Column(), Column()), rows)
@@ -239,15 +243,9 @@ def demand(result: Estimate) -> Iterator[Block]:
 
 _MARKET = (
     Column(""),
-    Column("input", right=True),
-    Column("cached", right=True),
-    Column("output", right=True),
-    Column("blended", right=True),
-    Column("price/cost", right=True),
-    Column("margin", right=True),
-    Column("break-even use", right=True),
+    *numbers("input", "cached", "output", "blended", "price/cost", "margin", "break-even use"),
     RANGE,
-    Column("tokens/day", right=True),
+    *numbers("tokens/day"),
     Column("date", role="dim"),
 )
 _IN_FULL_ONLY = ("cached", "margin", "80% range", "tokens/day")
@@ -486,8 +484,7 @@ def _breakdown(result: Estimate) -> Iterator[Block]:
     ]
     columns = (
         Column("op"),
-        Column("time", right=True),
-        Column("share", right=True),
+        *numbers("time", "share"),
         Column("bound by"),
         Column("bytes", right=True, role="dim"),
         Column("work", right=True, role="dim"),

@@ -1,19 +1,24 @@
-"""Results on the screen or in a file, in the form asked for; files are written whole or not at all."""
+"""Results on the screen or in a file, as a page, JSON or CSV; files are written whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
+import csv
+import io
+import json
+import math
 import os
 import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from costcalc.errors import CostcalcError, shown
 from costcalc.predict.quantities import BreakEven, Comparison, Estimate
-from costcalc.report.page import Block, Line, is_terminal, plain_page, print_page
+from costcalc.report.page import Block, Line, is_terminal, markdown_page, plain_page, print_page
 
 if TYPE_CHECKING:
     from costcalc.explore.compare import Curves
@@ -91,44 +96,34 @@ def _reason(error: Exception) -> str:
     return text[:1].lower() + text[1:]
 
 
-# One result in the form that was asked for, on the screen or in a file.
+# An answer in the form that was asked for, on the screen or in a file.
 
 
-def present(
-    result: Result,
+def show(
     form: str,
-    file: NewFile | None = None,
-    *,
-    explain: bool = False,
-    plot: bool = False,
-    curves: Curves | None = None,
+    file: NewFile | None,
+    page: Callable[[], list[Block]],
+    tree: Callable[[], Any],
+    rows: Callable[[], list[dict[str, Any]]] | None = None,
 ) -> None:
-    """Show a result.
+    """Show an answer in the form asked for.
 
     form: 'table', 'json', 'csv' or 'markdown'.
     file: the file to write, or None for stdout.
-    explain: whether a table is followed by the formulas behind it.
-    plot: whether a table is followed by bars and lines.
+    page, tree, rows: return it as a page, as JSON has it and as CSV has it; without rows, the tree is a list of them.
     """
-    if form in ("json", "csv"):
-        from costcalc.report.export import exported
-
-        write(exported(result, form), file)
+    if form == "json":
+        write(as_json(tree()), file)
+    elif form == "csv":
+        write(as_csv((rows or tree)()), file)
     else:
-        show_page(_page(result, explain, plot, curves), form, file)
+        _show_page(page(), form, file)
 
 
-def show_page(page: list[Block], form: str = "table", file: NewFile | None = None) -> None:
-    """Show a page on the terminal, or write it as text.
-
-    form: 'table' or 'markdown'.
-    file: the file to write, or None for stdout.
-    """
+def _show_page(page: list[Block], form: str, file: NewFile | None) -> None:
     while page and page[-1] == Line():
         page = page[:-1]
     if form == "markdown":
-        from costcalc.report.page import markdown_page
-
         write(markdown_page(page), file)
     elif file is None and is_terminal(sys.stdout):
         print_page(page, sys.stdout)
@@ -137,17 +132,15 @@ def show_page(page: list[Block], form: str = "table", file: NewFile | None = Non
 
 
 def write(text: str, file: NewFile | None = None) -> None:
-    """Write text to a file, or to stdout.
-
-    file: the file, or None.
-    """
+    """Write text to a file, or to stdout where there is none."""
     if file is None:
         sys.stdout.write(text)
     else:
         file.write_text(text)
 
 
-def _page(result: Result, explain: bool, plot: bool, curves: Curves | None) -> list[Block]:
+def whole_page(result: Result, explain: bool, plot: bool, curves: Curves | None) -> list[Block]:
+    """Return a result as a page, with bars and lines to `plot`, and the formulas behind it to `explain`."""
     page = page_of(result)
     if plot:
         from costcalc.report.charts.terminal import plots
@@ -167,7 +160,7 @@ def page_of(result: Result) -> list[Block]:
 
         return comparison_page(result)
     if isinstance(result, BreakEven):
-        from costcalc.report.breakeven import breakeven_page
+        from costcalc.report.comparison import breakeven_page
 
         return breakeven_page(result)
     if isinstance(result, Estimate):
@@ -179,31 +172,104 @@ def page_of(result: Result) -> list[Block]:
     return sweep_page(result)
 
 
-def present_list(rows: Sequence[dict[str, Any]], page: list[Block], form: str, file: NewFile | None = None) -> None:
-    """Show a list: as the page made of it, as JSON or as CSV.
+# Results for other programs: JSON by the contract, CSV with dotted columns.
 
-    form: 'table', 'json', 'csv' or 'markdown'.
-    file: the file to write, or None for stdout.
+
+_PROSE = frozenset({"assumptions", "notes", "note", "explanation", "title"})
+"""Branches that are sentences for people: JSON keeps them, CSV leaves them out."""
+_LISTS = ("breakdown.", "market.")
+"""Branches that are as long as a model has ops or list prices: their columns come last."""
+_NAMING = ("variant", "against", "usd_per_month")
+"""What a row is about, which comes first."""
+
+
+def csv_rows(result: Result) -> list[dict[str, Any]]:
+    """Return the rows of a result as CSV has them, with dotted names."""
+    tree = result.to_dict()
+    rows = [dict(flattened(row)) for row in tree.get("rows", [tree])]
+    return [_steady(row) for row in rows] if isinstance(result, Estimate | Comparison | BreakEven) else rows
+
+
+def _steady(row: dict[str, Any]) -> dict[str, Any]:
+    """A row whose columns are the same for every model and GPU, known or not, before those that its own lists add."""
+    known = steady_columns(Estimate)
+    own = [name for name in row if name.startswith(_LISTS)]
+    others = [name for name in row if name not in own and not any(path.startswith(f"{name}.") for path in known)]
+    first = [name for name in others if name in _NAMING]
+    order = dict.fromkeys([*first, *known, *others, *own])
+    return {name: row.get(name) for name in order}
+
+
+def steady_columns(kind: type[Any], path: str = "") -> list[str]:
+    """Return the columns that every result of a kind has, whatever its model: all but sentences and lists.
+
+    kind: the type of the result. path: what stands before the names.
     """
-    if form in ("json", "csv"):
-        from costcalc.report.export import as_csv, as_json
+    columns = []
+    hints = get_type_hints(kind)
+    for field in fields(kind):
+        where = f"{path}.{field.name}" if path else field.name
+        part = next((each for each in (hints[field.name], *get_args(hints[field.name])) if is_dataclass(each)), None)
+        if field.name in _PROSE or f"{where}." in _LISTS:
+            continue
+        if field.name.endswith("_range"):
+            columns += [f"{where}.low", f"{where}.high"]
+        elif isinstance(part, type):
+            columns += steady_columns(part, where)
+        else:
+            columns.append(where)
+    return columns
 
-        write(as_json(list(rows)) if form == "json" else as_csv(list(rows)), file)
-    else:
-        show_page(page, form, file)
+
+def as_json(tree: Any) -> str:
+    """Return a tree as JSON; numbers that are not finite become null, which JSON has."""
+    return json.dumps(_finite(tree), indent=2, allow_nan=False) + "\n"
 
 
-def present_card(
-    tree: dict[str, Any], row: dict[str, Any], page: list[Block], form: str, file: NewFile | None = None
-) -> None:
-    """Show one entry of the catalog.
+def as_csv(rows: list[dict[str, Any]]) -> str:
+    """Return rows as CSV, one column for every key that any row has; what is unknown stays empty."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_cell(row.get(column)) for column in columns] for row in rows)
+    return text.getvalue()
 
-    form: 'table', 'json', 'csv' or 'markdown'.
-    file: the file to write, or None for stdout.
-    """
-    if form == "json":
-        from costcalc.report.export import as_json
 
-        write(as_json(tree), file)
-    else:
-        present_list([row], page, form, file)
+def flattened(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield a result tree as dotted names and values: 'decode.step_time_s_range.low', 'breakdown.LM head.time_s'."""
+    for name, value in tree.items():
+        where = f"{path}.{name}" if path else name
+        if name in _PROSE:
+            continue
+        if name.endswith("_range"):
+            yield from ((f"{where}.low", value[0]), (f"{where}.high", value[1]))
+        elif isinstance(value, Mapping):
+            yield from flattened(value, where)
+        elif isinstance(value, list):
+            for index, item in enumerate(value):
+                if isinstance(item, Mapping):
+                    key = item.get("op", index)
+                    yield from flattened({k: v for k, v in item.items() if k != "op"}, f"{where}.{key}")
+                else:
+                    yield f"{where}.{index}", item
+        else:
+            yield where, value
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else value
+
+
+def _finite(tree: Any) -> Any:
+    if isinstance(tree, float):
+        return tree if math.isfinite(tree) else None
+    if isinstance(tree, dict):
+        return {key: _finite(value) for key, value in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return [_finite(item) for item in tree]
+    return tree

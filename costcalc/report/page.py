@@ -69,6 +69,11 @@ def filled_grid(columns: Sequence[Column], rows: Sequence[Sequence[str]], roles:
     return Grid([columns[at] for at in kept], [[row[at] for at in kept] for row in rows], moved, **settings)
 
 
+def numbers(*titles: str) -> list[Column]:
+    """Return columns of numbers, which stand at the right."""
+    return [Column(title, right=True) for title in titles]
+
+
 def grid_of(items: Iterable[Item], columns: Sequence[tuple[Column, Callable[[Item], str]]], **settings: Any) -> Grid:
     """Return a grid with a row for each item, of columns and what stands in them."""
     rows = [[cell(each) for _, cell in columns] for each in items]
@@ -94,14 +99,9 @@ def users(batch: float) -> str:
     return f"{batch:,.0f}" if float(batch).is_integer() or batch >= 100 else f"{batch:.3g}"
 
 
-def usd(value: float | None) -> str:
-    """Return dollars as '$1.23', or '-' where unknown."""
-    return format_usd(value)
-
-
-def dollars_span(limits: Range | None) -> str:
-    """Return a range of dollars as '[$0.68–$0.99]', in whole dollars from a hundred on."""
-    return span(limits, lambda value, digits: f"${value:,.0f}" if value >= 100 else format_usd(value, digits))
+def _dollars(value: float, digits: int) -> str:
+    """An end of a range of dollars, in whole ones from a hundred on."""
+    return f"${value:,.0f}" if value >= 100 else format_usd(value, digits)
 
 
 def speed(value: float | None, digits: int = 3) -> str:
@@ -129,12 +129,13 @@ def bar(share: float, width: int) -> str:
     return "█" * full + (" ▏▎▍▌▋▊▉"[rest] if rest else "")
 
 
-_WRITTEN: dict[str, tuple[Show, Callable[[Range | None], str]]] = {
-    "s": (seconds, lambda limits: span(limits, seconds)),
-    "tokens/s": (speed, lambda limits: span(limits, speed)),
-    "$/M": (usd, dollars_span),
-    "share": (format_percent, lambda limits: span(limits, format_percent)),
+_WRITTEN: dict[str, tuple[Show, Callable[[float, int], str]]] = {
+    "s": (seconds, seconds),
+    "tokens/s": (speed, speed),
+    "$/M": (format_usd, _dollars),
+    "share": (format_percent, format_percent),
 }
+"""How numbers of a unit are written, and the ends of their ranges."""
 
 
 class Shown(Record):
@@ -144,7 +145,7 @@ class Shown(Record):
     short: str  # as columns are headed
     unit: str
     show: Show
-    show_range: Callable[[Range | None], str]
+    show_end: Callable[[float, int], str]  # of a range, to so many digits
     value: float | None = None
     limits: Range | None = None
 
@@ -156,7 +157,7 @@ class Shown(Record):
     @property
     def range(self) -> str:
         """The range, such as '[$0.68–$0.99]', or nothing."""
-        return self.show_range(self.limits)
+        return span(self.limits, self.show_end)
 
 
 _OF_PATH = {each.path: each for each in QUANTITIES}

@@ -7,42 +7,32 @@ from dataclasses import fields, is_dataclass
 from typing import Any, Union, get_args, get_origin
 
 from costcalc.catalog.check import json_schema
+from costcalc.catalog.summary import ClosedSummary, GpuSummary, ModelSummary
 from costcalc.explore.sweep import CELL
 from costcalc.fields import hints
+from costcalc.hardware.accelerator import Accelerator
+from costcalc.model.spec import ClosedModel, ClosedModels, ModelSpec
 from costcalc.predict.quantities import BreakEven, Comparison, Estimate, Row
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-KINDS = (
-    *("result", "sweep", "validation", "model", "gpu", "closed_models"),
-    *("models-list", "models-show", "gpus-list", "gpus-show"),
-)
 _PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 
 
 def schema_of(kind: str) -> dict[str, Any]:
     """Return a JSON Schema.
 
-    kind: one of KINDS: what commands print, and what files hold.
+    kind: what commands print, and what files hold, as `costcalc schema` names it.
     """
-    if kind == "result":
-        return result_schema()
-    if kind == "sweep":
-        return sweep_schema()
-    if kind == "validation":
-        return validation_schema()
+    own = {"result": result_schema, "sweep": sweep_schema, "validation": validation_schema}
+    if kind in own:
+        return own[kind]()
     if kind == "model":
-        from costcalc.model.spec import ModelSpec
-
         return _extending(_published(json_schema(ModelSpec), "A model of costcalc's catalog"))
     if kind == "gpu":
-        from costcalc.hardware.accelerator import Accelerator
-
         return _extending(_published(json_schema(Accelerator), "An accelerator of costcalc's catalog"))
-    if kind != "closed_models":
-        return _catalog_schema(*kind.split("-"))
-    from costcalc.model.spec import ClosedModels
-
-    return _published(json_schema(ClosedModels), "Models of costcalc's catalog that only have prices")
+    if kind == "closed_models":
+        return _published(json_schema(ClosedModels), "Models of costcalc's catalog that only have prices")
+    return _catalog_schema(*kind.split("-"))
 
 
 def _extending(schema: dict[str, Any]) -> dict[str, Any]:
@@ -58,10 +48,6 @@ def _catalog_schema(entries: str, command: str) -> dict[str, Any]:
 
     entries: 'models' or 'gpus'. command: 'list' or 'show'.
     """
-    from costcalc.catalog.summary import ClosedSummary, GpuSummary, ModelSummary
-    from costcalc.hardware.accelerator import Accelerator
-    from costcalc.model.spec import ClosedModel, ModelSpec
-
     pairs: list[tuple[Any, Any]] = [(GpuSummary, Accelerator)]
     if entries == "models":
         pairs = [(ModelSummary, ModelSpec), (ClosedSummary, ClosedModel)]
@@ -149,24 +135,26 @@ def validation_schema() -> dict[str, Any]:
             "measurements inside the 80% range, coverage_low and _high its 95% interval. ideal_median_ape: of the "
             "roofline alone. excluded: rows not scored."
         ),
-        "properties": {
-            "n": {"type": "integer"},
-            **dict.fromkeys(ratios, ratio),
-            "excluded": {"type": "integer"},
-        },
+        **_object(
+            {
+                "n": {"type": "integer"},
+                **dict.fromkeys(ratios, ratio),
+                "excluded": {"type": "integer"},
+            }
+        ),
     }
-    errors["required"] = list(errors["properties"])
     by_kind = {**errors, "properties": {**errors["properties"], "quantities": {"type": "object"}}}
     row = {
         "type": "object",
         "description": "The columns of the measurement's file, and what was predicted for it, in the file's units.",
-        "properties": {
-            "measurement": {"type": "string", "description": "the kind"},
-            **dict.fromkeys(("predicted", "low", "high", "ideal", "ape"), ratio),
-            "quantity": {"type": "string", "description": "the column that is predicted"},
-            "excluded": {"type": "string", "description": "why the row is not scored; empty where it is"},
-        },
-        "required": ["measurement", "predicted", "low", "high", "ideal", "ape", "quantity", "excluded"],
+        **_object(
+            {
+                "measurement": {"type": "string", "description": "the kind"},
+                **dict.fromkeys(("predicted", "low", "high", "ideal", "ape"), ratio),
+                "quantity": {"type": "string", "description": "the column that is predicted"},
+                "excluded": {"type": "string", "description": "why the row is not scored; empty where it is"},
+            }
+        ),
     }
     properties = {
         "kinds": {"type": "object", "additionalProperties": by_kind},

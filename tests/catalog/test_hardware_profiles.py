@@ -8,8 +8,9 @@ from statistics import median
 
 import pytest
 
+from costcalc.catalog.check import validate
 from costcalc.catalog.files import packaged_root
-from costcalc.catalog.yaml import load_yaml, validate
+from costcalc.catalog.yaml import load_yaml
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.units import parse_quantity
 

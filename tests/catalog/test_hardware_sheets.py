@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from costcalc.catalog.check import validate
 from costcalc.catalog.files import packaged_root
-from costcalc.catalog.yaml import load_yaml, validate
+from costcalc.catalog.yaml import load_yaml
 from costcalc.hardware.accelerator import Accelerator
 
 

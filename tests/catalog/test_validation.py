@@ -5,9 +5,8 @@ from typing import Annotated, Literal
 
 import pytest
 
-from costcalc.catalog.check import json_schema
-from costcalc.catalog.limits import MISTAKES
-from costcalc.catalog.yaml import parse_yaml, validate
+from costcalc.catalog.check import MISTAKES, json_schema, validate
+from costcalc.catalog.yaml import parse_yaml
 from costcalc.errors import CostcalcError
 from costcalc.fields import Bandwidth, ByKind, Bytes, Limits, OptionalSize, Size, Spec, UsdPerHour
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from costcalc.cli import main
-from costcalc.report.templates import GPU, MODEL
+from costcalc.report.catalog import GPU_FILE as GPU
+from costcalc.report.catalog import MODEL_FILE as MODEL
 
 
 def found(kind: str, text: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> list[str]:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from terminal import fitted
 
+from costcalc.cli.app import plain_text
 from costcalc.predict.quantities import (
     Assumption,
     BreakEven,
@@ -22,10 +23,8 @@ from costcalc.predict.quantities import (
     Row,
     ServingResult,
 )
-from costcalc.report.breakeven import breakeven_page
 from costcalc.report.charts.terminal import bars, plots
-from costcalc.report.comparison import comparison_page
-from costcalc.report.encoding import plain_text
+from costcalc.report.comparison import breakeven_page, comparison_page
 from costcalc.report.estimate import estimate_page, explanation
 from costcalc.report.page import (
     RANGE,

@@ -13,20 +13,19 @@ from typing import Any, NamedTuple
 
 from pydantic_core import ValidationError
 
-from costcalc.catalog.check import place, validate, validator
+from costcalc.catalog.check import CONFIG_BYTES, place, validate, validator
 from costcalc.catalog.huggingface.config import (
     QUANTIZATION,
     STDIN,
     Document,
+    Fields,
     Source,
     find_source,
     parse_document,
     read_document,
 )
 from costcalc.catalog.huggingface.quantization import precision_of
-from costcalc.catalog.huggingface.settings import Fields
 from costcalc.catalog.huggingface.shape import Entry, Family, Layer, Shape, families, is_interleaved, read_shape, runs
-from costcalc.catalog.limits import CONFIG_BYTES
 from costcalc.catalog.yaml import parse_yaml, resolve_scalar
 from costcalc.errors import CostcalcError, nearest, shown
 from costcalc.model.spec import ModelSpec

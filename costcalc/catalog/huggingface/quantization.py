@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from costcalc.catalog.huggingface.settings import Fields
+from costcalc.catalog.huggingface.config import Fields
 from costcalc.catalog.huggingface.shape import Entry, Shape
 from costcalc.errors import nearest, shown
 from costcalc.formats import WEIGHT_FORMATS, weight_format
@@ -112,10 +112,7 @@ class Meaning(NamedTuple):
 
 
 def meaning(name: str) -> Meaning | None:
-    """Return what a module name or pattern means, or None when it means nothing that is known.
-
-    name: as the quantization block writes it.
-    """
+    """Return what a module name or pattern means, or None when it means nothing that is known."""
     if len(name) > _LONGEST_NAME:
         return None
     text = name.removeprefix("re:").replace("\\", "").lower().strip("^$")
@@ -412,10 +409,7 @@ Shares = dict[str, float]
 
 
 def base_format(fields: Fields) -> str:
-    """Return the format of weights that are not quantized.
-
-    fields: the settings of the language model.
-    """
+    """Return the format of weights that are not quantized."""
     word = fields.text("dtype")
     if word is None:
         fields.note("The file names no dtype; bf16 is assumed.")

@@ -10,8 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
-from costcalc.catalog.huggingface.config import Document
-from costcalc.catalog.huggingface.settings import Fields, evaluate, first_name
+from costcalc.catalog.huggingface.config import Document, Fields, evaluate, first_name
 from costcalc.catalog.yaml import load_yaml
 from costcalc.model.attention import AnyAttention
 from costcalc.model.ffn import AnyFeedForward

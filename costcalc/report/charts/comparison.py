@@ -1,16 +1,18 @@
-"""The chart of a comparison: cache, throughput and cost, against context where there are curves."""
+"""Charts of one against another: a comparison, a sweep, a break-even with APIs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, MaxNLocator
 
+from costcalc.errors import CostcalcError
 from costcalc.explore.compare import Curve, Curves
-from costcalc.predict.quantities import Comparison, Row
+from costcalc.explore.sweep import Sweep
+from costcalc.predict.quantities import BLENDED, BreakEven, Comparison, Row
 from costcalc.report.charts.style import (
     FAINT,
     INK,
@@ -24,10 +26,11 @@ from costcalc.report.charts.style import (
     shown_ticks,
     variant_colour,
 )
-from costcalc.report.comparison import COST, EXCEEDS, RATE, by_context, cost_or_reason, row_name
+from costcalc.report.comparison import COST, EXCEEDS, RATE, by_context, cost_or_reason, row_name, use_curve
 from costcalc.report.estimate import is_term, price_basis
 from costcalc.report.page import Show, quantity
-from costcalc.units import format_bytes, format_count, format_seconds
+from costcalc.report.sweep import NAMES, SWEPT_PANELS, SweptLine, SweptLines, curves_of, value_shown
+from costcalc.units import format_bytes, format_count, format_percent, format_seconds, format_usd
 
 BANDED = "MLA absorbed"
 
@@ -35,7 +38,6 @@ BANDED = "MLA absorbed"
 def draw_lines(axes: Axes, lines: Sequence[tuple[Curve, Any]], show: Show, title: str, *, rate: bool) -> None:
     """Draw values of every variant against context; dotted where a limit of time is broken.
 
-    axes: where to draw.
     rate: whether they are rates, whose range is that of times upside down.
     """
     ends: list[End] = []
@@ -111,7 +113,6 @@ def draw_values(
 ) -> None:
     """Draw a value of every row with its 80% range, and the reason where there is none.
 
-    axes: where to draw.
     spans: low and high of each, where known.
     """
     known = [value for value in values if value]
@@ -229,3 +230,133 @@ def _subtitle(comparison: Comparison, lines: bool) -> str:
         "ideal bound" if machine.efficiency == "ideal" else "efficiency as measured, 80% range",
     ]
     return "; ".join(parts)
+
+
+# The chart of a sweep: cost, throughput and speed against what varies most, with their ranges.
+
+
+MOST_LINES = 8
+_MOST_BANDS = 4
+_FAR = 8
+"""A quantity that spans more than this factor is drawn on a logarithmic axis."""
+
+
+def draw_sweep(sweep: Sweep, suffix: str, kinds: Sequence[str] = ("cost", "throughput", "speed")) -> bytes:
+    """Return the chart of a sweep as the content of a file.
+
+    suffix: '.png', '.svg' or '.pdf'.
+    kinds: the panels: 'cost', 'throughput' of a GPU, 'speed' for a user, 'wait' for the first token.
+    Raises CostcalcError when there is nothing to draw.
+    """
+    found = {kind: curves_of(sweep, SWEPT_PANELS[kind], MOST_LINES) for kind in kinds}
+    drawn = {kind: each for kind, each in found.items() if any(line.points for line in each.lines)}
+    if not drawn:
+        raise CostcalcError("no cell fits, or only a term of the bill is asked for: nothing to draw", where="--chart")
+    with look():
+        subtitle = _swept_subtitle(sweep, drawn.values())
+        figure, axes = panels(len(drawn), sweep.title, subtitle, width=5.4 if len(drawn) > 1 else 8.0)
+        for (kind, each), where in zip(drawn.items(), axes, strict=True):
+            _draw_swept(where, kind, each.along, each.lines)
+        return saved(figure, suffix)
+
+
+def _draw_swept(axes: Axes, kind: str, along: str, lines: Sequence[SweptLine]) -> None:
+    of = quantity(SWEPT_PANELS[kind])
+    drawn: list[Line] = []
+    for line in lines:
+        if not line.points:
+            continue
+        below = [x for x, _ in line.points]
+        colour = variant_colour("", line.place)
+        draw_over(axes, dict(line.points), drawn, line.label, color=colour, lw=1.8, marker="o", ms=3.0)
+        drawn.append(dict(line.points))
+        if line.band and _has_bands(lines):
+            low, high = zip(*line.band, strict=True)
+            axes.fill_between(below, low, high, color=colour, alpha=0.12, lw=0)
+            if len(below) == 1:  # of which a band has no width
+                axes.vlines(below, low, high, color=colour, alpha=0.4, lw=1.4)
+    points = [point for line in lines for point in line.points]
+    for scale, extent in (("x", [x for x, _ in points]), ("y", [y for _, y in points])):
+        if max(extent) > _FAR * min(extent):
+            axes.set(**{f"{scale}scale": "log"})
+    ticks = sorted({x for x, _ in points})
+    if len(ticks) <= 8:
+        axes.set_xticks(ticks)
+    shown_ticks(axes.xaxis, lambda value: _short(along, value))
+    shown_ticks(axes.yaxis, of.show)
+    axes.set_xlabel(NAMES[along])
+    axes.set_title(of.title)
+    if any(line.label for line in lines):
+        axes.legend(frameon=False, fontsize=8, labelspacing=0.3)
+
+
+def _short(along: str, value: float) -> str:
+    if along in ("context", "input_tokens", "output_tokens") and value >= 1000:
+        return f"{value / 1000:g}k"
+    return value_shown(along, value)
+
+
+def _swept_subtitle(sweep: Sweep, drawn: Collection[SweptLines]) -> str:
+    machine, load = sweep.references[0].deployment, sweep.references[0].workload
+    names = {axis.name for axis in sweep.axes}
+    parts = [f"{format_count(load.output_tokens)} tokens out"] if "output_tokens" not in names else []
+    parts.append(f"KV cache {machine.precision.kv_cache}")
+    parts.append("ideal bound" if machine.efficiency == "ideal" else "efficiency as measured")
+    if sweep.range_of("usd_per_million_output_tokens") is not None and any(_has_bands(each.lines) for each in drawn):
+        parts.append("bands: hold in 8 of 10 cases")
+    most = max(drawn, key=lambda each: each.count)
+    if most.count > len(most.lines):
+        parts.append(f"{len(most.lines)} of {most.count:,} lines")
+    return "; ".join(parts)
+
+
+def _has_bands(lines: Sequence[SweptLine]) -> bool:
+    """Whether few enough lines are drawn that their ranges can be told apart."""
+    return len(lines) <= _MOST_BANDS and any(line.band for line in lines)
+
+
+# The chart of a break-even: what a million tokens cost against how busy the GPUs are, and what APIs charge.
+
+
+def draw_breakeven(result: BreakEven, suffix: str) -> bytes:
+    """Return the chart of a break-even as the content of a file.
+
+    suffix: '.png', '.svg' or '.pdf'.
+    Raises CostcalcError when there is nothing to draw.
+    """
+    curve = use_curve(result)
+    if curve is None:
+        raise CostcalcError("no cost is known, so there is nothing to draw", where="--chart")
+    here = result.estimate
+    with look():
+        title = f"{here.model.name} on {here.deployment.gpus} × {here.deployment.gpu}, or {result.against} by API"
+        figure, [axes] = panels(1, title, _breakeven_subtitle(result), width=9.0)
+        axes.plot(curve.shares, curve.own, color=INK, lw=2.2, label="GPUs of one's own")
+        if curve.limits is not None:
+            axes.fill_between(curve.shares, *curve.limits, color=INK, alpha=0.12, lw=0)
+        axes.set(xscale="log", yscale="log", xlim=(curve.shares[0], 1.0))
+        low, high = axes.get_ylim()
+        axes.set_ylim(min([low, *(price / 1.3 for _, price, _ in curve.bought)]), high)
+        ends = []
+        for number, (name, price, share) in enumerate(curve.bought):
+            colour = variant_colour("", number)
+            axes.axhline(price, color=colour, lw=1.4)
+            if share <= 1:
+                axes.plot([share], [price], color=colour, marker="o", ms=6)
+            when = f"from {format_percent(share, 2)} on" if share <= 1 else "never"
+            ends.append((f"{name}: {when}", colour, 1.0, price))
+        name_ends(axes, ends)
+        shown_ticks(axes.xaxis, lambda value: format_percent(value, 2))
+        shown_ticks(axes.yaxis, format_usd)
+        axes.set_xlabel("share of the paid hours that the GPUs are busy")
+        axes.set_title(quantity(BLENDED).title)
+        axes.legend(frameon=False, loc="upper right")
+        return saved(figure, suffix)
+
+
+def _breakeven_subtitle(result: BreakEven) -> str:
+    load, machine = result.estimate.workload, result.estimate.deployment
+    return (
+        f"{format_count(load.input_tokens)} tokens in, {format_count(load.output_tokens)} out; "
+        f"{price_basis([machine])}; band: holds in 8 of 10 cases"
+    )

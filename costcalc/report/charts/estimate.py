@@ -17,10 +17,7 @@ from costcalc.units import format_count, format_percent, format_rate, format_sec
 
 
 def draw_step_time(axes: Axes, result: Estimate) -> None:
-    """Draw the time of each op of a decode step as a bar, coloured by what bounds it.
-
-    axes: where to draw.
-    """
+    """Draw the time of each op of a decode step as a bar, coloured by what bounds it."""
     ops = [*reversed(result.breakdown)]
     total = sum(op.time_s for op in ops) or 1.0
     span = result.decode.step_time_s_range
@@ -60,7 +57,6 @@ Point = tuple[OpResult, float, float]
 def draw_roofline(axes: Axes, result: Estimate, gpu: Accelerator) -> None:
     """Draw the roofs of a GPU and what each op of a decode step reaches under them.
 
-    axes: where to draw.
     Source: Williams, Waterman, Patterson, "Roofline", CACM 52 (2009).
     """
     roofs = _roofs(result, gpu)

@@ -181,7 +181,6 @@ Line = Mapping[float, float]
 def draw_over(axes: Axes, line: Line, before: Sequence[Line], label: str | None = None, **look: Any) -> None:
     """Draw a line; where it runs along lines that are there already, in dashes through which they are seen.
 
-    axes: where to draw.
     look: colour, width and the like.
     """
     solid = look.pop("ls", "-")

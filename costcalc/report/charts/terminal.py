@@ -13,9 +13,8 @@ from plotille import Figure, color
 from costcalc.explore.sweep import Sweep
 from costcalc.fields import Record
 from costcalc.predict.quantities import BLENDED, BreakEven, Comparison, Estimate
-from costcalc.report.breakeven import use_curve
-from costcalc.report.comparison import COST, RATE, by_context, row_name
-from costcalc.report.page import Block, Column, Grid, Line, Role, Show, Shown, bar, quantity, seconds
+from costcalc.report.comparison import COST, RATE, by_context, row_name, use_curve
+from costcalc.report.page import Block, Column, Grid, Line, Show, Shown, bar, quantity, seconds
 from costcalc.report.sweep import NAMES, SWEPT_PANELS, curves_of, value_shown
 from costcalc.units import format_bytes, format_count, format_percent
 
@@ -59,9 +58,7 @@ def plots(result: Estimate | Comparison | BreakEven | Sweep, curves: Curves | No
     return [*page, *(_compared(curves) if curves is not None else ())]
 
 
-def bars(
-    title: str, values: Iterable[tuple[str, float | None]], show: Show, *, role: Role = "memory"
-) -> Iterator[Block]:
+def bars(title: str, values: Iterable[tuple[str, float | None]], show: Show) -> Iterator[Block]:
     """Yield values as horizontal bars: as long as they are large, or logarithmic where the small ones would vanish.
 
     values: names and values; what is unknown or nothing has no bar.
@@ -72,7 +69,7 @@ def bars(
     yield Line()
     yield Line(f"{title}, bars logarithmic" if logarithmic else title, "heading")
     rows = [(name, show(value), bar(_length(value or 0.0, known, logarithmic), WIDTH)) for name, value in listed]
-    yield Grid((Column(), Column(right=True), Column(role=role, drawing=True)), rows)
+    yield Grid((Column(), Column(right=True), Column(role="memory", drawing=True)), rows)
 
 
 def _length(value: float, known: Sequence[float], logarithmic: bool) -> float:
