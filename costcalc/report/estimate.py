@@ -123,8 +123,7 @@ def headline(result: Estimate) -> Iterator[Block]:
     rows = [
         (each.title, each.text, each.range, why) for each, why in shown if each.text != NOTHING or not is_term(result)
     ]
-    batch = marked(result, "batch", users(result.workload.batch))
-    rows.append(("Batch", batch, "", "") if is_term(result) else ("Users at once", batch, "", _room(result)))
+    rows.append(_at_once(result))
     rows.append(("Bound by", result.decode.bound_by or NOTHING, "", _why(result)))
     roles: dict[tuple[int, int], Role] = {
         (number, 1): "headline" if row[0].startswith("$") else "value" for number, row in enumerate(rows)
@@ -179,17 +178,26 @@ def _decoding_alone(result: Estimate) -> str:
     )
 
 
+def _at_once(result: Estimate) -> tuple[str, str, str, str]:
+    """The batch, or the users of all replicas together, of whom each replica has its batch."""
+    batch, replicas = result.workload.batch, result.deployment.replicas
+    if is_term(result) or replicas == 1:
+        shown = marked(result, "batch", users(batch))
+        return ("Batch", shown, "", "") if is_term(result) else ("Users at once", shown, "", _room(result))
+    return "Users at once", users(batch * replicas), "", _room(result)
+
+
 def _room(result: Estimate) -> str:
     most, replicas = result.memory.max_sequences, result.deployment.replicas
     if not result.memory.fits:
         return "the model does not fit"
-    room = f"of {most:,} that fit"
-    if result.workload.batch > most:  # a scheduler that reserves a part of each answer runs more
-        room = f"where {most:,} fit with whole answers"
+    more = result.workload.batch > most  # a scheduler that reserves a part of each answer runs more
     if replicas == 1:
-        return room
-    of_one = f"on one of {replicas:,} replicas" if result.workload.batch > most else f"one of {replicas:,} replicas"
-    return f"{room} {of_one}: {users(result.workload.batch * replicas)} in all"
+        return f"where {most:,} fit with whole answers" if more else f"of {most:,} that fit"
+    each, machines = marked(result, "batch", users(result.workload.batch)), f"each of {replicas:,} replicas"
+    if more:
+        return f"where {most * replicas:,} fit with whole answers: {each} where {most:,} do, on {machines}"
+    return f"of {most * replicas:,} that fit: {each} of {most:,} on {machines}"
 
 
 def _why(result: Estimate) -> str:
