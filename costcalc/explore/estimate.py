@@ -21,7 +21,7 @@ from costcalc.engine.memory import (
     weights_bytes_per_gpu,
 )
 from costcalc.engine.parallelism import Chosen, Deployment, layout_name
-from costcalc.explore.assumptions import assumptions_of, notes_of
+from costcalc.explore.assumptions import assumptions_of, notes_of, settings_of
 from costcalc.explore.search import choose_deployment
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.prices import PriceChoice
@@ -147,6 +147,7 @@ def _deployment(q: Scenario, chosen: Chosen, price: PriceChoice | None) -> Deplo
         backend=q.backend,
         layout=layout_name(chosen.deployment),
         idle_gpus=chosen.deployment.idle,
+        settings=settings_of(q.options),
     )
 
 

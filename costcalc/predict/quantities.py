@@ -64,6 +64,7 @@ class DeploymentResult(Record):
     price_date: str | None = None
     layout: str = ""  # degrees above 1, and replicas, in short
     idle_gpus: int = 0  # of the GPUs, that no replica takes
+    settings: str = ""  # options told that no other number of the answer shows, as typed
 
 
 class LimitsResult(Record):

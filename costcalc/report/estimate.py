@@ -383,10 +383,12 @@ def _deployment(result: Estimate) -> Iterator[Block]:
         f"{told('input_tokens', load.input_tokens)} tokens in, {told('output_tokens', load.output_tokens)} out, "
         f"decode at {told('context_tokens', load.context_tokens)} of context"
     )
+    chosen = {each.name for each in result.assumptions}
     backend = "the best of every engine" if machine.backend == "best" else str(machine.backend)
     efficiency = "the ideal bound of the data sheet"
     if machine.efficiency != "ideal":
-        efficiency = f"as measured, overheads of {told('backend', backend)}"
+        how = told("tuning", "as documented") if "tuning" in chosen else "by a tuned recipe"
+        efficiency = f"as measured, overheads of {told('backend', backend)}, started {how}"
     rows = [
         ("GPUs", gpus),
         ("Price", f"{told('price', usd(each))} per GPU-hour, {usd(hourly)} per hour in all"),
@@ -402,8 +404,8 @@ def _deployment(result: Estimate) -> Iterator[Block]:
             load_told + (f", {format_percent(load.cached_share)} of the input cached" if load.cached_share else ""),
         ),
         ("Efficiency", efficiency),
+        *(("Settings", typed) for typed in [machine.settings] if typed),
     ]
-    chosen = {each.name for each in result.assumptions}
     if "utilization" in chosen or machine.utilization < 1:
         rows.append(("Utilization", f"{told('utilization', format_percent(machine.utilization))} of the paid hours"))
     rows += _serving_rows(result)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -46,3 +47,76 @@ def test_users_of_all_replicas_are_told_and_so_are_those_who_fit(run: Run) -> No
 def test_what_was_meant_is_suggested(arguments: list[str], words: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["estimate", *arguments]) == 2
     assert words in re.sub(r"\s+", " ", capfd.readouterr().err)
+
+
+TOLD = (
+    "--memory-utilization 85% --max-num-batched-tokens 4,096 --max-num-seqs 64 --link 50GB/s --ttft 2s "
+    "--two-batch-overlap --imbalance 1.3 --tuning tuned --engine-date 2025-01"
+)
+
+
+def test_options_that_no_number_shows_are_on_the_page_as_typed(run: Run, run_json: Callable[..., Any]) -> None:
+    dense = ("estimate", "-m", "llama-3.1-8b", "--gpu", "h100")
+    page = run(*dense, *TOLD.split())
+    assert line(page, "Settings") == f"Settings {TOLD}"
+    assert "started by a tuned recipe" in line(page, "Efficiency")
+    assert "--tuning tuned" not in page.partition("to override:")[2]
+    assert run_json(*dense, *TOLD.split())["deployment"]["settings"] == TOLD
+    plain = run(*dense)
+    assert "Settings" not in plain and "started as documented°" in line(plain, "Efficiency")
+    assert line(plain, "tuning ") == "tuning default --tuning tuned an engine as its documentation starts it"
+    assert "tuning" not in run(*dense, "--efficiency", "ideal")
+
+
+EXPERTS_ON_16 = ("-m", "v3", "--gpu", "16xh100")
+
+
+@pytest.mark.parametrize(
+    ("question", "option", "words"),
+    [
+        (("-m", "llama-3.1-8b", "--gpu", "h100"), ("--two-batch-overlap",), "Llama-3.1-8B has no experts."),
+        (("-m", "llama-3.1-8b", "--gpu", "h100"), ("--imbalance", "1.3"), "Llama-3.1-8B has no experts."),
+        (
+            (*EXPERTS_ON_16, "--tp", "8", "--pp", "2"),
+            ("--two-batch-overlap",),
+            "in this layout no tokens travel to experts on other ranks of attention-DP; try --ep 16 --dp 16.",
+        ),
+        (
+            (*EXPERTS_ON_16, "--tp", "8", "--pp", "2"),
+            ("--imbalance", "1.3"),
+            "every rank of this layout has all experts; try --ep 16 --dp 16.",
+        ),
+        ((*EXPERTS_ON_16, "--efficiency", "ideal"), ("--imbalance", "1.3"), "the ideal bound has even ranks."),
+    ],
+    ids=lambda each: " ".join(each) if isinstance(each, tuple) else "",
+)
+def test_an_option_that_does_nothing_says_so(
+    question: tuple[str, ...], option: tuple[str, ...], words: str, run_json: Callable[..., Any]
+) -> None:
+    with_it, without = (run_json("estimate", *question, *more) for more in (option, ()))
+    note = f"{' '.join(option)} has no effect: {words}"
+    assert note in with_it["notes"]
+    with_it["notes"].remove(note)
+    with_it["deployment"]["settings"] = ""
+    assert with_it == without
+
+
+def test_what_the_notes_say_to_try_has_an_effect(run_json: Callable[..., Any]) -> None:
+    apart = ("estimate", *EXPERTS_ON_16, "--ep", "16", "--dp", "16", "--batch", "64")
+    plain = run_json(*apart)["decode"]["step_time_s"]
+    for option in (("--two-batch-overlap",), ("--imbalance", "1.3")):
+        found = run_json(*apart, *option)
+        assert found["decode"]["step_time_s"] != plain
+        assert not any("no effect" in note for note in found["notes"])
+
+
+def test_an_old_default_price_is_told_beside_what_clouds_ask_now(run: Run) -> None:
+    note = (
+        "The price is the profile's own, $2.00 per GPU-hour of 2025-01; the on-demand median of 2026-09 is $3.24: "
+        "--price on-demand."
+    )
+    assert note in run("estimate", "-m", "llama-3.1-8b", "--gpu", "h100")
+    for typed in ("2.00", "default", "on-demand"):
+        assert note not in run("estimate", "-m", "llama-3.1-8b", "--gpu", "h100", "--price", typed)
+    assert "profile's own" not in run("estimate", "-m", "llama-3.1-8b", "--gpu", "h200")
+    assert "profile's own" not in run("compare", "gpus", "h100", "h200", "-m", "llama-3.1-8b")
