@@ -15,7 +15,7 @@ from pathlib import Path
 
 from accuracy import accuracy_page, readme_table
 from commands import commands_page
-from inventory import catalog_page
+from inventory import catalog_counts, catalog_page
 from measuring import measuring_page
 
 from costcalc.cli import main as costcalc
@@ -41,7 +41,11 @@ def first_screen() -> str:
     return f"```text\n{head.rstrip()}\n\n… list prices of APIs, notes, and every default (°) with its reason\n```\n"
 
 
-README_PARTS: dict[str, Callable[[], str]] = {"estimate": first_screen, "accuracy": readme_table}
+README_PARTS: dict[str, Callable[[], str]] = {
+    "catalog": catalog_counts,
+    "estimate": first_screen,
+    "accuracy": readme_table,
+}
 
 
 def readme() -> str:
