@@ -25,6 +25,7 @@ from costcalc.explore.assumptions import assumptions_of, notes_of, settings_of
 from costcalc.explore.search import choose_deployment
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.prices import PriceChoice
+from costcalc.model.attention.gqa import GroupedAttention
 from costcalc.model.spec import ApiPrice, ModelSpec
 from costcalc.predict.explain import explain
 from costcalc.predict.predict import capacity, predict
@@ -93,6 +94,7 @@ def answer(scenario: Scenario, chosen: Chosen) -> Estimate:
             Parameters(q.model.total_parameters, q.model.active_parameters),
             q.model.attention_name,
             q.model.num_layers,
+            _kv_heads(q.model),
         ),
         deployment=_deployment(q, chosen, price),
         workload=WorkloadResult(
@@ -120,6 +122,13 @@ def answer(scenario: Scenario, chosen: Chosen) -> Estimate:
         result = replace(result, market=market_prices(result, q.model.api_prices))
     result = replace(result, demand=demand_of(q, chosen.deployment, result.serving, usd_per_hour))
     return explain(q, chosen, result, at)
+
+
+def _kv_heads(model: ModelSpec) -> int | None:
+    """KV heads of the layers whose query heads share them, where all have as many."""
+    grouped = [layer for layer in model.attention.values() if isinstance(layer, GroupedAttention)]
+    found = {each.num_key_value_heads for each in grouped if each.num_key_value_heads < each.num_attention_heads}
+    return found.pop() if len(found) == 1 else None
 
 
 def _deployment(q: Scenario, chosen: Chosen, price: PriceChoice | None) -> DeploymentResult:

@@ -37,6 +37,7 @@ class ModelResult(Record):
     parameters: Parameters
     attention: str
     layers: int
+    kv_heads: int | None = None  # of layers that share them among query heads; null where there are none, or several
 
 
 class PrecisionResult(Record):
