@@ -210,18 +210,22 @@ def _of_the_plan(q: Scenario, chosen: Chosen, at: Prediction, blended: float | N
         )
 
 
+WITHOUT_EFFECT = " has no effect: "
+"""Stands in the notes on options that do nothing."""
+
+
 def _without_effect(q: Scenario, chosen: Chosen) -> Iterator[str]:
     """Notes on options of experts on several GPUs that the layout, or the model, has no use for."""
     layout, told = chosen.deployment.layout, q.options.imbalance
     exchange = "" if q.model.has_experts else f"{q.model.name} has no experts"
     if q.calibrated and q.options.two_batch_overlap and float(np.max(halves_of(q, layout))) == 1:
         why = exchange or "in this layout no tokens travel to experts on other ranks of attention-DP"
-        yield f"--two-batch-overlap has no effect: {why}{_try_experts_apart(q, chosen)}."
+        yield f"--two-batch-overlap{WITHOUT_EFFECT}{why}{_try_experts_apart(q, chosen)}."
     if told not in (None, "measured"):
         why = exchange or "every rank of this layout has all experts" * (layout.ep == 1)
         why = why or "the ideal bound has even ranks" * (not q.calibrated)
         if why:
-            yield f"--imbalance {told} has no effect: {why}{_try_experts_apart(q, chosen)}."
+            yield f"--imbalance {told}{WITHOUT_EFFECT}{why}{_try_experts_apart(q, chosen)}."
 
 
 def _try_experts_apart(q: Scenario, chosen: Chosen) -> str:

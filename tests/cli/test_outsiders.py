@@ -134,3 +134,11 @@ def test_groups_of_query_heads_are_told_with_the_kv_heads_that_engines_speak_of(
     rows = {row["variant"]: row["model"]["kv_heads"] for row in run_json(*twins)["rows"]}
     assert rows["GQA-8"] == 16 and rows["MQA"] == 1
     assert {rows[name] for name in ("MHA", "MLA absorbed", "Low rank", "No cache")} == {None}
+
+
+def test_comparisons_name_the_rows_in_which_an_option_does_nothing(run_json: Callable[..., Any]) -> None:
+    asked = ("--gpu", "16xh100", "--ep", "16", "--dp", "16", "--two-batch-overlap")
+    notes = run_json("compare", "models", "v3", "kimi-k2", *asked)["notes"]
+    assert not any("no effect" in note for note in notes)
+    notes = run_json("compare", "models", "llama-3.1-8b", "v3", "--gpu", "16xh100", "--imbalance", "1.3")["notes"]
+    assert "Llama-3.1-8B: --imbalance 1.3 has no effect: Llama-3.1-8B has no experts." in notes
