@@ -16,7 +16,7 @@ from typing import Any
 
 from accuracy import accuracy_page, readme_table
 from commands import commands_page
-from inventory import catalog_page
+from inventory import catalog_counts, catalog_page
 from measuring import measuring_page
 
 from costcalc import estimate
@@ -68,6 +68,7 @@ def run_otherwise() -> str:
 
 
 README_PARTS: dict[str, Callable[[], str]] = {
+    "catalog": catalog_counts,
     "estimate": first_screen,
     "otherwise": run_otherwise,
     "accuracy": readme_table,

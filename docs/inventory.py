@@ -101,6 +101,13 @@ def catalog_page() -> str:
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
+def catalog_counts() -> str:
+    """Return what README.md says of the catalog's size."""
+    models = sum(path.name != CLOSED_MODELS for path in _files("models"))
+    gpus = len(list(_files("hardware_profiles")))
+    return f"costcalc knows the shapes of {models} open models and the data sheets of {gpus} accelerators.\n"
+
+
 def text(content: str) -> str:
     """Return text so that Markdown shows it as it is; addresses stay links."""
     return re.sub(r"[\\|*<$`\[\]]|(?<!\w)_|_(?!\w)", r"\\\g<0>", " ".join(content.split()))

@@ -57,6 +57,12 @@ def test_the_check_names_what_is_out_of_date_and_mends_nothing(
     assert (docs / "catalog.md").read_text() == "old"
 
 
+def test_the_readme_and_the_catalog_page_count_the_same(page: str) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    [models, gpus] = re.findall(r"shapes of (\d+) open models and the data sheets of (\d+) accelerators", readme)[0]
+    assert f"\n{models} models with their shapes, " in page and f" and {gpus} accelerators." in page
+
+
 def test_nobodys_own_catalog_gets_into_the_documentation(
     generate: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

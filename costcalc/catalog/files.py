@@ -344,6 +344,16 @@ def _no_such_file(text: str, noun: str) -> CostcalcError:
     return CostcalcError(f"no such file: {shown(text, 200)}", hint=hint)
 
 
+def _counted(wanted: str, spellings: dict[str, str]) -> str | None:
+    """A machine as '16xh100' where it was typed as '16h100', 'h100x16' or 'h100:16', or None for what is none."""
+    known = {squeezed(each): each for each in reversed(spellings)}
+    for form in (r"(?P<count>\d+)-?(?P<name>.+)", r"(?P<name>.+?)-?[x×*:]-?(?P<count>\d+)"):
+        found = re.fullmatch(form, wanted)
+        if found and int(found["count"]) and (name := known.get(squeezed(found["name"]))):
+            return f"{int(found['count'])}x{name}"
+    return None
+
+
 def _unknown(kind: Kind, text: str, entries: list[CatalogEntry], closed: dict[str, tuple[str, ...]]) -> CostcalcError:
     noun, command = _NOUNS[kind]
     if (wanted := normal_name(text)) in closed:
@@ -359,5 +369,7 @@ def _unknown(kind: Kind, text: str, entries: list[CatalogEntry], closed: dict[st
     spellings |= {name: names[1] for name, names in closed.items() if name not in spellings}
     close = meant(wanted.rpartition("/")[2] if is_hub_id(text) else wanted, spellings)
     suggestion = f"did you mean {listed_names(close)}? " if close else ""
+    if kind == "hardware_profiles" and (counted := _counted(wanted, spellings)):
+        suggestion = f"did you mean '{counted}'? "
     listing = f"list them with: costcalc {command}{' list --closed' if close and closed.keys() >= {*close} else ''}"
     return CostcalcError(f"unknown {noun} {shown(text)}", hint=suggestion + listing)

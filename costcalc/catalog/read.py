@@ -42,9 +42,10 @@ def extended(
 ) -> dict[str, Any]:
     """Return the raw data of a file with what it leaves out, from the entry that its `extends` names.
 
-    Groups are joined key by key, values and lists replace those of the entry; `prices` and `api_prices` are put
-    before its own. What has a source of its own, as a price, is replaced as a whole. Name and aliases stay apart:
-    a file of another name is another entry.
+    Groups are joined key by key, values and lists replace those of the entry; `prices` and `api_prices` are put before
+    its own, and so are `sources` of an accelerator, whose own stay for the facts that are not given. What has a source
+    of its own, as a price, is replaced as a whole. Name and aliases stay apart: a file of another name is another
+    entry.
 
     kind: 'models' or 'hardware_profiles'.
     data: its raw data, as from load_yaml.
@@ -66,7 +67,12 @@ def extended(
     positions.values_at[()] = positions.of_value((KEY,))
     positions.pop((), None)
     own.setdefault("name", inherited.get("name") if _same_name(path, other) else Path(path).stem)
-    return _joined(base, own, ())
+    joined = _joined(base, own, ())
+    if kind == "hardware_profiles" and isinstance(base.get("sources"), list):
+        added = own.get("sources")
+        if added is None or isinstance(added, list):
+            joined["sources"] = [*(added or []), *_sources_of_the_rest(base, own)]
+    return joined
 
 
 def _other(kind: Kind, path: str | Path, name: Any, where: str, folders: Folders) -> Path:
@@ -90,6 +96,30 @@ def _joined(base: Any, own: Any, path: KeyPath) -> Any:
         **base,
         **{key: _joined(base[key], value, (*path, key)) if key in base else value for key, value in own.items()},
     }
+
+
+def _sources_of_the_rest(base: dict[str, Any], own: dict[str, Any]) -> list[Any]:
+    """The sources of an accelerator's facts that a variant leaves as they are; what it changes needs its own."""
+    kept = []
+    for source in base["sources"]:
+        if not isinstance(source, dict) or not isinstance(source.get("fields"), list):
+            return list(base["sources"])  # told where it stands
+        fields = [each for field in source["fields"] for each in _unchanged(str(field), base, own)]
+        kept += [{**source, "fields": fields}] if fields else []
+    return kept
+
+
+def _unchanged(field: str, base: dict[str, Any], own: dict[str, Any]) -> list[str]:
+    """A field of a source, or the parts of it, that a variant does not say itself."""
+    group, _, part = field.partition(".")
+    if group not in own:
+        return [field]
+    new, old = own[group], base.get(group)
+    if not isinstance(new, dict) or not isinstance(old, dict):
+        return []
+    if part:
+        return [] if part in new else [field]
+    return [f"{group}.{key}" for key in old if key not in new]
 
 
 def _differ(base: dict[str, Any], own: dict[str, Any]) -> bool:

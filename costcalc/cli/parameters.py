@@ -191,6 +191,14 @@ def gpu_named(text: str | None) -> str:
     return required(text, "--gpu", "h100", "costcalc gpus")
 
 
+def subject(model: str | None, gpu: str | None) -> tuple[str, str]:
+    """Return what --model and --gpu name; raises CostcalcError when either is missing, naming both if both are."""
+    if model is None and gpu is None:
+        hint = "name both, as in --model v3 --gpu h100; list them with: costcalc models, costcalc gpus"
+        raise CostcalcError("--model and --gpu are missing", hint=hint)
+    return model_named(model), gpu_named(gpu)
+
+
 class CatalogFolder(Record):
     """Where specifications and constants come from."""
 

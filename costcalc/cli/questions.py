@@ -18,6 +18,7 @@ from costcalc.cli.parameters import (
     gpu_names,
     model_named,
     model_names,
+    subject,
 )
 from costcalc.errors import CostcalcError
 from costcalc.predict.options import LOAD, MONEY
@@ -40,7 +41,7 @@ def estimate(*, model: Model = None, gpu: Gpu = None, given: Given, output: Outp
     """
     given = output.with_tokens(given)
     with output.opened(ESTIMATE_CHARTS) as opened:
-        machine, name, catalog = gpu_named(gpu), model_named(model), sources.opened()
+        (name, machine), catalog = subject(model, gpu), sources.opened()
         from costcalc.explore.estimate import estimate as answer
 
         result = answer(name, machine, catalog=catalog, **given)
@@ -94,7 +95,7 @@ def compare_attention(
     lengths = [] if contexts is None else _split(contexts)
     given = output.with_tokens(given)
     with output.opened(ATTENTION_CHARTS) as opened:
-        machine, name, catalog = gpu_named(gpu), model_named(model), sources.opened()
+        (name, machine), catalog = subject(model, gpu), sources.opened()
         from costcalc.explore.compare import attention_curves
         from costcalc.explore.compare import compare_attention as compared
 
@@ -172,7 +173,7 @@ def sweep(*, model: Model = None, gpu: Gpu = None, given: SweepGiven, output: Ou
     """
     options = output.with_tokens(given)
     with output.opened(SWEEP_CHARTS) as opened:
-        machine, name, catalog = gpu_named(gpu), model_named(model), sources.opened()
+        (name, machine), catalog = subject(model, gpu), sources.opened()
         from costcalc.explore.sweep import sweep as answered
 
         result = answered(name, machine, catalog=catalog, **options)
@@ -210,7 +211,7 @@ def breakeven(
     """How busy GPUs of your own must be to cost what an API charges for the same tokens."""
     given = output.with_tokens(given)
     with output.opened(BREAKEVEN_CHARTS) as opened:
-        machine, name, catalog = gpu_named(gpu), model_named(model), sources.opened()
+        (name, machine), catalog = subject(model, gpu), sources.opened()
         from costcalc.explore.breakeven import break_even
 
         result = break_even(name, machine, against=against, catalog=catalog, **given)

@@ -106,7 +106,7 @@ def validate(
             records = None if chosen else left_out_records(efficiency, catalog.serving_efficiency())
             named = f": {', '.join(Path(each.path).name for each in files)}" if data else ""
             title = f"Predicted against measured{named}"
-            return accuracy_page(result, result.groups(division, records), count, division, title)
+            return accuracy_page(result, result.groups(division, records), count, division, title, fitted=not data)
 
         def tree() -> dict[str, Any]:
             return result.to_dict(division)

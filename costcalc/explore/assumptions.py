@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
 
 from costcalc.engine.memory import memory_share
-from costcalc.engine.parallelism import Chosen, layout_name
+from costcalc.engine.parallelism import Chosen, expert_degree, layout_name
+from costcalc.engine.roofline import reach
 from costcalc.explore.search import customary_layout
-from costcalc.hardware.prices import PriceChoice
-from costcalc.predict.predict import Prediction
+from costcalc.hardware.prices import PriceChoice, price_of_kind
+from costcalc.predict.options import OPTIONS, Options
+from costcalc.predict.predict import Prediction, halves_of
 from costcalc.predict.quantities import Assumption, hidden_share, ranges_of
-from costcalc.predict.scenario import Scenario
-from costcalc.units import counted, format_count, format_percent, format_seconds, format_usd
+from costcalc.predict.scenario import Scenario, month_of
+from costcalc.units import counted, format_count, format_percent, format_rate, format_seconds, format_usd
 
 
 def assumptions_of(q: Scenario, chosen: Chosen, price: PriceChoice | None) -> tuple[Assumption, ...]:
@@ -75,6 +77,36 @@ def _default_running(q: Scenario) -> Iterator[Assumption]:
         yield Assumption("acceptance", format_percent(q.acceptance), _drafts_kept(q), "--acceptance SHARE")
     if q.calibrated and q.options.backend is None:
         yield Assumption("backend", str(q.backend), "overheads of this serving engine", "--backend NAME")
+    if q.calibrated and q.options.tuning == "default":
+        yield Assumption("tuning", "default", "an engine as its documentation starts it", "--tuning tuned")
+
+
+_SHOWN = {
+    *("gpus", "tensor_parallel", "pipeline_parallel", "expert_parallel", "attention_data_parallel", "batch", "context"),
+    *("input_tokens", "output_tokens", "cached", "weights", "kv_cache", "activations", "experts", "efficiency"),
+    *("backend", "drafts", "acceptance", "accepted", "disaggregated", "prefill_gpus", "price", "utilization", "demand"),
+    "terms",
+}
+"""Options that an answer has numbers, names or notes of."""
+_WRITTEN: dict[str, Callable[[float], str]] = {
+    "BANDWIDTH": lambda value: format_rate(value, "B/s"),
+    "TIME": format_seconds,
+    "SHARE": format_percent,
+    "TOKENS": lambda value: f"{value:,.0f}",
+    "N": lambda value: f"{value:,.6g}",
+}
+"""How values are written, by what stands for them in the help."""
+
+
+def settings_of(options: Options) -> str:
+    """The options told that no number of an answer shows, as typed: '--max-num-seqs 64 --tuning tuned'."""
+    told = []
+    for name, row in OPTIONS.items():
+        value = getattr(options, name)
+        if name in _SHOWN or value is None or value == Options.__dataclass_fields__[name].default:
+            continue
+        told += [row.flag] if value is True else [row.flag, _WRITTEN.get(row.metavar, str)(value).replace(" ", "")]
+    return " ".join(told)
 
 
 def _degrees(chosen: Chosen) -> str:
@@ -178,6 +210,50 @@ def _of_the_plan(q: Scenario, chosen: Chosen, at: Prediction, blended: float | N
         )
 
 
+WITHOUT_EFFECT = " has no effect: "
+"""Stands in the notes on options that do nothing."""
+
+
+def _without_effect(q: Scenario, chosen: Chosen) -> Iterator[str]:
+    """Notes on options of experts on several GPUs that the layout, or the model, has no use for."""
+    layout, told = chosen.deployment.layout, q.options.imbalance
+    exchange = "" if q.model.has_experts else f"{q.model.name} has no experts"
+    if q.calibrated and q.options.two_batch_overlap and float(np.max(halves_of(q, layout))) == 1:
+        why = exchange or "in this layout no tokens travel to experts on other ranks of attention-DP"
+        yield f"--two-batch-overlap{WITHOUT_EFFECT}{why}{_try_experts_apart(q, chosen)}."
+    if told not in (None, "measured"):
+        why = exchange or "every rank of this layout has all experts" * (layout.ep == 1)
+        why = why or "the ideal bound has even ranks" * (not q.calibrated)
+        if why:
+            yield f"--imbalance {told}{WITHOUT_EFFECT}{why}{_try_experts_apart(q, chosen)}."
+
+
+def _try_experts_apart(q: Scenario, chosen: Chosen) -> str:
+    """Degrees that spread experts over the GPUs of the answer, or of a node, as in '; try --ep 16 --dp 16'."""
+    gpus = int(chosen.deployment.layout.gpus) * chosen.deployment.replicas
+    gpus = gpus if gpus > 1 else q.gpu.node_size or 1
+    if not q.model.has_experts or gpus == 1 or gpus > reach(q.gpu) or not q.calibrated:
+        return ""
+    return f"; try --ep {expert_degree(q.model, gpus)} --dp {gpus}"
+
+
+_MONTHS_APART, _PRICES_APART = 12, 0.2
+"""From which on a default price is told to be old news."""
+
+
+def _of_the_price(q: Scenario, price: PriceChoice | None) -> Iterator[str]:
+    """The note that the price a profile names is old, and far from what clouds ask now."""
+    now = price_of_kind("on-demand", None, q.gpu.prices)
+    if price is None or now is None or q.options.price is not None or price.provider or not (price.date and now.date):
+        return
+    newer = month_of(now.date) - month_of(price.date) > _MONTHS_APART
+    if newer and abs(now.usd_per_gpu_hour / price.usd_per_gpu_hour - 1) > _PRICES_APART:
+        yield (
+            f"The price is the profile's own, {format_usd(price.usd_per_gpu_hour)} per GPU-hour of {price.date[:7]}; "
+            f"the on-demand median of {now.date[:7]} is {format_usd(now.usd_per_gpu_hour)}: --price on-demand."
+        )
+
+
 _USUAL_MEMORY = (0.5, 0.98)
 """Shares of a GPU's memory that an engine may well be given."""
 
@@ -211,6 +287,7 @@ def notes_of(
     notes = [*q.model.caveats, *q.gpu.caveats]
     if price is None:
         notes.append(f"No price per hour of {q.gpu.name} is known: give one with --price to see dollars.")
+    notes += _of_the_price(q, price)
     if q.options.terms != "all":
         what = "cache" if q.options.terms == "kv" else "weight"
         notes.append(f"Counts {what} reads alone: a term of the bill, not a deployment; whether it fits is not asked.")
@@ -225,6 +302,7 @@ def notes_of(
         notes.append("The model ships no prediction head: drafting is charged as one of its layers per token.")
     if q.gpu.status == "announced":
         notes.append(f"{q.gpu.name} is announced, not measured: its figures are its maker's.")
+    notes += _without_effect(q, chosen)
     notes += _of_the_memory(q, chosen)
     notes += _of_the_pools(q, chosen, at)
     notes += _of_the_plan(q, chosen, at, blended)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from costcalc.catalog.catalog import Catalog, catalog_of
 from costcalc.engine.memory import cache_bytes_per_token
 from costcalc.engine.parallelism import DoesNotFit, Parallelism
 from costcalc.errors import CostcalcError
-from costcalc.explore.assumptions import beyond_training
+from costcalc.explore.assumptions import WITHOUT_EFFECT, beyond_training
 from costcalc.explore.estimate import answer, unanswered
 from costcalc.explore.search import LayoutSearch, along_cells, choose_deployment, deployments_asked_for, search_layouts
 from costcalc.hardware.accelerator import Accelerator
@@ -220,6 +220,7 @@ def compare_attention(
     _check_any_fits(rows)
     notes = [f"{twin.variant}: {twin.rule}; {twin.model.total_parameters / 1e9:,.4g}B parameters" for twin in twins]
     notes += filter(None, [beyond_training(whole.at(max(lengths)) if lengths else whole)])
+    notes += _without_effect(rows)
     title = f"{whole.model.name} on {gpus} × {whole.gpu.name}, attention replaced"
     return Comparison(title, tuple(rows), lengths, tuple(notes))
 
@@ -314,7 +315,18 @@ def _compared(title: str, names: Sequence[str], scenarios: Sequence[Scenario]) -
     rows = _related(_row(name, scenario) for name, scenario in zip(names, scenarios, strict=True))
     _check_any_fits(rows)
     notes = dict.fromkeys(filter(None, map(beyond_training, scenarios)))
-    return Comparison(title, tuple(rows), notes=tuple(notes))
+    return Comparison(title, tuple(rows), notes=(*notes, *_without_effect(rows)))
+
+
+def _without_effect(rows: Sequence[Row]) -> Iterator[str]:
+    """What rows say of options that do nothing there: plainly where all say it, else with the rows' names."""
+    said: dict[str, list[str]] = {}
+    for row in rows:
+        for note in row.estimate.notes:
+            if WITHOUT_EFFECT in note:
+                said.setdefault(note, []).append(row.variant)
+    for note, names in said.items():
+        yield note if len(names) == len(rows) else f"{', '.join(names)}: {note}"
 
 
 def _row(name: str, scenario: Scenario) -> Row:

@@ -21,10 +21,11 @@ from costcalc.engine.memory import (
     weights_bytes_per_gpu,
 )
 from costcalc.engine.parallelism import Chosen, Deployment, layout_name
-from costcalc.explore.assumptions import assumptions_of, notes_of
+from costcalc.explore.assumptions import assumptions_of, notes_of, settings_of
 from costcalc.explore.search import choose_deployment
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.prices import PriceChoice
+from costcalc.model.attention.gqa import GroupedAttention
 from costcalc.model.spec import ApiPrice, ModelSpec
 from costcalc.predict.explain import explain
 from costcalc.predict.predict import capacity, predict
@@ -93,6 +94,7 @@ def answer(scenario: Scenario, chosen: Chosen) -> Estimate:
             Parameters(q.model.total_parameters, q.model.active_parameters),
             q.model.attention_name,
             q.model.num_layers,
+            _kv_heads(q.model),
         ),
         deployment=_deployment(q, chosen, price),
         workload=WorkloadResult(
@@ -122,6 +124,13 @@ def answer(scenario: Scenario, chosen: Chosen) -> Estimate:
     return explain(q, chosen, result, at)
 
 
+def _kv_heads(model: ModelSpec) -> int | None:
+    """KV heads of the layers whose query heads share them, where all have as many."""
+    grouped = [layer for layer in model.attention.values() if isinstance(layer, GroupedAttention)]
+    found = {each.num_key_value_heads for each in grouped if each.num_key_value_heads < each.num_attention_heads}
+    return found.pop() if len(found) == 1 else None
+
+
 def _deployment(q: Scenario, chosen: Chosen, price: PriceChoice | None) -> DeploymentResult:
     layout = chosen.deployment.layout
     return DeploymentResult(
@@ -147,6 +156,7 @@ def _deployment(q: Scenario, chosen: Chosen, price: PriceChoice | None) -> Deplo
         backend=q.backend,
         layout=layout_name(chosen.deployment),
         idle_gpus=chosen.deployment.idle,
+        settings=settings_of(q.options),
     )
 
 

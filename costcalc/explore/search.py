@@ -457,6 +457,8 @@ def _beyond(scenario: Scenario, smallest: int) -> list[Deployment]:
 
 
 NARROWER = "a narrower --weights or --kv"
+_MANY = 4096
+"""GPUs that links join, from which on their number is no limit."""
 
 
 def does_not_fit(scenario: Scenario, deployment: Deployment, needs: int | None) -> DoesNotFit:
@@ -470,6 +472,9 @@ def does_not_fit(scenario: Scenario, deployment: Deployment, needs: int | None) 
     usable = weights + pool
     reserve = float(reserve_bytes(q.model, q.machine, deployment.layout, q.budget))
     machine = f"{deployment.gpus} × {q.gpu.name}"
+    anywhere = needs is None and q.options.degrees == Degrees() and reach(q.gpu) >= _MANY
+    if anywhere:
+        machine = f"any number of {q.gpu.name}"
     if q.options.degrees.layout_given:
         machine += f" as {layout_name(deployment)}"
     if usable <= 0:
@@ -488,7 +493,8 @@ def does_not_fit(scenario: Scenario, deployment: Deployment, needs: int | None) 
         sequences = q.options.batch or 1
         message = (
             f"{q.model.name} does not fit on {machine}: {counted(sequences, 'sequence')} of "
-            f"{q.full_length:,.0f} tokens {'are' if sequences > 1 else 'is'} asked for, the cache holds {most:,}"
+            f"{q.full_length:,.0f} tokens {'are' if sequences > 1 else 'is'} asked for, the cache "
+            f"{f'of one replica holds {most:,} at most' if anywhere else f'holds {most:,}'}"
         )
     return DoesNotFit(message, _what_would_fit(q, usable, needs), deployment, needs)
 
@@ -517,7 +523,7 @@ def _what_would_fit(scenario: Scenario, usable: float, needs: int | None) -> str
         leave = "leave the layout out: " if scenario.options.degrees.layout_given else ""
         return f"{leave}--gpus {needs} would fit, or {NARROWER}"
     most = reach(scenario.gpu)
-    if most < 4096:
+    if most < _MANY:
         weights = float(weights_bytes_per_gpu(scenario.model, Parallelism(), scenario.formats))
         least = ceil(weights / usable)
         links = f"no known link joins more than {int(most)} of these GPUs" if most > 1 else "no known link joins them"
@@ -526,6 +532,8 @@ def _what_would_fit(scenario: Scenario, usable: float, needs: int | None) -> str
             if least > most
             else f"{links}: use {NARROWER}, or fewer or shorter sequences"
         )
+    if scenario.options.degrees == Degrees():
+        return f"ask for fewer or shorter sequences, or use {NARROWER}"
     return f"no number of these GPUs fits it; use {NARROWER}"
 
 

@@ -123,11 +123,14 @@ def _imbalance(value: Any) -> str:
     if text in ("measured", "uniform"):
         return text
     kind, _, number = text.rpartition(":")
-    if kind not in ("", "zipf"):
-        raise CostcalcError(
-            f"{shown(value)} is no imbalance", hint="uniform, measured, zipf:1.2, or a factor such as 1.5"
-        )
-    found = _within(value, parse_quantity(number, "count"), 0.0 if kind else 1.0, 100.0)
+    try:
+        factor = parse_quantity(number, "count")
+    except CostcalcError:
+        factor = None
+    if kind not in ("", "zipf") or factor is None:
+        hint = "write uniform, measured, zipf:1.2, or one factor such as 1.5"
+        raise CostcalcError(f"{shown(value)} is no imbalance", hint=hint)
+    found = _within(value, factor, 0.0 if kind else 1.0, 100.0)
     return f"zipf:{found:g}" if kind else f"{found:g}"
 
 

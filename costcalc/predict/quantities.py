@@ -37,6 +37,7 @@ class ModelResult(Record):
     parameters: Parameters
     attention: str
     layers: int
+    kv_heads: int | None = None  # of layers that share them among query heads; null where there are none, or several
 
 
 class PrecisionResult(Record):
@@ -64,6 +65,7 @@ class DeploymentResult(Record):
     price_date: str | None = None
     layout: str = ""  # degrees above 1, and replicas, in short
     idle_gpus: int = 0  # of the GPUs, that no replica takes
+    settings: str = ""  # options told that no other number of the answer shows, as typed
 
 
 class LimitsResult(Record):

@@ -35,40 +35,59 @@ UNITS = {
 }
 """Units of the quantities that are predicted."""
 LEGEND = (
-    "median, mean: predicted against measured, off either way; bias: median of predicted over measured, less 1; "
+    "{errors}; bias: median of predicted over measured, less 1; "
     "in range: measurements inside the 80% range (and the 95% interval of that share); "
     "ideal: median error of the roofline alone; "
-    "not scored: rows left out, for the reasons below."
+    "not scored: rows that do not count, for the reasons below."
 )
-UNSEEN = " unseen GPU, unseen model: median error of fits without any point of that GPU or model."
+ERRORS = ("median", "mean")
+FITTED = ("fitted", "fitted mean")
+"""What errors are called of measurements that the fit has seen, as docs/accuracy.md does."""
+OFF = "median, mean: predicted against measured, off either way"
+SEEN = (
+    "fitted: median and mean of the constants as shipped, off either way, on points that the fit has seen (memory has "
+    "rules, and no fit); what is new is off by more"
+)
+LEFT_OUT = (
+    "left out: median error of fits that have not seen the point: its shape, for single kernels, or a random fifth of "
+    "the rows, for serving; unseen GPU, unseen model: of fits without any point of that GPU or model. "
+)
 _SHOWN_LINES = 8
 
 
 def accuracy_page(
-    validation: Validation, groups: Sequence[Group], worst: int = 3, by: str | None = None, title: str = ""
+    validation: Validation,
+    groups: Sequence[Group],
+    worst: int = 3,
+    by: str | None = None,
+    title: str = "",
+    *,
+    fitted: bool = False,
 ) -> list[Block]:
     """Return the errors of predictions as a page.
 
     validation: the scored points. groups: their errors by class, or by what `by` names.
     worst: how many of the worst points of each class to list. by: what the groups are divided by.
+    fitted: whether the points are those that the constants were fitted on.
     """
     page: list[Block] = [Line(title or "Predicted against measured", "title"), Line()]
     recorded = any(each.unseen_gpu is not None for each in groups)
-    page += [*_tables(groups, by, recorded), Line(LEGEND + UNSEEN * recorded, "dim"), Line()]
+    legend = LEFT_OUT * recorded + LEGEND.format(errors=SEEN if fitted else OFF)
+    page += [*_tables(groups, by, FITTED if fitted else ERRORS), Line(legend, "dim"), Line()]
     page += [*_worst(validation.worst(worst)), *listed("With a warning", validation.warned())]
     page += listed("Not scored", validation.excluded())
     return page
 
 
-def _tables(groups: Sequence[Group], by: str | None, recorded: bool) -> Iterator[Block]:
+def _tables(groups: Sequence[Group], by: str | None, errors: tuple[str, str]) -> Iterator[Block]:
     if by is None:
-        yield filled_grid(_columns(""), [_cells(each.label, each, recorded) for each in groups])
+        yield filled_grid(_columns("", errors), [_cells(each.label, each) for each in groups])
         yield Line()
         return
     for kind, label in dict.fromkeys((each.kind, each.label) for each in groups):
         yield Line(heading(kind, label), "heading")
         members = [each for each in groups if (each.kind, each.label) == (kind, label)]
-        yield filled_grid(_columns(by), [_cells(each.member, each, False) for each in members])
+        yield filled_grid(_columns(by, errors), [_cells(each.member, each) for each in members])
         yield Line()
 
 
@@ -78,26 +97,29 @@ def heading(kind: str, label: str) -> str:
     return f"{title}: {label}" if kind == "e2e" or title[:6].lower() != label[:6].lower() else capital(label)
 
 
-def _columns(first: str) -> tuple[Column, ...]:
+def _columns(first: str, errors: tuple[str, str]) -> tuple[Column, ...]:
     return (
         Column(first, role="value"),
         *numbers("n"),
-        Column("median", right=True, role="headline"),
-        *numbers("mean", "bias", "in range", "unseen GPU", "unseen model", "ideal", "not scored"),
+        Column("left out", right=True, role="headline"),
+        *numbers("unseen GPU", "unseen model"),
+        Column(errors[0], right=True, role="value" if errors == FITTED else "headline"),
+        *numbers(errors[1], "bias", "in range", "ideal", "not scored"),
     )
 
 
-def _cells(name: str, group: Group, recorded: bool) -> tuple[str, ...]:
+def _cells(name: str, group: Group) -> tuple[str, ...]:
     errors = group.summary
     return (
         name,
         str(errors["n"]),
+        percent(group.left_out),
+        percent(group.unseen_gpu),
+        percent(group.unseen_model),
         percent(errors["median_ape"]),
         percent(errors["mape"]),
         signed(errors["bias"]),
         covered(errors),
-        percent(group.unseen_gpu) if recorded else "",
-        percent(group.unseen_model) if recorded else "",
         percent(errors["ideal_median_ape"]),
         str(sum(errors["excluded"].values()) or NOTHING),
     )

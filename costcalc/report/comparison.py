@@ -17,6 +17,7 @@ from costcalc.report.estimate import (
     newest,
     price_basis,
     unmet,
+    with_kv_heads,
 )
 from costcalc.report.page import (
     RANGE,
@@ -166,7 +167,7 @@ def cost_or_reason(row: Row) -> str:
 _TPOT = _number("serving.time_per_output_token_s")
 _IN = _number("cost.usd_per_million_input_tokens")
 _COLUMNS: tuple[tuple[Column, Cell], ...] = (
-    (Column(""), row_name),
+    (Column(""), lambda row: with_kv_heads(row_name(row), row.estimate)),
     (Column("GPUs", right=True), lambda row: str(row.estimate.deployment.gpus)),
     (Column("$/GPU-h", right=True), _chosen(lambda row: usd(row.estimate.deployment.usd_per_gpu_hour))),
     (Column("KV/token", right=True), lambda row: format_bytes(row.estimate.kv_cache.bytes_per_token)),

@@ -123,8 +123,7 @@ def headline(result: Estimate) -> Iterator[Block]:
     rows = [
         (each.title, each.text, each.range, why) for each, why in shown if each.text != NOTHING or not is_term(result)
     ]
-    batch = marked(result, "batch", users(result.workload.batch))
-    rows.append(("Batch", batch, "", "") if is_term(result) else ("Users at once", batch, "", _room(result)))
+    rows.append(_at_once(result))
     rows.append(("Bound by", result.decode.bound_by or NOTHING, "", _why(result)))
     roles: dict[tuple[int, int], Role] = {
         (number, 1): "headline" if row[0].startswith("$") else "value" for number, row in enumerate(rows)
@@ -179,17 +178,26 @@ def _decoding_alone(result: Estimate) -> str:
     )
 
 
+def _at_once(result: Estimate) -> tuple[str, str, str, str]:
+    """The batch, or the users of all replicas together, of whom each replica has its batch."""
+    batch, replicas = result.workload.batch, result.deployment.replicas
+    if is_term(result) or replicas == 1:
+        shown = marked(result, "batch", users(batch))
+        return ("Batch", shown, "", "") if is_term(result) else ("Users at once", shown, "", _room(result))
+    return "Users at once", users(batch * replicas), "", _room(result)
+
+
 def _room(result: Estimate) -> str:
     most, replicas = result.memory.max_sequences, result.deployment.replicas
     if not result.memory.fits:
         return "the model does not fit"
-    room = f"of {most:,} that fit"
-    if result.workload.batch > most:  # a scheduler that reserves a part of each answer runs more
-        room = f"where {most:,} fit with whole answers"
+    more = result.workload.batch > most  # a scheduler that reserves a part of each answer runs more
     if replicas == 1:
-        return room
-    of_one = f"on one of {replicas:,} replicas" if result.workload.batch > most else f"one of {replicas:,} replicas"
-    return f"{room} {of_one}: {users(result.workload.batch * replicas)} in all"
+        return f"where {most:,} fit with whole answers" if more else f"of {most:,} that fit"
+    each, machines = marked(result, "batch", users(result.workload.batch)), f"each of {replicas:,} replicas"
+    if more:
+        return f"where {most * replicas:,} fit with whole answers: {each} where {most:,} do, on {machines}"
+    return f"of {most * replicas:,} that fit: {each} of {most:,} on {machines}"
 
 
 def _why(result: Estimate) -> str:
@@ -354,10 +362,19 @@ def _title(result: Estimate) -> Iterator[Block]:
     total, active = result.model.parameters.total, result.model.parameters.active
     yield Line(
         f"{format_count(total, 3)} parameters, {format_count(active, 3)} active; "
-        f"{result.model.layers} layers; {result.model.attention}",
+        f"{result.model.layers} layers; {with_kv_heads(result.model.attention, result)}",
         "dim",
     )
     yield Line()
+
+
+def with_kv_heads(name: str, result: Estimate) -> str:
+    """Return the name of an attention with the KV heads that it has, where the name says how many share one.
+
+    Engines call 8 KV heads what 'GQA-8' may be taken for: groups of 8.
+    """
+    heads = result.model.kv_heads
+    return f"{name}, {counted(heads, 'KV head')}" if heads and "GQA-" in name else name
 
 
 def _deployment(result: Estimate) -> Iterator[Block]:
@@ -375,10 +392,12 @@ def _deployment(result: Estimate) -> Iterator[Block]:
         f"{told('input_tokens', load.input_tokens)} tokens in, {told('output_tokens', load.output_tokens)} out, "
         f"decode at {told('context_tokens', load.context_tokens)} of context"
     )
+    chosen = {each.name for each in result.assumptions}
     backend = "the best of every engine" if machine.backend == "best" else str(machine.backend)
     efficiency = "the ideal bound of the data sheet"
     if machine.efficiency != "ideal":
-        efficiency = f"as measured, overheads of {told('backend', backend)}"
+        how = told("tuning", "as documented") if "tuning" in chosen else "by a tuned recipe"
+        efficiency = f"as measured, overheads of {told('backend', backend)}, started {how}"
     rows = [
         ("GPUs", gpus),
         ("Price", f"{told('price', usd(each))} per GPU-hour, {usd(hourly)} per hour in all"),
@@ -394,8 +413,8 @@ def _deployment(result: Estimate) -> Iterator[Block]:
             load_told + (f", {format_percent(load.cached_share)} of the input cached" if load.cached_share else ""),
         ),
         ("Efficiency", efficiency),
+        *(("Settings", typed) for typed in [machine.settings] if typed),
     ]
-    chosen = {each.name for each in result.assumptions}
     if "utilization" in chosen or machine.utilization < 1:
         rows.append(("Utilization", f"{told('utilization', format_percent(machine.utilization))} of the paid hours"))
     rows += _serving_rows(result)

@@ -272,7 +272,7 @@ SCORERS = (*KERNEL_KINDS, "e2e", "field", "kv_pool")
 
 
 Records = dict[tuple[str, str], dict[str, float]]
-"""Left-out errors of fits by kind and class: `unseen_gpu`, `unseen_model`."""
+"""Left-out errors of fits by kind and class: `left_out`, `unseen_gpu`, `unseen_model`."""
 NOT_PREDICTED = "not predicted"
 RESULTS = (
     *NUMBERS, "quantity", "op_class", "command", "warning", "excluded", *(f"ttft_ms_{name}" for name in NUMBERS),
@@ -321,6 +321,7 @@ class Group:
     quantity: str  # that is predicted
     member: str  # of what the points are divided by; '' for all
     summary: Summary
+    left_out: float | None = None  # median error by the fit's record: of points by fits without their like
     unseen_gpu: float | None = None  # median error by the fit's record: every GPU predicted without its points
     unseen_model: float | None = None
 
@@ -461,10 +462,15 @@ def left_out_records(efficiency: KernelEfficiency, serving: ServingEfficiency) -
     found: Records = {}
     for kind, kernels in KERNEL_KINDS.items():
         for op, model in kernels.models.items():
-            found[kind, model.label] = {"unseen_gpu": getattr(efficiency, op).fit.gpu_left_out.median_ape}
+            fit = getattr(efficiency, op).fit
+            errors = {"left_out": fit.shape_left_out, "unseen_gpu": fit.gpu_left_out}
+            found[kind, model.label] = {level: error.median_ape for level, error in errors.items()}
     for name, record in serving.errors.items():
-        medians = {"unseen_gpu": record.gpu_left_out.median_ape, "unseen_model": record.model_left_out.median_ape}
-        found["e2e", LABELS[name]] = medians
+        found["e2e", LABELS[name]] = {
+            "left_out": record.rows_left_out.median_ape,
+            "unseen_gpu": record.gpu_left_out.median_ape,
+            "unseen_model": record.model_left_out.median_ape,
+        }
     return found
 
 

@@ -10,6 +10,7 @@ import pytest
 
 import costcalc
 from costcalc.catalog.catalog import load_gpu, load_model
+from costcalc.cli import main
 from costcalc.errors import CostcalcError
 
 CONTRACT = """extends: h100-sxm
@@ -71,6 +72,29 @@ def test_a_layer_of_another_kind_is_replaced_as_a_whole(overlay: Path) -> None:
     layer = "{kind: grouped, num_attention_heads: 128, num_key_value_heads: 8, head_dim: 128}"
     (overlay / "models" / "v3-gqa.yaml").write_text(f"extends: v3\nattention:\n  mla: {layer}\n")
     assert load_model("v3-gqa", catalog=overlay).attention_name == "GQA-16"
+
+
+def test_what_a_variant_leaves_as_it_is_keeps_its_sources(overlay: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    # NVIDIA H100 96GB, as in GH200-class boards: memory and one peak differ from the H100 of the catalog.
+    changed = "extends: h100-sxm\nmemory: 96 GB\nmemory_reported: null\nruntime_memory: null\n"
+    changed += "peak_flops: {fp8: 1900 TFLOP/s}\n"
+    source = "sources:\n  - {fields: [memory, peak_flops.fp8], source: our data sheet, date: '2026-11', "
+    path = gpu(overlay, "h100-96gb", f"{changed}{source}provenance: seen}}\n")
+    assert main(["gpus", "check", str(path)]) == 0
+    own, shipped = load_gpu(str(path)), load_gpu("h100-sxm")
+    assert own.sources[0].source == "our data sheet"
+    kept = {field for each in own.sources[1:] for field in each.fields}
+    assert "memory_bandwidth" in kept and "power" in kept
+    assert not {"memory", "peak_flops", "peak_flops.fp8"} & kept
+    assert {each.source for each in own.sources[1:]} <= {each.source for each in shipped.sources}
+    # What is changed needs a source of its own, and nothing else does.
+    capfd.readouterr()
+    assert main(["gpus", "check", str(gpu(overlay, "unsourced", changed))]) == 2
+    told = capfd.readouterr().err.splitlines()
+    assert [line.split(": ")[2] for line in told] == ["memory", "peak_flops.fp8"]
+    assert told[0].startswith("error: hardware_profiles/unsourced.yaml:2:")
+    # A price has its source beside it.
+    assert main(["gpus", "check", str(gpu(overlay, "ours", CONTRACT))]) == 0
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ COMMAND_LINES: list[tuple[list[str], str]] = [
     (["estimate", "v3", "h100"], "named by --model and --gpu"),
     ([*V3, "extra"], "unexpected argument 'extra'"),
     # what is missing
-    (["estimate"], "--gpu is missing"),
+    (["estimate"], "--model and --gpu are missing"),
     (["estimate", "--gpu", "h100"], "--model is missing; name one, such as --model v3"),
     (["estimate", "--model", "v3"], "list them with: costcalc gpus"),
     (["compare", "attention", "--gpu", "h100"], "--model is missing"),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 
 import pytest
 from terminal import fitted
 
+from costcalc.catalog.catalog import Catalog
 from costcalc.cli import main
-from costcalc.report.accuracy import accuracy_page
+from costcalc.report.accuracy import accuracy_page, percent
 from costcalc.report.page import plain_page
 from costcalc.validation.files import KINDS, shipped_measurements
 from costcalc.validation.score import SCORERS, score, summary, validate
@@ -156,7 +158,25 @@ def test_the_worst_points_fit_the_width_with_every_digit(columns):
 def test_the_table_names_what_is_not_scored_and_where(capsys, gemm_csv):
     text = out_of(capsys, "--data", str(gemm_csv))
     assert "own.csv:4" in text and "unknown GPU 'H900'" in text and "cache-warm (own.csv:5)" in text
-    assert "unseen GPU" not in text  # of the shipped fit, which knows nothing of these points
+    # Of the shipped fit, which knows nothing of these points.
+    assert not any(each in text for each in ("unseen GPU", "left out:", "fitted"))
+
+
+def test_errors_on_points_that_the_fit_has_seen_are_called_so_behind_those_left_out(capsys):
+    text = out_of(capsys, "--kind", "gemm", "--kind", "kv_pool")
+    head, _, products, memory = text.splitlines()[2:6]
+    assert re.split(r"\s{2,}", head.strip()) == [
+        *("n", "left out", "unseen GPU", "fitted", "fitted mean", "bias", "in range", "ideal", "not scored"),
+    ]  # fmt: skip
+    fit = Catalog().kernel_efficiency().gemm.fit
+    assert re.split(r"\s{2,}", products.strip())[2:4] == [
+        percent(fit.shape_left_out.median_ape),
+        percent(fit.gpu_left_out.median_ape),
+    ]
+    assert re.split(r"\s{2,}", memory.strip())[2:5] == ["-", "-", "0.1%"]
+    assert "on points that the fit has seen" in text and "what is new is off by more" in text
+    divided = out_of(capsys, "--kind", "gemm", "--by", "gpu")
+    assert "fitted mean" in divided and "left out" not in divided.partition("Worst points")[0]
 
 
 def test_classes_can_be_divided(capsys):
