@@ -31,6 +31,9 @@ def _default_deployment(q: Scenario, chosen: Chosen) -> Iterator[Assumption]:
         yield Assumption("gpus", str(chosen.deployment.gpus), why, "--gpus N")
     if chosen.layout_chosen:
         yield Assumption("layout", _degrees(chosen), _why_this_layout(q, chosen), "--tp --pp --dp --ep")
+    elif left := _left_out(q, chosen):
+        taken = ", ".join(f"{name} {degree}" for name, degree in left.items())
+        yield Assumption("layout", taken, "customary beside the degrees typed", " ".join(f"--{name}" for name in left))
     if chosen.batch_chosen:
         limit = limits_named(q)
         why = f"lowest cost under a {limit}" if chosen.keeps_limits else f"none keeps {limit.replace(' of', ' under')}"
@@ -107,6 +110,16 @@ def settings_of(options: Options) -> str:
             continue
         told += [row.flag] if value is True else [row.flag, _WRITTEN.get(row.metavar, str)(value).replace(" ", "")]
     return " ".join(told)
+
+
+def _left_out(q: Scenario, chosen: Chosen) -> dict[str, int]:
+    """The degrees of a typed layout that were not typed, and are not 1."""
+    asked, layout = q.options.degrees, chosen.deployment.layout
+    degrees = {
+        "tp": (asked.tp, layout.tp), "pp": (asked.pp, layout.pp),
+        "dp": (asked.attention_dp, layout.attention_dp), "ep": (asked.ep, layout.ep),
+    }  # fmt: skip
+    return {name: int(taken) for name, (told, taken) in degrees.items() if told is None and int(taken) != 1}
 
 
 def _degrees(chosen: Chosen) -> str:

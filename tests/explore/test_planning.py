@@ -196,3 +196,11 @@ def test_a_prefill_pool_that_is_no_whole_replica_says_so() -> None:
 def test_no_drafts_may_be_asked_for() -> None:
     plain, none = (costcalc.estimate("llama-3.1-8b", "h100", **asked) for asked in ({}, {"drafts": 0}))
     assert none.decode == plain.decode
+
+
+def test_degrees_that_are_left_out_of_a_layout_are_told() -> None:
+    layout = {"gpus": 16, "tensor_parallel": 4, "pipeline_parallel": 2, "attention_data_parallel": 2, "batch": 92}
+    (left,) = [each for each in costcalc.estimate("v3", "h100", **layout).assumptions if each.name == "layout"]
+    assert (left.value, left.override) == ("ep 8", "--ep")
+    whole = costcalc.estimate("v3", "h100", expert_parallel=1, **layout)
+    assert not [each for each in whole.assumptions if each.name == "layout"]
