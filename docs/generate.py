@@ -12,12 +12,14 @@ from collections.abc import Callable
 from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from accuracy import accuracy_page, readme_table
 from commands import commands_page
 from inventory import catalog_counts, catalog_page
 from measuring import measuring_page
 
+from costcalc import estimate
 from costcalc.cli import main as costcalc
 from costcalc.cli.catalog import SCHEMAS
 from costcalc.report.files import as_json
@@ -41,9 +43,34 @@ def first_screen() -> str:
     return f"```text\n{head.rstrip()}\n\n… list prices of APIs, notes, and every default (°) with its reason\n```\n"
 
 
+OTHERWISE: dict[str, dict[str, Any]] = {
+    "vLLM as its documentation starts it": {},
+    "`--disaggregated`: prompts on GPUs of their own": {"disaggregated": True},
+    "`--tuning tuned`: the best published recipes": {"tuning": "tuned"},
+    "both": {"disaggregated": True, "tuning": "tuned"},
+    "`--efficiency ideal`: the physical bound": {"efficiency": "ideal"},
+}
+"""How else the deployment of the first screen may be run."""
+
+
+def run_otherwise() -> str:
+    """Return what the deployment of the first screen costs where it is run otherwise, as a table."""
+    lines = [
+        "| the same model and GPUs | $ per M output | $ per M, blended | tokens/s per GPU |",
+        "| :-- | --: | --: | --: |",
+    ]
+    for how, options in OTHERWISE.items():
+        found = estimate("v3", "h100", **options)
+        dollars = (found.cost.usd_per_million_output_tokens, found.cost.usd_per_million_blended_tokens)
+        shown = " | ".join("-" if each is None else f"${each:.2f}" for each in dollars)
+        lines.append(f"| {how} | {shown} | {found.serving.output_tokens_per_s_per_gpu:,.0f} |")
+    return "\n".join(lines) + "\n"
+
+
 README_PARTS: dict[str, Callable[[], str]] = {
     "catalog": catalog_counts,
     "estimate": first_screen,
+    "otherwise": run_otherwise,
     "accuracy": readme_table,
 }
 

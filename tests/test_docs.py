@@ -157,3 +157,10 @@ def test_every_command_and_option_is_documented() -> None:
             for option in [opt for param in command.params for opt in param.opts if opt.startswith("-")]:
                 assert f"`{option}" in section, (title, option)
             assert all(line in section for line in each.examples)
+
+
+def test_every_file_that_the_house_names_is_there() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text() + (ROOT / "docs" / "method.md").read_text()
+    named = set(re.findall(r"`((?:costcalc|docs|tools|tests|measurements|models|hardware_profiles)/[\w./-]+)`", text))
+    assert len(named) > 60
+    assert not sorted(path for path in named if not (ROOT / path).exists())

@@ -26,7 +26,7 @@ from costcalc.engine.kernels import (
     prefill_attention,
 )
 from costcalc.engine.ops import COMMUNICATION, Op
-from costcalc.engine.roofline import Machine, compute_seconds, memory_seconds
+from costcalc.engine.roofline import Machine
 from costcalc.engine.terms import Addition, Term, Timing
 from costcalc.fields import Number
 
@@ -96,9 +96,8 @@ class OpTime:
     terms: tuple[Term, ...]  # of one call
     norm: Number  # how terms join: their maximum (inf), their sum (1), or in between
     additions: tuple[Addition | Term, ...]  # to one call
-    memory_seconds: Number  # [s] at the peaks
-    compute_seconds: Number  # [s] at the peaks
     precision: str = "bf16"
+    of_resources: tuple[Number, Number] | None = None  # [s] of memory and arithmetic, where terms do not say it
     seconds: Number = field(init=False)  # [s] per step: calls × (terms, joined, + additions)
 
     def __post_init__(self) -> None:
@@ -110,6 +109,20 @@ class OpTime:
     def communicates(self) -> bool:
         return self.kind in COMMUNICATION
 
+    @property
+    def memory_seconds(self) -> Number:
+        """Time that memory takes, as much of it as is reached, whatever runs beside it [s]."""
+        return self._taken("memory") if self.of_resources is None else self.of_resources[0]
+
+    @property
+    def compute_seconds(self) -> Number:
+        """Time that arithmetic takes, padding included, whatever runs beside it [s]."""
+        return self._taken("compute", "exponentials") if self.of_resources is None else self.of_resources[1]
+
+    def _taken(self, *names: str) -> Number:
+        terms = [each for each in (*self.terms, *self.additions) if isinstance(each, Term) and each.name in names]
+        return self.calls * sum((each.seconds for each in terms), start=0.0)
+
 
 def op_times(ops: Iterable[Op], machine: Machine, efficiency: Efficiency) -> list[OpTime]:
     """Time every op of a step [s]."""
@@ -119,14 +132,9 @@ def op_times(ops: Iterable[Op], machine: Machine, efficiency: Efficiency) -> lis
 def op_time(op: Op, machine: Machine, efficiency: Efficiency) -> OpTime:
     """Time one op [s]: its layers × the time of its kernel."""
     n, passes = op.layers, efficiency.elementwise_passes if op.kind == "elementwise" else 1.0
-    memory: Number = 0.0
-    compute: Number = 0.0
-    if op.kind not in COMMUNICATION:
-        memory = n * memory_seconds(op.bytes * passes, machine.memory_bandwidth)
-        compute = n * compute_seconds(op.flops, machine.peak(op.precision))
     flops, moved = n * op.flops * op.mean_flops, n * op.bytes * passes * op.mean_bytes
     timing = kernel_timing(op, machine, efficiency)
-    return OpTime(op.op, op.kind, flops, moved, n, *timing, memory, compute, op.precision)
+    return OpTime(op.op, op.kind, flops, moved, n, *timing, op.precision)
 
 
 def kernel_timing(op: Op, machine: Machine, efficiency: Efficiency) -> Timing:

@@ -212,7 +212,7 @@ def drafting(model: ModelSpec, plain: Step, efficiency: Efficiency, drafts: Numb
     )
     return OpTime(
         "drafting", "drafting", drafted("flops"), drafted("bytes"), drafts, (), np.inf, additions,
-        drafted("memory_seconds"), drafted("compute_seconds"),
+        of_resources=(drafted("memory_seconds"), drafted("compute_seconds")),
     )  # fmt: skip
 
 

@@ -171,7 +171,7 @@ def _of_the_formats(q: Scenario) -> Iterator[str]:
 
 def _of_the_pools(q: Scenario, chosen: Chosen, at: Prediction) -> Iterator[str]:
     """The note that a pool for prefill is a proportion, where it is no whole number of replicas that hold the model."""
-    if not q.options.disaggregated:
+    if not q.options.disaggregated or q.options.prefill_gpus is not None:
         return
     replica = int(chosen.deployment.layout.gpus)
     pools = chosen.deployment.replicas * float(at.prefill_per_decode(q.output_tokens))

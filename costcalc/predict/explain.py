@@ -260,8 +260,9 @@ def _prefill(chosen: Chosen, r: Estimate, at: Prediction) -> list[Formula]:
     return [
         Formula(
             "prefill.time_s",
-            "Prefill of one prompt",
-            f"the same sum over ops, for all T = {w.input_tokens - cached:,.10g} prompt tokens at once{behind}: "
+            "A pass of prefill with a prompt on every rank",
+            f"the same sum over ops, for all T = {w.input_tokens - cached:,.10g} tokens of each of "
+            f"{format_count(_plain(at.prefill_prompts))} prompts at once{behind}: "
             f"2·P_active·T + causal attention FLOPs, P_active = {format_count(r.model.parameters.active)}",
             _sum_of_ops(breakdown_of(at.prefill, chosen.deployment.layout)),
             p.time_s,
@@ -279,27 +280,34 @@ def _cost(r: Estimate, at: Prediction) -> list[Formula]:
         return []
     share = "" if r.deployment.utilization == 1 else f" / {r.deployment.utilization:g}"
     bill = "GPUs × $/h / 3600 / (tokens/s) / utilization × 1e6"
-    entering = r.deployment.replicas * r.workload.input_tokens / _plain(at.interference)
+    w, pool, served = r.workload, r.serving.prefill_gpus, r.serving.output_tokens_per_s
+    rows: list[tuple[str, float, float | None, float | None, str]]
+    if pool is None or served is None:
+        entering, took = r.deployment.replicas * w.input_tokens / _plain(at.interference), "running requests"
+        rows = [("output", n, r.decode.tokens_per_s, c.usd_per_million_output_tokens, "decode's GPU time only")]
+        rows += [("input", n, entering, c.usd_per_million_input_tokens, f"GPU time that a prompt takes from {took}")]
+    else:  # each pool is paid for all that both serve
+        entering = served * w.input_tokens / w.output_tokens
+        rows = [("output", n, served, c.usd_per_million_output_tokens, "the pool that decodes, at what both serve")]
+        rows += [
+            ("input", pool, entering, c.usd_per_million_input_tokens, "the pool that prefills, at what both serve")
+        ]
     found = [_price(r, usd)]
     found += [
         Formula(
             f"cost.usd_per_million_{name}_tokens",
             f"Dollars per million {name} tokens",
             bill,
-            f"{n} × {_usd(usd)} / 3600 / {format_rate(rate, 'tokens/s')}{share} × 1e6",
+            f"{format_count(gpus)} × {_usd(usd)} / 3600 / {format_rate(rate, 'tokens/s')}{share} × 1e6",
             value,
             "$/M",
             source,
         )
-        for name, rate, value, source in (
-            ("output", r.decode.tokens_per_s, c.usd_per_million_output_tokens, "decode's GPU time only"),
-            ("input", entering, c.usd_per_million_input_tokens, "GPU time that a prompt takes from running requests"),
-        )
+        for name, gpus, rate, value, source in rows
         if value is not None and rate is not None
     ]
     blended = c.usd_per_million_blended_tokens
     if blended is not None and c.usd_per_million_input_tokens and c.usd_per_million_output_tokens:
-        w = r.workload
         found.append(
             Formula(
                 "cost.usd_per_million_blended_tokens",
@@ -514,12 +522,20 @@ def _rates(r: Estimate, at: Prediction) -> list[Formula]:
         formula = "replicas × batch × output tokens / (prefill of the batch + time of its output tokens) / GPUs"
         tokens = f"{w.batch:.10g} × {tokens}"
         prompt, decoding = _plain(at.prefill.seconds), w.output_tokens / _plain(at.user_tokens_per_s())
+    numbers = (
+        f"{machine.replicas} × {tokens} / ({format_seconds(prompt)} + {format_seconds(decoding)}) / {machine.gpus}"
+    )
+    if s.prefill_gpus is not None and s.output_tokens_per_s is not None:
+        formula = "output tokens of both pools, as many as the slower one allows, / GPUs of both"
+        numbers = (
+            f"{format_rate(s.output_tokens_per_s, 'tokens/s')} / ({machine.gpus} + {format_count(s.prefill_gpus)})"
+        )
     return [
         Formula(
             "serving.output_tokens_per_s_per_gpu",
             "Output tokens of a GPU, the prefills of their prompts included",
             formula,
-            f"{machine.replicas} × {tokens} / ({format_seconds(prompt)} + {format_seconds(decoding)}) / {machine.gpus}",
+            numbers,
             s.output_tokens_per_s_per_gpu,
             "tokens/s",
             "every request brings its prompt; of both pools where they are apart (docs/method.md)",

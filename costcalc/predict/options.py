@@ -397,12 +397,10 @@ class Options(Record):
         if self.requests is not None and self.arrivals != "offline":
             hint = "with arrivals offline"
             raise CostcalcError("requests are counted where all of them queue", where="requests", hint=hint)
-        if self.prefill_gpus is not None and not self.disaggregated:
-            raise CostcalcError(
-                "there is no pool of its own for prefill",
-                where="prefill_gpus",
-                hint="ask for pools apart: disaggregated",
-            )
+        for name in ("prefill_gpus", "prefill_tp", "prefill_dp", "prefill_ep"):
+            if getattr(self, name) is not None and not self.disaggregated:
+                hint = "ask for pools apart: disaggregated"
+                raise CostcalcError("there is no pool of its own for prefill", where=name, hint=hint)
 
     @property
     def load_told(self) -> bool:

@@ -20,7 +20,7 @@ from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.step import Step
 from costcalc.fields import Number, Record
 from costcalc.hardware.efficiency import UNTUNED, Asked
-from costcalc.predict.predict import Prediction
+from costcalc.predict.predict import Prediction, prefill_layout
 from costcalc.predict.scenario import Scenario
 
 Range = tuple[float, float]
@@ -432,10 +432,10 @@ class Answered(Record):
     usd_per_gpu_hour: Number | None  # [$/h] nan or None where unknown
     utilization: Number  # share of the paid hours
 
-    def usd_per_million(self, tokens_per_s: Number) -> Number:
-        """Dollars per million of the tokens that one replica delivers [$/M]."""
+    def usd_per_million(self, gpus: Number, tokens_per_s: Number) -> Number:
+        """Dollars per million of the tokens that so many GPUs deliver together [$/M]."""
         usd = np.nan if self.usd_per_gpu_hour is None else self.usd_per_gpu_hour
-        return usd_per_million(self.gpus, usd, tokens_per_s * self.replicas, self.utilization)
+        return usd_per_million(gpus, usd, tokens_per_s, self.utilization)
 
 
 class Quantity(Record):
@@ -451,20 +451,46 @@ class Quantity(Record):
     short: str = ""  # title of a column
 
 
-def _served(a: Answered) -> Number:
-    return a.at.served_tokens_per_s(a.scenario.output_tokens) * a.replicas / a.gpus
+def _prefill_worker(a: Answered) -> Number:
+    """GPUs that prefill together: those of a replica, or of a worker of a pool of its own."""
+    load = a.scenario.load
+    if load.prefill_tp is None and load.prefill_dp is None and load.prefill_ep is None:
+        return a.gpus / a.replicas
+    return prefill_layout(a.scenario, Parallelism()).gpus
 
 
 def _prefill_gpus(a: Answered) -> Number | None:
+    """GPUs of a pool that prefills: as told, else as many as leave neither pool waiting."""
     if not a.scenario.disaggregated:
         return None
     told = a.scenario.load.prefill_gpus
-    return a.gpus * a.at.prefill_per_decode(a.scenario.output_tokens) if told is None else told
+    needed = a.replicas * a.at.prefill_per_decode(a.scenario.output_tokens) * _prefill_worker(a)
+    return needed if told is None else told
+
+
+def _decoded(a: Answered) -> Number:
+    """Output tokens of all replicas while they decode, at most what a pool told for prefill brings prompts for."""
+    decoded, told = a.at.decode_tokens_per_s() * a.replicas, a.scenario.load.prefill_gpus
+    if told is None:
+        return decoded
+    prompts = told / _prefill_worker(a) / a.at.interference  # per second
+    return np.minimum(decoded, prompts * a.scenario.output_tokens)
 
 
 def _served_in_all(a: Answered) -> Number:
+    if a.scenario.disaggregated:
+        return _decoded(a)
+    return a.at.served_tokens_per_s(a.scenario.output_tokens) * a.replicas
+
+
+def _served(a: Answered) -> Number:
     pool = _prefill_gpus(a)
-    return _served(a) * (a.gpus + (0.0 if pool is None else pool))
+    return _served_in_all(a) / (a.gpus + (0.0 if pool is None else pool))
+
+
+def _prefill_share(a: Answered) -> Number:
+    pool = _prefill_gpus(a)
+    return a.at.prefill_share(a.scenario.output_tokens) if pool is None else pool / (a.gpus + pool)
 
 
 def _blended(a: Answered, entered: Number, output: Number) -> Number:
@@ -472,16 +498,19 @@ def _blended(a: Answered, entered: Number, output: Number) -> Number:
 
 
 def _output_usd(a: Answered) -> Number:
-    return a.usd_per_million(a.at.decode_tokens_per_s())
+    return a.usd_per_million(a.gpus, _decoded(a))
 
 
 def _input_usd(a: Answered) -> Number:
-    return a.usd_per_million(a.scenario.input_tokens / a.at.interference)
+    pool, q = _prefill_gpus(a), a.scenario
+    if pool is None:
+        return a.usd_per_million(a.gpus, a.replicas * q.input_tokens / a.at.interference)
+    return a.usd_per_million(pool, _decoded(a) * q.input_tokens / q.output_tokens)
 
 
 BLENDED = "cost.usd_per_million_blended_tokens"
 QUANTITIES: tuple[Quantity, ...] = (
-    Quantity("prefill.time_s", "Prefill of one prompt", "s", lambda a: a.at.prefill.seconds, "prefill"),
+    Quantity("prefill.time_s", "A pass of prefill", "s", lambda a: a.at.prefill.seconds, "prefill"),
     Quantity(
         "prefill.tokens_per_s", "Prompt tokens that prefill takes in", "tokens/s",
         lambda a: a.at.prefill_tokens_per_s(a.scenario.input_tokens) * a.replicas, "prefill", rate=True,
@@ -514,7 +543,7 @@ QUANTITIES: tuple[Quantity, ...] = (
     ),
     Quantity(
         "serving.prefill_share", "Share of a request's GPU time that its prompt takes", "share",
-        lambda a: a.at.prefill_share(a.scenario.output_tokens),
+        _prefill_share,
     ),
     Quantity(
         "serving.output_tokens_per_s", "Output tokens of all GPUs, prefills included", "tokens/s",

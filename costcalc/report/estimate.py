@@ -445,9 +445,19 @@ def _serving_rows(result: Estimate) -> Iterator[tuple[str, str]]:
             "Pools",
             (
                 f"decode on {result.deployment.gpus} GPUs, prefill on {_pool_size(pool)} of their own: "
-                f"{format_percent(share, 2)} of the GPU time, so that neither waits"
+                f"{format_percent(share, 2)} of the GPU time{_waiting(result)}"
             ),
         )
+
+
+def _waiting(result: Estimate) -> str:
+    """Whether decode waits for the pool that prefills."""
+    decoding, served = result.decode.tokens_per_s, result.serving.output_tokens_per_s
+    if decoding is None or served is None:
+        return ""
+    if served < decoding * (1 - 1e-9):
+        return f"; decode waits for it, and could bring {format_rate(decoding, 'tokens/s')}"
+    return ", enough that decode does not wait"
 
 
 def _pool_size(gpus: float) -> str:
