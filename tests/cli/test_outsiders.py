@@ -22,7 +22,7 @@ def line(page: str, start: str) -> str:
 
 def test_users_of_all_replicas_are_told_and_so_are_those_who_fit(run: Run) -> None:
     told = line(run("estimate", *LLAMA_70B), "Users at once")
-    assert told == "Users at once 38 of 56 that fit: 19° of 28 on each of 2 replicas"
+    assert told == "Users at once 40 of 56 that fit: 20° of 28 on each of 2 replicas"
 
 
 @pytest.mark.parametrize(
