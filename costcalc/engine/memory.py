@@ -87,8 +87,9 @@ def cache_bytes_per_token(model: ModelSpec, formats: Formats) -> float:
 
 def cache_bytes_per_token_per_gpu(model: ModelSpec, layout: Parallelism, formats: Formats) -> Number:
     """What each further token adds on one GPU that holds the sequence [B/token]."""
-    grown = sum((n * a.growth_bytes(formats.cache, layout.tp) for n, a in model.attention_layers()), start=0.0)
-    return grown / layout.pp
+    ranks, layers = layout.cache_ranks, model.attention_layers()
+    grown = sum((n * a.growth_bytes(formats.cache, ranks) for n, a in layers), start=0.0)
+    return grown / layout.cp / layout.pp
 
 
 def cache_bytes_per_sequence(model: ModelSpec, formats: Formats, context: Number) -> Number:
@@ -102,7 +103,7 @@ def cache_bytes_per_sequence_per_gpu(
     """Cache of one sequence of `context` [tokens] on one GPU that holds it [B]."""
     held: Number = 0.0
     for count, attention in model.attention_layers():
-        held = held + count * attention.cache_bytes(context, formats.cache, layout.tp)
+        held = held + count * attention.cache_bytes(context / layout.cp, formats.cache, layout.cache_ranks)
     return held / layout.pp
 
 

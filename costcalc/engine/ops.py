@@ -6,6 +6,7 @@ method.md's sections 3-5 restate Pope et al. 2022 (arXiv 2211.05102) and DeepSee
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -14,7 +15,7 @@ import numpy as np
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import Formats, Stored
 from costcalc.fields import Number, Record
-from costcalc.model.attention.base import Attention, Linear, heads_per_rank
+from costcalc.model.attention.base import Attention, Core, Linear, heads_per_rank
 from costcalc.model.ffn import FeedForward, RoutedExperts, experts_touched
 from costcalc.model.spec import ModelSpec
 
@@ -234,7 +235,7 @@ def _attention_ops(
     if batch.prefill:
         cores = attention.prefill_cores(batch.tokens, batch.context, formats.cache, t)
     else:
-        cores = attention.decode_cores(batch.context, formats.cache, t)
+        cores = attention.decode_cores(batch.context / layout.cp, formats.cache, layout.cache_ranks)
     # A verify pass reads the cache once for all drafted tokens; a prefill's cores count all its tokens already.
     repeat = 1 if batch.prefill else batch.tokens
     for core in cores:
@@ -258,7 +259,23 @@ def _attention_ops(
                 scores=core.scores * batch.sequences * repeat,
             )
         )
+    if not batch.prefill and np.any(np.asarray(layout.cp) > 1):
+        works += _context_exchange(cores, count, layout, batch)
     return works
+
+
+def _context_exchange(cores: Sequence[Core], count: int, layout: Parallelism, batch: Batch) -> list[Op]:
+    """What ranks that share the tokens of a cache tell each other: queries, outputs, and the sums of their softmax.
+
+    Queries are gathered and outputs summed and scattered, which together move what one all-reduce of their mean does;
+    the logarithms of the sums of exponentials are gathered before (vLLM, decode context parallelism).
+    """
+    seen = batch.context / layout.cp
+    elements = sum((core.flops / (2 * seen) for core in cores), start=0.0)  # of a token's queries and outputs
+    heads = sum((core.heads for core in cores), start=0.0)
+    times = np.where(np.asarray(layout.cp) > 1, count, 0)
+    messages = batch.rows * elements / 2 * ACTIVATION_BYTES, batch.rows * heads * 4.0
+    return [Op("context exchange", "all_reduce", times, 0.0 * each, each, ranks=layout.cp) for each in messages]
 
 
 def _all_reduce(model: ModelSpec, count: Number, layout: Parallelism, batch: Batch) -> Op:

@@ -11,6 +11,8 @@ from costcalc.errors import CostcalcError
 from costcalc.fields import Number, Record
 from costcalc.formats import cache_format
 from costcalc.hardware.accelerator import Accelerator
+from costcalc.model.attention.gqa import GroupedAttention
+from costcalc.model.attention.mla import LatentAttention
 from costcalc.model.spec import ModelSpec
 from costcalc.units import counted
 
@@ -21,13 +23,20 @@ class Parallelism:
 
     tp t: divides matrices and heads. attention_dp g: attention data parallel, sequences are divided and
     attention weights repeated. ep e: whole experts on e groups of the stage's t·g GPUs, each expert
-    cut over the (t·g)/e GPUs of its group. pp p: layers are divided.
+    cut over the (t·g)/e GPUs of its group. pp p: layers are divided. cp c: tensor ranks that hold copies of a KV head
+    or a latent, which share its tokens instead (vLLM's decode context parallelism).
     """
 
     tp: Number = 1
     attention_dp: Number = 1
     ep: Number = 1
     pp: Number = 1
+    cp: Number = 1
+
+    @property
+    def cache_ranks(self) -> Number:
+        """Tensor ranks that a cache's heads are divided over, t/c; their tokens are over the c ranks of each."""
+        return self.tp / self.cp
 
     @property
     def stage(self) -> Number:
@@ -184,10 +193,25 @@ def given_deployment(model: ModelSpec, gpu: Accelerator, asked: Degrees, formats
     return Deployment(layout, replicas)
 
 
+def shares_context(model: ModelSpec, tensor: int, degree: int) -> bool:
+    """Whether `degree` of `tensor` ranks hold copies of every cache, whose tokens they may share instead.
+
+    Of plain and grouped attention and of absorbed MLA: engines split no windows, states or indexes.
+    """
+    if degree == 1:
+        return True
+    return all(
+        type(layer) in (GroupedAttention, LatentAttention)
+        and getattr(layer, "mode", "absorbed") == "absorbed"
+        and tensor % (layer.kv_heads * degree) == 0
+        for _, layer in model.attention_layers()
+    )
+
+
 def layout_name(deployment: Deployment) -> str:
     """A layout in short, such as 'tp8', 'dp16 ep16' or '4 × tp2': degrees above 1, and replicas."""
     layout = deployment.layout
-    degrees = {"tp": layout.tp, "pp": layout.pp, "dp": layout.attention_dp, "ep": layout.ep}
+    degrees = {"tp": layout.tp, "pp": layout.pp, "dp": layout.attention_dp, "ep": layout.ep, "cp": layout.cp}
     text = " ".join(f"{name}{int(n)}" for name, n in degrees.items() if int(n) > 1) or "tp1"
     return f"{deployment.replicas} × {text}" if deployment.replicas > 1 else text
 

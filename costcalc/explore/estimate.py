@@ -141,6 +141,7 @@ def _deployment(q: Scenario, chosen: Chosen, price: PriceChoice | None) -> Deplo
         pipeline_parallel=int(layout.pp),
         expert_parallel=int(layout.ep),
         attention_data_parallel=int(layout.attention_dp),
+        context_parallel=int(layout.cp),
         precision=PrecisionResult(
             q.weights_name,
             q.formats.cache.name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from math import ceil, gcd
 from typing import Any
 
@@ -21,11 +22,13 @@ from costcalc.engine.parallelism import (
     given_deployment,
     layout_name,
     node_counts,
+    shares_context,
     shares_latent,
     splits,
     splits_experts,
 )
 from costcalc.engine.roofline import machine_of, reach
+from costcalc.errors import CostcalcError
 from costcalc.fields import Number, Record
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.spec import ModelSpec
@@ -178,11 +181,12 @@ def search_layouts(scenario: Scenario, deployments: Sequence[Deployment]) -> Lay
     scenario: its lengths and bandwidth may be arrays along the second of three axes, as `along_cells` has them.
     """
     q = scenario
+    deployments, shared = _sharing_context(q, deployments)
     layouts = _stacked(deployments)
     pool = kv_pool_bytes_per_gpu(q.model, q.machine, layouts, q.formats, q.budget)
     numbers = q.full_length, q.decode_context, q.output_tokens, q.machine.memory_bandwidth
     cells = np.zeros(np.broadcast_shapes((1, 1, 1), *map(np.shape, numbers)))
-    held = np.asarray(started(q, layouts, pool, q.full_length)) + cells
+    held = np.asarray(started(q, layouts, pool, q.full_length)) * shared[:, None, None] + cells
     fits = (held[:, :, 0] >= 1).any(axis=1)
     shape = held.shape[:2]
     found = [np.zeros(shape), np.full(shape, np.inf), np.full(shape, np.inf)]
@@ -193,6 +197,22 @@ def search_layouts(scenario: Scenario, deployments: Sequence[Deployment]) -> Lay
         for whole, part in zip(found, _best_batches(q, few, held[kept]), strict=True):
             whole[kept] = part
     return LayoutSearch(tuple(deployments), found[0], held[:, :, 0], found[1], found[2])
+
+
+def _sharing_context(q: Scenario, deployments: Sequence[Deployment]) -> tuple[list[Deployment], Array]:
+    """The deployments with the context parallelism asked for, and which of them can have it."""
+    degree = q.options.context_parallel or 1
+    can = np.array([shares_context(q.model, int(each.layout.tp), degree) for each in deployments])
+    if not can.any():
+        hint = "plain and grouped attention and MLA have copies where tp is a multiple of KV heads × cp"
+        raise CostcalcError(
+            f"no {degree} tensor ranks hold copies of one cache here", where="context_parallel", hint=hint
+        )
+    split = [
+        replace(each, layout=replace(each.layout, cp=degree)) if degree > 1 and able else each
+        for each, able in zip(deployments, can, strict=True)
+    ]
+    return split, can
 
 
 def _best_batches(q: Scenario, deployments: Sequence[Deployment], held: Array) -> list[Array]:
@@ -297,9 +317,9 @@ def _between(best: Array, low: Array, high: Array, unit: Array) -> Array:
 
 def _stacked(deployments: Sequence[Deployment]) -> Parallelism:
     """Layouts as one of arrays, along the first of three axes."""
-    degrees = [(s.layout.tp, s.layout.attention_dp, s.layout.ep, s.layout.pp) for s in deployments]
-    tensor, data, expert, pipeline = np.array(degrees, dtype=np.int64).T[:, :, None, None]
-    return Parallelism(tensor, data, expert, pipeline)
+    layouts = [s.layout for s in deployments]
+    degrees = [(each.tp, each.attention_dp, each.ep, each.pp, each.cp) for each in layouts]
+    return Parallelism(*np.array(degrees, dtype=np.int64).T[:, :, None, None])
 
 
 # What was not asked for: how many GPUs, which layout, which batch.

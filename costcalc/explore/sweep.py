@@ -407,7 +407,9 @@ def _batches(scenario: Scenario, deployment: Deployment, engine: Sequence[Axis],
 
 def _spread_of(reference: Estimate) -> Deployment:
     d = reference.deployment
-    layout = Parallelism(d.tensor_parallel, d.attention_data_parallel, d.expert_parallel, d.pipeline_parallel)
+    layout = Parallelism(
+        d.tensor_parallel, d.attention_data_parallel, d.expert_parallel, d.pipeline_parallel, d.context_parallel
+    )
     return Deployment(layout, d.replicas, d.idle_gpus)
 
 

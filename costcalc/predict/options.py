@@ -231,6 +231,10 @@ class Options(Record):
     attention_data_parallel: int | None = option(
         "--dp", "N", LAYOUT, _DEGREE,
         "Attention data parallel degree: sequences spread over N groups.", several=True, also="dp")
+    context_parallel: int | None = option(
+        "--cp", "N", LAYOUT, _DEGREE,
+        "Context parallel degree of decoding: N tensor ranks that would hold copies of a KV head or a latent share its "
+        "tokens instead.", also="cp dcp decode_context_parallel_size")
     memory_utilization: float | None = option(
         "--memory-utilization", "SHARE", LAYOUT, _SHARE_OF_ALL,
         "Share of the GPU's memory that the engine takes; default: the engine's, 90% of vLLM.",

@@ -65,6 +65,7 @@ class DeploymentResult(Record):
     price_date: str | None = None
     layout: str = ""  # degrees above 1, and replicas, in short
     idle_gpus: int = 0  # of the GPUs, that no replica takes
+    context_parallel: int = 1  # tensor ranks that share the tokens of a cache
     settings: str = ""  # options told that no other number of the answer shows, as typed
 
 

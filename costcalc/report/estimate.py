@@ -430,6 +430,7 @@ def degrees(machine: DeploymentResult) -> str:
     return (
         f"tensor {machine.tensor_parallel}, pipeline {machine.pipeline_parallel}, "
         f"expert {machine.expert_parallel}, attention data {machine.attention_data_parallel}"
+        + (f", context {machine.context_parallel}" if machine.context_parallel > 1 else "")
     )
 
 
