@@ -85,7 +85,8 @@ def _default_running(q: Scenario) -> Iterator[Assumption]:
 
 
 _SHOWN = {
-    *("gpus", "tensor_parallel", "pipeline_parallel", "expert_parallel", "attention_data_parallel", "batch", "context"),
+    *("gpus", "tensor_parallel", "pipeline_parallel", "expert_parallel", "attention_data_parallel", "context_parallel"),
+    *("batch", "context"),
     *("input_tokens", "output_tokens", "cached", "weights", "kv_cache", "activations", "experts", "efficiency"),
     *("backend", "drafts", "acceptance", "accepted", "disaggregated", "prefill_gpus", "price", "utilization", "demand"),
     "terms",

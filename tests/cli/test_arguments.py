@@ -106,7 +106,8 @@ def test_extremes_warn_nobody(options: dict[str, Any]) -> None:
 
 ACCEPTED = {
     "gpus": "2", "tensor_parallel": "1", "pipeline_parallel": "1", "expert_parallel": "1",
-    "attention_data_parallel": "1", "memory_utilization": "85%", "batch": "auto", "context": "32k",
+    "attention_data_parallel": "1", "context_parallel": "1", "memory_utilization": "85%", "batch": "auto",
+    "context": "32k",
     "input_tokens": "8Ki", "cached": "25%", "tpot": "20 ms", "ttft": "2 s", "demand": "50 requests/s",
     "weights": "FP8", "kv_cache": "fp8", "activations": "fp8", "efficiency": "ideal", "backend": "SGLang",
     "drafts": "0", "concurrency": "64", "arrivals": "offline", "lengths": "equal", "statistic": "mean",

@@ -141,8 +141,9 @@ def test_an_error_with_both_streams_closed_is_quiet() -> None:
 
 
 def test_an_interrupt_is_quiet() -> None:
-    # A fifo without a writer keeps the command busy until it is interrupted.
-    code = "import time\nfrom costcalc.cli import main\nimport costcalc.cli.app as r\n"
+    # A shell may have told all that it starts in the background to ignore interrupts: Python then sets no handler.
+    code = "import signal, time\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    code += "from costcalc.cli import main\nimport costcalc.cli.app as r\n"
     code += "r._invoke = lambda _: (print('ready', flush=True), time.sleep(30))\nimport sys\nsys.exit(main([]))\n"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stderr is not None
