@@ -129,6 +129,13 @@ def splits_experts(model: ModelSpec, cut: int, formats: Formats | None = None) -
     return all(inner % (cut * block) == 0 for inner in _expert_widths(model)) if cut > 1 else True
 
 
+def cuts(model: ModelSpec, layout: Parallelism, formats: Formats) -> bool:
+    """Whether engines cut matrices and experts as `layout` says, in whole blocks of their formats."""
+    return _refused(model, int(layout.tp), formats) is None and splits_experts(
+        model, int(layout.stage) // int(layout.ep), formats
+    )
+
+
 def _expert_widths(model: ModelSpec) -> set[int]:
     layers = (layer.routed(model.hidden_size) for _, layer in model.feedforward_layers())
     return {routed.inner for routed in layers if routed}

@@ -18,6 +18,7 @@ from costcalc.engine.parallelism import (
     Deployment,
     DoesNotFit,
     Parallelism,
+    cuts,
     expert_degree,
     given_deployment,
     layout_name,
@@ -181,12 +182,12 @@ def search_layouts(scenario: Scenario, deployments: Sequence[Deployment]) -> Lay
     scenario: its lengths and bandwidth may be arrays along the second of three axes, as `along_cells` has them.
     """
     q = scenario
-    deployments, shared = _sharing_context(q, deployments)
+    deployments, runs = _as_engines_run(q, deployments)
     layouts = _stacked(deployments)
     pool = kv_pool_bytes_per_gpu(q.model, q.machine, layouts, q.formats, q.budget)
     numbers = q.full_length, q.decode_context, q.output_tokens, q.machine.memory_bandwidth
     cells = np.zeros(np.broadcast_shapes((1, 1, 1), *map(np.shape, numbers)))
-    held = np.asarray(started(q, layouts, pool, q.full_length)) * shared[:, None, None] + cells
+    held = np.asarray(started(q, layouts, pool, q.full_length)) * runs[:, None, None] + cells
     fits = (held[:, :, 0] >= 1).any(axis=1)
     shape = held.shape[:2]
     found = [np.zeros(shape), np.full(shape, np.inf), np.full(shape, np.inf)]
@@ -199,8 +200,8 @@ def search_layouts(scenario: Scenario, deployments: Sequence[Deployment]) -> Lay
     return LayoutSearch(tuple(deployments), found[0], held[:, :, 0], found[1], found[2])
 
 
-def _sharing_context(q: Scenario, deployments: Sequence[Deployment]) -> tuple[list[Deployment], Array]:
-    """The deployments with the context parallelism asked for, and which of them can have it."""
+def _as_engines_run(q: Scenario, deployments: Sequence[Deployment]) -> tuple[list[Deployment], Array]:
+    """The deployments with the context parallelism asked for, and which of them engines would run."""
     degree = q.options.context_parallel or 1
     can = np.array([shares_context(q.model, int(each.layout.tp), degree) for each in deployments])
     if not can.any():
@@ -212,7 +213,8 @@ def _sharing_context(q: Scenario, deployments: Sequence[Deployment]) -> tuple[li
         replace(each, layout=replace(each.layout, cp=degree)) if degree > 1 and able else each
         for each, able in zip(deployments, can, strict=True)
     ]
-    return split, can
+    cut = {each.layout: cuts(q.model, each.layout, q.formats) for each in deployments}
+    return split, can & np.array([cut[each.layout] for each in deployments])
 
 
 def _best_batches(q: Scenario, deployments: Sequence[Deployment], held: Array) -> list[Array]:

@@ -204,3 +204,32 @@ def test_degrees_that_are_left_out_of_a_layout_are_told() -> None:
     assert (left.value, left.override) == ("ep 8", "--ep")
     whole = costcalc.estimate("v3", "h100", expert_parallel=1, **layout)
     assert not [each for each in whole.assumptions if each.name == "layout"]
+
+
+@pytest.mark.parametrize(
+    ("model", "gpu"),
+    [
+        ("minimax-m2", "h100"),
+        ("qwen3-coder-480b-a35b", "h200"),
+        ("glm-4.6", "h100"),
+        ("v3", "h100"),
+        ("gpt-oss-120b", "h100"),
+    ],
+)
+def test_the_layout_that_is_chosen_gives_the_same_answer_where_it_is_typed(model: str, gpu: str) -> None:
+    # Engines cut experts in whole blocks of 128 inputs: MiniMax-M2's 1,536 over 8 GPUs only as whole experts.
+    found = costcalc.estimate(model, gpu, weights="fp8_block" if model != "gpt-oss-120b" else None)
+    d = found.deployment
+    typed = costcalc.estimate(
+        model,
+        gpu,
+        weights=d.precision.weights if model != "gpt-oss-120b" else None,
+        gpus=d.gpus,
+        tensor_parallel=d.tensor_parallel,
+        pipeline_parallel=d.pipeline_parallel,
+        expert_parallel=d.expert_parallel,
+        attention_data_parallel=d.attention_data_parallel,
+        batch=found.workload.batch,
+    )
+    assert typed.decode == found.decode
+    assert (typed.cost, typed.serving) == (found.cost, found.serving)
