@@ -262,7 +262,7 @@ def _worth_another_look(deployments: Sequence[Deployment], excess: Array, second
 def _timed(
     q: Scenario, layouts: Parallelism, gpus: Array, sizes: Array, held: Array, replicas: Number
 ) -> tuple[Array, Array]:
-    at = predict(q, layouts, sizes, replicas)
+    at = predict(q, layouts, sizes, replicas, full=False)
     excess = excess_of_limits(q, at)
     seconds = gpus * seconds_per_request(q, at)
     fits = held >= 1 if q.options.load_told else sizes <= held  # a load runs as far as memory holds, and waits

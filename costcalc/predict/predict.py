@@ -120,13 +120,16 @@ class Prediction(Record):
         return self.interference / (self.request_seconds(output_tokens) - self.interference)
 
 
-def predict(scenario: Scenario, layout: Parallelism, batch: Number, replicas: Number = 1) -> Prediction:
+def predict(
+    scenario: Scenario, layout: Parallelism, batch: Number, replicas: Number = 1, full: bool = True
+) -> Prediction:
     """What one replica does at `batch` [sequences] that decode at once; lengths, degrees and batch may be arrays.
 
     scenario: its lengths, conditions and the machine's rates may be arrays. layout: of one replica, or arrays of
-    degrees. replicas: that share the load and the pool for prefill.
+    degrees. replicas: that share the load and the pool for prefill. full: whether `prefill` is of a pass with prompts
+    on every rank; where times are all that is asked for, the pass that a user's prompt is in does.
     """
-    passes = passes_of(scenario, layout, batch)
+    passes = passes_of(scenario, layout, batch, full=full)
     return prediction_of(scenario, layout, passes, times_of(scenario, layout, passes), replicas)
 
 
@@ -148,10 +151,13 @@ def settled_batch(scenario: Scenario, layout: Parallelism, replicas: Number = 1,
     return batch
 
 
-def passes_of(scenario: Scenario, layout: Parallelism, batch: Number, earlier: Passes | None = None) -> Passes:
+def passes_of(
+    scenario: Scenario, layout: Parallelism, batch: Number, earlier: Passes | None = None, full: bool = True
+) -> Passes:
     """Everything to be done at `batch` [sequences]; nothing of it depends on how fast hardware or engines are.
 
-    earlier: of the same scenario and layout at another batch, whose full prefill and room are the same.
+    earlier: of the same scenario and layout at another batch, whose full prefill and room are the same. full: whether
+    a prefill with prompts on every rank is wanted beside that which a user's prompt is in.
     """
     q = scenario
     at, cached = q.decode_context, q.input_tokens * q.cached
@@ -169,14 +175,18 @@ def passes_of(scenario: Scenario, layout: Parallelism, batch: Number, earlier: P
     apart, static = prefill_layout(q, layout), q.load.arrivals == "static"
     each = np.asarray(batch, dtype=float) / ranks if static else 1.0
     prompts, chunks = batch if static else apart.attention_dp * apart.pp, chunks_of(q, apart)
-    if earlier is not None and not static:
+    prefilling = prefilling_ranks(q, apart, batch)
+    share, joining, joined = prefilling / apart.attention_dp, None, prompts
+    if np.any(share < 1):
+        joining = step_ops(q.model, apart, q.formats, prefill_batch(fresh, cached, each, share, chunks))
+        joined = prefilling * apart.pp
+    prefill: Sequence[Op]
+    if joining is not None and not full:
+        prefill, prompts, joining = joining, joined, None
+    elif earlier is not None and not static:
         prefill = earlier.prefill
     else:
         prefill = step_ops(q.model, apart, q.formats, prefill_batch(fresh, cached, each, 1.0, chunks))
-    prefilling = prefilling_ranks(q, apart, batch)
-    share, joining = prefilling / apart.attention_dp, None
-    if np.any(share < 1):
-        joining = step_ops(q.model, apart, q.formats, prefill_batch(fresh, cached, each, share, chunks))
     together: Number = 1.0
     chunked = None
     if mixes_prefill(q):
@@ -186,7 +196,6 @@ def passes_of(scenario: Scenario, layout: Parallelism, batch: Number, earlier: P
     room: Number = np.inf
     if q.options.load_told:
         room = running_at_most(q, layout) if earlier is None else earlier.room
-    joined = prompts if joining is None else prefilling * apart.pp
     return Passes(batch, decoding, ops, plain, chunked, together, prefill, prompts, joining, joined, room)
 
 
