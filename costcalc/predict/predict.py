@@ -217,14 +217,10 @@ def halves_of(scenario: Scenario, layout: Parallelism) -> Number:
 
 
 def tokens_of_pass(scenario: Scenario, layout: Parallelism) -> Number:
-    """Prompt tokens that an engine takes into one pass on one attention-data rank [tokens].
-
-    Recipes of many ranks set a budget that leaves each rank a whole one (SGLang's for DeepSeek: 524,288 for 32 ranks).
-    """
+    """Prompt tokens that an engine takes into one pass on one attention-data rank [tokens]."""
     q = scenario
     assert q.budget.engine is not None
-    shared = q.budget.engine.ranks_share_step and (q.options.tuning != "tuned" or q.budget.step_tokens is not None)
-    sharing = layout.attention_dp if shared else 1
+    sharing = layout.attention_dp if q.budget.engine.ranks_share_step else 1
     return q.budget.tokens_of_step(q.machine) / sharing
 
 
