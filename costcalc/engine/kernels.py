@@ -21,8 +21,7 @@ from costcalc.engine.collectives import (
     all_to_all_network_bytes,
 )
 from costcalc.engine.ops import Op
-from costcalc.engine.roofline import Machine
-from costcalc.engine.terms import Addition, Term, Timing
+from costcalc.engine.roofline import Addition, Machine, Term, Timing
 from costcalc.fields import Number, Record
 from costcalc.model.attention.base import TILE_ROWS
 

@@ -26,8 +26,7 @@ from costcalc.engine.kernels import (
     prefill_attention,
 )
 from costcalc.engine.ops import COMMUNICATION, Op
-from costcalc.engine.roofline import Machine
-from costcalc.engine.terms import Addition, Term, Timing
+from costcalc.engine.roofline import Addition, Machine, Term, Timing
 from costcalc.fields import Number
 
 Curve = (

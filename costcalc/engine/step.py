@@ -22,8 +22,7 @@ from costcalc.engine.ops import (
 )
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import Formats
-from costcalc.engine.roofline import Machine
-from costcalc.engine.terms import Addition, added_seconds
+from costcalc.engine.roofline import Addition, Machine, added_seconds
 from costcalc.fields import Number, Record
 from costcalc.model.attention.mla import LatentAttention
 from costcalc.model.spec import ModelSpec

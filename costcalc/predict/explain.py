@@ -11,8 +11,8 @@ import numpy as np
 from costcalc.engine.memory import held_bytes_per_sequence, layer_cache_bytes_read, memory_share, reserve_bytes
 from costcalc.engine.op_times import OpTime
 from costcalc.engine.parallelism import Chosen
+from costcalc.engine.roofline import Addition, Term
 from costcalc.engine.step import Step
-from costcalc.engine.terms import Addition, Term
 from costcalc.predict.predict import UNBOUNDED, Prediction
 from costcalc.predict.quantities import DemandResult, Estimate, Formula, OpResult, breakdown_of, ranges_of
 from costcalc.predict.scenario import Scenario

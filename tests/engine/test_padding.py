@@ -10,8 +10,7 @@ from costcalc.engine.op_times import IDEAL, kernel_timing
 from costcalc.engine.ops import Op, decode_batch, step_ops
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import resolve_formats
-from costcalc.engine.roofline import machine_of
-from costcalc.engine.terms import Timing
+from costcalc.engine.roofline import Timing, machine_of
 
 H100 = machine_of(load_gpu("h100"))
 

@@ -14,12 +14,23 @@ from costcalc.engine.cost import usd_per_million
 from costcalc.engine.memory import weights_bytes_per_gpu
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import resolve_formats
-from costcalc.engine.roofline import Machine, compute_seconds, machine_of, memory_seconds, roofline_seconds
+from costcalc.engine.roofline import Machine, Term, machine_of, roofline_seconds
 from costcalc.formats import CACHE_FORMATS, WeightFormat
 from costcalc.model.attention.gqa import GroupedAttention
 from costcalc.model.attention.mla import LatentAttention
 from costcalc.model.ffn import experts_touched
 from costcalc.model.spec import ModelSpec, Precision
+
+
+def memory_seconds(nbytes: Any, bandwidth: Any) -> Any:
+    """Time of reading [B] at a bandwidth [B/s], as a term of an op has it."""
+    return Term("memory", "B", nbytes, bandwidth).seconds
+
+
+def compute_seconds(flops: Any, peak: Any) -> Any:
+    """Time of multiplying [FLOP] at a peak [FLOP/s], as a term of an op has it."""
+    return Term("compute", "FLOP", flops, peak).seconds
+
 
 Inputs = dict[str, Any]
 Expression = Callable[[Inputs], float]

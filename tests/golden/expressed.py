@@ -11,6 +11,7 @@ from asking import (
     bytes_per_token,
     cache_read,
     catalog_sonnet_ratio,
+    compute_seconds,
     crossover_batch,
     dense,
     elements_per_token,
@@ -21,6 +22,7 @@ from asking import (
     groups_of_latent,
     intensity,
     logical_transfer,
+    memory_seconds,
     popquiz_step,
     prefill_floor,
     q1_parameters,
@@ -36,7 +38,7 @@ import costcalc
 from costcalc.engine.cost import training_flops_per_token, training_usd, usd_per_million
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.queueing import concurrency
-from costcalc.engine.roofline import compute_seconds, memory_seconds, ridge_intensity
+from costcalc.engine.roofline import ridge_intensity
 from costcalc.engine.step import speculation_speedup, tokens_per_pass
 from costcalc.model.attention.gqa import GroupedAttention
 from costcalc.model.attention.mla import LatentAttention
