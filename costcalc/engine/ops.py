@@ -15,6 +15,7 @@ import numpy as np
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import Formats, Stored
 from costcalc.fields import Number, Record
+from costcalc.formats import cache_format
 from costcalc.model.attention.base import Attention, Core, Linear, heads_per_rank
 from costcalc.model.ffn import FeedForward, RoutedExperts, experts_touched
 from costcalc.model.spec import ModelSpec
@@ -86,6 +87,7 @@ class Batch(Record):
     evenness: Number = 1.0  # rows of the mean attention-data rank over those of the busiest one
     chunks: Number = 1.0  # steps that each prompt is spread over, each with a part of its tokens
     halves: Number = 1  # passes that the batch is cut into: 2 where one computes while the other communicates
+    split: Number = 1  # attention-data ranks that share the tokens of each sequence: a rank has 1/split of it
 
     @property
     def running(self) -> Number:
@@ -126,14 +128,15 @@ def decode_batch(batch: Number, context: Number, layout: Parallelism, tokens: Nu
 
 
 def prefill_batch(
-    tokens: Number, cached: Number, prompts: Number = 1, ranks: Number = 1.0, chunks: Number = 1.0
+    tokens: Number, cached: Number, prompts: Number = 1, ranks: Number = 1.0, chunks: Number = 1.0, split: Number = 1
 ) -> Batch:
     """The batch of one prefill pass: `prompts` of `tokens` [tokens] on a share `ranks` of the attention-data ranks.
 
     The other ranks have no tokens, but experts need them all to take part, and so they wait. chunks: steps that the
-    pass consists of, each of which reads the weights again.
+    pass consists of, each of which reads the weights again. split: ranks that share the tokens of each prompt, whose
+    early and late tokens are dealt out so that all see as many keys (context parallelism).
     """
-    return Batch(prompts, tokens, cached, prefill=True, evenness=ranks, chunks=chunks)
+    return Batch(prompts / split, tokens, cached, prefill=True, evenness=ranks, chunks=chunks, split=split)
 
 
 def step_ops(model: ModelSpec, layout: Parallelism, formats: Formats, batch: Batch) -> list[Op]:
@@ -247,7 +250,7 @@ def _attention_ops(
                 kind,
                 count,
                 flops=core.flops * batch.sequences * repeat,
-                bytes=core.bytes * batch.sequences,
+                bytes=core.bytes * batch.sequences * batch.split,  # of which every rank sees all
                 precision=formats.indexer if core.kernel == "indexer" else formats.attention,
                 weights=formats.cache.name,
                 sequences=batch.sequences,
@@ -259,6 +262,12 @@ def _attention_ops(
                 scores=core.scores * batch.sequences * repeat,
             )
         )
+    if batch.prefill and np.any(np.asarray(batch.split) > 1):
+        # Ranks gather the keys and values of all of a prompt's tokens; half of an all-reduce (vLLM, prefill context
+        # parallelism).
+        gathered = batch.sequences * batch.split * batch.tokens * attention.growth_bytes(cache_format("bf16"), t) / 2
+        times = np.where(np.asarray(batch.split) > 1, count, 0)
+        works.append(Op("context exchange", "all_reduce", times, 0.0 * gathered, gathered, ranks=batch.split))
     if not batch.prefill and np.any(np.asarray(layout.cp) > 1):
         works += _context_exchange(cores, count, layout, batch)
     return works
@@ -378,7 +387,7 @@ def _expert_traffic(
 def _head_op(model: ModelSpec, layout: Parallelism, formats: Formats, batch: Batch) -> Op:
     held = model.head_parameters / layout.tp
     # Only the last token of a prompt needs its logits.
-    rows = batch.sequences if batch.prefill else batch.rows
+    rows = batch.sequences * batch.split if batch.prefill else batch.rows
     return Op(
         "LM head",
         "head",

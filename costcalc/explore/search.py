@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from math import ceil, gcd
@@ -10,7 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from costcalc.engine.memory import doubted_bytes, kv_pool_bytes_per_gpu, reserve_bytes, weights_bytes_per_gpu
+from costcalc.engine.memory import (
+    cache_bytes_per_sequence_per_gpu,
+    doubted_bytes,
+    kv_pool_bytes_per_gpu,
+    reserve_bytes,
+    weights_bytes_per_gpu,
+)
 from costcalc.engine.parallelism import (
     Cheaper,
     Chosen,
@@ -32,11 +39,14 @@ from costcalc.engine.roofline import machine_of, reach
 from costcalc.errors import CostcalcError
 from costcalc.fields import Number, Record
 from costcalc.hardware.accelerator import Accelerator
+from costcalc.model.attention.linear import RecurrentAttention
 from costcalc.model.spec import ModelSpec
 from costcalc.predict.predict import (
     Prediction,
     capacity,
     predict,
+    prefill_layout,
+    ranks_of_prompt,
     scheduled_at_most,
     sequences_held,
     settled_batch,
@@ -336,6 +346,7 @@ def choose_deployment(scenario: Scenario) -> Chosen:
     asked = scenario.options.degrees
     if scenario.options.terms != "all":
         return _term(scenario)
+    check_prefill_workers(scenario)
     if asked.layout_given or asked.gpus:
         found = search_layouts(scenario, deployments_asked_for(scenario))
         return _choose(scenario, found, range(len(found.deployments)))
@@ -346,6 +357,30 @@ def choose_deployment(scenario: Scenario) -> Chosen:
     found = search_layouts(scenario, [*smallest, *in_node, *beyond])
     own = range(len(smallest) + len(in_node))
     return _choose(scenario, found, own, range(len(own), len(found.deployments)))
+
+
+def check_prefill_workers(q: Scenario) -> None:
+    """Raise CostcalcError where no engine would start the workers that are told to prefill."""
+    if not q.load.prefill_told:
+        return
+    layout = prefill_layout(q, Parallelism())
+    degrees = Degrees(tp=int(layout.tp), attention_dp=int(layout.attention_dp), ep=int(layout.ep))
+    try:
+        given_deployment(q.model, q.gpu, degrees, q.formats)
+    except CostcalcError as error:
+        told = (re.sub(r"--(?=(tp|dp|ep)\b)", "--prefill-", text) for text in (error.message, error.hint or ""))
+        raise CostcalcError(next(told), hint=next(told)) from None
+    states = any(isinstance(layer, RecurrentAttention) for _, layer in q.model.attention_layers())
+    if states and ranks_of_prompt(q) > 1:
+        hint = "leave it out: states are computed one token after the other"
+        raise CostcalcError(f"{q.model.name} has layers with states", where="prefill_cp", hint=hint)
+    # How much of their memory such workers take for the cache is a recipe's; what cannot be held at all is refused.
+    prompt = cache_bytes_per_sequence_per_gpu(q.model, layout, q.formats, q.input_tokens) / ranks_of_prompt(q)
+    if np.max(weights_bytes_per_gpu(q.model, layout, q.formats) + prompt) > q.machine.memory:
+        raise CostcalcError(
+            f"{q.model.name} and a prompt do not fit the {counted(int(layout.gpus), 'GPU')} of a worker that prefills",
+            hint="give it more GPUs: --prefill-tp, or --prefill-dp with --prefill-ep",
+        )
 
 
 def deployments_asked_for(scenario: Scenario) -> list[Deployment]:

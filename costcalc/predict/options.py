@@ -317,6 +317,10 @@ class Options(Record):
         "--prefill-dp", "N", LAYOUT, _DEGREE, "Their attention data parallel degree.")
     prefill_ep: int | None = option(
         "--prefill-ep", "N", LAYOUT, _DEGREE, "Their expert parallel degree.")
+    prefill_cp: int | None = option(
+        "--prefill-cp", "N", LAYOUT, _DEGREE,
+        "Ranks of theirs that share the tokens of each prompt (prefill context parallelism); they take --prefill-cp"
+        " times the GPUs.")
     two_batch_overlap: bool = option(
         "--two-batch-overlap", "", LAYOUT, _yes_or_no,
         "Decode in two half batches, one computing while the other's tokens travel to experts and back.",
@@ -401,7 +405,7 @@ class Options(Record):
         if self.requests is not None and self.arrivals != "offline":
             hint = "with arrivals offline"
             raise CostcalcError("requests are counted where all of them queue", where="requests", hint=hint)
-        for name in ("prefill_gpus", "prefill_tp", "prefill_dp", "prefill_ep"):
+        for name in ("prefill_gpus", "prefill_tp", "prefill_dp", "prefill_ep", "prefill_cp"):
             if getattr(self, name) is not None and not self.disaggregated:
                 hint = "ask for pools apart: disaggregated"
                 raise CostcalcError("there is no pool of its own for prefill", where=name, hint=hint)

@@ -174,7 +174,8 @@ def passes_of(
         plain = (alone, step_ops(q.model, layout, q.formats, alone))
     apart, static = prefill_layout(q, layout), q.load.arrivals == "static"
     each = np.asarray(batch, dtype=float) / ranks if static else 1.0
-    prompts, chunks = batch if static else apart.attention_dp * apart.pp, chunks_of(q, apart)
+    split, chunks = ranks_of_prompt(q), chunks_of(q, apart)
+    prompts = batch if static else apart.attention_dp * apart.pp / split
     prefilling = prefilling_ranks(q, apart, batch)
     share, joining, joined = prefilling / apart.attention_dp, None, prompts
     if np.any(share < 1):
@@ -186,7 +187,7 @@ def passes_of(
     elif earlier is not None and not static:
         prefill = earlier.prefill
     else:
-        prefill = step_ops(q.model, apart, q.formats, prefill_batch(fresh, cached, each, 1.0, chunks))
+        prefill = step_ops(q.model, apart, q.formats, prefill_batch(fresh, cached, each, 1.0, chunks, split))
     together: Number = 1.0
     chunked = None
     if mixes_prefill(q):
@@ -202,10 +203,16 @@ def passes_of(
 def prefill_layout(scenario: Scenario, layout: Parallelism) -> Parallelism:
     """The layout of a worker that prefills: the one told, else that of the workers that decode."""
     load = scenario.load
-    if load.prefill_tp is None and load.prefill_dp is None and load.prefill_ep is None:
+    if not load.prefill_told:
         return layout
     degrees = (1 if told is None else told for told in (load.prefill_tp, load.prefill_dp, load.prefill_ep))
-    return Parallelism(*degrees)
+    tensor, data, expert = degrees
+    return Parallelism(tensor, data * ranks_of_prompt(scenario), expert)
+
+
+def ranks_of_prompt(scenario: Scenario) -> Number:
+    """Attention-data ranks that share the tokens of each prompt [1]."""
+    return 1 if scenario.load.prefill_cp is None else scenario.load.prefill_cp
 
 
 def halves_of(scenario: Scenario, layout: Parallelism) -> Number:
@@ -220,7 +227,7 @@ def tokens_of_pass(scenario: Scenario, layout: Parallelism) -> Number:
     """Prompt tokens that an engine takes into one pass on one attention-data rank [tokens]."""
     q = scenario
     assert q.budget.engine is not None
-    sharing = layout.attention_dp if q.budget.engine.ranks_share_step else 1
+    sharing = layout.attention_dp / ranks_of_prompt(q) if q.budget.engine.ranks_share_step else 1
     return q.budget.tokens_of_step(q.machine) / sharing
 
 

@@ -454,8 +454,7 @@ class Quantity(Record):
 
 def _prefill_worker(a: Answered) -> Number:
     """GPUs that prefill together: those of a replica, or of a worker of a pool of its own."""
-    load = a.scenario.load
-    if load.prefill_tp is None and load.prefill_dp is None and load.prefill_ep is None:
+    if not a.scenario.load.prefill_told:
         return a.gpus / a.replicas
     return prefill_layout(a.scenario, Parallelism()).gpus
 

@@ -56,6 +56,12 @@ class Load(Record):
     prefill_tp: Number | None = None  # degrees of its workers; None: those of the workers that decode
     prefill_dp: Number | None = None
     prefill_ep: Number | None = None
+    prefill_cp: Number | None = None  # ranks that share the tokens of each prompt
+
+    @property
+    def prefill_told(self) -> bool:
+        """Whether the layout of the workers that prefill is told."""
+        return any(x is not None for x in (self.prefill_tp, self.prefill_dp, self.prefill_ep, self.prefill_cp))
 
 
 class Scenario(Record):
@@ -316,6 +322,7 @@ def load_of(options: Options) -> Load:
         prefill_tp=options.prefill_tp,
         prefill_dp=options.prefill_dp,
         prefill_ep=options.prefill_ep,
+        prefill_cp=options.prefill_cp,
     )
 
 

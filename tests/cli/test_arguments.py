@@ -127,6 +127,7 @@ NOT_ALONE = {
     "prefill_tp",
     "prefill_dp",
     "prefill_ep",
+    "prefill_cp",
     "two_batch_overlap",
 }
 ODD = (

@@ -5,13 +5,17 @@ from __future__ import annotations
 import pytest
 
 import costcalc
+from costcalc.engine.ops import prefill_batch, step_ops
+from costcalc.engine.parallelism import Parallelism
+from costcalc.engine.precision import resolve_formats
+from costcalc.engine.roofline import machine_of
 from costcalc.errors import CostcalcError
 
 ASKED = {"gpus": 16, "input_tokens": 4096, "output_tokens": 1024, "disaggregated": True}
 
 
 @pytest.mark.parametrize("pool", [None, 4, 8, 16, 32])
-@pytest.mark.parametrize("layout", [{}, {"prefill_tp": 8}, {"prefill_dp": 8, "prefill_ep": 8}])
+@pytest.mark.parametrize("layout", [{}, {"prefill_tp": 16}, {"prefill_dp": 16, "prefill_ep": 16}])
 def test_both_pools_are_paid_by_what_they_serve(pool: int | None, layout: dict[str, int]) -> None:
     answer = costcalc.estimate("v3", "h100", prefill_gpus=pool, **layout, **ASKED)
     cost, serving = answer.cost, answer.serving
@@ -31,10 +35,50 @@ def test_a_small_pool_brings_as_many_prompts_as_it_has_gpus_and_a_large_one_wait
     assert served[128] == served[64]
 
 
-@pytest.mark.parametrize("name", ["prefill_gpus", "prefill_tp", "prefill_dp", "prefill_ep"])
+@pytest.mark.parametrize("name", ["prefill_gpus", "prefill_tp", "prefill_dp", "prefill_ep", "prefill_cp"])
 def test_a_pool_is_told_only_where_there_is_one(name: str) -> None:
     with pytest.raises(CostcalcError, match="no pool of its own"):
         costcalc.estimate("v3", "h100", **{name: 8})
+
+
+SHARED = {"gpus": 8, "input_tokens": 32_768, "disaggregated": True, "prefill_tp": 8}
+
+
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_ranks_that_share_a_prompt_do_each_their_part_of_it(ranks: int) -> None:
+    model = costcalc.load_model("llama-3.1-70b")
+    formats = resolve_formats(model.precision, machine_of(costcalc.load_gpu("h100")).peak_flops)
+    whole = step_ops(model, Parallelism(8, 1), formats, prefill_batch(32_768, 0))
+    parts = step_ops(model, Parallelism(8, ranks), formats, prefill_batch(32_768, 0, split=ranks))
+    for one, part in zip(whole[:2], parts[:2], strict=True):  # projections and the attention itself
+        assert part.flops == pytest.approx(one.flops / ranks)
+    exchange = next(op for op in parts if op.op == "context exchange")
+    # One of 8 KV heads per rank, 128 elements of keys and of values in 16 bits; half of an all-reduce is a gather.
+    assert exchange.bytes == 32_768 * (128 + 128) * 2 / 2
+    assert (exchange.ranks, exchange.layers) == (ranks, 80)
+
+
+def test_first_tokens_come_sooner_where_more_ranks_share_a_prompt_at_more_gpu_time() -> None:
+    alone, two, four = (costcalc.estimate("llama-3.1-70b", "h100", **SHARED, prefill_cp=ranks) for ranks in (1, 2, 4))
+    assert alone.serving == costcalc.estimate("llama-3.1-70b", "h100", **SHARED).serving
+    first = [each.serving.time_to_first_token_s for each in (alone, two, four)]
+    assert first[0] > first[1] > first[2] > first[0] / 4
+    costs = [each.cost.usd_per_million_input_tokens for each in (alone, two, four)]
+    assert costs == sorted(costs)
+
+
+@pytest.mark.parametrize(
+    ("model", "told", "message"),
+    [
+        ("v3", {"prefill_tp": 3}, "--prefill-tp 3 does not divide the 128 attention heads"),
+        ("v3", {"prefill_ep": 7}, "--prefill-ep 7 does not divide the 1 GPU"),
+        ("v3", {"prefill_tp": 1}, "do not fit the 1 GPU of a worker that prefills"),
+        ("qwen3-next-80b-a3b", {"prefill_tp": 4, "prefill_cp": 2}, "has layers with states"),
+    ],
+)
+def test_workers_that_no_engine_would_start_are_refused(model: str, told: dict[str, int], message: str) -> None:
+    with pytest.raises(CostcalcError, match=message):
+        costcalc.estimate(model, "h100", gpus=16, disaggregated=True, **told)
 
 
 def test_what_bounds_an_op_is_what_takes_its_time() -> None:
