@@ -405,8 +405,7 @@ _SHORT = re.compile(r"(?P<count>.*?[0-9.]\s*[kmbgt]?)\s*(?P<what>[rt])ps")
 _MOST = 1e15
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
+class Demand(NamedTuple):
     """What a fleet has to serve."""
 
     per_second: float

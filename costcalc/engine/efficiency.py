@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -40,7 +40,7 @@ from costcalc.engine.kernels import (
 from costcalc.engine.op_times import FORMS, Curve, Efficiency
 from costcalc.engine.ops import Op
 from costcalc.engine.roofline import Machine
-from costcalc.fields import Number
+from costcalc.fields import Number, Record
 from costcalc.formats import cache_format
 from costcalc.hardware.efficiency import BEST, BackendOverhead, KernelEfficiency, KernelFit, ServingEfficiency
 
@@ -91,8 +91,7 @@ def _fastest(every: Sequence[_Curves], machine: Machine, op: Op) -> Curve:
     return min((curves(op) for curves in every), key=lambda each: np.sum(FORMS[type(each)](op, machine, each).seconds))
 
 
-@dataclass(frozen=True, slots=True)
-class _Curves:
+class _Curves(Record):
     """The curve of every op on a machine, found when it is asked for."""
 
     constants: ServingEfficiency

@@ -407,7 +407,7 @@ def all_reduce(op: Op, machine: Machine, curve: AllReduceCurve) -> Timing:
         few = np.asarray(machine.switched, dtype=bool) | (np.asarray(ranks) <= 2)
         possible = ~outside & (op.bytes <= curve.custom.limit) & few
         library = _either(possible & (own.seconds <= library.seconds), own, library)
-    terms = (*library.terms, replace(network, amount=network.amount * np.where(outside, 1.0, 0.0)))
+    terms = (*library.terms, network._replace(amount=network.amount * np.where(outside, 1.0, 0.0)))
     return Timing(terms, library.norm, (latency,))
 
 
@@ -442,7 +442,7 @@ def _either(first: Number, one: Timing, other: Timing) -> Timing:
         return one if first else other
     pairs = zip(one.terms, other.terms, strict=True)
     terms = tuple(
-        replace(a, **{name: np.where(first, getattr(a, name), getattr(b, name)) for name in _NUMBERS}) for a, b in pairs
+        a._replace(**{name: np.where(first, getattr(a, name), getattr(b, name)) for name in _NUMBERS}) for a, b in pairs
     )
     return Timing(terms, np.where(first, one.norm, other.norm), ())
 

@@ -7,7 +7,7 @@ method.md's sections 3-5 restate Pope et al. 2022 (arXiv 2211.05102) and DeepSee
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -40,8 +40,7 @@ OF_SEQUENCES = (*ATTENTION, "head")
 """Kinds of op whose work is that of sequences, not of the rows that pass through the weights."""
 
 
-@dataclass(frozen=True, slots=True)
-class Op:
+class Op(Record):
     """One op: per layer, on the busiest GPU."""
 
     op: str

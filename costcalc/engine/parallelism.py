@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import gcd
 
 from costcalc.engine.precision import Formats
@@ -17,8 +16,7 @@ from costcalc.model.spec import ModelSpec
 from costcalc.units import counted
 
 
-@dataclass(frozen=True, slots=True)
-class Parallelism:
+class Parallelism(Record):
     """One replica: `tp` x `attention_dp` GPUs in each of `pp` stages; experts spread over a stage.
 
     tp t: divides matrices and heads. attention_dp g: attention data parallel, sequences are divided and
