@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-Number: TypeAlias = "float | NDArray[Any]"
+Array: TypeAlias = "NDArray[Any]"
+Number: TypeAlias = "float | Array"
 """A scalar or an array of floats or integers."""
 
 

@@ -37,10 +37,10 @@ _WORDS: dict[str, Scalar] = {
     "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
 }  # fmt: skip
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
-_HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]+")
+_HEXADECIMAL = r"0x[0-9a-fA-F]+"
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-_LEADING_ZERO = re.compile(r"[-+]?0[0-9]+")
-_NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+_LEADING_ZERO = r"[-+]?0[0-9]+"
+_NOT_FINITE = r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
 
 
 def resolve_scalar(text: str) -> Scalar:
@@ -56,11 +56,11 @@ def resolve_scalar(text: str) -> Scalar:
         return _WORDS[text]
     if text[0] not in "+-.0123456789":
         return text
-    if _NOT_FINITE.fullmatch(text):
+    if re.fullmatch(_NOT_FINITE, text):
         raise CostcalcError(f"{shown(text)} is not a finite number", hint="write null for what is unknown")
     if not _FLOAT.fullmatch(text):
-        return int(text, 16) if _HEXADECIMAL.fullmatch(text) and len(text) <= NUMBER_CHARACTERS else text
-    if _LEADING_ZERO.fullmatch(text):
+        return int(text, 16) if re.fullmatch(_HEXADECIMAL, text) and len(text) <= NUMBER_CHARACTERS else text
+    if re.fullmatch(_LEADING_ZERO, text):
         return text
     if len(text) > NUMBER_CHARACTERS:
         raise CostcalcError(f"the number {shown(text)} has too many digits")

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, TypeAlias, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from costcalc.engine.collectives import (
     all_reduce_bytes,
@@ -37,7 +36,7 @@ def capped(value: Number) -> Number:
 Multipliers = Mapping[str, Mapping[str, Mapping[str, float]]]
 """Factors by level (such as 'family'), member (such as 'hopper') and parameter."""
 
-Member = str | NDArray[Any]
+Member: TypeAlias = "str | Array"
 Members = Mapping[str, Member]
 """The member of every level: one for all, or one per element."""
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from math import ceil, gcd
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from costcalc.engine.memory import doubted_bytes, kv_pool_bytes_per_gpu, reserve_bytes, weights_bytes_per_gpu
 from costcalc.engine.parallelism import (
@@ -30,7 +28,7 @@ from costcalc.engine.parallelism import (
 )
 from costcalc.engine.roofline import machine_of, reach
 from costcalc.errors import CostcalcError
-from costcalc.fields import Number, Record
+from costcalc.fields import Array, Number, Record
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.spec import ModelSpec
 from costcalc.predict.predict import (
@@ -138,7 +136,6 @@ def _divisors(number: int) -> list[int]:
 # What each of several layouts costs at its best batch, at one context or many: whole grids in one call each.
 
 
-Array = NDArray[Any]
 COARSE = 16
 """Batches in multiples of the ranks that are tried first; half as many below them."""
 FINE = 30

@@ -256,6 +256,18 @@ class ModelSpec(Spec):
         return self.active_parameters / published - 1 if published else None
 
     @property
+    def shape(self) -> str:
+        """What speed depends on in one line: layers, width, parameters and attention.
+
+        DeepSeek-R1 and DeepSeek-V3 share theirs; a model whose attention is replaced does not.
+        """
+        attention = " + ".join(f"{count} {layer.describe()}" for count, layer in self.attention_layers())
+        return (
+            f"{self.num_layers} x {self.hidden_size}, {self.total_parameters:.0f} parameters, "
+            f"{self.active_parameters:.0f} active, {attention}"
+        )
+
+    @property
     def has_experts(self) -> bool:
         """Whether any layer routes tokens to experts."""
         return self.routed_parameters > 0

@@ -8,7 +8,6 @@ from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from costcalc.catalog.catalog import Catalog
 from costcalc.engine.kernel_choice import (
@@ -35,12 +34,12 @@ from costcalc.engine.op_times import FORMS
 from costcalc.engine.ops import ACTIVATION_WIDTHS, Op, buffer_bytes, unfiltered_buffer_bytes
 from costcalc.engine.roofline import FLOPS_PER_MULTIPROCESSOR, Machine
 from costcalc.errors import CostcalcError, did_you_mean, shown
+from costcalc.fields import Array
 from costcalc.formats import cache_format, number_type
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.attention.base import TILE_ROWS
 from costcalc.validation.files import AUTO, Row, find_gpu, is_empty
 
-Array = NDArray[Any]
 Features = Mapping[str, Array]
 """What is known of each row, one array per name; text for the members of levels."""
 
