@@ -1,7 +1,5 @@
 """An accelerator's prices: per provider and kind, and which of them the words of `--price` mean."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from statistics import median

@@ -1,7 +1,5 @@
 """Feed-forward layers: dense, and mixtures of experts with the experts that a batch touches."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A model: its shape, the precision it ships in, what its makers publish and charge."""
 
-from __future__ import annotations
-
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
