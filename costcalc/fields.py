@@ -25,10 +25,11 @@ from costcalc.units import parse_quantity
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-
-Array: TypeAlias = "NDArray[Any]"
-Number: TypeAlias = "float | Array"
-"""A scalar or an array of floats or integers."""
+    Array: TypeAlias = NDArray[Any]
+    Number: TypeAlias = float | Array
+    """A scalar or an array of floats or integers."""
+else:  # numpy.typing is for type checkers alone
+    Array = Number = Any
 
 
 # Days, months and years as files and measurements write them.

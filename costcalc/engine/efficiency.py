@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, field, replace
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import field, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -99,7 +99,7 @@ class _Curves(Record):
     engine: BackendOverhead
     tuned: bool
     imbalance: str
-    known: dict[tuple[str, str, str, bool, float], Curve] = field(default_factory=dict)
+    known: dict[tuple[Hashable, ...], Curve] = field(default_factory=dict)
 
     @property
     def stack(self) -> str:
@@ -111,9 +111,9 @@ class _Curves(Record):
         return self.constants.kernels
 
     def __call__(self, op: Op) -> Curve:
-        if op.kind == "all_reduce":
-            return self.all_reduce(op)  # depends on how many ranks there are
-        key = op.kind, op.weights, op.precision, op.throughput, float(op.group)
+        key: tuple[Hashable, ...] = op.kind, op.weights, op.precision, op.throughput, float(op.group)
+        if op.kind == "all_reduce":  # depends on how many ranks there are
+            key = (*key, np.shape(op.ranks), np.asarray(op.ranks).tobytes())
         if key not in self.known:
             self.known[key] = getattr(self, _MAKERS[op.kind])(op)
         return self.known[key]
@@ -128,7 +128,7 @@ class _Curves(Record):
         fit: KernelFit[Any] = getattr(self.kernels, op)
         of = {"family": self.machine.architecture, "gpu": self.machine.name, **members}
         given = {**kind.measured, **rest}  # type: ignore[attr-defined]
-        alone = curve_of(kind, asdict(fit.parameters), fit.levels, of, **given)
+        alone = curve_of(kind, vars(fit.parameters), fit.levels, of, **given)
         vendor, constants = "" if self.machine.name in fit.machines else self.machine.vendor, self.constants
         memory, arithmetic = constants.vendor_bandwidth.get(vendor, 1.0), constants.vendor_flops.get(vendor, 1.0)
         launches = constants.vendor_launches.get(vendor, 1.0) / constants.speed["launches"]
@@ -223,6 +223,7 @@ class _Curves(Record):
 _MAKERS = {
     "gemm": "gemm", "head": "gemm", "experts": "experts", "grouped": "grouped", "latent": "latent",
     "recurrent": "plain", "indexer": "plain", "prefill": "prefill", "all_to_all": "exchange",
+    "all_reduce": "all_reduce",
 }  # fmt: skip
 
 

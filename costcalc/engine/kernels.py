@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from typing import ClassVar, TypeAlias, TypeVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from costcalc.engine.collectives import (
 )
 from costcalc.engine.ops import Op
 from costcalc.engine.roofline import Addition, Machine, Term, Timing
-from costcalc.fields import Number, Record
+from costcalc.fields import Array, Number, Record
 from costcalc.model.attention.base import TILE_ROWS
 
 
@@ -36,7 +36,7 @@ def capped(value: Number) -> Number:
 Multipliers = Mapping[str, Mapping[str, Mapping[str, float]]]
 """Factors by level (such as 'family'), member (such as 'hopper') and parameter."""
 
-Member: TypeAlias = "str | Array"
+Member = str | Array
 Members = Mapping[str, Member]
 """The member of every level: one for all, or one per element."""
 

@@ -9,7 +9,7 @@ from costcalc.formats import activation_format, cache_format, weight_format
 from costcalc.hardware.prices import Date
 from costcalc.model.attention import AnyAttention
 from costcalc.model.attention.base import Attention
-from costcalc.model.ffn import AnyFeedForward, FeedForward
+from costcalc.model.ffn import AnyFeedForward, FeedForward, RoutedExperts
 
 
 def _as_labels(value: Any) -> Any:
@@ -216,6 +216,12 @@ class ModelSpec(Spec):
         mixers = sum(count * sum(m.parameters for m in layer.linears(d)) for count, layer in self.attention_layers())
         mlps = sum(count * layer.active_parameters(d) for count, layer in self.feedforward_layers())
         return mixers + mlps + self.head_parameters
+
+    @cached_property
+    def routed(self) -> tuple[RoutedExperts, ...]:
+        """The routed experts of every kind of layer that has them."""
+        layers = (layer.routed(self.hidden_size) for _, layer in self.feedforward_layers())
+        return tuple(routed for routed in layers if routed)
 
     @cached_property
     def routed_parameters(self) -> float:

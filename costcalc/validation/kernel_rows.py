@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -74,7 +74,7 @@ class KernelParameters:
     multipliers: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
 
 
-_OF_OPS = {each.name for each in fields(Op)}
+_OF_OPS = {*Op._fields}
 _OF_ROW = "of the row"
 
 
