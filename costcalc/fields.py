@@ -25,9 +25,11 @@ from costcalc.units import parse_quantity
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-
-Number: TypeAlias = "float | NDArray[Any]"
-"""A scalar or an array of floats or integers."""
+    Array: TypeAlias = NDArray[Any]
+    Number: TypeAlias = float | Array
+    """A scalar or an array of floats or integers."""
+else:  # numpy.typing is for type checkers alone
+    Array = Number = Any
 
 
 # Days, months and years as files and measurements write them.
@@ -63,26 +65,34 @@ class Frozen:
     """What frozen records have in common."""
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+    _defaults: ClassVar[dict[str, Any]]
 
     def __init__(self, *positional: Any, **named: Any) -> None:
-        own = self.__dict__
-        own.update(zip(self.__dataclass_fields__, positional, strict=False), **named)
-        if len(own) < len(positional) + len(named):
+        given = dict(zip(self.__dataclass_fields__, positional, strict=False), **named)
+        if len(given) < len(positional) + len(named):
             raise TypeError(f"{type(self).__name__} got more values than it has fields, or one of them twice")
+        own = self.__dict__
+        own.update(self._defaults)
+        own.update(given)
         if own.keys() != self.__dataclass_fields__.keys():
             self._complete(own)
         self.__post_init__()
 
+    @classmethod
+    def _declared(cls) -> None:
+        """Keep the defaults that every instance begins with."""
+        cls._defaults = {n: each.default for n, each in cls.__dataclass_fields__.items() if each.default is not MISSING}
+
     def _complete(self, own: dict[str, Any]) -> None:
-        """Put in the defaults; raises TypeError for a field that has none, and for a name that is no field."""
+        """Make what has a factory; raises TypeError for a field without a value, and for a name that is no field."""
         fields = self.__dataclass_fields__
         if unknown := own.keys() - fields.keys():
             raise TypeError(f"{type(self).__name__} has no field {min(unknown)!r}")
         for name in fields.keys() - own.keys():
-            default, factory = fields[name].default, fields[name].default_factory
-            if default is MISSING and factory is MISSING:
+            factory = fields[name].default_factory
+            if factory is MISSING:
                 raise TypeError(f"{type(self).__name__} needs a value of {name!r}")
-            own[name] = factory() if factory is not MISSING else default
+            own[name] = factory()
 
     def __post_init__(self) -> None:
         """Check what no single field can tell; raises ValueError."""
@@ -114,6 +124,7 @@ class Record(Frozen):
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         dataclass(init=False, repr=False, eq=False)(cls)
+        cls._declared()
 
 
 @cache
@@ -153,6 +164,7 @@ class Spec(Frozen):
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         dataclass(init=False, repr=False, eq=False, kw_only=True)(cls)
+        cls._declared()
 
 
 class Limits:

@@ -100,7 +100,7 @@ CACHE_FORMATS = {f.name: f for f in _CACHES}
 COMPUTE_PRECISIONS = ("fp32", "bf16", "fp16", "fp8", "int8", "fp4")
 SIZED = ("exl2", "exl3", "bits")
 """Weight-only formats that a number of bits belongs to: of ExLlamaV2 and V3, and of any other."""
-_BITS = re.compile(r"(.+?)[-_](\d{1,2}(?:\.\d+)?)(?:[-_]?(?:bits?|bpw))?")
+_BITS = r"(.+?)[-_](\d{1,2}(?:\.\d+)?)(?:[-_]?(?:bits?|bpw))?"
 
 
 def weight_format(name: str) -> WeightFormat:
@@ -115,7 +115,7 @@ def weight_format(name: str) -> WeightFormat:
         return WEIGHT_FORMATS[plain]
     if plain in SIZED:
         raise CostcalcError(f"{shown(name)} says no bits per weight", hint=f"write {plain}-4.65, for example")
-    if sized := _BITS.fullmatch(name.strip().casefold()):
+    if sized := re.fullmatch(_BITS, name.strip().casefold()):
         found = _sized(_plain(sized.group(1)), float(sized.group(2)))
         if found is not None:
             return found

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from costcalc.errors import CostcalcError, shown
@@ -58,8 +57,8 @@ _FLOPS = re.compile(r"([kmgtpez]?)(?:f|(?:fl)?op(?:s|/s|s/s|ps)?)?", re.IGNORECA
 _USD_PER_HOUR = re.compile(
     r"(?:usd|\$|dollars?)?(?:/(?:(?:gpu|accelerator|device|chip)[-/]?)?(?:h|hr|hrs|hour|hours))?"
 )
-_USD = re.compile(r"([kmb]?|bn|thousand|million|billion)(?:usd|\$|dollars?)?")
-_COUNT = re.compile(r"([a-z]*?)(i?)(?:tokens?|params?|parameters?)?")
+_USD = r"([kmb]?|bn|thousand|million|billion)(?:usd|\$|dollars?)?"
+_COUNT = r"([a-z]*?)(i?)(?:tokens?|params?|parameters?)?"
 _MACHINE = re.compile(r"(?P<count>[+-]?[0-9][0-9.,_]*)\s*[xX×*]\s*(?P<name>.*)")
 
 
@@ -209,12 +208,12 @@ def _price_per_hour(unit: str) -> Scale | None:
 
 
 def _price(unit: str) -> Scale | None:
-    match = _USD.fullmatch(unit.lower().replace(" ", ""))
+    match = re.fullmatch(_USD, unit.lower().replace(" ", ""))
     return _count(match[1]) if match else None
 
 
 def _count(unit: str) -> Scale | None:
-    match = _COUNT.fullmatch(unit.lower().replace(" ", ""))
+    match = re.fullmatch(_COUNT, unit.lower().replace(" ", ""))
     if match is None:
         return None
     name, binary = match.groups()
@@ -397,16 +396,15 @@ _PERIODS = {
     "s": 1.0, "sec": 1.0, "second": 1.0, "min": 60.0, "minute": 60.0, "h": 3600.0, "hr": 3600.0, "hour": 3600.0,
     "d": 86400.0, "day": 86400.0, "week": 7 * 86400.0, "month": 730 * 3600.0, "year": 365 * 86400.0,
 }  # fmt: skip
-_RATE = re.compile(
+_RATE = (
     r"(?P<count>.*?[0-9.](?:\s*[a-z]+)??)\s*(?:output\s*)?"
     rf"(?P<what>{'|'.join(sorted(_WORDS, key=len, reverse=True))})\s*(?:/|\bper\b)\s*(?P<period>[a-z]+)"
 )
-_SHORT = re.compile(r"(?P<count>.*?[0-9.]\s*[kmbgt]?)\s*(?P<what>[rt])ps")
+_SHORT = r"(?P<count>.*?[0-9.]\s*[kmbgt]?)\s*(?P<what>[rt])ps"
 _MOST = 1e15
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
+class Demand(NamedTuple):
     """What a fleet has to serve."""
 
     per_second: float
@@ -421,8 +419,8 @@ def parse_demand(text: str) -> Demand:
     Raises UnitError when it cannot be read.
     """
     cleaned = " ".join(text.lower().split())
-    short = _SHORT.fullmatch(cleaned) if len(cleaned) <= 64 else None
-    match = short or (_RATE.fullmatch(cleaned) if len(cleaned) <= 64 else None)
+    short = re.fullmatch(_SHORT, cleaned) if len(cleaned) <= 64 else None
+    match = short or (re.fullmatch(_RATE, cleaned) if len(cleaned) <= 64 else None)
     if match is None:
         raise _unreadable_rate(text)
     of = {"r": "requests", "t": "tokens"}[match["what"]] if short else _WORDS[match["what"]]

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import MISSING
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol, TypeVar, Union, get_args, get_origin
 
 from costcalc.errors import CostcalcError, did_you_mean, nearest, shown
 from costcalc.fields import ByKind, Spec, hints
@@ -45,23 +45,30 @@ KeyPath = tuple[str | int, ...]
 Position = tuple[int, int]
 
 
-class Positions(dict[KeyPath, Position]):
-    """Line and column, both from 1, of the key (or list item) at each path of a file.
+class Mark(Protocol):
+    """A place as the YAML parser keeps it: line and column from 0."""
 
-    values_at: line and column of the value at each path.
+    line: int
+    column: int
+
+
+class Positions(dict[KeyPath, Mark]):
+    """Where the key (or list item) at each path of a file stands.
+
+    values_at: where the value at each path stands.
     overrides: for a path set on the command line, the option that set it.
     """
 
     def __init__(self) -> None:
-        self.values_at: dict[KeyPath, Position] = {}
+        self.values_at: dict[KeyPath, Mark] = {}
         self.overrides: dict[KeyPath, str] = {}
 
     def of_key(self, path: KeyPath) -> Position:
-        """Return where the key stands, or the innermost group around it that the file names."""
+        """Return the line and column, from 1, of the key, or of the innermost group around it that the file names."""
         return self._nearest(self, path)
 
     def of_value(self, path: KeyPath) -> Position:
-        """Return where the value stands, or the innermost group around it that the file names."""
+        """Return the line and column, from 1, of the value, or of the innermost group around it that the file names."""
         return self._nearest(self.values_at, path)
 
     def override_of(self, path: KeyPath) -> str | None:
@@ -72,11 +79,16 @@ class Positions(dict[KeyPath, Position]):
         return None
 
     @staticmethod
-    def _nearest(positions: Mapping[KeyPath, Position], path: KeyPath) -> Position:
+    def _nearest(marks: Mapping[KeyPath, Mark], path: KeyPath) -> Position:
         for length in range(len(path), -1, -1):
-            if path[:length] in positions:
-                return positions[path[:length]]
+            if path[:length] in marks:
+                return position_of(marks[path[:length]])
         return 1, 1
+
+
+def position_of(mark: Mark) -> Position:
+    """Return the line and the column, both from 1, of a place in a file."""
+    return mark.line + 1, mark.column + 1
 
 
 def place(path: str | Path, position: Position | None = None) -> str:

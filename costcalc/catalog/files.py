@@ -80,13 +80,13 @@ def _named_root(text: str, where: str) -> Path:
 
 # Names stand in the first lines of a file, so that finding one costs a short read and no parsing.
 _LIST = r"[ \t]*(?:\[([^\]]*)\]|((?:\r?\n[ \t]*-[ \t]+[^\n]*)+))"
-_ALIASES = re.compile(rf"^aliases:{_LIST}", re.MULTILINE)
-_SAME_SHAPE = re.compile(rf"^same_shape:{_LIST}", re.MULTILINE)
-_NAME = re.compile(r"^name:[ \t]*[\"']?(.*?)[\"']?[ \t]*(?:#.*)?$", re.MULTILINE)
-_MEMORY = re.compile(r"^memory(?:_reported)?:[ \t]*([\d.]+) ?([GM]i?B)", re.MULTILINE)
+_ALIASES = rf"(?m)^aliases:{_LIST}"
+_SAME_SHAPE = rf"(?m)^same_shape:{_LIST}"
+_NAME = r"(?m)^name:[ \t]*[\"']?(.*?)[\"']?[ \t]*(?:#.*)?$"
+_MEMORY = r"(?m)^memory(?:_reported)?:[ \t]*([\d.]+) ?([GM]i?B)"
 _UNITS = {"GB": 1e9, "MB": 1e6, "GiB": 2.0**30, "MiB": 2.0**20}
-_ARCHITECTURE = re.compile(r"^architecture:[ \t]*([a-z0-9-]+)", re.MULTILINE)
-_HF_ID = re.compile(r"^hf_id:[ \t]*[\"']?([^\s\"'#]+)", re.MULTILINE)
+_ARCHITECTURE = r"(?m)^architecture:[ \t]*([a-z0-9-]+)"
+_HF_ID = r"(?m)^hf_id:[ \t]*[\"']?([^\s\"'#]+)"
 
 
 def read_aliases(path: Path) -> tuple[str, ...]:
@@ -111,19 +111,19 @@ def head_of(path: Path) -> str:
 
 def names_in(head: str) -> list[str]:
     """Return what a file answers to besides its own name: the name that it shows, and its aliases."""
-    shown_name = _NAME.search(head)
+    shown_name = re.search(_NAME, head)
     return [*([shown_name[1]] if shown_name else []), *_aliases(head), *_listed(_SAME_SHAPE, head)]
 
 
 def _aliases(head: str) -> tuple[str, ...]:
-    hf_id = _HF_ID.search(head)
+    hf_id = re.search(_HF_ID, head)
     own = [hf_id[1]] if hf_id and hf_id[1] != "null" else []
     return (*_listed(_ALIASES, head), *own)
 
 
-def _listed(pattern: re.Pattern[str], head: str) -> tuple[str, ...]:
+def _listed(pattern: str, head: str) -> tuple[str, ...]:
     """Return the names that a list of a catalog file holds."""
-    match = pattern.search(head)
+    match = re.search(pattern, head)
     if match is None:
         return ()
     bracketed, lines = match[1], match[2]
@@ -232,7 +232,7 @@ def _spelled(kind: Kind, text: str, roots: list[Path], without: Path | None) -> 
     if kind == "hardware_profiles":
         alike, wanted = accelerators_alike(name, _entries(kind, roots)), accelerated(name).gigabytes
         for entry in alike:
-            sizes = [float(size) * _UNITS[unit] for size, unit in _MEMORY.findall(head_of(entry.path))]
+            sizes = [float(size) * _UNITS[unit] for size, unit in re.findall(_MEMORY, head_of(entry.path))]
             if wanted is None or same_memory(wanted, sizes):
                 return Found(entry.path)
         if alike:
@@ -280,9 +280,10 @@ def _entries(kind: Kind, roots: list[Path]) -> list[CatalogEntry]:
     found: dict[str, CatalogEntry] = {}
     taken: set[str] = set()
     for root in roots:
-        files = {stem: path for stem, path in _files(root, kind).items() if stem not in found}
+        files = {stem: file for stem, file in _files(root, kind).items() if stem not in found}
         answering: set[str] = set()
-        for stem, path in files.items():
+        for stem, file in files.items():
+            path = root / kind / file
             aliases = read_aliases(path)
             found[stem] = CatalogEntry(
                 stem, path, tuple(each for each in aliases if normal_name(each) not in taken), root != packaged
@@ -295,7 +296,8 @@ def _entries(kind: Kind, roots: list[Path]) -> list[CatalogEntry]:
 @cache
 def known_architectures() -> set[str]:
     """Return the families of accelerators that costcalc ships, by the first lines of their files."""
-    found = (_ARCHITECTURE.search(head_of(path)) for path in _files(packaged_root(), "hardware_profiles").values())
+    root, kind = packaged_root(), "hardware_profiles"
+    found = (re.search(_ARCHITECTURE, head_of(root / kind / each)) for each in _files(root, kind).values())
     return {each[1] for each in found if each is not None}
 
 
@@ -305,32 +307,32 @@ def _by_name(
     name = spelled(text)
     words = name.split("-") if spelled is normal_name else []
     for index, root in enumerate(roots):
-        files = _files(root, kind)
+        files, folder = _files(root, kind), root / kind
         if without is not None:
-            files = {stem: path for stem, path in files.items() if Path(os.path.realpath(path)) != without}
+            files = {stem: each for stem, each in files.items() if Path(os.path.realpath(folder / each)) != without}
         if spelled is normal_name and name in files:
-            return files[name]
+            return folder / files[name]
         # An alias is mostly a part of the file's own name: what looks like it is opened first.
         for stem in sorted(files, key=lambda stem: name not in spelled(stem)):
-            path, head = files[stem], head_of(files[stem]).casefold()
+            path = folder / files[stem]
+            head = head_of(path).casefold()
             # Few heads hold the words of the name at all; only those are worth taking apart.
             if name == spelled(stem) or (all(map(head.__contains__, words)) and name in map(spelled, names_in(head))):
                 # An overlay's file of the same name stands for this one, its aliases included.
-                above = [_files(each, kind).get(stem) for each in roots[:index]] if without is None else []
-                return next(filter(None, above), path)
+                above = roots[:index] if without is None else []
+                return next((each / kind / own for each in above if (own := _files(each, kind).get(stem))), path)
     return None
 
 
-def _files(root: Path, kind: Kind) -> dict[str, Path]:
-    """Return the YAML files of one folder by normal name."""
-    folder = root / kind
+def _files(root: Path, kind: str) -> dict[str, str]:
+    """Return the names of the YAML files of one folder by normal name; paths of all of them would take longer."""
     try:
-        names = sorted(os.listdir(folder))  # noqa: PTH208 - several times faster than iterdir
+        names = sorted(os.listdir(root / kind))  # noqa: PTH208 - several times faster than iterdir
     except OSError:
         return {}
     visible = [name for name in names if name.lower().endswith(_SUFFIXES) and not name.startswith(".")]
     visible = [name for name in visible if name != CLOSED_MODELS]
-    return {normal_name(name.rpartition(".")[0]): folder / name for name in reversed(visible)}
+    return {normal_name(name.rpartition(".")[0]): name for name in reversed(visible)}
 
 
 def _no_such_file(text: str, noun: str) -> CostcalcError:

@@ -64,7 +64,7 @@ def extended(
     inherited = extended(kind, other, inherited, inherited_positions, folders, seen)
     own = {key: value for key, value in data.items() if key != KEY}
     base = {key: value for key, value in inherited.items() if key not in _OWN or _same_name(path, other)}
-    positions.values_at[()] = positions.of_value((KEY,))
+    positions.values_at[()] = positions.values_at[(KEY,)]
     positions.pop((), None)
     own.setdefault("name", inherited.get("name") if _same_name(path, other) else Path(path).stem)
     joined = _joined(base, own, ())

@@ -17,19 +17,6 @@ from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.spec import ClosedModel, ModelSpec
 from costcalc.units import format_bytes, format_rate
 
-
-def shape_of(model: ModelSpec) -> str:
-    """Return what a model's speed depends on in one line: layers, width, parameters and attention.
-
-    DeepSeek-R1 and DeepSeek-V3 share theirs; a model whose attention is replaced does not.
-    """
-    attention = " + ".join(f"{count} {layer.describe()}" for count, layer in model.attention_layers())
-    return (
-        f"{model.num_layers} x {model.hidden_size}, {model.total_parameters:.0f} parameters, "
-        f"{model.active_parameters:.0f} active, {attention}"
-    )
-
-
 # What the catalog knows of each model and accelerator, in one line each: what lists sort and filter by.
 
 

@@ -24,6 +24,7 @@ from costcalc.catalog.check import (
     Positions,
     line_and_column,
     place,
+    position_of,
 )
 from costcalc.errors import CostcalcError, shown
 
@@ -36,11 +37,9 @@ _WORDS: dict[str, Scalar] = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
     "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
 }  # fmt: skip
-_INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
-_HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]+")
+_HEXADECIMAL = r"0x[0-9a-fA-F]+"
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-_LEADING_ZERO = re.compile(r"[-+]?0[0-9]+")
-_NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+_NOT_FINITE = r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
 
 
 def resolve_scalar(text: str) -> Scalar:
@@ -56,15 +55,17 @@ def resolve_scalar(text: str) -> Scalar:
         return _WORDS[text]
     if text[0] not in "+-.0123456789":
         return text
-    if _NOT_FINITE.fullmatch(text):
-        raise CostcalcError(f"{shown(text)} is not a finite number", hint="write null for what is unknown")
     if not _FLOAT.fullmatch(text):
-        return int(text, 16) if _HEXADECIMAL.fullmatch(text) and len(text) <= NUMBER_CHARACTERS else text
-    if _LEADING_ZERO.fullmatch(text):
+        if re.fullmatch(_NOT_FINITE, text):
+            raise CostcalcError(f"{shown(text)} is not a finite number", hint="write null for what is unknown")
+        return int(text, 16) if re.fullmatch(_HEXADECIMAL, text) and len(text) <= NUMBER_CHARACTERS else text
+    digits = text.lstrip("+-")
+    whole = digits.isdecimal()
+    if whole and len(digits) > 1 and digits[0] == "0":
         return text
     if len(text) > NUMBER_CHARACTERS:
         raise CostcalcError(f"the number {shown(text)} has too many digits")
-    if _INTEGER.fullmatch(text):
+    if whole:
         return int(text)
     number = float(text)
     if not math.isfinite(number):
@@ -100,7 +101,7 @@ def parse_yaml(text: str, path: str | Path) -> tuple[dict[str, Any], Positions]:
         return _Builder(loader, path).document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        position = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        position = position_of(mark) if mark else (1, 1)
         if "nesting depth" in (error.problem or ""):  # the scanner, which reads ahead, has a limit of its own
             raise CostcalcError(TOO_DEEP, place(path, position)) from None
         raise CostcalcError(
@@ -168,7 +169,7 @@ class _Builder:
         return data, self.positions
 
     def _value(self, event: Any, path: KeyPath) -> Any:
-        self.positions.values_at[path] = _position(event)
+        self.positions.values_at[path] = event.start_mark
         if len(self.positions.values_at) > YAML_VALUES:
             raise self._error(f"more than {YAML_VALUES:,} values", event, "is this the right file?")
         if isinstance(event, yaml.AliasEvent):
@@ -195,9 +196,9 @@ class _Builder:
             key = self._key(event)
             inner = (*path, key)
             if key in mapping:
-                first = self.positions[inner][0]
+                first, _ = position_of(self.positions[inner])
                 raise self._error(f"duplicate key '{key}' (first on line {first})", event, "remove one of them")
-            self.positions[inner] = _position(event)
+            self.positions[inner] = event.start_mark
             mapping[key] = self._value(self.loader.get_event(), inner)
         return mapping
 
@@ -216,16 +217,12 @@ class _Builder:
         items: list[Any] = []
         while not isinstance(event := self.loader.get_event(), yaml.SequenceEndEvent):
             inner = (*path, len(items))
-            self.positions[inner] = _position(event)
+            self.positions[inner] = event.start_mark
             items.append(self._value(event, inner))
         return items
 
     def _error(self, message: str, event: Any, hint: str | None = None) -> CostcalcError:
-        return CostcalcError(message, place(self.path, _position(event)), hint)
-
-
-def _position(event: Any) -> Position:
-    return event.start_mark.line + 1, event.start_mark.column + 1
+        return CostcalcError(message, place(self.path, position_of(event.start_mark)), hint)
 
 
 def _problem(error: yaml.MarkedYAMLError) -> str:

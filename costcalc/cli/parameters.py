@@ -126,14 +126,15 @@ def with_options(function: Callable[..., None]) -> Callable[..., None]:
 def _parameter(name: str, row: Row) -> Parameter:
     """A row of OPTIONS as typer declares it: a switch, or text that is read where the row says."""
     declared = Option(
+        None if row.metavar else False,
         *row.flags,
         metavar=row.metavar or None,
         rich_help_panel=row.panel,
         autocompletion=matching_backends if name == "backend" else None,
         help=row.help.replace("{backends}", ", ".join(backend_names())) if name == "backend" else row.help,
     )
-    kind: Any = Annotated[str | None, declared] if row.metavar else Annotated[bool, declared]
-    return Parameter(name, Parameter.KEYWORD_ONLY, annotation=kind, default=None if row.metavar else False)
+    kind: Any = str | None if row.metavar else bool
+    return Parameter(name, Parameter.KEYWORD_ONLY, annotation=kind, default=declared)
 
 
 def _parameters(bundle: type) -> list[Parameter]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import field, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -40,7 +40,7 @@ from costcalc.engine.kernels import (
 from costcalc.engine.op_times import FORMS, Curve, Efficiency
 from costcalc.engine.ops import Op
 from costcalc.engine.roofline import Machine
-from costcalc.fields import Number
+from costcalc.fields import Number, Record
 from costcalc.formats import cache_format
 from costcalc.hardware.efficiency import BEST, BackendOverhead, KernelEfficiency, KernelFit, ServingEfficiency
 
@@ -91,8 +91,7 @@ def _fastest(every: Sequence[_Curves], machine: Machine, op: Op) -> Curve:
     return min((curves(op) for curves in every), key=lambda each: np.sum(FORMS[type(each)](op, machine, each).seconds))
 
 
-@dataclass(frozen=True, slots=True)
-class _Curves:
+class _Curves(Record):
     """The curve of every op on a machine, found when it is asked for."""
 
     constants: ServingEfficiency
@@ -100,7 +99,7 @@ class _Curves:
     engine: BackendOverhead
     tuned: bool
     imbalance: str
-    known: dict[tuple[str, str, str, bool, float], Curve] = field(default_factory=dict)
+    known: dict[tuple[Hashable, ...], Curve] = field(default_factory=dict)
 
     @property
     def stack(self) -> str:
@@ -112,9 +111,9 @@ class _Curves:
         return self.constants.kernels
 
     def __call__(self, op: Op) -> Curve:
-        if op.kind == "all_reduce":
-            return self.all_reduce(op)  # depends on how many ranks there are
-        key = op.kind, op.weights, op.precision, op.throughput, float(op.group)
+        key: tuple[Hashable, ...] = op.kind, op.weights, op.precision, op.throughput, float(op.group)
+        if op.kind == "all_reduce":  # depends on how many ranks there are
+            key = (*key, np.shape(op.ranks), np.asarray(op.ranks).tobytes())
         if key not in self.known:
             self.known[key] = getattr(self, _MAKERS[op.kind])(op)
         return self.known[key]
@@ -129,7 +128,7 @@ class _Curves:
         fit: KernelFit[Any] = getattr(self.kernels, op)
         of = {"family": self.machine.architecture, "gpu": self.machine.name, **members}
         given = {**kind.measured, **rest}  # type: ignore[attr-defined]
-        alone = curve_of(kind, asdict(fit.parameters), fit.levels, of, **given)
+        alone = curve_of(kind, vars(fit.parameters), fit.levels, of, **given)
         vendor, constants = "" if self.machine.name in fit.machines else self.machine.vendor, self.constants
         memory, arithmetic = constants.vendor_bandwidth.get(vendor, 1.0), constants.vendor_flops.get(vendor, 1.0)
         launches = constants.vendor_launches.get(vendor, 1.0) / constants.speed["launches"]
@@ -224,6 +223,7 @@ class _Curves:
 _MAKERS = {
     "gemm": "gemm", "head": "gemm", "experts": "experts", "grouped": "grouped", "latent": "latent",
     "recurrent": "plain", "indexer": "plain", "prefill": "prefill", "all_to_all": "exchange",
+    "all_reduce": "all_reduce",
 }  # fmt: skip
 
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from costcalc.engine.collectives import (
     all_reduce_bytes,
@@ -22,7 +21,7 @@ from costcalc.engine.collectives import (
 )
 from costcalc.engine.ops import Op
 from costcalc.engine.roofline import Addition, Machine, Term, Timing
-from costcalc.fields import Number, Record
+from costcalc.fields import Array, Number, Record
 from costcalc.model.attention.base import TILE_ROWS
 
 
@@ -37,7 +36,7 @@ def capped(value: Number) -> Number:
 Multipliers = Mapping[str, Mapping[str, Mapping[str, float]]]
 """Factors by level (such as 'family'), member (such as 'hopper') and parameter."""
 
-Member = str | NDArray[Any]
+Member = str | Array
 Members = Mapping[str, Member]
 """The member of every level: one for all, or one per element."""
 
@@ -407,7 +406,7 @@ def all_reduce(op: Op, machine: Machine, curve: AllReduceCurve) -> Timing:
         few = np.asarray(machine.switched, dtype=bool) | (np.asarray(ranks) <= 2)
         possible = ~outside & (op.bytes <= curve.custom.limit) & few
         library = _either(possible & (own.seconds <= library.seconds), own, library)
-    terms = (*library.terms, replace(network, amount=network.amount * np.where(outside, 1.0, 0.0)))
+    terms = (*library.terms, network._replace(amount=network.amount * np.where(outside, 1.0, 0.0)))
     return Timing(terms, library.norm, (latency,))
 
 
@@ -442,7 +441,7 @@ def _either(first: Number, one: Timing, other: Timing) -> Timing:
         return one if first else other
     pairs = zip(one.terms, other.terms, strict=True)
     terms = tuple(
-        replace(a, **{name: np.where(first, getattr(a, name), getattr(b, name)) for name in _NUMBERS}) for a, b in pairs
+        a._replace(**{name: np.where(first, getattr(a, name), getattr(b, name)) for name in _NUMBERS}) for a, b in pairs
     )
     return Timing(terms, np.where(first, one.norm, other.norm), ())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import reduce
 
 import numpy as np
@@ -319,8 +319,7 @@ def chunk_blocks(context: Number, chunk: Number, block: Number, in_flight: Numbe
     return np.minimum(np.ceil((chunk + in_flight) / block), full_blocks(context, block))
 
 
-@dataclass(frozen=True, slots=True)
-class LayerGroups:
+class LayerGroups(Record):
     """Layers of every kind in groups of equal size, which draw pages from one pool."""
 
     size: int  # layers per group

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ from costcalc.engine.kernels import (
 )
 from costcalc.engine.ops import COMMUNICATION, Op
 from costcalc.engine.roofline import Addition, Machine, Term, Timing
-from costcalc.fields import Number
+from costcalc.fields import Number, Record
 
 Curve = (
     GemmCurve | ExpertsCurve | GroupedDecodeCurve | LatentDecodeCurve
@@ -64,8 +64,7 @@ def ideal_curve(op: Op) -> Curve:
     return _IDEAL_CURVES[op.kind]
 
 
-@dataclass(frozen=True, slots=True)
-class Efficiency:
+class Efficiency(Record):
     """What hardware and software reach of the peaks, and what engines add. The defaults are the ideal."""
 
     curve: Callable[[Op], Curve] = ideal_curve  # of the kernel that runs an op
@@ -83,8 +82,7 @@ class Efficiency:
 IDEAL = Efficiency()
 
 
-@dataclass(frozen=True, slots=True)
-class OpTime:
+class OpTime(Record):
     """What one op of a step costs: whole-step totals, time on the busiest GPU, and what that is made of."""
 
     op: str
@@ -97,12 +95,11 @@ class OpTime:
     additions: tuple[Addition | Term, ...]  # to one call
     precision: str = "bf16"
     of_resources: tuple[Number, Number] | None = None  # [s] of memory and arithmetic, where terms do not say it
-    seconds: Number = field(init=False)  # [s] per step: calls × (terms, joined, + additions)
 
-    def __post_init__(self) -> None:
-        """Add up the time once: a step asks for it often."""
-        each = Timing(self.terms, self.norm, self.additions).seconds
-        object.__setattr__(self, "seconds", self.calls * each)
+    @cached_property  # a step asks for it often
+    def seconds(self) -> Number:
+        """Time of all calls, of terms joined and additions [s]."""
+        return self.calls * Timing(self.terms, self.norm, self.additions).seconds
 
     @property
     def communicates(self) -> bool:

@@ -4,11 +4,8 @@ A `Op` is one op of one layer on the busiest GPU, with the number of layers that
 method.md's sections 3-5 restate Pope et al. 2022 (arXiv 2211.05102) and DeepSeek-V3 (arXiv 2412.19437).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -41,8 +38,7 @@ OF_SEQUENCES = (*ATTENTION, "head")
 """Kinds of op whose work is that of sequences, not of the rows that pass through the weights."""
 
 
-@dataclass(frozen=True, slots=True)
-class Op:
+class Op(NamedTuple):
     """One op: per layer, on the busiest GPU."""
 
     op: str
@@ -157,13 +153,13 @@ def step_ops(model: ModelSpec, layout: Parallelism, formats: Formats, batch: Bat
     sent = activation / layout.tp
     works.append(Op("pipeline", "pipeline", layout.pp - 1, 0.0 * sent, sent, ranks=layout.gpus))
     if np.any(np.asarray(batch.halves) > 1):
-        works = [replace(each, layers=each.layers * batch.halves) for each in works]
+        works = [each._replace(layers=each.layers * batch.halves) for each in works]
     if np.any(np.asarray(batch.chunks) > 1):  # attention of all chunks together is that of the whole prompt
-        works = [w if w.kind in OF_SEQUENCES else replace(w, layers=w.layers * batch.chunks) for w in works]
+        works = [w if w.kind in OF_SEQUENCES else w._replace(layers=w.layers * batch.chunks) for w in works]
     if not batch.partial and not np.any(np.asarray(batch.evenness) < 1):
         return works
     mean = batch.running * batch.evenness
-    return [w if w.kind == "experts" else replace(w, mean_flops=mean, mean_bytes=mean) for w in works]
+    return [w if w.kind == "experts" else w._replace(mean_flops=mean, mean_bytes=mean) for w in works]
 
 
 def rank_parameters(linears: tuple[Linear, ...], tensor: Number, kv_heads: int) -> Number:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import gcd
 
 from costcalc.engine.precision import Formats
@@ -17,8 +16,7 @@ from costcalc.model.spec import ModelSpec
 from costcalc.units import counted
 
 
-@dataclass(frozen=True, slots=True)
-class Parallelism:
+class Parallelism(Record):
     """One replica: `tp` x `attention_dp` GPUs in each of `pp` stages; experts spread over a stage.
 
     tp t: divides matrices and heads. attention_dp g: attention data parallel, sequences are divided and
@@ -126,7 +124,7 @@ def splits(model: ModelSpec, tensor: int) -> bool:
 def splits_experts(model: ModelSpec, cut: int, formats: Formats | None = None) -> bool:
     """Whether engines cut every expert over `cut` GPUs: its own width, in whole blocks of its format, divides."""
     block = 1 if formats is None else formats.experts.block
-    return all(inner % (cut * block) == 0 for inner in _expert_widths(model)) if cut > 1 else True
+    return all(each.inner % (cut * block) == 0 for each in model.routed) if cut > 1 else True
 
 
 def cuts(model: ModelSpec, layout: Parallelism, formats: Formats) -> bool:
@@ -134,11 +132,6 @@ def cuts(model: ModelSpec, layout: Parallelism, formats: Formats) -> bool:
     return _refused(model, int(layout.tp), formats) is None and splits_experts(
         model, int(layout.stage) // int(layout.ep), formats
     )
-
-
-def _expert_widths(model: ModelSpec) -> set[int]:
-    layers = (layer.routed(model.hidden_size) for _, layer in model.feedforward_layers())
-    return {routed.inner for routed in layers if routed}
 
 
 def _refused(model: ModelSpec, tensor: int, formats: Formats | None = None) -> str | None:
@@ -164,10 +157,7 @@ def expert_degree(model: ModelSpec, gpus: int) -> int:
     Where it does not divide the experts, every rank holds as many as the fullest: spare slots take
     redundant copies, as DeepSeek-V3 deploys them.
     """
-    fewest = min(
-        (r.experts for _, layer in model.feedforward_layers() if (r := layer.routed(model.hidden_size))),
-        default=1,
-    )
+    fewest = min((routed.experts for routed in model.routed), default=1)
     return max(e for e in range(1, min(gpus, fewest) + 1) if gpus % e == 0)
 
 
@@ -253,7 +243,7 @@ def _check_layout(model: ModelSpec, gpu: Accelerator, layout: Parallelism, forma
             hint=f"use {nearest}, or set --gpus or --dp so that tp × dp is a multiple of {e}",
         )
     if not splits_experts(model, stage // e, formats):
-        width = min(inner for inner in _expert_widths(model) if not splits_experts(model, stage // e, formats))
+        width = min(each.inner for each in model.routed)
         raise CostcalcError(
             f"{stage // e} GPUs cannot cut an expert of {model.name}, {width:,} units wide",
             hint=f"spread whole experts over the GPUs: --ep {expert_degree(model, stage)}",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from costcalc.errors import CostcalcError, did_you_mean, shown
+from costcalc.fields import Record
 from costcalc.formats import CacheFormat, WeightFormat, cache_format, weight_format
 from costcalc.hardware.accelerator import FALLBACKS
 from costcalc.model.spec import ModelSpec, Precision
@@ -28,8 +29,7 @@ class Stored(NamedTuple):
     compute: str
 
 
-@dataclass(frozen=True, slots=True)
-class Formats:
+class Formats(Record):
     """Storage and compute formats of a deployment."""
 
     weights: WeightFormat

@@ -3,10 +3,7 @@
 Source: Williams, Waterman and Patterson 2009 (doi 10.1145/1498765.1498785).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import reduce
 from typing import Literal, NamedTuple
 
@@ -96,8 +93,7 @@ def ridge_intensity(peak: Number, bandwidth: Number) -> Number:
 # Time as terms and additions: what each resource takes, how the times join, and what comes on top.
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(NamedTuple):
     """An amount of work that one resource does: its time is amount × factor / (share × peak)."""
 
     name: Literal["memory", "compute", "exponentials", "link", "network", "latency"]
@@ -113,8 +109,7 @@ class Term:
         return self.amount * self.factor / (self.share * self.peak)
 
 
-@dataclass(frozen=True, slots=True)
-class Addition:
+class Addition(Record):
     """What comes on top, so many times so long."""
 
     name: str  # of what is counted

@@ -243,7 +243,7 @@ def _expert_layers(model: ModelSpec) -> int:
 def _memory_terms(works: Sequence[Op], terms: Terms) -> list[Op]:
     kinds = CACHE_KINDS if terms == "kv" else WEIGHT_KINDS
     # The argument is about reads: without the arithmetic.
-    return [replace(w, flops=0.0 * w.flops) for w in works if w.kind in kinds]
+    return [w._replace(flops=0.0 * w.flops) for w in works if w.kind in kinds]
 
 
 def _reading(efficiency: Efficiency) -> Efficiency:
@@ -290,7 +290,7 @@ def chunked_prefill(
     joined = step_ops(model, layout, formats, prefill_batch(prompt, cached, prompts, ranks))
     return ChunkedPrefill(
         [w for w in step_ops(model, layout, formats, together) if w.kind not in OF_SEQUENCES],
-        [replace(w, layers=w.layers / steps) for w in joined if w.kind in ATTENTION],
+        [w._replace(layers=w.layers / steps) for w in joined if w.kind in ATTENTION],
         steps,
     )
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from costcalc.catalog.catalog import Catalog, catalog_of
 from costcalc.engine.memory import cache_bytes_per_token
@@ -17,6 +16,7 @@ from costcalc.errors import CostcalcError
 from costcalc.explore.assumptions import WITHOUT_EFFECT, beyond_training
 from costcalc.explore.estimate import answer, unanswered
 from costcalc.explore.search import LayoutSearch, along_cells, choose_deployment, deployments_asked_for, search_layouts
+from costcalc.fields import Array
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.prices import BY_COMPARABILITY, PriceChoice, PriceKind, ProviderPrice, kinds_priced
 from costcalc.model.attention import AnyAttention
@@ -364,7 +364,6 @@ def _related(rows: Iterable[Row]) -> list[Row]:
 # Attention variants over a range of contexts, for charts: what the table says, at every context in one call.
 
 
-Array = NDArray[Any]
 Band = tuple[Array, Array]
 FIRST, LAST, POINTS = 1_000, 128_000, 43
 

@@ -6,10 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from math import ceil, gcd
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from costcalc.engine.memory import (
     cache_bytes_per_sequence_per_gpu,
@@ -37,7 +35,7 @@ from costcalc.engine.parallelism import (
 )
 from costcalc.engine.roofline import machine_of, reach
 from costcalc.errors import CostcalcError
-from costcalc.fields import Number, Record
+from costcalc.fields import Array, Number, Record
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.attention.linear import RecurrentAttention
 from costcalc.model.spec import ModelSpec
@@ -148,7 +146,6 @@ def _divisors(number: int) -> list[int]:
 # What each of several layouts costs at its best batch, at one context or many: whole grids in one call each.
 
 
-Array = NDArray[Any]
 COARSE = 16
 """Batches in multiples of the ranks that are tried first; half as many below them."""
 FINE = 30

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from costcalc.catalog.catalog import Catalog, catalog_of
 from costcalc.engine.memory import kv_pool_bytes_per_gpu
@@ -19,7 +18,7 @@ from costcalc.engine.parallelism import Deployment, DoesNotFit, Parallelism
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.explore.estimate import answer, unanswered
 from costcalc.explore.search import along_cells, choose_deployment, search_layouts
-from costcalc.fields import Record
+from costcalc.fields import Array, Record
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.spec import ModelSpec
 from costcalc.predict.options import OPTIONS, SWEPT, Options, is_several, read_option, refuse_unknown, values_of
@@ -36,7 +35,6 @@ from costcalc.predict.scenario import Scenario, counted, scenario_of, the_gpu, t
 # The result of a sweep: a grid with an axis for each quantity that varies, and the numbers of an estimate on it.
 
 
-Array = NDArray[Any]
 UNITS = {
     "batch": "sequences", "context": "tokens", "input_tokens": "tokens", "output_tokens": "tokens",
     "memory_bandwidth": "B/s", "price": "$/GPU-hour", "utilization": "share",

@@ -1,7 +1,5 @@
 """An accelerator: its rates, memory, links, power and prices, each with its source."""
 
-from __future__ import annotations
-
 from dataclasses import fields
 from typing import Annotated, Literal, NamedTuple
 

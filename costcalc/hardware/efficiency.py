@@ -1,7 +1,5 @@
 """Fitted constants as data: of kernels, of measured machines, and of serving engines."""
 
-from __future__ import annotations
-
 from dataclasses import field, fields
 from typing import Annotated, Generic, NamedTuple, TypeVar
 
@@ -82,6 +80,21 @@ class ExchangeParameters(Spec):
 
     latency: Seconds
     link: Share
+
+
+class Quantiles(Spec):
+    """Observed over predicted at 10% and 90%: the 80% range of an estimate."""
+
+    low: Annotated[float, Limits(gt=0)]
+    high: Annotated[float, Limits(gt=0)]
+
+
+class Ranges(Spec):
+    """80% ranges, for GPUs and models that were measured and for those that were not."""
+
+    known: Quantiles
+    unseen: Quantiles
+    backends: dict[str, Annotated[float, Limits(gt=0)]] = field(default_factory=dict)  # wider by, in logarithms
 
 
 class FitError(Spec):
@@ -211,21 +224,6 @@ class Provenance(Spec):
     date: str
     points: int
     note: str | None = None
-
-
-class Quantiles(Spec):
-    """Observed over predicted at 10% and 90%: the 80% range of an estimate."""
-
-    low: Annotated[float, Limits(gt=0)]
-    high: Annotated[float, Limits(gt=0)]
-
-
-class Ranges(Spec):
-    """80% ranges, for GPUs and models that were measured and for those that were not."""
-
-    known: Quantiles
-    unseen: Quantiles
-    backends: dict[str, Annotated[float, Limits(gt=0)]] = field(default_factory=dict)  # wider by, in logarithms
 
 
 class ServingError(Spec):

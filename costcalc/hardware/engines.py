@@ -1,7 +1,5 @@
 """How serving engines divide the memory of a GPU, and how they hold a cache in it, as data."""
 
-from __future__ import annotations
-
 from dataclasses import field, replace
 from typing import Annotated, Literal
 

@@ -1,18 +1,14 @@
 """Feed-forward layers: dense, and mixtures of experts with the experts that a batch touches."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
 
-from costcalc.fields import ByKind, Limits, Number, OptionalSize, Size, Spec
+from costcalc.fields import ByKind, Limits, Number, OptionalSize, Record, Size, Spec
 from costcalc.model.attention.base import Linear
 
 
-@dataclass(frozen=True, slots=True)
-class RoutedExperts:
+class RoutedExperts(Record):
     """The routed part of a mixture of experts."""
 
     experts: int  # E

@@ -1,7 +1,5 @@
 """A model: its shape, the precision it ships in, what its makers publish and charge."""
 
-from __future__ import annotations
-
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -11,7 +9,7 @@ from costcalc.formats import activation_format, cache_format, weight_format
 from costcalc.hardware.prices import Date
 from costcalc.model.attention import AnyAttention
 from costcalc.model.attention.base import Attention
-from costcalc.model.ffn import AnyFeedForward, FeedForward
+from costcalc.model.ffn import AnyFeedForward, FeedForward, RoutedExperts
 
 
 def _as_labels(value: Any) -> Any:
@@ -220,6 +218,12 @@ class ModelSpec(Spec):
         return mixers + mlps + self.head_parameters
 
     @cached_property
+    def routed(self) -> tuple[RoutedExperts, ...]:
+        """The routed experts of every kind of layer that has them."""
+        layers = (layer.routed(self.hidden_size) for _, layer in self.feedforward_layers())
+        return tuple(routed for routed in layers if routed)
+
+    @cached_property
     def routed_parameters(self) -> float:
         """Parameters of all routed experts [parameters]."""
         total = 0.0
@@ -254,6 +258,18 @@ class ModelSpec(Spec):
         """Relative difference of the counted active parameters from those published, or None without."""
         published = self.published.active if self.published else None
         return self.active_parameters / published - 1 if published else None
+
+    @property
+    def shape(self) -> str:
+        """What speed depends on in one line: layers, width, parameters and attention.
+
+        DeepSeek-R1 and DeepSeek-V3 share theirs; a model whose attention is replaced does not.
+        """
+        attention = " + ".join(f"{count} {layer.describe()}" for count, layer in self.attention_layers())
+        return (
+            f"{self.num_layers} x {self.hidden_size}, {self.total_parameters:.0f} parameters, "
+            f"{self.active_parameters:.0f} active, {attention}"
+        )
 
     @property
     def has_experts(self) -> bool:

@@ -488,9 +488,9 @@ def read_option(name: str, value: Any) -> Any:
 MOST_VALUES = 10_000
 """Values of one quantity."""
 EXAMPLES = "'1,8,64', '1:256:x2' (doubling) or '10:50:10' (in steps)"
-_BETWEEN = re.compile(r"\s*,\s*|\s+")
-_THOUSANDS = re.compile(r"0[0-9]{2}")
-_RANGE = re.compile(r"(?P<low>[^:]+):(?P<high>[^:]+):(?P<step>[^:]+)")
+_BETWEEN = r"\s*,\s*|\s+"
+_THOUSANDS = r"0[0-9]{2}"
+_RANGE = r"(?P<low>[^:]+):(?P<high>[^:]+):(?P<step>[^:]+)"
 
 
 def is_several(value: object) -> bool:
@@ -509,7 +509,7 @@ def split(text: str) -> list[str]:
 
     text: what was typed.
     """
-    return _BETWEEN.split(text.strip())
+    return re.split(_BETWEEN, text.strip())
 
 
 def values_of(given: Any, read: Read, where: str) -> tuple[Any, ...]:
@@ -526,7 +526,7 @@ def values_of(given: Any, read: Read, where: str) -> tuple[Any, ...]:
     found: list[Any] = []
     for part in parts:
         text = part.strip() if isinstance(part, str) else part
-        if isinstance(text, str) and _THOUSANDS.fullmatch(text):
+        if isinstance(text, str) and re.fullmatch(_THOUSANDS, text):
             hint = "commas stand between values: write 128000 or 128k"
             raise CostcalcError(f"{shown(given)} has a value {shown(text)}", where=where, hint=hint)
         found += _range(text, read, where) if isinstance(text, str) and ":" in text else [read(text)]
@@ -541,7 +541,7 @@ def values_of(given: Any, read: Read, where: str) -> tuple[Any, ...]:
 
 def _range(text: str, read: Read, where: str) -> list[Any]:
     """Return the values of 'low:high:step' or 'low:high:xfactor'; the last is the largest that is no more than high."""
-    match = _RANGE.fullmatch(text)
+    match = re.fullmatch(_RANGE, text)
     if match is None:
         raise CostcalcError(f"{shown(text)} is no range", where=where, hint=f"write it like {EXAMPLES}")
     low, high = read(match["low"]), read(match["high"])

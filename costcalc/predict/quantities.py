@@ -11,14 +11,12 @@ from dataclasses import field, fields, is_dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from costcalc.catalog.summary import shape_of
 from costcalc.engine.cost import blended_usd_per_million, usd_per_million
 from costcalc.engine.op_times import OpTime
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.step import Step
-from costcalc.fields import Number, Record
+from costcalc.fields import Array, Number, Record
 from costcalc.hardware.efficiency import UNTUNED, Asked
 from costcalc.predict.predict import Prediction, prefill_layout
 from costcalc.predict.scenario import Scenario
@@ -328,7 +326,7 @@ def ranges_of(scenario: Scenario) -> Ranges80:
 def asked_of(scenario: Scenario) -> Asked:
     """What a range of a question depends on."""
     q = scenario
-    return Asked(q.gpu.name, q.model.name, q.gpu.architecture, q.gpu.vendor, q.backend, shape_of(q.model))
+    return Asked(q.gpu.name, q.model.name, q.gpu.architecture, q.gpu.vendor, q.backend, q.model.shape)
 
 
 def scaled(value: float, spread: Range | None) -> Range | None:
@@ -344,7 +342,6 @@ def inverse(spread: Range | None) -> Range | None:
 # Where a decode step's time goes, op by op, and what bounds it.
 
 
-Array = NDArray[Any]
 OVERHEAD = "overhead"
 BOUNDS = ("memory", "compute", "communication", OVERHEAD)
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import io
-import json
 import math
 import os
 import stat
@@ -223,11 +221,15 @@ def steady_columns(kind: type[Any], path: str = "") -> list[str]:
 
 def as_json(tree: Any) -> str:
     """Return a tree as JSON; numbers that are not finite become null, which JSON has."""
+    import json
+
     return json.dumps(_finite(tree), indent=2, allow_nan=False) + "\n"
 
 
 def as_csv(rows: list[dict[str, Any]]) -> str:
     """Return rows as CSV, one column for every key that any row has; what is unknown stays empty."""
+    import csv
+
     columns = list(dict.fromkeys(key for row in rows for key in row))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

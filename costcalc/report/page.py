@@ -206,7 +206,7 @@ def notes(texts: Sequence[str]) -> Iterator[Block]:
 
 GAP = "  "
 RULE = "─"
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_COLOURS = r"\x1b\[[0-9;]*m"
 
 
 def plain_page(blocks: Iterable[Block]) -> str:
@@ -217,7 +217,7 @@ def plain_page(blocks: Iterable[Block]) -> str:
 def _text_lines(block: Block) -> Iterator[str]:
     margin = " " * block.indent
     if isinstance(block, Line):
-        yield margin + _COLOURS.sub("", block.text)
+        yield margin + re.sub(_COLOURS, "", block.text)
         return
     sizes = [_width(block, at) for at in range(len(block.columns))]
     head = [[each.title for each in block.columns], [RULE * size for size in sizes]] if _has_head(block) else []

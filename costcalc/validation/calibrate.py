@@ -13,6 +13,7 @@ import numpy as np
 from costcalc.catalog.catalog import Catalog
 from costcalc.engine.kernels import curve_of
 from costcalc.errors import CostcalcError
+from costcalc.fields import Array
 from costcalc.hardware.efficiency import (
     FitRecord,
     KernelEfficiency,
@@ -26,7 +27,6 @@ from costcalc.hardware.efficiency import (
 from costcalc.validation.files import Measurements, Row
 from costcalc.validation.kernel_fit import KERNEL_KINDS, fit_error, fit_kernel, residual_range, usable, with_needed
 from costcalc.validation.kernel_rows import (
-    Array,
     Features,
     KernelModel,
     KernelParameters,

@@ -26,9 +26,10 @@ from costcalc.engine.kernels import (
 )
 from costcalc.engine.roofline import machine_of
 from costcalc.errors import CostcalcError, did_you_mean, shown
+from costcalc.fields import Array
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.validation.files import Row
-from costcalc.validation.kernel_rows import Array, Described, Features, KernelModel, Level, Prior, backend_of
+from costcalc.validation.kernel_rows import Described, Features, KernelModel, Level, Prior, backend_of
 
 BRIDGE = 300e9
 """One direction of the NVLink bridge that joins two PCIe cards [B/s]."""

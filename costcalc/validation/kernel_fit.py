@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from costcalc.catalog.catalog import Catalog
+from costcalc.fields import Array
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.efficiency import FitError, MachineFit, Quantiles
 from costcalc.validation.comm_rows import COMM, describe_comm
@@ -18,7 +19,6 @@ from costcalc.validation.kernel_rows import (
     EXPERTS,
     GEMM,
     PREFILL,
-    Array,
     Described,
     Features,
     KernelModel,

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from costcalc.catalog.catalog import Catalog
 from costcalc.engine.kernel_choice import (
@@ -35,12 +34,12 @@ from costcalc.engine.op_times import FORMS
 from costcalc.engine.ops import ACTIVATION_WIDTHS, Op, buffer_bytes, unfiltered_buffer_bytes
 from costcalc.engine.roofline import FLOPS_PER_MULTIPROCESSOR, Machine
 from costcalc.errors import CostcalcError, did_you_mean, shown
+from costcalc.fields import Array
 from costcalc.formats import cache_format, number_type
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.attention.base import TILE_ROWS
 from costcalc.validation.files import AUTO, Row, find_gpu, is_empty
 
-Array = NDArray[Any]
 Features = Mapping[str, Array]
 """What is known of each row, one array per name; text for the members of levels."""
 
@@ -75,7 +74,7 @@ class KernelParameters:
     multipliers: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
 
 
-_OF_OPS = {each.name for each in fields(Op)}
+_OF_OPS = {*Op._fields}
 _OF_ROW = "of the row"
 
 

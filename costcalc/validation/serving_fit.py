@@ -12,11 +12,12 @@ import numpy as np
 
 from costcalc.catalog.catalog import Catalog
 from costcalc.catalog.check import validate
+from costcalc.fields import Array
 from costcalc.hardware.efficiency import UNTUNED, ServingEfficiency
 from costcalc.predict.predict import Passes, Prediction, passes_of, prediction_of, settled_batch, times_of
 from costcalc.predict.quantities import asked_of
 from costcalc.validation.files import Row
-from costcalc.validation.kernel_rows import Array, Prior
+from costcalc.validation.kernel_rows import Prior
 from costcalc.validation.serving_rows import ServingGroup, ServingRow, serving_groups
 from costcalc.validation.serving_score import (
     LABELS,

@@ -24,6 +24,7 @@ from costcalc.engine.parallelism import Deployment, Parallelism, given_deploymen
 from costcalc.engine.precision import Formats
 from costcalc.engine.roofline import Machine
 from costcalc.errors import CostcalcError
+from costcalc.fields import Array
 from costcalc.formats import WEIGHT_FORMATS, cache_format, number_type
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.efficiency import ServingEfficiency
@@ -32,7 +33,6 @@ from costcalc.predict.options import MOST_DRAFTS, OPTIONS, Options
 from costcalc.predict.predict import capacity
 from costcalc.predict.scenario import Load, Scenario, month_of, scenario_of
 from costcalc.validation.files import Row, find_gpu
-from costcalc.validation.kernel_rows import Array
 
 # How a run was made: as its columns say, else as is known of the benchmark that its source names.
 

@@ -13,11 +13,11 @@ import numpy as np
 
 from costcalc.catalog.catalog import Catalog
 from costcalc.errors import CostcalcError
+from costcalc.fields import Array
 from costcalc.hardware.efficiency import UNTUNED, ServingEfficiency
 from costcalc.predict.predict import Prediction, predict, settled_batch
 from costcalc.predict.quantities import asked_of
 from costcalc.validation.files import Row
-from costcalc.validation.kernel_rows import Array
 from costcalc.validation.serving_rows import (
     OFFLINE,
     STATIC,

@@ -50,11 +50,11 @@ def test_data_and_positions() -> None:
         "link": {"bandwidth": 3.35e12, "ports": [1, {"a": "b"}]},
         "notes": ["one", "two\n"],
     }
-    assert positions["link",] == (3, 1)
-    assert positions["link", "bandwidth"] == (4, 3)
+    assert positions.of_key(("link",)) == (3, 1)
+    assert positions.of_key(("link", "bandwidth")) == (4, 3)
     assert positions.of_value(("link", "bandwidth")) == (4, 14)
     assert positions.of_value(("link", "ports", 1, "a")) == (5, 18)
-    assert positions["notes", 1] == (8, 3)
+    assert positions.of_key(("notes", 1)) == (8, 3)
     # What the file leaves out is nearest to the group around it.
     assert positions.of_value(("link", "absent")) == (4, 3)
     assert positions.of_key(("absent",)) == (1, 1)

@@ -148,7 +148,7 @@ def test_ranks_of_many_rows_are_timed_each_by_its_own(gpu: str) -> None:
     machine = machine_of(costcalc.load_gpu(gpu))
     efficiency = calibrated_efficiency(alone(), machine, "vllm")
     op = Op("all-reduce", "all_reduce", 1, 0.0, 1e8, ranks=np.array([2.0, 4.0, 8.0]))
-    each = [float(op_time(replace(op, ranks=ranks), machine, efficiency).seconds) for ranks in (2.0, 4.0, 8.0)]
+    each = [float(op_time(op._replace(ranks=ranks), machine, efficiency).seconds) for ranks in (2.0, 4.0, 8.0)]
     assert list(op_time(op, machine, efficiency).seconds) == pytest.approx(each)
 
 

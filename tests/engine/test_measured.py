@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from costcalc.catalog.catalog import Catalog, load_gpu
@@ -99,7 +97,7 @@ def test_the_engines_own_all_reduce_is_measured_apart():
 
 def test_layers_of_several_groups_have_kernels_of_their_own():
     curve = efficiency_of("a100-80gb", backend="trtllm").curve
-    one, eight = (curve(replace(OPS[1], group=group)) for group in (1, 8))  # mmha and xqa on Ampere
+    one, eight = (curve(OPS[1]._replace(group=group)) for group in (1, 8))  # mmha and xqa on Ampere
     assert one.bandwidth != eight.bandwidth
 
 

@@ -1,7 +1,5 @@
 """What every attention variant answers: its matrices, cache, and the bytes and FLOPs of decode and prefill."""
 
-from __future__ import annotations
-
 from typing import Literal, NamedTuple
 
 import numpy as np

@@ -6,8 +6,6 @@ technical report, sections 2.3.1-2.3.2; transformers 5.23.0, models/deepseek_v4;
 compressor's state as in vLLM 0.33.0.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 import numpy as np

@@ -4,8 +4,6 @@ Sources: Vaswani et al. 2017 (MHA), Shazeer 2019 (MQA, arXiv 1911.02150), Ainsli
 (GQA, arXiv 2305.13245). Cache per token and layer: K(q + v) elements.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 import numpy as np

@@ -5,8 +5,6 @@ context and the batch, so the arithmetic intensity is fixed and low: always boun
 part is kept in `state_dtype`, the last `conv_kernel - 1` inputs of the short convolution in 16 bits.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from costcalc.fields import Limits, Number, Size

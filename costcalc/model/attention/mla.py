@@ -4,8 +4,6 @@ Source: DeepSeek-V2 (arXiv 2405.04434), equations 9-19; absorbed form as in Flas
 layer: r + d_r elements, where keys and values of all heads would take H(d_n + d_r + d_v).
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 import numpy as np

@@ -4,8 +4,6 @@ Source: DeepSeek-V3.2-Exp technical report, equations 1-2; key formats as in vLL
 per token for all index heads. Its scores and the top-k pass are not counted as cache traffic.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Literal
 

@@ -4,8 +4,6 @@ Sources: Gu and Dao 2023 (Mamba, arXiv 2312.00752); Dao and Gu 2024 (Mamba-2, ar
 2025 (SambaY, arXiv 2507.06607). Parameters as in transformers 5.23.0: jamba, nemotron_h, falcon_h1.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 from costcalc.fields import Number, Size
