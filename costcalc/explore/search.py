@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from costcalc.engine.memory import doubted_bytes, kv_pool_bytes_per_gpu, reserve_bytes, weights_bytes_per_gpu
+from costcalc.engine.memory import (
+    doubted_bytes,
+    host_sequences,
+    host_weights_bytes,
+    kv_pool_bytes_per_gpu,
+    reserve_bytes,
+    weights_bytes_per_gpu,
+)
 from costcalc.engine.parallelism import (
     Cheaper,
     Chosen,
@@ -446,7 +453,7 @@ def needed(scenario: Scenario) -> int | None:
     q = scenario
     whole = float(weights_bytes_per_gpu(q.model, Parallelism(), q.formats))
     usable = float(q.machine.memory) * float(q.budget.utilization or 1.0)
-    for gpus in node_counts(q.gpu):
+    for gpus in node_counts(q.gpu) if q.machine.host is None else [1]:
         if gpus * usable <= whole:
             continue
         layouts = candidate_layouts(q.model, q.gpu, gpus)
@@ -493,6 +500,8 @@ def does_not_fit(scenario: Scenario, deployment: Deployment, needs: int | None) 
     weights = float(weights_bytes_per_gpu(q.model, deployment.layout, q.formats))
     usable = weights + pool
     reserve = float(reserve_bytes(q.model, q.machine, deployment.layout, q.budget))
+    if q.machine.host is not None and (lacking := _host_lacks(q, deployment)):
+        return DoesNotFit(lacking, f"leave more on the GPU, or use {NARROWER}", deployment, None)
     machine = f"{deployment.gpus} × {q.gpu.name}"
     anywhere = needs is None and q.options.degrees == Degrees() and reach(q.gpu) >= _MANY
     if anywhere:
@@ -521,6 +530,19 @@ def does_not_fit(scenario: Scenario, deployment: Deployment, needs: int | None) 
     return DoesNotFit(message, _what_would_fit(q, usable, needs), deployment, needs)
 
 
+def _host_lacks(q: Scenario, tried: Deployment) -> str | None:
+    """The message that the host's memory does not hold what is put there, where it does not."""
+    sequences = q.options.batch or 1
+    given = q.model, q.machine, tried.layout, q.formats
+    if q.machine.host is None or q.machine.host.memory is None or host_sequences(*given, q.full_length) >= sequences:
+        return None
+    room, held = format_bytes(q.machine.host.memory), format_bytes(float(host_weights_bytes(q.model, *given[2:])))
+    return (
+        f"{q.model.name} does not fit in the {room} of the host: {held} of weights are there, and the cache of "
+        f"{counted(sequences, 'sequence')}"
+    )
+
+
 def _may_not_start(q: Scenario, tried: Deployment, machine: str, needs: int | None, pool: float) -> DoesNotFit:
     """The error where only newer versions of the engine start."""
     assert q.budget.engine is not None
@@ -537,6 +559,8 @@ def _may_not_start(q: Scenario, tried: Deployment, machine: str, needs: int | No
 def _what_would_fit(scenario: Scenario, usable: float, needs: int | None) -> str:
     if usable <= 0:
         return "costcalc does not model machines that keep so little on each device"
+    if scenario.machine.host is not None:
+        return f"put more into host memory, or use {NARROWER}"
     if scenario.options.degrees.layout_given:
         near = _beside_what_was_typed(scenario)
         if near:

@@ -8,7 +8,15 @@ from math import ceil, floor, log10, prod
 
 import numpy as np
 
-from costcalc.engine.memory import held_bytes_per_sequence, layer_cache_bytes_read, memory_share, reserve_bytes
+from costcalc.engine.memory import (
+    held_bytes_per_sequence,
+    host_cache_bytes_per_sequence,
+    host_sequences,
+    host_weights_bytes,
+    layer_cache_bytes_read,
+    memory_share,
+    reserve_bytes,
+)
 from costcalc.engine.op_times import OpTime
 from costcalc.engine.parallelism import Chosen
 from costcalc.engine.roofline import Addition, Term
@@ -104,6 +112,7 @@ def _cache(q: Scenario, r: Estimate) -> list[Formula]:
 
 def _memory(q: Scenario, chosen: Chosen, r: Estimate) -> list[Formula]:
     return [
+        *_host(q, chosen, r),
         _pool(q, chosen, r),
         Formula(
             "memory.max_sequences",
@@ -115,6 +124,22 @@ def _memory(q: Scenario, chosen: Chosen, r: Estimate) -> list[Formula]:
             "docs/method.md, memory",
         ),
     ]
+
+
+def _host(q: Scenario, chosen: Chosen, r: Estimate) -> Iterator[Formula]:
+    if r.memory.host_bytes is None:
+        return
+    given = q.model, chosen.deployment.layout, q.formats
+    weights, each = float(host_weights_bytes(*given)), float(host_cache_bytes_per_sequence(*given, q.full_length))
+    yield Formula(
+        "memory.host_bytes",
+        "Weights and cache in host memory",
+        "weights there + batch × the cache that a sequence has there",
+        f"{format_bytes(weights)} + {r.workload.batch:.10g} × {format_bytes(each)}",
+        r.memory.host_bytes,
+        "B",
+        "docs/method.md, host memory",
+    )
 
 
 def _pool(q: Scenario, chosen: Chosen, r: Estimate) -> Formula:
@@ -149,11 +174,26 @@ def _pool(q: Scenario, chosen: Chosen, r: Estimate) -> Formula:
 def _sequences(q: Scenario, chosen: Chosen, r: Estimate) -> str:
     layout, pool = chosen.deployment.layout, r.memory.kv_pool_bytes_per_gpu
     each = float(held_bytes_per_sequence(q.model, q.machine, layout, q.formats, q.full_length, q.budget))
+    host = _sequences_of_host(q, chosen, r)
+    if host:
+        return host
     if not each or r.memory.max_sequences >= UNBOUNDED:
         return format_count(r.memory.max_sequences)
     ranks = int(layout.attention_dp)
     digits = _digits_of_a_whole(r.memory.max_sequences // ranks, floor, pool, each)
     return f"floor({format_bytes(pool, digits)} / {format_bytes(each, digits)}) × {ranks}"
+
+
+def _sequences_of_host(q: Scenario, chosen: Chosen, r: Estimate) -> str:
+    """Those that the host's memory holds, where it holds no more than the GPU's does; else nothing."""
+    given = q.model, chosen.deployment.layout, q.formats
+    each, most = float(host_cache_bytes_per_sequence(*given, q.full_length)), r.memory.host_capacity_bytes
+    held = float(host_sequences(q.model, q.machine, chosen.deployment.layout, q.formats, q.full_length))
+    if most is None or not each or held != r.memory.max_sequences:
+        return ""
+    rest = most - float(host_weights_bytes(*given))
+    digits = _digits_of_a_whole(int(held), floor, rest, each)
+    return f"floor({format_bytes(rest, digits)} / {format_bytes(each, digits)})"
 
 
 MOST_DIGITS = 15
