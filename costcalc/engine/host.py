@@ -48,7 +48,8 @@ class Placement(Record):
     layers: float = 0.0  # of projections, dense feed-forward and shared experts
     experts: float = 0.0  # of routed experts
     cache: float = 0.0
-    head: float = 0.0  # of the embedding and the LM head
+    head: float = 0.0
+    embedding: float = 0.0
     copied_from: float = COPIED_FROM  # tokens of a pass from which the GPU computes with weights over the link
     attention_by_cpu: bool = False  # in every pass, because the cache never leaves the host
     crossings: float = 0.0  # of the link by a pass's activations, where the CPU computes
@@ -84,7 +85,9 @@ def host_of(gpu: Accelerator, bandwidth: float | None, flops: float | None, memo
 
 
 def placement_of(model: ModelSpec, gpu_layers: int | None, expert_layers: int | str | None, cache: bool) -> Placement:
-    """Where llama.cpp puts a model; layers count as alike, except that dense ones in front have no experts.
+    """Where llama.cpp puts a model: the embedding, if anything, is in host memory, and layers in their order.
+
+    Layers count as alike, except that dense ones in front have no experts.
 
     gpu_layers: on the GPU, where the LM head counts as one and comes first, as in `-ngl` (llama-model.cpp: i_gpu_start
     = n_layer + 1 - n_gpu_layers). expert_layers: the first layers whose experts are in host memory (`--n-cpu-moe`), or
@@ -102,6 +105,8 @@ def placement_of(model: ModelSpec, gpu_layers: int | None, expert_layers: int | 
     first = count if isinstance(expert_layers, str) else expert_layers or 0
     experts = min(max(first - dense, 0) / max(count - dense, 1), 1.0)
     routed = sum(n for n, layer in model.feedforward_layers() if layer.routed(model.hidden_size))
+    if not (below or experts or cache):
+        return ON_GPU
     apart = 2 * routed * max(experts - layers, 0.0)  # to the host and back
     apart += 2 * (count - below) if cache else 0
     return Placement(
@@ -109,6 +114,7 @@ def placement_of(model: ModelSpec, gpu_layers: int | None, expert_layers: int | 
         max(layers, experts),
         1.0 if cache else layers,
         head=float(gpu_layers == 0),
+        embedding=1.0,
         attention_by_cpu=cache,
         crossings=apart + (below > 0),
     )

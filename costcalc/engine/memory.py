@@ -77,12 +77,13 @@ def weights_bytes_per_gpu(model: ModelSpec, layout: Parallelism, formats: Format
             routed_bytes = routed_bytes + count * share * formats.experts.bytes
     # The first stage looks tokens up, the last one multiplies the head; alone, a stage may share a tied table.
     towers = model.tower_parameters * ACTIVATION_BYTES
-    embedding = model.embedding_parameters * formats.embedding.bytes + towers
-    head = 0.0 if model.tied_embeddings else model.head_parameters * formats.head.bytes
+    embedding = model.embedding_parameters * formats.embedding.bytes * (1 - place.embedding) + towers
+    shared = model.tied_embeddings and not place.embedding
+    head = 0.0 if shared else model.head_parameters * formats.head.bytes * (1 - place.head)
     tables = np.where(np.asarray(layout.pp) > 1, embedding, embedding + head)
     layers = projections * formats.projections.weights.bytes + ffn * formats.ffn.weights.bytes + vectors * 2
     layers = layers * (1 - place.layers) + routed_bytes * (1 - place.experts)
-    return layers / layout.pp + tables * (1 - place.head) / t
+    return layers / layout.pp + tables / t
 
 
 def host_weights_bytes(model: ModelSpec, layout: Parallelism, formats: Formats) -> Number:

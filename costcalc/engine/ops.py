@@ -187,7 +187,7 @@ def _with_host(works: Sequence[Op], placement: Placement, batch: Batch, hidden: 
         what = "cache" if op.kind in ATTENTION else "weights"
         found += [
             replace(op, layers=op.layers * (1 - by_cpu)),
-            replace(op, op=f"{op.op}, CPU", layers=op.layers * by_cpu, on_host=True),
+            replace(op, op=f"{op.op} on CPU", layers=op.layers * by_cpu, on_host=True),
             Op(f"{what} over the link", "host_link", copied, 0.0 * op.flops, op.bytes),
         ]
     crossing = batch.rows * hidden * CROSSING_BYTES
