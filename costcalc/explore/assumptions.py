@@ -81,23 +81,25 @@ def _default_running(q: Scenario) -> Iterator[Assumption]:
         yield Assumption("acceptance", format_percent(q.acceptance), _drafts_kept(q), "--acceptance SHARE")
     if q.calibrated and q.options.backend is None:
         yield Assumption("backend", str(q.backend), "overheads of this serving engine", "--backend NAME")
-    if q.machine.host is not None:
-        yield from _default_host(q)
+    yield from _default_host(q)
     if q.calibrated and q.options.tuning == "default":
         yield Assumption("tuning", "default", "an engine as its documentation starts it", "--tuning tuned")
 
 
 def _default_host(q: Scenario) -> Iterator[Assumption]:
-    assert q.machine.host is not None
+    """What is taken of the host beside the GPU, where a part of the model is there."""
+    host = q.machine.host
+    if host is None:
+        return
     if q.calibrated:
-        peak = format_rate(float(q.machine.host.link), "B/s")
+        peak = format_rate(float(host.link), "B/s")
         why = "a prior: some 80% from pinned memory, half from pageable memory"
         override = "--set gpu.host_link.bandwidth=RATE"
         yield Assumption("link to the host", f"{format_percent(COPIES)} of {peak}", why, override)
     if not q.formats.placement.copied_from:  # vLLM's CPU reads nothing
         return
     if q.options.host_bandwidth is None:
-        peak = format_rate(float(q.machine.host.bandwidth), "B/s")
+        peak = format_rate(float(host.bandwidth), "B/s")
         channels = "eight channels of DDR5-4800" if "HBM" in q.gpu.memory_type else "two channels of DDR5-5600"
         yield Assumption("host bandwidth", peak, f"peak of {channels}", "--host-bandwidth BANDWIDTH")
     if q.calibrated:

@@ -500,7 +500,7 @@ def does_not_fit(scenario: Scenario, deployment: Deployment, needs: int | None) 
     weights = float(weights_bytes_per_gpu(q.model, deployment.layout, q.formats))
     usable = weights + pool
     reserve = float(reserve_bytes(q.model, q.machine, deployment.layout, q.budget))
-    if q.machine.host is not None and (lacking := _host_lacks(q, deployment)):
+    if lacking := _host_lacks(q, deployment):
         return DoesNotFit(lacking, f"leave more on the GPU, or use {NARROWER}", deployment, None)
     machine = f"{deployment.gpus} × {q.gpu.name}"
     anywhere = needs is None and q.options.degrees == Degrees() and reach(q.gpu) >= _MANY
@@ -532,14 +532,13 @@ def does_not_fit(scenario: Scenario, deployment: Deployment, needs: int | None) 
 
 def _host_lacks(q: Scenario, tried: Deployment) -> str | None:
     """The message that the host's memory does not hold what is put there, where it does not."""
-    sequences = q.options.batch or 1
-    given = q.model, q.machine, tried.layout, q.formats
-    if q.machine.host is None or q.machine.host.memory is None or host_sequences(*given, q.full_length) >= sequences:
+    sequences, host = q.options.batch or 1, q.machine.host
+    if host is None or host_sequences(q.model, q.machine, tried.layout, q.formats, q.full_length) >= sequences:
         return None
-    room, held = format_bytes(q.machine.host.memory), format_bytes(float(host_weights_bytes(q.model, *given[2:])))
+    held = format_bytes(float(host_weights_bytes(q.model, tried.layout, q.formats)))
     return (
-        f"{q.model.name} does not fit in the {room} of the host: {held} of weights are there, and the cache of "
-        f"{counted(sequences, 'sequence')}"
+        f"{q.model.name} does not fit in the {format_bytes(host.memory or 0.0)} of the host: {held} of weights are "
+        f"there, and the cache of {counted(sequences, 'sequence')}"
     )
 
 

@@ -117,8 +117,7 @@ def _memory(q: Scenario, chosen: Chosen, r: Estimate) -> list[Formula]:
         Formula(
             "memory.max_sequences",
             "Sequences that fit at full length",
-            f"floor(pool / cache on a rank of a sequence of {q.full_length:,.10g} tokens) × attention-data ranks",
-            _sequences(q, chosen, r),
+            *_sequences(q, chosen, r),
             r.memory.max_sequences,
             "sequences",
             "docs/method.md, memory",
@@ -171,29 +170,21 @@ def _pool(q: Scenario, chosen: Chosen, r: Estimate) -> Formula:
     )
 
 
-def _sequences(q: Scenario, chosen: Chosen, r: Estimate) -> str:
-    layout, pool = chosen.deployment.layout, r.memory.kv_pool_bytes_per_gpu
+def _sequences(q: Scenario, chosen: Chosen, r: Estimate) -> tuple[str, str]:
+    """Formula and numbers of the sequences that fit: into the GPUs' memory, or the host's where that holds fewer."""
+    layout, pool, most = chosen.deployment.layout, r.memory.kv_pool_bytes_per_gpu, r.memory.max_sequences
     each = float(held_bytes_per_sequence(q.model, q.machine, layout, q.formats, q.full_length, q.budget))
-    host = _sequences_of_host(q, chosen, r)
-    if host:
-        return host
-    if not each or r.memory.max_sequences >= UNBOUNDED:
-        return format_count(r.memory.max_sequences)
+    formula = f"floor(pool / cache on a rank of a sequence of {q.full_length:,.10g} tokens) × attention-data ranks"
+    room = r.memory.host_capacity_bytes
+    if room is not None and most == host_sequences(q.model, q.machine, layout, q.formats, q.full_length):
+        pool = room - float(host_weights_bytes(q.model, layout, q.formats))
+        each = float(host_cache_bytes_per_sequence(q.model, layout, q.formats, q.full_length))
+        formula = f"floor((host memory - weights there) / cache there of {q.full_length:,.10g} tokens)"
+    if not each or most >= UNBOUNDED:
+        return formula, format_count(most)
     ranks = int(layout.attention_dp)
-    digits = _digits_of_a_whole(r.memory.max_sequences // ranks, floor, pool, each)
-    return f"floor({format_bytes(pool, digits)} / {format_bytes(each, digits)}) × {ranks}"
-
-
-def _sequences_of_host(q: Scenario, chosen: Chosen, r: Estimate) -> str:
-    """Those that the host's memory holds, where it holds no more than the GPU's does; else nothing."""
-    given = q.model, chosen.deployment.layout, q.formats
-    each, most = float(host_cache_bytes_per_sequence(*given, q.full_length)), r.memory.host_capacity_bytes
-    held = float(host_sequences(q.model, q.machine, chosen.deployment.layout, q.formats, q.full_length))
-    if most is None or not each or held != r.memory.max_sequences:
-        return ""
-    rest = most - float(host_weights_bytes(*given))
-    digits = _digits_of_a_whole(int(held), floor, rest, each)
-    return f"floor({format_bytes(rest, digits)} / {format_bytes(each, digits)})"
+    digits = _digits_of_a_whole(most // ranks, floor, pool, each)
+    return formula, f"floor({format_bytes(pool, digits)} / {format_bytes(each, digits)}) × {ranks}"
 
 
 MOST_DIGITS = 15

@@ -447,8 +447,11 @@ class Options(Record):
                     hint = "say what with gpu_layers, offload_experts, offload_cache or cpu_offload_gb"
                     raise CostcalcError("host memory holds nothing", where=name, hint=hint)
             return
-        streams = self.cpu_offload_gb is not None
-        if streams and (self.gpu_layers is not None or self.offload_experts is not None or self.offload_cache):
+        if self.terms != "all":
+            raise CostcalcError("a term of the bill knows no host memory", where="terms", hint="leave one of them out")
+        if self.cpu_offload_gb is not None and (
+            self.gpu_layers is not None or self.offload_experts is not None or self.offload_cache
+        ):
             hint = "it is vLLM's; gpu_layers, offload_experts and offload_cache are llama.cpp's"
             raise CostcalcError("two engines' ways at once", where="cpu_offload_gb", hint=hint)
 

@@ -169,6 +169,7 @@ def test_the_host_limits_the_sequences_too() -> None:
         ("h100", {"gpu_layers": 10, "backend": "vllm"}, "does not use host memory so"),
         ("h100", {"cpu_offload_gb": 10, "backend": "ollama"}, "does not use host memory so"),
         ("h100", {"cpu_offload_gb": 10, "gpu_layers": 10}, "two engines' ways at once"),
+        ("h100", {"gpu_layers": 10, "terms": "weights"}, "a term of the bill knows no host memory"),
         ("h100", {"offload_experts": "all"}, "has no experts"),
         ("h100", {"offload_experts": "some"}, "some"),
         ("h100", {"host_bandwidth": "90GB/s"}, "host memory holds nothing"),
