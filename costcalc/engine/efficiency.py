@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from costcalc.engine.collectives import reduces_in_switch
+from costcalc.engine.host import COPIES, HAND_OVER, MULTIPLIES, READS
 from costcalc.engine.kernel_choice import (
     EXPERT_PAIRS_OF_ALL,
     custom_all_reduce_limit,
@@ -77,6 +78,10 @@ def calibrated_efficiency(
         latent_layer_seconds=constants.latent_layer * launches,
         draft_seconds=constants.draft,
         sequence_seconds=constants.sequence,
+        host_reads=READS,
+        host_multiplies=MULTIPLIES,
+        host_copies=COPIES,
+        hand_over_seconds=HAND_OVER,
         overlap=constants.overlap,
     )
 

@@ -8,6 +8,7 @@ from functools import reduce
 
 import numpy as np
 
+from costcalc.engine.host import ON_GPU
 from costcalc.engine.ops import ACTIVATION_BYTES, rank_parameters
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import Formats
@@ -54,8 +55,10 @@ def weights_bytes_per_gpu(model: ModelSpec, layout: Parallelism, formats: Format
     """Weights on the fullest GPU [B]: experts over the stage, matrices over tensor ranks, layers over stages.
 
     Norms and biases (kept in 16 bits) and the router stay whole on every rank; embeddings and the LM head
-    are cut over the vocabulary, encoders of images over tensor ranks of the first stage.
+    are cut over the vocabulary, encoders of images over tensor ranks of the first stage. What lies in host memory is
+    not among them.
     """
+    place = formats.placement
     d, t = model.hidden_size, layout.tp
     projections: Number = 0.0
     ffn: Number = 0.0
@@ -74,11 +77,49 @@ def weights_bytes_per_gpu(model: ModelSpec, layout: Parallelism, formats: Format
             routed_bytes = routed_bytes + count * share * formats.experts.bytes
     # The first stage looks tokens up, the last one multiplies the head; alone, a stage may share a tied table.
     towers = model.tower_parameters * ACTIVATION_BYTES
-    embedding = model.embedding_parameters * formats.embedding.bytes + towers
-    head = 0.0 if model.tied_embeddings else model.head_parameters * formats.head.bytes
+    embedding = model.embedding_parameters * formats.embedding.bytes * (1 - place.embedding) + towers
+    shared = model.tied_embeddings and not place.embedding
+    head = 0.0 if shared else model.head_parameters * formats.head.bytes * (1 - place.head)
     tables = np.where(np.asarray(layout.pp) > 1, embedding, embedding + head)
-    layers = projections * formats.projections.weights.bytes + ffn * formats.ffn.weights.bytes + routed_bytes
-    return (layers + vectors * 2) / layout.pp + tables / t
+    layers = projections * formats.projections.weights.bytes + ffn * formats.ffn.weights.bytes + vectors * 2
+    layers = layers * (1 - place.layers) + routed_bytes * (1 - place.experts)
+    return layers / layout.pp + tables / t
+
+
+def host_weights_bytes(model: ModelSpec, layout: Parallelism, formats: Formats) -> Number:
+    """Weights in host memory [B]."""
+    everything = weights_bytes_per_gpu(model, layout, replace(formats, placement=ON_GPU))
+    return everything - weights_bytes_per_gpu(model, layout, formats)
+
+
+def host_cache_bytes_per_sequence(model: ModelSpec, layout: Parallelism, formats: Formats, context: Number) -> Number:
+    """Cache in host memory of one sequence of `context` [tokens] [B]."""
+    whole = cache_bytes_per_sequence_per_gpu(model, layout, replace(formats, placement=ON_GPU), context)
+    return whole * formats.placement.cache
+
+
+def host_sequences(
+    model: ModelSpec, machine: Machine, layout: Parallelism, formats: Formats, context: Number
+) -> Number:
+    """Sequences of `context` [tokens] whose part in host memory fits there; infinite where its size is not told."""
+    if machine.host is None or machine.host.memory is None:
+        return np.inf
+    pool = machine.host.memory - host_weights_bytes(model, layout, formats)
+    return max_sequences(pool, host_cache_bytes_per_sequence(model, layout, formats, context), layout)
+
+
+def copy_buffer_bytes(model: ModelSpec, formats: Formats) -> float:
+    """What the GPU holds of a matrix in host memory while it multiplies with it [B]: of the largest one."""
+    place, largest = formats.placement, 0.0
+    for _, layer in model.feedforward_layers():
+        routed = layer.routed(model.hidden_size)
+        if routed and place.experts:
+            each = routed.experts * routed.parameters / routed.matrices
+            largest = max(largest, each * formats.experts.bytes)
+        if place.layers:
+            dense = max((m.parameters for m in layer.linears(model.hidden_size)), default=0.0)
+            largest = max(largest, dense * formats.ffn.weights.bytes)
+    return largest
 
 
 def cache_bytes_per_token(model: ModelSpec, formats: Formats) -> float:
@@ -90,7 +131,7 @@ def cache_bytes_per_token_per_gpu(model: ModelSpec, layout: Parallelism, formats
     """What each further token adds on one GPU that holds the sequence [B/token]."""
     ranks, layers = layout.cache_ranks, model.attention_layers()
     grown = sum((n * a.growth_bytes(formats.cache, ranks) for n, a in layers), start=0.0)
-    return grown / layout.cp / layout.pp
+    return grown * (1 - formats.placement.cache) / layout.cp / layout.pp
 
 
 def cache_bytes_per_sequence(model: ModelSpec, formats: Formats, context: Number) -> Number:
@@ -105,7 +146,7 @@ def cache_bytes_per_sequence_per_gpu(
     held: Number = 0.0
     for count, attention in model.attention_layers():
         held = held + count * attention.cache_bytes(context / layout.cp, formats.cache, layout.cache_ranks)
-    return held / layout.pp
+    return held * (1 - formats.placement.cache) / layout.pp
 
 
 def fixed_cache_bytes_per_sequence(model: ModelSpec, cache: CacheFormat) -> float:

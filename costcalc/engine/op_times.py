@@ -76,6 +76,10 @@ class Efficiency(Record):
     latent_layer_seconds: float = 0.0  # [s] more per MLA layer
     sequence_seconds: float = 0.0  # [s] per sequence on a rank and step
     draft_seconds: float = 0.0  # [s] of the host per drafted token: sampling it
+    host_reads: float = 1.0  # share of the bandwidth of the host's memory
+    host_multiplies: float = 1.0  # share of its CPU's FLOP/s
+    host_copies: float = 1.0  # share of its link to the GPU
+    hand_over_seconds: float = 0.0  # [s] to go on at the other side of that link
     overlap: float = 1.0  # share of a step behind which an all-to-all over the network hides (two micro-batches)
 
 
@@ -138,8 +142,21 @@ def kernel_timing(op: Op, machine: Machine, efficiency: Efficiency) -> Timing:
     if op.kind == "pipeline":  # a stage sends to one other: nobody shares its link
         outside = np.asarray(op.ranks) > machine.domain
         return Timing((Term("link", "B", op.bytes, transfer_bandwidth(outside, machine), efficiency.link),), 1.0, ())
+    if op.kind == "host_link":
+        assert machine.host is not None
+        handed = Addition("hand-over", op.hand_overs, efficiency.hand_over_seconds)
+        return Timing((Term("link", "B", op.bytes, machine.host.link, efficiency.host_copies),), 1.0, (handed,))
     if op.kind == "elementwise":
         share, passes = efficiency.elementwise, efficiency.elementwise_passes
         return Timing((Term("memory", "B", op.bytes, machine.memory_bandwidth, share, passes),), 1.0, ())
     curve = efficiency.curve(op)
-    return FORMS[type(curve)](op, machine, curve)
+    timing = FORMS[type(curve)](op, machine, curve)
+    if not op.on_host:
+        return timing
+    assert machine.host is not None
+    terms = (
+        Term("memory", "B", op.bytes, machine.host.bandwidth, efficiency.host_reads),
+        Term("compute", "FLOP", op.flops, machine.host.flops, efficiency.host_multiplies),
+    )
+    # A CPU's threads meet before and after an op: about as long as a launch.
+    return Timing(terms, np.inf, tuple(each for each in timing.additions if isinstance(each, Addition)))

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from costcalc.engine.host import CROSSING_BYTES, Placement
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import Formats, Stored
 from costcalc.fields import Number, Record
@@ -30,8 +31,9 @@ Kind = Literal[
     "all_reduce",
     "all_to_all",
     "pipeline",
+    "host_link",
 ]
-COMMUNICATION = ("all_reduce", "all_to_all", "pipeline")
+COMMUNICATION = ("all_reduce", "all_to_all", "pipeline", "host_link")
 CACHE_KINDS = ("grouped", "latent", "recurrent", "indexer")
 ATTENTION = (*CACHE_KINDS, "prefill")
 OF_SEQUENCES = (*ATTENTION, "head")
@@ -53,6 +55,8 @@ class Op(NamedTuple):
     throughput: bool = False  # whether an all-to-all is of the kind made for throughput, as prefill runs it
     rows: Number = 1  # tokens that share a weight read
     launches: Number = 1  # kernels that matrices of a GEMM take: those that read the same input are one
+    on_host: bool = False  # whether the CPU does it, out of the host's memory
+    hand_overs: Number = 0  # between GPU and CPU, of a transfer over their link
     traffic: Number = 0  # [B] of activations that GEMMs read and write
     narrowed: bool = False  # whether a GEMM's activations are quantized first
     quantized: Number = 0  # [B] that quantizing them reads and writes
@@ -156,10 +160,39 @@ def step_ops(model: ModelSpec, layout: Parallelism, formats: Formats, batch: Bat
         works = [each._replace(layers=each.layers * batch.halves) for each in works]
     if np.any(np.asarray(batch.chunks) > 1):  # attention of all chunks together is that of the whole prompt
         works = [w if w.kind in OF_SEQUENCES else w._replace(layers=w.layers * batch.chunks) for w in works]
+    if formats.placement.anything:
+        works = _with_host(works, formats.placement, batch, model.hidden_size)
     if not batch.partial and not np.any(np.asarray(batch.evenness) < 1):
         return works
     mean = batch.running * batch.evenness
     return [w if w.kind == "experts" else w._replace(mean_flops=mean, mean_bytes=mean) for w in works]
+
+
+def _with_host(works: Sequence[Op], placement: Placement, batch: Batch, hidden: int) -> list[Op]:
+    """The ops where a part of the model lies in host memory.
+
+    In narrow passes the CPU does what reads that part, and activations cross the link; in wide ones the GPU does
+    everything, and what it reads there comes over the link.
+    """
+    narrow = np.where(np.asarray(batch.rows) < placement.copied_from, 1.0, 0.0)
+    shares = {"gemm": placement.layers, "experts": placement.experts, "head": placement.head}
+    shares |= dict.fromkeys(ATTENTION, placement.cache)
+    found = []
+    for op in works:
+        share = shares.get(op.kind, 0.0)
+        stays = op.kind in ATTENTION and placement.attention_by_cpu
+        by_cpu = share * (1.0 if stays else narrow)
+        copied = op.layers * (share - by_cpu)
+        what = "cache" if op.kind in ATTENTION else "weights"
+        found += [
+            op._replace(layers=op.layers * (1 - by_cpu)),
+            op._replace(op=f"{op.op} on CPU", layers=op.layers * by_cpu, on_host=True),
+            Op(f"{what} over the link", "host_link", copied, 0.0 * op.flops, op.bytes),
+        ]
+    crossing = batch.rows * hidden * CROSSING_BYTES
+    handed = placement.crossings * narrow
+    found.append(Op("activations over the link", "host_link", handed, 0.0 * crossing, crossing, hand_overs=1))
+    return [op for op in found if np.any(np.asarray(op.layers) > 0)]
 
 
 def rank_parameters(linears: tuple[Linear, ...], tensor: Number, kv_heads: int) -> Number:

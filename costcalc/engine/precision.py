@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from costcalc.engine.host import ON_GPU, Placement
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.fields import Record
 from costcalc.formats import CacheFormat, WeightFormat, cache_format, weight_format
@@ -30,7 +31,7 @@ class Stored(NamedTuple):
 
 
 class Formats(Record):
-    """Storage and compute formats of a deployment."""
+    """Storage and compute formats of a deployment, and what of it is stored in the host's memory."""
 
     weights: WeightFormat
     experts: WeightFormat
@@ -45,6 +46,7 @@ class Formats(Record):
     attention: str
     indexer: str
     padded_inputs: int = 1  # multiple to which the engine pads the inputs of experts' matrices
+    placement: Placement = ON_GPU
 
     @property
     def stored(self) -> tuple[Stored, ...]:

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from costcalc.engine.host import Host
 from costcalc.fields import Number, Record
 from costcalc.hardware.accelerator import Accelerator
 
@@ -29,6 +30,7 @@ class Machine(Record):
     switched: Number = True  # scale-up by NVLink, xGMI or ICI; False: over the host's PCIe
     sm_count: Number = 132.0  # multiprocessors
     name: str = ""  # as its card shows it: by it, a machine that someone measured is known again
+    host: Host | None = None  # where a part of the model lies in its memory
 
     def peak(self, precision: str) -> Number:
         """Dense peak [FLOP/s] of the precision that an op runs in."""

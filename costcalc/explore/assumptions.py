@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from costcalc.engine.host import COPIES, HAND_OVER, READS, SPREAD
 from costcalc.engine.memory import memory_share
 from costcalc.engine.parallelism import Chosen, expert_degree, layout_name
 from costcalc.engine.roofline import reach
@@ -16,7 +17,7 @@ from costcalc.predict.options import OPTIONS, Options
 from costcalc.predict.predict import Prediction, halves_of
 from costcalc.predict.quantities import Assumption, hidden_share, ranges_of
 from costcalc.predict.scenario import Scenario, month_of
-from costcalc.units import counted, format_count, format_percent, format_rate, format_seconds, format_usd
+from costcalc.units import counted, format_bytes, format_count, format_percent, format_rate, format_seconds, format_usd
 
 
 def assumptions_of(q: Scenario, chosen: Chosen, price: PriceChoice | None) -> tuple[Assumption, ...]:
@@ -80,8 +81,30 @@ def _default_running(q: Scenario) -> Iterator[Assumption]:
         yield Assumption("acceptance", format_percent(q.acceptance), _drafts_kept(q), "--acceptance SHARE")
     if q.calibrated and q.options.backend is None:
         yield Assumption("backend", str(q.backend), "overheads of this serving engine", "--backend NAME")
+    yield from _default_host(q)
     if q.calibrated and q.options.tuning == "default":
         yield Assumption("tuning", "default", "an engine as its documentation starts it", "--tuning tuned")
+
+
+def _default_host(q: Scenario) -> Iterator[Assumption]:
+    """What is taken of the host beside the GPU, where a part of the model is there."""
+    host = q.machine.host
+    if host is None:
+        return
+    if q.calibrated:
+        peak = format_rate(float(host.link), "B/s")
+        why = "a prior: some 80% from pinned memory, half from pageable memory"
+        override = "--set gpu.host_link.bandwidth=RATE"
+        yield Assumption("link to the host", f"{format_percent(COPIES)} of {peak}", why, override)
+    if not q.formats.placement.copied_from:  # vLLM's CPU reads nothing
+        return
+    if q.options.host_bandwidth is None:
+        peak = format_rate(float(host.bandwidth), "B/s")
+        channels = "eight channels of DDR5-4800" if "HBM" in q.gpu.memory_type else "two channels of DDR5-5600"
+        yield Assumption("host bandwidth", peak, f"peak of {channels}", "--host-bandwidth BANDWIDTH")
+    if q.calibrated:
+        why = f"of that peak, within a factor of {SPREAD:g}; {format_seconds(HAND_OVER)} to go between GPU and CPU"
+        yield Assumption("host reads", format_percent(READS), why, "--host-bandwidth BANDWIDTH")
 
 
 _SHOWN = {
@@ -98,6 +121,9 @@ _WRITTEN: dict[str, Callable[[float], str]] = {
     "SHARE": format_percent,
     "TOKENS": lambda value: f"{value:,.0f}",
     "N": lambda value: f"{value:,.6g}",
+    "GIB": lambda value: f"{value:,.6g}",
+    "SIZE": format_bytes,
+    "FLOP/S": lambda value: format_rate(value, "FLOP/s"),
 }
 """How values are written, by what stands for them in the help."""
 
@@ -311,6 +337,10 @@ def notes_of(
             f"{format_percent(hidden_share(at.step))} of the all-to-all, "
             f"{format_seconds(float(np.asarray(at.step.hidden_seconds)))} of a step, hides behind computation: "
             "two halves of the batch take turns."
+        )
+    if q.formats.placement.attention_by_cpu and q.calibrated:
+        notes.append(
+            "Prompts' attention on the CPU is counted at its FLOP/s alone: early llama.cpp took ten times longer."
         )
     if q.drafts and q.model.mtp is None:
         notes.append("The model ships no prediction head: drafting is charged as one of its layers per token.")

@@ -18,6 +18,8 @@ from costcalc.engine.memory import (
     cache_bytes_per_token_per_gpu,
     cache_bytes_read,
     fixed_cache_bytes_per_sequence,
+    host_cache_bytes_per_sequence,
+    host_weights_bytes,
     weights_bytes_per_gpu,
 )
 from costcalc.engine.parallelism import Chosen, Deployment, layout_name
@@ -202,9 +204,14 @@ def _memory(q: Scenario, chosen: Chosen) -> MemoryResult:
     layout = chosen.deployment.layout
     pool, most = capacity(q, layout)
     weights = float(weights_bytes_per_gpu(q.model, layout, q.formats))
-    return MemoryResult(
+    found = MemoryResult(
         most >= (1 if q.options.load_told else chosen.batch), float(q.machine.memory), weights, max(pool, 0.0), most
     )
+    if q.machine.host is None:
+        return found
+    each = host_cache_bytes_per_sequence(q.model, layout, q.formats, q.full_length)
+    held = float(host_weights_bytes(q.model, layout, q.formats) + chosen.batch * each)
+    return replace(found, host_bytes=held, host_capacity_bytes=q.machine.host.memory)
 
 
 # List prices beside the cost of an estimate, at the same mix of tokens.

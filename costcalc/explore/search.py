@@ -12,6 +12,8 @@ import numpy as np
 from costcalc.engine.memory import (
     cache_bytes_per_sequence_per_gpu,
     doubted_bytes,
+    host_sequences,
+    host_weights_bytes,
     kv_pool_bytes_per_gpu,
     reserve_bytes,
     weights_bytes_per_gpu,
@@ -478,7 +480,7 @@ def needed(scenario: Scenario) -> int | None:
     q = scenario
     whole = float(weights_bytes_per_gpu(q.model, Parallelism(), q.formats))
     usable = float(q.machine.memory) * float(q.budget.utilization or 1.0)
-    for gpus in node_counts(q.gpu):
+    for gpus in node_counts(q.gpu) if q.machine.host is None else [1]:
         if gpus * usable <= whole:
             continue
         layouts = candidate_layouts(q.model, q.gpu, gpus)
@@ -525,6 +527,8 @@ def does_not_fit(scenario: Scenario, deployment: Deployment, needs: int | None) 
     weights = float(weights_bytes_per_gpu(q.model, deployment.layout, q.formats))
     usable = weights + pool
     reserve = float(reserve_bytes(q.model, q.machine, deployment.layout, q.budget))
+    if lacking := _host_lacks(q, deployment):
+        return DoesNotFit(lacking, f"leave more on the GPU, or use {NARROWER}", deployment, None)
     machine = f"{deployment.gpus} × {q.gpu.name}"
     anywhere = needs is None and q.options.degrees == Degrees() and reach(q.gpu) >= _MANY
     if anywhere:
@@ -553,6 +557,18 @@ def does_not_fit(scenario: Scenario, deployment: Deployment, needs: int | None) 
     return DoesNotFit(message, _what_would_fit(q, usable, needs), deployment, needs)
 
 
+def _host_lacks(q: Scenario, tried: Deployment) -> str | None:
+    """The message that the host's memory does not hold what is put there, where it does not."""
+    sequences, host = q.options.batch or 1, q.machine.host
+    if host is None or host_sequences(q.model, q.machine, tried.layout, q.formats, q.full_length) >= sequences:
+        return None
+    held = format_bytes(float(host_weights_bytes(q.model, tried.layout, q.formats)))
+    return (
+        f"{q.model.name} does not fit in the {format_bytes(host.memory or 0.0)} of the host: {held} of weights are "
+        f"there, and the cache of {counted(sequences, 'sequence')}"
+    )
+
+
 def _may_not_start(q: Scenario, tried: Deployment, machine: str, needs: int | None, pool: float) -> DoesNotFit:
     """The error where only newer versions of the engine start."""
     assert q.budget.engine is not None
@@ -569,6 +585,8 @@ def _may_not_start(q: Scenario, tried: Deployment, machine: str, needs: int | No
 def _what_would_fit(scenario: Scenario, usable: float, needs: int | None) -> str:
     if usable <= 0:
         return "costcalc does not model machines that keep so little on each device"
+    if scenario.machine.host is not None:
+        return f"put more into host memory, or use {NARROWER}"
     if scenario.options.degrees.layout_given:
         near = _beside_what_was_typed(scenario)
         if near:

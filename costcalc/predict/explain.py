@@ -8,7 +8,15 @@ from math import ceil, floor, log10, prod
 
 import numpy as np
 
-from costcalc.engine.memory import held_bytes_per_sequence, layer_cache_bytes_read, memory_share, reserve_bytes
+from costcalc.engine.memory import (
+    held_bytes_per_sequence,
+    host_cache_bytes_per_sequence,
+    host_sequences,
+    host_weights_bytes,
+    layer_cache_bytes_read,
+    memory_share,
+    reserve_bytes,
+)
 from costcalc.engine.op_times import OpTime
 from costcalc.engine.parallelism import Chosen
 from costcalc.engine.roofline import Addition, Term
@@ -104,17 +112,33 @@ def _cache(q: Scenario, r: Estimate) -> list[Formula]:
 
 def _memory(q: Scenario, chosen: Chosen, r: Estimate) -> list[Formula]:
     return [
+        *_host(q, chosen, r),
         _pool(q, chosen, r),
         Formula(
             "memory.max_sequences",
             "Sequences that fit at full length",
-            f"floor(pool / cache on a rank of a sequence of {q.full_length:,.10g} tokens) × attention-data ranks",
-            _sequences(q, chosen, r),
+            *_sequences(q, chosen, r),
             r.memory.max_sequences,
             "sequences",
             "docs/method.md, memory",
         ),
     ]
+
+
+def _host(q: Scenario, chosen: Chosen, r: Estimate) -> Iterator[Formula]:
+    if r.memory.host_bytes is None:
+        return
+    given = q.model, chosen.deployment.layout, q.formats
+    weights, each = float(host_weights_bytes(*given)), float(host_cache_bytes_per_sequence(*given, q.full_length))
+    yield Formula(
+        "memory.host_bytes",
+        "Weights and cache in host memory",
+        "weights there + batch × the cache that a sequence has there",
+        f"{format_bytes(weights)} + {r.workload.batch:.10g} × {format_bytes(each)}",
+        r.memory.host_bytes,
+        "B",
+        "docs/method.md, host memory",
+    )
 
 
 def _pool(q: Scenario, chosen: Chosen, r: Estimate) -> Formula:
@@ -146,14 +170,21 @@ def _pool(q: Scenario, chosen: Chosen, r: Estimate) -> Formula:
     )
 
 
-def _sequences(q: Scenario, chosen: Chosen, r: Estimate) -> str:
-    layout, pool = chosen.deployment.layout, r.memory.kv_pool_bytes_per_gpu
+def _sequences(q: Scenario, chosen: Chosen, r: Estimate) -> tuple[str, str]:
+    """Formula and numbers of the sequences that fit: into the GPUs' memory, or the host's where that holds fewer."""
+    layout, pool, most = chosen.deployment.layout, r.memory.kv_pool_bytes_per_gpu, r.memory.max_sequences
     each = float(held_bytes_per_sequence(q.model, q.machine, layout, q.formats, q.full_length, q.budget))
-    if not each or r.memory.max_sequences >= UNBOUNDED:
-        return format_count(r.memory.max_sequences)
+    formula = f"floor(pool / cache on a rank of a sequence of {q.full_length:,.10g} tokens) × attention-data ranks"
+    room = r.memory.host_capacity_bytes
+    if room is not None and most == host_sequences(q.model, q.machine, layout, q.formats, q.full_length):
+        pool = room - float(host_weights_bytes(q.model, layout, q.formats))
+        each = float(host_cache_bytes_per_sequence(q.model, layout, q.formats, q.full_length))
+        formula = f"floor((host memory - weights there) / cache there of {q.full_length:,.10g} tokens)"
+    if not each or most >= UNBOUNDED:
+        return formula, format_count(most)
     ranks = int(layout.attention_dp)
-    digits = _digits_of_a_whole(r.memory.max_sequences // ranks, floor, pool, each)
-    return f"floor({format_bytes(pool, digits)} / {format_bytes(each, digits)}) × {ranks}"
+    digits = _digits_of_a_whole(most // ranks, floor, pool, each)
+    return formula, f"floor({format_bytes(pool, digits)} / {format_bytes(each, digits)}) × {ranks}"
 
 
 MOST_DIGITS = 15

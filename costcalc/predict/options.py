@@ -36,6 +36,7 @@ MOST_TOKENS = 1e9
 MOST_SECONDS = 1e6
 MOST_USD_PER_HOUR = 1e7
 MOST_DRAFTS = 64
+MOST_LAYERS = 10_000
 
 Read = Callable[[Any], Any]
 
@@ -56,6 +57,12 @@ def _batch(value: Any) -> int | None:
     if isinstance(value, str) and value.strip().lower() == "auto":
         return None
     return int(whole(1, MOST_SEQUENCES)(value))
+
+
+def _expert_layers(value: Any) -> int | str:
+    if isinstance(value, str) and value.strip().lower() == "all":
+        return "all"
+    return int(whole(0, MOST_LAYERS)(value))
 
 
 def quantity(dimension: str, low: float, high: float, *, low_too: bool = True, high_too: bool = True) -> Read:
@@ -251,6 +258,31 @@ class Options(Record):
         "--link", "BANDWIDTH", LAYOUT, quantity("bandwidth", 0, 1e15, low_too=False),
         "What a GPU sends to the others of its server, one direction, as measured there; default: its own links, or a"
         " share of PCIe.")
+    gpu_layers: int | None = option(
+        "--gpu-layers", "N", LAYOUT, whole(0, MOST_LAYERS),
+        "Layers on the one GPU, the LM head counted, as llama.cpp's -ngl; the others, their cache included, are in host"
+        " memory and computed by the CPU.", also="n_gpu_layers ngl num_gpu")
+    offload_experts: int | str | None = option(
+        "--offload-experts", "N|all", LAYOUT, _expert_layers,
+        "First layers whose routed experts are in host memory, as llama.cpp's --n-cpu-moe, or all, as its --cpu-moe.",
+        also="n_cpu_moe cpu_moe")
+    offload_cache: bool = option(
+        "--offload-cache", "", LAYOUT, _yes_or_no,
+        "Keep the cache in host memory, where the CPU attends to it, as llama.cpp's --no-kv-offload.",
+        default=False, also="no_kv_offload")
+    cpu_offload_gb: float | None = option(
+        "--cpu-offload-gb", "GIB", LAYOUT, quantity("count", 0, 1e6),
+        "GiB of weights in host memory that vLLM's GPU reads over the link in every step.")
+    host_bandwidth: float | None = option(
+        "--host-bandwidth", "BANDWIDTH", LAYOUT, quantity("bandwidth", 0, 1e15, low_too=False),
+        "Peak bandwidth of the host's memory; default: 89.6 GB/s, two channels of DDR5-5600, beside GDDR, and 307.2"
+        " GB/s, eight of DDR5-4800, beside HBM.")
+    host_memory: float | None = option(
+        "--host-memory", "SIZE", LAYOUT, quantity("bytes", 0, 1e18, low_too=False),
+        "Host memory that weights and cache may take; default: not asked.")
+    host_flops: float | None = option(
+        "--host-flops", "FLOP/S", LAYOUT, quantity("flops", 0, 1e18, low_too=False),
+        "Peak of the host's CPU in fp32; default: 5.12 TFLOP/s, 16 cores.")
     batch: int | None = option(
         "--batch -b", "N|auto", LOAD, _batch,
         "Sequences at once, of one replica; auto, the default, is the cheapest under --tpot.",
@@ -390,6 +422,7 @@ class Options(Record):
             hint = "say with drafts how many tokens are drafted per step"
             raise CostcalcError("there are no drafts to accept", where="acceptance", hint=hint)
         self._check_load()
+        self._check_host()
 
     def _check_load(self) -> None:
         """Raise CostcalcError where what is said of the load contradicts itself."""
@@ -409,6 +442,28 @@ class Options(Record):
             if getattr(self, name) is not None and not self.disaggregated:
                 hint = "ask for pools apart: disaggregated"
                 raise CostcalcError("there is no pool of its own for prefill", where=name, hint=hint)
+
+    def _check_host(self) -> None:
+        """Raise CostcalcError where what is said of host memory contradicts itself."""
+        if not self.offloads:
+            for name in ("host_bandwidth", "host_memory", "host_flops"):
+                if getattr(self, name) is not None:
+                    hint = "say what with gpu_layers, offload_experts, offload_cache or cpu_offload_gb"
+                    raise CostcalcError("host memory holds nothing", where=name, hint=hint)
+            return
+        if self.terms != "all":
+            raise CostcalcError("a term of the bill knows no host memory", where="terms", hint="leave one of them out")
+        if self.cpu_offload_gb is not None and (
+            self.gpu_layers is not None or self.offload_experts is not None or self.offload_cache
+        ):
+            hint = "it is vLLM's; gpu_layers, offload_experts and offload_cache are llama.cpp's"
+            raise CostcalcError("two engines' ways at once", where="cpu_offload_gb", hint=hint)
+
+    @property
+    def offloads(self) -> bool:
+        """Whether a part of the model may lie in host memory."""
+        told = (self.gpu_layers, self.offload_experts, self.cpu_offload_gb)
+        return self.offload_cache or any(each is not None for each in told)
 
     @property
     def load_told(self) -> bool:

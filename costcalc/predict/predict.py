@@ -12,7 +12,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from costcalc.engine.memory import doubted_bytes, held_bytes_per_sequence, kv_pool_bytes_per_gpu, max_sequences
+from costcalc.engine.memory import (
+    doubted_bytes,
+    held_bytes_per_sequence,
+    host_sequences,
+    kv_pool_bytes_per_gpu,
+    max_sequences,
+)
 from costcalc.engine.ops import Batch, Op, decode_batch, prefill_batch, step_ops
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.queueing import (
@@ -468,12 +474,13 @@ def capacity(scenario: Scenario, layout: Parallelism) -> tuple[float, int]:
 
 
 def sequences_held(scenario: Scenario, layout: Parallelism, pool: Number, length: Number) -> Number:
-    """Sequences of `length` [tokens] that pools of `pool` [B] on every GPU hold."""
+    """Sequences of `length` [tokens] that pools of `pool` [B] on every GPU, and the host's memory, hold."""
     q = scenario
     if q.recompute:
         return np.where(np.asarray(length) * pool > 0, UNBOUNDED, 0)
     each = held_bytes_per_sequence(q.model, q.machine, layout, q.formats, length, q.budget)
-    return np.minimum(max_sequences(pool, each, layout), UNBOUNDED)
+    held = np.minimum(max_sequences(pool, each, layout), host_sequences(q.model, q.machine, layout, q.formats, length))
+    return np.minimum(held, UNBOUNDED)
 
 
 def started(scenario: Scenario, layout: Parallelism, pool: Number, length: Number) -> Number:

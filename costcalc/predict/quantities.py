@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field, fields, is_dataclass
+from math import exp, hypot, log
 from typing import Any
 
 import numpy as np
 
 from costcalc.engine.cost import blended_usd_per_million, usd_per_million
+from costcalc.engine.host import SPREAD
 from costcalc.engine.op_times import OpTime
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.step import Step
@@ -100,6 +102,8 @@ class MemoryResult(Record):
     weights_bytes_per_gpu: float
     kv_pool_bytes_per_gpu: float
     max_sequences: int  # of one replica, at full length
+    host_bytes: float | None = None  # weights and cache in host memory at the batch; null where none are
+    host_capacity_bytes: float | None = None  # what they may take there; null where it was not told
 
 
 class PrefillResult(Record):
@@ -320,7 +324,15 @@ def ranges_of(scenario: Scenario) -> Ranges80:
         decode, prefill = "pools", "prefill_pools"
     end = UNTUNED if q.options.tuning == "default" else ""
     spread, first = (constants.range_of(f"{name}{end}", asked) for name in (decode, prefill))
-    return Ranges80(spread, first, constants.unmeasured(asked))
+    missing = constants.unmeasured(asked)
+    if q.machine.host is None:
+        return Ranges80(spread, first, missing)
+    return Ranges80(_with_host(spread), _with_host(first), (*missing, "a host that holds weights or cache"))
+
+
+def _with_host(spread: Range) -> Range:
+    """A range that the host's own spread widens, independent of the other causes: squares of logarithms add up."""
+    return exp(-hypot(log(spread[0]), log(SPREAD))), exp(hypot(log(spread[1]), log(SPREAD)))
 
 
 def asked_of(scenario: Scenario) -> Asked:

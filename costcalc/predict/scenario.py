@@ -14,8 +14,10 @@ import numpy as np
 
 from costcalc.catalog.catalog import Catalog, catalog_of
 from costcalc.engine.efficiency import calibrated_efficiency
-from costcalc.engine.memory import MemoryBudget
+from costcalc.engine.host import Placement, host_of, placement_of, streamed
+from costcalc.engine.memory import MemoryBudget, copy_buffer_bytes, host_weights_bytes
 from costcalc.engine.op_times import IDEAL, Efficiency
+from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import Formats, checkpoint_precision, resolve_formats, with_bits
 from costcalc.engine.roofline import Machine, machine_of
 from costcalc.engine.step import prediction_share, tokens_per_pass
@@ -247,7 +249,8 @@ def scenario_of(
         machine = replace(machine, link_bandwidth=options.link, switched=True)
     precision = asked_precision(model, options)
     constants = constants or Catalog().serving_efficiency()
-    backend = constants.backend_called(options.backend) if options.backend else constants.backend_for(gpu.vendor)
+    usual = engine_with_host(options) or constants.backend_for(gpu.vendor)
+    backend = constants.backend_called(options.backend) if options.backend else usual
     if backend not in constants.engines:
         hint = did_you_mean(backend, constants.engines) or f"one of {', '.join(constants.engines)}"
         raise CostcalcError(f"unknown backend {shown(backend)}", where="backend", hint=hint)
@@ -259,12 +262,23 @@ def scenario_of(
     load, budget = load_of(options), budget_of(model, options, constants, backend)
     formats = resolve_formats(precision, machine.peak_flops, machine.architecture)
     assert budget.engine is not None
+    formats = replace(formats, padded_inputs=budget.engine.expert_inputs.get(formats.experts.name, 1))
+    if options.offloads:
+        formats = replace(formats, placement=placement_asked(model, options, formats, backend))
+    if formats.placement.anything:
+        machine = replace(machine, host=host_of(gpu, options.host_bandwidth, options.host_flops, options.host_memory))
+        if machine.host is None:
+            hint = "its memory is the host's, or no link to one is known: leave the options of host memory out"
+            raise CostcalcError(f"{gpu.name} has no host memory beside its own", hint=hint)
+        options = _on_one_gpu(options)
+        if formats.placement.copied_from:
+            budget = replace(budget, reserve=copy_buffer_bytes(model, formats))
     return Scenario(
         model=model,
         gpu=gpu,
         options=options,
         precision=precision,
-        formats=replace(formats, padded_inputs=budget.engine.expert_inputs.get(formats.experts.name, 1)),
+        formats=formats,
         machine=machine,
         efficiency=efficiency_of(options, constants, machine, backend) if calibrated else IDEAL,
         constants=constants,
@@ -278,6 +292,41 @@ def scenario_of(
         disaggregated=options.disaggregated,
         context=options.context,
     )
+
+
+def _on_one_gpu(options: Options) -> Options:
+    """The options, whose GPU is the one that host memory serves; raises CostcalcError where several are asked for."""
+    why = "what is in host memory is modelled beside one GPU"
+    degrees = {name: getattr(options, name) for name in options.__dataclass_fields__ if name.endswith("_parallel")}
+    for name, degree in {"gpus": options.gpus, **degrees}.items():
+        if (degree or 1) > 1:
+            raise CostcalcError(f"{degree} share host memory", where=name, hint=why)
+    if options.disaggregated:
+        raise CostcalcError("pools apart share host memory", where="disaggregated", hint=why)
+    return replace(options, gpus=1)
+
+
+def engine_with_host(options: Options) -> str | None:
+    """The engine whose way of using host memory is asked for, or None."""
+    if not options.offloads:
+        return None
+    return "llamacpp" if options.cpu_offload_gb is None else "vllm"
+
+
+def placement_asked(model: ModelSpec, options: Options, formats: Formats, backend: str) -> Placement:
+    """What the options put into host memory; raises CostcalcError for what the engine or the model cannot."""
+    engine = engine_with_host(options)
+    if backend != engine:
+        hint = "gpu_layers, offload_experts and offload_cache are llamacpp's, cpu_offload_gb is vllm's"
+        raise CostcalcError(f"{shown(backend)} does not use host memory so", where="backend", hint=hint)
+    if options.cpu_offload_gb is not None:
+        layers = float(host_weights_bytes(model, Parallelism(), replace(formats, placement=streamed(1.0))))
+        return streamed(min(options.cpu_offload_gb * 2**30 / layers, 1.0))
+    experts = options.offload_experts
+    if experts is not None and not model.has_experts:
+        hint = "leave it out, or say gpu_layers"
+        raise CostcalcError(f"{model.name} has no experts", where="offload_experts", hint=hint)
+    return placement_of(model, options.gpu_layers, experts, options.offload_cache)
 
 
 def efficiency_of(options: Options, constants: ServingEfficiency, machine: Machine, backend: str) -> Efficiency:

@@ -472,6 +472,10 @@ def _memory(result: Estimate) -> Iterator[Block]:
         capacity = result.memory.capacity_bytes_per_gpu
         yield Line(f"Memory of a GPU: {format_bytes(capacity, 3)}", "heading")
         yield _memory_grid(result.memory)
+        if result.memory.host_bytes is not None:
+            room = result.memory.host_capacity_bytes
+            of = "" if room is None else f" of the {format_bytes(room, 3)} there"
+            yield Line(f"In host memory: {format_bytes(result.memory.host_bytes, 3)}{of}.", indent=2)
     fixed = f" and {format_bytes(cache.fixed_bytes_per_sequence)} at most" if cache.fixed_bytes_per_sequence else ""
     yield Line(
         f"KV cache: {cache.bytes_per_token:,.0f} B per token{fixed}, {format_bytes(cache.bytes_per_sequence)} per "

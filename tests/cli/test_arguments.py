@@ -114,6 +114,7 @@ ACCEPTED = {
     "polling": "10", "engine_date": "2026-06", "terms": "kv", "price": "$3/h", "utilization": "60%",
     "output_tokens": "512", "bits": "16", "link": "900 GB/s", "imbalance": "uniform",
     "tuning": "tuned", "client_latency": "25 ms", "max_num_seqs": "64", "max_num_batched_tokens": "8k",
+    "gpu_layers": "20", "cpu_offload_gb": "4",
 }  # fmt: skip
 """A value of every option that llama-3.1-8b on an H100 can be asked with alone."""
 NOT_ALONE = {
@@ -129,7 +130,13 @@ NOT_ALONE = {
     "prefill_ep",
     "prefill_cp",
     "two_batch_overlap",
+    "offload_experts",
+    "offload_cache",
+    "host_bandwidth",
+    "host_memory",
+    "host_flops",
 }
+SWITCHES = ("disaggregated", "two_batch_overlap", "offload_cache")
 ODD = (
     "0",
     "-1",
@@ -177,7 +184,7 @@ def test_what_is_accepted_is_accepted_by_both(capfd: pytest.CaptureFixture[str],
     assert typed(capfd, f"{OPTIONS[name].flags[0]}={ACCEPTED[name]}") == "" == passed(**{name: ACCEPTED[name]})
 
 
-@pytest.mark.parametrize("name", [name for name in OPTIONS if name not in ("disaggregated", "two_batch_overlap")])
+@pytest.mark.parametrize("name", [name for name in OPTIONS if name not in SWITCHES])
 def test_what_is_refused_is_refused_by_both_in_the_same_words(capfd: pytest.CaptureFixture[str], name: str) -> None:
     for odd in ODD:
         assert typed(capfd, f"{OPTIONS[name].flags[0]}={odd}") == passed(**{name: odd}), odd

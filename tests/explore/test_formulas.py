@@ -152,6 +152,10 @@ REAL: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("qwen3-235b-a22b", "h200", {"demand": "1B tokens/day", "backend": "sglang", "price": "spot"}),
     ("gpt-oss-120b", "h100", {"context": "64k", "efficiency": "ideal"}),
     ("qwen3-next-80b-a3b", "h200", {}),
+    ("gpt-oss-120b", "rtx-3090", {"offload_experts": 26, "batch": 3}),
+    ("llama-3.3-70b", "rtx-4090", {"gpu_layers": 40, "weights": "q4_k_m", "batch": 1, "host_memory": "24GB"}),
+    ("llama-3.1-8b", "rtx-4090", {"offload_cache": True, "host_memory": "3GB", "batch": 2}),
+    ("llama-3.3-70b", "h100", {"cpu_offload_gb": 80, "batch": 4}),
 )
 
 
