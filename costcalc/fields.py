@@ -57,8 +57,8 @@ def read_date(text: str) -> tuple[int, int | None, int | None] | None:
 # Frozen dataclasses whose methods are shared, not generated.
 #
 # `@dataclass(frozen=True)` compiles six methods for every class, a third of a millisecond each time costcalc starts; a
-# class that derives from `Record` has the same fields, behaves the same and costs an eighth of it; making one takes
-# a few microseconds longer, so that what is made by the thousands, as in the engine, is better off with the original.
+# class that derives from `Record` has the same fields, behaves the same and costs an eighth of it. Making one takes a
+# microsecond longer: what the engine makes by the thousands, ops and their terms, are named tuples.
 
 
 class Frozen:
@@ -151,7 +151,8 @@ def _evaluated(hint: Any, module: str) -> Any:
 #
 # A class that derives from `Spec` takes its values as they are, of the types declared. Files and everything else that
 # people write is read and checked against the annotations by catalog.check, where pydantic does the work. What stands
-# in `Annotated` here tells it how, and imports nothing, so that a specification costs no more than its fields.
+# in `Annotated` here tells it how, and imports nothing, so that a specification costs no more than its fields. Modules
+# of specifications do without `from __future__ import annotations`: text would have to be evaluated at every start.
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))

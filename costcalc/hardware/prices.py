@@ -2,9 +2,8 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from statistics import median
 from typing import Annotated, Literal, get_args
-
-import numpy as np
 
 from costcalc.errors import CostcalcError, nearest, shown
 from costcalc.fields import Examples, Limits, Size, Spec, Usd, UsdPerHour
@@ -154,7 +153,7 @@ def price_of_kind(kind: str, default: Price | None, prices: Sequence[ProviderPri
     listed = ", ".join(f"{each.provider} ${each.usd_per_gpu_hour:.4g}" for each in counted[:_MOST_LISTED])
     more = f" and {len(counted) - _MOST_LISTED} more" if len(counted) > _MOST_LISTED else ""
     return PriceChoice(
-        usd_per_gpu_hour=float(np.median([each.usd_per_gpu_hour for each in counted])),
+        usd_per_gpu_hour=median(each.usd_per_gpu_hour for each in counted),
         kind=counted[0].kind,
         provider=f"median of {len(counted)} providers",
         source=listed + more,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 import costcalc
@@ -34,11 +32,11 @@ def test_unpacked_experts_run_as_fast_as_their_own_kernels_were_measured() -> No
         return fit.parameters.flops * factors * speed
 
     assert experts_of(UNPACKED).flops == pytest.approx(measured("triton", "weight-only"))
-    assert experts_of(replace(UNPACKED, weights="int4")).flops == pytest.approx(measured("marlin", "weight-only"))
-    cutlass = experts_of(replace(UNPACKED, weights="fp8", precision="fp8"), "trtllm").flops
+    assert experts_of(UNPACKED._replace(weights="int4")).flops == pytest.approx(measured("marlin", "weight-only"))
+    cutlass = experts_of(UNPACKED._replace(weights="fp8", precision="fp8"), "trtllm").flops
     assert cutlass == pytest.approx(measured("cutlass", "fp8"))
-    assert experts_of(UNPACKED).flops < experts_of(replace(UNPACKED, weights="int4")).flops < cutlass
+    assert experts_of(UNPACKED).flops < experts_of(UNPACKED._replace(weights="int4")).flops < cutlass
 
 
 def test_unpacking_to_16_bits_is_slower_than_16_bits() -> None:
-    assert experts_of(UNPACKED).flops < experts_of(replace(UNPACKED, weights="bf16")).flops
+    assert experts_of(UNPACKED).flops < experts_of(UNPACKED._replace(weights="bf16")).flops
