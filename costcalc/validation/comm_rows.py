@@ -7,22 +7,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from costcalc.engine.collectives import (
-    all_reduce_bytes,
-    all_reduce_seconds,
-    all_to_all_seconds,
-    multicast_bytes,
-    reduces_in_switch,
-)
 from costcalc.engine.kernel_choice import custom_all_reduce_limit
 from costcalc.engine.kernels import (
     CollectiveCurve,
     CustomAllReduceCurve,
     ExchangeCurve,
+    all_reduce_bytes,
+    all_reduce_seconds,
+    all_to_all_seconds,
     collective,
     custom_all_reduce,
     exchange,
     gathered_bytes,
+    multicast_bytes,
+    reduces_in_switch,
 )
 from costcalc.engine.roofline import machine_of
 from costcalc.errors import CostcalcError, did_you_mean, shown
