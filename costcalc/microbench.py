@@ -134,7 +134,9 @@ def measure(
     """
     shared = {"gpu": gpu, "framework": "torch", "version": device.version, "note": "", "suspect": "", "date": date}
     shared |= {"source": "costcalc calibrate", "licence": ""}
-    gemm, decode, copies, refused, skipped = [], [], [], [], 0
+    gemm: list[Row] = []
+    decode: list[Row] = []
+    copies, refused, skipped = [], [], 0
     for number, case in enumerate(wanted):
         tell(number, len(wanted))
         try:

@@ -24,14 +24,13 @@ from costcalc.hardware.efficiency import (
     ServingEfficiency,
 )
 from costcalc.validation.files import Measurements, Row
-from costcalc.validation.kernel_fit import KERNEL_KINDS, fit_error, fit_kernel, residual_range, usable, with_needed
+from costcalc.validation.fitting import Array, Prior, fit_error, residual_range
+from costcalc.validation.kernel_fit import KERNEL_KINDS, fit_kernel, usable, with_needed
 from costcalc.validation.kernel_rows import (
-    Array,
     Features,
     KernelModel,
     KernelParameters,
     KernelRows,
-    Prior,
     predict_seconds,
 )
 from costcalc.validation.score import FIRST_TOKEN, parameters_of
@@ -340,7 +339,7 @@ def _factors(fitted: ServingEfficiency, shipped: ServingEfficiency) -> dict[str,
     """What the constants that the runs moved are, over the shipped ones."""
     ratios = np.exp(values_of(fitted) - values_of(shipped))
     moved = zip(PARAMETERS, ratios, strict=True)
-    return {each.paths[0]: float(f"{ratio:.3g}") for each, ratio in moved if abs(ratio - 1) >= LEAST_MOVE}
+    return {each.path: float(f"{ratio:.3g}") for each, ratio in moved if abs(ratio - 1) >= LEAST_MOVE}
 
 
 def _ranges(constants: ServingEfficiency, name: str) -> Ranges:

@@ -32,7 +32,7 @@ from costcalc.predict.options import MOST_DRAFTS, OPTIONS, Options
 from costcalc.predict.predict import capacity
 from costcalc.predict.scenario import Load, Scenario, month_of, scenario_of
 from costcalc.validation.files import Row, find_gpu
-from costcalc.validation.kernel_rows import Array
+from costcalc.validation.fitting import Array
 
 # How a run was made: as its columns say, else as is known of the benchmark that its source names.
 

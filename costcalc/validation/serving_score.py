@@ -17,7 +17,7 @@ from costcalc.hardware.efficiency import UNTUNED, ServingEfficiency
 from costcalc.predict.predict import Prediction, predict, settled_batch
 from costcalc.predict.quantities import asked_of
 from costcalc.validation.files import Row
-from costcalc.validation.kernel_rows import Array
+from costcalc.validation.fitting import Array
 from costcalc.validation.serving_rows import (
     OFFLINE,
     STATIC,

@@ -162,7 +162,7 @@ def test_the_fit_finds_constants_again_from_its_own_predictions() -> None:
     constants = Catalog().serving_efficiency()
     rows = [each for each in ROWS if each["model"] == "Llama-3.1-70B" and each["gpu"] == "h200-sxm"]
     cases, index, _ = resolve(rows)
-    slower = np.array(["vllm.layer" in each.paths[0] for each in PARAMETERS])
+    slower = np.array(["vllm.layer" in each.path for each in PARAMETERS])
     truth = with_values(constants, values_of(constants) + 0.1 * slower)
     made = score_serving(rows, truth)
     synthetic = [
