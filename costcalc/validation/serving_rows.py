@@ -182,11 +182,15 @@ class ServingRow:
     @property
     def command(self) -> str:
         """The command whose estimate is the row's prediction."""
-        model, gpu = self.asked
-        words = ["costcalc", "estimate", "--model", quote(model), "--gpu", quote(gpu)]
-        for name, value in self.options.items():
-            words += [OPTIONS[name].flag, *([] if value is True else [quote(str(value))])]
-        return " ".join(words)
+        return command_of(*self.asked, self.options)
+
+
+def command_of(model: str, gpu: str, options: Mapping[str, Any]) -> str:
+    """The command that asks of a model and a GPU with options of `costcalc estimate`."""
+    words = ["costcalc", "estimate", "--model", quote(model), "--gpu", quote(gpu)]
+    for name, value in options.items():
+        words += [OPTIONS[name].flag, *([] if value is True else [quote(str(value))])]
+    return " ".join(words)
 
 
 def serving_row(row: Row, catalog: Catalog, constants: ServingEfficiency | None = None) -> ServingRow:
