@@ -1,6 +1,6 @@
 """Rows of what engines serve, predicted and scored: benchmarks, single results from the field, start-up logs.
 
-What is scored of a benchmark is what `costcalc estimate` answers for its `command`: both call `costcalc.predict.predict`.
+What is scored of a benchmark is what `costcalc estimate` answers for its `command`: both call `predict`.
 """
 
 from __future__ import annotations
