@@ -22,6 +22,7 @@ from random_specs import (
     machines,
     models,
 )
+from steps import decode_step, prefill_pass
 
 import costcalc
 from costcalc.engine.cost import usd_per_million
@@ -34,7 +35,7 @@ from costcalc.engine.memory import (
 )
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.roofline import Machine
-from costcalc.engine.step import decode_step, prefill_pass, tokens_per_pass
+from costcalc.engine.step import tokens_per_pass
 from costcalc.fields import Number
 from costcalc.formats import CACHE_FORMATS
 from costcalc.model.attention.gqa import GroupedAttention

@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from costcalc.hardware.efficiency import FitError
-from costcalc.validation.field_rows import as_serving_row
 from costcalc.validation.files import shipped_measurements
 from costcalc.validation.kernel_fit import KERNEL_KINDS, fit, kernels_yaml
 from costcalc.validation.serving_fit import LEFT_OUT, fit_serving_rows, serving_yaml
+from costcalc.validation.serving_score import as_serving_row
 
 EFFICIENCY = Path(__file__).parent.parent / "hardware_profiles" / "efficiency"
 SOURCES = {

@@ -201,8 +201,7 @@ def calibrate(
 
 def _from_this_machine(gpu: str | None, folder: Path, form: str, catalog: Catalog) -> None:
     from costcalc.catalog.catalog import MACHINES
-    from costcalc.microbench.bench import as_measurements, cases, measure, measurements_csv
-    from costcalc.microbench.cuda import find_device
+    from costcalc.microbench import as_measurements, cases, find_device, measure, measurements_csv
     from costcalc.report.accuracy import calibration_page, calibration_rows, percent
     from costcalc.report.files import show
     from costcalc.validation.calibrate import fit_files, shipped_alone

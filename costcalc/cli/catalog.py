@@ -275,9 +275,9 @@ def new_command(kind: Kind) -> Command:
     """Return the command that prints a commented file to start from."""
 
     def new(output: str | None = None) -> None:
-        from costcalc.report.catalog import GPU_FILE, MODEL_FILE
+        from costcalc.report.catalog import template
 
-        write_template(MODEL_FILE if kind is MODELS else GPU_FILE, output)
+        write_template(template("model" if kind is MODELS else "gpu"), output)
 
     return _command(new, f"A commented YAML file to start {kind.noun} of your own from.", output=NewYaml)
 

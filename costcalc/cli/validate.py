@@ -95,7 +95,7 @@ def validate(
         wanted, efficiency = _wanted(files, asked_for, catalog), catalog.kernel_efficiency()
         result = scored(files, efficiency, wanted, catalog)
         if drawing is not None:
-            from costcalc.report.charts.accuracy import draw_accuracy
+            from costcalc.report.charts.comparison import draw_accuracy
 
             drawing.write_bytes(draw_accuracy(result, drawing.path.suffix))
         if not result.predicted:

@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from costcalc.engine.collectives import reduces_in_switch
 from costcalc.engine.host import COPIES, HAND_OVER, MULTIPLIES, READS
 from costcalc.engine.kernel_choice import (
     EXPERT_PAIRS_OF_ALL,
@@ -36,6 +35,7 @@ from costcalc.engine.kernels import (
     PrefillCurve,
     capped,
     curve_of,
+    reduces_in_switch,
     scaled,
 )
 from costcalc.engine.op_times import FORMS, Curve, Efficiency

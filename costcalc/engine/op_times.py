@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from costcalc.engine.collectives import transfer_bandwidth
 from costcalc.engine.kernels import (
     AllReduceCurve,
     ExchangeCurve,
@@ -24,6 +23,7 @@ from costcalc.engine.kernels import (
     grouped_decode,
     latent_decode,
     prefill_attention,
+    transfer_bandwidth,
 )
 from costcalc.engine.ops import COMMUNICATION, Op
 from costcalc.engine.roofline import Addition, Machine, Term, Timing

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from costcalc.engine.roofline import roofline_seconds
 from costcalc.fields import Number
 
 
@@ -76,18 +75,6 @@ def sequences_decoding(concurrency: Number, generation: Number, first_token: Num
     """Sequences of a closed loop that decode at a time: C Z / (Z + TTFT), at most what memory holds."""
     busy = concurrency * generation / (generation + first_token)
     return np.clip(busy, np.minimum(concurrency, 1.0), capacity)
-
-
-def offline_tokens_per_s(
-    step: Number, prefill: Number, batch: Number, output_tokens: Number, fusion_norm: float = 1.0
-) -> Number:
-    """Output tokens per second of a replica that is never idle.
-
-    A request takes `prefill` [s] of riding on steps, and its share O step/B of decoding. The two add; a bound that
-    lets prompts' arithmetic hide all of decode's memory traffic has an infinite `fusion_norm`.
-    """
-    decode = output_tokens * step / batch
-    return output_tokens / roofline_seconds(prefill, decode, fusion_norm)
 
 
 def static_tokens_per_s(step: Number, prefill: Number, batch: Number, output_tokens: Number) -> Number:

@@ -87,11 +87,6 @@ def roofline_seconds(memory: Number, compute: Number, norm: Number = np.inf) -> 
     return longest * (1.0 + ratio**norm) ** (1.0 / np.asarray(norm))
 
 
-def ridge_intensity(peak: Number, bandwidth: Number) -> Number:
-    """Arithmetic intensity at which both resources take equally long [FLOP/B]."""
-    return peak / bandwidth
-
-
 # Time as terms and additions: what each resource takes, how the times join, and what comes on top.
 
 

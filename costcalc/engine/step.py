@@ -16,7 +16,6 @@ from costcalc.engine.ops import (
     OF_SEQUENCES,
     Batch,
     Op,
-    decode_batch,
     prefill_batch,
     step_ops,
 )
@@ -106,27 +105,6 @@ def hidden_seconds(ops: Sequence[OpTime], overlap: Number) -> Number:
     return hidden_all_to_all(ops, overlap).seconds
 
 
-def decode_step(
-    model: ModelSpec,
-    machine: Machine,
-    layout: Parallelism,
-    formats: Formats,
-    efficiency: Efficiency,
-    batch: Number,
-    context: Number,
-    tokens: Number = 1,
-    terms: Terms = "all",
-) -> Step:
-    """One decode step of `batch` [sequences] of a replica at `context` [tokens] visible to the newest.
-
-    `tokens` per sequence are decoded at once (more than 1: verifying drafts). `terms` keeps only reads of
-    the cache ('kv') or of weights ('weights'), the terms of the memory-bound argument.
-    """
-    passing = decode_batch(batch, context, layout, tokens)
-    ops = step_ops(model, layout, formats, passing)
-    return timed_decode(ops, passing, model, machine, efficiency, terms)
-
-
 def timed_decode(
     ops: Sequence[Op],
     batch: Batch,
@@ -145,21 +123,6 @@ def timed_decode(
     found = tuple(op_times(ops, machine, efficiency))
     hidden = hidden_all_to_all(found, overlap_share(efficiency, batch.halves))
     return Step(found, decode_overhead(model, efficiency, batch), hidden, host=host, slower=slower)
-
-
-def prefill_pass(
-    model: ModelSpec,
-    machine: Machine,
-    layout: Parallelism,
-    formats: Formats,
-    efficiency: Efficiency,
-    tokens: Number,
-    cached: Number = 0,
-    prompts: Number = 1,
-) -> Step:
-    """Prefill `tokens` [tokens] behind `cached` ones, of `prompts` on every attention-data rank at once."""
-    passing = prefill_batch(tokens, cached, prompts)
-    return timed_prefill(step_ops(model, layout, formats, passing), model, machine, efficiency)
 
 
 def timed_prefill(
@@ -329,13 +292,3 @@ def tokens_per_pass(acceptance: Number, drafts: Number, fading: Number = 1.0) ->
         kept = kept * np.asarray(acceptance) * np.asarray(fading) ** draft
         tokens = tokens + np.where(count > draft, kept, 0.0)
     return tokens
-
-
-def speculation_speedup(acceptance: Number, drafts: Number, draft_cost: Number = 0.0) -> Number:
-    """How many times faster tokens come than without drafts: tokens_per_pass / (γ·c + 1), theorem 3.8.
-
-    acceptance: chance α that a drafted token is kept [0 to 1]. drafts: tokens drafted per pass γ [tokens].
-    draft_cost: time of one draft step over the time of one pass of the model, c [1]. The pass that checks
-    γ + 1 tokens is taken to be as quick as one that decodes a single token: true while memory bounds it.
-    """
-    return tokens_per_pass(acceptance, drafts) / (np.asarray(drafts) * draft_cost + 1.0)

@@ -6,13 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from math import expm1, log
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from costcalc.report.page import DASH, RANGE, Block, Column, Grid, Line, filled_grid, notes, numbers, section
 from costcalc.units import NOTHING, capital, counted, format_count
-from costcalc.validation.calibrate import UserFit
-from costcalc.validation.published import Compared, Published, PublishedCase
-from costcalc.validation.score import Group, Point, Summary, Validation
+
+if TYPE_CHECKING:
+    from costcalc.validation.calibrate import UserFit
+    from costcalc.validation.published import Compared, Published, PublishedCase
+    from costcalc.validation.score import Group, Point, Summary, Validation
 
 KIND_TITLES = {
     "decode_attention": "Decode attention",

@@ -25,13 +25,13 @@ from costcalc.hardware.efficiency import (
     ServingEfficiency,
 )
 from costcalc.validation.files import Measurements, Row
-from costcalc.validation.kernel_fit import KERNEL_KINDS, fit_error, fit_kernel, residual_range, usable, with_needed
+from costcalc.validation.fitting import Prior, fit_error, residual_range
+from costcalc.validation.kernel_fit import KERNEL_KINDS, fit_kernel, usable, with_needed
 from costcalc.validation.kernel_rows import (
     Features,
     KernelModel,
     KernelParameters,
     KernelRows,
-    Prior,
     predict_seconds,
 )
 from costcalc.validation.score import FIRST_TOKEN, parameters_of
@@ -74,47 +74,30 @@ class UserFit:
     fit: MachineFit
 
 
-def fit_machines(
-    kind: str,
-    rows: Sequence[Row],
-    efficiency: KernelEfficiency,
-    catalog: Catalog | None = None,
-    *,
-    source: str,
-    date: str,
-) -> list[UserFit]:
-    """Return what measurements change about the kernels of the machines that they were taken on.
-
-    kind: of kernel measurement. rows: the points; those excluded by rule are not used.
-    efficiency: the shipped fit alone. source: where the points come from. date: of the fit, '2026-11-23'.
-    """
-    fits: Mapping[str, KernelFit[Any]] = {op: getattr(efficiency, op) for op in KERNEL_KINDS[kind].models}
-    parameters = {op: parameters_of(fit) for op, fit in fits.items()}
-    kernels, measured = usable(kind, rows, catalog)
-    found = []
-    for kernel, times in zip(kernels, measured, strict=True):
-        op = kernel.model.op
-        features = {**with_needed(kernel, parameters, kernels), **_library(kernel, rows)}
-        complete = KernelRows(kernel.model, kernel.index, features)
-        for gpu in dict.fromkeys(str(name) for name in kernel.features["gpu"]):
-            chosen = kernel.features["gpu"] == gpu
-            machine = _fit_machine(complete.take(chosen), times[chosen], parameters[op], fits[op].fit, source, date)
-            found.append(UserFit(gpu, op, kernel.model.label, machine))
-    return found
-
-
 def fit_files(
     files: Sequence[Measurements], efficiency: KernelEfficiency, catalog: Catalog | None = None, *, date: str
 ) -> list[UserFit]:
-    """Return what files of kernel measurements change.
+    """Return what files of kernel measurements change about the kernels of the machines that they were taken on.
 
-    files: the measurements; those of one kind count together. efficiency: the shipped fit alone. date: of the fit.
+    files: the measurements; those of one kind count together, but for points excluded by rule.
+    efficiency: the shipped fit alone. date: of the fit, '2026-11-23'.
     """
     found = []
     for kind in dict.fromkeys(file.kind for file in files):
         ours = [file for file in files if file.kind == kind]
         rows = [row for file in ours for row in file.rows]
-        found += fit_machines(kind, rows, efficiency, catalog, source=names_of(ours), date=date)
+        fits: Mapping[str, KernelFit[Any]] = {op: getattr(efficiency, op) for op in KERNEL_KINDS[kind].models}
+        parameters = {op: parameters_of(fit) for op, fit in fits.items()}
+        kernels, measured = usable(kind, rows, catalog)
+        for kernel, times in zip(kernels, measured, strict=True):
+            op = kernel.model.op
+            features = {**with_needed(kernel, parameters, kernels), **_library(kernel, rows)}
+            complete = KernelRows(kernel.model, kernel.index, features)
+            for gpu in dict.fromkeys(str(name) for name in kernel.features["gpu"]):
+                chosen = kernel.features["gpu"] == gpu
+                told = {"source": names_of(ours), "date": date, "gpus": (gpu,)}
+                machine = _fit_machine(complete.take(chosen), times[chosen], parameters[op], fits[op].fit.ranges, told)
+                found.append(UserFit(gpu, op, kernel.model.label, machine))
     return found
 
 
@@ -130,38 +113,38 @@ def shipped_alone(efficiency: KernelEfficiency) -> KernelEfficiency:
 
 
 def _fit_machine(
-    rows: KernelRows, measured: Array, shipped: KernelParameters, record: FitRecord, source: str, date: str
+    rows: KernelRows, measured: Array, shipped: KernelParameters, usual: Ranges, told: Mapping[str, Any]
 ) -> MachineFit:
     factored = replace(rows, model=_factored(rows.model, shipped))
+
+    def off(factors: Mapping[str, float], chosen: Array | None = None) -> Array:
+        part, times = (factored, measured) if chosen is None else (factored.take(chosen), measured[chosen])
+        return np.log(predict_seconds(part.model, KernelParameters(factors), part.features) / times)
+
     factors = fit_kernel(factored, measured).values
-    before = np.log(_predicted(factored, {}) / measured)
-    after = np.log(_predicted(factored, factors) / measured)
-    left_out = _left_out(factored, measured, before)
+    before, after = off({}), off(factors)
+    left_out, shapes = before.copy(), rows.features["shape"]  # of one shape alone: by the shipped fit
+    for shape in np.unique(shapes):
+        out = shapes == shape
+        if not out.all():
+            left_out[out] = off(fit_kernel(factored.take(~out), measured[~out]).values, out)
     if fit_error(left_out).mape > fit_error(before).mape:
         # On shapes that it has not seen the fit does worse than none: the shipped one stands.
         factors, after, left_out = {}, before, before
-    ranges = user_ranges([left_out, after], record.ranges)
+    ranges = user_ranges([left_out, after], usual)
     if rows.features["library"].any():
-        ranges = _at_least(ranges, record.ranges)
-    return MachineFit(
-        factors={name: float(f"{factor:.3g}") for name, factor in factors.items()},
-        fit=FitRecord(
-            points=len(rows),
-            gpus=(str(rows.features["gpu"][0]),),
-            source=source,
-            date=date,
-            in_sample=fit_error(after),
-            gpu_left_out=fit_error(before),
-            shape_left_out=fit_error(left_out),
-            ranges=ranges,
-        ),
-    )
+        # No narrower than the shipped ones: kernels of one library do not show how those of engines differ.
+        low, high = min(ranges.known.low, usual.known.low), max(ranges.known.high, usual.known.high)
+        ranges = replace(ranges, known=Quantiles(low=low, high=high))
+    rounded = {name: float(f"{factor:.3g}") for name, factor in factors.items()}
+    return MachineFit(factors=rounded, fit=_record(before, after, left_out, ranges, told))
 
 
-def _at_least(own: Ranges, shipped: Ranges) -> Ranges:
-    """Ranges no narrower than the shipped ones: kernels of one library do not show how those of engines differ."""
-    low, high = min(own.known.low, shipped.known.low), max(own.known.high, shipped.known.high)
-    return replace(own, known=Quantiles(low=low, high=high))
+def _record(before: Array, after: Array, left_out: Array, ranges: Ranges, told: Mapping[str, Any]) -> FitRecord:
+    """The record of a fit by residuals of the shipped fit, of this one, and of those without the points' like."""
+    errors = {"in_sample": after, "gpu_left_out": before, "shape_left_out": left_out}
+    of: dict[str, Any] = {name: fit_error(residuals) for name, residuals in errors.items()}
+    return FitRecord(points=len(before), **of, ranges=ranges, **told)
 
 
 def _factored(model: KernelModel, shipped: KernelParameters) -> KernelModel:
@@ -190,22 +173,6 @@ def _library(kernel: KernelRows, rows: Sequence[Row]) -> Features:
     return {"library": own, **found}
 
 
-def _predicted(rows: KernelRows, factors: Mapping[str, float]) -> Array:
-    return predict_seconds(rows.model, KernelParameters(factors), rows.features)
-
-
-def _left_out(rows: KernelRows, measured: Array, before: Array) -> Array:
-    """Residuals of every shape by a fit without its points; with one shape alone, those of the shipped fit."""
-    shapes = rows.features["shape"]
-    residuals = before.copy()
-    for shape in np.unique(shapes):
-        out = shapes == shape
-        if not out.all():
-            factors = fit_kernel(rows.take(~out), measured[~out]).values
-            residuals[out] = np.log(_predicted(rows.take(out), factors) / measured[out])
-    return residuals
-
-
 def user_ranges(residuals: Sequence[Array], shipped: Ranges) -> Ranges:
     """Return the 80% ranges of a machine or a class of runs of one's own.
 
@@ -215,15 +182,13 @@ def user_ranges(residuals: Sequence[Array], shipped: Ranges) -> Ranges:
     """
     found = [residual_range(each) for each in residuals]
     weight = len(residuals[0]) / (len(residuals[0]) + SHIPPED_POINTS)
-    low = min([*(each.low for each in found), _between(found[0].low, shipped.known.low, weight)])
-    high = max([*(each.high for each in found), _between(found[0].high, shipped.known.high, weight)])
+    low, high = (
+        float(getattr(found[0], end) ** weight * getattr(shipped.known, end) ** (1 - weight)) for end in ("low", "high")
+    )
+    low, high = min([*(each.low for each in found), low]), max([*(each.high for each in found), high])
     known = Quantiles(low=round(low, 3), high=round(high, 3))
     unseen = Quantiles(low=min(known.low, shipped.unseen.low), high=max(known.high, shipped.unseen.high))
     return replace(shipped, known=known, unseen=unseen)
-
-
-def _between(own: float, shipped: float, weight: float) -> float:
-    return float(own**weight * shipped ** (1 - weight))
 
 
 # Calibration of serving on a few runs of one's own: the shipped constants, moved as far as the runs ask for.
@@ -244,23 +209,23 @@ class UserServing:
     fits: tuple[UserFit, ...]
 
 
-def fit_user_serving(
-    rows: Sequence[Row], shipped: ServingEfficiency, catalog: Catalog | None = None, *, source: str, date: str
+def fit_serving_files(
+    files: Sequence[Measurements], shipped: ServingEfficiency, catalog: Catalog | None = None, *, date: str
 ) -> UserServing:
-    """Return the constants of serving that fit some runs, close to the shipped ones where those say little.
+    """Return the constants of serving that fit the runs of files, close to the shipped ones where those say little.
 
-    rows: e2e measurements; those excluded by rule are not used. shipped: the constants to stay close to.
-    source: where the rows come from. date: of the fit, '2026-11-23'.
+    files: of e2e measurements, taken together; rows excluded by rule are not used. shipped: the constants to stay
+    close to. date: of the fit, '2026-11-23'.
     Raises CostcalcError when no row can be used.
     """
-    catalog = catalog or Catalog()
+    catalog, rows = catalog or Catalog(), [row for file in files for row in file.rows]
     scored = score_serving(rows, shipped, catalog)
     usable = [row for row, each in zip(rows, scored, strict=True) if not each["excluded"]]
     if not usable:
         raise CostcalcError(f"no row can be used: {scored[0]['excluded'] if scored else 'there is none'}")
     fitted = _fit(usable, shipped, catalog)
     before, after = (_residuals(score_serving(usable, constants, catalog)) for constants in (shipped, fitted))
-    left_out = _residuals(_runs_left_out(usable, shipped, catalog))
+    left_out, source = _residuals(_runs_left_out(usable, shipped, catalog)), names_of(files)
     if _size(left_out) > _size(before):
         # On runs that it has not seen the fit does worse than none: the shipped one stands.
         fitted, after, left_out = shipped, before, before
@@ -269,34 +234,15 @@ def fit_user_serving(
         provenance = Provenance(source=source, date=date, points=len(usable), note=note)
         fitted = replace(fitted, provenance=provenance, errors={})
     factors = {} if fitted is shipped else _factors(fitted, shipped)
-    gpus = tuple(sorted({str(row["gpu"]) for row in usable}))
+    told = {"source": source, "date": date, "gpus": tuple(sorted({str(row["gpu"]) for row in usable}))}
     fits, ranges = [], dict(fitted.ranges)
     for label, residuals in before.items():
         name = next(key for key, each in LABELS.items() if each == label)
-        ranges[name] = user_ranges([left_out[label], after[label]], _ranges(shipped, name))
-        record = FitRecord(
-            points=len(residuals),
-            gpus=gpus,
-            source=source,
-            date=date,
-            in_sample=fit_error(after[label]),
-            gpu_left_out=fit_error(residuals),
-            shape_left_out=fit_error(left_out[label]),
-            ranges=ranges[name],
-        )
+        usual = shipped.ranges.get(name, shipped.ranges["decode"])
+        ranges[name] = user_ranges([left_out[label], after[label]], usual)
+        record = _record(residuals, after[label], left_out[label], ranges[name], told)
         fits.append(UserFit(EVERY_GPU, "serving", label, MachineFit(factors=factors, fit=record)))
     return UserServing(replace(fitted, ranges=ranges), tuple(fits))
-
-
-def fit_serving_files(
-    files: Sequence[Measurements], shipped: ServingEfficiency, catalog: Catalog | None = None, *, date: str
-) -> UserServing:
-    """Return the constants of serving that fit the runs of files, taken together.
-
-    files: of e2e measurements. shipped: the constants to stay close to. date: of the fit.
-    """
-    rows = [row for file in files for row in file.rows]
-    return fit_user_serving(rows, shipped, catalog, source=names_of(files), date=date)
 
 
 def _fit(rows: Sequence[Row], shipped: ServingEfficiency, catalog: Catalog) -> ServingEfficiency:
@@ -340,8 +286,4 @@ def _factors(fitted: ServingEfficiency, shipped: ServingEfficiency) -> dict[str,
     """What the constants that the runs moved are, over the shipped ones."""
     ratios = np.exp(values_of(fitted) - values_of(shipped))
     moved = zip(PARAMETERS, ratios, strict=True)
-    return {each.paths[0]: float(f"{ratio:.3g}") for each, ratio in moved if abs(ratio - 1) >= LEAST_MOVE}
-
-
-def _ranges(constants: ServingEfficiency, name: str) -> Ranges:
-    return constants.ranges.get(name, constants.ranges["decode"])
+    return {each.path: float(f"{ratio:.3g}") for each, ratio in moved if abs(ratio - 1) >= LEAST_MOVE}

@@ -7,29 +7,27 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from costcalc.engine.collectives import (
-    all_reduce_bytes,
-    all_reduce_seconds,
-    all_to_all_seconds,
-    multicast_bytes,
-    reduces_in_switch,
-)
 from costcalc.engine.kernel_choice import custom_all_reduce_limit
 from costcalc.engine.kernels import (
     CollectiveCurve,
     CustomAllReduceCurve,
     ExchangeCurve,
+    all_reduce_bytes,
+    all_reduce_seconds,
+    all_to_all_seconds,
     collective,
     custom_all_reduce,
     exchange,
     gathered_bytes,
+    multicast_bytes,
+    reduces_in_switch,
 )
 from costcalc.engine.roofline import machine_of
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.fields import Array
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.validation.files import Row
-from costcalc.validation.kernel_rows import Described, Features, KernelModel, Level, Prior, backend_of
+from costcalc.validation.kernel_rows import Described, Features, backend_of, by_op, kernel_model
 
 BRIDGE = 300e9
 """One direction of the NVLink bridge that joins two PCIe cards [B/s]."""
@@ -221,54 +219,9 @@ def _bound(f: Features) -> Array:
     return np.asarray(f["least_sent"] / f["link"])
 
 
-COMM = {
-    "collective": KernelModel(
-        "collective",
-        "NCCL collectives",
-        CollectiveCurve,
-        priors={
-            "latency": Prior(9.5e-6, 0.5),
-            "link": Prior(0.8, 0.2),
-            "rank_growth": Prior(0.05, 0.7),
-        },
-        levels=(
-            Level("collective", "latency", 0.3),
-            Level("collective", "link", 0.15),
-            Level("family", "latency", 0.2),
-            Level("family", "link", 0.2),
-            Level("fabric", "link", 0.5, centre=0.6),
-            Level("fabric_family", "link", 0.7),
-        ),
-        seconds=_collective,
-        bound=_bound,
-    ),
-    "custom_all_reduce": KernelModel(
-        "custom_all_reduce",
-        "custom all-reduce",
-        CustomAllReduceCurve,
-        priors={
-            "latency": Prior(4.6e-6, 0.4),
-            "link": Prior(0.6, 0.2),
-            "doubling_growth": Prior(0.15, 0.3),
-            "two_shot": Prior(1.8, 0.2),
-        },
-        levels=(Level("framework", "latency", 0.25), Level("family", "latency", 0.3)),
-        seconds=_custom,
-        bound=_bound,
-        needs="collective",
-    ),
-    "expert_exchange": KernelModel(
-        "expert_exchange",
-        "expert dispatch and combine",
-        ExchangeCurve,
-        priors={"latency": Prior(57e-6, 0.4), "link": Prior(0.5, 0.4)},
-        levels=(
-            Level("implementation", "latency", 0.8),
-            Level("framework", "latency", 0.2),
-            Level("family", "latency", 0.2),
-        ),
-        seconds=_exchange,
-        bound=_bound,
-    ),
-}
+COMM = by_op(
+    kernel_model("collective", "NCCL collectives", CollectiveCurve, _bound, _collective),
+    kernel_model("custom_all_reduce", "custom all-reduce", CustomAllReduceCurve, _bound, _custom, needs="collective"),
+    kernel_model("expert_exchange", "expert dispatch and combine", ExchangeCurve, _bound, _exchange),
+)
 """Collectives by op, in the order in which they need each other."""

@@ -7,7 +7,6 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,30 +47,23 @@ def is_empty(text: str) -> bool:
 def required_text(text: str, name: str) -> str:
     """Return the text of a column that has to say something; raises CostcalcError where it does not."""
     if is_empty(text):
-        raise CostcalcError(_missing(text, name))
+        raise CostcalcError(f"{name} is empty: {shown(text)}" if text else f"{name} is empty")
     return text
 
 
-def required_number(text: str, name: str, *, grouped: bool = True) -> float:
-    """Return a number above 0; raises CostcalcError for anything else.
+def read_number(text: str, name: str, *, required: bool, grouped: bool = True) -> float | None:
+    """Return a number of a column: above 0 where it is required, else at least 0, or None where there is none.
 
-    name: the column. grouped: whether commas may divide thousands, which they cannot where they divide decimals.
+    grouped: whether commas may divide thousands, which they cannot where they divide decimals.
+    Raises CostcalcError for anything else.
     """
-    if is_empty(text):
-        raise CostcalcError(_missing(text, name))
-    value = _number(text, name, grouped)
-    if value <= 0:
-        raise CostcalcError(f"{name} must be above 0, got {shown(text)}")
-    return value
-
-
-def optional_number(text: str, name: str, *, grouped: bool = True) -> float | None:
-    """Return a number of at least 0, or None where there is none; raises CostcalcError for anything else."""
-    if is_empty(text):
+    if required:
+        required_text(text, name)
+    elif is_empty(text):
         return None
     value = _number(text, name, grouped)
-    if value < 0:
-        raise CostcalcError(f"{name} must be at least 0, got {shown(text)}")
+    if value < 0 or (required and value == 0):
+        raise CostcalcError(f"{name} must be {'above' if required else 'at least'} 0, got {shown(text)}")
     return value
 
 
@@ -97,10 +89,6 @@ def _number(text: str, name: str, grouped: bool = True) -> float:
     if not math.isfinite(value) or abs(value) > MOST:
         raise CostcalcError(f"{name} is beyond all reason: {shown(text)}")
     return value
-
-
-def _missing(text: str, name: str) -> str:
-    return f"{name} is empty: {shown(text)}" if text else f"{name} is empty"
 
 
 # The columns of a file of measurements, by kind.
@@ -414,11 +402,8 @@ def _row(fields: Mapping[str, str], columns: Columns, grouped: bool) -> Row:
     row: Row = dict(fields)
     for name in columns.text:
         row[name] = required_text(row[name], name)
-    read = partial(required_number, grouped=grouped)
-    for name in columns.numbers:
-        row[name] = read(row[name], name)
-    for name in (*columns.optional_numbers, *columns.measured):
-        row[name] = optional_number(row.get(name, ""), name, grouped=grouped)
+    for name in (*columns.numbers, *columns.optional_numbers, *columns.measured):
+        row[name] = read_number(row.get(name, ""), name, required=name in columns.numbers, grouped=grouped)
     for name in columns.optional_text:
         text = row.get(name, "")
         left_open = is_empty(text) or (name.endswith("dtype") and text.casefold() == AUTO)

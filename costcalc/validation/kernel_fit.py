@@ -11,9 +11,10 @@ import numpy as np
 from costcalc.catalog.catalog import Catalog
 from costcalc.fields import Array
 from costcalc.hardware.accelerator import Accelerator
-from costcalc.hardware.efficiency import FitError, MachineFit, Quantiles
+from costcalc.hardware.efficiency import MachineFit
 from costcalc.validation.comm_rows import COMM, describe_comm
 from costcalc.validation.files import KINDS, Row
+from costcalc.validation.fitting import Descent, block, descend, fit_error, residual_range
 from costcalc.validation.kernel_rows import (
     DECODE,
     EXPERTS,
@@ -137,12 +138,8 @@ def _priors(model: KernelModel) -> KernelParameters:
     return KernelParameters({name: prior.value for name, prior in model.priors.items()})
 
 
-# Fit a kernel's parameters: robust, and shrunk towards physical priors.
-#
-# Minimizes the pseudo-Huber loss of ln(predicted / measured) plus Gaussian priors on the logarithms of the
-# parameters (a maximum a posteriori estimate) by damped Gauss-Newton steps with reweighting (Holland and
-# Welsch 1977, doi 10.1080/03610927708827533; Levenberg 1944, Marquardt 1963). numpy is enough: the Jacobian
-# needs one evaluation per parameter of the form, however many families and kernels there are.
+# Fit a kernel's parameters: robust, and shrunk towards physical priors. The Jacobian needs one evaluation per
+# parameter of the form, however many families and kernels there are.
 
 
 OUTLIER = 0.15
@@ -150,6 +147,7 @@ OUTLIER = 0.15
 NOISE = 0.15
 """Standard deviation of a point's residual [ln]: weighs points against priors."""
 _STEP = 1e-4
+_DESCENT = Descent(steps=40, tries=10, longest=1.0, damping=1e-2, slower=4, enough=1e-6)
 _Design = dict[str, tuple[Array, Array]]
 
 
@@ -179,41 +177,26 @@ def fit_kernel(
     coefficients = _coefficients(model, features, around)
     design = _design(model, coefficients, features)
     centre = np.array([each.centre for each in coefficients])
-    precision = np.array([each.spread for each in coefficients]) ** -2.0
-    values = centre.copy() if start is None else _packed(coefficients, start)
+    spread = np.array([each.spread for each in coefficients])
     target = np.log(measured)
 
     def residuals(at: Array) -> Array:
         return _log_seconds(model, design, at, features) - target
 
-    def loss(at: Array, r: Array) -> float:
-        robust = 2 * OUTLIER**2 * (np.sqrt(1 + (r / OUTLIER) ** 2) - 1) / NOISE**2
-        return float(np.sum(robust) + np.sum(precision * (at - centre) ** 2))
+    def jacobian(at: Array, r: Array) -> Array:
+        slopes = np.zeros((len(r), len(at)))
+        for name, (own, columns) in design.items():
+            slope = (_log_seconds(model, design, at, features, bump=name) - (r + target)) / _STEP
+            slopes[:, own] = slope[:, None] * columns
+        return slopes
 
-    damping, r = 1e-2, residuals(values)
-    best = loss(values, r)
-    for _ in range(40):
-        weight = 1 / np.sqrt(1 + (r / OUTLIER) ** 2) / NOISE**2
-        jacobian = _jacobian(model, design, values, features, r + target)
-        curvature = jacobian.T @ (weight[:, None] * jacobian) + np.diag(precision)
-        slope = jacobian.T @ (weight * r) + precision * (values - centre)
-        improved = False
-        for _ in range(10):
-            step = np.linalg.solve(curvature + damping * np.diag(np.diag(curvature)), -slope)
-            trial = values + np.clip(step, -1, 1)
-            trial_r = residuals(trial)
-            trial_loss = loss(trial, trial_r)
-            if trial_loss < best:
-                improved = True
-                break
-            damping *= 4
-        if not improved:
-            break
-        gained, best = best - trial_loss, trial_loss
-        values, r, damping = trial, trial_r, max(damping / 5, 1e-7)
-        if gained < 1e-6 * best:
-            break
-    return _unpacked(coefficients, values)
+    begin = centre.copy() if start is None else _packed(coefficients, start)
+    return _unpacked(coefficients, descend(residuals, jacobian, begin, centre, spread, _pseudo_huber, _DESCENT))
+
+
+def _pseudo_huber(r: Array) -> tuple[Array, Array]:
+    root = np.sqrt(1 + (r / OUTLIER) ** 2)
+    return OUTLIER**2 * (root - 1) / NOISE**2, 1 / root / NOISE**2
 
 
 def _coefficients(model: KernelModel, features: Features, around: KernelParameters | None) -> list[_Coefficient]:
@@ -251,14 +234,6 @@ def _log_seconds(model: KernelModel, design: _Design, values: Array, features: F
     }
     result: Array = np.log(model.seconds(features, model.curve(**curve)))
     return result
-
-
-def _jacobian(model: KernelModel, design: _Design, values: Array, features: Features, at: Array) -> Array:
-    jacobian = np.zeros((len(at), len(values)))
-    for name, (own, columns) in design.items():
-        slope = (_log_seconds(model, design, values, features, bump=name) - at) / _STEP
-        jacobian[:, own] = slope[:, None] * columns
-    return jacobian
 
 
 def _packed(coefficients: Sequence[_Coefficient], start: KernelParameters) -> Array:
@@ -364,8 +339,6 @@ def _left_out(
 # A fit with its record: errors in sample and left out, ranges, and the YAML that keeps them.
 
 
-LOW, HIGH = 0.1, 0.9
-"""Quantiles of the left-out residuals that a range spans: 80%."""
 _TIMES = ("launch", "quantize_launch", "latency")
 
 
@@ -396,15 +369,9 @@ def kernels_yaml(entries: Mapping[str, Mapping[str, Any]]) -> str:
         "# ranges: observed over predicted, at 10% and 90% of points left out of the fit.",
     ]
     for op, entry in entries.items():
-        lines.append(f"{op}:")
-        lines.append(f"  parameters: {_flow(entry['parameters'])}")
-        if entry["multipliers"]:
-            lines.append("  multipliers:")
-            for level, members in entry["multipliers"].items():
-                lines.append(f"    {level}:")
-                lines += [f"      {member}: {_flow(factors)}" for member, factors in members.items()]
-        lines.append("  fit:")
-        lines += [f"    {key}: {_flow(value)}" for key, value in entry["fit"].items()]
+        lines += [f"{op}:", *block("parameters", entry["parameters"], 0, "  ")]
+        lines += block("multipliers", entry["multipliers"], 2, "  ") if entry["multipliers"] else []
+        lines += block("fit", entry["fit"], 1, "  ")
     return "\n".join(lines) + "\n"
 
 
@@ -423,9 +390,8 @@ def machines_yaml(machines: Mapping[str, Mapping[str, MachineFit]]) -> str:
     for gpu, fits in machines.items():
         lines.append(f"  {gpu}:")
         for op, machine in fits.items():
-            lines += [f"    {op}:", f"      factors: {_flow(machine.factors)}", "      fit:"]
-            record = asdict(machine.fit)
-            lines += [f"        {key}: {_flow(value)}" for key, value in record.items()]
+            lines += [f"    {op}:", *block("factors", machine.factors, 0, " " * 6)]
+            lines += block("fit", asdict(machine.fit), 1, " " * 6)
     return "\n".join(lines) + "\n"
 
 
@@ -460,35 +426,5 @@ def _multipliers(known: KernelParameters) -> dict[str, dict[str, dict[str, float
     }
 
 
-def fit_error(residuals: Array) -> FitError:
-    """Return the errors of residuals ln(predicted / measured)."""
-    off = np.abs(np.expm1(residuals))
-    return FitError(
-        median_ape=round(float(np.median(off)), 3),
-        mape=round(float(off.mean()), 3),
-        bias=round(float(np.median(residuals)), 3),
-    )
-
-
-def residual_range(residuals: Array) -> Quantiles:
-    """Return observed over predicted at LOW and HIGH, a little wider for few points.
-
-    residuals: ln(predicted / measured).
-    """
-    spare = 1 / (len(residuals) + 1)
-    low, high = np.quantile(-residuals, [max(LOW - spare, 0.0), min(HIGH + spare, 1.0)])
-    return Quantiles(low=round(float(np.exp(min(low, -0.02))), 3), high=round(float(np.exp(max(high, 0.02))), 3))
-
-
 def _shown(name: str, value: float) -> float | str:
     return f"{value * 1e6:.3g} us" if name in _TIMES else float(f"{value:.3g}")
-
-
-def _flow(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {_flow(each)}" for key, each in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_flow, value)) + "]"
-    if isinstance(value, str) and (any(mark in value for mark in ",:#[]{}'") or value[:1].isdigit()):
-        return value if value.endswith(" us") else "'" + value.replace("'", "''") + "'"
-    return f"{value:.10g}" if isinstance(value, float) else str(value)

@@ -39,17 +39,10 @@ from costcalc.formats import cache_format, number_type
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.attention.base import TILE_ROWS
 from costcalc.validation.files import AUTO, Row, find_gpu, is_empty
+from costcalc.validation.fitting import Prior, priors
 
 Features = Mapping[str, Array]
 """What is known of each row, one array per name; text for the members of levels."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prior:
-    """What physics says of a parameter before any measurement."""
-
-    value: float
-    spread: float  # standard deviation of its logarithm
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +118,31 @@ class KernelModel:
     bound: Callable[[Features], Array]  # the roofline [s]
     seconds: Callable[[Features, Any], Array] = form_seconds
     needs: str | None = None  # a kernel whose time is part of this one's features, as 'needed_seconds'
+
+
+def kernel_model(
+    op: str,
+    label: str,
+    curve: type[Any],
+    bound: Callable[[Features], Array] | None = None,
+    seconds: Callable[[Features, Any], Array] = form_seconds,
+    needs: str | None = None,
+) -> KernelModel:
+    """A kernel with its priors and levels; its bound is by default its form with an ideal curve."""
+    told = priors()["kernels"][op]
+    centres = told.get("centres", {})
+    levels = tuple(
+        Level(level, name, spread, centres.get(level, 1.0))
+        for level, spreads in told["levels"].items()
+        for name, spread in spreads.items()
+    )
+    of = {name: Prior(*prior) for name, prior in told["priors"].items()}
+    return KernelModel(op, label, curve, of, levels, bound or roofline_of(curve()), seconds, needs)
+
+
+def by_op(*kernels: KernelModel) -> Mapping[str, KernelModel]:
+    """Kernels by their op, in the order in which they need each other."""
+    return {each.op: each for each in kernels}
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,54 +409,11 @@ def _unlike_the_measured(gpu: Accelerator) -> str:
     return f"{ridge:.0f} FLOP/B, fewer than any measured GPU: the kernel decides" if ridge < LEAST_RIDGE else ""
 
 
-def _prefill_bound(f: Features) -> Array:
-    return np.asarray(f["useful_seconds"])
-
-
-DECODE = {
-    "decode_grouped": KernelModel(
-        "decode_grouped",
-        "decode attention, MHA/GQA/MQA",
-        GroupedDecodeCurve,
-        priors={"launch": Prior(12e-6, 0.5), "bandwidth": Prior(0.85, 0.15), "flops": Prior(0.36, 0.5)},
-        levels=(
-            Level("family", "bandwidth", 0.1),
-            Level("family", "flops", 0.3),
-            Level("kernel", "bandwidth", 0.15),
-        ),
-        bound=roofline_of(GroupedDecodeCurve()),
-    ),
-    "decode_latent": KernelModel(
-        "decode_latent",
-        "decode attention, MLA",
-        LatentDecodeCurve,
-        priors={"launch": Prior(15e-6, 0.5), "bandwidth": Prior(0.87, 0.15), "flops": Prior(0.73, 0.3)},
-        levels=(
-            Level("family", "launch", 0.2),
-            Level("kernel", "bandwidth", 0.5),
-            Level("kernel", "flops", 1.0),
-        ),
-        bound=roofline_of(LatentDecodeCurve()),
-    ),
-}
-"""Decode attention kernels by op."""
-
-PREFILL = {
-    "prefill": KernelModel(
-        "prefill",
-        "prefill attention",
-        PrefillCurve,
-        priors={
-            "launch": Prior(25e-6, 0.5),
-            "flops": Prior(0.65, 0.3),
-            "short_tokens": Prior(900.0, 0.5),
-            "exponentials": Prior(25e9, 0.3),
-        },
-        levels=(Level("family", "flops", 0.15), Level("kernel", "flops", 1.0)),
-        bound=_prefill_bound,
-    ),
-}
-"""Prefill attention kernels by op."""
+DECODE = by_op(
+    kernel_model("decode_grouped", "decode attention, MHA/GQA/MQA", GroupedDecodeCurve),
+    kernel_model("decode_latent", "decode attention, MLA", LatentDecodeCurve),
+)
+PREFILL = by_op(kernel_model("prefill", "prefill attention", PrefillCurve, lambda f: np.asarray(f["useful_seconds"])))
 
 
 # Matrix products and fused experts of measurement files.
@@ -507,51 +482,5 @@ def _exponent(row: Row) -> float:
         return 1.2
 
 
-GEMM = {
-    "gemm": KernelModel(
-        "gemm",
-        "matrix product",
-        GemmCurve,
-        priors={
-            "launch": Prior(6e-6, 0.5),
-            "bandwidth": Prior(0.85, 0.2),
-            "flops": Prior(0.6, 0.3),
-            "quantize_launch": Prior(6e-6, 0.7),
-            "quantize_bandwidth": Prior(0.5, 0.5),
-        },
-        levels=(
-            Level("family", "bandwidth", 0.12),
-            Level("family", "flops", 0.2),
-            Level("precision_class", "bandwidth", 0.12),
-            Level("precision_class", "flops", 0.2),
-            Level("kernel", "launch", 2.0),
-            Level("kernel_family", "launch", 0.7),
-        ),
-        bound=roofline_of(GemmCurve(activations=1.0)),
-    )
-}
-"""Matrix products by op."""
-
-EXPERTS = {
-    "experts": KernelModel(
-        "experts",
-        "fused experts",
-        ExpertsCurve,
-        priors={
-            "launch": Prior(23e-6, 0.5),
-            "bandwidth": Prior(0.84, 0.2),
-            "flops": Prior(0.35, 0.5),
-            "ramp_tokens": Prior(26.0, 0.5),
-            "buffer_bandwidth": Prior(0.8, 0.3),
-        },
-        levels=(
-            Level("family", "launch", 0.3),
-            Level("family", "bandwidth", 0.15),
-            Level("kernel", "launch", 0.3),
-            Level("kernel", "flops", 0.6),
-            Level("kernel_format", "flops", 0.2),
-        ),
-        bound=roofline_of(ExpertsCurve()),
-    )
-}
-"""Fused experts by op."""
+GEMM = by_op(kernel_model("gemm", "matrix product", GemmCurve, roofline_of(GemmCurve(activations=1.0))))
+EXPERTS = by_op(kernel_model("experts", "fused experts", ExpertsCurve))

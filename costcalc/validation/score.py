@@ -15,13 +15,20 @@ from costcalc.catalog.catalog import Catalog
 from costcalc.catalog.names import normal_name
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.hardware.efficiency import UNKNOWN_FAMILY, KernelEfficiency, KernelFit, ServingEfficiency
-from costcalc.validation.field_rows import as_serving_row, in_its_unit
 from costcalc.validation.files import KINDS, Measurements, Row, Unusable, columns_of, find_gpu
 from costcalc.validation.kernel_fit import KERNEL_KINDS, exclusions, measured_seconds, predict_kernel, prepared
 from costcalc.validation.kernel_rows import KernelParameters, KernelRows, backend_of
-from costcalc.validation.memory_rows import LABEL, POOL, score_memory
 from costcalc.validation.serving_rows import find_model
-from costcalc.validation.serving_score import LABELS, NUMBERS, score_serving, unpredicted
+from costcalc.validation.serving_score import (
+    LABELS,
+    MEMORY,
+    NUMBERS,
+    POOL,
+    score_field,
+    score_memory,
+    score_serving,
+    unpredicted,
+)
 
 UNNAMED = "-"
 
@@ -143,22 +150,8 @@ def score(
     if kind == "kv_pool":
         return score_memory(rows, catalog=catalog)
     if kind == "field":
-        return _score_field(rows, catalog)
+        return score_field(rows, catalog)
     return score_kernels(kind, rows, efficiency, catalog)
-
-
-def _score_field(rows: Sequence[Row], catalog: Catalog | None) -> list[Scored]:
-    """Single results, scored as the serving rows that they are."""
-    asked: dict[int, Row] = {}
-    found: dict[int, Scored] = {}
-    for number, row in enumerate(rows):
-        try:
-            asked[number] = as_serving_row(row)
-        except CostcalcError as error:
-            found[number] = unpredicted(row, "measured", str(error))
-    for number, scored in zip(asked, score_serving([*asked.values()], catalog=catalog), strict=True):
-        found[number] = in_its_unit(rows[number], scored)
-    return [found[number] for number in range(len(rows))]
 
 
 def summary(scored: Sequence[Scored]) -> Summary:
@@ -508,7 +501,7 @@ def _divided(points: Sequence[Point], key: Callable[[Point], Any]) -> dict[Any, 
 def _order(of: tuple[str, str]) -> tuple[int, int]:
     """Kinds in the order of files, and classes as their fits list them."""
     kind, label = of
-    labels = [*LABELS.values(), LABEL]
+    labels = [*LABELS.values(), MEMORY]
     if kind in KERNEL_KINDS:
         labels = [model.label for model in KERNEL_KINDS[kind].models.values()]
     return list(KINDS).index(kind), labels.index(label) if label in labels else len(labels)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import reduce
+from operator import getitem
 from typing import Any
 from zlib import adler32
 
@@ -17,7 +19,18 @@ from costcalc.hardware.efficiency import UNTUNED, ServingEfficiency
 from costcalc.predict.predict import Passes, Prediction, passes_of, prediction_of, settled_batch, times_of
 from costcalc.predict.quantities import asked_of
 from costcalc.validation.files import Row
-from costcalc.validation.kernel_rows import Prior
+from costcalc.validation.fitting import (
+    HIGH,
+    LOW,
+    Descent,
+    Prior,
+    block,
+    descend,
+    fit_error,
+    flow,
+    priors,
+    range_between,
+)
 from costcalc.validation.serving_rows import ServingGroup, ServingRow, serving_groups
 from costcalc.validation.serving_score import (
     LABELS,
@@ -34,95 +47,36 @@ from costcalc.validation.serving_score import (
 
 @dataclass(frozen=True, slots=True)
 class ServingParameter:
-    """One constant, or several that share a value."""
+    """A fitted constant."""
 
-    paths: tuple[str, ...]  # in ServingEfficiency, levels joined by dots
+    path: str  # in ServingEfficiency, levels joined by dots
     prior: Prior
     meaning: str
-    share: bool = False  # of a peak: never above 1
+    share: bool  # of a peak, or a chance: never above 1
 
 
-def _of(paths: str, value: float, spread: float, meaning: str, share: bool = False) -> ServingParameter:
-    return ServingParameter(tuple(paths.split()), Prior(value, spread), meaning, share)
-
-
-def _share(paths: str, value: float, spread: float, meaning: str) -> ServingParameter:
-    return _of(paths, value, spread, meaning, share=True)
-
-
-PARAMETERS: tuple[ServingParameter, ...] = (
-    _of("speed.launches", 1.4, 0.25, "launches in a graph, whose prologues overlap, over those of a kernel alone"),
-    _of("speed.weights", 1.0, 0.08, "weights streamed by matrix products in an engine over those alone"),
-    _of("speed.gemm_16_bit", 1.0, 0.08, "16-bit matrix products in an engine over those alone"),
-    _of("speed.gemm_8_bit", 1.0, 0.2, "8-bit matrix products in an engine over those alone, which were small"),
-    _of("speed.gemm_4_bit", 1.0, 0.2, "4-bit matrix products in an engine over those alone, which were small"),
-    _of("speed.experts", 1.0, 0.12, "fused experts in an engine over those alone"),
-    _of("speed.decode", 1.0, 0.10, "decode attention in an engine over that alone"),
-    _of("speed.prefill", 1.0, 0.12, "prefill attention in an engine over that alone"),
-    _of("speed.all_reduce", 1.0, 0.15, "all-reduces in an engine over those alone"),
-    _of("speed.all_to_all", 1.0, 0.25, "expert exchange in an engine over that alone"),
-    _of("vendor_bandwidth.amd", 0.85, 0.15, "bandwidth reached on AMD over that on NVIDIA"),
-    _of("vendor_flops.amd", 0.60, 0.25, "FLOP/s reached on AMD over those on NVIDIA"),
-    _of("vendor_launches.amd", 1.3, 0.3, "launches on AMD over those on NVIDIA"),
-    _share("hottest_rank", 0.7, 0.4, "share of the hottest expert rank's random overload that a step waits for"),
-    _of("expert_layer", 10e-6, 0.4, "routing in an expert layer, beyond its kernels [s]"),
-    _of("latent_layer", 10e-6, 0.4, "small kernels of an MLA layer [s]"),
-    _of("sequence", 5e-6, 0.4, "sampling and scheduling a sequence [s]"),
-    _of("draft", 150e-6, 0.5, "the host's part of drafting a token [s]"),
-    _share("elementwise", 0.80, 0.10, "elementwise traffic, share of memory bandwidth"),
-    _of("elementwise_passes", 12.0, 0.3, "passes over a token's activations per layer, beside those of GEMMs"),
-    _of("all_reduce_network", 20e-6, 0.5, "more for an all-reduce across nodes [s]"),
-    _of("all_to_all_network", 50e-6, 0.3, "more for an all-to-all across nodes, one way [s]"),
-    _of("maturing", 0.02, 0.5, "by which engines run models with experts faster each month [ln]"),
-    _of("backends.trtllm.layer", 15e-6, 0.3, "TensorRT-LLM, small kernels per layer of a step [s]"),
-    _of("backends.vllm.layer", 20e-6, 0.3, "vLLM, small kernels per layer of a step [s]"),
-    _of("backends.sglang.layer", 18e-6, 0.3, "SGLang, small kernels per layer of a step [s]"),
-    _of("backends.atom.layer", 18e-6, 0.3, "ATOM, small kernels per layer of a step [s]"),
-    _of("backends.vllm-eager.layer", 240e-6, 0.3, "vLLM of 2023 without graphs, per layer of a step [s]"),
-    _of("untuned.nvidia", 1.3, 0.2, "launches and layers of an untuned engine over a tuned one, on NVIDIA"),
-    _of("untuned.amd", 2.0, 0.3, "launches and layers of an untuned engine over a tuned one, on AMD"),
-    _of("backends.llamacpp.layer", 25e-6, 0.5, "llama.cpp, small kernels per layer of a step [s]"),
-    _of("backends.llamacpp.memory", 0.95, 0.1, "llama.cpp, bandwidth over that of the measured kernels"),
-    _of("backends.llamacpp.arithmetic", 0.7, 0.4, "llama.cpp, FLOP/s over those of the measured kernels"),
-    _of("backends.llamacpp.arithmetic_8_bit", 0.2, 0.4, "llama.cpp, the same of 8-bit integers"),
-    _of("backends.llamacpp.sm_bandwidth", 12e9, 0.2, "llama.cpp, bandwidth through one multiprocessor [B/s]"),
-    _of("backends.mlx.layer", 25e-6, 0.5, "MLX, small kernels per layer of a step [s]"),
-    _of("backends.mlx.memory", 0.95, 0.1, "MLX, bandwidth over that of the measured kernels"),
-    _of("backends.mlx.arithmetic", 0.8, 0.4, "MLX, FLOP/s over those of the measured kernels"),
-    _of("backends.trtllm.startup", 25e-3, 0.5, "TensorRT-LLM, from a request to its scheduling [s]"),
-    _of("backends.vllm.startup", 15e-3, 0.5, "vLLM, from a request to its scheduling [s]"),
-    _of("backends.sglang.startup", 30e-3, 0.5, "SGLang, from a request to its scheduling [s]"),
-    _of("backends.atom.startup", 15e-3, 0.5, "ATOM, from a request to its scheduling [s]"),
-    _of("backends.trtllm.admission_steps", 2.0, 0.5, "TensorRT-LLM, steps until a request is admitted"),
-    _of("backends.vllm.admission_steps", 1.5, 0.5, "vLLM, steps until a request is admitted"),
-    _of("backends.sglang.admission_steps", 3.0, 0.5, "SGLang, steps until a request is admitted"),
-    _of("backends.atom.admission_steps", 1.5, 0.5, "ATOM, steps until a request is admitted"),
-    _of("backends.sglang.host", 45e-6, 0.3, "SGLang, its process per sequence of a step [s]"),
-    _of("closed_loop.first_burst", 0.05, 0.3, "wait behind the first round, 1/(2 rounds) of the prefills ahead"),
-    _share("closed_loop.equal_lengths", 0.5, 0.5, "equal requests that begin together where prompts stop decoding"),
-    _share("closed_loop.acceptance", 0.8, 0.1, "chance that the first drafted token is kept"),
-    _share("closed_loop.fading", 0.75, 0.25, "of that chance, for each further one"),
+PARAMETERS = tuple(
+    ServingParameter(path, Prior(value, spread), meaning, path in priors()["shares"])
+    for path, (value, spread, meaning) in priors()["serving"].items()
 )
 """All fitted constants, with priors from kernel measurements and datasheets."""
 
 
-def prior_values() -> Array:
-    """Logarithms of the priors."""
-    return np.log([each.prior.value for each in PARAMETERS])
-
-
 def values_of(constants: ServingEfficiency) -> Array:
     """Logarithms of the constants, in the order of PARAMETERS."""
-    tree = tree_of(constants)
-    return np.log([float(_get(tree, each.paths[0])) for each in PARAMETERS])
+    tree: Any = tree_of(constants)
+    return np.log([float(reduce(getitem, each.path.split("."), tree)) for each in PARAMETERS])
 
 
 def with_values(constants: ServingEfficiency, values: Sequence[float] | Array) -> ServingEfficiency:
     """The constants with the exponentials of `values` in their places; shares are capped at 1."""
     tree = tree_of(constants)
     for parameter, value in zip(PARAMETERS, np.exp(np.asarray(values)), strict=True):
-        for path in parameter.paths:
-            _put(tree, path, min(float(value), 1.0) if parameter.share else float(value))
+        *levels, last = parameter.path.split(".")
+        inner = reduce(getitem, levels, tree)
+        if last not in inner:
+            raise KeyError(parameter.path)
+        inner[last] = min(float(value), 1.0) if parameter.share else float(value)
     return from_tree(tree, constants)
 
 
@@ -138,27 +92,10 @@ def from_tree(tree: Mapping[str, Any], like: ServingEfficiency) -> ServingEffici
     return replace(validate(ServingEfficiency, tree), of_kernels=like.of_kernels, of_memory=like.of_memory)
 
 
-def _get(tree: dict[str, Any], path: str) -> Any:
-    for key in path.split("."):
-        tree = tree[key]
-    return tree
-
-
-def _put(tree: dict[str, Any], path: str, value: float) -> None:
-    *levels, last = path.split(".")
-    for key in levels:
-        tree = tree[key]
-    if last not in tree:
-        raise KeyError(path)
-    tree[last] = value
-
-
 # Fit the constants of serving to closed-loop and offline measurements.
 #
-# Minimizes a Huber loss of ln(predicted / measured) plus Gaussian priors on the constants' logarithms by damped
-# Gauss-Newton steps (as measured/fitting.py does for kernels). The batch that decodes at a time depends on the
-# constants; it is held while they move and found anew between rounds, so that the work of every row, which is
-# most of the arithmetic, is counted once a round.
+# The batch that decodes at a time depends on the constants; it is held while they move and found anew between rounds,
+# so that the work of every row, which is most of the arithmetic, is counted once a round.
 
 
 QUANTITIES = ("tpot", "ttft", "tokens_per_s_gpu", "prefill")
@@ -191,7 +128,7 @@ def fit_serving(
     rounds: how often the batches are found anew. steps: of Gauss-Newton in each. around: an earlier fit to stay
     close to, instead of the priors.
     """
-    centre = prior_values() if around is None else values_of(around)
+    centre = np.log([each.prior.value for each in PARAMETERS]) if around is None else values_of(around)
     for _ in range(rounds):
         held = [_held(group, seen, constants) for group, seen in zip(groups, measured, strict=True)]
         constants = with_values(constants, _descend(held, constants, centre, steps))
@@ -225,43 +162,29 @@ def _residuals(held: Sequence[_Held], constants: ServingEfficiency) -> Array:
 
 
 def _descend(held: Sequence[_Held], constants: ServingEfficiency, centre: Array, steps: int) -> Array:
-    precision = np.array([each.prior.spread for each in PARAMETERS]) ** -2.0
+    spread = np.array([each.prior.spread for each in PARAMETERS])
     top = np.where([each.share for each in PARAMETERS], 0.0, np.inf)
-    values = np.minimum(values_of(constants), top)
 
-    def loss(at: Array, r: Array) -> float:
-        size = np.abs(r)
-        robust = np.where(size < OUTLIER, size**2 / 2, OUTLIER * size - OUTLIER**2 / 2)
-        return float(np.sum(robust) + np.sum(precision * (at - centre) ** 2) / 2)
+    def residuals(at: Array) -> Array:
+        return _residuals(held, with_values(constants, at))
 
-    damping, r = 1e-3, _residuals(held, constants)
-    best = loss(values, r)
-    for _ in range(steps):
-        jacobian = _jacobian(held, constants, values, r, top)
-        weight = np.minimum(1.0, OUTLIER / np.maximum(np.abs(r), 1e-9))
-        curvature = jacobian.T @ (weight[:, None] * jacobian) + np.diag(precision)
-        slope = jacobian.T @ (weight * r) + precision * (values - centre)
-        before = best
-        for _ in range(6):
-            step = np.linalg.solve(curvature + damping * np.diag(np.diag(curvature)), -slope)
-            trial = np.minimum(values + np.clip(step, -0.5, 0.5), top)
-            trial_r = _residuals(held, with_values(constants, trial))
-            if (trial_loss := loss(trial, trial_r)) < best:
-                values, r, best, damping = trial, trial_r, trial_loss, max(damping / 5, 1e-7)
-                break
-            damping *= 6
-        if before - best < 1e-3 * before:
-            break
-    return values
+    def jacobian(at: Array, r: Array) -> Array:
+        columns = []
+        for number in range(len(at)):
+            moved = at.copy()
+            moved[number] += _STEP if moved[number] + _STEP < top[number] else -_STEP
+            columns.append((residuals(moved) - r) / (moved[number] - at[number]))
+        return np.stack(columns, axis=1)
+
+    begin = np.minimum(values_of(constants), top)
+    how = Descent(steps, tries=6, longest=0.5, damping=1e-3, slower=6, enough=1e-3)
+    return descend(residuals, jacobian, begin, centre, spread, _huber, how, top)
 
 
-def _jacobian(held: Sequence[_Held], constants: ServingEfficiency, values: Array, r: Array, top: Array) -> Array:
-    columns = []
-    for number in range(len(values)):
-        moved = values.copy()
-        moved[number] += _STEP if moved[number] + _STEP < top[number] else -_STEP
-        columns.append((_residuals(held, with_values(constants, moved)) - r) / (moved[number] - values[number]))
-    return np.stack(columns, axis=1)
+def _huber(r: Array) -> tuple[Array, Array]:
+    size = np.abs(r)
+    loss = np.where(size < OUTLIER, size**2 / 2, OUTLIER * size - OUTLIER**2 / 2)
+    return loss, np.minimum(1.0, OUTLIER / np.maximum(size, 1e-9))
 
 
 # Cross-validation of serving: models, GPUs and rows predicted by fits that have not seen them.
@@ -335,8 +258,6 @@ def _off(
 # A fit of serving with its record: errors in sample and left out, ranges, and the YAML that keeps it.
 
 
-LOW, HIGH = 0.1, 0.9
-"""Quantiles of the left-out residuals that a range spans: 80%."""
 FEW_POINTS = 10
 """Points of an engine that say as much of its spread as all the others' do."""
 FEW_GROUPS = 1.2
@@ -466,41 +387,26 @@ def _range(off: _Off, wider: float = 1.0) -> dict[str, float]:
     order = np.argsort(-off.values)
     rank = np.cumsum(off.weights[order]) / off.weights.sum() - off.weights[order] / off.weights.sum() / 2
     low, high = np.interp([LOW - spare, HIGH + spare], rank, -off.values[order])
-    return {
-        "low": round(float(np.exp(min(low, -0.02) * wider)), 3),
-        "high": round(float(np.exp(max(high, 0.02) * wider)), 3),
-    }
+    return asdict(range_between(low, high, wider))
 
 
 def _errors(off: Mapping[str, _Off]) -> dict[str, Any]:
-    def error(values: Array) -> dict[str, float]:
-        size = np.abs(np.expm1(values))
-        return {
-            "median_ape": round(float(np.median(size)), 3),
-            "mape": round(float(size.mean()), 3),
-            "bias": round(float(np.median(values)), 3),
-        }
-
     kept = [name for name in LEFT_OUT if len(off[name].values) >= FEW_POINTS or name != "source_left_out"]
-    return {"points": len(off["in_sample"].values), **{name: error(off[name].values) for name in kept}}
+    return {"points": len(off["in_sample"].values), **{name: asdict(fit_error(off[name].values)) for name in kept}}
 
 
 def serving_yaml(constants: ServingEfficiency) -> str:
     """Return the text of serving.yaml that holds `constants`: each with its meaning and prior."""
     notes = {
-        path: f"{each.meaning}; prior {_shown(path, each.prior.value)} +- {each.prior.spread:.0%}"
+        each.path: f"{each.meaning}; prior {_shown(each.path, each.prior.value)} +- {each.prior.spread:.0%}"
         for each in PARAMETERS
-        for path in each.paths
     }
     lines: list[str] = []
     for key, value in tree_of(constants).items():
         if key == "errors" and not value:
             continue  # a few runs of one's own say nothing of whole classes
         if key in ("ranges", "errors"):
-            lines.append(f"{key}:")
-            for name, entry in value.items():
-                lines.append(f"  {name}:")
-                lines += [f"    {part}: {_flow(each)}" for part, each in entry.items()]
+            lines += block(key, value, 2)
         else:
             lines += _lines(key, value, key, notes, "")
     return _HEADER + "\n".join(lines) + "\n"
@@ -523,14 +429,4 @@ def _shown(path: str, value: Any) -> str:
     if isinstance(value, float):
         unit = "GB/s" if path.endswith("bandwidth") else "GB"
         return f"{value:.4g}" if value < 1e6 else f"{value / 1e9:.4g} {unit}"
-    return _flow(value)
-
-
-def _flow(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {_flow(each)}" for key, each in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_flow, value)) + "]"
-    if isinstance(value, str) and (any(mark in value for mark in ",:#[]{}'") or value[:1].isdigit()):
-        return "'" + value.replace("'", "''") + "'"
-    return f"{value:.10g}" if isinstance(value, float) else "null" if value is None else str(value)
+    return flow(value)

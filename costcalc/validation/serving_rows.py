@@ -182,11 +182,15 @@ class ServingRow:
     @property
     def command(self) -> str:
         """The command whose estimate is the row's prediction."""
-        model, gpu = self.asked
-        words = ["costcalc", "estimate", "--model", quote(model), "--gpu", quote(gpu)]
-        for name, value in self.options.items():
-            words += [OPTIONS[name].flag, *([] if value is True else [quote(str(value))])]
-        return " ".join(words)
+        return command_of(*self.asked, self.options)
+
+
+def command_of(model: str, gpu: str, options: Mapping[str, Any]) -> str:
+    """The command that asks of a model and a GPU with options of `costcalc estimate`."""
+    words = ["costcalc", "estimate", "--model", quote(model), "--gpu", quote(gpu)]
+    for name, value in options.items():
+        words += [OPTIONS[name].flag, *([] if value is True else [quote(str(value))])]
+    return " ".join(words)
 
 
 def serving_row(row: Row, catalog: Catalog, constants: ServingEfficiency | None = None) -> ServingRow:
@@ -385,55 +389,47 @@ def serving_groups(rows: Sequence[ServingRow], index: Sequence[int] | None = Non
 
 
 def _group(rows: list[ServingRow], index: Array) -> ServingGroup:
-    first = rows[0]
-    scenarios = [row.scenario for row in rows]
     layouts = [row.deployment.layout for row in rows]
-    numbers: dict[str, Any] = {name: _array([getattr(q, name) for q in scenarios]) for name in _NUMBERS}
-    stacked = replace(
-        first.scenario,
-        machine=_machine([q.machine for q in scenarios]),
-        budget=replace(
-            first.scenario.budget,
-            utilization=_array(
-                [memory_share(q.machine, each, q.budget) for q, each in zip(scenarios, layouts, strict=True)]
-            ),
-            prediction=_array([q.budget.prediction for q in scenarios]),
-            drafts=_array([q.budget.drafts for q in scenarios]),
-            sequences=_stacked([q.budget.sequences for q in scenarios]),
-        ),
-        load=Load(
-            first.scenario.load.arrivals,
-            **{name: _stacked([getattr(q.load, name) for q in scenarios]) for name in _LOADS},
-        ),
-        **numbers,
-    )
+    shared = [
+        memory_share(row.scenario.machine, layout, row.scenario.budget)
+        for row, layout in zip(rows, layouts, strict=True)
+    ]
+    scenario = _stacked([row.scenario for row in rows])
     return ServingGroup(
-        scenario=stacked,
-        layout=Parallelism(*(_array([getattr(each, f.name) for each in layouts]) for f in fields(Parallelism))),
+        scenario=replace(scenario, budget=replace(scenario.budget, utilization=_array(shared))),
+        layout=_stacked(layouts),
         replicas=_array([row.deployment.replicas for row in rows]),
         index=index,
-        gpu=np.array([q.gpu.name for q in scenarios]),
+        gpu=np.array([row.scenario.gpu.name for row in rows]),
         gpus=_array([row.gpus for row in rows]),
-        throughput=first.kind in (OFFLINE, STATIC_OFFLINE),
+        throughput=rows[0].kind in (OFFLINE, STATIC_OFFLINE),
     )
 
 
 _LOADS = tuple(each.name for each in fields(Load) if each.name != "arrivals")
-_NUMBERS = ("input_tokens", "output_tokens", "drafts", "cached")
+_ARRAYS: Mapping[type[Any], tuple[str, ...]] = {
+    Scenario: ("input_tokens", "output_tokens", "drafts", "cached"),
+    Parallelism: tuple(each.name for each in fields(Parallelism)),
+    Load: _LOADS,
+    MemoryBudget: ("prediction", "drafts", "sequences"),
+    Machine: ("memory", "memory_bandwidth", "link_bandwidth", "domain", "sm_count", "network_bandwidth"),
+}
+"""Numbers in which the rows of a group differ, by the record that holds them."""
 
 
-def _machine(machines: list[Machine]) -> Machine:
-    rates = [name for name in machines[0].peak_flops if all(name in m.peak_flops for m in machines)]
-    return replace(
-        machines[0],
-        memory=_array([m.memory for m in machines]),
-        memory_bandwidth=_array([m.memory_bandwidth for m in machines]),
-        peak_flops={name: _array([m.peak_flops[name] for m in machines]) for name in rates},
-        link_bandwidth=_array([m.link_bandwidth for m in machines]),
-        domain=_array([m.domain for m in machines]),
-        sm_count=_array([m.sm_count for m in machines]),
-        network_bandwidth=_array([m.network_bandwidth for m in machines]),
-    )
+def _stacked(records: Sequence[Any]) -> Any:
+    """Records as one of arrays; what is text or shape is that of the first."""
+    first, changed = records[0], {}
+    for name in (each.name for each in fields(first)):
+        values = [getattr(each, name) for each in records]
+        if type(values[0]) in _ARRAYS:
+            changed[name] = _stacked(values)
+        elif name == "peak_flops":
+            rates = [rate for rate in values[0] if all(rate in each for each in values)]
+            changed[name] = {rate: _array([each[rate] for each in values]) for rate in rates}
+        elif name in _ARRAYS[type(first)]:
+            changed[name] = None if values[0] is None else _array(values)
+    return replace(first, **changed)
 
 
 def _taken(value: Any, chosen: Array) -> Any:
@@ -442,16 +438,11 @@ def _taken(value: Any, chosen: Array) -> Any:
     def part(each: Any) -> Any:
         if isinstance(each, dict):
             return {name: part(one) for name, one in each.items()}
-        if isinstance(each, Load | Machine | MemoryBudget):
+        if type(each) in _ARRAYS:
             return _taken(each, chosen)
         return each[chosen] if isinstance(each, np.ndarray) else each
 
     return replace(value, **{f.name: part(getattr(value, f.name)) for f in fields(value)})
-
-
-def _stacked(values: Sequence[Any]) -> Any:
-    """Values as an array; None where none is told, the same in all rows of a group."""
-    return None if values[0] is None else _array(values)
 
 
 def _array(values: Sequence[Any]) -> Array:

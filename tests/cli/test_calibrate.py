@@ -12,14 +12,14 @@ from unittest.mock import MagicMock
 
 import pytest
 
+from costcalc import microbench
 from costcalc.catalog.catalog import MACHINES, Catalog, load_gpu, load_machines
 from costcalc.cli import main
 from costcalc.engine.efficiency import calibrated_efficiency
 from costcalc.engine.op_times import op_time
 from costcalc.engine.ops import Op
 from costcalc.engine.roofline import machine_of
-from costcalc.microbench import cuda
-from costcalc.microbench.bench import Copy, Decode, Product, cases
+from costcalc.microbench import Copy, Decode, Product, cases
 from costcalc.validation.files import load_measurements, shipped_measurements
 from costcalc.validation.score import score, summary
 
@@ -401,7 +401,7 @@ class PlayedDevice:
 
 @pytest.fixture
 def played(monkeypatch, tmp_path):
-    monkeypatch.setattr(cuda, "find_device", PlayedDevice)
+    monkeypatch.setattr(microbench, "find_device", PlayedDevice)
     monkeypatch.chdir(tmp_path)
     return tmp_path / "calibrated"
 
@@ -445,7 +445,7 @@ def test_what_the_library_refuses_is_told_and_the_rest_measured(capsys, played, 
                 raise RuntimeError("CUBLAS_STATUS_NOT_SUPPORTED when calling `cublasLtMatmulAlgoGetHeuristic`\nmore")
             return super().seconds(case)
 
-    monkeypatch.setattr(cuda, "find_device", Refuses)
+    monkeypatch.setattr(microbench, "find_device", Refuses)
     text = " ".join(out_of(capsys).split())
     assert "PyTorch does not do fp8 products of 1 x 8192 x 8192, and 3 other cases: CUBLAS_STATUS" in text
     rows = load_measurements(played / "measurements/gemm.csv").rows
@@ -457,7 +457,7 @@ def test_a_library_that_refuses_everything_is_told_in_one_line(capsys, played, m
         def seconds(self, case):
             raise RuntimeError("CUDA error: no kernel image is available for execution on the device")
 
-    monkeypatch.setattr(cuda, "find_device", Broken)
+    monkeypatch.setattr(microbench, "find_device", Broken)
     assert "PyTorch measures nothing on this GPU: 'CUDA error: no kernel image" in error_of(capsys)
     assert not played.joinpath(MACHINES).exists()
 
@@ -466,7 +466,7 @@ def test_a_gpu_of_another_name_is_told(capsys, played, monkeypatch):
     class Unknown(PlayedDevice):
         name = "Voodoo 2"
 
-    monkeypatch.setattr(cuda, "find_device", Unknown)
+    monkeypatch.setattr(microbench, "find_device", Unknown)
     assert "unknown GPU 'Voodoo 2'" in error_of(capsys)
     assert not played.exists()
     out_of(capsys, "--gpu", "h100")
@@ -500,7 +500,7 @@ def torch(monkeypatch):
 
 
 def test_a_call_is_a_share_of_its_stretch(torch):
-    device = cuda.find_device()
+    device = microbench.find_device()
     assert device.precisions == ("bf16", "fp8")
     # A stretch takes 4 ms: 2 ms are long enough, so it is one replay, of as many calls as keep the cache cold.
     weights = Product("bf16", 64, 8192, 8192)
@@ -515,15 +515,15 @@ def test_a_call_is_a_share_of_its_stretch(torch):
 def test_what_does_not_fit_is_no_failure(torch):
     torch.randn.side_effect = torch.cuda.OutOfMemoryError
     with pytest.raises(MemoryError):
-        cuda.find_device().seconds(Product("bf16", 64, 8192, 8192))
+        microbench.find_device().seconds(Product("bf16", 64, 8192, 8192))
 
 
 def test_old_gpus_and_rocm_have_no_scaled_products(torch):
     torch.cuda.get_device_capability.return_value = (8, 0)
-    assert cuda.find_device().precisions == ("bf16",)
+    assert microbench.find_device().precisions == ("bf16",)
     torch.cuda.get_device_capability.return_value = (9, 4)
     torch.version.hip = "6.2"
-    assert cuda.find_device().precisions == ("bf16",)
+    assert microbench.find_device().precisions == ("bf16",)
 
 
 @pytest.mark.parametrize("free", [6e9, 24e9, 180e9])

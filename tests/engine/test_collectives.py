@@ -7,17 +7,17 @@ from itertools import product
 
 import numpy as np
 import pytest
+from steps import decode_step
 
 import costcalc
 from costcalc.catalog.catalog import Catalog
-from costcalc.engine.collectives import all_reduce_bytes, all_reduce_seconds, all_to_all_seconds, transfer_seconds
 from costcalc.engine.efficiency import calibrated_efficiency
+from costcalc.engine.kernels import all_reduce_bytes, all_reduce_seconds, all_to_all_seconds, transfer_bandwidth
 from costcalc.engine.op_times import IDEAL, op_time
 from costcalc.engine.ops import Op
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import resolve_formats
 from costcalc.engine.roofline import Machine, machine_of
-from costcalc.engine.step import decode_step
 from costcalc.hardware.efficiency import ServingEfficiency
 from costcalc.validation.files import shipped_measurements
 from costcalc.validation.score import score
@@ -78,7 +78,7 @@ def test_a_token_crosses_the_network_once_to_every_domain(domains: int, copies: 
 
 def test_a_stage_hands_over_to_the_next() -> None:
     machine = links(inside=450e9, network=50e9)
-    assert transfer_seconds(450e6, np.array([False, True]), machine) == pytest.approx([1e-3, 9e-3])
+    assert transfer_bandwidth(np.array([False, True]), machine) == pytest.approx([450e9, 50e9])
 
 
 @pytest.mark.parametrize(("bandwidth", "milliseconds"), [(50e9, 14.76), (900e9, 0.82)])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from steps import prefill_pass
 
 from costcalc.catalog.catalog import Catalog, load_gpu, load_model
 from costcalc.engine.efficiency import calibrated_efficiency
@@ -13,7 +14,6 @@ from costcalc.engine.precision import resolve_formats
 from costcalc.engine.queueing import (
     burst_wait_seconds,
     memory_wait_seconds,
-    offline_tokens_per_s,
     pool_prefill_seconds,
     prefill_queue_seconds,
     sequences_decoding,
@@ -22,7 +22,7 @@ from costcalc.engine.queueing import (
     time_to_first_token,
 )
 from costcalc.engine.roofline import machine_of
-from costcalc.engine.step import chunked_prefill, prefill_interference_seconds, prefill_pass
+from costcalc.engine.step import chunked_prefill, prefill_interference_seconds
 
 
 def closed_loop(requests: int, prefill: float, generation: float, rounds: int = 400) -> float:
@@ -83,11 +83,7 @@ def test_sequences_decoding_obey_little_s_law() -> None:
     assert sequences_decoding(requests, generation, first, 20) == 20
 
 
-def test_offline_rates() -> None:
-    # A request's share of 100 steps of 20 ms among 50 is 40 ms, and its prompt takes 10 ms: 100 tokens in 50 ms.
-    assert offline_tokens_per_s(0.02, 0.01, 50, 100) == pytest.approx(2000)
-    assert offline_tokens_per_s(0.02, 0.01, 50, 100, np.inf) == pytest.approx(2500)  # the prompt is hidden
-    assert 2000 < offline_tokens_per_s(0.02, 0.01, 50, 100, 1.2) < 2500
+def test_the_rate_of_a_static_batch() -> None:
     assert static_tokens_per_s(0.02, 0.5, 50, 100) == pytest.approx(50 * 100 / 2.5)
 
 

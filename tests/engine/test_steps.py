@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from steps import decode_step, prefill_pass
 
 import costcalc
 from costcalc.engine.op_times import IDEAL
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import compute_precision, resolve_formats
-from costcalc.engine.roofline import machine_of, ridge_intensity, roofline_seconds
-from costcalc.engine.step import Step, decode_step, prefill_pass
+from costcalc.engine.roofline import machine_of, roofline_seconds
+from costcalc.engine.step import Step
 from costcalc.errors import CostcalcError
 from costcalc.formats import CACHE_FORMATS
 from costcalc.model.attention.gqa import GroupedAttention
@@ -66,7 +67,7 @@ def test_an_op_takes_the_slower_resource_and_a_step_the_sum() -> None:
 def test_absorbed_latents_are_bound_by_arithmetic_where_groups_are_not() -> None:
     # DeepSeek's FlashMLA deep dive: 128 heads share a latent, about 2·128 FLOPs a byte, near an H100's ridge.
     h100 = costcalc.load_gpu("h100")
-    ridge = ridge_intensity(h100.peak("bf16").flops, h100.memory_bandwidth)
+    ridge = h100.ridge_point("bf16")
     assert ridge == pytest.approx(295, abs=1)
     latent = costcalc.load_model("v3").attention["mla"]
     grouped = GroupedAttention(num_attention_heads=64, num_key_value_heads=8, head_dim=128)

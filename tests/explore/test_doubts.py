@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from costcalc.cli import main
-from costcalc.report.catalog import GPU_FILE as GPU
-from costcalc.report.catalog import MODEL_FILE as MODEL
+from costcalc.report.catalog import template
+
+MODEL, GPU = template("model"), template("gpu")
 
 
 def found(kind: str, text: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> list[str]:

@@ -9,8 +9,8 @@ from typing import Any
 import costcalc
 from costcalc.catalog.catalog import Catalog
 from costcalc.catalog.check import validate
-from costcalc.engine.collectives import all_to_all_seconds, transfer_seconds
 from costcalc.engine.cost import usd_per_million
+from costcalc.engine.kernels import all_to_all_seconds
 from costcalc.engine.memory import weights_bytes_per_gpu
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import resolve_formats
@@ -169,7 +169,7 @@ def exchange_bound_tpot(i: Inputs) -> float:
 def logical_transfer(i: Inputs) -> float:
     """All copies of all tokens at the measured bandwidth, which counts those that stay at home."""
     width = i["bytes"] + i.get("scale_bytes_per_128", 0) / 128
-    return float(transfer_seconds(i["tokens"] * i["topk"] * i["hidden"] * width, True, network(i["Bps"])))
+    return float(i["tokens"] * i["topk"] * i["hidden"] * width / i["Bps"])
 
 
 def fleet_usd(i: Inputs, tokens_per_day: float) -> float:

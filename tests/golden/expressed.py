@@ -38,8 +38,7 @@ import costcalc
 from costcalc.engine.cost import training_flops_per_token, training_usd, usd_per_million
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.queueing import concurrency
-from costcalc.engine.roofline import ridge_intensity
-from costcalc.engine.step import speculation_speedup, tokens_per_pass
+from costcalc.engine.step import tokens_per_pass
 from costcalc.model.attention.gqa import GroupedAttention
 from costcalc.model.attention.mla import LatentAttention
 
@@ -105,7 +104,7 @@ EXPRESSED: dict[str, Expression] = {
     "sb-llama70b-step": lambda i: 1e3 * memory_seconds(i["bytes"], i["chips"] * i["hbm_Bps"]),
     "sb-llama70b-mincount-bf16": lambda i: i["weight_bytes"] / costcalc.load_gpu("tpu-v5e").memory,
     "sb-prefill-8k": lambda i: compute_seconds(2 * i["params"] * i["tokens"], i["chips"] * i["flops"] * i["mfu"]),
-    "sb-bcrit-v5e": lambda i: ridge_intensity(i["flops"], i["hbm_Bps"]) * i["weight_bytes"] / 2,
+    "sb-bcrit-v5e": lambda i: i["flops"] / i["hbm_Bps"] * i["weight_bytes"] / 2,
     "kip-a100-ridge": ridge("a100-40gb-sxm", "1.5 TB/s"),
     "kip-52b-kv": lambda i: cache_read(dense(i["layers"], i["d_model"], 64, 64, 128)).kv_cache.bytes_per_token,
     "kip-260b-b1": lambda i: 1e3 * memory_seconds(i["params"] * i["weight_bytes"], i["gpus"] * i["hbm_Bps"]),
@@ -116,8 +115,8 @@ EXPRESSED: dict[str, Expression] = {
     "kvtab-opt-30b": bytes_per_token("opt-30b"),
     "kvtab-glm-4-9b-1m": bytes_per_token("glm-4-9b-1m"),
     "lev-eq1-08-5": lambda i: tokens_per_pass(i["alpha"], i["gamma"]),
-    "lev-bigram": lambda i: speculation_speedup(i["alpha"], i["gamma"], i["c"]),
-    "lev-corollary39": lambda i: speculation_speedup(i["alpha"], 1, i["c"]),
+    "lev-bigram": lambda i: tokens_per_pass(i["alpha"], i["gamma"]) / (1 + i["gamma"] * i["c"]),
+    "lev-corollary39": lambda i: tokens_per_pass(i["alpha"], 1) / (1 + i["c"]),
     "moe-distinct-v3-b1": touched("v3"),
     "moe-distinct-v3-b32": touched("v3"),
     "moe-distinct-mixtral-8x7b-b4": touched("mixtral-8x7b"),

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from asking import dense
 from published import CASES, ids
+from steps import decode_step
 
 import costcalc
 from costcalc.catalog.catalog import Catalog
@@ -20,7 +21,7 @@ from costcalc.engine.op_times import Efficiency, ideal_curve
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import resolve_formats
 from costcalc.engine.roofline import machine_of
-from costcalc.engine.step import decode_step, speculation_speedup
+from costcalc.engine.step import tokens_per_pass
 
 Inputs = dict[str, Any]
 Measurement = Callable[[Inputs, str], float]
@@ -114,7 +115,7 @@ def faster_transformer_13b(_: Inputs, efficiency: str) -> float:
 def prediction_speedup(i: Inputs, efficiency: str) -> float:
     # The draft is one layer beside 61.
     cost = 0.0 if efficiency == "ideal" else 1 / 61
-    return float(speculation_speedup(i["alpha"], i["draft_tokens"], cost))
+    return float(tokens_per_pass(i["alpha"], i["draft_tokens"]) / (1 + i["draft_tokens"] * cost))
 
 
 def bus_bandwidth(i: Inputs, efficiency: str) -> float:

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from costcalc.catalog.catalog import Catalog
-from costcalc.engine.collectives import all_reduce_bytes, multicast_bytes
 from costcalc.engine.kernel_choice import (
     experts_kernel,
     grouped_decode_kernel,
@@ -25,6 +24,7 @@ from costcalc.engine.kernels import (
     GroupedDecodeCurve,
     LatentDecodeCurve,
     PrefillCurve,
+    all_reduce_bytes,
     collective,
     curve_of,
     custom_all_reduce,
@@ -32,6 +32,7 @@ from costcalc.engine.kernels import (
     gemm,
     grouped_decode,
     latent_decode,
+    multicast_bytes,
     prefill_attention,
 )
 from costcalc.engine.ops import Op

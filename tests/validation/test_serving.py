@@ -9,11 +9,10 @@ import pytest
 from costcalc.catalog.catalog import Catalog
 from costcalc.cli import main
 from costcalc.hardware.efficiency import UNTUNED
-from costcalc.validation.field_rows import as_serving_row
 from costcalc.validation.files import Row, shipped_measurements
 from costcalc.validation.serving_fit import PARAMETERS, fit_serving, serving_yaml, values_of, with_values
 from costcalc.validation.serving_rows import find_model, serving_groups, serving_row
-from costcalc.validation.serving_score import LABELS, measured_of, resolve, score_serving, serving_class
+from costcalc.validation.serving_score import LABELS, as_serving_row, measured_of, resolve, score_serving, serving_class
 
 ROWS = shipped_measurements("e2e").rows
 
@@ -162,7 +161,7 @@ def test_the_fit_finds_constants_again_from_its_own_predictions() -> None:
     constants = Catalog().serving_efficiency()
     rows = [each for each in ROWS if each["model"] == "Llama-3.1-70B" and each["gpu"] == "h200-sxm"]
     cases, index, _ = resolve(rows)
-    slower = np.array(["vllm.layer" in each.paths[0] for each in PARAMETERS])
+    slower = np.array(["vllm.layer" in each.path for each in PARAMETERS])
     truth = with_values(constants, values_of(constants) + 0.1 * slower)
     made = score_serving(rows, truth)
     synthetic = [
