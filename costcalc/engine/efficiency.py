@@ -38,7 +38,7 @@ from costcalc.engine.kernels import (
     reduces_in_switch,
     scaled,
 )
-from costcalc.engine.op_times import FORMS, Curve, Efficiency
+from costcalc.engine.op_times import Curve, Efficiency, FastestCurve
 from costcalc.engine.ops import Op
 from costcalc.engine.roofline import Machine
 from costcalc.fields import Number, Record
@@ -69,7 +69,7 @@ def calibrated_efficiency(
     curves = every[0]
     launches = constants.vendor_launches.get(machine.vendor, 1.0) * untuned(constants, machine, tuned)
     return Efficiency(
-        curve=partial(_fastest, every, machine) if len(every) > 1 else curves,
+        curve=partial(_fastest, every) if len(every) > 1 else curves,
         elementwise=min(constants.elementwise * constants.vendor_bandwidth.get(machine.vendor, 1.0), 1.0),
         elementwise_passes=constants.elementwise_passes,
         link=capped(curves.all_reduce().library.link),
@@ -91,9 +91,9 @@ def untuned(constants: ServingEfficiency, machine: Machine, tuned: bool) -> floa
     return 1.0 if tuned else constants.untuned.get(machine.vendor, constants.untuned["other"])
 
 
-def _fastest(every: Sequence[_Curves], machine: Machine, op: Op) -> Curve:
-    """The curve of the stack whose kernel takes least for an op, of many sizes of it in sum."""
-    return min((curves(op) for curves in every), key=lambda each: np.sum(FORMS[type(each)](op, machine, each).seconds))
+def _fastest(every: Sequence[_Curves], op: Op) -> FastestCurve:
+    """The curves of all stacks, of which the one that takes least for an op runs it."""
+    return FastestCurve(tuple(curves(op) for curves in every))
 
 
 class _Curves(Record):

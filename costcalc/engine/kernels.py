@@ -13,7 +13,7 @@ from typing import ClassVar, TypeVar
 import numpy as np
 
 from costcalc.engine.ops import Op
-from costcalc.engine.roofline import Addition, Machine, Term, Timing, domains_of
+from costcalc.engine.roofline import Addition, Machine, Term, Timing, domains_of, either
 from costcalc.fields import Array, Number, Record
 from costcalc.model.attention.base import TILE_ROWS
 
@@ -154,7 +154,7 @@ class ExpertsCurve(Record):
 def experts(op: Op, machine: Machine, curve: ExpertsCurve) -> Timing:
     """Routed experts that one GPU holds [s]: weights of those hit, products ramping up with rows, buffers."""
     skew = zipf_skew(op.held, op.ranks, curve.zipf) if curve.zipf else curve.skew
-    pairs, touched = hottest_rank(op.routed, op.held, op.ranks, curve.hottest, skew)
+    pairs, touched = hottest_rank(op.routed, op.routed / op.rows / op.held, op.ranks, curve.hottest, skew)
     ramped = pairs + curve.ramp_tokens / op.rows * touched
     terms = (
         Term("memory", "B", op.bytes, machine.memory_bandwidth, capped(curve.bandwidth), touched),
@@ -169,19 +169,21 @@ def experts(op: Op, machine: Machine, curve: ExpertsCurve) -> Timing:
 
 
 def hottest_rank(
-    pairs: Number, held: Number, ranks: Number, share: Number, skew: Number = 0.0
+    pairs: Number, touched: Number, ranks: Number, share: Number, skew: Number = 0.0
 ) -> tuple[Number, Number]:
     """How many times more the hottest rank has to do than the mean: token-expert pairs, and experts touched.
 
-    pairs: of one rank on average. held: experts of one rank. ranks: expert-parallel groups. share: of the
-    random overload that a step waits for, 0 to 1: routing is steadier than chance where experts are balanced.
-    skew: overload that no number of tokens evens out, relative; none beyond all pairs on one rank.
+    pairs: of one rank on average. touched: share of a rank's experts that they touch, 1 - m: h times the pairs miss
+    m^h of them. ranks: expert-parallel groups. share: of the random overload that a step waits for, 0 to 1: routing is
+    steadier than chance where experts are balanced. skew: overload that no number of tokens evens out, relative; none
+    beyond all pairs on one rank.
     """
     mean = np.maximum(np.asarray(pairs, dtype=float), 1e-9)
     lasting = np.minimum(1 + np.asarray(skew), np.maximum(ranks, 1.0))
     hottest = lasting * mean + share * (maximum_load(mean, ranks) - mean)
-    hottest = np.minimum(hottest, mean * np.maximum(ranks, 1.0))
-    return hottest / mean, -np.expm1(-hottest / held) / -np.expm1(-mean / held)
+    times = np.minimum(hottest, mean * np.maximum(ranks, 1.0)) / mean
+    usual = np.clip(touched, 1e-300, 1 - 1e-16)
+    return times, np.maximum(-np.expm1(times * np.log1p(-usual)) / usual, 1.0)
 
 
 def zipf_skew(held: Number, ranks: Number, exponent: Number) -> Number:
@@ -205,7 +207,7 @@ def maximum_load(mean: Number, ranks: Number) -> Number:
     (Cornish and Fisher 1938, doi 10.2307/1400905); at most all balls.
     """
     z = normal_maximum(ranks)
-    load = mean + z * np.sqrt(mean) + np.maximum(z**2 - 1, 0.0) / 6
+    load = mean + z * np.sqrt(mean) + np.maximum(z * z - 1, 0.0) / 6
     return np.minimum(load, mean * np.maximum(ranks, 1.0))
 
 
@@ -457,7 +459,7 @@ def custom_all_reduce(message: Number, ranks: Number, link: Number, curve: Custo
 
     one = shot((ranks - 1) * message, rises)
     two = shot(all_reduce_bytes(message, ranks), curve.two_shot * rises)
-    return _either(one.seconds <= two.seconds, one, two)
+    return either(one.seconds <= two.seconds, one, two)
 
 
 def all_reduce(op: Op, machine: Machine, curve: AllReduceCurve) -> Timing:
@@ -477,7 +479,7 @@ def all_reduce(op: Op, machine: Machine, curve: AllReduceCurve) -> Timing:
         own = custom_all_reduce(op.bytes, ranks, machine.link_bandwidth, curve.custom)
         few = np.asarray(machine.switched, dtype=bool) | (np.asarray(ranks) <= 2)
         possible = ~outside & (op.bytes <= curve.custom.limit) & few
-        library = _either(possible & (own.seconds <= library.seconds), own, library)
+        library = either(possible & (own.seconds <= library.seconds), own, library)
     terms = (*library.terms, network._replace(amount=network.amount * np.where(outside, 1.0, 0.0)))
     return Timing(terms, library.norm, (latency,))
 
@@ -505,17 +507,3 @@ def expert_exchange(op: Op, machine: Machine, curve: ExchangeCurve) -> Timing:
 def _latency(exchanges: Number, seconds: Number) -> Term:
     """So many exchanges of `seconds` each."""
     return Term("latency", "exchanges", exchanges, np.inf if np.all(np.asarray(seconds) == 0) else 1 / seconds)
-
-
-def _either(first: Number, one: Timing, other: Timing) -> Timing:
-    """The terms of `one` where `first` is true, else those of `other`; both have the same."""
-    if np.ndim(first) == 0:
-        return one if first else other
-    pairs = zip(one.terms, other.terms, strict=True)
-    terms = tuple(
-        a._replace(**{name: np.where(first, getattr(a, name), getattr(b, name)) for name in _NUMBERS}) for a, b in pairs
-    )
-    return Timing(terms, np.where(first, one.norm, other.norm), ())
-
-
-_NUMBERS = ("amount", "peak", "share", "factor")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
@@ -26,13 +26,26 @@ from costcalc.engine.kernels import (
     transfer_bandwidth,
 )
 from costcalc.engine.ops import COMMUNICATION, Op
-from costcalc.engine.roofline import Addition, Machine, Term, Timing
+from costcalc.engine.roofline import Addition, Machine, Term, Timing, either
 from costcalc.fields import Number, Record
 
 Curve = (
     GemmCurve | ExpertsCurve | GroupedDecodeCurve | LatentDecodeCurve
     | PrefillCurve | AllReduceCurve | ExchangeCurve
 )  # fmt: skip
+
+
+class FastestCurve(Record):
+    """The kernels of several stacks, of which each size of an op is run by the one that takes least."""
+
+    curves: tuple[Curve, ...]
+
+
+def fastest(op: Op, machine: Machine, curve: FastestCurve) -> Timing:
+    """The least of what the kernels of several stacks take [s], size by size."""
+    timings = (FORMS[type(each)](op, machine, each) for each in curve.curves)
+    return reduce(lambda least, each: either(each.seconds < least.seconds, each, least), timings)
+
 
 FORMS: Mapping[type[Any], Callable[[Op, Machine, Any], Timing]] = {
     GemmCurve: gemm,
@@ -42,6 +55,7 @@ FORMS: Mapping[type[Any], Callable[[Op, Machine, Any], Timing]] = {
     PrefillCurve: prefill_attention,
     AllReduceCurve: all_reduce,
     ExchangeCurve: expert_exchange,
+    FastestCurve: fastest,
 }
 """The form of every curve: estimates time ops by it, and measurements of kernels are scored by it."""
 
@@ -67,7 +81,7 @@ def ideal_curve(op: Op) -> Curve:
 class Efficiency(Record):
     """What hardware and software reach of the peaks, and what engines add. The defaults are the ideal."""
 
-    curve: Callable[[Op], Curve] = ideal_curve  # of the kernel that runs an op
+    curve: Callable[[Op], Curve | FastestCurve] = ideal_curve  # of the kernel that runs an op
     elementwise: float = 1.0  # share of memory bandwidth
     elementwise_passes: float = 1.0  # over a token's activations per layer
     link: Number = 1.0  # share of the links' bandwidth, from one pipeline stage to the next

@@ -4,8 +4,10 @@ Source: Williams, Waterman and Patterson 2009 (doi 10.1145/1498765.1498785).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import reduce
-from typing import Literal, NamedTuple
+from math import frexp
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -77,14 +79,32 @@ def roofline_seconds(memory: Number, compute: Number, norm: Number = np.inf) -> 
     No positive norm makes it shorter than the maximum, so a calibrated time never beats the bound; one below 1 says
     that the two disturb each other.
     """
-    if np.ndim(norm) == 0:
-        if np.isinf(norm):
-            return np.maximum(memory, compute)
-        if norm == 1:
-            return memory + compute
+    if np.ndim(norm) > 0:  # each cell by the one form that its norm has alone
+        found: Number = 0.0
+        for each in np.unique(norm):
+            found = np.where(norm == each, roofline_seconds(memory, compute, float(each)), found)
+        return found
+    if np.isinf(norm):
+        return np.maximum(memory, compute)
+    if norm == 1:
+        return memory + compute
     longest, shortest = np.maximum(memory, compute), np.minimum(memory, compute)
     ratio = shortest / np.where(longest > 0, longest, 1.0)
-    return longest * (1.0 + ratio**norm) ** (1.0 / np.asarray(norm))
+    return longest * _power(1.0 + _power(ratio, float(norm)), 1.0 / float(norm))
+
+
+def _power(base: Number, exponent: float) -> Number:
+    """base^exponent: by squares and roots where the exponent is a power of two.
+
+    Those round alike for one number and for arrays of any length; powers of numpy differ in the last bit.
+    """
+    if frexp(exponent)[0] != 0.5:
+        return np.power(base, exponent)
+    while exponent > 1:
+        base, exponent = base * base, exponent / 2
+    while exponent < 1:
+        base, exponent = np.sqrt(base), exponent * 2
+    return base
 
 
 # Time as terms and additions: what each resource takes, how the times join, and what comes on top.
@@ -141,3 +161,26 @@ def joined_seconds(terms: Sequence[Term], norm: Number) -> Number:
 def added_seconds(additions: Iterable[Addition | Term]) -> Number:
     """Return the time of all additions [s]."""
     return sum((each.seconds for each in additions), start=0.0)
+
+
+def either(first: Number, one: Timing, other: Timing) -> Timing:
+    """`one` where `first` is true, else `other`; both have the same terms and additions."""
+    if np.ndim(first) == 0:
+        return one if first else other
+
+    def chosen(parts: Sequence[Any], others: Sequence[Any]) -> tuple[Any, ...]:
+        return tuple(_of_each(first, a, b) for a, b in zip(parts, others, strict=True))
+
+    norm = np.where(first, one.norm, other.norm)
+    return Timing(chosen(one.terms, other.terms), norm, chosen(one.additions, other.additions))
+
+
+def _of_each(first: Number, one: Term | Addition, other: Term | Addition) -> Term | Addition:
+    """The numbers of `one` where `first` is true, else those of `other`."""
+
+    def chosen(*names: str) -> dict[str, Any]:
+        return {name: np.where(first, getattr(one, name), getattr(other, name)) for name in names}
+
+    if isinstance(one, Term):
+        return one._replace(**chosen("amount", "peak", "share", "factor"))
+    return replace(one, **chosen("count", "seconds_each"))

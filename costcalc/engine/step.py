@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from costcalc.engine.kernels import reads_only
-from costcalc.engine.op_times import Efficiency, OpTime, op_times
+from costcalc.engine.op_times import Curve, Efficiency, FastestCurve, OpTime, op_times
 from costcalc.engine.ops import (
     ATTENTION,
     CACHE_KINDS,
@@ -211,7 +211,14 @@ def _memory_terms(works: Sequence[Op], terms: Terms) -> list[Op]:
 
 def _reading(efficiency: Efficiency) -> Efficiency:
     """The efficiency of reads alone: without launches, activations and the buffers of experts."""
-    return replace(efficiency, curve=lambda op: reads_only(efficiency.curve(op)))
+
+    def curve(op: Op) -> Curve | FastestCurve:
+        found = efficiency.curve(op)
+        if isinstance(found, FastestCurve):
+            return FastestCurve(tuple(map(reads_only, found.curves)))
+        return reads_only(found)
+
+    return replace(efficiency, curve=curve)
 
 
 # Prompts that ride on decode steps: what they add to a step that runs anyway.

@@ -19,7 +19,8 @@ from costcalc.engine.memory import (
     kv_pool_bytes_per_gpu,
     max_sequences,
 )
-from costcalc.engine.ops import Batch, Op, decode_batch, prefill_batch, step_ops
+from costcalc.engine.op_times import IDEAL, OpTime, op_times
+from costcalc.engine.ops import OF_SEQUENCES, Batch, Op, decode_batch, prefill_batch, step_ops
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.queueing import (
     burst_wait_seconds,
@@ -60,10 +61,12 @@ class Passes(Record):
     plain: tuple[Batch, Sequence[Op]] | None  # a step without drafts, where there are any
     chunked: ChunkedPrefill | None  # prompts that join a decode step, where the engine lets them
     together: Number  # prompts that join one step on every rank that any join
+    riding: Number  # share of the prompts that there are steps for; others have passes of their own
     prefill: Sequence[Op]  # with a prompt on every rank, as a pass of which more wait
     prompts: Number  # in one such pass of all stages and ranks together
     joining: Sequence[Op] | None  # with a prompt on those ranks alone that prefill at once, where not all do
     joining_prompts: Number  # in one such pass of all stages
+    attending: Number | None  # and prompts whose attention ranks do at once, where those are others
     room: Number  # [sequences] that the scheduler runs at most, where a load is told
 
 
@@ -184,11 +187,16 @@ def passes_of(
     prompts = batch if static else apart.attention_dp * apart.pp / split
     prefilling = prefilling_ranks(q, apart, batch)
     share, joining, joined = prefilling / apart.attention_dp, None, prompts
-    if np.any(share < 1):
-        joining = step_ops(q.model, apart, q.formats, prefill_batch(fresh, cached, each, share, chunks))
+    attending: Number | None = None
+    if np.any(q.cached) and np.any(share < 1):
+        attending = prefilling_ranks(replace(q, cached=0.0), apart, batch) * apart.pp
+    # In the bound a user's prompt is alone in its pass, and what all ranks prefill together costs least.
+    beside = share if q.backend or static else 1 / apart.attention_dp
+    if np.any(beside < 1):
+        joining = step_ops(q.model, apart, q.formats, prefill_batch(fresh, cached, each, beside, chunks))
         joined = prefilling * apart.pp
     prefill: Sequence[Op]
-    if joining is not None and not full:
+    if joining is not None and not full and q.backend:
         prefill, prompts, joining = joining, joined, None
     elif earlier is not None and not static:
         prefill = earlier.prefill
@@ -196,14 +204,19 @@ def passes_of(
         prefill = step_ops(q.model, apart, q.formats, prefill_batch(fresh, cached, each, 1.0, chunks, split))
     together: Number = 1.0
     chunked = None
+    riding: Number = 1.0
     if mixes_prefill(q):
         together = prompts_together(q, layout, batch)
+        if q.load.arrivals == "closed":
+            riding = np.minimum(together * joined / (starting(q, batch) * chunks), 1.0)
         chunked = chunked_prefill(q.model, layout, q.formats, decoding, fresh, together, cached, share, chunks)
     ops = step_ops(q.model, layout, q.formats, decoding)
     room: Number = np.inf
     if q.options.load_told:
         room = running_at_most(q, layout) if earlier is None else earlier.room
-    return Passes(batch, decoding, ops, plain, chunked, together, prefill, prompts, joining, joined, room)
+    return Passes(
+        batch, decoding, ops, plain, chunked, together, riding, prefill, prompts, joining, joined, attending, room
+    )  # fmt: skip
 
 
 def prefill_layout(scenario: Scenario, layout: Parallelism) -> Parallelism:
@@ -256,15 +269,19 @@ def mixes_prefill(scenario: Scenario) -> bool:
 def prompts_together(scenario: Scenario, layout: Parallelism, batch: Number) -> Number:
     """Prompts that join one decode step on every rank.
 
-    A closed loop starts (B - 1)/O requests per output token: where that is more than one per step, they share it.
+    A closed loop starts B/O requests per output token: where that is more than one per step, they share it.
     Where all requests queue, a step takes as many as its budget of tokens holds.
     """
     q = scenario
     if q.load.arrivals == "offline":
         return np.maximum(tokens_of_pass(q, layout) / q.input_tokens, 1.0)
     ranks = layout.attention_dp * layout.pp
-    waiting = np.maximum(np.asarray(batch, dtype=float) - 1, 0) / q.output_tokens / ranks
-    return np.maximum(waiting * q.tokens_per_step, 1.0)
+    return np.maximum(starting(q, batch) / ranks, 1.0)
+
+
+def starting(scenario: Scenario, batch: Number) -> Number:
+    """Requests of a replica that end in a step and are followed by others [1]."""
+    return np.asarray(batch, dtype=float) / scenario.output_tokens * scenario.tokens_per_step
 
 
 def times_of(scenario: Scenario, layout: Parallelism, passes: Passes) -> PassTimes:
@@ -281,19 +298,38 @@ def times_of(scenario: Scenario, layout: Parallelism, passes: Passes) -> PassTim
         host = passes.batch / layout.attention_dp * q.constants.engine(q.backend).host if q.backend else 0.0
         step = timed_decode(passes.step, passes.decoding, *given, terms, slower, host)
     if passes.plain is not None:
-        alone, ops = passes.plain
-        plain = timed_decode(ops, alone, *given, terms)
+        undrafted, ops = passes.plain
+        plain = timed_decode(ops, undrafted, *given, terms)
         step = replace(step, drafting=drafting(q.model, plain, efficiency, q.drafts))
-    joining, prompts = prefill.current_seconds, passes.joining_prompts
+    joining = prefill
     if passes.joining is not None:
-        joining = timed_prefill(passes.joining, *given, 1.0, halves_of(q, apart), chunks).current_seconds
-    interference = joining / prompts
-    if passes.chunked is not None:
+        joining = timed_prefill(passes.joining, *given, 1.0, halves_of(q, apart), chunks)
+    alone = joining if q.backend else prefill
+    interference = _of_one_prompt(passes, alone.current_seconds, alone.ops)
+    if (work := passes.chunked) is not None:
         overlap = overlap_share(efficiency, halves_of(q, layout))
-        added = prefill_interference_seconds(passes.chunked, q.machine, efficiency, step.ops, overlap)
+        added = prefill_interference_seconds(work, q.machine, efficiency, step.ops, overlap)
+        if q.backend:  # a difference of two times, and of none that was measured: never less than the bound's
+            bound = op_times(passes.step, q.machine, IDEAL)
+            added = np.maximum(added, prefill_interference_seconds(work, q.machine, IDEAL, bound, 1.0))
+        attention = () if passes.attending is None else op_times(work.attention, q.machine, efficiency)
+        added = _of_one_prompt(passes, added, attention, work.steps) / passes.together
+        joined = passes.riding * added + (1 - passes.riding) * interference
         # Where traffic over the network does not hide behind a joining prompt, a pass of its own is cheaper.
-        interference = np.minimum(added / passes.together / prompts, interference)
-    return PassTimes(step, prefill, joining * slower, interference * slower)
+        interference = np.minimum(joined, interference)
+    return PassTimes(step, prefill, joining.current_seconds * slower, interference * slower)
+
+
+def _of_one_prompt(passes: Passes, seconds: Number, ops: Sequence[OpTime], times: Number = 1.0) -> Number:
+    """The part of one prompt in what the prompts of a pass take [s].
+
+    Of a shorter rest of prompts fewer meet, but each has its own attention: what is cached would make it dearer.
+    ops: of the pass, which runs them so many times.
+    """
+    if passes.attending is None:
+        return seconds / passes.joining_prompts
+    own = times * sum((op.seconds for op in ops if op.kind in OF_SEQUENCES), start=0.0)
+    return (seconds - own) / passes.joining_prompts + own / passes.attending
 
 
 def prefilling_ranks(scenario: Scenario, layout: Parallelism, batch: Number) -> Number:
@@ -374,12 +410,13 @@ def waits(
     generation: time of an answer [s]. replicas: that share a pool for prefill.
     """
     q, load = scenario, scenario.load
-    if q.backend is None:  # the bound: a request waits for half of a step
-        return 0.0, 0.0 if q.disaggregated else 0.5
+    least = 0.0 if q.disaggregated else 0.5  # of a step: requests come at any moment of one
+    if q.backend is None:
+        return 0.0, least
     engine, loop = q.constants.engine(q.backend), q.constants.closed_loop
     running = np.minimum(requests, room)  # whoever waits for memory does not queue for prefill yet
     shared: Number = 0.0
-    steps = engine.admission_steps + load.polling_steps
+    steps = max(engine.admission_steps, least) + load.polling_steps
     if q.disaggregated:
         if load.prefill_gpus is None:  # a pool as large as it takes
             queue: Number = 0.0

@@ -23,6 +23,7 @@ from costcalc.engine.queueing import (
 )
 from costcalc.engine.roofline import machine_of
 from costcalc.engine.step import chunked_prefill, prefill_interference_seconds
+from costcalc.model.ffn import experts_touched
 
 
 def closed_loop(requests: int, prefill: float, generation: float, rounds: int = 400) -> float:
@@ -106,14 +107,14 @@ def test_the_hottest_rank_of_few_tokens_touches_more_experts() -> None:
             for _ in range(3000)
         ]
     )
-    pairs, touched = hottest_rank(4.0, 32.0, 8, share=1.0)
+    pairs, touched = hottest_rank(4.0, experts_touched(256, 8, 4) / 256, 8, share=1.0)
     assert pairs == pytest.approx(hot.mean() / 4.0, rel=0.2)
     assert 1.0 < touched <= pairs
 
 
 def test_balanced_or_single_ranks_have_no_hottest() -> None:
-    assert hottest_rank(100.0, 8.0, 1, share=1.0) == (1.0, 1.0)
-    assert hottest_rank(100.0, 8.0, 16, share=0.0) == (1.0, 1.0)
+    assert hottest_rank(100.0, 0.9, 1, share=1.0) == (1.0, 1.0)
+    assert hottest_rank(100.0, 0.9, 16, share=0.0) == (1.0, 1.0)
 
 
 @pytest.mark.parametrize("name", ["llama-3.1-70b", "deepseek-r1", "gpt-oss-120b"])

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from costcalc.model.attention.base import (
-    block_pairs,
     chunk_pairs,
     compressed_pairs,
     compressed_window_pairs,
@@ -52,16 +51,6 @@ def test_compressed_within_a_limit(tokens: int, ratio: int, limit: int) -> None:
     assert compressed_window_pairs(tokens, ratio, limit) == expected
 
 
-@given(length, st.integers(1, 30), st.integers(1, 10))
-def test_blocks(tokens: int, block: int, blocks: int) -> None:
-    def seen(position: int) -> int:
-        own = (position - 1) // block
-        positions = [j for j in range(1, position + 1) if (j - 1) // block > own - blocks]
-        return len(positions)
-
-    assert block_pairs(tokens, block, blocks) == counted(tokens, seen)
-
-
 @pytest.mark.parametrize(
     "pairs",
     [
@@ -70,7 +59,6 @@ def test_blocks(tokens: int, block: int, blocks: int) -> None:
         lambda t: chunk_pairs(t, 7),
         lambda t: compressed_pairs(t, 4),
         lambda t: compressed_window_pairs(t, 4, 3),
-        lambda t: block_pairs(t, 8, 3),
     ],
 )
 def test_arrays_agree_with_scalars(pairs: Callable[[object], object]) -> None:

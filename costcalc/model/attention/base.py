@@ -139,10 +139,3 @@ def compressed_window_pairs(tokens: Number, ratio: Number, limit: Number) -> Num
     """Pairs when position i sees floor(i / ratio) compressed entries, but at most `limit` [entries]."""
     inside = np.minimum(tokens, ratio * limit)
     return compressed_pairs(inside, ratio) + (tokens - inside) * limit
-
-
-def block_pairs(tokens: Number, block: Number, blocks: Number) -> Number:
-    """Pairs when a position sees its own block of `block` [tokens] up to itself and blocks - 1 whole earlier ones."""
-    inside = np.minimum(tokens, block * blocks)
-    own = chunk_pairs(tokens, block) - chunk_pairs(inside, block)
-    return full_pairs(inside) + (tokens - inside) * block * (blocks - 1) + own

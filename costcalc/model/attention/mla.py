@@ -105,11 +105,17 @@ class LatentAttention(Attention):
         return (Core("grouped", flops=flops, bytes=moved, tile_flops=tiles, scores=context * heads, heads=heads),)
 
     def prefill_cores(self, tokens: Number, cached: Number, cache: CacheFormat, ranks: Number = 1) -> tuple[Core, ...]:
-        """The cheaper of expanded (a cached prefix is expanded again) and absorbed."""
+        """The cheaper of expanded (a cached prefix is expanded again) and absorbed.
+
+        And never more than to attend from the prefix, too: a short one is expanded along with the new tokens, in the
+        projection that reads its weights anyway, so that what is cached is never dearer than what is not.
+        """
         heads = self.num_attention_heads / ranks
         pairs = full_pairs(tokens + cached) - full_pairs(cached)
-        expanded = 2 * heads * (self.qk_head_dim + self.v_head_dim) * pairs + cached * self.expansion_flops / ranks
+        per_pair = 2 * heads * (self.qk_head_dim + self.v_head_dim)
+        expanded = per_pair * pairs + cached * self.expansion_flops / ranks
         flops = np.minimum(expanded, 2 * heads * self.absorbed_width * pairs)
+        flops = np.minimum(flops, per_pair * full_pairs(tokens + cached))
         moved = (tokens + cached) * self.token_bytes(cache, ranks)
         return (Core("grouped", flops=flops, bytes=moved, tile_flops=flops, scores=heads * pairs, heads=heads),)
 

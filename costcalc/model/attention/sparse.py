@@ -11,7 +11,7 @@ import numpy as np
 
 from costcalc.fields import Number, Size
 from costcalc.formats import CacheFormat
-from costcalc.model.attention.base import Core, Linear, block_pairs, compressed_pairs, full_pairs, window_pairs
+from costcalc.model.attention.base import Core, Linear, compressed_pairs, full_pairs, window_pairs
 from costcalc.model.attention.gqa import GroupedAttention
 from costcalc.model.attention.mla import LatentAttention
 
@@ -133,7 +133,8 @@ class IndexedLatentAttention(LatentAttention):
 # Block-sparse grouped attention: each KV group reads the blocks that an indexer chooses (MiniMax-M3).
 #
 # Source: transformers 5.23.0, models/minimax_m3_vl. Blocks lie at fixed positions; a query always reads its own
-# block, one of the `topk_blocks`, up to itself. All keys and values are held, and an index key per token.
+# block, one of the `topk_blocks`, up to itself, and here all of it: a kernel loads whole blocks and masks the rest, and
+# a longer context is never faster. All keys and values are held, and an index key per token.
 
 
 class BlockSparseAttention(GroupedAttention):
@@ -158,13 +159,11 @@ class BlockSparseAttention(GroupedAttention):
         return super().extra_parameters(hidden) + 2 * self.index_head_dim
 
     def visible(self, context: Number) -> Number:
-        """Tokens of the chosen blocks: at most min(S, (n - 1)·b + ((S - 1) mod b) + 1)."""
-        block = self.sparse_block_size
-        own = np.mod(np.maximum(context, 1) - 1, block) + 1
-        return np.minimum(context, (self.topk_blocks - 1) * block + own)
+        """Tokens of the chosen blocks, which a kernel reads whole: min(S, n·b)."""
+        return np.minimum(context, self.topk_blocks * self.sparse_block_size)
 
     def pairs(self, tokens: Number) -> Number:
-        return block_pairs(tokens, self.sparse_block_size, self.topk_blocks)
+        return window_pairs(tokens, self.topk_blocks * self.sparse_block_size)
 
     def _key_bytes(self) -> float:
         return index_key_bytes(self.index_head_dim, self.index_cache)
