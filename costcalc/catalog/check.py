@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import types
 from collections.abc import Iterator, Mapping
@@ -86,8 +87,8 @@ def place(path: str | Path, position: Position | None = None) -> str:
     position: line and column, from 1.
     """
     shown = Path(path)
-    if shown.is_absolute() and shown.is_relative_to(Path.cwd()):
-        shown = shown.relative_to(Path.cwd())
+    with contextlib.suppress(OSError, ValueError):  # there may be no folder to be in, or the file is elsewhere
+        shown = shown.relative_to(Path.cwd()) if shown.is_absolute() else shown
     return f"{shown}:{position[0]}:{position[1]}" if position else str(shown)
 
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 
 from costcalc.errors import CostcalcError
 from costcalc.report.accuracy import KIND_TITLES, amount, percent
+from costcalc.report.charts.library import Axes
 from costcalc.report.charts.style import FAINT, INK, look, panels, saved, shown_ticks, variant_colour
 from costcalc.units import counted
 from costcalc.validation.score import Point, Validation
