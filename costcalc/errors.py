@@ -10,7 +10,7 @@ _LONGEST = 480
 """Characters of a message, or of a place: paths of files fit, a novel typed as an option does not."""
 _LONGEST_HINT = 1600
 """Characters of a hint, which may list what can be asked."""
-_LONGEST_NAME = 200
+LONGEST_NAME = 200
 """Characters of a name that another may be meant by."""
 
 
@@ -47,12 +47,12 @@ def nearest(name: str, candidates: Iterable[str], cutoff: float = 0.6) -> str | 
     candidates: the valid names.
     cutoff: least similarity [0 to 1] that counts as close.
     """
-    if len(name) > _LONGEST_NAME:
+    if len(name) > LONGEST_NAME:
         return None  # nobody misspells a novel, and comparing takes time in proportion to both
     # difflib takes milliseconds to import and is needed only when something is already wrong.
     from difflib import get_close_matches
 
-    listed = reversed([each for each in candidates if len(each) <= _LONGEST_NAME])
+    listed = reversed([each for each in candidates if len(each) <= LONGEST_NAME])
     by_folded = {candidate.casefold(): candidate for candidate in listed}
     close = get_close_matches(name.casefold(), by_folded, n=1, cutoff=cutoff)
     return by_folded[close[0]] if close else None

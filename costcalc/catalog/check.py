@@ -35,6 +35,14 @@ HEAD_BYTES = 2048
 """What is read of a file to find its names."""
 CONFIG_BYTES = 8_000_000
 """A config.json of Hugging Face."""
+FETCH_SECONDS = 20
+"""Time until it is there, from the hub."""
+CSV_BYTES = 10_000_000
+"""A file of measurements; the largest that ships holds a thirtieth."""
+CSV_LINES = 10_000
+CSV_COLUMNS = 200
+CSV_NAMES = 100
+"""Different GPUs, models and number types that a file of measurements names."""
 MISTAKES = 100
 """Mistakes of one file that are told one by one; the others are counted."""
 

@@ -14,7 +14,7 @@ import typer
 from typer import Argument, Option
 
 from costcalc.cli.parameters import CatalogFolder, NewYaml, Written, choice, gpu_names, model_names
-from costcalc.errors import CostcalcError, did_you_mean, escaped, shown, tell
+from costcalc.errors import LONGEST_NAME, CostcalcError, did_you_mean, escaped, shown, tell
 from costcalc.fields import Record
 from costcalc.units import counted
 
@@ -452,6 +452,8 @@ def import_model(path: Source, name: ImportedName = None, online: Online = False
     from costcalc.catalog.huggingface.importer import import_model as read
     from costcalc.units import format_count
 
+    if name is not None and not 0 < len(name) <= LONGEST_NAME:
+        raise CostcalcError(f"{shown(name)} is no name", where="--name", hint=f"from 1 to {LONGEST_NAME} letters")
     imported = read(path, name=name, online=online)
     write_template(imported.text, output)
     if output is not None:

@@ -10,8 +10,10 @@ from costcalc.fields import Bandwidth, Limits, Seconds, Spec, hints
 from costcalc.hardware.engines import EngineMemories, EngineMemory, Share
 from costcalc.hardware.prices import Date
 
-Positive = Annotated[float, Limits(gt=0)]
-Factor = Annotated[float, Limits(gt=0, le=100)]
+Positive = Annotated[float, Limits(ge=1e-9, le=1e18)]
+Widening = Annotated[float, Limits(ge=0.01, le=100)]
+Speed = Annotated[float, Limits(ge=1e-6, le=10)]
+Factor = Annotated[float, Limits(ge=1e-6, le=100)]
 """What a level of the fit, such as a family or a kernel, multiplies a parameter by."""
 
 
@@ -216,8 +218,8 @@ class Provenance(Spec):
 class Quantiles(Spec):
     """Observed over predicted at 10% and 90%: the 80% range of an estimate."""
 
-    low: Annotated[float, Limits(gt=0)]
-    high: Annotated[float, Limits(gt=0)]
+    low: Positive
+    high: Positive
 
 
 class Ranges(Spec):
@@ -225,7 +227,7 @@ class Ranges(Spec):
 
     known: Quantiles
     unseen: Quantiles
-    backends: dict[str, Annotated[float, Limits(gt=0)]] = field(default_factory=dict)  # wider by, in logarithms
+    backends: dict[str, Widening] = field(default_factory=dict)  # wider by, in logarithms
 
 
 class ServingError(Spec):
@@ -262,9 +264,9 @@ class BackendOverhead(Spec):
     current: bool = True  # whether deployments of today run it
     names: tuple[str, ...] = ()  # that sources call it by, in lower case
     vendors: tuple[str, ...] = ()  # of machines on which it is what people run
-    memory: Annotated[float, Limits(gt=0, le=10)] = 1.0  # bandwidth that its kernels reach, over that of the measured
-    arithmetic: Annotated[float, Limits(gt=0, le=10)] = 1.0  # FLOP/s that they reach, over those of the measured
-    arithmetic_8_bit: Annotated[float, Limits(gt=0, le=10)] = 1.0  # the same of products of 8-bit integers
+    memory: Speed = 1.0  # bandwidth that its kernels reach, over that of the measured
+    arithmetic: Speed = 1.0  # FLOP/s that they reach, over those of the measured
+    arithmetic_8_bit: Speed = 1.0  # the same of products of 8-bit integers
     tile_rows: Annotated[float, Limits(ge=1)] | None = None  # rows that its kernels multiply at least; None: by GPU
     sm_bandwidth: Bandwidth | None = None  # that its kernels draw through one multiprocessor at most
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from costcalc.fields import Bytes, Limits, Number, Spec
 
-Share = Annotated[float, Limits(gt=0, le=1)]
-Count = Annotated[float, Limits(ge=0)]
+Share = Annotated[float, Limits(ge=1e-6, le=1)]
+Count = Annotated[float, Limits(ge=0, le=1e12)]
 Holding = Literal["exact", "pages", "pools"]
 """exact: what the arithmetic needs. pages: one pool of pages, which groups of layers share; windows keep the tokens of
 a step too, and states fill pages. pools: states have a pool of their own, and windows one as large as a share."""
