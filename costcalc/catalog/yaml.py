@@ -190,6 +190,8 @@ class _Builder:
         if event.tag is not None:
             raise self._error(f"the tag '{event.tag}' is not allowed", event, "remove it")
         if isinstance(event, yaml.ScalarEvent):
+            if "\0" in event.value:
+                raise self._error("a NUL character, which no text needs", event, "remove it")
             return self._scalar(event) if event.implicit[0] else event.value
         if len(path) >= YAML_DEPTH:
             raise self._error(TOO_DEEP, event)

@@ -293,6 +293,14 @@ class Asked(NamedTuple):
     shape: str | None = None  # of the model
 
 
+_NEEDED = {
+    "speed": ("launches", "weights", "gemm_16_bit", "gemm_8_bit", "gemm_4_bit"),
+    "untuned": ("other",),
+    "ranges": ("decode",),
+}
+"""Members that any question may ask of a group, whatever else it holds."""
+
+
 class ServingEfficiency(Spec):
     """Constants of the calibrated mode; one file, hardware_profiles/efficiency/serving.yaml."""
 
@@ -327,6 +335,16 @@ class ServingEfficiency(Spec):
     provenance: Provenance
     of_kernels: KernelEfficiency | None = None  # what it stands on: kernels.yaml, put here when both are read
     of_memory: EngineMemories | None = None  # and memory.yaml
+
+    def __post_init__(self) -> None:
+        for group, needed in _NEEDED.items():
+            for name in needed:
+                if name not in getattr(self, group):
+                    raise CostcalcError(f"lacks the key {name!r}", path=(group,))
+        if self.default_backend not in self.backends:
+            raise CostcalcError(f"no backend is called {self.default_backend!r}", path=("default_backend",))
+        if not self.current:
+            raise CostcalcError("not one of them is current", path=("backends",))
 
     @property
     def kernels(self) -> KernelEfficiency:

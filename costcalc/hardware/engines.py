@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 
+from costcalc.errors import CostcalcError
 from costcalc.fields import Bytes, Limits, Number, Spec
 
 Share = Annotated[float, Limits(ge=1e-6, le=1)]
@@ -88,6 +89,10 @@ class EngineMemories(Spec):
 
     default: str  # of an engine that is not listed
     engines: dict[str, EngineMemory]
+
+    def __post_init__(self) -> None:
+        if self.default not in self.engines:
+            raise CostcalcError(f"no engine is called {self.default!r}", path=("default",))
 
     def of(self, engine: str) -> EngineMemory:
         """How an engine of this name uses memory."""
