@@ -64,7 +64,8 @@ NUMBERS = (
     "0", "-0", "-1", "1", "2", "7", "64", "1.5", "0.1", "1e-9", "5e-324", "1e-320", "1e-300", "1e300", "1e308", "1e999",
     "nan", "NaN", "inf", "-inf", "Infinity", "1e12", "1e18", "9" * 400, "0x10", "1_000", "1,000", "٣", "1e", "+", "½",
     "4k", "100k", "1M", "1B", "50%", "120%", "100 ms", "5e-324s", "2s", "1e9 days", "80GB", "3.3TB/s", "$2", "$1e300/h",
-    "1:256:x2", "1:256:xnan", "1:1e9:1", "1:2:5e-324", "1,8,64", "1,,2", "5e-324 rps", "50 rps", "1B tokens/day", "auto",
+    "1:256:x2", "1:256:xnan", "1:1e9:1", "1:2:5e-324", "1,8,64", "1,,2", "5e-324 rps", "50 rps", "1B tokens/day",
+    "auto",
 )  # fmt: skip
 VALUES: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 2, 3, 10**8, 10**40, -0.0, 0.5, 5e-324, 1e-300, 1e300, float("nan"), float("inf"), "",
@@ -164,9 +165,7 @@ def line(chance: random.Random) -> Case:
         words += ["--against", chance.choice(("list", "vllm", "nobody", *TEXTS[:8]))]
     if chance.random() < 0.1:
         words[chance.randrange(len(words))] = chance.choice(TEXTS + NUMBERS)
-    if (words[:1] == ["validate"] and "--against" not in words) or (
-        words[:1] == ["calibrate"] and "--from" not in words
-    ):
+    if {"validate": "--against", "calibrate": "--from"}.get(words[0], words[0]) not in words:  # it would work for long
         words = ["models", "list"]
     return Case("command lines", [each for each in words if each != "--online"])
 
@@ -329,7 +328,7 @@ def injection(chance: random.Random) -> Case:
 
 
 LONG = (
-    ["sweep", "-m", "v3", "-g", "h200", "--gpus", "16,32", "--batch", "1:64:1", "--context", "1k:20k:1k", "-o", "o.csv"],
+    ["sweep", "-m", "v3", "-g", "h200", "--gpus", "16", "--batch", "1:64:1", "--context", "1k:20k:1k", "-o", "o.csv"],
     ["estimate", "-m", "v3", "-g", "h100", "--chart", "c.svg", "-o", "o.txt"],
     ["validate", "--kind", "gemm", "-o", "o.json"],
     ["calibrate", "--from", str(ROOT / "measurements/gemm.csv"), "-o", "own"],
@@ -406,10 +405,8 @@ class TooLongError(BaseException):
 def problem(case: Case, code: int, output: str, told: str, folder: Path, seconds: float) -> str | None:
     """What is wrong with how a case ended, or None."""
     lines = told.splitlines()
-    left = [
-        str(each.relative_to(folder)) for each in folder.rglob("*") if str(each.relative_to(folder)) not in case.files
-    ]
-    left = [each for each in left if not any(name.startswith(f"{each}/") for name in case.files)]
+    found = [str(each.relative_to(folder)) for each in folder.rglob("*")]
+    left = [each for each in found if not any(f"{name}/".startswith(f"{each}/") for name in case.files)]
     checks = "check" in case.words[:2]
     coloured = re.sub(r"\x1b\[[0-9;]*m", "", output) if "--plot" in case.words else output
     if code not in case.codes:

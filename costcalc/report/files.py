@@ -342,10 +342,9 @@ def cell_text(text: str) -> str:
 
 def _is_number(text: str) -> bool:
     try:
-        float(text)
+        return math.isfinite(float(text))
     except ValueError:
         return False
-    return True
 
 
 def _finite(tree: Any) -> Any:
