@@ -45,7 +45,9 @@ class NewFile:
         with self._told(name):
             self.path = Path(name).expanduser()
             self.before = _checked(self.path)
-            self.draft = self.path.with_name(f".{self.path.name[:40]}.{os.urandom(6).hex()}{self.path.suffix[:8]}")
+            # Whole, so that it is found again wherever a library is while a signal comes.
+            folder = Path(os.path.abspath(self.path.parent))  # noqa: PTH100 - keeps links as they are named
+            self.draft = folder / f".{self.path.name[:40]}.{os.urandom(6).hex()}{self.path.suffix[:8]}"
             UNFINISHED.append(self.draft)
             # Like open(), this leaves the mode of a new file to the umask.
             mode = 0o666 if self.before is None else stat.S_IMODE(self.before.st_mode)
@@ -128,7 +130,8 @@ def new_folder(folder: Path, option: str) -> None:
     option: the option that named it, for errors. Raises CostcalcError where it cannot be made.
     """
     try:
-        missing = [each for each in (folder, *folder.parents) if not each.exists()]
+        whole = Path(os.path.abspath(folder))  # noqa: PTH100 - keeps links as they are named
+        missing = [each for each in (whole, *whole.parents) if not each.exists()]
         for each in reversed(missing):
             UNFINISHED.append(each)
             each.mkdir(exist_ok=True)
