@@ -421,9 +421,9 @@ def problem(case: Case, code: int, output: str, told: str, folder: Path, seconds
         return f"a line on stderr that is not plain or too long: {told[:200]!r}"
     if CONTROLS.search(coloured.replace("\n", "")):
         return "a control character on stdout"
-    if code and left:
+    if code and left and not case.fault.startswith("SIG"):
         return f"left behind: {left}"
-    if any(each.startswith(".") or "/." in each for each in left):
+    if any(each.startswith(".") or "/." in each or _is_empty(folder / each) for each in left):
         return f"a draft is left: {left}"
     for name in left:
         text = (folder / name).read_text(errors="replace") if (folder / name).is_file() else ""
@@ -437,6 +437,10 @@ def problem(case: Case, code: int, output: str, told: str, folder: Path, seconds
     if code == 2 and seconds > SLOW and not case.fault:
         return f"refused after {seconds:.1f} s"
     return None
+
+
+def _is_empty(path: Path) -> bool:
+    return path.is_dir() and not any(path.iterdir())
 
 
 def run(case: Case, chance: random.Random) -> tuple[int, str | None]:
