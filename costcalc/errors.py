@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Iterable
 
 _LONGEST = 480
 """Characters of a message, or of a place: paths of files fit, a novel typed as an option does not."""
+_LONGEST_HINT = 1600
+"""Characters of a hint, which may list what can be asked."""
+LONGEST_NAME = 200
+"""Characters of a name that another may be meant by."""
 
 
 class CostcalcError(ValueError):
@@ -24,7 +30,7 @@ class CostcalcError(ValueError):
     ) -> None:
         self.message = shortened(message, _LONGEST)
         self.where = shortened(where, _LONGEST) if where else None
-        self.hint = _one_line(hint) if hint else None
+        self.hint = shortened(hint, _LONGEST_HINT) if hint else None
         self.path = path
         self.each: tuple[CostcalcError, ...] = (self,)  # all mistakes of a file, of which this one is the first
         super().__init__(self.message, self.where, self.hint)
@@ -41,10 +47,13 @@ def nearest(name: str, candidates: Iterable[str], cutoff: float = 0.6) -> str | 
     candidates: the valid names.
     cutoff: least similarity [0 to 1] that counts as close.
     """
+    if len(name) > LONGEST_NAME:
+        return None  # nobody misspells a novel, and comparing takes time in proportion to both
     # difflib takes milliseconds to import and is needed only when something is already wrong.
     from difflib import get_close_matches
 
-    by_folded = {candidate.casefold(): candidate for candidate in reversed(list(candidates))}
+    listed = reversed([each for each in candidates if len(each) <= LONGEST_NAME])
+    by_folded = {candidate.casefold(): candidate for candidate in listed}
     close = get_close_matches(name.casefold(), by_folded, n=1, cutoff=cutoff)
     return by_folded[close[0]] if close else None
 
@@ -58,6 +67,13 @@ def did_you_mean(name: str, candidates: Iterable[str], cutoff: float = 0.6) -> s
     """
     close = nearest(name, candidates, cutoff)
     return f"did you mean '{close}'?" if close is not None else None
+
+
+def tell(line: str) -> None:
+    """Write a line to stderr, escaped; whoever started the program may have closed it."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(f"{escaped(line)}\n")
+        sys.stderr.flush()
 
 
 def shown(value: object, limit: int = 48) -> str:
@@ -83,11 +99,15 @@ def shortened(text: str, limit: int = 48) -> str:
 
     text: what was given. limit: most characters.
     """
-    return _one_line(text[: limit - 3] + "..." if len(text) > limit else text)
+    return escaped(text[: limit - 3] + "..." if len(text) > limit else text)
 
 
-def _one_line(text: str) -> str:
-    """Escape control characters and line breaks, so that an error is always exactly one line."""
+def escaped(text: str) -> str:
+    """Return text on one line that says what it is made of: every face of an answer shows what comes from files so.
+
+    Control characters, line breaks, marks that turn the direction of writing, and halves of characters are written as
+    '\\x1b', '\\n', '\\u202e' and '\\udc80'.
+    """
     if text.isprintable():
         return text
     return "".join(

@@ -20,6 +20,7 @@ from typing import (
     get_origin,
 )
 
+from costcalc.errors import LONGEST_NAME
 from costcalc.units import parse_quantity
 
 if TYPE_CHECKING:
@@ -228,6 +229,9 @@ class ByKind:
         """Return the core schema as it is."""
         return schema
 
+
+Name = Annotated[str, Limits(min_length=1, max_length=LONGEST_NAME)]
+"""What something is called, on pages and charts."""
 
 Size = Annotated[int, Limits(gt=0, le=10**8, strict=True)]
 """A dimension of a tensor, a number of heads, layers or experts."""

@@ -90,7 +90,7 @@ def parse_quantity(value: str | int | float, dimension: str, *, positive: bool =
     if bare and number != 0 and (abs(number) < rules.bare_from or (isinstance(value, str) and not rules.bare_text)):
         raise _unreadable(value, rules, "the unit is missing")
     if abs(number) > rules.most or 0 < abs(number) < rules.least:
-        reason = "it must be at most 1 (100%)" if dimension == "ratio" else "it is beyond all reason"
+        reason = "it must be at most 1 (100%)" if dimension == "ratio" and number > 1 else "it is beyond all reason"
         raise _unreadable(value, rules, reason)
     return number
 
@@ -223,19 +223,21 @@ def _count(unit: str) -> Scale | None:
 
 
 _DIMENSIONS = {
-    "bytes": _Dimension("a size in bytes", "'80 GB', '81559 MiB' or '80e9'", _bytes, 1e18, bare_from=1e5),
+    "bytes": _Dimension("a size in bytes", "'80 GB', '81559 MiB' or '80e9'", _bytes, 1e18, 1e-9, bare_from=1e5),
     "bandwidth": _Dimension(
         "a bandwidth", "'3.35 TB/s', '900 GB/s' or '400 Gb/s' (bits)", _bandwidth, 1e18, least=1e3, bare_from=1e5
     ),
     "flops": _Dimension("a compute rate", "'989 TFLOP/s' or '1.979 PFLOP/s'", _flops, 1e21, least=1e3, bare_from=1e5),
     "time": _Dimension(
-        "a time", "'50 ms', '0.05 s' or '5 us'", lambda unit: _SECONDS.get(unit.lower()), 1e10, bare_text=False
+        "a time", "'50 ms', '0.05 s' or '5 us'", lambda unit: _SECONDS.get(unit.lower()), 1e10, 1e-12, bare_text=False
     ),
-    "power": _Dimension("a power", "'700 W' or '1.73 kW'", _power, 1e10),
-    "price_per_hour": _Dimension("a price per hour in US dollars", "'$2/h', '2 USD/h' or '2'", _price_per_hour, 1e7),
-    "price": _Dimension("a price in US dollars", "'$25,000', '$25k' or '25000'", _price, 1e13),
-    "count": _Dimension("a count", "'100k', '1M', '671B' or '4,096'", _count, 1e18),
-    "ratio": _Dimension("a share", "'90%' or '0.9'", lambda unit: _SHARES.get(unit.lower()), 1.0),
+    "power": _Dimension("a power", "'700 W' or '1.73 kW'", _power, 1e10, 1e-9),
+    "price_per_hour": _Dimension(
+        "a price per hour in US dollars", "'$2/h', '2 USD/h' or '2'", _price_per_hour, 1e7, 1e-9
+    ),
+    "price": _Dimension("a price in US dollars", "'$25,000', '$25k' or '25000'", _price, 1e13, 1e-9),
+    "count": _Dimension("a count", "'100k', '1M', '671B' or '4,096'", _count, 1e18, 1e-9),
+    "ratio": _Dimension("a share", "'90%' or '0.9'", lambda unit: _SHARES.get(unit.lower()), 1.0, 1e-9),
 }
 
 
@@ -401,7 +403,7 @@ _RATE = (
     rf"(?P<what>{'|'.join(sorted(_WORDS, key=len, reverse=True))})\s*(?:/|\bper\b)\s*(?P<period>[a-z]+)"
 )
 _SHORT = r"(?P<count>.*?[0-9.]\s*[kmbgt]?)\s*(?P<what>[rt])ps"
-_MOST = 1e15
+_MOST, _LEAST = 1e15, 1e-10
 
 
 class Demand(NamedTuple):
@@ -431,7 +433,7 @@ def parse_demand(text: str) -> Demand:
         count = parse_quantity(match["count"], "count", positive=True)
     except CostcalcError:
         raise _unreadable_rate(text) from None
-    if count / period > _MOST:
+    if not _LEAST <= count / period <= _MOST:
         raise UnitError(f"{shown(text)} is beyond all reason", hint=f"write it like {EXAMPLES}")
     return Demand(count / period, "requests" if of == "requests" else "tokens")
 

@@ -323,12 +323,12 @@ AMOUNTS = {
     "bytes": (st.floats(0, 1e18), units.format_bytes),
     "bandwidth": (st.floats(1e3, 1e18), lambda value, digits: units.format_rate(value, "B/s", digits)),
     "flops": (st.floats(1e3, 1e21), lambda value, digits: units.format_rate(value, "FLOP/s", digits)),
-    "time": (st.floats(0, 1e10), units.format_seconds),
-    "power": (st.floats(0, 1e10), units.format_power),
-    "count": (st.floats(0, 1e18), units.format_count),
-    "ratio": (st.floats(0, 1), units.format_percent),
-    "price": (st.floats(0, 1e13), units.format_usd),
-    "price_per_hour": (st.floats(0, 1e7), units.format_usd),
+    "time": (st.just(0.0) | st.floats(1e-12, 1e10), units.format_seconds),
+    "power": (st.just(0.0) | st.floats(1e-9, 1e10), units.format_power),
+    "count": (st.just(0.0) | st.floats(1e-9, 1e18), units.format_count),
+    "ratio": (st.just(0.0) | st.floats(1e-9, 1), units.format_percent),
+    "price": (st.just(0.0) | st.floats(1e-9, 1e13), units.format_usd),
+    "price_per_hour": (st.just(0.0) | st.floats(1e-9, 1e7), units.format_usd),
 }
 
 

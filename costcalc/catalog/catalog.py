@@ -8,7 +8,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from costcalc.catalog.files import CLOSED_MODELS, Folders, Found, Kind
+from costcalc.catalog.files import CLOSED_MODELS, CatalogEntry, Folders, Found, Kind
 from costcalc.catalog.names import normal_name
 from costcalc.catalog.read import load_spec
 from costcalc.errors import CostcalcError, shown
@@ -66,6 +66,10 @@ class Catalog(Folders):
             return super().resolve(kind, name, without=without)
         return self._once(kind, name, partial(super().resolve, kind))
 
+    def entries(self, kind: Kind) -> list[CatalogEntry]:
+        """Return every model or accelerator by name; shadowed files and aliases are left out."""
+        return self._once("entries", kind, lambda _: Folders.entries(self, kind))
+
     def model(self, name: str | Path) -> ModelSpec:
         """Return a model by its name, an alias, its Hugging Face id or the path of its file."""
         return self._once("model", name, self._load_model)
@@ -77,8 +81,13 @@ class Catalog(Folders):
     def _once(self, kind: str, name: str | Path, load: Callable[[str | Path], Read]) -> Read:
         key = kind, str(name)
         if key not in self._known:
-            self._known[key] = load(name)
-        found: Read = self._known[key]
+            try:
+                self._known[key] = load(name)
+            except CostcalcError as error:
+                self._known[key] = error
+        found: Read | CostcalcError = self._known[key]
+        if isinstance(found, CostcalcError):
+            raise found.with_traceback(None)
         return found
 
     def _load_model(self, name: str | Path) -> ModelSpec:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import types
 from collections.abc import Iterator, Mapping
@@ -34,6 +35,14 @@ HEAD_BYTES = 2048
 """What is read of a file to find its names."""
 CONFIG_BYTES = 8_000_000
 """A config.json of Hugging Face."""
+FETCH_SECONDS = 20
+"""Time until it is there, from the hub."""
+CSV_BYTES = 10_000_000
+"""A file of measurements; the largest that ships holds a thirtieth."""
+CSV_LINES = 10_000
+CSV_COLUMNS = 200
+CSV_NAMES = 100
+"""Different GPUs, models and number types that a file of measurements names."""
 MISTAKES = 100
 """Mistakes of one file that are told one by one; the others are counted."""
 
@@ -98,8 +107,8 @@ def place(path: str | Path, position: Position | None = None) -> str:
     position: line and column, from 1.
     """
     shown = Path(path)
-    if shown.is_absolute() and shown.is_relative_to(Path.cwd()):
-        shown = shown.relative_to(Path.cwd())
+    with contextlib.suppress(OSError, ValueError):  # there may be no folder to be in, or the file is elsewhere
+        shown = shown.relative_to(Path.cwd()) if shown.is_absolute() else shown
     return f"{shown}:{position[0]}:{position[1]}" if position else str(shown)
 
 

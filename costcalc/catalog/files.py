@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 from costcalc.catalog.check import HEAD_BYTES, place
 from costcalc.catalog.names import is_hub_id, meant, normal_name, squeezed
 from costcalc.catalog.names import listed as listed_names
-from costcalc.errors import CostcalcError, nearest, shown
+from costcalc.errors import LONGEST_NAME, CostcalcError, nearest, shown
 
 Kind = Literal["models", "hardware_profiles"]
 KINDS: tuple[Kind, ...] = ("models", "hardware_profiles")
@@ -193,11 +193,13 @@ class Folders:
         path = Path(os.path.expanduser(text))  # noqa: PTH111 - unlike Path.expanduser, never raises
         if looks_like_path and os.path.lexists(path):
             return Found(path)
+        if len(text) > LONGEST_NAME and not looks_like_path:
+            raise CostcalcError(f"unknown {noun} {shown(text)}", hint=f"list them with: costcalc {command}")
         roots = self.roots
         if not text.lower().endswith((*_SUFFIXES, ".json")):
             if found := _named(kind, text, roots, without):
                 return Found(found, (*_only_the_shape(text, found), *_shadowing(kind, text, found, roots, without)))
-            if spelled := _spelled(kind, text, roots, without):
+            if spelled := _spelled(self, kind, text, without):
                 shadow = _shadowing(kind, text, spelled.path, roots, without)
                 return spelled._replace(remarks=(*spelled.remarks, *shadow))
         if looks_like_path and not is_hub_id(text):
@@ -222,15 +224,15 @@ def _named(kind: Kind, text: str, roots: list[Path], without: Path | None) -> Pa
     return _by_name(kind, text, normal_name, roots, without) or _by_name(kind, text, squeezed, roots, without)
 
 
-def _spelled(kind: Kind, text: str, roots: list[Path], without: Path | None) -> Found | None:
+def _spelled(folders: Folders, kind: Kind, text: str, without: Path | None) -> Found | None:
     """What a name means as drivers, model hubs and benchmarks spell it; raises CostcalcError where it is another."""
     # Names that the catalog has, as most are, need none of it.
     from costcalc.catalog.names import accelerated, accelerators_alike, same_memory, unquantized, untuned
     from costcalc.formats import number_type
 
-    name = normal_name(text)
+    name, roots = normal_name(text), folders.roots
     if kind == "hardware_profiles":
-        alike, wanted = accelerators_alike(name, _entries(kind, roots)), accelerated(name).gigabytes
+        alike, wanted = accelerators_alike(name, folders.entries(kind)), accelerated(name).gigabytes
         for entry in alike:
             sizes = [float(size) * _UNITS[unit] for size, unit in re.findall(_MEMORY, head_of(entry.path))]
             if wanted is None or same_memory(wanted, sizes):

@@ -7,6 +7,7 @@ in a catalog file and are refused, which leaves no way to write a file that grow
 from __future__ import annotations
 
 import math
+import os
 import re
 import stat
 from pathlib import Path
@@ -111,6 +112,15 @@ def parse_yaml(text: str, path: str | Path) -> tuple[dict[str, Any], Positions]:
         loader.dispose()
 
 
+READ: set[tuple[int, int]] = set()
+"""Files that were read, by `identity`: none of them is written over by an answer that is made of it."""
+
+
+def identity(status: os.stat_result) -> tuple[int, int]:
+    """Return what is the same for every name of a file: its device and number."""
+    return status.st_dev, status.st_ino
+
+
 def read_text(path: str | Path, most: int = YAML_BYTES) -> str:
     """Return the text of a regular UTF-8 file.
 
@@ -123,14 +133,16 @@ def read_text(path: str | Path, most: int = YAML_BYTES) -> str:
         if not stat.S_ISREG(Path(path).stat().st_mode):
             kind = "a folder" if Path(path).is_dir() else "not a regular file"
             raise CostcalcError(f"this is {kind}", where, "name a file")
-        with Path(path).open("rb") as file:
+        # Files of the kernel look regular, and some of them never end.
+        with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
+            READ.add(identity(os.fstat(file.fileno())))
             content = file.read(most + 1)
     except FileNotFoundError:
         raise CostcalcError("no such file", where) from None
     except PermissionError:
         raise CostcalcError("no permission to read this file", where) from None
-    except OSError as error:
-        raise CostcalcError(f"cannot read this file: {error.strerror or error}", where) from None
+    except (OSError, ValueError) as error:  # the latter of names that no file can have
+        raise CostcalcError(f"cannot read this file: {getattr(error, 'strerror', None) or error}", where) from None
     if len(content) > most:
         raise CostcalcError(f"larger than {most / 1e6:g} MB", where, "is this the right file?")
     if len(content) > 3 and (content.startswith((b"\xff\xfe", b"\xfe\xff")) or content[:4].count(0) == 2):
@@ -179,6 +191,8 @@ class _Builder:
         if event.tag is not None:
             raise self._error(f"the tag '{event.tag}' is not allowed", event, "remove it")
         if isinstance(event, yaml.ScalarEvent):
+            if "\0" in event.value:
+                raise self._error("a NUL character, which no text needs", event, "remove it")
             return self._scalar(event) if event.implicit[0] else event.value
         if len(path) >= YAML_DEPTH:
             raise self._error(TOO_DEEP, event)

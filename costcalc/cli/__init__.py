@@ -5,15 +5,22 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
+
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+"""What ends a program from outside: Ctrl-C, kill, and a terminal that is closed."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run costcalc and return its exit code: 0, or 2 for input that cannot be used.
 
-    arguments: the words after the program's name; those of the process when None.
+    arguments: the words after the program's name; those of the process when None, which signals end at once then.
     """
+    if arguments is None:
+        _be_a_program()
     # Looking for plugins of pydantic reads the metadata of every installed package; costcalc uses none.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     collecting = gc.isenabled()
@@ -29,3 +36,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         if collecting:
             gc.enable()
+
+
+def _be_a_program() -> None:
+    """End quietly at a signal, wherever it comes, with no file half written; and keep warnings of libraries back."""
+    for name in SIGNALS:
+        number = getattr(signal, name, None)
+        # Whoever started the program may have told it to ignore some, as nohup does.
+        if number is not None and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+            signal.signal(number, _end)
+    if not sys.warnoptions:
+        import warnings
+
+        warnings.simplefilter("ignore")
+
+
+def _end(number: int, _frame: object) -> NoReturn:
+    # An exception would not do: it can come while a library cleans up, which tells of it on stderr and goes on.
+    discard = getattr(sys.modules.get("costcalc.report.files"), "discard", None)
+    if discard is not None:  # else nothing is written yet
+        discard()
+    os._exit(128 + number)

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from costcalc.cli.lazy import USAGE_ERROR, Command, Group, Table, as_text, lazy_group, told
-from costcalc.errors import CostcalcError
+from costcalc.errors import CostcalcError, shortened, shown, tell
 
 START = (
     "costcalc estimate --model v3 --gpu h100   # cost, speed, users and why",
@@ -179,10 +179,12 @@ def run(arguments: list[str]) -> int:
 
     arguments: the words after the program's name.
     """
-    if sys.stdout is None:
-        sys.stdout = ClosedStream()
+    sys.stdout = ClosedStream() if sys.stdout is None else whole_writes(sys.stdout)
     tolerate_narrow_encodings(sys.stdout, sys.stderr)
+    if yaml := sys.modules.get("costcalc.catalog.yaml"):
+        yaml.READ.clear()
     try:
+        _check_words(arguments)
         code = _invoke(arguments)
         sys.stdout.flush()
         return code
@@ -199,12 +201,19 @@ def run(arguments: list[str]) -> int:
         if _debugging():
             raise
         _silence_stdout()
-        return _fail(f"{error.filename or 'stdout'}: {error.strerror or error}", BAD_INPUT)
+        return _fail(str(CostcalcError(str(error.strerror or error), str(error.filename or "stdout"))), BAD_INPUT)
     except Exception as error:
         if _debugging():
             raise
-        what = " ".join(f"{type(error).__name__}: {error}".split())
+        what = shortened(" ".join(f"{type(error).__name__}: {error}".split()), 240)
         return _fail(f"unexpected {what}; set COSTCALC_DEBUG=1 to see where", OWN_FAULT)
+
+
+def _check_words(words: list[str]) -> None:
+    """Raise CostcalcError for what is no text, and so no name of a model, a file or anything else."""
+    for word in words:
+        if "\0" in word or any("\ud800" <= sign <= "\udfff" for sign in word):
+            raise CostcalcError(f"{shown(word)} is not text in UTF-8", hint="a name here is text, that of a file too")
 
 
 ARGUMENTS = ("model", "gpu", "contexts", "against", "catalog")
@@ -224,6 +233,8 @@ def _invoke(arguments: list[str]) -> int:
     command: Any = build()
     # Shells ask for completions through this variable; only the library's own entry answers them.
     if os.environ.get("_COSTCALC_COMPLETE"):
+        if not os.environ.keys() >= {"COMP_WORDS", "COMP_CWORD"} and "_TYPER_COMPLETE_ARGS" not in os.environ:
+            raise CostcalcError("no words to complete", where="_COSTCALC_COMPLETE", hint="it is for shells to set")
         return int(command.main(arguments, prog_name=PROGRAM, standalone_mode=False) or 0)
     try:
         with command.make_context(PROGRAM, arguments) as context:
@@ -238,10 +249,15 @@ def _debugging() -> bool:
 
 
 def _fail(message: str, code: int) -> int:
-    with contextlib.suppress(OSError, AttributeError):  # whoever started costcalc may have closed stderr
-        sys.stderr.write(f"error: {message}\n")
-        sys.stderr.flush()
+    tell(f"error: {message}")
     return code
+
+
+def whole_writes(stream: Any) -> Any:
+    """Return a text stream that writes all of its text or raises: an unbuffered one drops what a full disk refuses."""
+    if not isinstance(getattr(stream, "buffer", None), io.RawIOBase):
+        return stream
+    return open(stream.fileno(), "w", encoding=stream.encoding, errors=stream.errors, closefd=False)
 
 
 def _silence_stdout() -> None:

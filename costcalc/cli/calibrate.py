@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Option
 
 from costcalc.cli.parameters import FORMATS, CatalogFolder, choice
-from costcalc.errors import CostcalcError, shown
+from costcalc.errors import CostcalcError, shown, tell
 from costcalc.units import counted
 
 if TYPE_CHECKING:
@@ -67,21 +68,46 @@ def from_files(files: list[str], kind: str | None, output: str | None, form: str
             if (file := files_of.get(SERVING)) is not None:
                 file.write_text(serving_yaml(own.constants))
     if form in ("json", "csv") and (lost := sum(len(each.unusable) for each in measurements)):
-        sys.stderr.write(f"note: {counted(lost, 'row')} could not be read; the table says why\n")
+        tell(f"note: {counted(lost, 'row')} could not be read; the table says why")
     notes = [*_notes(folder, list(paths.values()), bool(serving))]
     show(form, None, lambda: calibration_page(fits, notes, scored), lambda: calibration_rows(fits))
 
 
 @contextmanager
 def new_files(paths: Sequence[Path]) -> Iterator[list[NewFile]]:
-    """Open files in folders made for them; none appears unless all of the work inside succeeds."""
-    from costcalc.report.files import new_file
+    """Open files in folders made for them; none appears unless all of the work inside succeeds.
+
+    Nothing else of costcalc writes into these folders meanwhile: what it found would be lost.
+    """
+    from costcalc.report.files import new_file, new_folder, unfinished
 
     with ExitStack() as stack:
-        for path in paths:
-            _make_folder(path.parent)
-        opened = [stack.enter_context(new_file(str(path), "--output")) for path in paths]
+        stack.enter_context(unfinished())
+        folders = list(dict.fromkeys(path.parent for path in paths))
+        for folder in folders:
+            new_folder(folder, "--output")
+        for folder in folders:
+            stack.enter_context(_alone_in(folder))
+        opened = [stack.enter_context(new_file(str(path), "--output", is_update=True)) for path in paths]
         yield [file for file in opened if file is not None]
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Wait until no other process works inside, where the system knows of locks."""
+    try:
+        import fcntl
+
+        handle = os.open(folder, os.O_RDONLY)
+    except (ImportError, OSError):
+        yield
+        return
+    try:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def machines_with(path: Path | None, fits: Sequence[UserFit]) -> Machines:
@@ -101,7 +127,7 @@ def _target(output: str | None) -> tuple[Path | None, Path | None]:
     """Return the catalog folder that a calibration goes to, or the one file that was named, or neither."""
     if output is None:
         return None, None
-    path = Path(output).expanduser()
+    path = Path(os.path.expanduser(output))  # noqa: PTH111 - unlike Path.expanduser, never raises
     if path.suffix.lower() in (".yaml", ".yml"):
         return None, path
     if path.suffix[1:].isalpha() and not path.is_dir():  # as 'out.json' has, and 'h100-v1.2' has not
@@ -131,14 +157,6 @@ def _no_points(scored: Validation) -> str:
     reasons = sorted(scored.excluded().items(), key=lambda each: -len(each[1]))[:_MOST_REASONS]
     texts = [f"{counted(len(points), 'row')}: {reason}" for reason, points in reasons]
     return f"no row can be used: {'; '.join(texts)}"
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise CostcalcError(f"cannot make the folder {shown(str(folder))}: {reason}", where="--output") from None
 
 
 FOLDER = "calibrated"

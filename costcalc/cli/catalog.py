@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -13,7 +14,7 @@ import typer
 from typer import Argument, Option
 
 from costcalc.cli.parameters import CatalogFolder, NewYaml, Written, choice, gpu_names, model_names
-from costcalc.errors import CostcalcError, did_you_mean, shown
+from costcalc.errors import LONGEST_NAME, CostcalcError, did_you_mean, escaped, shown, tell
 from costcalc.fields import Record
 from costcalc.units import counted
 
@@ -254,7 +255,7 @@ def check_command(kind: Kind) -> Command:
                 problems += map(str, error.each)
         problems += [] if paths else names_given_twice(kind, catalog)
         for problem in problems:
-            sys.stderr.write(f"error: {problem}\n")
+            tell(f"error: {problem}")
         if problems:
             raise typer.Exit(BAD_INPUT)
         lists = sum(path.name == CLOSED_MODELS for path in files)
@@ -310,7 +311,7 @@ def loaded(entries: Sequence[CatalogEntry], load: Callable[[CatalogEntry], Facts
     if problems and not found:
         raise problems[0]
     for problem in problems:
-        sys.stderr.write(f"warning: left out: {problem}\n")
+        tell(f"warning: left out: {problem}")
     return found
 
 
@@ -376,7 +377,7 @@ def write_template(text: str, output: str | None) -> None:
     """
     from costcalc.report.files import new_file, write
 
-    if output is not None and Path(output).exists():
+    if output is not None and os.path.lexists(output):
         raise CostcalcError(f"{shown(output)} exists already", where="--output", hint="name a new file")
     if output is not None and Path(output).suffix.lower() not in (".yaml", ".yml"):
         raise CostcalcError(f"{shown(output)} has an unknown ending", where="--output", hint="end it in .yaml")
@@ -451,12 +452,14 @@ def import_model(path: Source, name: ImportedName = None, online: Online = False
     from costcalc.catalog.huggingface.importer import import_model as read
     from costcalc.units import format_count
 
+    if name is not None and not 0 < len(name) <= LONGEST_NAME:
+        raise CostcalcError(f"{shown(name)} is no name", where="--name", hint=f"from 1 to {LONGEST_NAME} letters")
     imported = read(path, name=name, online=online)
     write_template(imported.text, output)
     if output is not None:
         spec = imported.spec
         counted = f"{format_count(spec.total_parameters)} parameters, {format_count(spec.active_parameters)} active"
-        sys.stdout.write(f"{output}: {spec.name}, {spec.num_layers} layers, {counted}\n")
+        sys.stdout.write(escaped(f"{output}: {spec.name}, {spec.num_layers} layers, {counted}") + "\n")
 
 
 # `costcalc schema`: the JSON Schema of results and of catalog files.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Option
 
 from costcalc.cli.parameters import CatalogFolder, Written, check_chart, choice, whole
-from costcalc.errors import CostcalcError
+from costcalc.errors import CostcalcError, tell
 
 if TYPE_CHECKING:
     from costcalc.catalog.catalog import Catalog
@@ -99,7 +98,7 @@ def validate(
 
             drawing.write_bytes(draw_accuracy(result, drawing.path.suffix))
         if not result.predicted:
-            sys.stderr.write("note: not one row could be predicted; each says why\n")
+            tell("note: not one row could be predicted; each says why")
 
         def page() -> list[Block]:
             chosen = data or any(asked_for.values())

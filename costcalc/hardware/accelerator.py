@@ -6,7 +6,7 @@ from typing import Annotated, Literal, NamedTuple
 import numpy as np
 
 from costcalc.errors import CostcalcError, did_you_mean
-from costcalc.fields import After, Bandwidth, Bytes, FlopRate, Limits, Number, Power, Size, Spec
+from costcalc.fields import After, Bandwidth, Bytes, FlopRate, Limits, Name, Number, Power, Size, Spec
 from costcalc.hardware.prices import (
     Capex,
     Date,
@@ -127,7 +127,7 @@ def _fields_exist(value: tuple[Source, ...]) -> tuple[Source, ...]:
 class Accelerator(Spec):
     """One GPU, TPU, NPU or processor, as software sees and providers rent it."""
 
-    name: str
+    name: Name
     aliases: tuple[str, ...] = ()
     vendor: Slug
     architecture: Slug  # family of efficiency curves

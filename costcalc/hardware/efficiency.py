@@ -8,8 +8,10 @@ from costcalc.fields import Bandwidth, Limits, Seconds, Spec, hints
 from costcalc.hardware.engines import EngineMemories, EngineMemory, Share
 from costcalc.hardware.prices import Date
 
-Positive = Annotated[float, Limits(gt=0)]
-Factor = Annotated[float, Limits(gt=0, le=100)]
+Positive = Annotated[float, Limits(ge=1e-9, le=1e18)]
+Widening = Annotated[float, Limits(ge=0.01, le=100)]
+Speed = Annotated[float, Limits(ge=1e-6, le=10)]
+Factor = Annotated[float, Limits(ge=1e-6, le=100)]
 """What a level of the fit, such as a family or a kernel, multiplies a parameter by."""
 
 
@@ -85,8 +87,8 @@ class ExchangeParameters(Spec):
 class Quantiles(Spec):
     """Observed over predicted at 10% and 90%: the 80% range of an estimate."""
 
-    low: Annotated[float, Limits(gt=0)]
-    high: Annotated[float, Limits(gt=0)]
+    low: Positive
+    high: Positive
 
 
 class Ranges(Spec):
@@ -94,7 +96,7 @@ class Ranges(Spec):
 
     known: Quantiles
     unseen: Quantiles
-    backends: dict[str, Annotated[float, Limits(gt=0)]] = field(default_factory=dict)  # wider by, in logarithms
+    backends: dict[str, Widening] = field(default_factory=dict)  # wider by, in logarithms
 
 
 class FitError(Spec):
@@ -260,9 +262,9 @@ class BackendOverhead(Spec):
     current: bool = True  # whether deployments of today run it
     names: tuple[str, ...] = ()  # that sources call it by, in lower case
     vendors: tuple[str, ...] = ()  # of machines on which it is what people run
-    memory: Annotated[float, Limits(gt=0, le=10)] = 1.0  # bandwidth that its kernels reach, over that of the measured
-    arithmetic: Annotated[float, Limits(gt=0, le=10)] = 1.0  # FLOP/s that they reach, over those of the measured
-    arithmetic_8_bit: Annotated[float, Limits(gt=0, le=10)] = 1.0  # the same of products of 8-bit integers
+    memory: Speed = 1.0  # bandwidth that its kernels reach, over that of the measured
+    arithmetic: Speed = 1.0  # FLOP/s that they reach, over those of the measured
+    arithmetic_8_bit: Speed = 1.0  # the same of products of 8-bit integers
     tile_rows: Annotated[float, Limits(ge=1)] | None = None  # rows that its kernels multiply at least; None: by GPU
     sm_bandwidth: Bandwidth | None = None  # that its kernels draw through one multiprocessor at most
 
@@ -287,6 +289,14 @@ class Asked(NamedTuple):
     vendor: str
     backend: str | None = None
     shape: str | None = None  # of the model
+
+
+_NEEDED = {
+    "speed": ("launches", "weights", "gemm_16_bit", "gemm_8_bit", "gemm_4_bit"),
+    "untuned": ("other",),
+    "ranges": ("decode",),
+}
+"""Members that any question may ask of a group, whatever else it holds."""
 
 
 class ServingEfficiency(Spec):
@@ -323,6 +333,16 @@ class ServingEfficiency(Spec):
     provenance: Provenance
     of_kernels: KernelEfficiency | None = None  # what it stands on: kernels.yaml, put here when both are read
     of_memory: EngineMemories | None = None  # and memory.yaml
+
+    def __post_init__(self) -> None:
+        for group, needed in _NEEDED.items():
+            for name in needed:
+                if name not in getattr(self, group):
+                    raise CostcalcError(f"lacks the key {name!r}", path=(group,))
+        if self.default_backend not in self.backends:
+            raise CostcalcError(f"no backend is called {self.default_backend!r}", path=("default_backend",))
+        if not self.current:
+            raise CostcalcError("not one of them is current", path=("backends",))
 
     @property
     def kernels(self) -> KernelEfficiency:

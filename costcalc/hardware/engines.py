@@ -5,10 +5,11 @@ from typing import Annotated, Literal
 
 import numpy as np
 
+from costcalc.errors import CostcalcError
 from costcalc.fields import Bytes, Limits, Number, Spec
 
-Share = Annotated[float, Limits(gt=0, le=1)]
-Count = Annotated[float, Limits(ge=0)]
+Share = Annotated[float, Limits(ge=1e-6, le=1)]
+Count = Annotated[float, Limits(ge=0, le=1e12)]
 Holding = Literal["exact", "pages", "pools"]
 """exact: what the arithmetic needs. pages: one pool of pages, which groups of layers share; windows keep the tokens of
 a step too, and states fill pages. pools: states have a pool of their own, and windows one as large as a share."""
@@ -86,6 +87,10 @@ class EngineMemories(Spec):
 
     default: str  # of an engine that is not listed
     engines: dict[str, EngineMemory]
+
+    def __post_init__(self) -> None:
+        if self.default not in self.engines:
+            raise CostcalcError(f"no engine is called {self.default!r}", path=("default",))
 
     def of(self, engine: str) -> EngineMemory:
         """How an engine of this name uses memory."""

@@ -7,6 +7,9 @@ import numpy as np
 from costcalc.fields import ByKind, Limits, Number, OptionalSize, Record, Size, Spec
 from costcalc.model.attention.base import Linear
 
+MOST_EXPERTS = 4096
+"""Routed experts of a layer: eight times those of any published model."""
+
 
 class RoutedExperts(Record):
     """The routed part of a mixture of experts."""
@@ -105,7 +108,7 @@ class ExpertsFeedForward(FeedForward):
     """A router sends each token to `experts_per_token` of `num_experts`; shared experts see every token."""
 
     kind: Literal["experts"] = "experts"
-    num_experts: Size
+    num_experts: Annotated[int, Limits(gt=0, le=MOST_EXPERTS, strict=True)]
     experts_per_token: Size
     moe_intermediate_size: Size
     shared_intermediate_size: OptionalSize = 0  # width of all shared experts together

@@ -4,7 +4,7 @@ from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from costcalc.errors import CostcalcError, did_you_mean
-from costcalc.fields import After, Before, Count, Limits, OptionalSize, Size, Spec, Usd
+from costcalc.fields import After, Before, Count, Limits, Name, OptionalSize, Size, Spec, Usd
 from costcalc.formats import activation_format, cache_format, weight_format
 from costcalc.hardware.prices import Date
 from costcalc.model.attention import AnyAttention
@@ -104,7 +104,7 @@ class Source(Spec):
 class ModelSpec(Spec):
     """A decoder-only language model."""
 
-    name: str
+    name: Name
     aliases: tuple[str, ...] = ()
     same_shape: tuple[str, ...] = ()  # other models of this shape: their dates, contexts and prices are their own
     hf_id: str | None = None
@@ -289,7 +289,7 @@ class ModelSpec(Spec):
 class ClosedModel(Spec):
     """A model known by its list prices alone."""
 
-    name: str
+    name: Name
     aliases: tuple[str, ...] = ()
     provider: str
     max_context: Size | None = None

@@ -622,8 +622,8 @@ def _range(text: str, read: Read, where: str) -> list[Any]:
 
 def _factor(text: str, whole: str, where: str) -> float:
     try:
-        return float(text)
-    except ValueError:
+        return parse_quantity(text, "count")
+    except CostcalcError:
         raise CostcalcError(f"{shown(whole)} has no factor", where=where, hint=f"write it like {EXAMPLES}") from None
 
 

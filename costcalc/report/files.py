@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import math
 import os
@@ -14,7 +15,8 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
-from costcalc.errors import CostcalcError, shown
+from costcalc.catalog.yaml import READ, identity
+from costcalc.errors import CostcalcError, escaped, shortened, shown, tell
 from costcalc.predict.quantities import BreakEven, Comparison, Estimate
 from costcalc.report.page import Block, Line, is_terminal, markdown_page, plain_page, print_page
 
@@ -25,73 +27,135 @@ if TYPE_CHECKING:
     Result = Estimate | Comparison | BreakEven | Sweep
 
 
-class NewFile:
-    """A file that appears under its name when it is complete."""
+UNFINISHED: list[Path] = []
+"""Drafts, and folders made for files that are not there yet: whatever ends the work takes them away, last first."""
 
-    def __init__(self, path: Path, draft: Path) -> None:
-        self.path = path
-        self.draft = draft
+
+class NewFile:
+    """A file that appears under its name when it is complete.
+
+    option: the option that named it, for errors. is_update: whether what the file says was read to be kept.
+    """
+
+    def __init__(self, name: str, option: str, *, is_update: bool = False) -> None:
+        self.option = option
+        self.is_update = is_update
+        with self._told(name):
+            self.path = Path(name).expanduser()
+            self.before = _checked(self.path)
+            # Whole, so that it is found again wherever a library is while a signal comes.
+            folder = Path(os.path.abspath(self.path.parent))  # noqa: PTH100 - keeps links as they are named
+            self.draft = folder / f".{self.path.name[:40]}.{os.urandom(6).hex()}{self.path.suffix[:8]}"
+            UNFINISHED.append(self.draft)
+            # Like open(), this leaves the mode of a new file to the umask.
+            mode = 0o666 if self.before is None else stat.S_IMODE(self.before.st_mode)
+            os.close(os.open(self.draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
+            if self.before is not None:
+                with contextlib.suppress(OSError):
+                    self.draft.chmod(mode)
 
     def write_text(self, text: str) -> None:
         """Write the whole content, in UTF-8."""
         self.write_bytes(text.encode())
 
     def write_bytes(self, content: bytes) -> None:
-        """Write the whole content."""
-        self.draft.write_bytes(content)
+        """Write the whole content; raises CostcalcError where the file was read for what is written."""
+        if not self.is_update and self.before is not None and identity(self.before) in READ:
+            what = f"{shown(str(self.path))} is read for this answer"
+            raise CostcalcError(what, where=self.option, hint="name another file")
+        with self._told(str(self.path)):
+            self.draft.write_bytes(content)
+
+    def finish(self) -> None:
+        """Put the file in its place, and tell on stderr what it replaces."""
+        with self._told(str(self.path)):
+            self.draft.replace(self.path)
+        if self.before is not None and not self.is_update:
+            tell(f"note: {shown(str(self.path), 200)} was there before and is replaced")
+
+    @contextmanager
+    def _told(self, name: str) -> Iterator[None]:
+        """Errors of the system as those of the option."""
+        try:
+            yield
+        except CostcalcError as error:
+            raise CostcalcError(error.message, where=self.option, hint=error.hint) from None
+        except (OSError, ValueError, RuntimeError) as error:
+            text = getattr(error, "strerror", None) or str(error)
+            reason = text[:1].lower() + text[1:]
+            raise CostcalcError(f"cannot write {shown(name)}: {reason}", where=self.option) from None
 
 
 @contextmanager
-def new_file(name: str | None, option: str) -> Iterator[NewFile | None]:
+def new_file(name: str | None, option: str, *, is_update: bool = False) -> Iterator[NewFile | None]:
     """Open a file that replaces the one of its name when the work inside succeeds.
 
-    name: the file, or None for no file.
-    option: the option that named it, for errors.
+    name: the file, or None for no file. option: the option that named it, for errors.
+    is_update: whether what the file says was read to be kept.
     Raises CostcalcError when it cannot be written, before the work begins.
     """
     if name is None:
         yield None
         return
+    with unfinished():
+        file = NewFile(name, option, is_update=is_update)
+        yield file
+        file.finish()
+
+
+@contextmanager
+def unfinished() -> Iterator[None]:
+    """Take away the drafts and the empty folders that the work inside leaves, however it ends."""
+    kept = len(UNFINISHED)
     try:
-        path = Path(name).expanduser()
-        draft = _draft(path)
-    except CostcalcError as error:
-        raise CostcalcError(error.message, where=option, hint=error.hint) from None
-    except (OSError, ValueError, RuntimeError) as error:
-        raise CostcalcError(f"cannot write {shown(name)}: {_reason(error)}", where=option) from None
-    try:
-        yield NewFile(path, draft)
-        try:
-            draft.replace(path)
-        except OSError as error:
-            raise CostcalcError(f"cannot write {shown(name)}: {_reason(error)}", where=option) from None
+        yield
     finally:
-        with contextlib.suppress(OSError):
-            draft.unlink()
+        discard(kept)
 
 
-def _draft(path: Path) -> Path:
-    """Create an empty file beside the one to write, which proves that the folder takes files."""
+def discard(kept: int = 0) -> None:
+    """Take away drafts and folders that are still empty, but for the first ones."""
+    while len(UNFINISHED) > kept:
+        path = UNFINISHED[-1]
+        with contextlib.suppress(OSError, ValueError):
+            path.rmdir() if path.is_dir() else path.unlink()
+        UNFINISHED.pop()
+
+
+def new_folder(folder: Path, option: str) -> None:
+    """Make a folder, and those above it, which stay where files in them are finished.
+
+    option: the option that named it, for errors. Raises CostcalcError where it cannot be made.
+    """
+    try:
+        whole = Path(os.path.abspath(folder))  # noqa: PTH100 - keeps links as they are named
+        missing = [each for each in (whole, *whole.parents) if not each.exists()]
+        for each in reversed(missing):
+            UNFINISHED.append(each)
+            each.mkdir(exist_ok=True)
+        if not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise CostcalcError(f"cannot make the folder {shown(str(folder))}: {reason}", where=option) from None
+
+
+def _checked(path: Path) -> os.stat_result | None:
+    """What is there of a file to write, or None; raises CostcalcError where a file cannot take its place."""
     if not path.name or path.is_dir():
         raise CostcalcError(f"{shown(str(path))} is a folder", hint="name a file in it")
-    if path.exists() and not stat.S_ISREG(path.stat().st_mode):
-        raise CostcalcError(f"{shown(str(path))} is not a plain file", hint="write to stdout instead")
-    if path.exists() and not os.access(path, os.W_OK):
-        raise CostcalcError(f"cannot write {shown(str(path))}: permission denied")
+    if path.is_symlink():
+        hint = f"name what it leads to: {shortened(os.path.realpath(path), 200)}"
+        raise CostcalcError(f"{shown(str(path))} is a link", hint=hint)
     if not path.parent.is_dir():
         raise CostcalcError(f"there is no folder {shown(str(path.parent))}", hint="create it first")
-    draft = path.with_name(f".{path.name[:40]}.{os.urandom(6).hex()}{path.suffix[:8]}")
-    # Like open(), this leaves the mode of a new file to the umask.
-    os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-    if path.exists():
-        with contextlib.suppress(OSError):
-            draft.chmod(stat.S_IMODE(path.stat().st_mode))
-    return draft
-
-
-def _reason(error: Exception) -> str:
-    text = getattr(error, "strerror", None) or str(error)
-    return text[:1].lower() + text[1:]
+    if not path.exists():
+        return None
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise CostcalcError(f"{shown(str(path))} is not a plain file", hint="write to stdout instead")
+    if not os.access(path, os.W_OK):
+        raise CostcalcError(f"cannot write {shown(str(path))}: permission denied")
+    return path.stat()
 
 
 # An answer in the form that was asked for, on the screen or in a file.
@@ -233,7 +297,7 @@ def as_csv(rows: list[dict[str, Any]]) -> str:
     columns = list(dict.fromkeys(key for row in rows for key in row))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
+    writer.writerow(map(_cell, columns))
     writer.writerows([_cell(row.get(column)) for column in columns] for row in rows)
     return text.getvalue()
 
@@ -264,7 +328,28 @@ def _cell(value: Any) -> Any:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
-    return "" if value is None else value
+    return cell_text(value) if isinstance(value, str) else "" if value is None else value
+
+
+FORMULAS = "=+-@\uff1d\uff0b\uff0d\uff20"
+"""What begins a formula in a spreadsheet, also in full width."""
+
+
+def cell_text(text: str) -> str:
+    """Return text as a cell of CSV holds it: escaped, and no spreadsheet takes it for a formula.
+
+    Source: OWASP, "CSV Injection".
+    """
+    cell = escaped(text)
+    begins = cell.lstrip()[:1]
+    return f"'{cell}" if begins and begins in FORMULAS and len(cell) > 1 and not _is_number(cell) else cell
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _finite(tree: Any) -> Any:

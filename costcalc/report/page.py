@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeVar
 
+from costcalc.errors import escaped
 from costcalc.fields import Record
 from costcalc.predict.quantities import QUANTITIES, Assumption, Estimate, Range
 from costcalc.units import NOTHING, format_percent, format_rate, format_seconds, format_usd
@@ -23,11 +24,12 @@ Role = Literal[
 
 
 class Line(Record):
-    """A paragraph, which a terminal breaks between words; where it has colours, text for other programs has not."""
+    """A paragraph, which a terminal breaks between words."""
 
     text: str = ""
     role: Role = "text"
     indent: int = 0
+    drawn: bool = False  # a line of a drawing, which has colours of its own
 
 
 class Column(Record):
@@ -201,6 +203,19 @@ def notes(texts: Sequence[str]) -> Iterator[Block]:
     return section("Notes", texts)
 
 
+# What every page does with what comes from files: a name cannot command a terminal, or end a row of a table.
+
+
+def safe(blocks: Iterable[Block]) -> Iterator[Block]:
+    """Yield the blocks of a page, all of their text escaped."""
+    for block in blocks:
+        if isinstance(block, Grid):
+            columns = [replace(each, title=escaped(each.title)) for each in block.columns]
+            yield replace(block, columns=columns, rows=[[*map(escaped, row)] for row in block.rows])
+        else:
+            yield block if block.drawn else replace(block, text=escaped(block.text))
+
+
 # Pages as text for a pipe or a file, however long its lines become.
 
 
@@ -211,7 +226,7 @@ _COLOURS = r"\x1b\[[0-9;]*m"
 
 def plain_page(blocks: Iterable[Block]) -> str:
     """Return a page as plain text that ends in a line break."""
-    return "".join(f"{line.rstrip()}\n" for block in blocks for line in _text_lines(block))
+    return "".join(f"{line.rstrip()}\n" for block in safe(blocks) for line in _text_lines(block))
 
 
 def _text_lines(block: Block) -> Iterator[str]:
@@ -242,28 +257,33 @@ _HEADINGS = {"title": "# ", "heading": "## ", "value": "### "}
 
 def markdown_page(blocks: Iterable[Block]) -> str:
     """Return a page as Markdown that ends in a line break."""
-    parts = [_markdown_table(block) if isinstance(block, Grid) else _paragraph(block) for block in blocks]
+    parts = [_markdown_table(block) if isinstance(block, Grid) else _paragraph(block) for block in safe(blocks)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _paragraph(line: Line) -> str:
-    return _HEADINGS.get(line.role, "") + _escaped(line.text) if line.text.strip() else ""
+    text = _marked_down(line.text)
+    # What begins a list, a quotation, a heading or a block of code is a sign like others here.
+    return _HEADINGS.get(line.role, "") + ("\\" + text if text[:1] in set("#>+-=`~") else text) if text else ""
 
 
 def _markdown_table(grid: Grid) -> str:
     kept = [at for at, column in enumerate(grid.columns) if not column.drawing]
     head = [[grid.columns[at].title for at in kept]]
     rows = [
-        f"| {' | '.join(map(_escaped, cells))} |" for cells in [*head, *([row[at] for at in kept] for row in grid.rows)]
+        f"| {' | '.join(map(_marked_down, cells))} |"
+        for cells in [*head, *([row[at] for at in kept] for row in grid.rows)]
     ]
     rule = f"| {' | '.join('--:' if grid.columns[at].right else ':--' for at in kept)} |"
     return "\n".join([rows[0], rule, *rows[1:]])
 
 
-def _escaped(text: str) -> str:
-    for sign in ("\\", "|", "*", "_", "<", "$"):
-        text = text.replace(sign, "\\" + sign)
-    return text.strip()
+_MARKDOWN = re.compile(r"[\\|*_<$`]|\](?=[(\[:])")
+"""Signs that mean something; a bracket does where an address follows, which no text here has for its reader."""
+
+
+def _marked_down(text: str) -> str:
+    return _MARKDOWN.sub(r"\\\g<0>", text).strip()
 
 
 # Pages on a terminal: plain tables that fit its width, in colours unless NO_COLOR is set.
@@ -313,7 +333,7 @@ def print_page(blocks: Iterable[Block], stream: TextIO, width: int | None = None
 
     columns = width or terminal_width(stream)
     console = Console(file=stream, width=columns, highlight=False, markup=False, emoji=False)
-    for block in blocks:
+    for block in safe(blocks):
         if isinstance(block, Line):
             hang = GAP if block.indent else ""  # what follows the first line of an item stands further in
             parts = Text.from_ansi(block.text, style=LOOKS[block.role]).wrap(

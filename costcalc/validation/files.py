@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from costcalc.catalog.catalog import Catalog
-from costcalc.catalog.check import place
+from costcalc.catalog.check import CSV_BYTES, CSV_COLUMNS, CSV_LINES, CSV_NAMES, place
 from costcalc.catalog.files import packaged_root
 from costcalc.catalog.yaml import read_text
 from costcalc.errors import CostcalcError, did_you_mean, nearest, shown
@@ -223,7 +223,7 @@ def kind_of(header: Sequence[str], kind: str | None, where: str) -> str:
     header: the names of the columns. kind: as named, or None. where: the place of the header, for errors.
     Raises CostcalcError with the columns that are missing.
     """
-    repeated = next((name for name in header if header.count(name) > 1), None)
+    repeated = next((name for index, name in enumerate(header) if name in header[:index]), None)
     if repeated is not None:
         raise CostcalcError(f"the column {shown(repeated)} stands twice", where)
     kind = kind or _fitting(header, where)
@@ -281,7 +281,6 @@ def _meant(header: Sequence[str], kind: str, missing: Sequence[str]) -> str | No
 Row = dict[str, Any]
 """One measurement: text, numbers (null where empty) by column."""
 
-MAX_BYTES = 50_000_000
 SEPARATORS = (",", ";", "\t")
 AUTO = "auto"
 """A number type that leaves the choice to the engine."""
@@ -323,16 +322,33 @@ def load_measurements(path: str | Path, kind: str | None = None) -> Measurements
     """
     if kind is not None:
         columns_of(kind)
-    separator, records = _records(read_text(path, MAX_BYTES), path)
+    separator, records = _records(read_text(path, CSV_BYTES), path)
     line, header = next(records, (1, []))
     if not header:
         raise CostcalcError("the file holds no rows", place(path), "its first row must name the columns")
     header = _trimmed([name.strip() for name in header])
+    if len(header) > CSV_COLUMNS:
+        raise CostcalcError(f"more than {CSV_COLUMNS} columns", place(path, (line, 1)), "is this the right file?")
+    if len(header) == 1 and (other := re.search(r"[|:]|\s(?=\s*\S)", header[0])):
+        what = f"fields are separated by {shown(other[0])}"
+        raise CostcalcError(what, place(path, (line, 1)), "separate them by commas, semicolons or tabs")
     kind = kind_of(header, kind, place(path, (line, 1)))
     numbered = [(line, [field.strip() for field in fields]) for line, fields in records]
     if not numbered:
         raise CostcalcError("the file has a header and no rows", place(path))
+    _check_names(kind, header, numbered, path)
     return _measurements(kind, header, numbered, str(path), grouped=separator == ",")
+
+
+def _check_names(kind: str, header: Sequence[str], records: Sequence[tuple[int, list[str]]], path: str | Path) -> None:
+    """Raise CostcalcError where a file names more different things than any measurement is of: each is looked up."""
+    for index, name in enumerate(header):
+        if name in KINDS[kind].text or name.endswith("dtype"):
+            seen = {fields[index] for _, fields in records if index < len(fields)}
+            if len(seen) > CSV_NAMES:
+                raise CostcalcError(
+                    f"{name} has more than {CSV_NAMES} different values", place(path), "divide the file"
+                )
 
 
 def _measurements(
@@ -358,10 +374,11 @@ def _measurements(
 
 def _records(text: str, path: str | Path) -> tuple[str, Iterator[tuple[int, list[str]]]]:
     """Return what separates fields, and each record with its line number, without comments and blank lines."""
+    lines = text.splitlines()
+    if len(lines) > CSV_LINES:
+        raise CostcalcError(f"more than {CSV_LINES:,} lines", place(path), "divide the file")
     numbered = [
-        (number, line)
-        for number, line in enumerate(text.splitlines(), 1)
-        if line.strip() and not line.lstrip().startswith("#")
+        (number, line) for number, line in enumerate(lines, 1) if line.strip() and not line.lstrip().startswith("#")
     ]
     head = numbered[0][1] if numbered else ""
     separator = next((each for each in SEPARATORS if each in head), ",")

@@ -38,6 +38,7 @@ from costcalc.fields import Array
 from costcalc.formats import cache_format, number_type
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.attention.base import TILE_ROWS
+from costcalc.model.ffn import MOST_EXPERTS
 from costcalc.validation.files import AUTO, Row, find_gpu, is_empty
 from costcalc.validation.fitting import Prior, priors
 
@@ -447,6 +448,8 @@ def describe_gemm(row: Row, gpu: Accelerator) -> Described:
 def describe_experts(row: Row, gpu: Accelerator) -> Described:
     """Name the kernel and the features of a layer's routed experts."""
     tokens, topk, experts, ranks = row["tokens"], row["topk"], row["experts"], row["moe_ep"]
+    if not 1 <= ranks <= experts <= MOST_EXPERTS:
+        raise CostcalcError(f"{experts:g} experts on {ranks:g} ranks: from 1 to {MOST_EXPERTS:,}, and no more ranks")
     kind, backend, inter = number_type(row["dtype"]), backend_of(row), row["inter"] / row["moe_tp"]
     kernel = experts_kernel(backend, gpu.architecture, kind.name, row["kernel"])
     pairs = tokens * topk / ranks

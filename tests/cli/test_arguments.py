@@ -93,7 +93,7 @@ def test_what_cannot_be_is_one_line_that_names_the_argument(call: Callable[[Any]
 
 
 @pytest.mark.parametrize(
-    "options", [{"context": 1e9, "terms": "kv"}, {"price": 1e-300}, {"utilization": 1e-300}, {"tpot": 1e-9}]
+    "options", [{"context": 1e9, "terms": "kv"}, {"price": 1e-9}, {"utilization": 1e-9}, {"tpot": 1e-9}]
 )
 def test_extremes_warn_nobody(options: dict[str, Any]) -> None:
     with warnings.catch_warnings():

@@ -320,7 +320,7 @@ WRONG_MACHINES = {
     "machines: {}": "at least 1 item",
     "machines: {h100-sxm: {gem: {factors: {}, fit: FIT}}}": "unknown kernel 'gem'; did you mean 'gemm'?",
     "machines: {h100-sxm: {gemm: {factors: {lanch: 1}, fit: FIT}}}": "no parameter 'lanch'; did you mean 'launch'?",
-    "machines: {h100-sxm: {gemm: {factors: {launch: -1}, fit: FIT}}}": "greater than 0",
+    "machines: {h100-sxm: {gemm: {factors: {launch: -1}, fit: FIT}}}": "at least 1e-06",
     "machine: {}": "unknown key",
 }
 

@@ -18,6 +18,8 @@ from costcalc.catalog.yaml import read_text
 from costcalc.errors import CostcalcError, nearest, shown
 
 _DEEPEST = 16
+_LONG = 1_000_000
+"""Characters of a text that is not read a second time to find a place in it."""
 _SPACE = re.compile(r"[ \t\n\r]*")
 _DECODER = json.JSONDecoder()
 
@@ -70,8 +72,10 @@ def parse_document(text: str, path: str | Path) -> Document:
     except json.JSONDecodeError as error:
         position = (error.lineno, error.colno)
         raise CostcalcError(f"not JSON: {error.msg}", place(path, position), "is this a config.json?") from None
-    except _DuplicateKeyError:
-        _duplicate(text, path)
+    except _DuplicateKeyError as error:
+        if len(text) < _LONG:
+            _duplicate(text, path)
+        raise CostcalcError(f"duplicate key {shown(error.args[0])}", place(path), "remove one of them") from None
     except RecursionError:
         raise CostcalcError("not a config.json: nested too deeply", place(path)) from None
     except ValueError:
@@ -88,7 +92,8 @@ class _DuplicateKeyError(Exception):
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) < len(pairs):
-        raise _DuplicateKeyError
+        last = {key: index for index, (key, _) in enumerate(pairs)}
+        raise _DuplicateKeyError(next(key for index, (key, _) in enumerate(pairs) if last[key] > index))
     return made
 
 

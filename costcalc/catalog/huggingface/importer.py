@@ -221,6 +221,8 @@ def import_model(source: str, *, name: str | None = None, online: bool = False, 
 
 
 def _standard_input() -> str:
+    if sys.stdin is None:
+        raise CostcalcError("it is closed", "stdin", "pipe a config.json, or name a file")
     content = sys.stdin.buffer.read(CONFIG_BYTES + 1)
     if len(content) > CONFIG_BYTES:
         raise CostcalcError(f"larger than {CONFIG_BYTES / 1e6:g} MB", "stdin", "is this a config.json?")

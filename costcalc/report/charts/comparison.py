@@ -6,14 +6,13 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator, MaxNLocator
 
 from costcalc.errors import CostcalcError
 from costcalc.explore.compare import Curve, Curves
 from costcalc.explore.sweep import Sweep
 from costcalc.predict.quantities import BLENDED, BreakEven, Comparison, Row
 from costcalc.report.accuracy import KIND_TITLES, amount, percent
+from costcalc.report.charts.library import Axes, LogLocator, MaxNLocator
 from costcalc.report.charts.style import (
     FAINT,
     INK,

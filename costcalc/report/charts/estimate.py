@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import math
 
-from matplotlib.axes import Axes
-from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
-
 from costcalc.errors import CostcalcError
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.predict.quantities import Estimate, OpResult
+from costcalc.report.charts.library import Axes, MaxNLocator, Patch
 from costcalc.report.charts.style import BOUND_COLOURS, FAINT, GRID, INK, look, panels, saved, shown_ticks, spread
 from costcalc.report.estimate import price_basis
 from costcalc.units import format_count, format_percent, format_rate, format_seconds, format_usd

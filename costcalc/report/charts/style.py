@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from itertools import groupby, pairwise
 from math import isnan, log
 from textwrap import wrap
 from typing import Any
 
-import matplotlib as mpl
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+from costcalc.errors import escaped, shortened
+from costcalc.report.charts.library import (
+    Axes,
+    Axis,
+    ConstrainedLayoutEngine,
+    Figure,
+    FixedFormatter,
+    FuncFormatter,
+    MaxNLocator,
+    NullLocator,
+    Text,
+    findfont,
+    get_font,
+    mpl,
+)  # fmt: skip
 
 INK = "#1f2933"
 FAINT = "#7b8794"
@@ -36,8 +47,9 @@ _OTHERS = (
     "#9aa5b1", "#7c5e10", "#e377c2", "#1f2933", "#9acd32", "#5bc0eb",
 )  # fmt: skip
 
+FONT = "DejaVu Sans"
 _RC: Any = {
-    "font.family": "DejaVu Sans",
+    "font.family": FONT,
     "font.size": 10,
     "axes.edgecolor": FAINT,
     "axes.labelcolor": INK,
@@ -67,6 +79,7 @@ LETTER, BOLD_LETTER = 0.54, 0.62
 """Width of a letter of this font over its height, about."""
 SMALLEST = 8.5
 """Size of text that is still read [points]."""
+_LONGEST_TITLE = 160
 _SHORT = 20.0
 """A logarithmic axis that is shorter may hold one power of ten or none, and is labelled in even steps."""
 _METADATA: dict[str, dict[str, Any]] = {
@@ -78,7 +91,7 @@ _METADATA: dict[str, dict[str, Any]] = {
 
 def look() -> Any:
     """Return a context in which figures get costcalc's look."""
-    return mpl.rc_context(_RC)
+    return mpl.rc_context({**{name: mpl.rcParamsDefault[name] for name in mpl.rcParams if name != "backend"}, **_RC})
 
 
 def saved(figure: Figure, suffix: str) -> bytes:
@@ -87,9 +100,27 @@ def saved(figure: Figure, suffix: str) -> bytes:
     suffix: '.png', '.svg' or '.pdf'.
     """
     kind = suffix.lower().lstrip(".")
+    for text in figure.findobj(Text):
+        text.set_text(_drawable(text.get_text()))
+    for axis in figure.findobj(Axis):
+        formatter = axis.get_major_formatter()
+        if isinstance(formatter, FixedFormatter):
+            formatter.seq = [_drawable(each) for each in formatter.seq]
     content = io.BytesIO()
     figure.savefig(content, format=kind, dpi=160, metadata=_METADATA[kind])
     return content.getvalue()
+
+
+def _drawable(text: str) -> str:
+    """Text as the font has it: other signs, and those that would break a file, by their numbers."""
+    lines = ["".join(map(_sign, escaped(line))) for line in text.split("\n")]
+    return "\n".join(lines)
+
+
+@cache
+def _sign(sign: str) -> str:
+    known = get_font(findfont(FONT)).get_char_index(ord(sign)) or sign.isascii()
+    return sign if known else sign.encode("unicode_escape").decode("ascii")
 
 
 def panels(count: int, title: str, subtitle: str, width: float = 6.2, height: float = 5.0) -> tuple[Figure, list[Axes]]:
@@ -97,6 +128,7 @@ def panels(count: int, title: str, subtitle: str, width: float = 6.2, height: fl
 
     width, height: of one panel [inches].
     """
+    title = shortened(title, _LONGEST_TITLE)
     across = width * count
     room = (across - 0.3) * 72  # [points]
     below = wrap(subtitle, int(room / LETTER / SMALLEST), break_on_hyphens=False) or [""]

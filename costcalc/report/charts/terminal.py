@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from plotille import Figure, color
 
+from costcalc.errors import escaped
 from costcalc.explore.sweep import Sweep
 from costcalc.fields import Record
 from costcalc.predict.quantities import BLENDED, BreakEven, Comparison, Estimate
@@ -126,10 +127,10 @@ def _chart(
         yield Line("nothing fits anywhere", indent=2)
         return
     for text in _canvas(logs, framed, of, show_below, below or against).splitlines():
-        yield Line(text.replace("\u2800", " ").rstrip())
+        yield Line(text.replace("\u2800", " ").rstrip(), drawn=True)
     for mark, colour, each in zip(MARKS, COLOURS, lines, strict=False):
         if each.name:
-            yield Line(f"{color(mark, fg=colour)} {each.name}", indent=4)
+            yield Line(f"{color(mark, fg=colour)} {escaped(each.name)}", indent=4, drawn=True)
 
 
 def _canvas(
