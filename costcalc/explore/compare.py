@@ -27,7 +27,7 @@ from costcalc.predict.options import Options, read_option
 from costcalc.predict.predict import predict
 from costcalc.predict.quantities import Answered, Comparison, Estimate, Row, inverse, numbers_of, ranges_of
 from costcalc.predict.scenario import Scenario, asked, listed, scenario_of
-from costcalc.units import format_usd
+from costcalc.units import counted, format_usd
 
 # The price that each accelerator of a comparison is charged: of one kind, so that their ratios mean something.
 
@@ -128,17 +128,11 @@ def attention_variants(model: ModelSpec, groups: tuple[int, ...] = (4, 8, 16)) -
     """
     base = _reference_layer(model)
     heads, width = _heads_and_width(base)
-    mha = _replaced(model, _grouped(heads, heads, width))
-    twins = [AttentionVariant("MHA", mha, f"{heads} heads × {width}")]
-    for group in groups:
-        if heads % group == 0 and 1 < group < heads:
-            kv = heads // group
-            twins.append(
-                AttentionVariant(
-                    f"GQA-{group}", _replaced(model, _grouped(heads, kv, width)), f"{kv} KV heads × {width}"
-                )
-            )
-    twins.append(AttentionVariant("MQA", _replaced(model, _grouped(heads, 1, width)), f"1 KV head × {width}"))
+    sizes = [(f"GQA-{group}", heads // group) for group in groups if heads % group == 0 and 1 < group < heads]
+    twins = [
+        AttentionVariant(name, _replaced(model, _grouped(heads, kv, width)), f"{counted(kv, what)} × {width}")
+        for name, kv, what in [("MHA", heads, "head"), *((*each, "KV head") for each in [*sizes, ("MQA", 1)])]
+    ]
     latent = _latent(base, heads, width)
     rule = "as the model ships" if isinstance(base, LatentAttention) else "latent 4 × head dim, rope head dim / 2"
     modes: tuple[MlaMode, ...] = ("absorbed", "expanded")
@@ -149,7 +143,7 @@ def attention_variants(model: ModelSpec, groups: tuple[int, ...] = (4, 8, 16)) -
     twins.append(
         AttentionVariant("Low rank", _replaced(model, control), f"{heads} heads × {rank:g}: MLA's cache, MHA's form")
     )
-    twins.append(AttentionVariant("No cache", mha, "every step prefills the context again", recompute=True))
+    twins.append(AttentionVariant("No cache", twins[0].model, "every step prefills the context again", recompute=True))
     return twins
 
 

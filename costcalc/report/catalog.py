@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -177,33 +178,35 @@ def _facts(gpu: Accelerator) -> Iterator[Block]:
 
 
 def _values(gpu: Accelerator) -> Iterator[tuple[str, str]]:
-    yield "memory", format_bytes(gpu.memory)
-    if gpu.memory_reported:
-        yield "memory_reported", f"{gpu.memory_reported / 2**20:,.0f} MiB"
-    if gpu.runtime_memory:
-        yield "runtime_memory", f"{gpu.runtime_memory / 2**30:,.2f} GiB"
-    yield "memory_type", gpu.memory_type
-    yield "memory_bandwidth", format_rate(gpu.memory_bandwidth)
-    for precision, rate in gpu.peak_flops.rates().items():
-        yield f"peak_flops.{precision}", format_rate(rate, "OP/s" if precision.startswith("int") else "FLOP/s")
-    if gpu.sm_count:
-        yield "sm_count", f"{gpu.sm_count:,}"
-    if gpu.l2_cache:
-        yield "l2_cache", format_bytes(gpu.l2_cache)
-    if gpu.scale_up:
-        yield "scale_up.technology", gpu.scale_up.technology
-        yield "scale_up.bandwidth", format_rate(gpu.scale_up.bandwidth)
-        yield "scale_up.domain", f"{gpu.scale_up.domain:,} devices"
-    if gpu.scale_out:
-        yield "scale_out.bandwidth", format_rate(gpu.scale_out.bandwidth)
-    if gpu.host_link:
-        yield "host_link.technology", gpu.host_link.technology
-        yield "host_link.bandwidth", format_rate(gpu.host_link.bandwidth)
-    yield "node_size", f"{gpu.node_size:,}"
-    if gpu.power:
-        yield "power", format_power(gpu.power)
-    if gpu.power_all_in:
-        yield "power_all_in", format_power(gpu.power_all_in)
+    for name, show in _FACTS.items():
+        if name == "peak_flops":
+            for precision, rate in gpu.peak_flops.rates().items():
+                yield f"{name}.{precision}", format_rate(rate, "OP/s" if precision.startswith("int") else "FLOP/s")
+            continue
+        if getattr(gpu, name.partition(".")[0]):
+            yield name, show(attrgetter(name)(gpu))
+
+
+_FACTS: dict[str, Callable[[Any], str]] = {
+    "memory": format_bytes,
+    "memory_reported": lambda each: f"{each / 2**20:,.0f} MiB",
+    "runtime_memory": lambda each: f"{each / 2**30:,.2f} GiB",
+    "memory_type": str,
+    "memory_bandwidth": format_rate,
+    "peak_flops": str,
+    "sm_count": "{:,}".format,
+    "l2_cache": format_bytes,
+    "scale_up.technology": str,
+    "scale_up.bandwidth": format_rate,
+    "scale_up.domain": "{:,} devices".format,
+    "scale_out.bandwidth": format_rate,
+    "host_link.technology": str,
+    "host_link.bandwidth": format_rate,
+    "node_size": "{:,}".format,
+    "power": format_power,
+    "power_all_in": format_power,
+}
+"""Facts of a data sheet, and how each is shown where it is known."""
 
 
 def _cited(gpu: Accelerator, name: str) -> tuple[str, str]:

@@ -8,7 +8,7 @@ import operator
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -24,16 +24,13 @@ _SPACE = re.compile(r"[ \t\n\r]*")
 _DECODER = json.JSONDecoder()
 
 
+@dataclass(frozen=True, slots=True)
 class Document:
-    """The settings of a JSON file.
+    """The settings of a JSON file."""
 
-    path: the file. text: its content. data: the object it holds.
-    """
-
-    def __init__(self, path: str | Path, text: str, data: dict[str, Any]) -> None:
-        self.path = path
-        self.text = text
-        self.data = data
+    path: str | Path
+    text: str  # its content
+    data: dict[str, Any]  # the object it holds
 
     def place(self, keys: KeyPath) -> str:
         """Return where the value at a path of keys stands, as 'config.json:3:21'.
@@ -301,7 +298,6 @@ def check_reachable(what: str) -> None:
 
 
 MOST = 10**8
-Names = Mapping[str, Sequence[str]]
 Mode = Literal["size", "flag", "word"]
 """How a lone name in an expression is read: a number, on or off, or as the word that it is."""
 _MEANT_NULL = ("sliding_window",)
@@ -309,29 +305,21 @@ _MEANT_NULL = ("sliding_window",)
 _STATES = {"float32": "fp32", "bfloat16": "bf16", "float16": "bf16"}
 
 
+@dataclass
 class Fields:
     """Typed access to the settings of a group of a config.json.
 
-    document: the file. path: keys that lead to the group. names: spellings of a name, the first one given counts; a
-    dot leads into a group. defaults: what the model's class takes where the file says nothing: a value, or an
-    expression. Those that were used are kept.
+    names: spellings of a name, the first one given counts; a dot leads into a group. defaults: what the model's class
+    takes where the file says nothing: a value, or an expression. Those that were used are kept.
     """
 
-    def __init__(
-        self,
-        document: Document,
-        data: Mapping[str, Any],
-        path: KeyPath = (),
-        names: Names | None = None,
-        defaults: Mapping[str, Any] | None = None,
-    ) -> None:
-        self.document = document
-        self.data = data
-        self.path = path
-        self.names = dict(names or {})
-        self.defaults = defaults or {}
-        self.defaults_used: dict[str, Any] = {}
-        self.notes: list[str] = []
+    document: Document
+    data: Mapping[str, Any]
+    path: KeyPath = ()  # keys that lead to the group
+    names: dict[str, Sequence[str]] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    defaults_used: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def spellings(self, name: str) -> Sequence[str]:
         """Return the spellings of a name."""
@@ -395,35 +383,20 @@ class Fields:
 
     def flag(self, name: str, default: bool = False) -> bool:
         """Return true or false, `default` where the file has none; raises CostcalcError when it is neither."""
-        value = self.get(name)
-        if value is None:
-            return default
-        if not isinstance(value, bool):
-            raise self.error(name, f"must be true or false, got {shown(value)}")
-        return value
+        value = self._of(bool, name, "true or false")
+        return default if value is None else value
 
     def text(self, name: str) -> str | None:
         """Return text, or None where the file has none; raises CostcalcError when it is something else."""
-        value = self.get(name)
-        if value is not None and not isinstance(value, str):
-            raise self.error(name, f"must be text, got {shown(value)}")
-        return value
+        return self._of(str, name, "text")
 
     def numbers(self, name: str) -> list[int] | None:
         """Return a list of whole numbers of at least 0, or None; raises CostcalcError when it is something else."""
-        listed = self._list(name)
-        for value in listed or []:
-            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-                raise self.error(name, f"must list whole numbers of at least 0, got {shown(value)}")
-        return listed
+        return self._listed(name, "whole numbers of at least 0", lambda each: type(each) is int and each >= 0)
 
     def words(self, name: str) -> list[str] | None:
         """Return a list of words, or None where the file has none; raises CostcalcError when it is something else."""
-        listed = self._list(name)
-        for value in listed or []:
-            if not isinstance(value, str):
-                raise self.error(name, f"must list words, got {shown(value)}")
-        return listed
+        return self._listed(name, "words", lambda each: isinstance(each, str))
 
     def group(self, name: str) -> Fields | None:
         """Return the settings of a nested group, or None where the file has none."""
@@ -433,20 +406,25 @@ class Fields:
         value = self._at(key)
         if not isinstance(value, dict):
             raise self.error(name, f"must be an object, got {shown(value)}")
-        inner = Fields(self.document, value, (*self.path, key))
-        inner.notes = self.notes
-        return inner
+        return Fields(self.document, value, (*self.path, key), notes=self.notes)
 
     def note(self, text: str) -> None:
         """Keep a remark that the imported model has to carry; said once."""
         if text not in self.notes:
             self.notes.append(text)
 
-    def _list(self, name: str) -> list[Any] | None:
+    def _of(self, kind: type[Any], name: str, what: str) -> Any:
         value = self.get(name)
-        if value is not None and not isinstance(value, list):
-            raise self.error(name, f"must be a list, got {shown(value)}")
+        if value is not None and not isinstance(value, kind):
+            raise self.error(name, f"must be {what}, got {shown(value)}")
         return value
+
+    def _listed(self, name: str, what: str, fits: Callable[[Any], bool]) -> list[Any] | None:
+        listed: list[Any] | None = self._of(list, name, "a list")
+        for value in listed or []:
+            if not fits(value):
+                raise self.error(name, f"must list {what}, got {shown(value)}")
+        return listed
 
     def _missing(self, name: str) -> CostcalcError:
         spelled = self.spellings(name)

@@ -207,12 +207,17 @@ def import_model(source: str, *, name: str | None = None, online: bool = False, 
     shape = read_shape(detected.family, detected.fields)
     blank = _spec({"name": "model", **_shape_data(shape), "precision": {}}, document)
     precision = precision_of(detected.fields, _quantization(detected, found), shape, blank)
+    extra = f" and {QUANTIZATION}" if found.quantization else ""
+    when = (today or date.today()).isoformat()
     data = {
-        **_identity(found, name, detected),
+        "name": name or found.name,
+        "aliases": [],
+        **({"hf_id": found.hf_id} if found.hf_id else {}),
+        "family": family_name(detected),
         **_shape_data(shape),
         "precision": precision,
         **({"mtp": {**shape.prediction, **_labels(shape.prediction)}} if shape.prediction else {}),
-        "sources": [_source(found, today or date.today())],
+        "sources": [{"what": "shape", "source": found.told + extra, "date": when, "provenance": "seen"}],
         "notes": _notes(detected, shape, blank),
     }
     text = model_yaml(data)
@@ -230,11 +235,6 @@ def _standard_input() -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise CostcalcError("not UTF-8 text", "stdin", "pipe a config.json in UTF-8") from None
-
-
-def _identity(found: Source, name: str | None, detected: Detected) -> Entry:
-    known = {"hf_id": found.hf_id} if found.hf_id else {}
-    return {"name": name or found.name, "aliases": [], **known, "family": family_name(detected)}
 
 
 def _shape_data(shape: Shape) -> Entry:
@@ -262,18 +262,13 @@ def _label(labels: Sequence[str]) -> str | list[str] | None:
     return list(labels) if len(labels) > 1 else labels[0] if labels else None
 
 
-def _source(found: Source, today: date) -> Entry:
-    extra = f" and {QUANTIZATION}" if found.quantization else ""
-    return {"what": "shape", "source": found.told + extra, "date": today.isoformat(), "provenance": "seen"}
-
-
 def _notes(detected: Detected, shape: Shape, spec: ModelSpec) -> list[str]:
     fields = detected.fields
     notes = list(fields.notes)
     if is_interleaved(shape.layers):
         notes.insert(0, "Layers of different kinds alternate; equal ones are counted together.")
     if fields.defaults_used:
-        used = ", ".join(f"{name} {_word(value)}" for name, value in sorted(fields.defaults_used.items()))
+        used = ", ".join(f"{name} {_flow(value)}" for name, value in sorted(fields.defaults_used.items()))
         notes.append(f"Left out of the file, and taken from the defaults of its class: {used}.")
     if "max_context" not in shape.model:
         notes.append("The file does not say how long a context may be.")
@@ -282,10 +277,6 @@ def _notes(detected: Detected, shape: Shape, spec: ModelSpec) -> list[str]:
         f"The shape has {total} parameters, {active} of them active; the file does not say what its makers publish."
     )
     return notes
-
-
-def _word(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _quantization(detected: Detected, found: Source) -> list[Fields]:

@@ -58,7 +58,7 @@ class Family(NamedTuple):
 
     def fields(self, document: Document, data: Mapping[str, Any], path: tuple[str, ...] = ()) -> Fields:
         """Return the settings of a group of a configuration, in the family's spellings and with its defaults."""
-        return Fields(document, data, path, self.row["names"], self.row["defaults"])
+        return Fields(document, data, path, dict(self.row["names"]), self.row["defaults"])
 
 
 @cache
