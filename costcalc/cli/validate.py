@@ -160,8 +160,7 @@ def _wanted(files: list[Measurements], asked_for: Mapping[str, list[str]], catal
 
 
 def _measurements(kinds: list[str], data: list[str]) -> list[Measurements]:
-    from costcalc.validation.files import columns_of, load_measurements, shipped_measurements
-    from costcalc.validation.score import SCORERS
+    from costcalc.validation.files import KINDS, columns_of, load_measurements, shipped_measurements
 
     wanted = list(dict.fromkeys(each.strip().lower() for each in kinds))
     for each in wanted:
@@ -170,7 +169,7 @@ def _measurements(kinds: list[str], data: list[str]) -> list[Measurements]:
         except CostcalcError as error:
             raise CostcalcError(error.message, where="--kind", hint=error.hint) from None
     if not data:
-        return [shipped_measurements(each) for each in wanted or SCORERS]
+        return [shipped_measurements(each) for each in wanted or KINDS]
     if len(wanted) > 1:
         raise CostcalcError("several kinds for --data", where="--kind", hint="give the one that the file holds")
     return [load_measurements(each, wanted[0] if wanted else None) for each in data]

@@ -262,45 +262,32 @@ def _unpacked(coefficients: Sequence[_Coefficient], values: Array) -> KernelPara
 
 
 @dataclass(frozen=True, slots=True)
-class Residuals:
-    """ln(predicted / measured) of one kernel's points: fitted on all, and with groups left out."""
+class CrossValidated:
+    """The fit of one kernel, and ln(predicted / measured) of its points: fitted on all, and with groups left out."""
 
     kernel: KernelRows
+    parameters: KernelParameters
     in_sample: Array
     gpu_left_out: Array
     shape_left_out: Array
 
 
-@dataclass(frozen=True, slots=True)
-class CrossValidated:
-    """The fit of one kind, and its residuals by kernel."""
-
-    parameters: dict[str, KernelParameters]
-    residuals: tuple[Residuals, ...]
-
-
-def cross_validate(kind: str, rows: Sequence[Row], around: Parameters | None = None) -> CrossValidated:
-    """Return the fit of all points of a kind, and its residuals in sample and left out.
+def cross_validate(kind: str, rows: Sequence[Row], around: Parameters | None = None) -> list[CrossValidated]:
+    """Return the fit of all points of a kind by kernel, and its residuals in sample and left out.
 
     kind: of kernel measurement. rows: the points; those excluded by rule are not used.
     around: an earlier fit to stay close to, instead of the priors.
     """
     kernels, measured = usable(kind, rows)
-    parameters = fit_kernels(kernels, measured, around=around)
-    fitted = [np.log(predict_kernel(each, parameters, kernels)) for each in kernels]
-    left_out = {level: _left_out(kernels, measured, level, parameters, around) for level in ("gpu", "shape")}
-    return CrossValidated(
-        parameters,
-        tuple(
-            Residuals(
-                kernel,
-                fitted[i] - np.log(measured[i]),
-                left_out["gpu"][i] - np.log(measured[i]),
-                left_out["shape"][i] - np.log(measured[i]),
-            )
-            for i, kernel in enumerate(kernels)
-        ),
-    )
+    fitted = fit_kernels(kernels, measured, around=around)
+    predicted = [
+        [np.log(predict_kernel(each, fitted, kernels)) for each in kernels],
+        *(_left_out(kernels, measured, level, fitted, around) for level in ("gpu", "shape")),
+    ]
+    return [
+        CrossValidated(kernel, fitted[kernel.model.op], *(each - np.log(times) for each in of))
+        for kernel, times, of in zip(kernels, measured, zip(*predicted, strict=True), strict=True)
+    ]
 
 
 def usable(kind: str, rows: Sequence[Row], catalog: Catalog | None = None) -> tuple[list[KernelRows], list[Array]]:
@@ -356,8 +343,7 @@ def fit(
     source: where the points come from. date: of the fit, '2026-11-23'.
     around: an earlier fit by op to stay close to, as for a few points of one machine; else the priors.
     """
-    result = cross_validate(kind, rows, around)
-    return {residuals.kernel.model.op: _entry(result, residuals, source, date) for residuals in result.residuals}
+    return {each.kernel.model.op: _entry(each, source, date) for each in cross_validate(kind, rows, around)}
 
 
 def kernels_yaml(entries: Mapping[str, Mapping[str, Any]]) -> str:
@@ -395,34 +381,26 @@ def machines_yaml(machines: Mapping[str, Mapping[str, MachineFit]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _entry(result: CrossValidated, residuals: Residuals, source: str, date: str) -> dict[str, Any]:
-    known = result.parameters[residuals.kernel.model.op]
+def _entry(found: CrossValidated, source: str, date: str) -> dict[str, Any]:
+    levels = ("in_sample", "gpu_left_out", "shape_left_out")
+    ranges = {"known": residual_range(found.shape_left_out), "unseen": residual_range(found.gpu_left_out)}
     return {
-        "parameters": {name: _shown(name, value) for name, value in known.values.items()},
-        "multipliers": _multipliers(known),
+        "parameters": {name: _shown(name, value) for name, value in found.parameters.values.items()},
+        "multipliers": {
+            level: {
+                member: {name: float(f"{factor:.3g}") for name, factor in factors.items()}
+                for member, factors in members.items()
+            }
+            for level, members in found.parameters.multipliers.items()
+        },
         "fit": {
-            "points": len(residuals.kernel),
-            "gpus": sorted({str(name) for name in residuals.kernel.features["gpu"]}),
+            "points": len(found.kernel),
+            "gpus": sorted({str(name) for name in found.kernel.features["gpu"]}),
             "source": source,
             "date": date,
-            "in_sample": asdict(fit_error(residuals.in_sample)),
-            "gpu_left_out": asdict(fit_error(residuals.gpu_left_out)),
-            "shape_left_out": asdict(fit_error(residuals.shape_left_out)),
-            "ranges": {
-                "known": asdict(residual_range(residuals.shape_left_out)),
-                "unseen": asdict(residual_range(residuals.gpu_left_out)),
-            },
+            **{level: asdict(fit_error(getattr(found, level))) for level in levels},
+            "ranges": {name: asdict(each) for name, each in ranges.items()},
         },
-    }
-
-
-def _multipliers(known: KernelParameters) -> dict[str, dict[str, dict[str, float]]]:
-    return {
-        level: {
-            member: {name: float(f"{factor:.3g}") for name, factor in factors.items()}
-            for member, factors in members.items()
-        }
-        for level, members in known.multipliers.items()
     }
 
 

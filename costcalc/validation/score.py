@@ -143,15 +143,11 @@ def score(
     Raises CostcalcError for an unknown kind.
     """
     columns_of(kind)
-    if kind not in SCORERS:
-        raise CostcalcError(f"measurements of kind {kind!r} cannot be scored", hint=f"one of: {', '.join(SCORERS)}")
+    if kind in KERNEL_KINDS:
+        return score_kernels(kind, rows, efficiency, catalog)
     if kind == "e2e":
         return score_serving(rows, catalog=catalog)
-    if kind == "kv_pool":
-        return score_memory(rows, catalog=catalog)
-    if kind == "field":
-        return score_field(rows, catalog)
-    return score_kernels(kind, rows, efficiency, catalog)
+    return score_field(rows, catalog) if kind == "field" else score_memory(rows, catalog)
 
 
 def summary(scored: Sequence[Scored]) -> Summary:
@@ -159,17 +155,8 @@ def summary(scored: Sequence[Scored]) -> Summary:
     counted = [row for row in scored if not row["excluded"]]
     reasons = Counter(str(row["excluded"]) for row in scored if row["excluded"])
     if not counted:
-        return Summary(
-            n=0,
-            median_ape=None,
-            mape=None,
-            bias=None,
-            coverage=None,
-            coverage_low=None,
-            coverage_high=None,
-            ideal_median_ape=None,
-            excluded=dict(reasons),
-        )
+        nothing: Any = {**dict.fromkeys(Summary.__annotations__), "n": 0, "excluded": dict(reasons)}
+        return nothing
     measured = np.array([row[row["quantity"]] for row in counted], dtype=float)
     predicted, low, high, ideal = (
         np.array([row[name] for row in counted], dtype=float) for name in ("predicted", "low", "high", "ideal")
@@ -212,8 +199,7 @@ def score_kernels(
         model = kernel.model
         predicted = predict_kernel(kernel, parameters, parts.kernels)
         ideal, measured = model.bound(kernel.features), measured_seconds(rows, kernel)
-        factors = _ranges(kernel, fits[model.op])
-        reasons = exclusions(rows, kernel)
+        factors, reasons = _ranges(kernel, fits[model.op]), exclusions(rows, kernel)
         for position, index in enumerate(kernel.index):
             seconds, (low, high) = float(predicted[position]), factors[position]
             known = np.isfinite(measured[position]) and measured[position] > 0
@@ -255,10 +241,6 @@ def _warning(kernel: KernelRows, position: int) -> str:
     caveat, ignored = (str(kernel.features[name][position]) for name in ("caveat", "ignored"))
     parts = [caveat, f"ignored: {ignored}" if ignored else ""]
     return "; ".join(part for part in parts if part)
-
-
-SCORERS = (*KERNEL_KINDS, "e2e", "field", "kv_pool")
-"""Kinds of measurement that can be scored."""
 
 
 # Scored measurements as one result: by kind and op class, by GPU, model, engine, family or precision.
@@ -410,7 +392,6 @@ def validate(
     files: as load_measurements and shipped_measurements return them.
     efficiency: fitted parameters of kernels, else those of the catalog. wanted: which rows count; by default all.
     catalog: by default that of every command.
-    Raises CostcalcError for a kind that cannot be scored.
     """
     points: list[Point] = []
     catalog = catalog or Catalog()

@@ -14,7 +14,7 @@ from costcalc.cli import main
 from costcalc.report.accuracy import accuracy_page, percent
 from costcalc.report.page import plain_page
 from costcalc.validation.files import KINDS, shipped_measurements
-from costcalc.validation.score import SCORERS, score, summary, validate
+from costcalc.validation.score import score, summary, validate
 
 
 def out_of(capsys, *arguments):
@@ -47,7 +47,7 @@ def gemm_csv(tmp_path):
 
 def test_every_shipped_kind_is_scored(capsys):
     tree = json.loads(out_of(capsys, "--format", "json"))
-    assert list(tree["kinds"]) == list(SCORERS)
+    assert list(tree["kinds"]) == list(KINDS)
     for kind, errors in tree["kinds"].items():
         assert {"n", "median_ape", "mape", "bias", "coverage", "excluded"} <= errors.keys()
         assert 0 < errors["median_ape"] < errors["mape"] < errors["ideal_median_ape"], kind
@@ -301,7 +301,3 @@ def test_nothing_to_draw_leaves_no_file(capsys, tmp_path):
     path.write_text("gpu,dtype,m,n,k,ms\nH900,bf16,1,1,1,1\n")
     assert "no row can be scored" in error_of(capsys, "--data", str(path), "--chart", str(chart))
     assert not chart.exists()
-
-
-def test_kinds_are_those_of_the_files():
-    assert set(SCORERS) <= set(KINDS)
