@@ -16,7 +16,8 @@ settings.register_profile(
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
-settings.register_profile("deep", settings.get_profile("costcalc"), derandomize=False, max_examples=2000)
+# 10^5 cases of tests/test_properties.py, other ones every night: `pytest --hypothesis-profile=nightly`.
+settings.register_profile("nightly", settings.get_profile("costcalc"), derandomize=False, max_examples=4000)
 settings.load_profile("costcalc")
 
 

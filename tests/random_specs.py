@@ -22,7 +22,7 @@ WIDTHS = [32, 64, 80, 128, 192, 256]
 NARROW = sorted(set(WEIGHT_FORMATS) - {"fp32"})
 GROWING = ("grouped", "sliding", "latent")
 RESTARTING = ("chunked",)
-"""Attention that sees little again at the start of a chunk: a longer context may be cheaper."""
+"""Attention that sees little again at the start of a chunk: there a longer context is cheaper (Llama 4)."""
 
 
 def divisors(number: int, most: int = 64) -> list[int]:
@@ -177,5 +177,7 @@ def options(draw: st.DrawFn) -> dict[str, Any]:
 def deployments(draw: st.DrawFn, monotone: bool = False) -> tuple[Scenario, Scenario, Parallelism]:
     """The same deployment at the physical bound and with measured efficiencies."""
     model, gpu, asked = draw(models(monotone)), draw(machines()), draw(options())
+    engine, drafts = draw(st.sampled_from(Catalog().serving_efficiency().engines)), draw(st.sampled_from([0, 0, 1, 3]))
+    asked |= {"backend": engine, "drafts": drafts, "disaggregated": draw(st.sampled_from([False, False, True]))}
     ideal, calibrated = (scenario_of(model, gpu, Options(efficiency=mode, **asked)) for mode in ("ideal", "calibrated"))
     return ideal, calibrated, draw(layouts(model))

@@ -41,6 +41,7 @@ from costcalc.formats import CACHE_FORMATS
 from costcalc.model.attention.gqa import GroupedAttention
 from costcalc.model.ffn import experts_touched
 from costcalc.predict.predict import Prediction, predict
+from costcalc.predict.quantities import BLENDED, QUANTITIES, Answered, breakdown_of, numbers_of
 from costcalc.predict.scenario import Options, Scenario, scenario_of
 
 CLOSE = {"rtol": 1e-12, "atol": 0.0}
@@ -64,6 +65,25 @@ def no_slower(at: Prediction, than: Prediction, output_tokens: float) -> None:
     assert np.all(request <= slower * SLACK)
 
 
+def numbers(scenario: Scenario, layout: Parallelism, batch: Number) -> dict[str, Number]:
+    """Every number that is answered, at two dollars an hour, but for shares, which have no better side, and ranges."""
+    at = predict(scenario, layout, batch)
+    found = numbers_of(Answered(scenario, 1, layout.gpus, at, 2.0, 1.0))
+    sided = {each.path for each in QUANTITIES if each.unit not in ("share", "GPUs")}
+    return {path: value for path, value in found.items() if path in sided}
+
+
+RATES = {each.path for each in QUANTITIES if each.rate}
+
+
+def no_worse(at: dict[str, Number], than: dict[str, Number]) -> None:
+    """Every time and cost of `at` is at most that of `than`, and every rate at least."""
+    assert at.keys() == than.keys()
+    for path, value in at.items():
+        less, more = (than[path], value) if path in RATES else (value, than[path])
+        assert np.all(np.asarray(less) <= np.asarray(more) * SLACK), path
+
+
 def with_machine(scenario: Scenario, **changes: Any) -> Scenario:
     return replace(scenario, machine=replace(scenario.machine, **changes))
 
@@ -75,7 +95,7 @@ def test_calibrated_never_beats_ideal(deployment: Deployment, batch: int, contex
         predict(at_context(ideal, context), layout, batch),
         predict(at_context(calibrated, context), layout, batch),
     )
-    no_slower(bound, expected, ideal.output_tokens)
+    no_worse(*(numbers(at_context(each, context), layout, batch) for each in (ideal, calibrated)))
     for op, achieved in zip(bound.step.ops, expected.step.ops, strict=True):
         assert op.op == achieved.op
         assert np.all(op.seconds <= achieved.seconds * SLACK), op.op
@@ -84,16 +104,14 @@ def test_calibrated_never_beats_ideal(deployment: Deployment, batch: int, contex
 @given(
     deployments(), batches, contexts, st.booleans(), st.sampled_from(["default", "tuned"]),
     st.sampled_from([None, "measured", "uniform", "zipf:0.5", "zipf:1.2", "1.0", "3.5"]),
-    st.sampled_from(["vllm", "sglang", "trtllm", "best"]),
 )  # fmt: skip
 def test_calibrated_never_beats_ideal_at_any_option(
-    deployment: Deployment, batch: int, context: int, halves: bool, tuning: Any, imbalance: str | None, backend: str
+    deployment: Deployment, batch: int, context: int, halves: bool, tuning: Any, imbalance: str | None
 ) -> None:
     ideal, calibrated, layout = deployment
-    changed = replace(calibrated.options, two_batch_overlap=halves, tuning=tuning, imbalance=imbalance, backend=backend)
+    changed = replace(calibrated.options, two_batch_overlap=halves, tuning=tuning, imbalance=imbalance)
     asked = scenario_of(calibrated.model, calibrated.gpu, changed, calibrated.constants)
-    bound, expected = (predict(at_context(each, context), layout, batch) for each in (ideal, asked))
-    no_slower(bound, expected, ideal.output_tokens)
+    no_worse(*(numbers(at_context(each, context), layout, batch) for each in (ideal, asked)))
 
 
 @given(deployments(), batches, contexts, st.floats(1, 100))
@@ -180,7 +198,9 @@ def test_an_estimate_scales_with_price_and_utilization(
     other = costcalc.estimate(model, gpu, price=price, utilization=utilization, **given_layout)
     for name in ("input", "output", "blended"):
         cost = getattr(one.cost, f"usd_per_million_{name}_tokens")
-        assert getattr(other.cost, f"usd_per_million_{name}_tokens") == pytest.approx(cost * price / utilization)
+        assert getattr(other.cost, f"usd_per_million_{name}_tokens") == pytest.approx(
+            cost * price / utilization, rel=1e-12
+        )
     assert other.decode == one.decode
 
 
@@ -199,7 +219,7 @@ def at_context(scenario: Scenario, context: Number) -> Scenario:
 def assert_broadcasts(call: Callable[..., Any], *arrays: Any) -> None:
     shape = np.broadcast_shapes(*(np.shape(array) for array in arrays))
     at_once = np.broadcast_to(call(*arrays), shape)
-    np.testing.assert_allclose(at_once, elementwise(call, *arrays), **CLOSE)
+    np.testing.assert_array_equal(at_once, elementwise(call, *arrays))
 
 
 several = st.lists(batches, min_size=1, max_size=4).map(lambda values: np.array(values)[:, None])
@@ -267,13 +287,14 @@ def test_arrays_of_degrees_equal_one_by_one(data: st.DataObject) -> None:
     for q in (ideal, calibrated):
         one_by_one = np.transpose([[float(x) for x in answers(q, layout)] for layout in several_layouts])
         for at_once, expected in zip(answers(q, together), one_by_one, strict=True):
-            np.testing.assert_allclose(np.broadcast_to(at_once, expected.shape), expected, **CLOSE)
+            np.testing.assert_array_equal(np.broadcast_to(at_once, expected.shape), expected)
 
 
 @given(deployments(), contexts, st.lists(batches, min_size=2, max_size=12, unique=True))
 def test_a_larger_batch_never_lowers_throughput(deployment: Deployment, context: int, sizes: list[int]) -> None:
-    *scenarios, layout = deployment
-    for scenario in scenarios:
+    ideal, calibrated, layout = deployment
+    # Beyond a message of 4 MB engines leave an all-reduce to NCCL, which may take longer by more than the batch grows.
+    for scenario in (ideal, calibrated) if layout.stage == 1 else (ideal,):
         rates = predict(at_context(scenario, context), layout, np.sort(sizes)).decode_tokens_per_s()
         assert np.all(rates[1:] * SLACK >= rates[:-1])
 
@@ -293,6 +314,49 @@ def test_a_longer_context_is_never_faster(deployment: Deployment, batch: int, to
         at = predict(at_context(scenario, np.sort(tokens)), layout, batch)
         for seconds in (at.step.seconds, at.prefill.seconds, at.time_per_output_token):
             assert np.all(seconds[1:] * SLACK >= seconds[:-1])
+
+
+@given(deployments(), batches, contexts, st.lists(st.floats(0, 0.9999), min_size=2, max_size=8))
+def test_a_cached_share_is_never_slower_nor_dearer(
+    deployment: Deployment, batch: int, context: int, shares: list[float]
+) -> None:
+    *scenarios, layout = deployment
+    for scenario in scenarios:
+        q = replace(at_context(scenario, context), cached=np.sort(shares))
+        found = numbers(q, layout, batch)
+        # Users whose answers come sooner meet at the prefill queue again: a whole request is what is quicker.
+        found["request"] = (
+            found.pop("serving.time_to_first_token_s")
+            + q.output_tokens * predict(q, layout, batch).time_per_output_token
+        )
+        for path, value in found.items():
+            each = np.broadcast_to(value, (len(shares),))
+            less, more = (each[:-1], each[1:]) if path in RATES else (each[1:], each[:-1])
+            assert np.all(less <= more * SLACK), path
+
+
+@given(deployments(), batches, contexts)
+def test_the_parts_of_a_step_sum_to_it(deployment: Deployment, batch: int, context: int) -> None:
+    *scenarios, layout = deployment
+    for scenario in scenarios:
+        step = predict(at_context(scenario, context), layout, batch).step
+        parts = [row.time_s for row in breakdown_of(step, layout)]
+        assert sum(parts) == pytest.approx(float(step.seconds), rel=1e-12)
+
+
+@given(deployments(), batches, contexts)
+def test_blended_dollars_are_those_of_all_tokens(deployment: Deployment, batch: int, context: int) -> None:
+    *scenarios, layout = deployment
+    for scenario in scenarios:
+        q = at_context(scenario, context)
+        found = numbers(q, layout, batch)
+        into, out = q.input_tokens, q.output_tokens
+        usd = found["cost.usd_per_million_input_tokens"] * into + found["cost.usd_per_million_output_tokens"] * out
+        assert found[BLENDED] * (into + out) == pytest.approx(usd, rel=1e-12)
+        if not q.disaggregated:  # and those of all GPU time
+            hourly = 2.0 * layout.gpus / 3600 * 1e6
+            served = found["serving.output_tokens_per_s"] * (into + out) / out
+            assert found[BLENDED] == pytest.approx(hourly / served, rel=1e-12)
 
 
 @given(deployments(), batches, contexts)
@@ -320,7 +384,7 @@ def test_reading_the_cache_costs_the_same_on_any_number_of_gpus(
         rate = predict(at_context(q, context), deployment, batch).decode_tokens_per_s()
         return float(usd_per_million(deployment.gpus, 2.0, rate))
 
-    assert cost(layout, per_rank * layout.attention_dp * layout.pp) == pytest.approx(cost(Parallelism(), 1), rel=1e-9)
+    assert cost(layout, per_rank * layout.attention_dp * layout.pp) == pytest.approx(cost(Parallelism(), 1), rel=1e-12)
 
 
 @given(deployments(), contexts)
@@ -335,12 +399,12 @@ def test_touched_experts_grow_up_to_all(experts: int, data: st.DataObject, token
     per_token = data.draw(st.integers(1, experts))
     batch = np.sort(tokens)
     touched = experts_touched(experts, per_token, batch)
-    assert np.all(np.diff(touched) >= -1e-9)
-    assert np.all(touched <= np.minimum(experts, per_token * batch) * (1 + 1e-9))
+    assert np.all(touched[1:] * SLACK >= touched[:-1])
+    assert np.all(touched <= np.minimum(experts, per_token * batch) * SLACK)
 
 
 @given(st.floats(0, 1), st.integers(0, 32), st.integers(0, 32))
 def test_more_drafts_never_yield_fewer_tokens(acceptance: float, drafts: int, more: int) -> None:
     few, many = tokens_per_pass(acceptance, np.array([drafts, drafts + more]))
-    assert 1 - 1e-12 <= few <= many * SLACK
-    assert many <= drafts + more + 1 + 1e-9
+    assert few * SLACK >= 1 and few <= many * SLACK
+    assert many <= (drafts + more + 1) * SLACK

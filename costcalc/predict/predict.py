@@ -326,10 +326,12 @@ def _of_one_prompt(passes: Passes, seconds: Number, ops: Sequence[OpTime], times
     Of a shorter rest of prompts fewer meet, but each has its own attention: what is cached would make it dearer.
     ops: of the pass, which runs them so many times.
     """
+    alike = seconds / passes.joining_prompts
     if passes.attending is None:
-        return seconds / passes.joining_prompts
+        return alike
     own = times * sum((op.seconds for op in ops if op.kind in OF_SEQUENCES), start=0.0)
-    return (seconds - own) / passes.joining_prompts + own / passes.attending
+    apart = (seconds - own) / passes.joining_prompts + own / passes.attending
+    return np.where(np.asarray(passes.attending) > passes.joining_prompts, apart, alike)  # bit for bit where they are
 
 
 def prefilling_ranks(scenario: Scenario, layout: Parallelism, batch: Number) -> Number:
