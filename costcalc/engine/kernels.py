@@ -213,7 +213,7 @@ def maximum_load(mean: Number, ranks: Number) -> Number:
     (Cornish and Fisher 1938, doi 10.2307/1400905); at most all balls.
     """
     z = normal_maximum(ranks)
-    load = mean + z * np.sqrt(mean) + np.maximum(z**2 - 1, 0.0) / 6
+    load = mean + z * np.sqrt(mean) + np.maximum(z * z - 1, 0.0) / 6
     return np.minimum(load, mean * np.maximum(ranks, 1.0))
 
 

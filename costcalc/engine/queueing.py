@@ -46,7 +46,7 @@ def prefill_queue_seconds(prefill: Number, concurrency: Number, generation: Numb
     it: the response R solves R^2 - (C p - Z) R - p Z = 0 (asymptotic bounds joined smoothly); less the own p.
     """
     excess = concurrency * prefill - generation
-    response = (excess + np.sqrt(excess**2 + 4 * prefill * generation)) / 2
+    response = (excess + np.sqrt(excess * excess + 4 * prefill * generation)) / 2
     return np.maximum(response - prefill, 0.0)
 
 

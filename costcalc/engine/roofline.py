@@ -78,14 +78,19 @@ def roofline_seconds(memory: Number, compute: Number, norm: Number = np.inf) -> 
     No positive norm makes it shorter than the maximum, so a calibrated time never beats the bound; one below 1 says
     that the two disturb each other.
     """
-    if np.ndim(norm) == 0:
-        if np.isinf(norm):
-            return np.maximum(memory, compute)
-        if norm == 1:
-            return memory + compute
+    if np.ndim(norm):  # few values: each is joined as it is alone, to the last digit
+        joined: Number = 0.0
+        for each in np.unique(norm):
+            joined = np.where(np.equal(norm, each), roofline_seconds(memory, compute, float(each)), joined)
+        return joined
+    if np.isinf(norm):
+        return np.maximum(memory, compute)
+    if norm == 1:
+        return memory + compute
     longest, shortest = np.maximum(memory, compute), np.minimum(memory, compute)
     ratio = shortest / np.where(longest > 0, longest, 1.0)
-    return longest * (1.0 + ratio**norm) ** (1.0 / np.asarray(norm))
+    # np.power, as `**` of a single number takes another routine, whose last digit is another.
+    return longest * np.power(1.0 + np.power(ratio, norm), 1.0 / norm)
 
 
 def ridge_intensity(peak: Number, bandwidth: Number) -> Number:
