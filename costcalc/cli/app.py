@@ -83,6 +83,15 @@ COMMANDS: Table = {
             "costcalc sweep -m v3 -g h200 --gpus 8,16,32 --price 2:4:0.5 -o prices.csv",
         ),
     ),
+    "frontier": Command(
+        "costcalc.cli.questions:frontier",
+        "Every layout and batch: speed for users against tokens per GPU and dollars.",
+        (
+            "costcalc frontier -m llama-3.1-70b -g h100",
+            "costcalc frontier -m v3 -g h200,b200 --pools both --tpot 50ms --chart frontier.svg",
+            "costcalc frontier -m gpt-oss-120b -g all --max-gpus 8 -o points.csv",
+        ),
+    ),
     "breakeven": Command(
         "costcalc.cli.questions:breakeven",
         "How busy GPUs of your own must be to beat an API.",

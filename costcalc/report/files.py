@@ -22,9 +22,10 @@ from costcalc.report.page import Block, Line, is_terminal, markdown_page, plain_
 
 if TYPE_CHECKING:
     from costcalc.explore.compare import Curves
+    from costcalc.explore.frontier import Frontier
     from costcalc.explore.sweep import Sweep
 
-    Result = Estimate | Comparison | BreakEven | Sweep
+    Result = Estimate | Comparison | BreakEven | Sweep | Frontier
 
 
 class NewFile:
@@ -167,9 +168,15 @@ def page_of(result: Result) -> list[Block]:
         from costcalc.report.estimate import estimate_page
 
         return estimate_page(result)
-    from costcalc.report.sweep import sweep_page
+    from costcalc.explore.sweep import Sweep
 
-    return sweep_page(result)
+    if isinstance(result, Sweep):
+        from costcalc.report.sweep import sweep_page
+
+        return sweep_page(result)
+    from costcalc.report.frontier import frontier_page
+
+    return frontier_page(result)
 
 
 # Results for other programs: JSON by the contract, CSV with dotted columns.
@@ -186,7 +193,7 @@ _NAMING = ("variant", "against", "usd_per_month")
 def csv_rows(result: Result) -> list[dict[str, Any]]:
     """Return the rows of a result as CSV has them, with dotted names."""
     tree = result.to_dict()
-    rows = [dict(flattened(row)) for row in tree.get("rows", [tree])]
+    rows = [dict(flattened(row)) for row in tree.get("rows", tree.get("points", [tree]))]
     return [_steady(row) for row in rows] if isinstance(result, Estimate | Comparison | BreakEven) else rows
 
 

@@ -10,7 +10,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
-from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,7 @@ from costcalc.formats import WEIGHT_FORMATS, cache_format, number_type
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.efficiency import ServingEfficiency
 from costcalc.model.spec import ModelSpec
-from costcalc.predict.options import MOST_DRAFTS, OPTIONS, Options
+from costcalc.predict.options import MOST_DRAFTS, Options, command_of
 from costcalc.predict.predict import capacity
 from costcalc.predict.scenario import Load, Scenario, month_of, scenario_of
 from costcalc.validation.files import Row, find_gpu
@@ -182,11 +181,7 @@ class ServingRow:
     @property
     def command(self) -> str:
         """The command whose estimate is the row's prediction."""
-        model, gpu = self.asked
-        words = ["costcalc", "estimate", "--model", quote(model), "--gpu", quote(gpu)]
-        for name, value in self.options.items():
-            words += [OPTIONS[name].flag, *([] if value is True else [quote(str(value))])]
-        return " ".join(words)
+        return command_of(*self.asked, self.options)
 
 
 def serving_row(row: Row, catalog: Catalog, constants: ServingEfficiency | None = None) -> ServingRow:
