@@ -148,6 +148,7 @@ class Beyond(CostcalcError):
 def frontier(
     models: ModelSpec | Several,
     gpus: Accelerator | Several,
+    /,
     *,
     max_gpus: int | str | None = None,
     catalog: Catalog | str | Path | None = None,

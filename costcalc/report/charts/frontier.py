@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator
 
 from costcalc.errors import CostcalcError
 from costcalc.explore.frontier import USER, Frontier
@@ -47,11 +48,9 @@ def _draw(axes: Axes, kind: str, lines: Sequence[FrontLine], result: Frontier) -
         axes.plot(x, y, color=colour, lw=1.8 if line.reaches else 1.2, label=name, zorder=3 if named else 1)
         if line.band and number < MOST_BANDS:
             axes.fill_between(x, *zip(*line.band, strict=True), color=colour, alpha=0.12, lw=0)
-    points = [(shown(each, USER), shown(each, FRONTIER_PANELS[kind]), each) for each in result.points if each.frontier]
-    on = [(a.value, b.value) for a, b, each in points if b.value is not None and _is_on(each.frontier, kind)]
-    if on:
-        axes.plot(*zip(*on, strict=True), "o", color=INK, ms=3.2, zorder=4, label="on the frontier")
+    _mark(axes, kind, result)
     axes.set(xscale="log", yscale="log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     shown_ticks(axes.xaxis, user.show)
     shown_ticks(axes.yaxis, of.show)
     axes.set_xlabel(f"{user.title.lower()} as served")
@@ -60,6 +59,21 @@ def _draw(axes: Axes, kind: str, lines: Sequence[FrontLine], result: Frontier) -
     if names:
         axes.legend(handles[::-1], names[::-1], frameon=False, fontsize=8, labelspacing=0.3, labelcolor=INK)
     axes.tick_params(which="minor", color=FAINT)
+
+
+def _mark(axes: Axes, kind: str, result: Frontier) -> None:
+    """Mark what is on the frontier: a dot for the first of every set, with its number, and a speck for others."""
+    seen: set[tuple[str, int]] = set()
+    one_model = len({each.model for each in result.points}) == 1
+    for each in result.points:
+        x, y = shown(each, USER).value, shown(each, FRONTIER_PANELS[kind]).value
+        if x is None or y is None or not _is_on(each.frontier, kind):
+            continue
+        first = (each.model, each.set) not in seen
+        axes.plot([x], [y], "o", color=INK, ms=5.0 if first else 2.2, zorder=4, label=None if seen else "on the frontier")
+        if first and one_model:
+            axes.annotate(str(each.set), (x, y), xytext=(5, 4 if kind == "throughput" else -9), textcoords="offset points", size=8, color=INK)
+        seen.add((each.model, each.set))
 
 
 def _is_on(frontier: Sequence[str], kind: str) -> bool:
@@ -74,4 +88,5 @@ def _subtitle(result: Frontier, lines: Sequence[FrontLine]) -> str:
     ]
     if any(each.band for each in lines[:MOST_BANDS]):
         parts.append("bands: hold in 8 of 10 cases")
+        parts.append("numbers: sets of points that cannot be told apart")
     return "; ".join(parts)
