@@ -27,7 +27,7 @@ from costcalc.explore.search import (
     does_not_fit,
     held_by,
     needed,
-    smallest,
+    fewest,
     stacked,
 )
 from costcalc.fields import Record
@@ -344,7 +344,7 @@ def _weighed(q: Scenario, most: int | None) -> list[Deployment]:
     if asked.layout_given or asked.gpus:
         # A GPU that no replica takes is no part of a deployment whose command says its degrees.
         return list(dict.fromkeys(replace(each, idle=0) for each in deployments_asked_for(q)))
-    least = smallest(q)[0].gpus
+    least = fewest(q)[0].gpus
     if most is not None and least > most:
         raise Beyond(
             f"{q.model.name} on {q.gpu.name} takes {least} GPUs", where="max_gpus", hint=f"allow {least}, or narrow --weights"

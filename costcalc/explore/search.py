@@ -345,7 +345,7 @@ def choose_deployment(scenario: Scenario) -> Chosen:
     if asked.layout_given or asked.gpus:
         found = search_layouts(scenario, deployments_asked_for(scenario))
         return _choose(scenario, found, range(len(found.deployments)))
-    smallest = smallest(scenario)
+    smallest = fewest(scenario)
     counts = _counts_in_node(scenario, smallest[0].gpus)
     in_node = [Deployment(x) for n in counts for x in candidate_layouts(scenario.model, scenario.gpu, n)]
     beyond = [] if scenario.options.batch else _beyond(scenario, smallest[0].gpus)
@@ -438,7 +438,7 @@ def _term(scenario: Scenario) -> Chosen:
     )
 
 
-def smallest(scenario: Scenario) -> list[Deployment]:
+def fewest(scenario: Scenario) -> list[Deployment]:
     """Layouts on the fewest GPUs that fit, whole nodes beyond the first; raises where none does."""
     gpus = needed(scenario)
     if gpus is None:
