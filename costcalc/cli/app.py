@@ -216,7 +216,7 @@ def run(arguments: list[str]) -> int:
         return _fail(f"unexpected {what}; set COSTCALC_DEBUG=1 to see where", OWN_FAULT)
 
 
-ARGUMENTS = ("model", "gpu", "contexts", "against", "catalog")
+ARGUMENTS = ("model", "gpu", "contexts", "against", "catalog", "max_gpus")
 """What functions of costcalc take besides options, by the name that its flag has."""
 
 
@@ -225,7 +225,7 @@ def as_typed(error: CostcalcError) -> CostcalcError:
     from costcalc.predict.options import flag_of
 
     where = error.where or ""
-    flag = f"--{where}" if where in ARGUMENTS else flag_of(where)
+    flag = f"--{where.replace('_', '-')}" if where in ARGUMENTS else flag_of(where)
     return CostcalcError(error.message, where=flag, hint=error.hint) if flag else error
 
 

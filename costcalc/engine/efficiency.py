@@ -100,7 +100,7 @@ class _Curves:
     engine: BackendOverhead
     tuned: bool
     imbalance: str
-    known: dict[tuple[str, str, str, bool, float], Curve] = field(default_factory=dict)
+    known: dict[tuple[Any, ...], Curve] = field(default_factory=dict)
 
     @property
     def stack(self) -> str:
@@ -112,9 +112,9 @@ class _Curves:
         return self.constants.kernels
 
     def __call__(self, op: Op) -> Curve:
-        if op.kind == "all_reduce":
-            return self.all_reduce(op)  # depends on how many ranks there are
-        key = op.kind, op.weights, op.precision, op.throughput, float(op.group)
+        key: tuple[Any, ...] = op.kind, op.weights, op.precision, op.throughput, float(op.group)
+        if op.kind == "all_reduce":  # depends on how many ranks there are
+            key = op.kind, np.shape(op.ranks), np.asarray(op.ranks, dtype=float).tobytes()
         if key not in self.known:
             self.known[key] = getattr(self, _MAKERS[op.kind])(op)
         return self.known[key]
@@ -224,6 +224,7 @@ class _Curves:
 _MAKERS = {
     "gemm": "gemm", "head": "gemm", "experts": "experts", "grouped": "grouped", "latent": "latent",
     "recurrent": "plain", "indexer": "plain", "prefill": "prefill", "all_to_all": "exchange",
+    "all_reduce": "all_reduce",
 }  # fmt: skip
 
 

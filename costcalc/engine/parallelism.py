@@ -126,7 +126,7 @@ def splits(model: ModelSpec, tensor: int) -> bool:
 def splits_experts(model: ModelSpec, cut: int, formats: Formats | None = None) -> bool:
     """Whether engines cut every expert over `cut` GPUs: its own width, in whole blocks of its format, divides."""
     block = 1 if formats is None else formats.experts.block
-    return all(inner % (cut * block) == 0 for inner in _expert_widths(model)) if cut > 1 else True
+    return all(inner % (cut * block) == 0 for inner in model.expert_widths) if cut > 1 else True
 
 
 def cuts(model: ModelSpec, layout: Parallelism, formats: Formats) -> bool:
@@ -134,11 +134,6 @@ def cuts(model: ModelSpec, layout: Parallelism, formats: Formats) -> bool:
     return _refused(model, int(layout.tp), formats) is None and splits_experts(
         model, int(layout.stage) // int(layout.ep), formats
     )
-
-
-def _expert_widths(model: ModelSpec) -> set[int]:
-    layers = (layer.routed(model.hidden_size) for _, layer in model.feedforward_layers())
-    return {routed.inner for routed in layers if routed}
 
 
 def _refused(model: ModelSpec, tensor: int, formats: Formats | None = None) -> str | None:
@@ -253,7 +248,7 @@ def _check_layout(model: ModelSpec, gpu: Accelerator, layout: Parallelism, forma
             hint=f"use {nearest}, or set --gpus or --dp so that tp × dp is a multiple of {e}",
         )
     if not splits_experts(model, stage // e, formats):
-        width = min(inner for inner in _expert_widths(model) if not splits_experts(model, stage // e, formats))
+        width = min(inner for inner in model.expert_widths if not splits_experts(model, stage // e, formats))
         raise CostcalcError(
             f"{stage // e} GPUs cannot cut an expert of {model.name}, {width:,} units wide",
             hint=f"spread whole experts over the GPUs: --ep {expert_degree(model, stage)}",

@@ -80,8 +80,8 @@ def roofline_seconds(memory: Number, compute: Number, norm: Number = np.inf) -> 
     """
     if np.ndim(norm):  # few values: each is joined as it is alone, to the last digit
         joined: Number = 0.0
-        for each in np.unique(norm):
-            joined = np.where(np.equal(norm, each), roofline_seconds(memory, compute, float(each)), joined)
+        for each in set(np.ravel(norm).tolist()):
+            joined = np.where(np.equal(norm, each), roofline_seconds(memory, compute, each), joined)
         return joined
     if np.isinf(norm):
         return np.maximum(memory, compute)

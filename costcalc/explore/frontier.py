@@ -1,4 +1,4 @@
-"""The frontier of a whole space: tokens/s per user against tokens/s per GPU and against dollars, every layout and batch.
+"""The frontier of a whole space, every layout and batch: tokens/s per user against tokens/s per GPU and against dollars.
 
 Models, GPUs, formats, engines and pools together or apart are combinations; layouts and batches of each are one call of
 the engine. What no other configuration of the model beats stays, and beside it what cannot be told apart from it.
@@ -7,7 +7,7 @@ the engine. What no other configuration of the model beats stays, and beside it 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from costcalc.catalog.catalog import Catalog, catalog_of
+from costcalc.engine.op_times import Efficiency
 from costcalc.engine.parallelism import Deployment, DoesNotFit, layout_name, node_counts
 from costcalc.errors import CostcalcError
 from costcalc.explore.compare import on_one_basis
@@ -25,9 +26,9 @@ from costcalc.explore.search import (
     candidate_layouts,
     deployments_asked_for,
     does_not_fit,
+    fewest,
     held_by,
     needed,
-    fewest,
     stacked,
 )
 from costcalc.fields import Record
@@ -53,6 +54,7 @@ TOLD = {
     "time_to_first_token_s": TTFT,
 }
 """Numbers of a point, and where they stand in the tree of its estimate."""
+WANTED = frozenset({*TOLD.values(), "serving.prefill_gpus"})
 
 SPANNED = ("weights", "kv_cache", "activations", "backend", "tuning", "drafts", "gpus", "disaggregated")
 """Options that may have several values: each combination of them is a part of the space."""
@@ -63,12 +65,12 @@ SHARED = 0.75
 """Of two predictions' errors, what is left between them where model, GPU, formats, engine and pools are the same.
 
 Of 2,032 such pairs of the times per output token in measurements/, at other batches or layouts, 80% differ from their
-predicted ratio by less than 0.74 of both ranges in quadrature; of 43,549 pairs on other GPUs, by less than 1.00.
+predicted ratio by less than 0.74 of both ranges in quadrature; of 172,293 pairs on different GPUs, by less than 1.03.
 """
 BATCHES = 32
 """Batches of a layout that are weighed above one sequence for each rank."""
 ALIKE = 8
-"""Configurations off the frontier that a set names: those nearest to it."""
+"""Layouts off the frontier that a set names, and other combinations: so many of each, those nearest to it."""
 
 
 class Configuration(Record):
@@ -131,7 +133,7 @@ class Frontier(Record):
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """`{"title", "cells", "points": [{"model", "gpu", "gpus", ...}], "notes"}`; ranges that are none are left out."""
+        """`{"title", "cells", "points": [{"model", "gpu", ...}], "notes"}`; ranges that are none are left out."""
         rows = []
         for point in self.points:
             row = {name: getattr(point, name) for name in point.__dataclass_fields__}
@@ -169,7 +171,7 @@ def frontier(
     folders = catalog_of(catalog)
     _refuse_loads(options)
     limits = {name: read_option(name, options.pop(name, None)) for name in ("tpot", "ttft")}
-    limits["max_gpus"] = None if max_gpus is None else read_option("gpus", max_gpus)
+    limits["max_gpus"] = _most_gpus(max_gpus)
     batches = _batches(options.pop("batch", None))
     specs = [(_asked_by(each), the_model(each, folders)) for each in _named(models, "models", folders)]
     cards = []
@@ -180,6 +182,8 @@ def frontier(
     points: list[Point] = []
     fronts: list[Front] = []
     lacking: dict[tuple[str, str], CostcalcError] = {}
+    constants = folders.serving_efficiency()
+    efficiencies: dict[tuple[Any, ...], Efficiency] = {}
     scenarios, cells = [], 0
     for model, spec in specs:
         parts: list[Part] = []
@@ -187,7 +191,10 @@ def frontier(
             for each in _combinations({**given, **price}):
                 read = Options(**each)
                 try:
-                    scenario = scenario_of(spec, gpu, read, folders.serving_efficiency())
+                    scenario = scenario_of(spec, gpu, read, constants)
+                    # The same of every model: its curves are found once.
+                    key = (name, scenario.backend, read.tuning, read.imbalance)
+                    scenario = replace(scenario, efficiency=efficiencies.setdefault(key, scenario.efficiency))
                     parts.append(_part((model, name), scenario, limits, batches))
                 except CostcalcError as error:
                     # What was typed wrongly is no part of a space, and ends it.
@@ -227,14 +234,21 @@ def _refuse_loads(options: Mapping[str, Any]) -> None:
         raise CostcalcError("a term of the bill has no frontier", where="terms", hint="leave it out")
 
 
+def _most_gpus(given: int | str | None) -> int | None:
+    try:
+        return None if given is None else int(read_option("gpus", given))
+    except CostcalcError as error:
+        raise CostcalcError(error.message, where="max_gpus", hint=error.hint) from None
+
+
 def _named(given: Any, kind: Any, catalog: Catalog) -> list[Any]:
     """The models or GPUs asked for; 'all' is every one that the catalog has."""
     listed = list(given) if isinstance(given, list | tuple) else [given]
     if not listed:
-        raise CostcalcError("the list is empty", where="models" if kind == "models" else "gpus", hint="name one or more")
-    return [
-        each for name in listed for each in ([x.name for x in catalog.entries(kind)] if name == ALL else [name])
-    ]
+        raise CostcalcError(
+            "the list is empty", where="models" if kind == "models" else "gpus", hint="name one or more"
+        )
+    return [each for name in listed for each in ([x.name for x in catalog.entries(kind)] if name == ALL else [name])]
 
 
 def _asked_by(given: Any) -> str:
@@ -307,9 +321,7 @@ class Part(Record):
     numbers: Mapping[str, Array]
 
 
-def _part(
-    asked: tuple[str, str], q: Scenario, limits: Mapping[str, Any], batches: Array | None
-) -> Part:
+def _part(asked: tuple[str, str], q: Scenario, limits: Mapping[str, Any], batches: Array | None) -> Part:
     """Predict every layout and batch; raises DoesNotFit where none fits, Beyond where none keeps the limits."""
     weighed = _weighed(q, limits["max_gpus"])
     deployments, held = held_by(q, weighed)
@@ -329,8 +341,8 @@ def _part(
     price = q.gpu.price_for(q.options.price)
     usd = None if price is None else price.usd_per_gpu_hour
     at = predict(q, layouts, sizes, replicas, full=False)
-    found = numbers_of(Answered(q, replicas, gpus, at, usd, q.options.utilization))
-    numbers = {path: np.broadcast_to(found[path], sizes.shape) for path in _columns(found)}
+    found = numbers_of(Answered(q, replicas, gpus, at, usd, q.options.utilization), WANTED)
+    numbers = {path: np.broadcast_to(values, sizes.shape) for path, values in found.items()}
     fits = (sizes <= held) & (np.diff(sizes, axis=-1, prepend=0.0) > 0)
     right = fits & _kept(q, numbers, np.broadcast_to(gpus, sizes.shape), limits, fits)
     place, _, _ = np.nonzero(right)
@@ -347,21 +359,16 @@ def _weighed(q: Scenario, most: int | None) -> list[Deployment]:
     least = fewest(q)[0].gpus
     if most is not None and least > most:
         raise Beyond(
-            f"{q.model.name} on {q.gpu.name} takes {least} GPUs", where="max_gpus", hint=f"allow {least}, or narrow --weights"
+            f"{q.model.name} on {q.gpu.name} takes {least} GPUs",
+            where="max_gpus",
+            hint=f"allow {least}, or narrow --weights",
         )
     most = most or max(WIDER * least, q.gpu.domain, q.gpu.node_size)
     counts = [each for each in node_counts(q.gpu) if least <= each <= most]
     return [Deployment(each) for count in counts for each in candidate_layouts(q.model, q.gpu, count)]
 
 
-def _columns(found: Mapping[str, Any]) -> list[str]:
-    told = [*TOLD.values(), "serving.prefill_gpus"]
-    return [path for each in told for path in (each, f"{each}_range.low", f"{each}_range.high") if path in found]
-
-
-def _kept(
-    q: Scenario, numbers: Mapping[str, Array], gpus: Array, limits: Mapping[str, Any], fits: Array
-) -> Array:
+def _kept(q: Scenario, numbers: Mapping[str, Array], gpus: Array, limits: Mapping[str, Any], fits: Array) -> Array:
     """Whether each cell keeps the limits; raises Beyond where none that fits does, with what comes nearest."""
     right = np.ones(gpus.shape, dtype=bool)
     in_all = gpus + np.ceil(numbers.get("serving.prefill_gpus", np.zeros(1)))
@@ -385,15 +392,16 @@ def undominated(first: Array, second: Array) -> Array:
     """Whether no other is at least as large in both of two numbers, and larger in one; what is nan is dominated."""
     known = np.flatnonzero(np.isfinite(first) & np.isfinite(second))
     kept = np.zeros(len(first), dtype=bool)
-    order = known[np.lexsort((-second[known], -first[known]))]
+    order = known[np.argsort(-first[known], kind="stable")]
     if not len(order):
         return kept
     x, y = first[order], second[order]
-    # Of equal firsts, the largest second stands at the head; it has to exceed all of larger firsts.
+    # Of those whose firsts are equal, the largest second has to exceed all whose firsts are larger.
     heads = np.flatnonzero(np.diff(x, prepend=np.inf) != 0)
-    best_before = np.concatenate([[-np.inf], np.maximum.accumulate(y)[heads[1:] - 1]])
+    largest = np.maximum.reduceat(y, heads)
+    exceeds = largest > np.concatenate([[-np.inf], np.maximum.accumulate(largest)[:-1]])
     group = np.repeat(np.arange(len(heads)), np.diff(np.append(heads, len(x))))
-    kept[order] = (y == y[heads][group]) & (y > best_before[group])
+    kept[order] = (y == largest[group]) & exceeds[group]
     return kept
 
 
@@ -433,7 +441,7 @@ def _sets(logs: Array, part: Array, line: Array, error: Array, best: Array) -> I
 
     Two cannot where all of their numbers differ by less than both of their errors in quadrature; of one combination
     errors have most in common, and SHARED of that is left. Behind the points of the frontier, the fastest first, come
-    the nearest of other layouts and combinations, one batch of each.
+    the nearest of its other layouts, one batch of each, and of other combinations, one layout and batch of each.
 
     logs: logarithms of the numbers, a row each. part, line: the combination, and with its layout, of every cell.
     error: half of its range, in logarithms. best: whether it is on a frontier.
@@ -448,8 +456,12 @@ def _sets(logs: Array, part: Array, line: Array, error: Array, best: Array) -> I
         left = [index for index in left if not alike[index]]
         others = np.flatnonzero(alike & ~best & ~np.isin(line, line[members]))
         others = others[np.argsort(furthest[others], kind="stable")]
-        _, first = np.unique(line[others], return_index=True)
-        yield members + [int(index) for index in others[np.sort(first)[:ALIKE]]]
+        own = part[others] == part[head]
+        _, layouts = np.unique(line[others[own]], return_index=True)
+        elsewhere = others[~own & ~np.isin(part[others], part[members])]
+        _, combinations = np.unique(part[elsewhere], return_index=True)
+        near = [*others[own][np.sort(layouts)[:ALIKE]], *elsewhere[np.sort(combinations)[:ALIKE]]]
+        yield members + [int(index) for index in near]
 
 
 def _configuration(part: Part) -> Configuration:

@@ -148,9 +148,12 @@ def whole_page(result: Result, explain: bool, plot: bool, curves: Curves | None)
 
         page += plots(result, curves)
     if explain:
+        from costcalc.explore.frontier import Frontier
         from costcalc.report.estimate import explanation
 
-        page += explanation(result.estimate if isinstance(result, BreakEven) else result)
+        told = result.estimate if isinstance(result, BreakEven) else result
+        if not isinstance(told, Frontier):  # whose points are estimates, explained by their own commands
+            page += explanation(told)
     return page
 
 

@@ -99,11 +99,12 @@ def _fronts(point: Point) -> str:
 
 def _others(point: Point, others: Sequence[Point], differ: Sequence[str]) -> str:
     """Other layouts and combinations of a set, each once."""
-    named = dict.fromkeys(
-        " ".join([*(_word(each, name) for name in differ if getattr(each, name) != getattr(point, name)), each.layout])
-        for each in others
-    )
+    named = {}
+    for each in others:
+        elsewhere = [_word(each, name) for name in differ if getattr(each, name) != getattr(point, name)]
+        named[" ".join([*elsewhere, each.layout])] = not elsewhere
     named.pop(point.layout, None)
+    named = dict(sorted(named.items(), key=lambda item: item[1]))  # other GPUs before other layouts of the same
     more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
     return "; ".join(list(named)[:_MOST_NAMED]) + more
 
@@ -162,5 +163,5 @@ def _line(front: Front, path: str, name: str) -> FrontLine:
     columns = [front.numbers[each] for each in (USER, path)]
     ends = [front.numbers.get(f"{path}_range.{end}") for end in ("low", "high")]
     points = [(float(x), float(y)) for x, y in zip(*columns, strict=True) if y == y]
-    band = [] if ends[0] is None else [(float(low), float(high)) for low, high in zip(*ends, strict=True) if low == low]  # type: ignore[arg-type]
+    band = [] if ends[0] is None else [(float(low), float(high)) for low, high in zip(*ends, strict=True) if low == low]
     return FrontLine(name, points, band, front.reaches)

@@ -1,4 +1,4 @@
-"""The frontier: what brute force finds, points whose commands give their numbers, sets that ranges cannot tell apart."""
+"""The frontier: what brute force finds, points whose commands give their numbers, sets of what ranges cannot tell."""
 
 from __future__ import annotations
 
@@ -133,7 +133,9 @@ def alike(one: Point, other: Point) -> bool:
 
 
 def test_a_set_is_what_cannot_be_told_apart_from_its_fastest(several: Frontier) -> None:
-    sets = {number: [each for each in several.points if each.set == number] for number in {p.set for p in several.points}}
+    sets = {
+        number: [each for each in several.points if each.set == number] for number in {p.set for p in several.points}
+    }
     assert sorted(sets) == list(range(1, len(sets) + 1)) and len(sets) > 3
     heads = [sets[number][0] for number in sorted(sets)]
     assert all(head.frontier for head in heads)
@@ -173,7 +175,7 @@ def test_errors_that_predictions_share_are_as_measured() -> None:
         elif one["gpu"] != two["gpu"]:
             other.append(ratio)
     assert len(same) > 1000 and np.quantile(same, 0.8) == pytest.approx(SHARED, abs=0.03)
-    assert len(other) > 10_000 and np.quantile(other, 0.8) == pytest.approx(1.0, abs=0.05)
+    assert len(other) > 10_000 and np.quantile(other, 0.8) == pytest.approx(1.0, abs=0.06)
 
 
 def test_limits_leave_out_what_takes_longer_or_more(several: Frontier) -> None:
@@ -192,7 +194,9 @@ def test_each_model_has_a_frontier_of_its_own() -> None:
 
 
 def test_pools_formats_and_engines_are_parts_of_one_space() -> None:
-    found = frontier("v3", "h200", disaggregated=[False, True], weights="fp8,nvfp4,attention=fp8", backend="vllm,sglang")
+    found = frontier(
+        "v3", "h200", disaggregated=[False, True], weights="fp8,nvfp4,attention=fp8", backend="vllm,sglang"
+    )
     assert len(found.fronts) == 2 * 2 * 2
     assert {each.of.disaggregated for each in found.fronts} == {False, True}
     narrow, mixed = sorted({each.of.weights for each in found.fronts}, key=len)

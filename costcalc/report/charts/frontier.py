@@ -47,7 +47,8 @@ def _draw(axes: Axes, kind: str, lines: Sequence[FrontLine], result: Frontier) -
         name = (line.label or None) if named else ("others" if number == len(lines) - 1 else None)
         axes.plot(x, y, color=colour, lw=1.8 if line.reaches else 1.2, label=name, zorder=3 if named else 1)
         if line.band and number < MOST_BANDS:
-            axes.fill_between(x, *zip(*line.band, strict=True), color=colour, alpha=0.12, lw=0)
+            low, high = zip(*line.band, strict=True)
+            axes.fill_between(x, low, high, color=colour, alpha=0.12, lw=0)
     _mark(axes, kind, result)
     axes.set(xscale="log", yscale="log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
@@ -70,9 +71,18 @@ def _mark(axes: Axes, kind: str, result: Frontier) -> None:
         if x is None or y is None or not _is_on(each.frontier, kind):
             continue
         first = (each.model, each.set) not in seen
-        axes.plot([x], [y], "o", color=INK, ms=5.0 if first else 2.2, zorder=4, label=None if seen else "on the frontier")
+        axes.plot(
+            [x], [y], "o", color=INK, ms=5.0 if first else 2.2, zorder=4, label=None if seen else "on the frontier"
+        )
         if first and one_model:
-            axes.annotate(str(each.set), (x, y), xytext=(5, 4 if kind == "throughput" else -9), textcoords="offset points", size=8, color=INK)
+            axes.annotate(
+                str(each.set),
+                (x, y),
+                xytext=(5, 4 if kind == "throughput" else -9),
+                textcoords="offset points",
+                size=8,
+                color=INK,
+            )
         seen.add((each.model, each.set))
 
 
