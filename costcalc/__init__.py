@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from costcalc.explore.breakeven import break_even
     from costcalc.explore.compare import attention_curves, compare_attention, compare_gpus, compare_models
     from costcalc.explore.estimate import estimate
+    from costcalc.explore.frontier import Frontier, frontier
     from costcalc.explore.sweep import Sweep, sweep
     from costcalc.hardware.accelerator import Accelerator
     from costcalc.model.spec import ModelSpec
@@ -30,6 +31,7 @@ _HOMES = {
     "Comparison": "predict.quantities",
     "CostcalcError": "errors",
     "Estimate": "predict.quantities",
+    "Frontier": "explore.frontier",
     "ModelSpec": "model.spec",
     "Sweep": "explore.sweep",
     "attention_curves": "explore.compare",
@@ -38,6 +40,7 @@ _HOMES = {
     "compare_gpus": "explore.compare",
     "compare_models": "explore.compare",
     "estimate": "explore.estimate",
+    "frontier": "explore.frontier",
     "load_gpu": "catalog.catalog",
     "load_model": "catalog.catalog",
     "sweep": "explore.sweep",
@@ -46,8 +49,9 @@ _HOMES = {
 
 
 __all__ = [
-    "Accelerator", "Catalog", "Comparison", "CostcalcError", "Estimate", "ModelSpec", "Sweep", "attention_curves",
-    "break_even", "compare_attention", "compare_gpus", "compare_models", "estimate", "load_gpu", "load_model", "sweep",
+    "Accelerator", "Catalog", "Comparison", "CostcalcError", "Estimate", "Frontier", "ModelSpec", "Sweep",
+    "attention_curves", "break_even", "compare_attention", "compare_gpus", "compare_models", "estimate", "frontier",
+    "load_gpu", "load_model", "sweep",
 ]  # fmt: skip
 
 

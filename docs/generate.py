@@ -18,6 +18,7 @@ from accuracy import accuracy_page, readme_table
 from commands import commands_page
 from inventory import catalog_counts, catalog_page
 from measuring import measuring_page
+from worked import FRONTIER, frontier_page
 
 from costcalc import estimate
 from costcalc.cli import main as costcalc
@@ -94,6 +95,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "accuracy.md": accuracy_page,
     "measuring.md": measuring_page,
     "cli.md": commands_page,
+    "frontier.md": frontier_page,
     "../README.md": readme,
 }
 
@@ -102,6 +104,7 @@ GENERATED: dict[str, Callable[[], str]] = {
 CHARTS = {
     "images/attention-v3.svg": "compare attention --model v3 --gpu h100",
     "images/estimate-v3.svg": "estimate --model v3 --gpu h100",
+    "images/frontier-gpt-oss.svg": FRONTIER.removeprefix("costcalc "),
     "images/accuracy.png": "validate",
 }
 

@@ -51,6 +51,7 @@ class Catalog(Folders):
         changes: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         super().__init__(first)
+        self.first = first
         self.changes = changes or {}
         self._known: dict[tuple[str, str], Any] = {}
 
@@ -59,6 +60,13 @@ class Catalog(Folders):
         same = Catalog()
         same.roots = self.roots
         return same
+
+    def typed(self) -> list[str]:
+        """The words with which a command has this catalog."""
+        words = [] if self.first is None else ["--catalog", str(self.first)]
+        for kind, changes in self.changes.items():
+            words += [each for path, value in changes.items() for each in ("--set", f"{kind}.{path}={value}")]
+        return words
 
     def resolve(self, kind: Kind, name: str | Path, *, without: Path | None = None) -> Found:
         """Return the file of a model or an accelerator, and how its name was understood; as `find`."""

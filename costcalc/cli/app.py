@@ -83,6 +83,15 @@ COMMANDS: Table = {
             "costcalc sweep -m v3 -g h200 --gpus 8,16,32 --price 2:4:0.5 -o prices.csv",
         ),
     ),
+    "frontier": Command(
+        "costcalc.cli.questions:frontier",
+        "Every layout and batch: speed for users against tokens per GPU and dollars.",
+        (
+            "costcalc frontier -m llama-3.1-70b -g h100",
+            "costcalc frontier -m v3 -g h200,b200 --pools both --tpot 50ms --chart frontier.svg",
+            "costcalc frontier -m gpt-oss-120b -g all --max-gpus 8 -o points.csv",
+        ),
+    ),
     "breakeven": Command(
         "costcalc.cli.questions:breakeven",
         "How busy GPUs of your own must be to beat an API.",
@@ -216,7 +225,7 @@ def _check_words(words: list[str]) -> None:
             raise CostcalcError(f"{shown(word)} is not text in UTF-8", hint="a name here is text, that of a file too")
 
 
-ARGUMENTS = ("model", "gpu", "contexts", "against", "catalog")
+ARGUMENTS = ("model", "gpu", "contexts", "against", "catalog", "max_gpus")
 """What functions of costcalc take besides options, by the name that its flag has."""
 
 
@@ -225,7 +234,7 @@ def as_typed(error: CostcalcError) -> CostcalcError:
     from costcalc.predict.options import flag_of
 
     where = error.where or ""
-    flag = f"--{where}" if where in ARGUMENTS else flag_of(where)
+    flag = f"--{where.replace('_', '-')}" if where in ARGUMENTS else flag_of(where)
     return CostcalcError(error.message, where=flag, hint=error.hint) if flag else error
 
 

@@ -1,4 +1,4 @@
-"""The commands that are asked of a model and a GPU: `costcalc estimate`, `compare`, `sweep` and `breakeven`."""
+"""The commands asked of models and GPUs: `costcalc estimate`, `compare`, `sweep`, `frontier` and `breakeven`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, Option
 
 from costcalc.cli.parameters import (
+    SUBJECT,
     Given,
     Gpu,
     Model,
@@ -14,6 +15,7 @@ from costcalc.cli.parameters import (
     Output,
     Sources,
     SweepGiven,
+    choice,
     gpu_named,
     gpu_names,
     model_named,
@@ -21,7 +23,7 @@ from costcalc.cli.parameters import (
     subject,
 )
 from costcalc.errors import CostcalcError
-from costcalc.predict.options import LOAD, MONEY
+from costcalc.predict.options import LAYOUT, LOAD, MONEY
 
 if TYPE_CHECKING:
     from costcalc.explore.compare import Curves
@@ -182,6 +184,75 @@ def sweep(*, model: Model = None, gpu: Gpu = None, given: SweepGiven, output: Ou
             from costcalc.report.charts.comparison import draw_sweep
 
             return draw_sweep(result, suffix, opened.panels(SWEEP_CHARTS))
+
+        opened.show(result, draw)
+
+
+# Whole spaces: what nothing else beats.
+
+
+FRONTIER_CHARTS = ("throughput", "cost")
+POOLS: dict[str, bool | list[bool]] = {"one": False, "apart": True, "both": [False, True]}
+
+SeveralModels = Annotated[
+    list[str] | None,
+    Option("--model", "-m", metavar="NAME,...", autocompletion=model_names, rich_help_panel=SUBJECT,
+           help="One or several models, each with a frontier of its own; all: every one of the catalog."),
+]  # fmt: skip
+SeveralGpus = Annotated[
+    list[str] | None,
+    Option("--gpu", "-g", metavar="NAME,...", autocompletion=gpu_names, rich_help_panel=SUBJECT,
+           help="One or several accelerators, as in h100,8xb200; all: every one of the catalog, as many as it takes."),
+]  # fmt: skip
+MaxGpus = Annotated[
+    str | None,
+    Option("--max-gpus", metavar="N", rich_help_panel=LAYOUT,
+           help="GPUs of one deployment, with those that prefill; default: four times the fewest that fit, or a whole "
+                "node or scale-up domain."),
+]  # fmt: skip
+Pools = Annotated[
+    str | None,
+    Option("--pools", metavar="|".join(POOLS), rich_help_panel=LOAD,
+           help="Prefill and decode in one pool, apart (as --disaggregated), or both ways; default: one."),
+]  # fmt: skip
+
+
+def frontier(
+    *,
+    model: SeveralModels = None,
+    gpu: SeveralGpus = None,
+    max_gpus: MaxGpus = None,
+    pools: Pools = None,
+    given: Given,
+    output: Output,
+    sources: Sources,
+) -> None:
+    """Every layout and batch at once: tokens/s per user against tokens/s per GPU and dollars, and what none beats.
+
+    Several values, as in fp8,bf16, are allowed for --model, --gpu, --weights, --kv, --activations, --backend,
+    --tuning, --drafts and --gpus, and --batch takes those to weigh. --tpot and --ttft leave out what takes longer.
+    Points that the ranges cannot tell apart are one set; each is a `costcalc estimate` that gives its numbers.
+    """
+    options = output.with_tokens(given)
+    if output.explain:
+        hint = "add --explain to the command of a point"
+        raise CostcalcError("a frontier has no formulas of its own", where="--explain", hint=hint)
+    if pools is not None:
+        if "disaggregated" in options:
+            raise CostcalcError("--disaggregated is given too", where="--pools", hint="keep one of them")
+        options["disaggregated"] = POOLS[str(choice(pools, "--pools", POOLS))]
+    with output.opened(FRONTIER_CHARTS) as opened:
+        names, machines = (",".join(each) if each else None for each in (model, gpu))
+        subject(names, machines)
+        from costcalc.explore.frontier import frontier as answered
+
+        listed = [[each for each in str(typed).split(",") if each.strip()] for typed in (names, machines)]
+        result = answered(*listed, max_gpus=max_gpus, catalog=sources.opened(), **options)
+
+        def draw(suffix: str) -> bytes:
+            from costcalc.report.charts.frontier import draw_frontier
+
+            return draw_frontier(result, suffix, opened.panels(FRONTIER_CHARTS))
 
         opened.show(result, draw)
 

@@ -118,7 +118,7 @@ class _Curves(Record):
     def __call__(self, op: Op) -> Curve:
         key: tuple[Hashable, ...] = op.kind, op.weights, op.precision, op.throughput, float(op.group)
         if op.kind == "all_reduce":  # depends on how many ranks there are
-            key = (*key, np.shape(op.ranks), np.asarray(op.ranks).tobytes())
+            key = op.kind, np.shape(op.ranks), np.asarray(op.ranks, dtype=float).tobytes()
         if key not in self.known:
             self.known[key] = getattr(self, _MAKERS[op.kind])(op)
         return self.known[key]

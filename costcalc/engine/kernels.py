@@ -365,7 +365,7 @@ def all_to_all_network_bytes(sent: Number, ranks: Number, machine: Machine, copi
     (DeepSeek-V3, 2412.19437, 3.2.2); spread over D domains, c copies reach (D - 1)(1 - (1 - 1/D)^c) others.
     """
     domains = domains_of(machine, ranks)
-    reached = (domains - 1) * (1 - (1 - 1 / domains) ** copies)
+    reached = (domains - 1) * (1 - np.power(1 - 1 / domains, copies))
     return sent / copies * reached
 
 

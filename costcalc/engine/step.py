@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -67,12 +68,12 @@ class Step(Record):
         """All-to-all that runs behind the other ops [s]."""
         return self.hidden.seconds
 
-    @property
+    @cached_property
     def seconds(self) -> Number:
         """Time of the pass [s]."""
         return self.current_seconds * self.slower
 
-    @property
+    @cached_property
     def gpu_seconds(self) -> Number:
         """Time of the pass on the GPUs [s]."""
         drafting = self.drafting.seconds if self.drafting else 0.0
@@ -83,7 +84,7 @@ class Step(Record):
         """Time for which the GPUs wait for the host [s]."""
         return np.maximum(self.host - self.gpu_seconds, 0.0)
 
-    @property
+    @cached_property
     def current_seconds(self) -> Number:
         """Time of the pass in an engine of the constants' month [s]: the longer of what GPUs and host take."""
         return self.gpu_seconds + self.waiting_seconds

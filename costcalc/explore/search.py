@@ -191,12 +191,7 @@ def search_layouts(scenario: Scenario, deployments: Sequence[Deployment]) -> Lay
     scenario: its lengths and bandwidth may be arrays along the second of three axes, as `along_cells` has them.
     """
     q = scenario
-    deployments, runs = _as_engines_run(q, deployments)
-    layouts = _stacked(deployments)
-    pool = kv_pool_bytes_per_gpu(q.model, q.machine, layouts, q.formats, q.budget)
-    numbers = q.full_length, q.decode_context, q.output_tokens, q.machine.memory_bandwidth
-    cells = np.zeros(np.broadcast_shapes((1, 1, 1), *map(np.shape, numbers)))
-    held = np.asarray(started(q, layouts, pool, q.full_length)) * runs[:, None, None] + cells
+    deployments, held = held_by(q, deployments)
     fits = (held[:, :, 0] >= 1).any(axis=1)
     shape = held.shape[:2]
     found = [np.zeros(shape), np.full(shape, np.inf), np.full(shape, np.inf)]
@@ -207,6 +202,17 @@ def search_layouts(scenario: Scenario, deployments: Sequence[Deployment]) -> Lay
         for whole, part in zip(found, _best_batches(q, few, held[kept]), strict=True):
             whole[kept] = part
     return LayoutSearch(tuple(deployments), found[0], held[:, :, 0], found[1], found[2])
+
+
+def held_by(scenario: Scenario, deployments: Sequence[Deployment]) -> tuple[list[Deployment], Array]:
+    """The deployments as engines run them, and the sequences that a replica of each holds, at every context."""
+    q = scenario
+    deployments, runs = _as_engines_run(q, deployments)
+    layouts = stacked(deployments)
+    pool = kv_pool_bytes_per_gpu(q.model, q.machine, layouts, q.formats, q.budget)
+    numbers = q.full_length, q.decode_context, q.output_tokens, q.machine.memory_bandwidth
+    cells = np.zeros(np.broadcast_shapes((1, 1, 1), *map(np.shape, numbers)))
+    return deployments, np.asarray(started(q, layouts, pool, q.full_length)) * runs[:, None, None] + cells
 
 
 def _as_engines_run(q: Scenario, deployments: Sequence[Deployment]) -> tuple[list[Deployment], Array]:
@@ -228,7 +234,7 @@ def _as_engines_run(q: Scenario, deployments: Sequence[Deployment]) -> tuple[lis
 
 def _best_batches(q: Scenario, deployments: Sequence[Deployment], held: Array) -> list[Array]:
     """The best batch of each layout at each context, its excess of the limits and its GPU seconds a request."""
-    layouts = _stacked(deployments)
+    layouts = stacked(deployments)
     price = np.array([s.gpus / s.replicas for s in deployments])[:, None, None]  # GPUs that one replica pays for
     unit = np.asarray(layouts.attention_dp * layouts.pp)
     replicas = np.array([s.replicas for s in deployments])[:, None, None]
@@ -242,7 +248,7 @@ def _best_batches(q: Scenario, deployments: Sequence[Deployment], held: Array) -
     best, low, high = _neighbours(sizes, chosen)
     _, excess, seconds = found
     again = np.flatnonzero(_worth_another_look(deployments, excess, seconds, (high / best)[..., 0]))
-    few = _stacked([deployments[int(index)] for index in again])
+    few = stacked([deployments[int(index)] for index in again])
     sizes = _between(best, low, high, unit)[again]
     _, better = _pick(sizes, *_timed(q, few, price[again], sizes, held[again], replicas[again]))
     for whole, part in zip(found, better, strict=True):
@@ -300,11 +306,11 @@ def _chosen(excess: Array, seconds: Array) -> Array:
     return np.asarray(np.argmin(np.where(allowed, seconds, np.inf), axis=-1))
 
 
-def batches_to_try(most: Array, unit: Array) -> Array:
-    """Batches from 1 to `most` [sequences]: a few below `unit` ranks, and multiples of it above; may repeat."""
+def batches_to_try(most: Array, unit: Array, count: int = COARSE) -> Array:
+    """Batches from 1 to `most` [sequences]: a few below `unit` ranks, and `count` multiples of it above; may repeat."""
     most, unit = np.maximum(most, 1.0), np.asarray(unit, dtype=float)
-    below = np.round(np.minimum(unit, most) ** np.linspace(0, 1, COARSE // 2))
-    above = np.round(np.maximum(most / unit, 1.0) ** np.linspace(0, 1, COARSE)) * unit
+    below = np.round(np.minimum(unit, most) ** np.linspace(0, 1, count // 2))
+    above = np.round(np.maximum(most / unit, 1.0) ** np.linspace(0, 1, count)) * unit
     # A share of a multiple that does not fit falls back to the largest that does, or to all that fit.
     largest = np.where(most >= unit, np.floor(most / unit) * unit, most)
     return np.concatenate([below + 0 * above[..., :1], np.minimum(above, largest)], axis=-1)
@@ -326,7 +332,7 @@ def _between(best: Array, low: Array, high: Array, unit: Array) -> Array:
     return np.concatenate([best, np.clip(np.round(between / step) * step, low, high)], axis=-1)
 
 
-def _stacked(deployments: Sequence[Deployment]) -> Parallelism:
+def stacked(deployments: Sequence[Deployment]) -> Parallelism:
     """Layouts as one of arrays, along the first of three axes."""
     layouts = [s.layout for s in deployments]
     degrees = [(each.tp, each.attention_dp, each.ep, each.pp, each.cp) for each in layouts]
@@ -349,7 +355,7 @@ def choose_deployment(scenario: Scenario) -> Chosen:
     if asked.layout_given or asked.gpus:
         found = search_layouts(scenario, deployments_asked_for(scenario))
         return _choose(scenario, found, range(len(found.deployments)))
-    smallest = _smallest(scenario)
+    smallest = fewest(scenario)
     counts = _counts_in_node(scenario, smallest[0].gpus)
     in_node = [Deployment(x) for n in counts for x in candidate_layouts(scenario.model, scenario.gpu, n)]
     beyond = [] if scenario.options.batch else _beyond(scenario, smallest[0].gpus)
@@ -466,7 +472,7 @@ def _term(scenario: Scenario) -> Chosen:
     )
 
 
-def _smallest(scenario: Scenario) -> list[Deployment]:
+def fewest(scenario: Scenario) -> list[Deployment]:
     """Layouts on the fewest GPUs that fit, whole nodes beyond the first; raises where none does."""
     gpus = needed(scenario)
     if gpus is None:

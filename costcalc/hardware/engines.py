@@ -109,5 +109,6 @@ def by_tier(tiers: tuple[Tier, ...], name: str, memory: Number, architecture: st
     own = [
         tier for tier in tiers if architecture not in tier.but_not and architecture in (tier.only or (architecture,))
     ]
-    chosen = np.select([np.asarray(memory) >= tier.least for tier in own], [getattr(tier, name) for tier in own], 0.0)
-    return chosen if np.ndim(memory) else float(chosen)
+    if not np.ndim(memory):
+        return next((float(getattr(tier, name)) for tier in own if memory >= tier.least), 0.0)
+    return np.select([np.asarray(memory) >= tier.least for tier in own], [getattr(tier, name) for tier in own], 0.0)

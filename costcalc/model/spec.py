@@ -154,19 +154,25 @@ class ModelSpec(Spec):
 
     def attention_layers(self) -> list[tuple[int, Attention]]:
         """Attention layers as (count, variant), equal ones merged, in order of first use."""
-        counts: dict[str, int] = {}
-        for group in self.layers:
-            for label in group.attention:
-                counts[label] = counts.get(label, 0) + group.count
-        return [(count, self.attention[label]) for label, count in counts.items()]
+        return self._layers[0]
 
     def feedforward_layers(self) -> list[tuple[int, FeedForward]]:
         """Feed-forward layers as (count, variant), equal ones merged, in order of first use."""
-        counts: dict[str, int] = {}
+        return self._layers[1]
+
+    @cached_property
+    def _layers(self) -> tuple[list[tuple[int, Attention]], list[tuple[int, FeedForward]]]:
+        """Both kinds, counted once: a search of layouts asks thousands of times."""
+        attention: dict[str, int] = {}
+        feedforward: dict[str, int] = {}
         for group in self.layers:
-            for label in group.feedforward:
-                counts[label] = counts.get(label, 0) + group.count
-        return [(count, self.feedforward[label]) for label, count in counts.items()]
+            for counts, labels in ((attention, group.attention), (feedforward, group.feedforward)):
+                for label in labels:
+                    counts[label] = counts.get(label, 0) + group.count
+        return (
+            [(count, self.attention[label]) for label, count in attention.items()],
+            [(count, self.feedforward[label]) for label, count in feedforward.items()],
+        )
 
     @cached_property
     def embedding_parameters(self) -> float:

@@ -7,9 +7,10 @@ is read here alone, wherever it comes from; every error is one line that names t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field
 from numbers import Integral, Real
+from shlex import join
 from typing import TYPE_CHECKING, Any, Literal
 
 from costcalc.errors import CostcalcError, did_you_mean, shown
@@ -504,6 +505,17 @@ def flag_of(name: str) -> str | None:
     """Return an option as the command line spells it, `tensor_parallel` as `--tp`, or None for what is none."""
     row = OPTIONS.get(name) or SWEPT.get(name)
     return row.flag if row else None
+
+
+def command_of(model: str, gpu: str, options: Mapping[str, Any], sources: Sequence[str] = ()) -> str:
+    """Return the `costcalc estimate` that answers for a model on a GPU.
+
+    model, gpu: their names. options: by keyword, read. sources: further words, of the catalog.
+    """
+    words = ["costcalc", "estimate", "--model", model, "--gpu", gpu]
+    for name, value in options.items():
+        words += [OPTIONS[name].flag, *([] if value is True else [str(value)])]
+    return join([*words, *sources])
 
 
 def refuse_unknown(given: Iterable[str], more: Iterable[str] = ()) -> None:

@@ -6,7 +6,7 @@ Numbers are SI: bytes, seconds, tokens per second, dollars. A time, throughput o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import field, fields, is_dataclass
 from math import exp, hypot, log
 from typing import Any
@@ -576,8 +576,10 @@ QUANTITIES: tuple[Quantity, ...] = (
 """Every number of a prediction that is answered, in the order of the tree."""
 
 
-def numbers_of(answered: Answered) -> dict[str, Number]:
+def numbers_of(answered: Answered, wanted: Container[str] | None = None) -> dict[str, Number]:
     """The numbers of QUANTITIES by their paths, and `<path>_range.low` and `.high` at 80% coverage.
+
+    wanted: paths; None for all.
 
     Numbers without a meaning are left out: those of prefill where a term of the bill is asked for, pools that are
     not apart. A price that is not known leaves nan.
@@ -585,6 +587,8 @@ def numbers_of(answered: Answered) -> dict[str, Number]:
     q, spread = answered.scenario, ranges_of(answered.scenario)
     found: dict[str, Number] = {}
     for each in QUANTITIES:
+        if wanted is not None and each.path not in wanted:
+            continue
         value = each.value(answered) if each.of_terms or q.options.terms == "all" else None
         if value is None:
             continue

@@ -22,9 +22,10 @@ from costcalc.report.page import Block, Line, is_terminal, markdown_page, plain_
 
 if TYPE_CHECKING:
     from costcalc.explore.compare import Curves
+    from costcalc.explore.frontier import Frontier
     from costcalc.explore.sweep import Sweep
 
-    Result = Estimate | Comparison | BreakEven | Sweep
+    Result = Estimate | Comparison | BreakEven | Sweep | Frontier
 
 
 UNFINISHED: list[Path] = []
@@ -209,9 +210,12 @@ def whole_page(result: Result, explain: bool, plot: bool, curves: Curves | None)
 
         page += plots(result, curves)
     if explain:
+        from costcalc.explore.frontier import Frontier
         from costcalc.report.estimate import explanation
 
-        page += explanation(result.estimate if isinstance(result, BreakEven) else result)
+        told = result.estimate if isinstance(result, BreakEven) else result
+        if not isinstance(told, Frontier):  # whose points are estimates, explained by their own commands
+            page += explanation(told)
     return page
 
 
@@ -229,9 +233,15 @@ def page_of(result: Result) -> list[Block]:
         from costcalc.report.estimate import estimate_page
 
         return estimate_page(result)
-    from costcalc.report.sweep import sweep_page
+    from costcalc.explore.sweep import Sweep
 
-    return sweep_page(result)
+    if isinstance(result, Sweep):
+        from costcalc.report.sweep import sweep_page
+
+        return sweep_page(result)
+    from costcalc.report.frontier import frontier_page
+
+    return frontier_page(result)
 
 
 # Results for other programs: JSON by the contract, CSV with dotted columns.
@@ -248,7 +258,7 @@ _NAMING = ("variant", "against", "usd_per_month")
 def csv_rows(result: Result) -> list[dict[str, Any]]:
     """Return the rows of a result as CSV has them, with dotted names."""
     tree = result.to_dict()
-    rows = [dict(flattened(row)) for row in tree.get("rows", [tree])]
+    rows = [dict(flattened(row)) for row in tree.get("rows", tree.get("points", [tree]))]
     return [_steady(row) for row in rows] if isinstance(result, Estimate | Comparison | BreakEven) else rows
 
 

@@ -8,6 +8,7 @@ from typing import Any, Union, get_args, get_origin
 
 from costcalc.catalog.check import json_schema
 from costcalc.catalog.summary import ClosedSummary, GpuSummary, ModelSummary
+from costcalc.explore.frontier import Point
 from costcalc.explore.sweep import CELL
 from costcalc.fields import hints
 from costcalc.hardware.accelerator import Accelerator
@@ -23,7 +24,9 @@ def schema_of(kind: str) -> dict[str, Any]:
 
     kind: what commands print, and what files hold, as `costcalc schema` names it.
     """
-    own = {"result": result_schema, "sweep": sweep_schema, "validation": validation_schema}
+    own = {
+        "result": result_schema, "sweep": sweep_schema, "frontier": frontier_schema, "validation": validation_schema,
+    }  # fmt: skip
     if kind in own:
         return own[kind]()
     if kind == "model":
@@ -121,6 +124,30 @@ def sweep_schema() -> dict[str, Any]:
             "in SI. Null where the cell does not fit; <name>_range is [low, high], which holds in 8 of 10 cases."
         ),
         **_object(properties),
+    }
+
+
+def frontier_schema() -> dict[str, Any]:
+    """Return the JSON Schema of what `costcalc frontier --format json` prints: points, by model and set."""
+    definitions: dict[str, Any] = {}
+    _reference(Point, definitions)
+    properties = {
+        "title": {"type": "string"},
+        "cells": {"type": "integer"},
+        "points": {"type": "array", "items": {"$ref": "#/$defs/Point"}},
+        "notes": {"type": "array", "items": {"type": "string"}},
+    }
+    return {
+        "$schema": DIALECT,
+        "title": "A frontier of costcalc",
+        "description": (
+            "What no other configuration of its model beats in tokens/s per user and tokens/s per GPU, or dollars, and "
+            "what cannot be told apart from it: points of a model with the same set. `frontier` names the numbers "
+            "whose frontier a point is on; `command` is the estimate that gives its numbers. Numbers are SI; "
+            "<name>_range is [low, high], which holds in 8 of 10 cases."
+        ),
+        **_object(properties),
+        "$defs": definitions,
     }
 
 

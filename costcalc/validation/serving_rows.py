@@ -10,7 +10,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
-from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,7 @@ from costcalc.formats import WEIGHT_FORMATS, cache_format, number_type
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.efficiency import ServingEfficiency
 from costcalc.model.spec import ModelSpec
-from costcalc.predict.options import MOST_DRAFTS, OPTIONS, Options
+from costcalc.predict.options import MOST_DRAFTS, Options, command_of
 from costcalc.predict.predict import capacity
 from costcalc.predict.scenario import Load, Scenario, month_of, scenario_of
 from costcalc.validation.files import Row, find_gpu
@@ -183,14 +182,6 @@ class ServingRow:
     def command(self) -> str:
         """The command whose estimate is the row's prediction."""
         return command_of(*self.asked, self.options)
-
-
-def command_of(model: str, gpu: str, options: Mapping[str, Any]) -> str:
-    """The command that asks of a model and a GPU with options of `costcalc estimate`."""
-    words = ["costcalc", "estimate", "--model", quote(model), "--gpu", quote(gpu)]
-    for name, value in options.items():
-        words += [OPTIONS[name].flag, *([] if value is True else [quote(str(value))])]
-    return " ".join(words)
 
 
 def serving_row(row: Row, catalog: Catalog, constants: ServingEfficiency | None = None) -> ServingRow:

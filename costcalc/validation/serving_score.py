@@ -27,7 +27,7 @@ from costcalc.formats import cache_format, number_type
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.efficiency import UNTUNED, ServingEfficiency
 from costcalc.model.spec import ModelSpec
-from costcalc.predict.options import Options
+from costcalc.predict.options import Options, command_of
 from costcalc.predict.predict import Prediction, predict, settled_batch
 from costcalc.predict.quantities import asked_of
 from costcalc.predict.scenario import Scenario, scenario_of
@@ -38,7 +38,6 @@ from costcalc.validation.serving_rows import (
     STATIC_OFFLINE,
     ServingGroup,
     ServingRow,
-    command_of,
     find_model,
     serving_backend,
     serving_groups,

@@ -12,6 +12,7 @@ from costcalc.cli import main
 V3 = ["estimate", "--model", "v3", "--gpu", "h100"]
 ATTENTION = ["compare", "attention", "--model", "v3", "--gpu", "h100"]
 SWEEP = ["sweep", "--model", "v3", "--gpu", "h100"]
+FRONTIER = ["frontier", "--model", "v3", "--gpu", "h100"]
 
 # What is typed, and words that the line must have: what is wrong, where, or how to mend it.
 COMMAND_LINES: list[tuple[list[str], str]] = [
@@ -159,6 +160,19 @@ COMMAND_LINES: list[tuple[list[str], str]] = [
     ([*SWEEP, "--batch", "1,2", "--chart", "a.gif"], "end it in .png, .svg or .pdf"),
     ([*SWEEP, "--batch", "1,2", "--chart", "a.png", "--chart-kind", "pie"], "one of: cost, throughput, speed, wait"),
     ([*SWEEP, "--batch", "1,2", "--terms", "kv", "--chart", "a.png"], "nothing to draw"),
+    # frontiers
+    (["frontier"], "--model and --gpu are missing"),
+    (["frontier", "-m", "v3"], "--gpu is missing"),
+    (["frontier", "-m", "v3,v33", "-g", "h100"], "unknown model 'v33'"),
+    ([*FRONTIER, "--tpot", "1us"], "--tpot: no configuration of DeepSeek-V3 on NVIDIA H100 SXM5 80GB keeps it"),
+    ([*FRONTIER, "--max-gpus", "8"], "--max-gpus: DeepSeek-V3 on NVIDIA H100 SXM5 80GB takes 16 GPUs; allow 16"),
+    ([*FRONTIER, "--max-gpus", "few"], "--max-gpus: "),
+    ([*FRONTIER, "--pools", "two"], "--pools: 'two' is unknown; one of: one, apart, both"),
+    ([*FRONTIER, "--pools", "both", "--disaggregated"], "--pools: --disaggregated is given too"),
+    ([*FRONTIER, "--concurrency", "8"], "--concurrency: a frontier has every batch instead"),
+    ([*FRONTIER, "--explain"], "--explain: a frontier has no formulas of its own"),
+    ([*FRONTIER, "--weights", "fp8,fp7"], "--weights: "),
+    ([*FRONTIER, "--chart", "a.png", "--chart-kind", "pie"], "one of: throughput, cost"),
     # lists of the catalog
     (["models", "--sort", "size"], "--sort: 'size' is unknown"),
     (["models", "--family", "llamma"], "did you mean 'llama'?"),

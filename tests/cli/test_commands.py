@@ -328,3 +328,30 @@ def test_a_break_even_is_drawn(run: Run) -> None:
     page = run("breakeven", "--model", "v3", "--gpu", "h100", "--plot", "--chart", "use.svg")
     assert "against how busy the GPUs are" in page and "GPUs of one's own" in page
     assert Path("use.svg").read_text().startswith("<?xml")
+
+
+FRONTIER = ("frontier", "--model", "gpt-oss-120b", "--gpu", "h100,8xh200", "--pools", "both", "--tpot", "40ms")
+
+
+def test_a_frontier_in_every_form(run: Run) -> None:
+    page = run(*FRONTIER, "--plot")
+    assert page.startswith("Frontier of gpt-oss-120b on NVIDIA H100 SXM5 80GB, NVIDIA H200 SXM 141GB\n")
+    assert "80% range" in page and "pools apart" in page and "as good, as far as can be told" in page
+    assert "Tokens/s per GPU against tokens/s per user" in page and "$ per M tokens, blended against" in page
+    tree = json.loads(run(*FRONTIER, "-f", "json"))
+    assert complaints(tree, schema_of("frontier")) == []
+    lines = list(csv.DictReader(io.StringIO(run(*FRONTIER, "-f", "csv"))))
+    assert len(lines) == len(tree["points"]) > 20
+    assert [float(line["tokens_per_s_per_gpu"]) for line in lines] == [
+        each["tokens_per_s_per_gpu"] for each in tree["points"]
+    ]
+    assert all(line["command"].startswith("costcalc estimate --model gpt-oss-120b --gpu h") for line in lines)
+    assert "| set | tok/s user | 80% range |" in run(*FRONTIER, "-f", "markdown")
+
+
+def test_a_frontier_writes_its_chart_and_its_file(run: Run) -> None:
+    assert run(*FRONTIER, "--chart", "a.svg", "-o", "a.csv") == ""
+    assert Path("a.svg").read_text().startswith("<?xml") and Path("a.csv").read_text().startswith("model,gpu,")
+    for name in ("cost.png", "again.png"):
+        run(*FRONTIER, "--chart", name, "--chart-kind", "cost")
+    assert Path("cost.png").read_bytes() == Path("again.png").read_bytes()

@@ -41,6 +41,7 @@ def modules_of(*arguments: str) -> set[str]:
         ["gpus", "--help"],
         ["breakeven", "--help"],
         ["sweep", "--help"],
+        ["frontier", "--help"],
     ],
     ids=" ".join,
 )

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from terminal import fitted
 
+from costcalc import frontier
 from costcalc.cli.app import plain_text
 from costcalc.predict.quantities import (
     Assumption,
@@ -26,6 +27,7 @@ from costcalc.predict.quantities import (
 from costcalc.report.charts.terminal import bars, plots
 from costcalc.report.comparison import breakeven_page, comparison_page
 from costcalc.report.estimate import estimate_page, explanation
+from costcalc.report.frontier import frontier_page
 from costcalc.report.page import (
     RANGE,
     Block,
@@ -164,6 +166,17 @@ def test_a_cache_that_is_the_same_everywhere_is_no_column(comparison: Comparison
     rows = tuple(replace(each, estimate=comparison.rows[0].estimate) for each in comparison.rows)
     page = plain_page(comparison_page(replace(comparison, rows=rows)))
     assert "70.27 kB in every row" in page and "smaller" not in page
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_a_frontier_fits_its_terminal(width: int) -> None:
+    result = frontier(["gpt-oss-120b", "qwen3-30b-a3b"], ["h100", "mi300x"], disaggregated=[False, True])
+    page = fitted([*frontier_page(result), *plots(result)], width)
+    assert max(map(len, page.splitlines())) <= width
+    text = " ".join(page.split())
+    for point in result.points:  # the fastest of every set is shown whole, with its command
+        first = next(each for each in result.points if (each.model, each.set) == (point.model, point.set))
+        assert first.command in text and speed(first.tokens_per_s_per_user) in text
 
 
 @pytest.mark.parametrize("width", [80, 100, 120, 160])

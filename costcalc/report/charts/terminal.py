@@ -11,10 +11,12 @@ import numpy as np
 from plotille import Figure, color
 
 from costcalc.errors import escaped
+from costcalc.explore.frontier import USER, Frontier
 from costcalc.explore.sweep import Sweep
 from costcalc.fields import Record
 from costcalc.predict.quantities import BLENDED, BreakEven, Comparison, Estimate
 from costcalc.report.comparison import COST, RATE, by_context, row_name, use_curve
+from costcalc.report.frontier import FRONTIER_PANELS, lines_of
 from costcalc.report.page import Block, Column, Grid, Line, Show, Shown, bar, quantity, seconds
 from costcalc.report.sweep import NAMES, SWEPT_PANELS, curves_of, value_shown
 from costcalc.units import format_bytes, format_count, format_percent
@@ -41,12 +43,14 @@ class Drawn(Record):
     framed: bool = True
 
 
-def plots(result: Estimate | Comparison | BreakEven | Sweep, curves: Curves | None = None) -> list[Block]:
+def plots(result: Estimate | Comparison | BreakEven | Sweep | Frontier, curves: Curves | None = None) -> list[Block]:
     """Return a result as bars and lines; `curves` are the variants of a comparison over contexts."""
     if isinstance(result, Estimate):
         return list(bars("Decode time by op", [(op.op, op.time_s) for op in result.breakdown], seconds))
     if isinstance(result, Sweep):
         return list(_swept(result))
+    if isinstance(result, Frontier):
+        return list(_frontiers(result))
     if isinstance(result, BreakEven):
         return list(_against_use(result))
     page: list[Block] = []
@@ -101,6 +105,17 @@ def _swept(sweep: Sweep) -> Iterator[Block]:
             some = f", {len(found.lines)} of {found.count:,} lines" if found.count > len(found.lines) else ""
             drawn = [Drawn(line.label, line.points) for line in found.lines]
             yield from _chart(quantity(path), NAMES[found.along], drawn, partial(value_shown, found.along), some)
+
+
+def _frontiers(result: Frontier) -> Iterator[Block]:
+    """Yield the frontier of each combination that reaches that of all."""
+    user = quantity(USER)
+    for path in FRONTIER_PANELS.values():
+        lines = [each for each in lines_of(result, path) if each.reaches]
+        if lines:
+            some = f", {len(MARKS)} of {len(lines):,} lines" if len(lines) > len(MARKS) else ""
+            drawn = [Drawn(each.label, each.points[::-1]) for each in lines]  # lines begin at the left
+            yield from _chart(quantity(path), "tokens/s per user", drawn, user.show, some, below=user.short)
 
 
 def _against_use(result: BreakEven) -> Iterator[Block]:
