@@ -33,7 +33,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parents[1]
-BATCH, SECONDS, MEMORY = 100, 20, 4 << 30
+BATCH, SECONDS, MEMORY = 100, 60, 4 << 30
 SLOW = 2.0
 """CPU seconds within which input is refused."""
 

@@ -137,6 +137,8 @@ def read_text(path: str | Path, most: int = YAML_BYTES) -> str:
         with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
             READ.add(identity(os.fstat(file.fileno())))
             content = file.read(most + 1)
+    except CostcalcError:
+        raise
     except FileNotFoundError:
         raise CostcalcError("no such file", where) from None
     except PermissionError:

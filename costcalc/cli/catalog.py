@@ -440,7 +440,7 @@ ImportedName = Annotated[
 ]
 Online = Annotated[
     bool,
-    Option("--online", help="Fetch what the local cache of the hub lacks, from HF_ENDPOINT where it is set."),
+    Option("--online", help="Fetch what the local cache of the hub lacks, from HF_ENDPOINT (https) where it is set."),
 ]
 
 
@@ -456,6 +456,8 @@ def import_model(path: Source, name: ImportedName = None, online: Online = False
         raise CostcalcError(f"{shown(name)} is no name", where="--name", hint=f"from 1 to {LONGEST_NAME} letters")
     imported = read(path, name=name, online=online)
     write_template(imported.text, output)
+    for address in imported.fetched:
+        tell(f"note: fetched {address}")
     if output is not None:
         spec = imported.spec
         counted = f"{format_count(spec.total_parameters)} parameters, {format_count(spec.active_parameters)} active"

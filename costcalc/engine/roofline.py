@@ -81,8 +81,8 @@ def roofline_seconds(memory: Number, compute: Number, norm: Number = np.inf) -> 
     """
     if np.ndim(norm) > 0:  # each cell by the one form that its norm has alone
         found: Number = 0.0
-        for each in np.unique(norm):
-            found = np.where(norm == each, roofline_seconds(memory, compute, float(each)), found)
+        for each in set(np.ravel(norm).tolist()):
+            found = np.where(norm == each, roofline_seconds(memory, compute, each), found)
         return found
     if np.isinf(norm):
         return np.maximum(memory, compute)

@@ -33,8 +33,8 @@ def find_gpu(name: str, catalog: Catalog) -> tuple[str, Accelerator]:
 
 EMPTY = frozenset({"", "-", "--", "na", "n/a", "#n/a", "nan", "nil", "none", "null"})
 """What spreadsheets, databases and data frames write where there is nothing, in any case."""
-MOST = 1e18
-"""No size and no time is larger."""
+MOST, LEAST = 1e18, 1e-9
+"""No size and no time is larger; none but nothing is smaller."""
 _GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d+)?")
 _WHOLE = re.compile(r"[+-]?\d{1,18}")
 
@@ -86,7 +86,7 @@ def _number(text: str, name: str, grouped: bool = True) -> float:
         value = float(plain)
     except ValueError:
         raise CostcalcError(f"{name} is not a number: {shown(text)}") from None
-    if not math.isfinite(value) or abs(value) > MOST:
+    if not math.isfinite(value) or abs(value) > MOST or 0 < abs(value) < LEAST:
         raise CostcalcError(f"{name} is beyond all reason: {shown(text)}")
     return value
 

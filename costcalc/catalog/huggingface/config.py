@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 from costcalc.catalog.check import CONFIG_BYTES, KeyPath, line_and_column, place
+from costcalc.catalog.huggingface.hub import cached, fetched
 from costcalc.catalog.yaml import read_text
 from costcalc.errors import CostcalcError, nearest, shown
 
@@ -160,14 +161,6 @@ QUANTIZATION = "hf_quant_config.json"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 _URL = re.compile(r"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/([^/?#\s]+/[^/?#\s]+)(?:[/?#]\S*)?")
 STDIN = "-"
-_ABSENT = ("EntryNotFoundError", "RemoteEntryNotFoundError")
-_REASONS = {
-    "RepositoryNotFoundError": "there is no such model, or it is private",
-    "GatedRepoError": "it is gated; ask for access on its page and log in",
-    "LocalEntryNotFoundError": "it cannot be reached",
-    **dict.fromkeys(_ABSENT, "the model has no such file"),
-}
-_PATIENCE = 4  # [s]
 _SNAPSHOT = re.compile(r"models--([^/\\]+?)--([^/\\]+)[/\\]snapshots[/\\]")
 
 
@@ -176,7 +169,8 @@ class Source:
     """A configuration that was found.
 
     config: the file. quantization: ModelOpt's file beside it, if there is one. hf_id: the model's id on the
-    hub, where it is known. told: what the imported model names as its source. name: of the model.
+    hub, where it is known. told: what the imported model names as its source. name: of the model. texts: those of the
+    files that were fetched.
     """
 
     config: Path
@@ -184,6 +178,11 @@ class Source:
     hf_id: str | None
     told: str
     name: str
+    texts: Mapping[Path, str] = field(default_factory=dict)
+
+    def document(self, path: Path) -> Document:
+        """Return the object that one of the files holds; raises CostcalcError as `read_document`."""
+        return parse_document(self.texts[path], path) if path in self.texts else read_document(path)
 
 
 def find_source(text: str, *, online: bool = False) -> Source:
@@ -233,65 +232,20 @@ def _name_of(config: Path) -> str:
 
 
 def _from_hub(hf_id: str, online: bool) -> Source:
-    hub = _hub_library(hf_id)
-    config = _cached(hub, hf_id, CONFIG) or (_fetched(hub, hf_id, CONFIG) if online else None)
-    if config is None:
+    config, quantization = cached(hf_id, CONFIG), cached(hf_id, QUANTIZATION)
+    texts: dict[Path, str] = {}
+    if config is None and not online:
         raise CostcalcError(
             f"{shown(hf_id)} is no file or folder, and not in the local cache of the hub",
             hint="add --online to fetch its config.json, or name a file",
         )
-    quantization = _cached(hub, hf_id, QUANTIZATION)
-    if quantization is None and online:
-        quantization = _fetched(hub, hf_id, QUANTIZATION, needed=False)
-    return Source(config, quantization, hf_id, f"{hf_id}, {CONFIG}", hf_id.split("/")[1])
-
-
-def _hub_library(hf_id: str) -> Any:
-    try:
-        import huggingface_hub
-    except ImportError:
-        raise CostcalcError(
-            f"{shown(hf_id)} is no file or folder; reading the hub needs huggingface_hub, which is not installed",
-            hint="pip install huggingface_hub, or name a config.json",
-        ) from None
-    return huggingface_hub
-
-
-def _cached(hub: Any, hf_id: str, file: str) -> Path | None:
-    found = hub.try_to_load_from_cache(hf_id, file)
-    return Path(found) if isinstance(found, str) else None
-
-
-def _fetched(hub: Any, hf_id: str, file: str, *, needed: bool = True) -> Path | None:
-    check_reachable(f"{file} of {shown(hf_id)}")
-    hub.utils.logging.set_verbosity_error()
-    hub.utils.disable_progress_bars()
-    try:
-        return Path(hub.hf_hub_download(hf_id, file))
-    except Exception as error:  # the library's own, its HTTP client's and the system's
-        kind = type(error).__name__
-        if not needed and kind in _ABSENT:
-            return None
-        reason = _REASONS.get(kind) or " ".join(str(error).split())[:200] or kind
-        endpoint = os.environ.get("HF_ENDPOINT", "the hub")
-        raise CostcalcError(f"cannot fetch {file} of {shown(hf_id)} from {endpoint}: {reason}") from None
-
-
-def check_reachable(what: str) -> None:
-    """Raise CostcalcError where the hub's host does not answer: the library would try again for half a minute."""
-    import socket
-    from urllib.parse import urlsplit
-    from urllib.request import getproxies
-
-    address = urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
-    if getproxies() or not address.hostname:
-        return
-    try:
-        port = address.port or (80 if address.scheme == "http" else 443)
-        socket.create_connection((address.hostname, port), timeout=_PATIENCE).close()
-    except (OSError, ValueError):
-        endpoint = os.environ.get("HF_ENDPOINT", "the hub")
-        raise CostcalcError(f"cannot fetch {what} from {endpoint}: it cannot be reached") from None
+    if config is None and (text := fetched(hf_id, CONFIG)) is not None:
+        config = Path(hf_id, CONFIG)
+        texts[config] = text
+    if quantization is None and online and (text := fetched(hf_id, QUANTIZATION, needed=False)) is not None:
+        quantization = Path(hf_id, QUANTIZATION)
+        texts[quantization] = text
+    return Source(config or Path(CONFIG), quantization, hf_id, f"{hf_id}, {CONFIG}", hf_id.split("/")[1], texts)
 
 
 # The settings asked by name, with a check of their type.

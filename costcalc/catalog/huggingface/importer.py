@@ -22,8 +22,8 @@ from costcalc.catalog.huggingface.config import (
     Source,
     find_source,
     parse_document,
-    read_document,
 )
+from costcalc.catalog.huggingface.hub import address_of
 from costcalc.catalog.huggingface.quantization import precision_of
 from costcalc.catalog.huggingface.shape import Entry, Family, Layer, Shape, families, is_interleaved, read_shape, runs
 from costcalc.catalog.yaml import parse_yaml, resolve_scalar
@@ -184,10 +184,11 @@ def _nameless(fields: Fields) -> CostcalcError:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """A model read from a configuration: its specification, and the text of its file."""
+    """A model read from a configuration: its specification, the text of its file, and what was fetched for it."""
 
     spec: ModelSpec
     text: str
+    fetched: tuple[str, ...] = ()  # addresses
 
 
 def import_model(source: str, *, name: str | None = None, online: bool = False, today: date | None = None) -> Imported:
@@ -202,7 +203,7 @@ def import_model(source: str, *, name: str | None = None, online: bool = False, 
         document = parse_document(_standard_input(), found.config)
     else:
         found = find_source(source, online=online)
-        document = read_document(found.config)
+        document = found.document(found.config)
     detected = detect(document)
     shape = read_shape(detected.family, detected.fields)
     blank = _spec({"name": "model", **_shape_data(shape), "precision": {}}, document)
@@ -222,7 +223,8 @@ def import_model(source: str, *, name: str | None = None, online: bool = False, 
     }
     text = model_yaml(data)
     raw, positions = parse_yaml(text, found.config)
-    return Imported(validate(ModelSpec, raw, positions, found.config), text)
+    spec = validate(ModelSpec, raw, positions, found.config)
+    return Imported(spec, text, tuple(address_of(str(found.hf_id), each.name) for each in found.texts))
 
 
 def _standard_input() -> str:
@@ -287,7 +289,7 @@ def _quantization(detected: Detected, found: Source) -> list[Fields]:
         for name in ("quantization_config", "compression_config")
     ]
     if found.quantization is not None:
-        beside = read_document(found.quantization)
+        beside = found.document(found.quantization)
         groups.append(Fields(beside, beside.data).group("quantization"))
         if groups[-1] is None:
             raise CostcalcError("names no quantization", place(found.quantization), "remove the file, or mend it")
