@@ -236,7 +236,7 @@ def test_places_inside_the_current_folder_are_relative(tmp_path: Path, monkeypat
 
 
 LETTERS = st.characters(exclude_characters="\0", exclude_categories=["Cs"])  # NUL, which is refused
-KEYS = st.text(LETTERS, min_size=1, max_size=8)
+KEYS, TEXT = st.text(LETTERS, min_size=1, max_size=8), st.text(LETTERS, max_size=20)
 JSON_LIKE = st.recursive(
     st.none()
     | st.booleans()
