@@ -236,7 +236,11 @@ def test_places_inside_the_current_folder_are_relative(tmp_path: Path, monkeypat
 
 
 JSON_LIKE = st.recursive(
-    st.none() | st.booleans() | st.integers(-(10**15), 10**15) | st.floats(-1e300, 1e300) | st.text(max_size=20),
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**15), 10**15)
+    | st.floats(-1e300, 1e300)
+    | st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(min_size=1, max_size=8), inner, max_size=4),
     max_leaves=12,
 )
