@@ -41,7 +41,7 @@ CSV_BYTES = 10_000_000
 """A file of measurements; the largest that ships holds a thirtieth."""
 CSV_LINES = 10_000
 CSV_COLUMNS = 200
-CSV_NAMES = 100
+CSV_NAMES = 300
 """Different GPUs, models and number types that a file of measurements names."""
 MISTAKES = 100
 """Mistakes of one file that are told one by one; the others are counted."""
