@@ -244,7 +244,7 @@ def test_a_signal_leaves_nothing(name: str, folder: Path) -> None:
     words = ["sweep", "-m", "v3", "-g", "h200", "--gpus", "16", "--batch", "1:64:1", "--context", "1k:50k:1k"]
     command = [sys.executable, "-m", "costcalc", *words, "-o", "o.csv", "--chart", "c.svg"]
     settings = {**os.environ, "PYTHONPATH": str(ROOT)}
-    code = f"import os, signal; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv({command[0]!r}, {command!r})"
+    code = f"import os, signal; signal.signal(signal.{name}, signal.SIG_DFL); os.execv({command[0]!r}, {command!r})"
     with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, env=settings) as process:
         while not any(folder.iterdir()):
             time.sleep(0.01)
