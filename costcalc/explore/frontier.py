@@ -117,7 +117,7 @@ class Front(Record):
 
     of: Configuration
     numbers: Mapping[str, Array]  # those of TOLD by path, '<path>_range.low' and '.high' at 80% coverage
-    reaches: bool  # whether any of it is on the frontier of the model
+    reaches: int  # how many of its configurations are on the frontier of the model
 
 
 class Frontier(Record):
@@ -435,7 +435,7 @@ def _of_model(parts: Sequence[Part], sources: Sequence[str]) -> tuple[list[Point
         own = np.flatnonzero(undominated(each.numbers[USER], each.numbers[RATE]))
         own = own[np.argsort(-each.numbers[USER][own], kind="stable")]
         numbers = {path: values[own] for path, values in each.numbers.items()}
-        fronts.append(Front(_configuration(each), numbers, bool(best[part == number].any())))
+        fronts.append(Front(_configuration(each), numbers, int(best[part == number].sum())))
     return points, fronts
 
 
