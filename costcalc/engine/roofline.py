@@ -79,11 +79,12 @@ def roofline_seconds(memory: Number, compute: Number, norm: Number = np.inf) -> 
     No positive norm makes it shorter than the maximum, so a calibrated time never beats the bound; one below 1 says
     that the two disturb each other.
     """
-    if np.ndim(norm) > 0:  # each cell by the one form that its norm has alone
-        found: Number = 0.0
-        for each in set(np.ravel(norm).tolist()):
-            found = np.where(norm == each, roofline_seconds(memory, compute, each), found)
-        return found
+    if np.ndim(norm):  # few values: each is joined as it is alone, to the last digit
+        joined: Number = 0.0
+        ordered = np.sort(norm, axis=None)
+        for each in ordered[np.diff(ordered, prepend=np.nan) != 0].tolist():
+            joined = np.where(np.equal(norm, each), roofline_seconds(memory, compute, each), joined)
+        return joined
     if np.isinf(norm):
         return np.maximum(memory, compute)
     if norm == 1:

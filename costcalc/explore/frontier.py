@@ -1,4 +1,4 @@
-"""The frontier of a space, every layout and batch: tokens/s per user against tokens/s per GPU and against dollars.
+"""The frontier of a space: tokens/s per user against tokens/s per GPU and dollars, of every layout and batch at once.
 
 Models, GPUs, formats, engines and pools together or apart are combinations; layouts and batches of each are one call of
 the engine. What no other configuration of the model beats stays, and beside it what cannot be told apart from it.
@@ -117,7 +117,7 @@ class Front(Record):
 
     of: Configuration
     numbers: Mapping[str, Array]  # those of TOLD by path, '<path>_range.low' and '.high' at 80% coverage
-    reaches: bool  # whether any of it is on the frontier of the model
+    reaches: int  # how many of its configurations are on the frontier of the model
 
 
 class Frontier(Record):
@@ -333,7 +333,7 @@ def _part(asked: tuple[str, str], q: Scenario, limits: Mapping[str, Any], batche
     layouts = stacked(deployments)
     if batches is None:
         most = np.asarray(np.minimum(held, scheduled_at_most(q, layouts)))
-        sizes = np.sort(batches_to_try(most, np.asarray(layouts.attention_dp * layouts.pp), BATCHES), axis=-1)
+        sizes = _distinct(batches_to_try(most, np.asarray(layouts.attention_dp * layouts.pp), BATCHES))
     else:
         sizes = np.broadcast_to(batches, (len(deployments), 1, len(batches)))
     replicas = np.array([each.replicas for each in deployments])[:, None, None]
@@ -348,6 +348,15 @@ def _part(asked: tuple[str, str], q: Scenario, limits: Mapping[str, Any], batche
     place, _, _ = np.nonzero(right)
     columns = {path: values[right] for path, values in numbers.items()}
     return Part(asked, q, usd, tuple(deployments), place, sizes[right], columns)
+
+
+def _distinct(sizes: Array) -> Array:
+    """The different batches of each layout in their order, the largest repeated where others have more of them."""
+    ordered = np.sort(sizes, axis=-1)
+    repeated = np.diff(ordered, axis=-1, prepend=0.0) == 0
+    packed = np.sort(np.where(repeated, np.inf, ordered), axis=-1)
+    packed = packed[..., np.isfinite(packed).any(axis=(0, 1))]
+    return np.where(np.isfinite(packed), packed, ordered[..., -1:])
 
 
 def _weighed(q: Scenario, most: int | None) -> list[Deployment]:
@@ -426,7 +435,7 @@ def _of_model(parts: Sequence[Part], sources: Sequence[str]) -> tuple[list[Point
         own = np.flatnonzero(undominated(each.numbers[USER], each.numbers[RATE]))
         own = own[np.argsort(-each.numbers[USER][own], kind="stable")]
         numbers = {path: values[own] for path, values in each.numbers.items()}
-        fronts.append(Front(_configuration(each), numbers, bool(best[part == number].any())))
+        fronts.append(Front(_configuration(each), numbers, int(best[part == number].sum())))
     return points, fronts
 
 

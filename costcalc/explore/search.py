@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from math import ceil, gcd
 
 import numpy as np
@@ -93,11 +94,32 @@ def candidate_layouts(model: ModelSpec, gpu: Accelerator, gpus: int) -> list[Par
     what replicas do. Where cards share the host's PCIe, a stage may be any part of a node; behind a switch nothing
     measured says that stages inside it are worth their bubbles, so they have to be asked for.
     """
-    stages = {gpu.domain, gpu.node_size}
-    shared = not machine_of(gpu).switched
-    first = customary_layout(model, gpu, gpus)
+    return list(_layouts(_Same(model), gpu.domain, gpu.node_size, not machine_of(gpu).switched, gpus))
+
+
+class _Same:
+    """A model as the key of a cache: specifications hold tables, and are told apart by which one they are."""
+
+    def __init__(self, model: ModelSpec) -> None:
+        self.model = model
+
+    def __hash__(self) -> int:
+        return id(self.model)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.model is other.model
+
+
+@lru_cache(maxsize=1024)
+def _layouts(same: _Same, domain: int, node: int, shared: bool, gpus: int) -> tuple[Parallelism, ...]:
+    """The layouts of `candidate_layouts`: many GPUs of a catalog stand in nodes and domains of one size.
+
+    shared: whether cards share the host's PCIe.
+    """
+    model, stages = same.model, {domain, node}
+    first = _customary(model, domain, gpus)
     found = {first: None}
-    for tensor in _tensor_degrees(model, gpus, gpu.domain, int(first.tp)):
+    for tensor in _tensor_degrees(model, gpus, domain, int(first.tp)):
         for pipeline in _divisors(gpus // tensor):
             data = gpus // tensor // pipeline
             stage = tensor * data
@@ -108,7 +130,7 @@ def candidate_layouts(model: ModelSpec, gpu: Accelerator, gpus: int) -> list[Par
                 if not splits_experts(model, stage // expert):
                     continue
                 found[Parallelism(tensor, data, expert, pipeline)] = None
-    return list(found)
+    return tuple(found)
 
 
 def customary_layout(model: ModelSpec, gpu: Accelerator, gpus: int) -> Parallelism:
@@ -118,9 +140,13 @@ def customary_layout(model: ModelSpec, gpu: Accelerator, gpus: int) -> Paralleli
     latent under tensor parallelism); everything else runs tensor parallel inside a scale-up domain, and
     beyond it in pipeline stages, or with experts spread over all of it.
     """
+    return _customary(model, gpu.domain, gpus)
+
+
+def _customary(model: ModelSpec, domain: int, gpus: int) -> Parallelism:
     if model.has_experts and shares_latent(model):
         return Parallelism(1, gpus, expert_degree(model, gpus), 1)
-    local = gcd(gpus, gpu.domain) if gpus > gpu.domain else gpus
+    local = gcd(gpus, domain) if gpus > domain else gpus
     tensor = max((t for t in _divisors(local) if splits(model, t) and splits_experts(model, t)), default=1)
     rest = gpus // tensor
     if rest <= model.num_layers:
@@ -228,8 +254,12 @@ def _as_engines_run(q: Scenario, deployments: Sequence[Deployment]) -> tuple[lis
         replace(each, layout=replace(each.layout, cp=degree)) if degree > 1 and able else each
         for each, able in zip(deployments, can, strict=True)
     ]
-    cut = {each.layout: cuts(q.model, each.layout, q.formats) for each in deployments}
-    return split, can & np.array([cut[each.layout] for each in deployments])
+    # Of a layout, only two degrees say how matrices and experts are cut.
+    degrees = [(int(each.layout.tp), int(each.layout.stage) // int(each.layout.ep)) for each in deployments]
+    cut = {
+        key: cuts(q.model, each.layout, q.formats) for key, each in dict(zip(degrees, deployments, strict=True)).items()
+    }
+    return split, can & np.array([cut[key] for key in degrees])
 
 
 def _best_batches(q: Scenario, deployments: Sequence[Deployment], held: Array) -> list[Array]:

@@ -38,8 +38,18 @@ def frontier_page(result: Frontier) -> list[Block]:
 
 
 def varying(configurations: Sequence[Configuration]) -> list[str]:
-    """Return the names of what several configurations differ in, in the order of NAMES."""
-    return [name for name in NAMES if len({getattr(each, name) for each in configurations}) > 1]
+    """Return the names of what several configurations differ in, in the order of NAMES.
+
+    What follows from the model and the GPU, such as the engine of a vendor, is no further difference.
+    """
+    machines = {(each.model, each.gpu) for each in configurations}
+    found = []
+    for name in NAMES:
+        values = {getattr(each, name) for each in configurations}
+        own = {(each.model, each.gpu, getattr(each, name)) for each in configurations}
+        if len(values) > 1 and (name in ("model", "gpu") or len(own) > len(machines)):
+            found.append(name)
+    return found
 
 
 def label(configuration: Configuration, names: Sequence[str]) -> str:
@@ -150,18 +160,20 @@ class FrontLine(Record):
     points: list[tuple[float, float]]  # tokens/s per user, and the number
     band: list[tuple[float, float]]  # low and high beside each point; empty where there is no range
     reaches: bool  # whether any of it is on the frontier of its model
+    place: int  # among all combinations, for a colour that is the same in every panel
 
 
 def lines_of(result: Frontier, path: str) -> list[FrontLine]:
-    """Return the lines of a number, those that reach the frontier first."""
+    """Return the lines of a number, those first that have most of the frontier."""
     names = varying([each.of for each in result.fronts])
-    lines = [_line(each, path, label(each.of, names)) for each in result.fronts]
-    return sorted((each for each in lines if each.points), key=lambda each: not each.reaches)
+    fronts = sorted(result.fronts, key=lambda each: -each.reaches)
+    lines = [_line(each, path, label(each.of, names), place) for place, each in enumerate(fronts)]
+    return [each for each in lines if each.points]
 
 
-def _line(front: Front, path: str, name: str) -> FrontLine:
+def _line(front: Front, path: str, name: str, place: int) -> FrontLine:
     columns = [front.numbers[each] for each in (USER, path)]
     ends = [front.numbers.get(f"{path}_range.{end}") for end in ("low", "high")]
     points = [(float(x), float(y)) for x, y in zip(*columns, strict=True) if y == y]
     band = [] if ends[0] is None else [(float(low), float(high)) for low, high in zip(*ends, strict=True) if low == low]
-    return FrontLine(name, points, band, front.reaches)
+    return FrontLine(name, points, band, front.reaches > 0, place)

@@ -38,13 +38,13 @@ def draw_frontier(result: Frontier, suffix: str, kinds: Sequence[str] = ("throug
 
 def _draw(axes: Axes, kind: str, lines: Sequence[FrontLine], result: Frontier) -> None:
     of, user = quantity(FRONTIER_PANELS[kind]), quantity(USER)
-    for number, line in reversed(list(enumerate(lines))):
+    for line in reversed(lines):
         x, y = zip(*line.points, strict=True)
-        named = number < MOST_NAMED
-        colour = variant_colour("", number) if named else GRID
-        name = (line.label or None) if named else ("others" if number == len(lines) - 1 else None)
+        named = line.place < MOST_NAMED
+        colour = variant_colour("", line.place) if named else GRID
+        name = (line.label or None) if named else ("others" if line is lines[-1] else None)
         axes.plot(x, y, color=colour, lw=1.8 if line.reaches else 1.2, label=name, zorder=3 if named else 1)
-        if line.band and number < MOST_BANDS:
+        if line.band and line.place < MOST_BANDS:
             low, high = zip(*line.band, strict=True)
             axes.fill_between(x, low, high, color=colour, alpha=0.12, lw=0)
     _mark(axes, kind, result)
@@ -94,7 +94,7 @@ def _subtitle(result: Frontier, lines: Sequence[FrontLine]) -> str:
         f"the best of {result.cells:,} layouts and batches",
         "ideal bound" if result.efficiency == "ideal" else "efficiency as measured",
     ]
-    if any(each.band for each in lines[:MOST_BANDS]):
+    if any(each.band and each.place < MOST_BANDS for each in lines):
         parts.append("bands: hold in 8 of 10 cases")
         parts.append("numbers: sets of points that cannot be told apart")
     return "; ".join(parts)
