@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from costcalc.explore.breakeven import break_even
     from costcalc.explore.compare import attention_curves, compare_attention, compare_gpus, compare_models
     from costcalc.explore.estimate import estimate
+    from costcalc.explore.simulate import simulate
     from costcalc.explore.sweep import Sweep, sweep
     from costcalc.hardware.accelerator import Accelerator
     from costcalc.model.spec import ModelSpec
     from costcalc.predict.quantities import Comparison, Estimate
+    from costcalc.replay.results import Simulation
 
 __version__ = "0.1.0"
 
@@ -31,6 +33,7 @@ _HOMES = {
     "CostcalcError": "errors",
     "Estimate": "predict.quantities",
     "ModelSpec": "model.spec",
+    "Simulation": "replay.results",
     "Sweep": "explore.sweep",
     "attention_curves": "explore.compare",
     "break_even": "explore.breakeven",
@@ -40,14 +43,16 @@ _HOMES = {
     "estimate": "explore.estimate",
     "load_gpu": "catalog.catalog",
     "load_model": "catalog.catalog",
+    "simulate": "explore.simulate",
     "sweep": "explore.sweep",
 }
 """The module of every name, imported when the name is first used."""
 
 
 __all__ = [
-    "Accelerator", "Catalog", "Comparison", "CostcalcError", "Estimate", "ModelSpec", "Sweep", "attention_curves",
-    "break_even", "compare_attention", "compare_gpus", "compare_models", "estimate", "load_gpu", "load_model", "sweep",
+    "Accelerator", "Catalog", "Comparison", "CostcalcError", "Estimate", "ModelSpec", "Simulation", "Sweep",
+    "attention_curves", "break_even", "compare_attention", "compare_gpus", "compare_models", "estimate", "load_gpu",
+    "load_model", "simulate", "sweep",
 ]  # fmt: skip
 
 

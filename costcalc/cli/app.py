@@ -83,6 +83,15 @@ COMMANDS: Table = {
             "costcalc sweep -m v3 -g h200 --gpus 8,16,32 --price 2:4:0.5 -o prices.csv",
         ),
     ),
+    "simulate": Command(
+        "costcalc.cli.questions:simulate",
+        "What users see under real traffic: requests replayed through the scheduler.",
+        (
+            "costcalc simulate -m llama-3.1-8b -g 1xh100 --demand '6 requests/s' --input 1000 --output 200",
+            "costcalc simulate -m llama-3.1-70b -g 4xh100 --concurrency 64 --ttft 2s --tpot 50ms",
+            "costcalc simulate -m llama-3.1-8b -g 1xh100 --trace requests.csv --replicas 4 --loads 0.5:1.5:0.25",
+        ),
+    ),
     "breakeven": Command(
         "costcalc.cli.questions:breakeven",
         "How busy GPUs of your own must be to beat an API.",
@@ -207,7 +216,11 @@ def run(arguments: list[str]) -> int:
         return _fail(f"unexpected {what}; set COSTCALC_DEBUG=1 to see where", OWN_FAULT)
 
 
-ARGUMENTS = ("model", "gpu", "contexts", "against", "catalog")
+ARGUMENTS = (
+    *("model", "gpu", "contexts", "against", "catalog"),
+    *("trace", "process", "input_lengths", "output_lengths", "speed", "loads", "replicas", "router", "prefix_cache"),
+    "seed",
+)
 """What functions of costcalc take besides options, by the name that its flag has."""
 
 
@@ -216,7 +229,7 @@ def as_typed(error: CostcalcError) -> CostcalcError:
     from costcalc.predict.options import flag_of
 
     where = error.where or ""
-    flag = f"--{where}" if where in ARGUMENTS else flag_of(where)
+    flag = f"--{where.replace('_', '-')}" if where in ARGUMENTS else flag_of(where)
     return CostcalcError(error.message, where=flag, hint=error.hint) if flag else error
 
 

@@ -463,15 +463,15 @@ def import_model(path: Source, name: ImportedName = None, online: Online = False
 
 
 SCHEMAS = (
-    *("result", "sweep", "validation", "model", "gpu", "closed_models"),
+    *("result", "sweep", "simulation", "validation", "model", "gpu", "closed_models"),
     *("models-list", "models-show", "gpus-list", "gpus-show"),
 )
 What = Annotated[
     str,
     Argument(
         metavar="|".join(SCHEMAS),
-        help="What to describe: --format json of estimate, compare and breakeven (result), of sweep or of validate "
-        "(validation), of a list or an entry of the catalog; or a YAML file of the catalog.",
+        help="What to describe: --format json of estimate, compare and breakeven (result), sweep, simulate "
+        "(simulation) or validate (validation), of a list or an entry of the catalog; or a YAML file of the catalog.",
     ),
 ]
 

@@ -365,7 +365,8 @@ class Output(Record):
         str | None,
         Option("--chart-kind", metavar="KIND", rich_help_panel=SHOW,
                help="One panel of the chart alone: roofline or time of an estimate; cache, throughput, "
-                    "speed or cost of a comparison; cost, throughput, speed or wait of a sweep."),
+                    "speed or cost of a comparison; cost, throughput, speed or wait of a sweep; queue or load of a "
+                    "simulation."),
     ] = None  # fmt: skip
 
     def with_tokens(self, given: Given) -> Given:

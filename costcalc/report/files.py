@@ -23,8 +23,9 @@ from costcalc.report.page import Block, Line, is_terminal, markdown_page, plain_
 if TYPE_CHECKING:
     from costcalc.explore.compare import Curves
     from costcalc.explore.sweep import Sweep
+    from costcalc.replay.results import Simulation
 
-    Result = Estimate | Comparison | BreakEven | Sweep
+    Result = Estimate | Comparison | BreakEven | Sweep | Simulation
 
 
 class NewFile:
@@ -146,7 +147,7 @@ def whole_page(result: Result, explain: bool, plot: bool, curves: Curves | None)
         from costcalc.report.charts.terminal import plots
 
         page += plots(result, curves)
-    if explain:
+    if explain and not isinstance(result, Simulation):
         from costcalc.report.estimate import explanation
 
         page += explanation(result.estimate if isinstance(result, BreakEven) else result)
@@ -167,6 +168,12 @@ def page_of(result: Result) -> list[Block]:
         from costcalc.report.estimate import estimate_page
 
         return estimate_page(result)
+    from costcalc.replay.results import Simulation
+
+    if isinstance(result, Simulation):
+        from costcalc.report.simulation import simulation_page
+
+        return simulation_page(result)
     from costcalc.report.sweep import sweep_page
 
     return sweep_page(result)
@@ -175,8 +182,8 @@ def page_of(result: Result) -> list[Block]:
 # Results for other programs: JSON by the contract, CSV with dotted columns.
 
 
-_PROSE = frozenset({"assumptions", "notes", "note", "explanation", "title"})
-"""Branches that are sentences for people: JSON keeps them, CSV leaves them out."""
+_PROSE = frozenset({"assumptions", "notes", "note", "explanation", "title", "timeline"})
+"""Branches that are sentences or curves for people: JSON keeps them, CSV leaves them out."""
 _LISTS = ("breakdown.", "market.")
 """Branches that are as long as a model has ops or list prices: their columns come last."""
 _NAMING = ("variant", "against", "usd_per_month")

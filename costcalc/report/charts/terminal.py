@@ -13,6 +13,7 @@ from plotille import Figure, color
 from costcalc.explore.sweep import Sweep
 from costcalc.fields import Record
 from costcalc.predict.quantities import BLENDED, BreakEven, Comparison, Estimate
+from costcalc.replay.results import Simulation
 from costcalc.report.comparison import COST, RATE, by_context, row_name, use_curve
 from costcalc.report.page import Block, Column, Grid, Line, Show, Shown, bar, quantity, seconds
 from costcalc.report.sweep import NAMES, SWEPT_PANELS, curves_of, value_shown
@@ -40,7 +41,7 @@ class Drawn(Record):
     framed: bool = True
 
 
-def plots(result: Estimate | Comparison | BreakEven | Sweep, curves: Curves | None = None) -> list[Block]:
+def plots(result: Estimate | Comparison | BreakEven | Sweep | Simulation, curves: Curves | None = None) -> list[Block]:
     """Return a result as bars and lines; `curves` are the variants of a comparison over contexts."""
     if isinstance(result, Estimate):
         return list(bars("Decode time by op", [(op.op, op.time_s) for op in result.breakdown], seconds))
@@ -48,6 +49,8 @@ def plots(result: Estimate | Comparison | BreakEven | Sweep, curves: Curves | No
         return list(_swept(result))
     if isinstance(result, BreakEven):
         return list(_against_use(result))
+    if isinstance(result, Simulation):
+        return list(_against_load(result))
     page: list[Block] = []
     for context, rows in by_context(result):
         at = f" at {format_count(context)} tokens" if len(result.contexts) > 1 else ""
@@ -100,6 +103,22 @@ def _swept(sweep: Sweep) -> Iterator[Block]:
             some = f", {len(found.lines)} of {found.count:,} lines" if found.count > len(found.lines) else ""
             drawn = [Drawn(line.label, line.points) for line in found.lines]
             yield from _chart(quantity(path), NAMES[found.along], drawn, partial(value_shown, found.along), some)
+
+
+def _against_load(found: Simulation) -> Iterator[Block]:
+    """Yield percentiles of the first token against load; without loads, those of one as bars."""
+    shares = ("p50", "p90", "p95", "p99")
+    if len(found.loads) < 2:
+        yield from bars(
+            "Time to first token", [(each.upper(), getattr(found.ttft_s, each)) for each in shares], seconds
+        )
+        return
+    for path, name in (("serving.time_to_first_token_s", "ttft_s"), ("serving.time_per_output_token_s", "tpot_s")):
+        lines = [
+            Drawn(share.upper(), [(each.load, getattr(getattr(each, name), share) or math.nan) for each in found.loads])
+            for share in shares
+        ]
+        yield from _chart(quantity(path), "load", lines, lambda value: f"{value:g}")
 
 
 def _against_use(result: BreakEven) -> Iterator[Block]:
