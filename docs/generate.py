@@ -18,6 +18,7 @@ from accuracy import accuracy_page, readme_table
 from commands import commands_page
 from inventory import catalog_counts, catalog_page
 from measuring import measuring_page
+from simulating import simulating_page
 
 from costcalc import estimate
 from costcalc.cli import main as costcalc
@@ -94,6 +95,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "accuracy.md": accuracy_page,
     "measuring.md": measuring_page,
     "cli.md": commands_page,
+    "simulating.md": simulating_page,
     "../README.md": readme,
 }
 

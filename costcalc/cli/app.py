@@ -87,7 +87,7 @@ COMMANDS: Table = {
         "costcalc.cli.questions:simulate",
         "What users see under real traffic: requests replayed through the scheduler.",
         (
-            "costcalc simulate -m llama-3.1-8b -g 1xh100 --demand '6 requests/s' --input 1000 --output 200",
+            "costcalc simulate -m llama-3.1-8b -g 1xh100 --demand 6rps --input 1000 --output 200",
             "costcalc simulate -m llama-3.1-70b -g 4xh100 --concurrency 64 --ttft 2s --tpot 50ms",
             "costcalc simulate -m llama-3.1-8b -g 1xh100 --trace requests.csv --replicas 4 --loads 0.5:1.5:0.25",
         ),

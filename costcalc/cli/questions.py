@@ -272,6 +272,9 @@ def simulate(
     Traffic is --trace FILE, --demand '5 requests/s', --concurrency N or --arrivals offline, with --requests of them.
     Steps take as long as estimate predicts; --ttft and --tpot are the levels that goodput counts.
     """
+    if output.explain:
+        hint = "costcalc estimate --explain has those of its steps"
+        raise CostcalcError("a replay has no formulas", where="--explain", hint=hint)
     told = {
         "trace": trace, "process": process, "input_lengths": input_lengths, "output_lengths": output_lengths,
         "speed": speed, "loads": loads, "replicas": replicas, "router": router, "prefix_cache": prefix_cache,

@@ -205,7 +205,7 @@ def _said(load: Coming, rate: float | None, users: int | None) -> str:
     elif rate is None:
         how = "all at once"
     else:
-        how = f"{rate:.4g} requests/s, {load.process}"
+        how = f"{rate:.4g} requests/s asked for, {load.process}"
     return f"{how}; input {load.input_lengths}, output {load.output_lengths}"
 
 

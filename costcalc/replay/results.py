@@ -114,6 +114,7 @@ class Simulation(Record):
     tpot_s: Percentiles
     latency_s: Percentiles
     output_tokens_per_s: float
+    running: float  # requests that were admitted and not done, in the mean over time
     queue: Queue
     cache: CacheLoad
     utilization: float  # share of the time in which replicas had work

@@ -237,6 +237,7 @@ def _told(
         tpot_s=percentiles(tpot),
         latency_s=percentiles(latency),
         output_tokens_per_s=tokens_per_s,
+        running=float((done - admitted).sum() / span) if len(counted) else 0.0,
         queue=Queue(
             float((admitted - arrival).sum() / span) if len(counted) else 0.0,
             most_in_flight(arrival, admitted),

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from costcalc.errors import CostcalcError, shown
 from costcalc.predict.quantities import BreakEven, Comparison, Estimate
+from costcalc.replay.results import Simulation
 from costcalc.report.page import Block, Line, is_terminal, markdown_page, plain_page, print_page
 
 if TYPE_CHECKING:
     from costcalc.explore.compare import Curves
     from costcalc.explore.sweep import Sweep
-    from costcalc.replay.results import Simulation
 
     Result = Estimate | Comparison | BreakEven | Sweep | Simulation
 
@@ -168,8 +168,6 @@ def page_of(result: Result) -> list[Block]:
         from costcalc.report.estimate import estimate_page
 
         return estimate_page(result)
-    from costcalc.replay.results import Simulation
-
     if isinstance(result, Simulation):
         from costcalc.report.simulation import simulation_page
 
@@ -193,6 +191,8 @@ _NAMING = ("variant", "against", "usd_per_month")
 def csv_rows(result: Result) -> list[dict[str, Any]]:
     """Return the rows of a result as CSV has them, with dotted names."""
     tree = result.to_dict()
+    if isinstance(result, Simulation) and result.loads:
+        return [dict(flattened(row)) for row in tree["loads"]]
     rows = [dict(flattened(row)) for row in tree.get("rows", [tree])]
     return [_steady(row) for row in rows] if isinstance(result, Estimate | Comparison | BreakEven) else rows
 

@@ -32,10 +32,10 @@ def simulation_page(found: Simulation) -> list[Block]:
 
 def traffic_told(found: Simulation) -> str:
     """Return what was replayed, in a line."""
-    mean = f"{found.input_tokens:,.0f} tokens in, {found.output_tokens:,.0f} out in the mean"
-    rate = "" if found.requests_per_s is None else f", {found.requests_per_s:.3g} requests/s"
+    mean = f"{found.input_tokens:,.0f} tokens in and {found.output_tokens:,.0f} out in the mean"
+    rate = "" if found.requests_per_s is None else f"; {found.requests_per_s:.3g} requests a second"
     seed = "" if found.seed is None else f"; seed {found.seed}"
-    return f"{found.traffic}{rate}; {mean}{seed}"
+    return f"{found.traffic}{rate}, {mean}{seed}"
 
 
 def _warnings(found: Simulation) -> Iterator[Block]:
@@ -71,7 +71,7 @@ def _fleet(found: Simulation) -> Iterator[tuple[str, str]]:
         f"{f.layout}{pool}{router}; {f.backend or 'ideal'}, at most {f.max_num_seqs:,} sequences a replica",
     )
     yield "Output", f"{speed(found.output_tokens_per_s)} tokens/s over {format_seconds(found.duration_s, 3)}"
-    yield "At work", f"{format_percent(found.utilization)} of the time"
+    yield "At work", f"{format_percent(found.utilization)} of the time; {found.running:.3g} requests run in the mean"
     queue = f"{found.queue.mean:.3g} in the mean, {found.queue.most:,} at most"
     lost = f"; {counted(found.preemptions, 'preemption')} for a full cache" if found.preemptions else ""
     yield "Queue", queue + lost

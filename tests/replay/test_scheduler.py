@@ -79,9 +79,9 @@ def test_steps_in_closed_form_are_their_sum() -> None:
         assert row.steps(20, count) >= seconds and (count == 1 or row.steps(20, count - 1) < seconds)
 
 
-# Queues in closed form: slots that answers hold for as many steps as they have tokens, prompts taking nothing. Waits of a
-# few thousand requests scatter far more than 1%, so the closed forms are met by the queue's own recursion over millions,
-# and the replay by that recursion, request by request.
+# Queues in closed form: slots that answers hold for as many steps as they have tokens, prompts taking nothing. Waits of
+# a few thousand requests scatter far more than 1%, so the closed forms are met by the queue's own recursion over
+# millions, and the replay by that recursion, request by request.
 
 
 STEPS = 5000.0  # of an answer in the mean
