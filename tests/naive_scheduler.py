@@ -67,7 +67,7 @@ class Cache:
         one.own = own
         hit = min(len(found) * PREFIX, one.input)
         one.hit = hit if one.hit < 0 else one.hit
-        one.fresh = max(tokens - hit, 1)
+        one.fresh = max(one.input + one.written - hit, 1)
         self.make_room()
         return True
 
@@ -80,8 +80,13 @@ class Cache:
                 self.order.append(each)
 
 
-def run(ones: list[One], times: Any, blocks: int, sequences: int, budget: float) -> int:
-    """Let requests through one replica; returns how often one was lost."""
+def run(
+    ones: list[One], times: Any, blocks: int, sequences: int, budget: float, mixes: bool = True, reserves: bool = False
+) -> int:
+    """Let requests through one replica; returns how often one was lost.
+
+    mixes: prompts ride on decode steps, which otherwise stop for them. reserves: blocks for whole answers.
+    """
     cache, lost, now = Cache(blocks), 0, 0.0
     coming, waiting, active = list(ones), list[One](), list[One]()  # active: in order of admission
     while coming or waiting or active:
@@ -93,7 +98,7 @@ def run(ones: list[One], times: Any, blocks: int, sequences: int, budget: float)
         decoding = [each for each in active if each.decoding]
         here = False
         while True:
-            growing = [each for each in decoding if each.length % BLOCK == 0]
+            growing = [each for each in decoding if each.length % BLOCK == 0 and not reserves]
             if len(growing) <= cache.available():
                 break
             last = active.pop()
@@ -104,27 +109,29 @@ def run(ones: list[One], times: Any, blocks: int, sequences: int, budget: float)
         left = budget - sum(each.fresh - each.computed for each in active if not each.decoding)
         while waiting and not here and len(active) < sequences and left > 0:
             one = waiting[0]
-            reserve = One(0, 0, 0, own=len(growing)) if decoding else One(0, 0, 0)
-            one.own = reserve.own  # the step that comes needs these
-            if not cache.admit(one, one.input + one.written):
+            one.own = len(growing)  # the step that comes needs these
+            if not cache.admit(one, one.input + (one.output if reserves else one.written)):
                 one.own = 0
                 break
             active.append(waiting.pop(0))
             one.computed, one.length = 0.0, one.input + one.written
             left -= one.fresh
         prompts = [each for each in active if not each.decoding]
-        seconds, room, chunks = 0.0, budget, []
-        row = times.prompts(max(len(decoding), 1))
+        if prompts and not mixes:
+            decoding, growing = [], []
+        seconds, longest, room, chunks = 0.0, 0.0, budget, []
+        row = times.prompts(max(sum(each.decoding for each in active), 1))
         for one in prompts:
             tokens = min(one.fresh - one.computed, room)
             chunks.append((one, tokens))
             take = row.added if decoding else row.own_pass
-            seconds += take(one.fresh, one.input + one.written - one.fresh) * tokens / one.fresh
+            each = take(one.fresh, one.input + one.written - one.fresh) * tokens / one.fresh
+            seconds, longest = seconds + each, max(longest, each)
             room -= tokens
             if room <= 0:
                 break
         if not decoding and len(chunks) > 1:
-            seconds = min(seconds, row.own_pass(sum(tokens for _, tokens in chunks), 0.0))
+            seconds = max(longest, min(seconds, row.own_pass(sum(tokens for _, tokens in chunks), 0.0)))
         if decoding:
             mean = sum(each.length + 1 for each in decoding) / len(decoding)
             seconds += times.decode(len(decoding)).step(mean)

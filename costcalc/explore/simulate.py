@@ -27,12 +27,13 @@ from costcalc.units import parse_demand, parse_quantity
 
 DEFAULT_REQUESTS = 10_000
 MOST_REQUESTS = 2_000_000
-MOST_SPEED = 1e4
+MOST_MULTIPLE = 1e4
 PREFIXES = ("on", "off", "infinite")
 _FOLLOWS = {
     "batch": "the batch follows from the requests; --max-num-seqs bounds it",
     "context": "contexts follow from the requests: --input and --output",
     "utilization": "idle hours follow from the requests, and are paid",
+    "terms": "a scheduler waits for whole steps; ask costcalc estimate --terms",
 }
 """Options of an estimate that a replay finds out itself."""
 
@@ -94,7 +95,7 @@ def simulate(
     if traffic.prefixes and prefixes != "off" and options.get("cached") is not None:
         hint = "leave it out, or say --prefix-cache off"
         raise CostcalcError("the trace tells which prefixes are cached", where="cached", hint=hint)
-    multiples = () if loads is None else values_of(loads, _multiple, "loads")
+    multiples = () if loads is None else values_of(loads, lambda value: _read(_multiple, value, "loads"), "loads")
     if multiples and traffic.rate is None:
         raise CostcalcError("the load is no rate", where="loads", hint="say one with --demand, or a trace")
     scenario = asked(model, gpu, given, catalog)
@@ -122,22 +123,23 @@ def simulate(
 
 def _multiple(value: Any) -> float:
     number = parse_quantity(value, "count", positive=True)
-    if number > MOST_SPEED:
-        raise CostcalcError(f"{shown(value)} is out of range", where="loads", hint=f"at most {MOST_SPEED:,.0f}")
+    if number > MOST_MULTIPLE:
+        raise CostcalcError(f"{shown(value)} is out of range", hint=f"it must be at most {MOST_MULTIPLE:,.0f}")
     return number
 
 
 def _traffic(load: Coming, options: Mapping[str, Any], copies: int) -> tuple[Traffic, dict[str, Any]]:
     """The requests, and the options of the scenario that they make."""
-    speed = _read(lambda value: parse_quantity(value, "count", positive=True), load.speed, "speed")
-    if speed > MOST_SPEED:
-        raise CostcalcError(f"{shown(load.speed)} is out of range", where="speed", hint=f"at most {MOST_SPEED:,.0f}")
+    speed = _read(_multiple, load.speed, "speed")
     count = None if load.requests is None else _read(whole(1, MOST_REQUESTS), load.requests, "requests")
     told = dict(options)
     if load.trace is not None:
         for name in ("input_tokens", "output_tokens", "demand", "concurrency", "arrivals", "lengths"):
             if told.get(name) is not None:
                 raise CostcalcError("a trace tells it", where=name, hint="leave one of them out")
+        for name in ("process", "input_lengths", "output_lengths"):
+            if getattr(load, name) != Coming.__dataclass_fields__[name].default:
+                raise CostcalcError("nothing is drawn beside a trace", where=name, hint="leave one of them out")
         traffic = read_trace(load.trace)
         if count is not None:
             traffic = _first(traffic, count)
@@ -191,10 +193,12 @@ def _drawn(
         raise CostcalcError("requests come at no rate", where=where, hint="say one with --demand")
     loop = None if users is None else max(round(users), 1)
     number = count or (DEFAULT_REQUESTS if loop is None else max(DEFAULT_REQUESTS, 10 * loop))
+    if number > MOST_REQUESTS:
+        hint = "ask for fewer users, or say --requests"
+        raise CostcalcError(f"{loop:,} users make more than {MOST_REQUESTS:,} requests", where="concurrency", hint=hint)
     told.pop("demand", None)
     if loop is not None:
         told["concurrency"] = users / copies
-        told.setdefault("lengths", None)
     source = _said(load, rate, loop)
     return drawn(number, rate, loop, lengths, draws, _seed(load.seed), source), told
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from costcalc.replay.replica import Engine, Replica, Request
-from costcalc.replay.scheduler import replay
-from costcalc.replay.steps import DecodeRow, StepTimes
+from costcalc.replay.scheduler import PrefillPool, replay
+from costcalc.replay.steps import DecodeRow, PromptRow, StepTimes
 
 
 def tables(cached: bool = False) -> StepTimes:
@@ -23,9 +23,15 @@ def tables(cached: bool = False) -> StepTimes:
 
 
 def through(
-    rows: list[tuple[float, int, int, tuple[int, ...]]], times: StepTimes, blocks: int, sequences: int, budget: float
+    rows: list[tuple[float, int, int, tuple[int, ...]]],
+    times: StepTimes,
+    blocks: int,
+    sequences: int,
+    budget: float,
+    mixes: bool = True,
+    reserves: bool = False,
 ) -> tuple[Replica, list[Request]]:
-    engine = Engine(sequences, budget, admission_steps=0.0, blocks=blocks)
+    engine = Engine(sequences, budget, mixes, reserves, admission_steps=0.0, blocks=blocks)
     replica = Replica(engine, times)
     requests = [Request(number, *row) for number, row in enumerate(rows)]
     replay(requests, [replica])
@@ -35,8 +41,9 @@ def through(
 @pytest.mark.parametrize("rate", [2.0, 6.0, 20.0])
 @pytest.mark.parametrize(("blocks", "sequences", "budget"), [(10**9, 64, 8192), (400, 64, 512), (330, 12, 2048)])
 @pytest.mark.parametrize("prefixes", [False, True])
+@pytest.mark.parametrize(("mixes", "reserves"), [(True, False), (False, False), (True, True)])
 def test_skipping_from_event_to_event_is_the_same_as_every_step(
-    rate: float, blocks: int, sequences: int, budget: float, prefixes: bool
+    rate: float, blocks: int, sequences: int, budget: float, prefixes: bool, mixes: bool, reserves: bool
 ) -> None:
     rng = np.random.default_rng(int(rate) + blocks + prefixes)
     count = 150
@@ -50,9 +57,9 @@ def test_skipping_from_event_to_event_is_the_same_as_every_step(
         ids = [(*each[:-1], 10_000 + n) for n, each in enumerate(ids)]
     rows = list(zip(arrivals.tolist(), inputs.tolist(), outputs.tolist(), ids, strict=True))
     times = tables(prefixes)
-    replica, requests = through(rows, times, blocks, sequences, budget)
+    replica, requests = through(rows, times, blocks, sequences, budget, mixes, reserves)
     ones = [naive.One(*row) for row in rows]
-    lost = naive.run(ones, times, blocks, sequences, budget)
+    lost = naive.run(ones, times, blocks, sequences, budget, mixes, reserves)
     assert replica.preemptions == lost
     assert [each.hit for each in requests] == [each.hit for each in ones]
     for name in ("first", "done"):
@@ -107,6 +114,25 @@ def by_replay(slots: int, gaps: np.ndarray, services: np.ndarray) -> np.ndarray:
     requests = [Request(number, arrival, 1, tokens + own) for number, (arrival, tokens) in enumerate(rows)]
     replay(requests, [replica])
     return np.array([each.admitted - each.arrival for each in requests])
+
+
+def by_pool(servers: int, gaps: np.ndarray, services: np.ndarray) -> np.ndarray:
+    """Waits for workers that prefill, a token each second; nothing decodes."""
+    length = float(services.max()) + 1
+    prompts = PromptRow([0.0, length], [0.0], [[0.0, length]], [[0.0, length]])
+    none = [[[0.0, 0.0]]]
+    times = StepTimes([1], [1.0, 2.0], [[0.0, 0.0]], [1], [1.0, 2.0], [0.0], none, none)
+    engine = Engine(10**9, 1e9, admission_steps=0.0)
+    rows = zip(np.cumsum(gaps).tolist(), services.astype(int).tolist(), strict=True)
+    requests = [Request(number, arrival, tokens, 1) for number, (arrival, tokens) in enumerate(rows)]
+    replay(requests, [Replica(engine, times)], pool=PrefillPool(engine, prompts, servers))
+    return np.array([each.admitted - each.arrival for each in requests])
+
+
+def test_a_pool_that_prefills_is_a_queue_with_its_servers_and_then_sends() -> None:
+    rng = np.random.default_rng(3)
+    gaps, services = rng.exponential(400.0, 2000), np.maximum(np.rint(rng.exponential(1000.0, 2000)), 1)
+    assert by_pool(3, gaps, services) == pytest.approx(by_recursion(3, gaps[None], services[None])[0], abs=1e-3)
 
 
 def erlang_c(servers: int, offered: float) -> float:
