@@ -290,21 +290,23 @@ def _goodput(
 
 GROWING = 1.5
 """Of waits at the end over those in the middle, from which on a queue is said to grow."""
+OVERLOADED = 0.02
+"""Wait at the end over the time for which requests came: where they come r times as fast as they are served, r - 1."""
 
 
 def saturated(traffic: Traffic, served: list[Request]) -> bool:
-    """Whether the queue grew as long as requests came: the last fifth waited longer than the middle one, and for longer
-    than an answer took them.
+    """Whether the queue grew as long as requests came: the last tenth waited longer than the middle one, and longer
+    than a load would make it that is 2% over what is served.
     """
-    if traffic.concurrency is not None or len(served) < 50 or not traffic.arrivals[-1]:
+    span = float(traffic.arrivals[-1])
+    if traffic.concurrency is not None or len(served) < 50 or not span:
         return False
     by_arrival = sorted(served, key=lambda each: each.index)
-    fifth = len(by_arrival) // 5
+    tenth = len(by_arrival) // 10
+    middle = len(by_arrival) // 2
 
     def wait(part: list[Request]) -> float:
-        return float(np.median([each.first - each.arrival for each in part]))
+        return float(np.median([each.admitted - each.arrival for each in part]))
 
-    last = by_arrival[-fifth:]
-    middle, late = wait(by_arrival[2 * fifth : 3 * fifth]), wait(last)
-    answer = float(np.median([each.done - each.first for each in last]))
-    return late > GROWING * middle and late > answer
+    late = wait(by_arrival[-tenth:])
+    return late > GROWING * wait(by_arrival[middle - tenth // 2 : middle + tenth // 2]) and late > OVERLOADED * span

@@ -43,6 +43,12 @@ def test_the_tree_is_what_its_schema_says_and_holds_together(run_json: RunJson) 
 def test_saturation_and_refusal_are_said_aloud(run: Run, run_json: RunJson, tmp_path: Path) -> None:
     load = (*ASKED, "--demand", "200rps", "--requests", "4000")
     assert "Saturated: " in run(*load) and run_json(*load)["saturated"]
+    # One slot serves a known rate: a tenth more of it is too much, a tenth less is not.
+    slot = (*ASKED, "--max-num-seqs", "1", "--requests", "2000", "--process", "constant")
+    alone = run_json("simulate", *ASKED[1:-2], "--concurrency", "1", "--requests", "50")
+    rate = alone["output_tokens_per_s"] / 100
+    for share, grows in ((0.8, False), (1.1, True)):
+        assert run_json(*slot, "--demand", f"{share * rate:.5g}rps")["saturated"] == grows
     file = tmp_path / "long.csv"
     file.write_text("arrival_s,input_tokens,output_tokens\n0,1000,10\n1,700000,10\n2,1000,10\n")
     asked = ("simulate", "-m", "llama-3.1-8b", "-g", "1xh100", "--trace", str(file))
