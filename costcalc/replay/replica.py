@@ -31,6 +31,7 @@ class Engine(Record):
     step_tokens: float  # of prompts in one step
     mixes: bool = True  # prompts ride on decode steps
     reserves: bool = False  # blocks for the whole answer, when a request is admitted
+    stages: int = 1  # of a pipeline, the others of which go on with what runs while one computes a prompt
     accepted: float = 1.0  # tokens that a step yields for each sequence
     startup: float = 0.0  # [s] from a request to the scheduler
     admission_steps: float = 0.5  # decode steps until it is looked at; half of one where that is every step
@@ -98,6 +99,7 @@ class Replica:
         self.began = self.ends = NEVER
         self.steps, self.version = 0, 0
         self.chunks: list[tuple[Request, float]] = []
+        self.behind = 0.0  # [s] by which its first tokens come after it, through later stages
         self.busy = self.held = 0.0  # [s] at work, [s·blocks] held
         self.preemptions = 0
 
@@ -172,11 +174,11 @@ class Replica:
                 self._first_token(request, now, done)
         if self.chunks:
             self.prefilling = [each for each in self.prefilling if each.state == PREFILLING]
-        self.steps, self.chunks = 0, []
+        self.steps, self.chunks, self.behind = 0, [], 0.0
         return done
 
     def _complete(self, request: Request, now: float, done: list[Request]) -> None:
-        request.done, request.state = now, DONE
+        request.done, request.state = max(now, request.first), DONE
         self.outstanding -= 1
         self._release(request)
         done.append(request)
@@ -188,7 +190,7 @@ class Replica:
     def _first_token(self, request: Request, now: float, done: list[Request]) -> None:
         """A prompt is computed, which gives one token."""
         request.produced += 1
-        request.first = min(request.first, now)
+        request.first = min(request.first, now + self.behind)
         left = request.output - request.produced
         if left <= 0:
             self._complete(request, now, done)
@@ -340,10 +342,14 @@ class Replica:
             alone = row.own_pass(fresh, cached) * share
             longest = max(longest, alone)
             added += alone if mixes else row.added(fresh, cached) * share
-        if rides or len(self.chunks) == 1:
-            return added if rides else longest
-        # One after the other, or as one prompt of all tokens, whichever is quicker.
-        return max(longest, min(added, row.own_pass(tokens, 0.0)))
+        if rides:
+            return added
+        stages = self.engine.stages if self.batch else 1
+        seconds = longest / stages
+        if len(self.chunks) > 1:  # one after the other, or as one prompt of all tokens, whichever is quicker
+            seconds = max(seconds, min(added, row.own_pass(tokens, 0.0) / stages))
+        self.behind = max(longest - seconds, 0.0) if stages > 1 else 0.0
+        return seconds
 
     def _begin_steps(self, now: float) -> None:
         ending = self.ending

@@ -53,6 +53,7 @@ def engine_of(scenario: Scenario, layout: Parallelism, longest: float, endless: 
         sequences=max(int(min(float(scheduled_at_most(q, layout)), 1e6)), 1),
         step_tokens=float(min(float(tokens_of_pass(q, layout)) * float(layout.attention_dp), 1e12)),
         mixes=mixes_prefill(q),
+        stages=int(layout.pp),
         reserves=bool(q.budget.reserved_output >= 1),
         accepted=float(q.tokens_per_step),
         startup=float((measured.startup if measured else 0.0) + q.load.client_seconds),

@@ -23,8 +23,8 @@ LIGHT = [
 """Loads under which prompts seldom meet: the queue of the closed form is of prompts that come by chance."""
 
 
-def both(model: str, gpu: str, backend: str, users: int, put: int, got: int) -> tuple[Any, Any]:
-    load = {"backend": backend, "concurrency": users, "input_tokens": put, "output_tokens": got}
+def both(model: str, gpu: str, backend: str, users: int, put: int, got: int, **layout: int) -> tuple[Any, Any]:
+    load = {"backend": backend, "concurrency": users, "input_tokens": put, "output_tokens": got, **layout}
     replayed = simulate(model, gpu, requests=max(20 * users, 200), **load)
     return estimate(model, gpu, **load).serving, replayed
 
@@ -35,6 +35,22 @@ def test_light_loads_take_as_long_as_estimated(case: tuple[str, str, str, int, i
     assert replayed.tpot_s.mean == pytest.approx(told.time_per_output_token_s, rel=0.03)
     assert replayed.ttft_s.mean == pytest.approx(told.time_to_first_token_s, rel=0.05)
     assert replayed.output_tokens_per_s == pytest.approx(told.output_tokens_per_s, rel=0.03)
+
+
+@pytest.mark.parametrize("backend", ["vllm", "sglang"])
+def test_stages_of_a_pipeline_go_on_while_one_computes_a_prompt(backend: str) -> None:
+    told, replayed = both("v3", "16xh200", backend, 16, 2048, 512, tensor_parallel=8, pipeline_parallel=2)
+    assert replayed.tpot_s.mean == pytest.approx(told.time_per_output_token_s, rel=0.03)
+    assert replayed.ttft_s.mean == pytest.approx(told.time_to_first_token_s, rel=0.05)
+
+
+def test_pools_apart_take_as_long_as_estimated() -> None:
+    load = {"gpus": 8, "concurrency": 64, "input_tokens": 2048, "output_tokens": 512, "disaggregated": True}
+    told = estimate("llama-3.1-70b", "h200", **load).serving
+    replayed = simulate("llama-3.1-70b", "h200", requests=1500, **load)
+    assert replayed.tpot_s.mean == pytest.approx(told.time_per_output_token_s, rel=0.03)
+    # The estimate sends nothing: what is sent takes 2,048 tokens over the network.
+    assert told.time_to_first_token_s < replayed.ttft_s.mean < 1.1 * told.time_to_first_token_s
 
 
 @pytest.mark.parametrize("backend", ["vllm", "sglang", "trtllm"])
