@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any, Literal
 
 from costcalc.replay.blocks import PREFIX_TOKENS, BlockCache
-from costcalc.replay.replica import DONE, NEVER, Engine, Replica, Request
+from costcalc.replay.replica import NEVER, Engine, Replica, Request
 from costcalc.replay.steps import PromptRow
 
 Router = Literal["round-robin", "least-loaded"]
@@ -105,10 +105,8 @@ def replay(
         if version != replica.version:
             return
         for request in replica.finish(now):
-            end = now
-            if pool is not None:
-                request.state = DONE
-            follow(now)
+            end = max(end, request.done)
+            follow(request.done)
         replica.begin(now)
         if replica.ends < NEVER:
             later(replica.ends, act, replica, replica.version)
