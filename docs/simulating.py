@@ -65,7 +65,8 @@ there.
   whole answers (TensorRT-LLM, llama.cpp) admit fewer instead.
 - **Prefixes**: blocks that nobody holds stay until their room is needed, the least recently used go first.
 - **Pools apart** (`--disaggregated`): workers that prefill share one queue and send a prompt's cache over the network.
-- **Replicas**: each request goes to the next one, or to the one with the fewest unanswered (`--router least-loaded`).
+- **Replicas**: each request goes to the next one, to the one with the fewest unanswered (`--router least-loaded`), or
+  to the one that holds most of its prefix and is not over 1.25 times as busy as the mean (`--router prefix`).
 - **Refused** are requests that are longer than the cache of a replica; they count in goodput.
 - **Saturated** is a load whose queue grows as long as requests come.
 

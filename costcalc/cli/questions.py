@@ -233,8 +233,9 @@ Replicas = Annotated[
 ]  # fmt: skip
 RouterOption = Annotated[
     str | None,
-    Option("--router", metavar="round-robin|least-loaded", rich_help_panel=TRAFFIC,
-           help="Which replica a request goes to: the next, or that with the fewest unanswered; default: round-robin."),
+    Option("--router", metavar="round-robin|least-loaded|prefix", rich_help_panel=TRAFFIC,
+           help="Which replica a request goes to: the next, that with the fewest unanswered, or of those that are not "
+                "busier than the others that which holds most of its prefix; default: round-robin."),
 ]  # fmt: skip
 PrefixCache = Annotated[
     str | None,

@@ -77,7 +77,8 @@ def simulate(
     process: of arrivals at a rate: poisson, constant, or gamma:CV. input_lengths, output_lengths: around the means
         input_tokens and output_tokens: constant, uniform, exponential, lognormal:CV or gamma:CV.
     requests: how many; of a trace the first so many. speed: how many times as fast they come.
-    replicas: copies of the deployment that the options lead to. router: round-robin or least-loaded.
+    replicas: copies of the deployment that the options lead to. router: round-robin, least-loaded, or
+        prefix, which is the replica that holds most of a prompt, unless it is busier than the others.
     prefix_cache: of a trace that tells prefixes: on, off, or infinite for a store elsewhere that never forgets.
     loads: multiples of the load, such as '0.5:1.5:0.25', at each of which the requests are replayed once more.
     seed: of what is drawn; equal seeds give equal answers. options: those of `costcalc.estimate`; ttft and tpot [s] are

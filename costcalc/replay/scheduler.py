@@ -6,13 +6,17 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from itertools import count
+from math import ceil
 from typing import Any, Literal
 
 from costcalc.replay.blocks import PREFIX_TOKENS, BlockCache
 from costcalc.replay.replica import NEVER, Engine, Replica, Request
 from costcalc.replay.steps import PromptRow
 
-Router = Literal["round-robin", "least-loaded"]
+Router = Literal["round-robin", "least-loaded", "prefix"]
+BOUNDED = 1.25
+"""Unanswered requests of a replica over the mean, from which on no more are sent there for their prefix (consistent
+hashing with bounded loads, Mirrokni, Thorup and Zadimoghaddam 2016, arXiv 1608.01350)."""
 Next = Callable[[float], Request | None]
 """Whoever is answered asks again: the next request at a time [s], or None."""
 
@@ -72,10 +76,14 @@ def replay(
     def later(time: float, act: Callable[..., None], subject: Any, version: int = 0) -> None:
         heappush(events, (time, next(tickets), act, subject, version))
 
-    def choose() -> Replica:
+    def choose(request: Request) -> Replica:
         if router == "round-robin" or len(replicas) == 1:
             return replicas[next(turns) % len(replicas)]
-        return min(replicas, key=lambda each: each.outstanding)
+        if router == "least-loaded" or not request.ids:
+            return min(replicas, key=lambda each: each.outstanding)
+        most = ceil(BOUNDED * (sum(each.outstanding for each in replicas) + 1) / len(replicas))
+        open_to = [each for each in replicas if each.outstanding < most]
+        return max(open_to, key=lambda each: (each.cache.leading(request.ids), -each.outstanding))
 
     def arrive(now: float, request: Request, _: int = 0) -> None:
         requests.append(request)
@@ -94,7 +102,7 @@ def replay(
             later(now, arrive, request)
 
     def submit(now: float, request: Request, _: int = 0) -> None:
-        replica = choose()
+        replica = choose(request)
         version = replica.version
         replica.submit(request, now)
         if replica.version != version:

@@ -112,6 +112,33 @@ def test_mooncakes_conversations_reuse_as_many_tokens_as_were_counted() -> None:
     assert shares == sorted(shares)
 
 
+def turns_of(conversations: int, turns: int, seconds: float) -> Traffic:
+    """Conversations that take turns, each prompt a block longer than the one before."""
+    order = [(conversation, turn) for turn in range(turns) for conversation in range(conversations)]
+    ids = [tuple(100 * each + block for block in range(turn + 1)) for each, turn in order]
+    lengths = np.array([512 * len(each) for each in ids])
+    return Traffic("", np.arange(len(ids)) * seconds, lengths, np.full(len(ids), 2), tuple(ids))
+
+
+@pytest.mark.parametrize(("conversations", "seconds"), [(17, 1.0), (1, 0.01)])
+def test_prefixes_lead_to_the_replica_that_holds_them_unless_it_is_busier(conversations: int, seconds: float) -> None:
+    traffic = turns_of(conversations, 40, seconds)
+    slow = [[[0.1, 0.1 + 1e-9]]]  # of any prompt, where another comes each hundredth of a second
+    times = StepTimes([1], [1.0, 2.0], [[0.1, 0.1]], [1], [1.0, 2.0], [0.0], slow, slow)
+    shares, counts = {}, {}
+    for router in ("round-robin", "prefix"):
+        replicas = [Replica(Engine(1, 1e6, admission_steps=0.0), times) for _ in range(4)]
+        requests = requests_of(traffic, reuse=True)
+        replay(requests, replicas, router)  # type: ignore[arg-type]
+        shares[router] = sum(each.hit for each in requests) / int(traffic.inputs.sum())
+        counts[router] = [each.entries for each in replicas]
+    assert shares["round-robin"] < shares["prefix"]
+    if seconds >= 1:  # nobody is busy: all is found
+        assert shares["prefix"] == counted(traffic)
+    else:  # one conversation that comes faster than one replica serves is shared
+        assert min(counts["prefix"]) > 0 and max(counts["prefix"]) < 2 * 40 / 4
+
+
 # What is drawn.
 
 
