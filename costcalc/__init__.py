@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from costcalc.explore.compare import attention_curves, compare_attention, compare_gpus, compare_models
     from costcalc.explore.estimate import estimate
     from costcalc.explore.frontier import Frontier, frontier
+    from costcalc.explore.simulate import simulate
     from costcalc.explore.sweep import Sweep, sweep
     from costcalc.hardware.accelerator import Accelerator
     from costcalc.model.spec import ModelSpec
     from costcalc.predict.quantities import Comparison, Estimate
+    from costcalc.replay.results import Simulation
 
 __version__ = "0.1.0"
 
@@ -33,6 +35,7 @@ _HOMES = {
     "Estimate": "predict.quantities",
     "Frontier": "explore.frontier",
     "ModelSpec": "model.spec",
+    "Simulation": "replay.results",
     "Sweep": "explore.sweep",
     "attention_curves": "explore.compare",
     "break_even": "explore.breakeven",
@@ -43,15 +46,16 @@ _HOMES = {
     "frontier": "explore.frontier",
     "load_gpu": "catalog.catalog",
     "load_model": "catalog.catalog",
+    "simulate": "explore.simulate",
     "sweep": "explore.sweep",
 }
 """The module of every name, imported when the name is first used."""
 
 
 __all__ = [
-    "Accelerator", "Catalog", "Comparison", "CostcalcError", "Estimate", "Frontier", "ModelSpec", "Sweep",
+    "Accelerator", "Catalog", "Comparison", "CostcalcError", "Estimate", "Frontier", "ModelSpec", "Simulation", "Sweep",
     "attention_curves", "break_even", "compare_attention", "compare_gpus", "compare_models", "estimate", "frontier",
-    "load_gpu", "load_model", "sweep",
+    "load_gpu", "load_model", "simulate", "sweep",
 ]  # fmt: skip
 
 

@@ -30,7 +30,9 @@ def page() -> str:
     return (DOCS / "catalog.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["catalog.md", "cli.md", *(f"schemas/{kind}.json" for kind in SCHEMAS)])
+@pytest.mark.parametrize(
+    "name", ["catalog.md", "cli.md", "simulating.md", *(f"schemas/{kind}.json" for kind in SCHEMAS)]
+)
 def test_generated_files_are_up_to_date(generate: ModuleType, name: str) -> None:
     written = (DOCS / name).read_text(encoding="utf-8")
     assert written == generate.GENERATED[name](), "run: python docs/generate.py"

@@ -92,6 +92,15 @@ COMMANDS: Table = {
             "costcalc frontier -m gpt-oss-120b -g all --max-gpus 8 -o points.csv",
         ),
     ),
+    "simulate": Command(
+        "costcalc.cli.questions:simulate",
+        "What users see under real traffic: requests replayed through the scheduler.",
+        (
+            "costcalc simulate -m llama-3.1-8b -g 1xh100 --demand 6rps --input 1000 --output 200",
+            "costcalc simulate -m llama-3.1-70b -g 4xh100 --concurrency 64 --ttft 2s --tpot 50ms",
+            "costcalc simulate -m llama-3.1-8b -g 1xh100 --trace requests.csv --replicas 4 --loads 0.5:1.5:0.25",
+        ),
+    ),
     "breakeven": Command(
         "costcalc.cli.questions:breakeven",
         "How busy GPUs of your own must be to beat an API.",
@@ -225,7 +234,11 @@ def _check_words(words: list[str]) -> None:
             raise CostcalcError(f"{shown(word)} is not text in UTF-8", hint="a name here is text, that of a file too")
 
 
-ARGUMENTS = ("model", "gpu", "contexts", "against", "catalog", "max_gpus")
+ARGUMENTS = (
+    *("model", "gpu", "contexts", "against", "catalog", "max_gpus"),
+    *("trace", "process", "input_lengths", "output_lengths", "speed", "loads", "replicas", "router", "prefix_cache"),
+    "seed",
+)
 """What functions of costcalc take besides options, by the name that its flag has."""
 
 

@@ -1,4 +1,4 @@
-"""The commands asked of models and GPUs: `costcalc estimate`, `compare`, `sweep`, `frontier` and `breakeven`."""
+"""The commands: `costcalc estimate`, `compare`, `sweep`, `frontier`, `simulate` and `breakeven`."""
 
 from __future__ import annotations
 
@@ -253,6 +253,117 @@ def frontier(
             from costcalc.report.charts.frontier import draw_frontier
 
             return draw_frontier(result, suffix, opened.panels(FRONTIER_CHARTS))
+
+        opened.show(result, draw)
+
+
+# Requests replayed through the schedulers of a deployment.
+
+
+SIMULATE_CHARTS = ("queue", "load")
+TRAFFIC = "Traffic"
+
+Trace = Annotated[
+    str | None,
+    Option("--trace", metavar="FILE", rich_help_panel=TRAFFIC,
+           help="Requests to replay: a CSV with arrival_s, input_tokens and output_tokens, an Azure LLM inference "
+                "trace, or Mooncake's JSON lines, whose hash_ids tell shared prefixes; default: as --demand, "
+                "--concurrency or --arrivals offline say."),
+]  # fmt: skip
+Process = Annotated[
+    str | None,
+    Option("--process", metavar="poisson|constant|gamma:CV", rich_help_panel=TRAFFIC,
+           help="How intervals between the arrivals of --demand vary; gamma by its coefficient of variation, burstier "
+                "than Poisson above 1; default: poisson."),
+]  # fmt: skip
+_SHAPES = "constant|uniform|exponential|lognormal:CV|gamma:CV"
+InputLengths = Annotated[
+    str | None,
+    Option("--input-lengths", metavar=_SHAPES, rich_help_panel=TRAFFIC,
+           help="How prompts vary around --input, as in lognormal:1.2; default: constant."),
+]  # fmt: skip
+OutputLengths = Annotated[
+    str | None,
+    Option("--output-lengths", metavar=_SHAPES, rich_help_panel=TRAFFIC,
+           help="How answers vary around --output; default: constant."),
+]  # fmt: skip
+Speed = Annotated[
+    str | None,
+    Option("--speed", metavar="FACTOR", rich_help_panel=TRAFFIC,
+           help="Let requests come so many times as fast; default: 1."),
+]  # fmt: skip
+Loads = Annotated[
+    str | None,
+    Option("--loads", metavar="FACTOR,...", rich_help_panel=TRAFFIC,
+           help="Replay them at other multiples of the load too, as in 0.5:1.5:0.25: percentiles against load."),
+]  # fmt: skip
+Replicas = Annotated[
+    str | None,
+    Option("--replicas", metavar="N", rich_help_panel=TRAFFIC,
+           help="Copies of the deployment that the other options lead to; default: 1."),
+]  # fmt: skip
+RouterOption = Annotated[
+    str | None,
+    Option("--router", metavar="round-robin|least-loaded|prefix", rich_help_panel=TRAFFIC,
+           help="Which replica a request goes to: the next, that with the fewest unanswered, or of those that are not "
+                "busier than the others that which holds most of its prefix; default: round-robin."),
+]  # fmt: skip
+PrefixCache = Annotated[
+    str | None,
+    Option("--prefix-cache", metavar="on|off|infinite", rich_help_panel=TRAFFIC,
+           help="Whether prefixes that a trace tells are reused: on, as far as the cache of a replica holds them; "
+                "infinite, from a store of all replicas that never forgets; default: on."),
+]  # fmt: skip
+Seed = Annotated[
+    str | None,
+    Option("--seed", metavar="N", rich_help_panel=TRAFFIC,
+           help="Of what is drawn: equal seeds give equal answers; default: 0."),
+]  # fmt: skip
+
+
+def simulate(
+    *,
+    model: Model = None,
+    gpu: Gpu = None,
+    trace: Trace = None,
+    process: Process = None,
+    input_lengths: InputLengths = None,
+    output_lengths: OutputLengths = None,
+    speed: Speed = None,
+    loads: Loads = None,
+    replicas: Replicas = None,
+    router: RouterOption = None,
+    prefix_cache: PrefixCache = None,
+    seed: Seed = None,
+    given: Given,
+    output: Output,
+    sources: Sources,
+) -> None:
+    """Requests replayed through the engine's scheduler: percentiles of waits, and dollars at this load.
+
+    Traffic is --trace FILE, --demand '5 requests/s', --concurrency N or --arrivals offline, with --requests of them.
+    Steps take as long as estimate predicts; --ttft and --tpot are the levels that goodput counts.
+    """
+    if output.explain:
+        hint = "costcalc estimate --explain has those of its steps"
+        raise CostcalcError("a replay has no formulas", where="--explain", hint=hint)
+    told = {
+        "trace": trace, "process": process, "input_lengths": input_lengths, "output_lengths": output_lengths,
+        "speed": speed, "loads": loads, "replicas": replicas, "router": router, "prefix_cache": prefix_cache,
+        "seed": seed,
+    }  # fmt: skip
+    given = output.with_tokens(given)
+    with output.opened(SIMULATE_CHARTS) as opened:
+        (name, machine), catalog = subject(model, gpu), sources.opened()
+        from costcalc.explore.simulate import simulate as replayed
+
+        own = {each: value for each, value in told.items() if value is not None}
+        result = replayed(name, machine, catalog=catalog, **own, **given)
+
+        def draw(suffix: str) -> bytes:
+            from costcalc.report.charts.simulation import draw_simulation
+
+            return draw_simulation(result, suffix, opened.panels(SIMULATE_CHARTS))
 
         opened.show(result, draw)
 

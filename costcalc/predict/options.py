@@ -304,7 +304,8 @@ class Options(Record):
         "--ttft", "TIME", LOAD, _TIME, "Most time to the first token, when the batch is chosen; default: no limit.")
     demand: str | None = option(
         "--demand", "RATE", LOAD, _demand,
-        "Requests or output tokens to serve, as in '50 requests/s' or '1B tokens/day': how many GPUs.")
+        "Requests or output tokens to serve, as in '50 requests/s' or '1B tokens/day': how many GPUs; of simulate, the"
+        " rate at which requests come.")
     weights: str | None = option(
         "--weights", "FORMAT", NUMBERS, _format_of(_weights),
         "Number format of the weights, such as bf16, fp8, int4, q4_k_m or exl2-4.65, of parts apart as in"
@@ -374,7 +375,9 @@ class Options(Record):
         "--concurrency", "N", LOAD, quantity("count", 0, MOST_SEQUENCES, low_too=False),
         "Requests in flight at all replicas together, instead of --batch.")
     requests: int | None = option(
-        "--requests", "N", LOAD, whole(1, MOST_SEQUENCES), "Requests in all, with --arrivals offline.")
+        "--requests", "N", LOAD, whole(1, MOST_SEQUENCES),
+        "Requests in all, with --arrivals offline; of simulate, those that are replayed, 10,000 or the whole trace by"
+        " default.")
     lengths: Lengths | None = option(
         "--lengths", "mixed|equal", LOAD, word("mixed", "equal"),
         "Whether requests differ in length, or all are equal and stay in step; default: mixed.")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 from costcalc.catalog.yaml import READ, identity
 from costcalc.errors import CostcalcError, escaped, shortened, shown, tell
 from costcalc.predict.quantities import BreakEven, Comparison, Estimate
+from costcalc.replay.results import Simulation
 from costcalc.report.page import Block, Line, is_terminal, markdown_page, plain_page, print_page
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from costcalc.explore.frontier import Frontier
     from costcalc.explore.sweep import Sweep
 
-    Result = Estimate | Comparison | BreakEven | Sweep | Frontier
+    Result = Estimate | Comparison | BreakEven | Sweep | Frontier | Simulation
 
 
 UNFINISHED: list[Path] = []
@@ -209,7 +210,7 @@ def whole_page(result: Result, explain: bool, plot: bool, curves: Curves | None)
         from costcalc.report.charts.terminal import plots
 
         page += plots(result, curves)
-    if explain:
+    if explain and not isinstance(result, Simulation):
         from costcalc.explore.frontier import Frontier
         from costcalc.report.estimate import explanation
 
@@ -233,6 +234,10 @@ def page_of(result: Result) -> list[Block]:
         from costcalc.report.estimate import estimate_page
 
         return estimate_page(result)
+    if isinstance(result, Simulation):
+        from costcalc.report.simulation import simulation_page
+
+        return simulation_page(result)
     from costcalc.explore.sweep import Sweep
 
     if isinstance(result, Sweep):
@@ -247,8 +252,8 @@ def page_of(result: Result) -> list[Block]:
 # Results for other programs: JSON by the contract, CSV with dotted columns.
 
 
-_PROSE = frozenset({"assumptions", "notes", "note", "explanation", "title"})
-"""Branches that are sentences for people: JSON keeps them, CSV leaves them out."""
+_PROSE = frozenset({"assumptions", "notes", "note", "explanation", "title", "timeline"})
+"""Branches that are sentences or curves for people: JSON keeps them, CSV leaves them out."""
 _LISTS = ("breakdown.", "market.")
 """Branches that are as long as a model has ops or list prices: their columns come last."""
 _NAMING = ("variant", "against", "usd_per_month")
@@ -258,6 +263,8 @@ _NAMING = ("variant", "against", "usd_per_month")
 def csv_rows(result: Result) -> list[dict[str, Any]]:
     """Return the rows of a result as CSV has them, with dotted names."""
     tree = result.to_dict()
+    if isinstance(result, Simulation) and result.loads:
+        return [dict(flattened(row)) for row in tree["loads"]]
     rows = [dict(flattened(row)) for row in tree.get("rows", tree.get("points", [tree]))]
     return [_steady(row) for row in rows] if isinstance(result, Estimate | Comparison | BreakEven) else rows
 

@@ -14,6 +14,7 @@ from costcalc.fields import hints
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.spec import ClosedModel, ClosedModels, ModelSpec
 from costcalc.predict.quantities import BreakEven, Comparison, Estimate, Row
+from costcalc.replay.results import Simulation
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
@@ -25,7 +26,8 @@ def schema_of(kind: str) -> dict[str, Any]:
     kind: what commands print, and what files hold, as `costcalc schema` names it.
     """
     own = {
-        "result": result_schema, "sweep": sweep_schema, "frontier": frontier_schema, "validation": validation_schema,
+        "result": result_schema, "sweep": sweep_schema, "frontier": frontier_schema, "simulation": simulation_schema,
+        "validation": validation_schema,
     }  # fmt: skip
     if kind in own:
         return own[kind]()
@@ -147,6 +149,18 @@ def frontier_schema() -> dict[str, Any]:
             "<name>_range is [low, high], which holds in 8 of 10 cases."
         ),
         **_object(properties),
+        "$defs": definitions,
+    }
+
+
+def simulation_schema() -> dict[str, Any]:
+    """Return the JSON Schema of what `costcalc simulate --format json` prints."""
+    definitions: dict[str, Any] = {}
+    return {
+        "$schema": DIALECT,
+        "title": "A simulation of costcalc",
+        "description": "Numbers are SI: seconds, tokens, tokens per second, US dollars; shares are from 0 to 1.",
+        **_reference(Simulation, definitions),
         "$defs": definitions,
     }
 

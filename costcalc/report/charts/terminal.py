@@ -15,6 +15,7 @@ from costcalc.explore.frontier import USER, Frontier
 from costcalc.explore.sweep import Sweep
 from costcalc.fields import Record
 from costcalc.predict.quantities import BLENDED, BreakEven, Comparison, Estimate
+from costcalc.replay.results import Simulation
 from costcalc.report.comparison import COST, RATE, by_context, row_name, use_curve
 from costcalc.report.frontier import FRONTIER_PANELS, lines_of
 from costcalc.report.page import Block, Column, Grid, Line, Show, Shown, bar, quantity, seconds
@@ -43,7 +44,9 @@ class Drawn(Record):
     framed: bool = True
 
 
-def plots(result: Estimate | Comparison | BreakEven | Sweep | Frontier, curves: Curves | None = None) -> list[Block]:
+def plots(
+    result: Estimate | Comparison | BreakEven | Sweep | Frontier | Simulation, curves: Curves | None = None
+) -> list[Block]:
     """Return a result as bars and lines; `curves` are the variants of a comparison over contexts."""
     if isinstance(result, Estimate):
         return list(bars("Decode time by op", [(op.op, op.time_s) for op in result.breakdown], seconds))
@@ -53,6 +56,8 @@ def plots(result: Estimate | Comparison | BreakEven | Sweep | Frontier, curves: 
         return list(_frontiers(result))
     if isinstance(result, BreakEven):
         return list(_against_use(result))
+    if isinstance(result, Simulation):
+        return list(_against_load(result))
     page: list[Block] = []
     for context, rows in by_context(result):
         at = f" at {format_count(context)} tokens" if len(result.contexts) > 1 else ""
@@ -116,6 +121,22 @@ def _frontiers(result: Frontier) -> Iterator[Block]:
             some = f", {len(MARKS)} of {len(lines):,} lines" if len(lines) > len(MARKS) else ""
             drawn = [Drawn(each.label, each.points[::-1]) for each in lines]  # lines begin at the left
             yield from _chart(quantity(path), "tokens/s per user", drawn, user.show, some, below=user.short)
+
+
+def _against_load(found: Simulation) -> Iterator[Block]:
+    """Yield percentiles of the first token against load; without loads, those of one as bars."""
+    shares = ("p50", "p90", "p95", "p99")
+    if len(found.loads) < 2:
+        yield from bars(
+            "Time to first token", [(each.upper(), getattr(found.ttft_s, each)) for each in shares], seconds
+        )
+        return
+    for path, name in (("serving.time_to_first_token_s", "ttft_s"), ("serving.time_per_output_token_s", "tpot_s")):
+        lines = [
+            Drawn(share.upper(), [(each.load, getattr(getattr(each, name), share) or math.nan) for each in found.loads])
+            for share in shares
+        ]
+        yield from _chart(quantity(path), "load", lines, lambda value: f"{value:g}")
 
 
 def _against_use(result: BreakEven) -> Iterator[Block]:
