@@ -99,7 +99,7 @@ def _fastest(every: Sequence[_Curves], op: Op) -> FastestCurve:
 class _Curves(Record):
     """The curve of every op on a machine, found when it is asked for."""
 
-    constants: ServingEfficiency
+    constants: ServingEfficiency = field(repr=False)
     machine: Machine
     engine: BackendOverhead
     tuned: bool

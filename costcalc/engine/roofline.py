@@ -82,7 +82,7 @@ def roofline_seconds(memory: Number, compute: Number, norm: Number = np.inf) -> 
     if np.ndim(norm):  # few values: each is joined as it is alone, to the last digit
         joined: Number = 0.0
         ordered = np.sort(norm, axis=None)
-        for each in ordered[np.diff(ordered, prepend=np.nan) != 0].tolist():
+        for each in ordered[np.append(True, ordered[1:] != ordered[:-1])].tolist():
             joined = np.where(np.equal(norm, each), roofline_seconds(memory, compute, each), joined)
         return joined
     if np.isinf(norm):

@@ -14,7 +14,7 @@ from costcalc.engine.roofline import reach
 from costcalc.explore.search import customary_layout
 from costcalc.hardware.prices import PriceChoice, price_of_kind
 from costcalc.predict.options import OPTIONS, Options
-from costcalc.predict.predict import Prediction, halves_of
+from costcalc.predict.predict import Prediction, halves_of, prefill_layout
 from costcalc.predict.quantities import Assumption, hidden_share, ranges_of
 from costcalc.predict.scenario import Scenario, month_of
 from costcalc.units import counted, format_bytes, format_count, format_percent, format_rate, format_seconds, format_usd
@@ -213,12 +213,12 @@ def _of_the_pools(q: Scenario, chosen: Chosen, at: Prediction) -> Iterator[str]:
     """The note that a pool for prefill is a proportion, where it is no whole number of replicas that hold the model."""
     if not q.options.disaggregated or q.options.prefill_gpus is not None:
         return
-    replica = int(chosen.deployment.layout.gpus)
+    worker = int(prefill_layout(q, chosen.deployment.layout).gpus)
     pools = chosen.deployment.replicas * float(at.prefill_per_decode(q.output_tokens))
     if abs(pools - round(pools)) > 1e-6:
         yield (
-            f"The prefill pool is a proportion, {pools:.3g} replicas of {replica} GPUs as decode's are, and priced as "
-            "such: of fewer GPUs one may not hold the model; deploy both in whole replicas."
+            f"The prefill pool is a proportion, {pools:.3g} workers of {worker} GPUs each, and priced as such: of "
+            "fewer GPUs one may not hold the model; deploy both in whole replicas."
         )
 
 

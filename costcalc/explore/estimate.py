@@ -30,7 +30,7 @@ from costcalc.hardware.prices import PriceChoice
 from costcalc.model.attention.gqa import GroupedAttention
 from costcalc.model.spec import ApiPrice, ModelSpec
 from costcalc.predict.explain import explain
-from costcalc.predict.predict import capacity, predict
+from costcalc.predict.predict import capacity, predict, prefill_layout
 from costcalc.predict.quantities import (
     HOURS_OF_A_MONTH,
     Answered,
@@ -231,7 +231,7 @@ def _market_price(answer: Estimate, price: ApiPrice) -> MarketPrice:
     # The costs already carry the utilization assumed; at full use they are that share of it.
     use, limits = answer.deployment.utilization, answer.cost.usd_per_million_blended_tokens_range
     share = float(break_even_utilization(cost * use, blended)) if cost is not None and blended else None
-    hourly = answer.deployment.gpus * (answer.deployment.usd_per_gpu_hour or 0.0)
+    hourly = answer.gpus_paid * (answer.deployment.usd_per_gpu_hour or 0.0)
     return MarketPrice(
         provider=price.provider,
         input_usd_per_million=price.input_usd_per_million,
@@ -275,8 +275,9 @@ def demand_of(
     tokens = requests * output
     # A hair of rounding must not buy a replica.
     replicas = max(1, ceil(tokens / replica * (1 - 1e-9)))
-    # A pool of its own prefills for all replicas together.
-    pool = ceil(replicas * (serving.prefill_gpus or 0.0) / deployment.replicas)
+    # A pool of its own prefills for all replicas together, in whole workers.
+    worker = int(prefill_layout(q, deployment.layout).gpus)
+    pool = worker * ceil(replicas * (serving.prefill_gpus or 0.0) / deployment.replicas / worker * (1 - 1e-9))
     gpus = replicas * int(deployment.layout.gpus) + pool
     hourly = None if usd_per_hour is None else gpus * usd_per_hour
     return DemandResult(

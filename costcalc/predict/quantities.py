@@ -235,6 +235,11 @@ class Estimate(Record):
     limits: LimitsResult = LimitsResult()
     demand: DemandResult | None = None
 
+    @property
+    def gpus_paid(self) -> float:
+        """GPUs of the deployment, and of a pool of its own for prefill."""
+        return self.deployment.gpus + (self.serving.prefill_gpus or 0.0)
+
     def to_dict(self) -> dict[str, Any]:
         """The tree as plain dictionaries, lists and numbers; absent ranges are left out."""
         plain: dict[str, Any] = _plain(self)
@@ -251,7 +256,7 @@ class BreakEven(Record):
     def usd_per_month(self) -> float | None:
         """What the GPUs cost in a month of 730 hours, busy or idle, and the API at break-even [$]."""
         price = self.estimate.deployment.usd_per_gpu_hour
-        return None if price is None else price * self.estimate.deployment.gpus * HOURS_OF_A_MONTH
+        return None if price is None else price * self.estimate.gpus_paid * HOURS_OF_A_MONTH
 
     def to_dict(self) -> dict[str, Any]:
         """`{"against", "usd_per_month", ...an estimate's tree...}`."""

@@ -15,6 +15,7 @@ from costcalc.report.estimate import (
     is_term,
     market_grid,
     newest,
+    pool_size,
     price_basis,
     unmet,
     with_kv_heads,
@@ -327,7 +328,7 @@ def conclusion(result: BreakEven) -> str:
     price = here.deployment.usd_per_gpu_hour
     subject, cost = (
         f"{_fleet(here)} at {usd(price)} per GPU-hour",
-        "cost" if here.deployment.gpus > 1 else "costs",
+        "cost" if here.gpus_paid > 1 else "costs",
     )
     sentences = []
     if beaten:
@@ -337,11 +338,11 @@ def conclusion(result: BreakEven) -> str:
             f"per million tokens: from {format_count(hardest[0].break_even_tokens_per_day, 3)} tokens a day"
             + "".join(f"; busy {break_even_use(each[0])}, less than {_named(each)}" for each in others)
         )
-        subject = "they" if here.deployment.gpus > 1 else "it"
+        subject = "they" if here.gpus_paid > 1 else "it"
     if unbeaten:
         named = _listed([_named(each) for each in unbeaten])
         sentences.append(f"Even when never idle, {subject} {cost} more than {named}")
-    bill = f"Busy or not, {'they' if here.deployment.gpus > 1 else 'it'} {cost} {usd(result.usd_per_month)} a month"
+    bill = f"Busy or not, {'they' if here.gpus_paid > 1 else 'it'} {cost} {usd(result.usd_per_month)} a month"
     return ". ".join([*sentences, bill, _at_the_use_assumed(here, prices)]) + "."
 
 
@@ -379,7 +380,8 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _fleet(here: Estimate) -> str:
-    return f"{here.deployment.gpus:,} × {here.deployment.gpu}"
+    pool = f", and {pool_size(here.serving.prefill_gpus)} that prefill," if here.serving.prefill_gpus else ""
+    return f"{here.deployment.gpus:,} × {here.deployment.gpu}{pool}"
 
 
 def _sources(prices: Sequence[MarketPrice]) -> Iterator[Block]:

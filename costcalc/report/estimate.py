@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from costcalc.predict.predict import UNBOUNDED
 from costcalc.predict.quantities import (
     Comparison,
     DeploymentResult,
@@ -191,6 +192,8 @@ def _room(result: Estimate) -> str:
     most, replicas = result.memory.max_sequences, result.deployment.replicas
     if not result.memory.fits:
         return "the model does not fit"
+    if most >= UNBOUNDED:
+        return "memory sets no limit to them"
     more = result.workload.batch > most  # a scheduler that reserves a part of each answer runs more
     if replicas == 1:
         return f"where {most:,} fit with whole answers" if more else f"of {most:,} that fit"
@@ -357,7 +360,7 @@ def estimate_page(result: Estimate) -> list[Block]:
 def _title(result: Estimate) -> Iterator[Block]:
     machine = result.deployment
     pool = result.serving.prefill_gpus
-    pools = "" if pool is None else f" for decode, and {_pool_size(pool)} for prefill"
+    pools = "" if pool is None else f" for decode, and {pool_size(pool)} for prefill"
     yield Line(f"{result.model.name} on {machine.gpus} × {machine.gpu}{pools}", "title")
     total, active = result.model.parameters.total, result.model.parameters.active
     yield Line(
@@ -445,7 +448,7 @@ def _serving_rows(result: Estimate) -> Iterator[tuple[str, str]]:
         yield (
             "Pools",
             (
-                f"decode on {result.deployment.gpus} GPUs, prefill on {_pool_size(pool)} of their own: "
+                f"decode on {result.deployment.gpus} GPUs, prefill on {pool_size(pool)} of their own: "
                 f"{format_percent(share, 2)} of the GPU time{_waiting(result)}"
             ),
         )
@@ -461,7 +464,7 @@ def _waiting(result: Estimate) -> str:
     return ", enough that decode does not wait"
 
 
-def _pool_size(gpus: float) -> str:
+def pool_size(gpus: float) -> str:
     """GPUs of a prefill pool, which is sized to the decode pool and so seldom whole."""
     return f"{gpus:,.0f}" if gpus >= 100 or gpus == round(gpus) else f"{gpus:.2g}"
 
