@@ -7,6 +7,7 @@ import contextlib
 import errno
 import io
 import os
+import re
 import sys
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -243,12 +244,17 @@ ARGUMENTS = (
 
 
 def as_typed(error: CostcalcError) -> CostcalcError:
-    """The error with the option that it names as the command line spells it: `tensor_parallel` is `--tp`."""
+    """The error with the options that it names as the command line spells them: `tensor_parallel` is `--tp`."""
     from costcalc.predict.options import flag_of
 
     where = error.where or ""
     flag = f"--{where.replace('_', '-')}" if where in ARGUMENTS else flag_of(where)
-    return CostcalcError(error.message, where=flag, hint=error.hint) if flag else error
+    message, hint = (
+        re.sub(r"`(\w+)`", lambda name: flag_of(name[1]) or name[0], text) for text in (error.message, error.hint or "")
+    )
+    if not flag and (message, hint) == (error.message, error.hint or ""):
+        return error
+    return CostcalcError(message, where=flag or error.where, hint=hint or None)
 
 
 def _invoke(arguments: list[str]) -> int:

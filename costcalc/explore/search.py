@@ -629,7 +629,7 @@ def _what_would_fit(scenario: Scenario, usable: float, needs: int | None) -> str
             return near
     if needs is not None:
         leave = "leave the layout out: " if scenario.options.degrees.layout_given else ""
-        return f"{leave}--gpus {needs} would fit, or {NARROWER}"
+        return f"{leave}--gpus {needs} would fit, or {NARROWER}{_or_host_memory(scenario)}"
     most = reach(scenario.gpu)
     if most < _MANY:
         weights = float(weights_bytes_per_gpu(scenario.model, Parallelism(), scenario.formats))
@@ -643,6 +643,15 @@ def _what_would_fit(scenario: Scenario, usable: float, needs: int | None) -> str
     if scenario.options.degrees == Degrees():
         return f"ask for fewer or shorter sequences, or use {NARROWER}"
     return f"no number of these GPUs fits it; use {NARROWER}"
+
+
+def _or_host_memory(scenario: Scenario) -> str:
+    """What else fits a card of a desktop: a part of the model in the host's memory."""
+    if scenario.options.gpus != 1 or not scenario.gpu.memory_type.upper().startswith("GDDR"):
+        return ""
+    return f", or {'experts' if scenario.model.has_experts else 'layers'} in host memory: " + (
+        "--offload-experts all" if scenario.model.has_experts else "--gpu-layers N"
+    )
 
 
 def _beside_what_was_typed(scenario: Scenario) -> str | None:

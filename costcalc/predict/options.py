@@ -423,7 +423,7 @@ class Options(Record):
             value = read_option(name, getattr(self, name))
             self.__dict__[name] = each.default if value is None else value
         if self.acceptance is not None and not self.drafts:
-            hint = "say with drafts how many tokens are drafted per step"
+            hint = "say with `drafts` how many tokens are drafted per step"
             raise CostcalcError("there are no drafts to accept", where="acceptance", hint=hint)
         self._check_load()
         self._check_host()
@@ -432,19 +432,19 @@ class Options(Record):
         """Raise CostcalcError where what is said of the load contradicts itself."""
         if self.batch and self.load_told:
             what = "concurrency" if self.concurrency is not None else "arrivals"
-            raise CostcalcError(f"a batch beside {what}", where="batch", hint="the batch follows from the load")
+            raise CostcalcError(f"a batch beside `{what}`", where="batch", hint="the batch follows from the load")
         if self.arrivals in ("closed", "static") and self.concurrency is None:
-            hint = "say with concurrency how many requests are in flight"
-            raise CostcalcError(f"{self.arrivals} arrivals without a concurrency", where="arrivals", hint=hint)
+            hint = "say with `concurrency` how many requests are in flight"
+            raise CostcalcError(f"{self.arrivals} arrivals without `concurrency`", where="arrivals", hint=hint)
         if self.arrivals == "offline" and self.concurrency is not None:
-            hint = "say with requests how many there are, or leave both out"
+            hint = "say with `requests` how many there are, or leave both out"
             raise CostcalcError("all requests queue, none is held back", where="concurrency", hint=hint)
         if self.requests is not None and self.arrivals != "offline":
-            hint = "with arrivals offline"
+            hint = "with `arrivals` offline"
             raise CostcalcError("requests are counted where all of them queue", where="requests", hint=hint)
         for name in ("prefill_gpus", "prefill_tp", "prefill_dp", "prefill_ep", "prefill_cp"):
             if getattr(self, name) is not None and not self.disaggregated:
-                hint = "ask for pools apart: disaggregated"
+                hint = "ask for pools apart with `disaggregated`"
                 raise CostcalcError("there is no pool of its own for prefill", where=name, hint=hint)
 
     def _check_host(self) -> None:
@@ -452,7 +452,7 @@ class Options(Record):
         if not self.offloads:
             for name in ("host_bandwidth", "host_memory", "host_flops"):
                 if getattr(self, name) is not None:
-                    hint = "say what with gpu_layers, offload_experts, offload_cache or cpu_offload_gb"
+                    hint = "say what with `gpu_layers`, `offload_experts`, `offload_cache` or `cpu_offload_gb`"
                     raise CostcalcError("host memory holds nothing", where=name, hint=hint)
             return
         if self.terms != "all":
@@ -460,7 +460,7 @@ class Options(Record):
         if self.cpu_offload_gb is not None and (
             self.gpu_layers is not None or self.offload_experts is not None or self.offload_cache
         ):
-            hint = "it is vLLM's; gpu_layers, offload_experts and offload_cache are llama.cpp's"
+            hint = "it is vLLM's; `gpu_layers`, `offload_experts` and `offload_cache` are llama.cpp's"
             raise CostcalcError("two engines' ways at once", where="cpu_offload_gb", hint=hint)
 
     @property

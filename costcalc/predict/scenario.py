@@ -273,6 +273,8 @@ def scenario_of(
         options = _on_one_gpu(options)
         if formats.placement.copied_from:
             budget = replace(budget, reserve=copy_buffer_bytes(model, formats))
+    elif options.offloads and not options.degrees.layout_given and options.gpus is None:
+        options = replace(options, gpus=1)  # all of it on the one GPU that was asked about
     return Scenario(
         model=model,
         gpu=gpu,
@@ -317,14 +319,14 @@ def placement_asked(model: ModelSpec, options: Options, formats: Formats, backen
     """What the options put into host memory; raises CostcalcError for what the engine or the model cannot."""
     engine = engine_with_host(options)
     if backend != engine:
-        hint = "gpu_layers, offload_experts and offload_cache are llamacpp's, cpu_offload_gb is vllm's"
+        hint = "`gpu_layers`, `offload_experts` and `offload_cache` are llamacpp's, `cpu_offload_gb` is vllm's"
         raise CostcalcError(f"{shown(backend)} does not use host memory so", where="backend", hint=hint)
     if options.cpu_offload_gb is not None:
         layers = float(host_weights_bytes(model, Parallelism(), replace(formats, placement=streamed(1.0))))
         return streamed(min(options.cpu_offload_gb * 2**30 / layers, 1.0))
     experts = options.offload_experts
     if experts is not None and not model.has_experts:
-        hint = "leave it out, or say gpu_layers"
+        hint = "leave it out, or say `gpu_layers`"
         raise CostcalcError(f"{model.name} has no experts", where="offload_experts", hint=hint)
     return placement_of(model, options.gpu_layers, experts, options.offload_cache)
 

@@ -128,7 +128,7 @@ COMMAND_LINES: list[tuple[list[str], str]] = [
     ([*V3, "--output", "a.json", "--format", "csv"], "--format: csv contradicts the ending of 'a.json'; end the file"),
     ([*V3, "-o", "a.md", "-f", "json"], "end the file in .json, or leave --format out"),
     (["models", "--output", "list.csv", "--format", "json"], "contradicts the ending of 'list.csv'"),
-    ([*V3, "--acceptance", "50%"], "--acceptance: there are no drafts to accept; say with drafts"),
+    ([*V3, "--acceptance", "50%"], "--acceptance: there are no drafts to accept; say with --drafts"),
     ([*V3, "--output", "a.json", "--output", "b.json"], "given twice"),
     ([*V3, "--output", "512", "--output-tokens", "1024"], "given twice"),
     ([*V3, "--output-file", "/proc/out.json"], "cannot write '/proc/out.json'"),
