@@ -91,7 +91,8 @@ def test_pools_of_their_own_are_sized_together() -> None:
     found, serving = answer.demand, answer.serving
     assert found is not None and serving.output_tokens_per_s and serving.prefill_gpus
     assert found.replicas == ceil(50 * 1024 / serving.output_tokens_per_s)
-    assert found.gpus == 4 * found.replicas + ceil(found.replicas * serving.prefill_gpus)
+    # Workers that prefill are laid out as those that decode, on four GPUs each.
+    assert found.gpus == 4 * found.replicas + 4 * ceil(found.replicas * serving.prefill_gpus / 4)
 
 
 def test_dollars_of_a_demand_are_those_of_its_tokens() -> None:
