@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from matplotlib.axes import Axes
-
 from costcalc.errors import CostcalcError
 from costcalc.replay.results import Simulation
+from costcalc.report.charts.library import Axes, MaxNLocator
 from costcalc.report.charts.style import FAINT, look, panels, saved, shown_ticks, variant_colour
 from costcalc.report.simulation import traffic_told
 from costcalc.units import format_count, format_seconds
@@ -33,6 +32,7 @@ def _draw_queue(axes: Axes, found: Simulation) -> None:
         axes.step(times, counts, where="post", color=variant_colour("", number), lw=1.6, label=name)
     axes.set_ylim(bottom=0)
     shown_ticks(axes.yaxis, format_count)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 1.2, 1.5, 2, 3, 6, 10]))  # whole minutes, too
     shown_ticks(axes.xaxis, lambda value: format_seconds(value, 3))
     axes.set_xlabel("time since the first arrival")
     axes.set_title("Requests of all replicas")
