@@ -182,6 +182,8 @@ def _schema(hint: Any) -> Any:
         return {"type": "dict", "keys_schema": _schema(arguments[0]), "values_schema": _schema(arguments[1])}
     if origin is Literal:
         return {"type": "literal", "expected": list(arguments)}
+    if hint is float:
+        return {"type": "float", "allow_inf_nan": False}  # a text such as '1e999' is read as a number, too
     return _later(hint) if _is_spec(origin or hint) else {"type": hint.__name__}
 
 

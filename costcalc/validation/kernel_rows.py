@@ -450,6 +450,8 @@ def describe_experts(row: Row, gpu: Accelerator) -> Described:
     tokens, topk, experts, ranks = row["tokens"], row["topk"], row["experts"], row["moe_ep"]
     if not 1 <= ranks <= experts <= MOST_EXPERTS:
         raise CostcalcError(f"{experts:g} experts on {ranks:g} ranks: from 1 to {MOST_EXPERTS:,}, and no more ranks")
+    if min(tokens, topk) < 1:
+        raise CostcalcError(f"{tokens:g} tokens, each sent to {topk:g} experts: one at least")
     kind, backend, inter = number_type(row["dtype"]), backend_of(row), row["inter"] / row["moe_tp"]
     kernel = experts_kernel(backend, gpu.architecture, kind.name, row["kernel"])
     pairs = tokens * topk / ranks

@@ -202,6 +202,8 @@ def serving_row(row: Row, catalog: Catalog, constants: ServingEfficiency | None 
     drafted, warnings = _drafts(row, model)
     warnings += _taken_otherwise(row, apart)
     replica = int(layout.gpus)
+    if replica < 1:
+        raise CostcalcError(f"{layout.gpus:g} GPUs hold no replica", hint="tp, pp and dp_attn are from 1 on")
     decoding = row.get("decode_gpus") if apart else row["n_gpus"]
     replicas = max(round((decoding or replica) / replica), 1)
     length = condition(row, "mean_length") or 1.0 if kind == ONLINE else 1.0

@@ -179,6 +179,20 @@ def test_a_row_of_impossible_experts_cannot_be_used(experts: str, capfd: pytest.
     assert "(f.csv:2)" in capfd.readouterr().out
 
 
+def test_sizes_below_one_cannot_be_used(capfd: pytest.CaptureFixture[str]) -> None:
+    Path("f.csv").write_text(f"{MOE}h100,fp8_block,1e-9,6144,2560,8,8,1,1,balanced,1.38\n")
+    assert main(["validate", "--data", "f.csv", "-f", "json"]) == 0
+    assert "1e-09 tokens, each sent to 8 experts: one at least" in capfd.readouterr().out
+
+
+def test_a_text_that_is_no_finite_number_is_refused(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    place = folder / "cat/hardware_profiles/efficiency"
+    place.mkdir(parents=True)
+    shipped = (ROOT / "hardware_profiles/efficiency/serving.yaml").read_text()
+    (place / "serving.yaml").write_text(shipped.replace("tile_rows: 1", "tile_rows: '1e999'", 1))
+    assert "tile_rows: expected a finite number, got '1e999'" in refused(capfd, [*LLAMA, "--catalog", "cat"])
+
+
 def test_constants_that_lack_a_key_are_told(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     place = folder / "cat/hardware_profiles/efficiency"
     place.mkdir(parents=True)
