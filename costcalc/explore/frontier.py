@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from costcalc.catalog.catalog import Catalog, catalog_of
 from costcalc.engine.op_times import Efficiency
@@ -31,17 +30,16 @@ from costcalc.explore.search import (
     needed,
     stacked,
 )
-from costcalc.fields import Record
+from costcalc.fields import Array, Record
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.prices import kinds_priced
 from costcalc.model.spec import ModelSpec
 from costcalc.predict.options import Options, command_of, is_several, read_option, values_of
 from costcalc.predict.predict import predict, scheduled_at_most
-from costcalc.predict.quantities import BLENDED, Answered, Range, numbers_of, ranges_of
+from costcalc.predict.quantities import BLENDED, Answered, Range, numbers_of, plain_tree, ranges_of
 from costcalc.predict.scenario import Scenario, counted, scenario_of, the_gpu, the_model
 from costcalc.units import format_seconds
 
-Array = NDArray[Any]
 Several = str | Path | Sequence[Any]
 USER, RATE = "serving.tokens_per_s_per_user", "serving.output_tokens_per_s_per_gpu"
 TPOT, TTFT = "serving.time_per_output_token_s", "serving.time_to_first_token_s"
@@ -134,11 +132,7 @@ class Frontier(Record):
 
     def to_dict(self) -> dict[str, Any]:
         """`{"title", "cells", "points": [{"model", "gpu", ...}], "notes"}`; ranges that are none are left out."""
-        rows = []
-        for point in self.points:
-            row = {name: getattr(point, name) for name in point.__dataclass_fields__}
-            told = {name: value for name, value in row.items() if value is not None or not name.endswith("_range")}
-            rows.append({name: list(value) if isinstance(value, tuple) else value for name, value in told.items()})
+        rows = plain_tree(self.points)
         return {"title": self.title, "cells": self.cells, "points": rows, "notes": list(self.notes)}
 
 

@@ -374,7 +374,7 @@ def prediction_of(
     generation = q.output_tokens * tpot
     room = passes.room
     requests = requests_offered(q, room, replicas) if q.options.load_told else passes.batch
-    startup = (q.constants.engine(q.backend).startup if q.backend else 0.0) + q.load.client_seconds
+    startup = startup_seconds(q)
     wait, steps = waits(q, layout, prefill / passes.joining_prompts, requests, room, generation, replicas)
     # Steps that a request waits for carry the prompts of others, as those of an answer do.
     ttft = time_to_first_token(tpot * accepted, prefill, startup, steps, wait)
@@ -395,6 +395,12 @@ def prediction_of(
         wait,
         times.joining,
     )
+
+
+def startup_seconds(scenario: Scenario) -> Number:
+    """Time from a user to the engine and back, and what the engine takes of every request before its prompt [s]."""
+    q = scenario
+    return (q.constants.engine(q.backend).startup if q.backend else 0.0) + q.load.client_seconds
 
 
 def waits(

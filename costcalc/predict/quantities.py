@@ -242,7 +242,7 @@ class Estimate(Record):
 
     def to_dict(self) -> dict[str, Any]:
         """The tree as plain dictionaries, lists and numbers; absent ranges are left out."""
-        plain: dict[str, Any] = _plain(self)
+        plain: dict[str, Any] = plain_tree(self)
         return plain
 
 
@@ -293,17 +293,18 @@ class Comparison(Record):
         return {"title": self.title, "rows": rows, "notes": list(self.notes)}
 
 
-def _plain(value: Any) -> Any:
+def plain_tree(value: Any) -> Any:
+    """Return records as dictionaries and tuples as lists; ranges that are none are left out."""
     if is_dataclass(value) and not isinstance(value, type):
         tree = {}
         for f in fields(value):
             item = getattr(value, f.name)
             if item is None and f.name.endswith("_range"):
                 continue
-            tree[f.name] = _plain(item)
+            tree[f.name] = plain_tree(item)
         return tree
     if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
+        return [plain_tree(item) for item in value]
     return value
 
 

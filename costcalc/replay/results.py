@@ -6,11 +6,9 @@ from dataclasses import fields
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from costcalc.fields import Record
-
-Array = NDArray[Any]
+from costcalc.fields import Array, Record
+from costcalc.predict.quantities import plain_tree
 
 
 class Percentiles(Record):
@@ -131,13 +129,8 @@ class Simulation(Record):
 
     def to_dict(self) -> dict[str, Any]:
         """The tree as plain dictionaries, lists and numbers, times in seconds."""
-        return _plain(self)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Record):
-        return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
-    return [_plain(each) for each in value] if isinstance(value, tuple) else value
+        plain: dict[str, Any] = plain_tree(self)
+        return plain
 
 
 TIMES = 120

@@ -16,7 +16,15 @@ from costcalc.engine.memory import (
 )
 from costcalc.engine.parallelism import Deployment, Parallelism, layout_name
 from costcalc.errors import CostcalcError
-from costcalc.predict.predict import mixes_prefill, predict, prefill_layout, scheduled_at_most, tokens_of_pass
+from costcalc.fields import Array
+from costcalc.predict.predict import (
+    mixes_prefill,
+    predict,
+    prefill_layout,
+    scheduled_at_most,
+    startup_seconds,
+    tokens_of_pass,
+)
 from costcalc.predict.scenario import Scenario
 from costcalc.replay.replica import NEVER, Engine, Replica, Request
 from costcalc.replay.results import (
@@ -33,7 +41,7 @@ from costcalc.replay.results import (
 )
 from costcalc.replay.scheduler import PrefillPool, Replay, Router, replay
 from costcalc.replay.steps import StepTimes, step_times
-from costcalc.replay.traffic import Array, Traffic
+from costcalc.replay.traffic import Traffic
 
 COMMON = 8
 """Lengths that are met most often and stand in the tables themselves."""
@@ -56,7 +64,7 @@ def engine_of(scenario: Scenario, layout: Parallelism, longest: float, endless: 
         stages=int(layout.pp),
         reserves=bool(q.budget.reserved_output >= 1),
         accepted=float(q.tokens_per_step),
-        startup=float((measured.startup if measured else 0.0) + q.load.client_seconds),
+        startup=float(startup_seconds(q)),
         admission_steps=float((measured.admission_steps if measured else 0.5) + q.load.polling_steps),
         blocks=blocks,
         block_tokens=tokens,

@@ -14,13 +14,11 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from costcalc.engine.parallelism import Parallelism
+from costcalc.fields import Array
 from costcalc.predict.predict import predict
 from costcalc.predict.scenario import Scenario
-
-Array = NDArray[np.float64]
 
 DENSE = 32
 """Batches up to which every one is tabulated: the tiles of small products make steps uneven there."""
@@ -149,7 +147,7 @@ class StepTimes:
         return found
 
 
-def _between(knots: NDArray[Any], table: NDArray[Any], batch: int) -> list[Any]:
+def _between(knots: Array, table: Array, batch: int) -> list[Any]:
     """The table at a batch, linear between the two beside it, as lists."""
     high = int(np.clip(np.searchsorted(knots, batch), 1, len(knots) - 1)) if len(knots) > 1 else 0
     if not high:

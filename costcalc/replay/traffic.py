@@ -12,14 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from costcalc.errors import CostcalcError, did_you_mean, shown
-from costcalc.fields import Record
+from costcalc.fields import Array, Record
 from costcalc.replay.blocks import PREFIX_TOKENS
 from costcalc.units import parse_quantity
-
-Array = NDArray[Any]
 
 
 class Traffic(Record):
