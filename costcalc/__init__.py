@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from costcalc.explore.compare import attention_curves, compare_attention, compare_gpus, compare_models
     from costcalc.explore.estimate import estimate
     from costcalc.explore.frontier import Frontier, frontier
+    from costcalc.explore.sensitivity import sensitivity
     from costcalc.explore.simulate import simulate
     from costcalc.explore.sweep import Sweep, sweep
     from costcalc.hardware.accelerator import Accelerator
@@ -46,6 +47,7 @@ _HOMES = {
     "frontier": "explore.frontier",
     "load_gpu": "catalog.catalog",
     "load_model": "catalog.catalog",
+    "sensitivity": "explore.sensitivity",
     "simulate": "explore.simulate",
     "sweep": "explore.sweep",
 }
@@ -55,7 +57,7 @@ _HOMES = {
 __all__ = [
     "Accelerator", "Catalog", "Comparison", "CostcalcError", "Estimate", "Frontier", "ModelSpec", "Simulation", "Sweep",
     "attention_curves", "break_even", "compare_attention", "compare_gpus", "compare_models", "estimate", "frontier",
-    "load_gpu", "load_model", "simulate", "sweep",
+    "load_gpu", "load_model", "sensitivity", "simulate", "sweep",
 ]  # fmt: skip
 
 

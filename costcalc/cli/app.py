@@ -102,6 +102,14 @@ COMMANDS: Table = {
             "costcalc simulate -m llama-3.1-8b -g 1xh100 --trace requests.csv --replicas 4 --loads 0.5:1.5:0.25",
         ),
     ),
+    "sensitivity": Command(
+        "costcalc.cli.money:sensitivity",
+        "What moves the cost most: each input over its range.",
+        (
+            "costcalc sensitivity -m v3 -g h100",
+            "costcalc sensitivity -m llama-3.1-70b -g 8xh100 --vary price=1.5:4,batch=16:64 --chart tornado.svg",
+        ),
+    ),
     "breakeven": Command(
         "costcalc.cli.questions:breakeven",
         "How busy GPUs of your own must be to beat an API.",

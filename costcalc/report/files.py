@@ -24,9 +24,10 @@ from costcalc.report.page import Block, Line, is_terminal, markdown_page, plain_
 if TYPE_CHECKING:
     from costcalc.explore.compare import Curves
     from costcalc.explore.frontier import Frontier
+    from costcalc.explore.sensitivity import Sensitivity
     from costcalc.explore.sweep import Sweep
 
-    Result = Estimate | Comparison | BreakEven | Sweep | Frontier | Simulation
+    Result = Estimate | Comparison | BreakEven | Sweep | Frontier | Simulation | Sensitivity
 
 
 UNFINISHED: list[Path] = []
@@ -210,43 +211,34 @@ def whole_page(result: Result, explain: bool, plot: bool, curves: Curves | None)
         from costcalc.report.charts.terminal import plots
 
         page += plots(result, curves)
-    if explain and not isinstance(result, Simulation):
-        from costcalc.explore.frontier import Frontier
+    told = getattr(result, "estimate", result)
+    # Other results have no formulas of their own: their commands refuse to explain, or tell where to ask.
+    if explain and type(told).__name__ in ("Estimate", "Comparison", "Sweep"):
         from costcalc.report.estimate import explanation
 
-        told = result.estimate if isinstance(result, BreakEven) else result
-        if not isinstance(told, Frontier):  # whose points are estimates, explained by their own commands
-            page += explanation(told)
+        page += explanation(told)
     return page
+
+
+PAGES = {
+    "BreakEven": "comparison:breakeven_page",
+    "Comparison": "comparison:comparison_page",
+    "Estimate": "estimate:estimate_page",
+    "Frontier": "frontier:frontier_page",
+    "Sensitivity": "sensitivity:sensitivity_page",
+    "Simulation": "simulation:simulation_page",
+    "Sweep": "sweep:sweep_page",
+}
+"""The page of each kind of result, in costcalc.report, imported when it is shown."""
 
 
 def page_of(result: Result) -> list[Block]:
     """Return a result as the page of its kind."""
-    if isinstance(result, Comparison):
-        from costcalc.report.comparison import comparison_page
+    from importlib import import_module
 
-        return comparison_page(result)
-    if isinstance(result, BreakEven):
-        from costcalc.report.comparison import breakeven_page
-
-        return breakeven_page(result)
-    if isinstance(result, Estimate):
-        from costcalc.report.estimate import estimate_page
-
-        return estimate_page(result)
-    if isinstance(result, Simulation):
-        from costcalc.report.simulation import simulation_page
-
-        return simulation_page(result)
-    from costcalc.explore.sweep import Sweep
-
-    if isinstance(result, Sweep):
-        from costcalc.report.sweep import sweep_page
-
-        return sweep_page(result)
-    from costcalc.report.frontier import frontier_page
-
-    return frontier_page(result)
+    module, _, name = PAGES[type(result).__name__].partition(":")
+    page: list[Block] = getattr(import_module(f"costcalc.report.{module}"), name)(result)
+    return page
 
 
 # Results for other programs: JSON by the contract, CSV with dotted columns.
@@ -265,7 +257,8 @@ def csv_rows(result: Result) -> list[dict[str, Any]]:
     tree = result.to_dict()
     if isinstance(result, Simulation) and result.loads:
         return [dict(flattened(row)) for row in tree["loads"]]
-    rows = [dict(flattened(row)) for row in tree.get("rows", tree.get("points", [tree]))]
+    listed = next((tree[name] for name in ("rows", "points", "influences") if name in tree), [tree])
+    rows = [dict(flattened(row)) for row in listed]
     return [_steady(row) for row in rows] if isinstance(result, Estimate | Comparison | BreakEven) else rows
 
 

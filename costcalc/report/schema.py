@@ -9,6 +9,7 @@ from typing import Any, Union, get_args, get_origin
 from costcalc.catalog.check import json_schema
 from costcalc.catalog.summary import ClosedSummary, GpuSummary, ModelSummary
 from costcalc.explore.frontier import Point
+from costcalc.explore.sensitivity import Sensitivity
 from costcalc.explore.sweep import CELL
 from costcalc.fields import hints
 from costcalc.hardware.accelerator import Accelerator
@@ -26,8 +27,8 @@ def schema_of(kind: str) -> dict[str, Any]:
     kind: what commands print, and what files hold, as `costcalc schema` names it.
     """
     own = {
-        "result": result_schema, "sweep": sweep_schema, "frontier": frontier_schema, "simulation": simulation_schema,
-        "validation": validation_schema,
+        "result": result_schema, "sweep": sweep_schema, "frontier": frontier_schema, "sensitivity": sensitivity_schema,
+        "simulation": simulation_schema, "validation": validation_schema,
     }  # fmt: skip
     if kind in own:
         return own[kind]()
@@ -149,6 +150,19 @@ def frontier_schema() -> dict[str, Any]:
             "<name>_range is [low, high], which holds in 8 of 10 cases."
         ),
         **_object(properties),
+        "$defs": definitions,
+    }
+
+
+def sensitivity_schema() -> dict[str, Any]:
+    """Return the JSON Schema of what `costcalc sensitivity --format json` prints: inputs, the one that moves most first."""
+    definitions: dict[str, Any] = {}
+    reference = _reference(Sensitivity, definitions)
+    return {
+        "$schema": DIALECT,
+        "title": "A sensitivity of costcalc",
+        "description": "Numbers are SI: tokens, seconds, shares from 0 to 1, US dollars; of the efficiency, ratios.",
+        **reference,
         "$defs": definitions,
     }
 

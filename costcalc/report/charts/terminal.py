@@ -24,6 +24,7 @@ from costcalc.units import format_bytes, format_count, format_percent
 
 if TYPE_CHECKING:
     from costcalc.explore.compare import Curves
+    from costcalc.explore.sensitivity import Sensitivity
 
 
 WIDTH = 40
@@ -45,7 +46,8 @@ class Drawn(Record):
 
 
 def plots(
-    result: Estimate | Comparison | BreakEven | Sweep | Frontier | Simulation, curves: Curves | None = None
+    result: Estimate | Comparison | BreakEven | Sweep | Frontier | Simulation | Sensitivity,
+    curves: Curves | None = None,
 ) -> list[Block]:
     """Return a result as bars and lines; `curves` are the variants of a comparison over contexts."""
     if isinstance(result, Estimate):
@@ -59,6 +61,8 @@ def plots(
     if isinstance(result, Simulation):
         return list(_against_load(result))
     page: list[Block] = []
+    if not isinstance(result, Comparison):  # whose page is drawn already
+        return page
     for context, rows in by_context(result):
         at = f" at {format_count(context)} tokens" if len(result.contexts) > 1 else ""
         caches = [(row_name(row), row.estimate.kv_cache.bytes_per_token) for row in rows]

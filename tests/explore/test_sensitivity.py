@@ -1,0 +1,78 @@
+"""What moves a cost: every end is the estimate of its options, and dollars move as arithmetic says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from costcalc import CostcalcError, estimate, sensitivity
+
+BASE = {"price": 2.0, "output_tokens": 512}
+DEGREES = ("tensor_parallel", "pipeline_parallel", "expert_parallel", "attention_data_parallel")
+
+
+@pytest.mark.parametrize(("model", "gpu"), [("llama-3.1-8b", "1xh100"), ("gpt-oss-120b", "h200")])
+def test_every_end_is_the_estimate_of_its_options(model: str, gpu: str) -> None:
+    found = sensitivity(model, gpu, vary={"price": (1.0, 4.0)}, **BASE)
+    base = found.estimate.deployment
+    assert {"price", "utilization", "cached", "batch", "tpot", "input_tokens", "output_tokens", "efficiency"} == {
+        each.input for each in found.influences
+    }
+    for each in found.influences:
+        if each.input == "efficiency":
+            continue
+        held: dict[str, Any] = {"gpus": base.gpus}
+        if each.input == "batch":
+            held |= {name: getattr(base, name) for name in DEGREES}
+        for end, cost in ((each.low, each.usd_per_million_at_low), (each.high, each.usd_per_million_at_high)):
+            told = estimate(model, gpu.removeprefix("1x"), **{**BASE, **held, each.input: end})
+            assert told.cost.usd_per_million_blended_tokens == cost
+
+
+def test_dollars_are_linear_in_price_and_hours_and_sorted_by_what_they_move() -> None:
+    found = sensitivity("llama-3.1-8b", "1xh100", vary="price=1:4,batch=", of="output", **BASE)
+    by_input = {each.input: each for each in found.influences}
+    cost = found.estimate.cost.usd_per_million_output_tokens
+    assert found.usd_per_million == cost and "batch" not in by_input
+    assert by_input["price"].usd_per_million_at_low == pytest.approx(cost / 2, rel=1e-12)
+    assert by_input["price"].usd_per_million_at_high == pytest.approx(cost * 2, rel=1e-12)
+    assert by_input["utilization"].usd_per_million_at_low == pytest.approx(cost * 2, rel=1e-12)
+    spread = found.estimate.cost.usd_per_million_output_tokens_range
+    ends = by_input["efficiency"].usd_per_million_at_low, by_input["efficiency"].usd_per_million_at_high
+    assert ends == spread
+    swings = [each.swing for each in found.influences]
+    assert swings == sorted(swings, reverse=True)
+
+
+def test_a_price_of_the_catalog_ranges_over_the_offers_of_its_kind() -> None:
+    found = sensitivity("llama-3.1-8b", "1xh100", price="spot")
+    price = next(each for each in found.influences if each.input == "price")
+    told = sensitivity("llama-3.1-8b", "1xh100", price="spot", vary="price=spot:on-demand")
+    by_words = next(each for each in told.influences if each.input == "price")
+    assert price.low < price.high and isinstance(by_words.low, float)
+    assert by_words.low == pytest.approx(found.estimate.deployment.usd_per_gpu_hour)
+
+
+def test_an_end_that_does_not_fit_is_unknown() -> None:
+    found = sensitivity("llama-3.1-8b", "1xl40s", vary="input=1k:2M", **BASE)
+    put = next(each for each in found.influences if each.input == "input_tokens")
+    assert put.usd_per_million_at_high is None and put.usd_per_million_at_low is not None
+    assert found.notes == ("Does not fit at one end: input_tokens.",)
+
+
+@pytest.mark.parametrize(
+    ("vary", "said"),
+    [
+        ("prize=1:2", "did you mean"),
+        ("price=1", "is no range"),
+        ("price", "write it like"),
+        ("price=a:b", "no price"),
+        ("efficiency=1:2", "is no range"),
+        ("utilization=0:2", "out of range"),
+    ],
+)
+def test_ranges_that_cannot_be_say_why(vary: str, said: str) -> None:
+    with pytest.raises(CostcalcError) as error:
+        sensitivity("llama-3.1-8b", "1xh100", vary=vary)
+    assert said in str(error.value)
