@@ -198,7 +198,8 @@ def _ends(q: Scenario, base: Estimate, own: Mapping[str, Any]) -> Iterator[_End]
     """The ranges told, and those of what was not told."""
     for name, ends in own.items():
         if ends is not None and name != EFFICIENCY:
-            yield _End(name, *ends, why="as told")
+            low, high = ends
+            yield _End(name, low, high, "as told")
     for each in _usual(q, base):
         if each.input not in own:
             yield each

@@ -211,7 +211,7 @@ def whole_page(result: Result, explain: bool, plot: bool, curves: Curves | None)
         from costcalc.report.charts.terminal import plots
 
         page += plots(result, curves)
-    told = getattr(result, "estimate", result)
+    told: Any = getattr(result, "estimate", result)
     # Other results have no formulas of their own: their commands refuse to explain, or tell where to ask.
     if explain and type(told).__name__ in ("Estimate", "Comparison", "Sweep"):
         from costcalc.report.estimate import explanation

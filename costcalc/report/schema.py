@@ -155,7 +155,7 @@ def frontier_schema() -> dict[str, Any]:
 
 
 def sensitivity_schema() -> dict[str, Any]:
-    """Return the JSON Schema of what `costcalc sensitivity --format json` prints: inputs, the one that moves most first."""
+    """Return the JSON Schema of what `costcalc sensitivity --format json` prints: inputs, by what they move."""
     definitions: dict[str, Any] = {}
     reference = _reference(Sensitivity, definitions)
     return {
