@@ -111,11 +111,12 @@ COMMANDS: Table = {
         ),
     ),
     "breakeven": Command(
-        "costcalc.cli.questions:breakeven",
+        "costcalc.cli.money:breakeven",
         "How busy GPUs of your own must be to beat an API.",
         (
             "costcalc breakeven --model v3 --gpu h100",
-            "costcalc breakeven -m llama-3.1-70b -g 8xh100 --against claude-3.5-sonnet",
+            "costcalc breakeven -m llama-3.1-70b -g 8xh100 --against together,claude-3.5-sonnet,0.5/0.8",
+            "costcalc breakeven -m v3 -g h200 --margin 60%",
         ),
     ),
     "models": _of_catalog(
@@ -245,6 +246,7 @@ def _check_words(words: list[str]) -> None:
 
 ARGUMENTS = (
     *("model", "gpu", "contexts", "against", "catalog", "max_gpus"),
+    *("tier", "discount", "sell", "margin", "vary", "of"),
     *("trace", "process", "input_lengths", "output_lengths", "speed", "loads", "replicas", "router", "prefix_cache"),
     "seed",
 )

@@ -1,4 +1,4 @@
-"""The commands about money: `costcalc sensitivity`."""
+"""The commands about money: `costcalc breakeven` and `sensitivity`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,77 @@ from typer import Option
 
 from costcalc.cli.parameters import Given, Gpu, Model, Output, Sources, subject
 from costcalc.predict.options import MONEY
+
+# Self-host, or pay an API.
+
+
+BREAKEVEN_CHARTS = ("use",)
+
+Against = Annotated[
+    list[str] | None,
+    Option("--against", metavar="NAME,...", rich_help_panel=MONEY,
+           help="Whose prices to compare with, one or several: a model, open or closed, as in claude-3.5-sonnet; a "
+                "provider of the model's own; all of these, the default; or $/M of your own, as in 0.27/1.10/0.07 for "
+                "input, output and cached input."),
+]  # fmt: skip
+Tier = Annotated[
+    str | None,
+    Option("--tier", metavar="standard|batch", rich_help_panel=MONEY,
+           help="List prices, or those of the batch tier, whose answers may take a day; default: standard."),
+]  # fmt: skip
+Discount = Annotated[
+    str | None,
+    Option("--discount", metavar="SHARE", rich_help_panel=MONEY,
+           help="Off the prices compared with, as negotiated or for batches; default: 0."),
+]  # fmt: skip
+Sell = Annotated[
+    str | None,
+    Option("--sell", metavar="IN/OUT", rich_help_panel=MONEY,
+           help="$/M that your own users pay, as in 0.6/2.2, or with a third for cached input: the margin, and the use "
+                "from which nothing is lost."),
+]  # fmt: skip
+Margin = Annotated[
+    str | None,
+    Option("--margin", metavar="SHARE", rich_help_panel=MONEY,
+           help="Share of what users pay that has to be left, as in 60%: the prices to ask."),
+]  # fmt: skip
+
+
+def breakeven(
+    *,
+    model: Model = None,
+    gpu: Gpu = None,
+    against: Against = None,
+    tier: Tier = None,
+    discount: Discount = None,
+    sell: Sell = None,
+    margin: Margin = None,
+    given: Given,
+    output: Output,
+    sources: Sources,
+) -> None:
+    """How busy GPUs of your own must be to cost what APIs charge for the same tokens, and what to ask for yours."""
+    given = output.with_tokens(given)
+    with output.opened(BREAKEVEN_CHARTS) as opened:
+        (name, machine), catalog = subject(model, gpu), sources.opened()
+        from costcalc.explore.breakeven import break_even
+
+        listed = [each for part in against for each in part.split(",")] if against else None
+        result = break_even(
+            name, machine, against=listed, tier=(tier or "standard").strip().lower(), discount=discount, sell=sell,
+            margin=margin, catalog=catalog, **given,
+        )  # fmt: skip
+
+        def draw(suffix: str) -> bytes:
+            from costcalc.report.charts.comparison import draw_breakeven
+
+            return draw_breakeven(result, suffix)
+
+        opened.show(result, draw)
+
+
+# What moves a cost.
+
 
 SENSITIVITY_CHARTS = ("tornado",)
 

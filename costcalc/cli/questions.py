@@ -1,4 +1,4 @@
-"""The commands: `costcalc estimate`, `compare`, `sweep`, `frontier`, `simulate` and `breakeven`."""
+"""The commands: `costcalc estimate`, `compare`, `sweep`, `frontier` and `simulate`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from costcalc.cli.parameters import (
     subject,
 )
 from costcalc.errors import CostcalcError
-from costcalc.predict.options import LAYOUT, LOAD, MONEY
+from costcalc.predict.options import LAYOUT, LOAD
 
 if TYPE_CHECKING:
     from costcalc.explore.compare import Curves
@@ -364,43 +364,5 @@ def simulate(
             from costcalc.report.charts.simulation import draw_simulation
 
             return draw_simulation(result, suffix, opened.panels(SIMULATE_CHARTS))
-
-        opened.show(result, draw)
-
-
-# Self-host, or pay an API.
-
-
-BREAKEVEN_CHARTS = ("use",)
-
-Against = Annotated[
-    str | None,
-    Option("--against", metavar="NAME", rich_help_panel=MONEY,
-           help="A model whose list prices to compare with, open or closed, as in claude-3.5-sonnet; "
-                "default: the model's own."),
-]  # fmt: skip
-
-
-def breakeven(
-    *,
-    model: Model = None,
-    gpu: Gpu = None,
-    against: Against = None,
-    given: Given,
-    output: Output,
-    sources: Sources,
-) -> None:
-    """How busy GPUs of your own must be to cost what an API charges for the same tokens."""
-    given = output.with_tokens(given)
-    with output.opened(BREAKEVEN_CHARTS) as opened:
-        (name, machine), catalog = subject(model, gpu), sources.opened()
-        from costcalc.explore.breakeven import break_even
-
-        result = break_even(name, machine, against=against, catalog=catalog, **given)
-
-        def draw(suffix: str) -> bytes:
-            from costcalc.report.charts.comparison import draw_breakeven
-
-            return draw_breakeven(result, suffix)
 
         opened.show(result, draw)

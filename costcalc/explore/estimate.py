@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from math import ceil
 from pathlib import Path
@@ -121,7 +120,7 @@ def answer(scenario: Scenario, chosen: Chosen) -> Estimate:
         limits=_limits(q, chosen),
     )
     if q.options.terms == "all":
-        result = replace(result, market=market_prices(result, q.model.api_prices))
+        result = replace(result, market=tuple(market_price(result, each) for each in q.model.api_prices))
     result = replace(result, demand=demand_of(q, chosen.deployment, result.serving, usd_per_hour))
     return explain(q, chosen, result, at)
 
@@ -217,12 +216,8 @@ def _memory(q: Scenario, chosen: Chosen) -> MemoryResult:
 # List prices beside the cost of an estimate, at the same mix of tokens.
 
 
-def market_prices(answer: Estimate, prices: Iterable[ApiPrice]) -> tuple[MarketPrice, ...]:
-    """Each list price at the workload's mix of cached, fresh and output tokens, against the cost."""
-    return tuple(_market_price(answer, price) for price in prices)
-
-
-def _market_price(answer: Estimate, price: ApiPrice) -> MarketPrice:
+def market_price(answer: Estimate, price: ApiPrice) -> MarketPrice:
+    """A list price at the workload's mix of cached, fresh and output tokens, against the cost."""
     w, cost = answer.workload, answer.cost.usd_per_million_blended_tokens
     cached = price.cached_input_usd_per_million
     hit = price.input_usd_per_million if cached is None else cached
@@ -241,12 +236,13 @@ def _market_price(answer: Estimate, price: ApiPrice) -> MarketPrice:
         price_over_cost=blended / cost if cost else None,
         margin=1 - cost / blended if cost is not None and blended else None,
         break_even_utilization=share,
-        date=price.date,
+        date=price.date or None,
         source=price.source,
         note=price.note,
         break_even_utilization_range=_times(limits, use / blended) if limits and blended else None,
         # There the API charges what the GPUs cost anyway.
         break_even_tokens_per_day=24 * hourly / blended * 1e6 if share is not None and share <= 1 else None,
+        margin_range=(1 - limits[1] / blended, 1 - limits[0] / blended) if limits and blended else None,
     )
 
 

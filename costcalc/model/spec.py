@@ -78,6 +78,14 @@ class Published(Spec):
     note: str | None = None  # why the count differs, where it does by more than 1%
 
 
+class BatchPrice(Spec):
+    """What the same provider asks where answers may take a day, in dollars per million tokens."""
+
+    input_usd_per_million: Usd
+    cached_input_usd_per_million: Usd | None = None
+    output_usd_per_million: Usd
+
+
 class ApiPrice(Spec):
     """A list price of an API that serves the model, in dollars per million tokens."""
 
@@ -85,6 +93,7 @@ class ApiPrice(Spec):
     input_usd_per_million: Usd
     cached_input_usd_per_million: Usd | None = None
     output_usd_per_million: Usd
+    batch: BatchPrice | None = None
     date: Date
     source: str
     provenance: Provenance = "seen"

@@ -184,11 +184,13 @@ class MarketPrice(Record):
     price_over_cost: float | None  # above 1: self-hosting is cheaper
     margin: float | None  # share of the price that is left above the cost; below 0: the API is cheaper
     break_even_utilization: float | None  # share of full use at which both cost the same; above 1: never
-    date: str
+    date: str | None  # null where it was typed
     source: str
     note: str | None = None
     break_even_utilization_range: Range | None = None
     break_even_tokens_per_day: float | None = None  # of this mix, at that use; null where it is never reached
+    model: str | None = None  # whose price it is, where it is another than the deployment's
+    margin_range: Range | None = None
 
 
 class Assumption(Record):
@@ -247,10 +249,11 @@ class Estimate(Record):
 
 
 class BreakEven(Record):
-    """Self-hosting against the list prices of an API, in `estimate.market`."""
+    """Self-hosting against the list prices of APIs, in `estimate.market`."""
 
     against: str
     estimate: Estimate
+    sale: MarketPrice | None = None  # what is asked of one's own users, beside the cost
 
     @property
     def usd_per_month(self) -> float | None:
@@ -258,9 +261,16 @@ class BreakEven(Record):
         price = self.estimate.deployment.usd_per_gpu_hour
         return None if price is None else price * self.estimate.gpus_paid * HOURS_OF_A_MONTH
 
+    @property
+    def left_usd_per_month(self) -> float | None:
+        """What a month of sales leaves above the GPUs at the use assumed [$]; below 0 it is a loss."""
+        bill, ratio = self.usd_per_month, None if self.sale is None else self.sale.price_over_cost
+        return None if bill is None or ratio is None else bill * (ratio - 1)
+
     def to_dict(self) -> dict[str, Any]:
-        """`{"against", "usd_per_month", ...an estimate's tree...}`."""
-        return {"against": self.against, "usd_per_month": self.usd_per_month, **self.estimate.to_dict()}
+        """`{"against", "usd_per_month", "sale", "left_usd_per_month", ...an estimate's tree...}`."""
+        own = {"against": self.against, "usd_per_month": self.usd_per_month, "sale": plain_tree(self.sale)}
+        return {**own, "left_usd_per_month": self.left_usd_per_month, **self.estimate.to_dict()}
 
 
 class Row(Record):

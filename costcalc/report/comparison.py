@@ -1,23 +1,15 @@
-"""One against another as a page: variants, models or GPUs with their ratios to the first; own GPUs, or an API."""
+"""One against another as a page: variants, models or GPUs with their ratios to the first."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from costcalc.fields import Record
-from costcalc.predict.quantities import Assumption, BreakEven, Comparison, Estimate, MarketPrice, Range, Row
+from costcalc.predict.quantities import Assumption, Comparison, Row
 from costcalc.report.estimate import (
     bound_role,
-    break_even_range,
-    break_even_use,
-    distinct,
     is_term,
-    market_grid,
-    newest,
-    pool_size,
     price_basis,
-    unmet,
     with_kv_heads,
 )
 from costcalc.report.page import (
@@ -35,7 +27,7 @@ from costcalc.report.page import (
     times,
     users,
 )
-from costcalc.units import NOTHING, capital, counted, format_bytes, format_count, format_percent
+from costcalc.units import NOTHING, capital, counted, format_bytes, format_count
 from costcalc.units import format_usd as usd
 
 COST = "cost.usd_per_million_output_tokens"
@@ -231,162 +223,3 @@ def _price_sources(rows: Iterable[Row]) -> str:
         if machine.usd_per_gpu_hour is not None and machine.price_source:
             sources[machine.gpu] = f"{usd(machine.usd_per_gpu_hour)} {machine.gpu}: {machine.price_source}"
     return "; ".join(sources.values())
-
-
-# Self-hosting against an API, as lines against the share of busy hours.
-
-
-SHARES = tuple(share / 100 for share in (*range(1, 10), *range(10, 101, 2)))
-"""Shares of the paid hours that are drawn."""
-
-
-class UseCurve(Record):
-    """What a million tokens of the mix cost at each share of use, own and bought."""
-
-    shares: Sequence[float]
-    own: Sequence[float]  # [$/M]
-    limits: tuple[Sequence[float], Sequence[float]] | None  # low and high of it
-    bought: Sequence[tuple[str, float, float]]  # provider and price, its price [$/M], and the share that breaks even
-
-
-def use_curve(result: BreakEven) -> UseCurve | None:
-    """Return the lines of a break-even, or None where no cost is known.
-
-    result: the deployment and the list prices that it competes with; of each provider the newest counts.
-    """
-    here = result.estimate
-    cost, assumed = here.cost.usd_per_million_blended_tokens, here.deployment.utilization
-    if cost is None:
-        return None
-    at_full_use = cost * assumed
-    return UseCurve(
-        SHARES,
-        [at_full_use / share for share in SHARES],
-        _limits(here.cost.usd_per_million_blended_tokens_range, assumed),
-        [(f"{providers} {usd(price)}", price, at_full_use / price) for providers, price in _asked(here.market)],
-    )
-
-
-def _asked(market: Sequence[MarketPrice]) -> list[tuple[str, float]]:
-    """Who asks what [$/M], those who ask the same together: their lines would hide each other."""
-    asking: dict[float, list[str]] = {}
-    for each in newest(market):
-        if each.blended_usd_per_million > 0:
-            asking.setdefault(round(each.blended_usd_per_million, 9), []).append(each.provider)
-    return [(" and ".join(providers), price) for price, providers in asking.items()]
-
-
-def _limits(spread: Range | None, assumed: float) -> tuple[list[float], list[float]] | None:
-    if spread is None:
-        return None
-    low, high = ([limit * assumed / share for share in SHARES] for limit in spread)
-    return low, high
-
-
-# Self-hosting against an API as a page.
-
-
-def breakeven_page(result: BreakEven) -> list[Block]:
-    """Return a break-even as a page."""
-    here = result.estimate
-    load = here.workload
-    cached = f", {format_percent(load.cached_share)} of the input cached" if load.cached_share else ""
-    return [
-        Line(f"{here.model.name} on {_fleet(here)}, or {result.against} by API", "title"),
-        Line(),
-        *unmet(here),
-        Line(conclusion(result), "value"),
-        Line(),
-        Line("Per million tokens", "heading"),
-        market_grid(here, distinct(here.market), full=True),
-        Line(
-            f"blended: over a request of {format_count(load.input_tokens)} tokens in and "
-            f"{format_count(load.output_tokens)} out{cached}. price/cost: above 1, self-hosting is cheaper. "
-            "margin: what the list price leaves above the cost. break-even use: share of the paid hours that the "
-            "GPUs must be busy for both to cost the same; in brackets, the range that holds in 8 of 10 cases. "
-            "tokens/day: that use in tokens of this mix, in and out. A month has 730 hours. "
-            f"GPUs: {price_basis([here.deployment])}.",
-            "dim",
-            indent=2,
-        ),
-        Line(),
-        *_sources(here.market),
-        *notes(here.notes),
-        *defaults_taken(here.assumptions),
-    ]
-
-
-def conclusion(result: BreakEven) -> str:
-    """Return what follows from a break-even, in plain words.
-
-    result: the deployment and the list prices that it competes with; of each provider the newest counts.
-    """
-    here = result.estimate
-    prices = sorted(newest(here.market), key=lambda each: each.blended_usd_per_million)
-    beaten = [each for each in prices if each.break_even_utilization is not None and each.break_even_utilization <= 1]
-    unbeaten = _alike([each for each in prices if each not in beaten])
-    price = here.deployment.usd_per_gpu_hour
-    subject, cost = (
-        f"{_fleet(here)} at {usd(price)} per GPU-hour",
-        "cost" if here.gpus_paid > 1 else "costs",
-    )
-    sentences = []
-    if beaten:
-        hardest, *others = _alike(beaten)
-        sentences.append(
-            f"Busy {_use(hardest[0])} of the time or more, {subject} {cost} less than {_named(hardest)} "
-            f"per million tokens: from {format_count(hardest[0].break_even_tokens_per_day, 3)} tokens a day"
-            + "".join(f"; busy {break_even_use(each[0])}, less than {_named(each)}" for each in others)
-        )
-        subject = "they" if here.gpus_paid > 1 else "it"
-    if unbeaten:
-        named = _listed([_named(each) for each in unbeaten])
-        sentences.append(f"Even when never idle, {subject} {cost} more than {named}")
-    bill = f"Busy or not, {'they' if here.gpus_paid > 1 else 'it'} {cost} {usd(result.usd_per_month)} a month"
-    return ". ".join([*sentences, bill, _at_the_use_assumed(here, prices)]) + "."
-
-
-def _at_the_use_assumed(here: Estimate, prices: Sequence[MarketPrice]) -> str:
-    use = here.deployment.utilization
-    when = "At full use" if use == 1 else f"At the {format_percent(use)} use assumed"
-    ratios = [each.price_over_cost for each in prices if each.price_over_cost is not None]
-    own = f"{when} a million tokens of this mix cost {usd(here.cost.usd_per_million_blended_tokens)}"
-    if not ratios:
-        return own
-    low, high = times(min(ratios)), times(max(ratios))
-    return f"{own}, and the list price is {low if low == high else f'{low} to {high}'} that"
-
-
-def _use(price: MarketPrice) -> str:
-    limits = break_even_range(price)
-    return f"{break_even_use(price)} {limits}" if limits else break_even_use(price)
-
-
-def _alike(prices: Sequence[MarketPrice]) -> list[list[MarketPrice]]:
-    """Group providers that ask the same, as shown."""
-    groups: dict[str, list[MarketPrice]] = {}
-    for price in prices:
-        groups.setdefault(usd(price.blended_usd_per_million), []).append(price)
-    return list(groups.values())
-
-
-def _named(prices: Sequence[MarketPrice]) -> str:
-    providers = _listed([f"{each.provider}'s" for each in prices])
-    return f"{providers} list price of {usd(prices[0].blended_usd_per_million)}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
-
-
-def _fleet(here: Estimate) -> str:
-    pool = f", and {pool_size(here.serving.prefill_gpus)} that prefill," if here.serving.prefill_gpus else ""
-    return f"{here.deployment.gpus:,} × {here.deployment.gpu}{pool}"
-
-
-def _sources(prices: Sequence[MarketPrice]) -> Iterator[Block]:
-    yield Line("List prices", "heading")
-    for price in prices:
-        note = f"; {price.note}" if price.note else ""
-        yield Line(f"{price.provider}, {price.date}: {price.source}{note}", "dim", indent=2)
-    yield Line()

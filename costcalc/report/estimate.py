@@ -15,7 +15,6 @@ from costcalc.predict.quantities import (
     MemoryResult,
 )
 from costcalc.report.page import (
-    RANGE,
     Block,
     Column,
     Grid,
@@ -254,12 +253,9 @@ def demand(result: Estimate) -> Iterator[Block]:
 
 _MARKET = (
     Column(""),
-    *numbers("input", "cached", "output", "blended", "price/cost", "margin", "break-even use"),
-    RANGE,
-    *numbers("tokens/day"),
+    *numbers("input", "output", "blended", "price/cost", "break-even use"),
     Column("date", role="dim"),
 )
-_IN_FULL_ONLY = ("cached", "margin", "80% range", "tokens/day")
 
 
 def market(result: Estimate) -> Iterator[Block]:
@@ -267,15 +263,15 @@ def market(result: Estimate) -> Iterator[Block]:
     if not result.market:
         return
     yield Line("Market: list prices of APIs, per million tokens", "heading")
-    yield market_grid(result, newest(result.market), full=False)
+    yield _market_grid(result, newest(result.market))
     yield Line()
 
 
 def newest(prices: Sequence[MarketPrice]) -> list[MarketPrice]:
     """Return the newest list price of each provider, in the order of their dates."""
-    found: dict[str, MarketPrice] = {}
-    for price in sorted(prices, key=lambda each: each.date, reverse=True):
-        found.setdefault(price.provider, price)
+    found: dict[tuple[str, str | None], MarketPrice] = {}
+    for price in sorted(prices, key=lambda each: each.date or "", reverse=True):
+        found.setdefault((price.provider, price.model), price)
     return list(found.values())
 
 
@@ -284,42 +280,34 @@ def distinct(prices: Sequence[MarketPrice]) -> list[MarketPrice]:
 
     def asked(price: MarketPrice) -> tuple[object, ...]:
         dollars = (price.input_usd_per_million, price.cached_input_usd_per_million, price.output_usd_per_million)
-        return (price.provider, *dollars)
+        return (price.provider, price.model, *dollars)
 
-    latest = {asked(each): each for each in sorted(prices, key=lambda each: each.date)}
+    latest = {asked(each): each for each in sorted(prices, key=lambda each: each.date or "")}
     return [each for each in prices if latest[asked(each)] is each]
 
 
-def market_grid(result: Estimate, prices: Sequence[MarketPrice], *, full: bool) -> Grid:
-    """Return list prices beside the cost of a deployment.
-
-    full: whether cached input, margin and the range are shown too.
-    """
+def _market_grid(result: Estimate, prices: Sequence[MarketPrice]) -> Grid:
+    """List prices beside the cost of a deployment."""
     cost = result.cost
-    own = [usd(each) for each in (cost.usd_per_million_input_tokens, None, cost.usd_per_million_output_tokens)]
-    rows = [["here, at cost", own[0], "", own[2], usd(cost.usd_per_million_blended_tokens), *[""] * 6]]
+    own = (
+        cost.usd_per_million_input_tokens,
+        cost.usd_per_million_output_tokens,
+        cost.usd_per_million_blended_tokens,
+    )
+    rows = [["here, at cost", *map(usd, own), *[""] * 3]]
     rows += [
         [
             price.provider,
             usd(price.input_usd_per_million),
-            usd(price.cached_input_usd_per_million),
             usd(price.output_usd_per_million),
             usd(price.blended_usd_per_million),
             times(price.price_over_cost),
-            format_percent(price.margin, 2),
             break_even_use(price),
-            break_even_range(price),
-            format_count(price.break_even_tokens_per_day, 3),
-            price.date,
+            price.date or NOTHING,
         ]
         for price in prices
     ]
-    if not full:
-        rows = [
-            ["" if each.title in _IN_FULL_ONLY else cell for each, cell in zip(_MARKET, row, strict=True)]
-            for row in rows
-        ]
-    roles: dict[tuple[int, int], Role] = {(0, at): "headline" for at in (1, 3, 4)}
+    roles: dict[tuple[int, int], Role] = {(0, at): "headline" for at in (1, 2, 3)}
     return filled_grid(_MARKET, rows, roles)
 
 

@@ -221,7 +221,7 @@ def whole_page(result: Result, explain: bool, plot: bool, curves: Curves | None)
 
 
 PAGES = {
-    "BreakEven": "comparison:breakeven_page",
+    "BreakEven": "breakeven:breakeven_page",
     "Comparison": "comparison:comparison_page",
     "Estimate": "estimate:estimate_page",
     "Frontier": "frontier:frontier_page",
@@ -248,7 +248,7 @@ _PROSE = frozenset({"assumptions", "notes", "note", "explanation", "title", "tim
 """Branches that are sentences or curves for people: JSON keeps them, CSV leaves them out."""
 _LISTS = ("breakdown.", "market.")
 """Branches that are as long as a model has ops or list prices: their columns come last."""
-_NAMING = ("variant", "against", "usd_per_month")
+_NAMING = ("variant", "against", "usd_per_month", "left_usd_per_month")
 """What a row is about, which comes first."""
 
 

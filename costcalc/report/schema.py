@@ -83,7 +83,11 @@ def result_schema() -> dict[str, Any]:
     definitions: dict[str, Any] = {}
     _reference(Estimate, definitions)
     _definition_of_rows(definitions)
-    against = {"against": {"type": "string"}, "usd_per_month": {"anyOf": [{"type": "number"}, {"type": "null"}]}}
+    dollars = {"anyOf": [{"type": "number"}, {"type": "null"}]}
+    against = {
+        "against": {"type": "string"}, "usd_per_month": dollars,
+        "sale": {"anyOf": [{"$ref": "#/$defs/MarketPrice"}, {"type": "null"}]}, "left_usd_per_month": dollars,
+    }  # fmt: skip
     definitions["BreakEven"] = _around_an_estimate(BreakEven, definitions, against, {})
     return {
         "$schema": DIALECT,

@@ -20,7 +20,7 @@ from terminal import fitted
 import costcalc
 from costcalc.cli import main
 from costcalc.predict.quantities import BreakEven
-from costcalc.report.comparison import breakeven_page, conclusion
+from costcalc.report.breakeven import breakeven_page, conclusion
 from costcalc.report.page import plain_page
 from costcalc.report.schema import schema_of
 
@@ -44,20 +44,21 @@ def refused(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
 def test_the_page_has_cost_prices_ratio_margin_use_date_and_source(run: Run) -> None:
     page = run(*V3, "--against", "claude-3.5-sonnet")
     head = next(line for line in page.splitlines() if "price/cost" in line)
-    assert words(head) == "input output blended price/cost margin break-even use 80% range tokens/day date"
+    assert words(head) == "$ per M tokens blended price/cost margin break-even use 80% range tokens/day"
     # Anthropic's $3 and $15 per million; 4,096 tokens in and 1,024 out blend to $5.40.
-    row = next(line for line in page.splitlines() if line.strip().startswith("Anthropic "))
-    assert words(row).startswith("Anthropic $3.00 $15.00 $5.40 ") and row.endswith("2025-02")
-    assert "Anthropic, 2025-02: litellm 1.60.0, claude-3-5-sonnet-20241022" in page
+    row = next(line for line in page.splitlines() if line.strip().startswith("Anthropic, Claude 3.5 Sonnet "))
+    assert words(row).startswith("Anthropic, Claude 3.5 Sonnet $5.40 ")
+    asked = "$3.00 in, $15.00 out; litellm 1.60.0, claude-3-5-sonnet-20241022"
+    assert f"Anthropic, Claude 3.5 Sonnet, 2025-02: {asked}" in page
     assert "--utilization" in page  # what was taken by default
 
 
-def test_own_list_prices_have_a_column_for_cached_input(run: Run) -> None:
+def test_own_list_prices_are_told_with_cached_input(run: Run) -> None:
     page = run(*V3)
     rows = [words(line) for line in page.splitlines() if re.match(r"  DeepSeek +\$", line)]
-    # The same figures of 2025-08 and 2026-11 are one row, of the later date; both sources stand below.
-    assert len(rows) == 1 and rows[0].startswith("DeepSeek $0.27 $0.07 $1.10 $0.436 ") and rows[0].endswith("2026-11")
-    assert page.count("  DeepSeek, 20") == 2
+    # The same figures of 2025-08 and 2026-11 are one row; both sources stand below.
+    assert len(rows) == 1 and rows[0].startswith("DeepSeek $0.436 ")
+    assert page.count("  DeepSeek, 20") == 2 and page.count("$0.27 in, $1.10 out, $0.07 cached; ") == 2
     assert "the list keeps the last price of models no longer served" in page
 
 
@@ -70,7 +71,7 @@ def test_the_conclusion_says_who_is_cheaper_and_when(run_json: RunJson, run: Run
     assert said and int(said[1]) == pytest.approx(100 * hardest, abs=0.5)
     assert said[2].startswith(
         "16 × NVIDIA H100 SXM5 80GB at $1.00 per GPU-hour cost less than Fireworks AI's list price of "
-        "$0.90 per million tokens: from 427M tokens a day; busy "
+        "$0.90 per million tokens: from 427M tokens a day."
     )  # 16 GPUs x 24 h x $1 / $0.90 per million
     assert prices["DeepSeek"]["break_even_utilization"] > 1
     assert "Even when never idle, they cost more than DeepSeek's list price of $0.436." in page
@@ -93,7 +94,8 @@ def test_some_beaten_and_some_not() -> None:
     cost = found.estimate.cost.usd_per_million_blended_tokens
     assert cost
     between = 0.3 / cost * 2.0  # costs $0.30: above Groq's $0.24 of this mix, below Cerebras's $0.43
-    said = conclusion(costcalc.break_even("gpt-oss-120b", "h100", gpus=4, batch=128, efficiency="ideal", price=between))
+    found = costcalc.break_even("gpt-oss-120b", "h100", gpus=4, batch=128, efficiency="ideal", price=between)
+    said = " ".join(conclusion(found))
     assert said.startswith("Busy 70% of the time or more, 4 × NVIDIA H100")
     assert re.search(
         r"cost less than Cerebras's list price of \$0.43 per million tokens: from \S+ tokens a day\. Even when "
@@ -115,22 +117,22 @@ def test_pages_fit_their_terminal(width: int) -> None:
     page = fitted(breakeven_page(found), width)
     assert max(map(len, page.splitlines())) <= width
     assert "price/cost" in page and "break-even use" in page
-    assert "cached" in page.partition("blended:")[0] and "2025-08" in page
+    assert "cached" in page and "2025-08" in page
 
 
 def test_a_free_deployment_has_no_ratio() -> None:
     found = costcalc.break_even("llama-3.1-8b", "h100", gpus=1, batch=32, price=0.0)
-    assert conclusion(found).endswith("At full use a million tokens of this mix cost $0.")
+    assert conclusion(found)[-1].endswith("At full use a million tokens of this mix cost $0.")
     assert "  price/cost  " not in plain_page(breakeven_page(found))
 
 
 def test_no_list_price_of_the_same_provider_counts_twice() -> None:
     found = costcalc.break_even("v3", "h100")
     assert sum(price.provider == "DeepSeek" for price in found.estimate.market) == 2
-    assert conclusion(found).count("DeepSeek's") == 1
+    assert " ".join(conclusion(found)).count("DeepSeek's") == 1
     older = tuple(price for price in found.estimate.market if price.date == "2025-08")
     alone = BreakEven(found.against, replace(found.estimate, market=older))
-    assert "DeepSeek's list price of $0.436" in conclusion(alone)
+    assert "DeepSeek's list price of $0.436" in " ".join(conclusion(alone))
 
 
 def test_json_is_the_result_and_keeps_the_schema(run_json: RunJson) -> None:
@@ -142,6 +144,44 @@ def test_json_is_the_result_and_keeps_the_schema(run_json: RunJson) -> None:
     assert {"margin", "price_over_cost", "break_even_utilization", "date", "source"} <= set(tree["market"][0])
     schema = schema_of("result")
     assert complaints(tree, schema) == []
+
+
+def test_several_prices_a_provider_and_ones_own_stand_side_by_side(run_json: RunJson) -> None:
+    tree = run_json(*V3, "--against", "together,gpt-5", "--against", "$0.6/2.2/0.1", "--cached", "50%")
+    assert tree["against"] == "DeepSeek-V3, GPT-5"
+    sellers = [(each["provider"], each["model"], each["date"]) for each in tree["market"]]
+    assert sellers == [("Together AI", None, "2026-11"), ("OpenAI", "GPT-5", "2026-11"), ("$0.6/2.2/0.1", None, None)]
+    # Half of 4,096 tokens in at $0.60, half at $0.10, and 1,024 out at $2.20.
+    assert tree["market"][2]["blended_usd_per_million"] == pytest.approx((2048 * 0.7 + 1024 * 2.2) / 5120, rel=1e-12)
+    every = {each["provider"] for each in run_json(*V3, "--against", "all")["market"]}
+    assert every == {"DeepSeek", "Together AI", "Fireworks AI"}
+
+
+def test_batch_tiers_and_discounts_come_off(run_json: RunJson, capfd: pytest.CaptureFixture[str]) -> None:
+    # OpenAI's batches cost half; half of the standard price is the same.
+    half = run_json(*V3, "--against", "gpt-5", "--tier", "batch")["market"][0]
+    same = run_json(*V3, "--against", "gpt-5", "--discount", "50%")["market"][0]
+    assert half["output_usd_per_million"] == same["output_usd_per_million"] == 5.0
+    assert half["break_even_utilization"] == same["break_even_utilization"]
+    assert "no batch price of DeepSeek-V3 is known" in refused(capfd, *V3, "--tier", "batch")
+
+
+def test_a_sale_leaves_what_arithmetic_says(run_json: RunJson, run: Run, capfd: pytest.CaptureFixture[str]) -> None:
+    tree = run_json(*V3, "--sell", "0.6/2.2", "--utilization", "50%")
+    cost, sale = tree["cost"]["usd_per_million_blended_tokens"], tree["sale"]
+    assert sale["blended_usd_per_million"] == pytest.approx((4096 * 0.6 + 1024 * 2.2) / 5120, rel=1e-12)
+    assert sale["margin"] == pytest.approx(1 - cost / sale["blended_usd_per_million"], rel=1e-12)
+    # Tokens of half a month, at what is left of each million.
+    million = tree["usd_per_month"] / cost
+    assert tree["left_usd_per_month"] == pytest.approx(million * (sale["blended_usd_per_million"] - cost), rel=1e-12)
+    asked = run_json(*V3, "--margin", "60%")
+    assert asked["sale"]["margin"] == pytest.approx(0.6, rel=1e-12)
+    assert asked["sale"]["output_usd_per_million"] * 0.4 == pytest.approx(
+        asked["cost"]["usd_per_million_output_tokens"]
+    )
+    assert "they leave a margin of 60% [" in run(*V3, "--margin", "60%")
+    assert refused(capfd, *V3, "--margin", "60%", "--sell", "1/2").startswith("--margin: the price is told too")
+    assert refused(capfd, *V3, "--sell", "1").startswith("--sell: '1' is no list of prices")
 
 
 def test_csv_and_markdown(run: Run) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import costcalc
 from costcalc.engine.cost import break_even_utilization, usd_per_million
 from costcalc.errors import CostcalcError
-from costcalc.explore.estimate import market_prices
+from costcalc.explore.estimate import market_price
 from costcalc.model.spec import ApiPrice
 from costcalc.predict.quantities import Estimate, MarketPrice
 
@@ -35,16 +35,15 @@ def answer() -> Estimate:
 def priced(answer: Estimate, price: ApiPrice, cost: float | None, **changes: Any) -> MarketPrice:
     """Set a price beside a deployment of a given cost and workload."""
     work = {name: value for name, value in changes.items() if name != "utilization"}
-    [found] = market_prices(
+    return market_price(
         replace(
             answer,
             workload=replace(answer.workload, **work),
             deployment=replace(answer.deployment, utilization=changes.get("utilization", 1.0)),
             cost=replace(answer.cost, usd_per_million_blended_tokens=cost, usd_per_million_blended_tokens_range=None),
         ),
-        [price],
+        price,
     )
-    return found
 
 
 def test_deepseeks_day_of_production(answer: Estimate) -> None:

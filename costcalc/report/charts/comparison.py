@@ -12,6 +12,7 @@ from costcalc.explore.compare import Curve, Curves
 from costcalc.explore.sweep import Sweep
 from costcalc.predict.quantities import BLENDED, BreakEven, Comparison, Row
 from costcalc.report.accuracy import KIND_TITLES, amount, percent
+from costcalc.report.breakeven import use_curve
 from costcalc.report.charts.library import Axes, LogLocator, MaxNLocator
 from costcalc.report.charts.style import (
     FAINT,
@@ -26,7 +27,7 @@ from costcalc.report.charts.style import (
     shown_ticks,
     variant_colour,
 )
-from costcalc.report.comparison import COST, EXCEEDS, RATE, by_context, cost_or_reason, row_name, use_curve
+from costcalc.report.comparison import COST, EXCEEDS, RATE, by_context, cost_or_reason, row_name
 from costcalc.report.estimate import is_term, price_basis
 from costcalc.report.page import Show, quantity
 from costcalc.report.sweep import NAMES, SWEPT_PANELS, SweptLine, SweptLines, curves_of, value_shown

@@ -16,7 +16,8 @@ from costcalc.explore.sweep import Sweep
 from costcalc.fields import Record
 from costcalc.predict.quantities import BLENDED, BreakEven, Comparison, Estimate
 from costcalc.replay.results import Simulation
-from costcalc.report.comparison import COST, RATE, by_context, row_name, use_curve
+from costcalc.report.breakeven import use_curve
+from costcalc.report.comparison import COST, RATE, by_context, row_name
 from costcalc.report.frontier import FRONTIER_PANELS, lines_of
 from costcalc.report.page import Block, Column, Grid, Line, Show, Shown, bar, quantity, seconds
 from costcalc.report.sweep import NAMES, SWEPT_PANELS, curves_of, value_shown
