@@ -23,6 +23,7 @@ from costcalc.model.attention import AnyAttention
 from costcalc.model.attention.gqa import GroupedAttention, LowRankAttention
 from costcalc.model.attention.mla import LatentAttention, MlaMode
 from costcalc.model.spec import ModelSpec
+from costcalc.predict.odds import chance_cheaper
 from costcalc.predict.options import Options, read_option
 from costcalc.predict.predict import predict
 from costcalc.predict.quantities import Answered, Comparison, Estimate, Row, inverse, numbers_of, ranges_of
@@ -210,7 +211,8 @@ def compare_attention(
     for context in lengths or (given.context,):
         at = replace(given, context=context)
         mark = f" @ {context:,.0f}" if len(lengths) > 1 else ""
-        rows += _related([_row(twin.variant + mark, variant_scenario(twin, whole, at)) for twin in twins])
+        scenarios = [variant_scenario(twin, whole, at) for twin in twins]
+        rows += _related([twin.variant + mark for twin in twins], scenarios)
     _check_any_fits(rows)
     notes = [f"{twin.variant}: {twin.rule}; {twin.model.total_parameters / 1e9:,.4g}B parameters" for twin in twins]
     notes += filter(None, [beyond_training(whole.at(max(lengths)) if lengths else whole)])
@@ -306,9 +308,9 @@ def compare_gpus(
 
 
 def _compared(title: str, names: Sequence[str], scenarios: Sequence[Scenario]) -> Comparison:
-    rows = _related(_row(name, scenario) for name, scenario in zip(names, scenarios, strict=True))
+    rows = _related(names, scenarios)
     _check_any_fits(rows)
-    notes = dict.fromkeys(filter(None, map(beyond_training, scenarios)))
+    notes = dict.fromkeys([*filter(None, map(beyond_training, scenarios)), *_nearest_call(rows)])
     return Comparison(title, tuple(rows), notes=(*notes, *_without_effect(rows)))
 
 
@@ -341,18 +343,45 @@ def _check_any_fits(rows: Sequence[Row]) -> None:
     raise CostcalcError(f"none of {len(rows)} rows fits; {first.note}", hint=hint if len(rows) == 1 else None)
 
 
-def _related(rows: Iterable[Row]) -> list[Row]:
-    """Rows with their ratios: of the cache to the first, of the cost to the first that has one."""
-    rows = list(rows)
+def _related(names: Sequence[str], scenarios: Sequence[Scenario]) -> list[Row]:
+    """The rows of questions with their ratios: of the cache to the first, of the cost to the first that has one."""
+    rows = [_row(name, scenario) for name, scenario in zip(names, scenarios, strict=True)]
     costs = [row.estimate.cost.usd_per_million_output_tokens for row in rows]
-    reference = next((cost for cost in costs if cost), None)
+    reference = next((at for at, cost in enumerate(costs) if cost), 0)
     first = rows[0].estimate.kv_cache.bytes_per_token
     related = []
-    for row, cost in zip(rows, costs, strict=True):
-        cache = row.estimate.kv_cache.bytes_per_token
-        ratio = cost / reference if cost and reference else None
-        related.append(replace(row, cache_ratio=first / cache if cache else None, cost_ratio=ratio))
+    for at, (row, cost) in enumerate(zip(rows, costs, strict=True)):
+        cache, against = row.estimate.kv_cache.bytes_per_token, costs[reference]
+        ratio = cost / against if cost and against else None
+        chance = chance_cheaper(scenarios[at], scenarios[reference], cost, against) if at != reference else None
+        related.append(
+            replace(row, cache_ratio=first / cache if cache else None, cost_ratio=ratio, chance_cheaper=chance)
+        )
     return related
+
+
+SURE = 0.9
+"""Chance from which on a comparison is not called a near one."""
+
+
+def _nearest_call(rows: Sequence[Row]) -> Iterator[str]:
+    """What to measure first, where one row may be cheaper than the reference or not."""
+    near = [row for row in rows if row.chance_cheaper is not None and 1 - SURE < row.chance_cheaper < SURE]
+    if not near:
+        return
+    row = min(near, key=lambda each: abs((each.chance_cheaper or 0.0) - 0.5))
+    reference = next(each for each in rows if each.cost_ratio is not None)
+    # What is left when one of two is measured is the other's error: the wider of both is to be measured.
+    wider = max((row, reference), key=lambda each: _width(each.estimate))
+    yield (
+        f"Nearest call: {row.variant} is cheaper than {reference.variant} with a chance of {row.chance_cheaper:.0%}. A "
+        f"run of {wider.variant} would settle most of it: costcalc price, or calibrate."
+    )
+
+
+def _width(result: Estimate) -> float:
+    spread = result.cost.usd_per_million_output_tokens_range
+    return 0.0 if spread is None or not spread[0] else spread[1] / spread[0]
 
 
 # Attention variants over a range of contexts, for charts: what the table says, at every context in one call.

@@ -34,9 +34,10 @@ from costcalc.fields import Array, Record
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.prices import kinds_priced
 from costcalc.model.spec import ModelSpec
+from costcalc.predict.odds import HALF, deviation, deviation_between
 from costcalc.predict.options import Options, command_of, is_several, read_option, values_of
 from costcalc.predict.predict import predict, scheduled_at_most
-from costcalc.predict.quantities import BLENDED, Answered, Range, numbers_of, plain_tree, ranges_of
+from costcalc.predict.quantities import BLENDED, Answered, Range, numbers_of, plain_tree
 from costcalc.predict.scenario import Scenario, counted, scenario_of, the_gpu, the_model
 from costcalc.units import format_seconds
 
@@ -59,12 +60,6 @@ SPANNED = ("weights", "kv_cache", "activations", "backend", "tuning", "drafts", 
 ALL = "all"
 WIDER = 4
 """Replicas of up to so many times the fewest GPUs are weighed, and of a whole node or scale-up domain."""
-SHARED = 0.75
-"""Of two predictions' errors, what is left between them where model, GPU, formats, engine and pools are the same.
-
-Of 2,032 such pairs of the times per output token in measurements/, at other batches or layouts, 80% differ from their
-predicted ratio by less than 0.74 of both ranges in quadrature; of 172,293 pairs on different GPUs, by less than 1.03.
-"""
 BATCHES = 32
 """Batches of a layout that are weighed above one sequence for each rank."""
 ALIKE = 8
@@ -417,7 +412,7 @@ def _of_model(parts: Sequence[Part], sources: Sequence[str]) -> tuple[list[Point
     by = {"tokens_per_s_per_gpu": undominated(user, rate), "usd_per_million_blended_tokens": undominated(user, -cost)}
     best = np.logical_or.reduce(list(by.values()))
     line = np.cumsum(np.diff(part, prepend=0) + np.diff(np.concatenate([each.place for each in parts]), prepend=0) != 0)
-    error = np.array([_half_width(each.scenario) for each in parts])[part]
+    error = np.array([deviation(each.scenario) for each in parts])[part]
     points = []
     logs = np.log(np.stack([user, rate, cost]))
     for number, members in enumerate(_sets(logs, part, line, error, best), start=1):
@@ -433,28 +428,22 @@ def _of_model(parts: Sequence[Part], sources: Sequence[str]) -> tuple[list[Point
     return points, fronts
 
 
-def _half_width(q: Scenario) -> float:
-    """Half of the range of times per output token at 80% coverage, in logarithms; 0 of the bound, which has none."""
-    spread = ranges_of(q).decode
-    return 0.0 if spread is None else float(np.log(spread[1] / spread[0]) / 2)
-
-
 def _sets(logs: Array, part: Array, line: Array, error: Array, best: Array) -> Iterator[list[int]]:
     """Yield what cannot be told apart from the fastest point of the frontier that is in no set yet.
 
-    Two cannot where all of their numbers differ by less than both of their errors in quadrature; of one combination
-    errors have most in common, and SHARED of that is left. Behind the points of the frontier, the fastest first, come
+    Two cannot where all of their numbers differ by less than the range of their ratio at 80% coverage; errors of one
+    combination have a part in common. Behind the points of the frontier, the fastest first, come
     the nearest of its other layouts, one batch of each, and of other combinations, one layout and batch of each.
 
     logs: logarithms of the numbers, a row each. part, line: the combination, and with its layout, of every cell.
-    error: half of its range, in logarithms. best: whether it is on a frontier.
+    error: standard deviation of its time, in logarithms. best: whether it is on a frontier.
     """
     left = [int(index) for index in np.lexsort((-logs[1], -logs[0])) if best[index]]
     while left:
         head = left[0]
         apart = np.abs(logs - logs[:, head, None])
         furthest = np.max(np.where(np.isnan(apart), 0.0, apart), axis=0)  # an unknown price tells nothing apart
-        alike = furthest <= np.where(part == part[head], SHARED, 1.0) * np.hypot(error, error[head])
+        alike = furthest <= HALF * deviation_between(error, error[head], part == part[head])
         members = [index for index in left if alike[index]]
         left = [index for index in left if not alike[index]]
         others = np.flatnonzero(alike & ~best & ~np.isin(line, line[members]))

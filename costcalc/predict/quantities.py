@@ -280,6 +280,7 @@ class Row(Record):
     estimate: Estimate
     cache_ratio: float | None = None  # reference row's cache bytes per token over this row's
     cost_ratio: float | None = None  # this row's $/M output over that of the first row with a price
+    chance_cheaper: float | None = None  # than the first row per output token; null for that row, and where unknown
     note: str | None = None
     needs_gpus: int | None = None  # where it does not fit: the fewest GPUs that would do, None for no number
 
@@ -297,8 +298,8 @@ class Comparison(Record):
         rows = []
         for row in self.rows:
             tree = {"variant": row.variant, **row.estimate.to_dict()}
-            tree |= {"cache_ratio": row.cache_ratio, "cost_ratio": row.cost_ratio, "note": row.note}
-            tree |= {"needs_gpus": row.needs_gpus}
+            tree |= {"cache_ratio": row.cache_ratio, "cost_ratio": row.cost_ratio}
+            tree |= {"chance_cheaper": row.chance_cheaper, "note": row.note, "needs_gpus": row.needs_gpus}
             rows.append(tree)
         return {"title": self.title, "rows": rows, "notes": list(self.notes)}
 

@@ -78,6 +78,8 @@ def _legend(comparison: Comparison, same: Collection[str]) -> Iterator[str]:
             "smaller: its size, to the first row."
         )
         yield f"{cache} {title}: $/M out, {to}."
+    if any(row.chance_cheaper is not None for row in comparison.rows):
+        yield "cheaper?: the chance that it costs less than that row, by the ranges of both and what they share."
     if not is_term(comparison.rows[0].estimate):
         yield "tok/s: of decoding alone, while no prompt is prefilled; TPOT and TTFT: as served."
     broken = [row for row in comparison.rows if row.estimate.limits.kept is False]
@@ -157,6 +159,13 @@ def cost_or_reason(row: Row) -> str:
     return "no price" if cost is None else usd(cost)
 
 
+def _chance(chance: float | None) -> str:
+    """A chance in whole percent, never quite sure."""
+    if chance is None:
+        return NOTHING
+    return "<1%" if chance < 0.01 else ">99%" if chance > 0.99 else f"{chance:.0%}"
+
+
 _TPOT = _number("serving.time_per_output_token_s")
 _IN = _number("cost.usd_per_million_input_tokens")
 _COLUMNS: tuple[tuple[Column, Cell], ...] = (
@@ -168,6 +177,7 @@ _COLUMNS: tuple[tuple[Column, Cell], ...] = (
     (replace(_number(COST)[0], role="headline"), lambda row: cost_or_reason(row) + _exceeds(row)),
     _range(COST),
     (Column("vs first", right=True), lambda row: times(row.cost_ratio)),
+    (Column("cheaper?", right=True), lambda row: _chance(row.chance_cheaper)),
     (Column("layout"), _chosen(lambda row: row.estimate.deployment.layout)),
     (
         Column("batch", right=True),
