@@ -13,13 +13,12 @@ from costcalc.predict.scenario import Scenario
 
 HALF = 1.2816
 """Standard deviations from the middle to an end of a range that holds in 8 of 10 cases."""
-COMMON = 0.33
+COMMON = 0.44
 """Of the variance of a prediction, what another of the same model, GPU, engine, formats and pools shares with it.
 
-Of 8,011 such pairs of measured times per output token and throughputs in measurements/ (964 rows), other in batch,
-lengths or layout, 80% differ from their predicted ratio by less than 0.82 of both ranges in quadrature, and 0.82² is
-1 - 0.33. Where the model (31,299 pairs), the GPU (48,506) or the engine alone is the same, errors have nothing in common
-that could be told from none: 0.97 to 1.03.
+Of 2,032 such pairs of the times per output token in measurements/, of equal lengths at other batches or layouts, 80%
+differ from their predicted ratio by less than 0.74 of both ranges in quadrature, and 0.75² is 1 - 0.44. Where only the
+GPU (31,299 pairs), the model (48,506) or the engine is the same, by 0.97 to 1.03: nothing in common can be told.
 """
 
 

@@ -280,9 +280,9 @@ class Row(Record):
     estimate: Estimate
     cache_ratio: float | None = None  # reference row's cache bytes per token over this row's
     cost_ratio: float | None = None  # this row's $/M output over that of the first row with a price
-    chance_cheaper: float | None = None  # than the first row per output token; null for that row, and where unknown
     note: str | None = None
     needs_gpus: int | None = None  # where it does not fit: the fewest GPUs that would do, None for no number
+    chance_cheaper: float | None = None  # than the first row per output token; null for that row, and where unknown
 
 
 class Comparison(Record):

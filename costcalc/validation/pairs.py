@@ -27,7 +27,7 @@ class Tenth(NamedTuple):
 
 
 class Pairs(NamedTuple):
-    """Every two runs of one quantity: first and second by number, the chance that the first was cheaper, and whether."""
+    """Two runs of one quantity each: by number, the chance that the first was cheaper, and whether it was."""
 
     first: Array
     second: Array

@@ -18,11 +18,14 @@ from hypothesis import strategies as st
 import costcalc
 from costcalc import CostcalcError, Frontier, frontier
 from costcalc.cli import main
-from costcalc.explore.frontier import SHARED, TOLD, Point, undominated
+from costcalc.explore.frontier import TOLD, Point, undominated
+from costcalc.predict.odds import COMMON
 from costcalc.validation.files import load_measurements
 from costcalc.validation.score import score
 
 LLAMA = "llama-3.1-8b"
+SHARED = (1 - COMMON) ** 0.5
+"""What is left between two errors of which this much is common, where both are as large."""
 
 
 def brute_force(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -127,7 +130,8 @@ def alike(one: Point, other: Point) -> bool:
         return log(high / low) / 2
 
     same = (one.gpu, one.weights, one.disaggregated) == (other.gpu, other.weights, other.disaggregated)
-    most = (SHARED if same else 1.0) * hypot(error(one), error(other))
+    first, second = error(one), error(other)
+    most = (first**2 + second**2 - 2 * (COMMON if same else 0.0) * first * second) ** 0.5
     names = ("tokens_per_s_per_user", "tokens_per_s_per_gpu", "usd_per_million_blended_tokens")
     return all(abs(log(getattr(one, name) / getattr(other, name))) <= most * (1 + 1e-12) for name in names)
 
