@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from costcalc.explore.sensitivity import sensitivity
     from costcalc.explore.simulate import simulate
     from costcalc.explore.sweep import Sweep, sweep
+    from costcalc.explore.train import Training, train
     from costcalc.hardware.accelerator import Accelerator
     from costcalc.model.spec import ModelSpec
     from costcalc.predict.quantities import Comparison, Estimate
     from costcalc.replay.results import Simulation
+    from costcalc.validation.price import Priced, price
 
 __version__ = "0.1.0"
 
@@ -36,8 +38,10 @@ _HOMES = {
     "Estimate": "predict.quantities",
     "Frontier": "explore.frontier",
     "ModelSpec": "model.spec",
+    "Priced": "validation.price",
     "Simulation": "replay.results",
     "Sweep": "explore.sweep",
+    "Training": "explore.train",
     "attention_curves": "explore.compare",
     "break_even": "explore.breakeven",
     "compare_attention": "explore.compare",
@@ -47,17 +51,20 @@ _HOMES = {
     "frontier": "explore.frontier",
     "load_gpu": "catalog.catalog",
     "load_model": "catalog.catalog",
+    "price": "validation.price",
     "sensitivity": "explore.sensitivity",
     "simulate": "explore.simulate",
     "sweep": "explore.sweep",
+    "train": "explore.train",
 }
 """The module of every name, imported when the name is first used."""
 
 
 __all__ = [
-    "Accelerator", "Catalog", "Comparison", "CostcalcError", "Estimate", "Frontier", "ModelSpec", "Simulation", "Sweep",
+    "Accelerator", "Catalog", "Comparison", "CostcalcError", "Estimate", "Frontier", "ModelSpec", "Priced",
+    "Simulation", "Sweep", "Training",
     "attention_curves", "break_even", "compare_attention", "compare_gpus", "compare_models", "estimate", "frontier",
-    "load_gpu", "load_model", "sensitivity", "simulate", "sweep",
+    "load_gpu", "load_model", "price", "sensitivity", "simulate", "sweep", "train",
 ]  # fmt: skip
 
 

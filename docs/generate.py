@@ -18,6 +18,7 @@ from accuracy import accuracy_page, readme_table
 from commands import commands_page
 from inventory import catalog_counts, catalog_page
 from measuring import measuring_page
+from pricing import pricing_page
 from simulating import simulating_page
 from worked import FRONTIER, frontier_page
 
@@ -98,6 +99,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "cli.md": commands_page,
     "frontier.md": frontier_page,
     "simulating.md": simulating_page,
+    "pricing.md": pricing_page,
     "../README.md": readme,
 }
 

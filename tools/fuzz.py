@@ -257,6 +257,25 @@ def config(chance: random.Random) -> Case:
     return Case("JSON files", ["models", "import", "c.json"], {"c.json": content})
 
 
+def benchmark(chance: random.Random) -> Case:
+    """What a benchmark wrote, mutated."""
+    file = chance.choice(sorted((ROOT / "tests/validation/benchmarks").glob("*[!d]")))  # all but its README.md
+    text = file.read_text(encoding="utf-8")
+    if file.suffix == ".json":
+        tree = json.loads(text)
+        for _ in range(chance.choice((1, 1, 2, 4))):
+            tree = mutated(chance, tree)
+        text = json.dumps(tree)
+    else:
+        for _ in range(chance.choice((1, 2, 4))):
+            text = mutated_text(chance, text)
+    told = chance.choice(
+        ([], ["--gpu", "8xh100"], ["--gpu", "8xh100", "--model", "v3"], ["--gpus", "2", "--price", "2"])
+    )
+    words = ["price", "b.txt", *told, *chance.choice(([], [], ["-f", "json"], ["-f", "csv"], ["-f", "markdown"]))]
+    return Case("benchmarks", words, {"b.txt": text.encode("utf-8", "surrogatepass")}, escaped=True)
+
+
 @cache
 def tables() -> list[tuple[str, list[list[str]]]]:
     """Measurements that ship, by kind."""
@@ -392,7 +411,7 @@ def run_alone(case: Case, folder: Path, chance: random.Random) -> tuple[int, str
 
 
 MAKERS: dict[Callable[[random.Random], Case], int] = {
-    line: 40, yaml_file: 20, config: 12, table: 14, injection: 12, system_fault: 1,
+    line: 40, yaml_file: 20, config: 12, table: 14, injection: 12, system_fault: 1, benchmark: 8,
 }  # fmt: skip
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 FORMULA = re.compile(r"[=+@\-][^\d.\s]")

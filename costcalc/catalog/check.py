@@ -43,6 +43,10 @@ CSV_LINES = 10_000
 CSV_COLUMNS = 200
 CSV_NAMES = 300
 """Different GPUs, models and number types that a file of measurements names."""
+BENCHMARK_BYTES = 32_000_000
+"""What a benchmark wrote, with all of its requests."""
+BENCHMARK_RUNS = 10_000
+"""Runs of all files that are priced together."""
 MISTAKES = 100
 """Mistakes of one file that are told one by one; the others are counted."""
 

@@ -119,6 +119,23 @@ COMMANDS: Table = {
             "costcalc breakeven -m v3 -g h200 --margin 60%",
         ),
     ),
+    "train": Command(
+        "costcalc.cli.money:train",
+        "FLOPs, GPU-hours, days and dollars of a training run.",
+        (
+            "costcalc train -m v3 -g h800 --tokens 14.8T --gpus 2048 --price 2",
+            "costcalc train -m llama-3.1-405b -g 16384xh100 --tokens 15.6T --sequence 8192 --mfu 38%-43%",
+        ),
+    ),
+    "price": Command(
+        "costcalc.cli.validate:price",
+        "What a benchmark just measured costs, beside its prediction.",
+        (
+            "costcalc price results.json --model llama-3.1-8b --gpu 1xh100",
+            "costcalc price profile_export_aiperf.json --gpu 8xh200 --tp 8 --price spot -o priced.csv",
+            "costcalc price sweep/*.json -m v3 -g 16xh200 --chart priced.svg",
+        ),
+    ),
     "models": _of_catalog(
         "model",
         "models",
@@ -248,23 +265,28 @@ ARGUMENTS = (
     *("model", "gpu", "contexts", "against", "catalog", "max_gpus"),
     *("tier", "discount", "sell", "margin", "vary", "of"),
     *("trace", "process", "input_lengths", "output_lengths", "speed", "loads", "replicas", "router", "prefix_cache"),
-    "seed",
+    *("seed", "tokens", "sequence", "mfu", "precision"),
 )
 """What functions of costcalc take besides options, by the name that its flag has."""
 
 
 def as_typed(error: CostcalcError) -> CostcalcError:
     """The error with the options that it names as the command line spells them: `tensor_parallel` is `--tp`."""
-    from costcalc.predict.options import flag_of
-
     where = error.where or ""
-    flag = f"--{where.replace('_', '-')}" if where in ARGUMENTS else flag_of(where)
+    flag = _flag(where)
     message, hint = (
-        re.sub(r"`(\w+)`", lambda name: flag_of(name[1]) or name[0], text) for text in (error.message, error.hint or "")
+        re.sub(r"`(\w+)`", lambda name: _flag(name[1]) or name[0], text) for text in (error.message, error.hint or "")
     )
     if not flag and (message, hint) == (error.message, error.hint or ""):
         return error
     return CostcalcError(message, where=flag or error.where, hint=hint or None)
+
+
+def _flag(name: str) -> str | None:
+    """Return the flag of an argument or option, or None for what is none."""
+    from costcalc.predict.options import flag_of
+
+    return f"--{name.replace('_', '-')}" if name in ARGUMENTS else flag_of(name)
 
 
 def _invoke(arguments: list[str]) -> int:

@@ -468,16 +468,17 @@ def import_model(path: Source, name: ImportedName = None, online: Online = False
 
 
 SCHEMAS = (
-    *("result", "sweep", "frontier", "sensitivity", "simulation", "validation", "model", "gpu", "closed_models"),
+    *("result", "sweep", "frontier", "sensitivity", "simulation", "price", "training", "validation"),
+    *("model", "gpu", "closed_models"),
     *("models-list", "models-show", "gpus-list", "gpus-show"),
 )
 What = Annotated[
     str,
     Argument(
         metavar="|".join(SCHEMAS),
-        help="What to describe: --format json of estimate, compare and breakeven (result), sweep, frontier, "
-        "sensitivity, simulate (simulation) or validate (validation), of a list or an entry of the catalog; or a YAML "
-        "file of the catalog.",
+        help="What to describe: --format json of a command (estimate, compare and breakeven print a result, simulate a "
+        "simulation, train a training, validate a validation), of a list or an entry of the catalog; or a YAML file of "
+        "the catalog.",
     ),
 ]
 

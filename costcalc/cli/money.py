@@ -1,4 +1,4 @@
-"""The commands about money: `costcalc breakeven` and `sensitivity`."""
+"""The commands about money: `costcalc breakeven`, `sensitivity` and `train`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import Annotated
 
 from typer import Option
 
-from costcalc.cli.parameters import Given, Gpu, Model, Output, Sources, subject
-from costcalc.predict.options import MONEY
+from costcalc.cli.parameters import Given, Gpu, Model, Output, Sources, Written, subject
+from costcalc.errors import CostcalcError
+from costcalc.predict.options import LAYOUT, LOAD, MONEY, NUMBERS, OPTIONS
 
 # Self-host, or pay an API.
 
@@ -124,3 +125,70 @@ def sensitivity(
             return draw_sensitivity(result, suffix)
 
         opened.show(result, draw)
+
+
+# What training takes.
+
+
+Tokens = Annotated[
+    str | None, Option("--tokens", metavar="N", rich_help_panel=LOAD, help="Tokens to train on, as in 14.8T.")
+]
+Together = Annotated[
+    str | None, Option("--gpus", metavar="N", rich_help_panel=LAYOUT, help="GPUs at work together, for the days.")
+]
+Mfu = Annotated[
+    str | None,
+    Option("--mfu", metavar="SHARE", rich_help_panel=NUMBERS,
+           help="Share of the dense peak over all GPU-hours, as in 40%, or two as in 38%-43%; default: what published "
+                "runs reached."),
+]  # fmt: skip
+Sequence = Annotated[
+    str | None,
+    Option("--sequence", metavar="TOKENS", rich_help_panel=LOAD,
+           help="Length of the sequences, which attention spans; default: 4096."),
+]  # fmt: skip
+Products = Annotated[
+    str | None,
+    Option("--precision", metavar="bf16|fp8", rich_help_panel=NUMBERS,
+           help="Precision of the products, whose dense peak counts; default: bf16."),
+]  # fmt: skip
+Price = Annotated[
+    str | None,
+    Option("--price", metavar=OPTIONS["price"].metavar, rich_help_panel=MONEY, help=OPTIONS["price"].help),
+]  # fmt: skip
+
+
+def train(
+    *,
+    model: Model = None,
+    gpu: Gpu = None,
+    tokens: Tokens = None,
+    gpus: Together = None,
+    sequence: Sequence = None,
+    mfu: Mfu = None,
+    precision: Products = None,
+    price: Price = None,
+    written: Written,
+    sources: Sources,
+) -> None:
+    """FLOPs, GPU-hours, days and dollars of a training run, each with its range.
+
+    FLOPs follow from the model's shape and the tokens, GPU-hours from the share of the peak that published runs
+    reached.
+    """
+    form = written.form()
+    from costcalc.report.files import flattened, new_file, show
+
+    with new_file(written.output, "--output") as file:
+        (name, machine), catalog = subject(model, gpu), sources.opened()
+        if tokens is None:
+            raise CostcalcError("--tokens is missing", hint="say how many, as in --tokens 15T")
+        from costcalc.explore.train import train as trained
+        from costcalc.report.train import train_page
+
+        result = trained(
+            name, machine, tokens=tokens, gpus=gpus, mfu=mfu, sequence=sequence, precision=precision or "bf16",
+            price=price, catalog=catalog,
+        )  # fmt: skip
+        rows = [dict(flattened({**result.to_dict(), "runs": []}))]
+        show(form, file, lambda: train_page(result), result.to_dict, lambda: rows)

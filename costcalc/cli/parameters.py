@@ -367,7 +367,7 @@ class Output(Record):
         Option("--chart-kind", metavar="KIND", rich_help_panel=SHOW,
                help="One panel of the chart alone: roofline or time of an estimate; cache, throughput, "
                     "speed or cost of a comparison; cost, throughput, speed or wait of a sweep; throughput or cost of "
-                    "a frontier; queue or load of a simulation; tornado of a sensitivity."),
+                    "a frontier; queue or load of a simulation; cost, throughput, speed or wait of priced runs."),
     ] = None  # fmt: skip
 
     def with_tokens(self, given: Given) -> Given:

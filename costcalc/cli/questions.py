@@ -1,4 +1,4 @@
-"""The commands: `costcalc estimate`, `compare`, `sweep`, `frontier` and `simulate`."""
+"""The commands about deployments: `costcalc estimate`, `compare`, `sweep`, `frontier`, `simulate`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`costcalc validate`: how far predictions are from measurements."""
+"""`costcalc validate` and `costcalc price`: how far predictions are from measurements, and what those cost."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from typer import Option
+from typer import Argument, Option
 
-from costcalc.cli.parameters import CatalogFolder, Written, check_chart, choice, whole
+from costcalc.cli import parameters
+from costcalc.cli.parameters import CatalogFolder, Given, Output, Sources, Written, check_chart, choice, whole
 from costcalc.errors import CostcalcError, tell
 
 if TYPE_CHECKING:
@@ -173,3 +174,49 @@ def _measurements(kinds: list[str], data: list[str]) -> list[Measurements]:
     if len(wanted) > 1:
         raise CostcalcError("several kinds for --data", where="--kind", hint="give the one that the file holds")
     return [load_measurements(each, wanted[0] if wanted else None) for each in data]
+
+
+# What a benchmark just wrote, in dollars.
+
+
+PRICE_CHARTS = ("cost", "throughput", "speed", "wait")
+
+Files = Annotated[
+    list[str] | None,
+    Argument(metavar="FILE...",
+             help="What vllm bench serve, sglang.bench_serving, aiperf, genai-perf, guidellm, InferenceX or "
+                  "llama-bench wrote, or a CSV in the columns of serving measurements."),
+]  # fmt: skip
+
+
+def price(
+    *,
+    files: Files = None,
+    model: parameters.Model = None,
+    gpu: parameters.Gpu = None,
+    given: Given,
+    output: Output,
+    sources: Sources,
+) -> None:
+    """What a benchmark just measured costs, beside what costcalc predicts of the same runs.
+
+    The form of a file is told by its content. What a file does not say (model, GPU, how many, degrees of parallelism,
+    engine) is said by the options of an estimate; they go before what a file says.
+    """
+    given = output.with_tokens(given)
+    if output.explain:
+        hint = "add --explain to the command of a prediction"
+        raise CostcalcError("what was measured has no formulas", where="--explain", hint=hint)
+    with output.opened(PRICE_CHARTS) as opened:
+        if not files:
+            raise CostcalcError("FILE is missing", hint="name what a benchmark wrote: costcalc price results.json")
+        from costcalc.validation.price import price as priced
+
+        result = priced(files, model=model, gpu=gpu, catalog=sources.opened(), **given)
+
+        def draw(suffix: str) -> bytes:
+            from costcalc.report.charts.comparison import draw_price
+
+            return draw_price(result, suffix, opened.panels(PRICE_CHARTS))
+
+        opened.show(result, draw)

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from costcalc.explore.frontier import Frontier
     from costcalc.explore.sensitivity import Sensitivity
     from costcalc.explore.sweep import Sweep
+    from costcalc.validation.price import Priced
 
-    Result = Estimate | Comparison | BreakEven | Sweep | Frontier | Simulation | Sensitivity
+    Result = Estimate | Comparison | BreakEven | Sweep | Frontier | Simulation | Sensitivity | Priced
 
 
 UNFINISHED: list[Path] = []
@@ -225,6 +226,7 @@ PAGES = {
     "Comparison": "comparison:comparison_page",
     "Estimate": "estimate:estimate_page",
     "Frontier": "frontier:frontier_page",
+    "Priced": "price:price_page",
     "Sensitivity": "sensitivity:sensitivity_page",
     "Simulation": "simulation:simulation_page",
     "Sweep": "sweep:sweep_page",
@@ -325,8 +327,8 @@ def flattened(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, An
         elif isinstance(value, list):
             for index, item in enumerate(value):
                 if isinstance(item, Mapping):
-                    key = item.get("op", index)
-                    yield from flattened({k: v for k, v in item.items() if k != "op"}, f"{where}.{key}")
+                    key = item.get("op") or item.get("kind") or index
+                    yield from flattened({k: v for k, v in item.items() if k not in ("op", "kind")}, f"{where}.{key}")
                 else:
                     yield f"{where}.{index}", item
         else:

@@ -11,11 +11,13 @@ from costcalc.catalog.summary import ClosedSummary, GpuSummary, ModelSummary
 from costcalc.explore.frontier import Point
 from costcalc.explore.sensitivity import Sensitivity
 from costcalc.explore.sweep import CELL
+from costcalc.explore.train import Training
 from costcalc.fields import hints
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.spec import ClosedModel, ClosedModels, ModelSpec
 from costcalc.predict.quantities import BreakEven, Comparison, Estimate, Row
 from costcalc.replay.results import Simulation
+from costcalc.validation.price import COMPARED, PriceBasis, PricedRun
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
@@ -28,7 +30,8 @@ def schema_of(kind: str) -> dict[str, Any]:
     """
     own = {
         "result": result_schema, "sweep": sweep_schema, "frontier": frontier_schema, "sensitivity": sensitivity_schema,
-        "simulation": simulation_schema, "validation": validation_schema,
+        "simulation": simulation_schema, "price": price_schema, "training": training_schema,
+        "validation": validation_schema,
     }  # fmt: skip
     if kind in own:
         return own[kind]()
@@ -179,6 +182,51 @@ def simulation_schema() -> dict[str, Any]:
         "title": "A simulation of costcalc",
         "description": "Numbers are SI: seconds, tokens, tokens per second, US dollars; shares are from 0 to 1.",
         **_reference(Simulation, definitions),
+        "$defs": definitions,
+    }
+
+
+def price_schema() -> dict[str, Any]:
+    """Return the JSON Schema of what `costcalc price --format json` prints: a row for every run of a benchmark."""
+    definitions: dict[str, Any] = {"PriceChoice": {}}  # of what is told as prices
+    _reference(PricedRun, definitions)
+    own = definitions["PricedRun"]
+    told = own["properties"]
+    del definitions["PriceChoice"], told["offers"]
+    told["prices"] = {"type": "array", "items": _reference(PriceBasis, definitions)}
+    for name, kind in (("measured_over_predicted", "number"), ("as_predicted", "boolean")):
+        told[name] = _object({each: {"anyOf": [{"type": kind}, {"type": "null"}]} for each in COMPARED})
+    told["differs_in"] = {"anyOf": [{"type": "string"}, {"type": "null"}]}
+    own["required"] = list(told)
+    properties = {
+        "rows": {"type": "array", "items": {"$ref": "#/$defs/PricedRun"}},
+        "notes": {"type": "array", "items": {"type": "string"}},
+    }
+    return {
+        "$schema": DIALECT,
+        "title": "Priced benchmarks of costcalc",
+        "description": (
+            "Numbers are SI: seconds, tokens, tokens per second, US dollars; shares are from 0 to 1. `as_predicted`: "
+            "whether what was measured lies in the predicted <name>_range of [low, high], which holds in 8 of 10 "
+            "cases. "
+            "`differs_in`: where more of the difference of a request's time lies."
+        ),
+        **_object(properties),
+        "$defs": definitions,
+    }
+
+
+def training_schema() -> dict[str, Any]:
+    """Return the JSON Schema of what `costcalc train --format json` prints."""
+    definitions: dict[str, Any] = {}
+    return {
+        "$schema": DIALECT,
+        "title": "A training run of costcalc",
+        "description": (
+            "FLOP, hours, days, tokens and US dollars; shares are from 0 to 1. <name>_range is [low, high]: what 8 of "
+            "10 published runs reached, or the two shares that were told."
+        ),
+        **_reference(Training, definitions),
         "$defs": definitions,
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -322,7 +322,23 @@ def load_measurements(path: str | Path, kind: str | None = None) -> Measurements
     """
     if kind is not None:
         columns_of(kind)
-    separator, records = _records(read_text(path, CSV_BYTES), path)
+
+    def fitting(header: Sequence[str], where: str) -> tuple[str, Columns]:
+        found = kind_of(header, kind, where)
+        return found, KINDS[found]
+
+    return read_rows(read_text(path, CSV_BYTES), path, fitting)
+
+
+def read_rows(
+    text: str, path: str | Path, fitting: Callable[[Sequence[str], str], tuple[str, Columns]]
+) -> Measurements:
+    """Return the rows of a file of CSV.
+
+    text: what it holds. fitting: returns the name of its kind and the columns of that, by its header and place.
+    Raises CostcalcError for what is not CSV, whose columns fit nothing, or that has no rows.
+    """
+    separator, records = _records(text, path)
     line, header = next(records, (1, []))
     if not header:
         raise CostcalcError("the file holds no rows", place(path), "its first row must name the columns")
@@ -332,44 +348,39 @@ def load_measurements(path: str | Path, kind: str | None = None) -> Measurements
     if len(header) == 1 and (other := re.search(r"[|:]|\s(?=\s*\S)", header[0])):
         what = f"fields are separated by {shown(other[0])}"
         raise CostcalcError(what, place(path, (line, 1)), "separate them by commas, semicolons or tabs")
-    kind = kind_of(header, kind, place(path, (line, 1)))
+    kind, columns = fitting(header, place(path, (line, 1)))
     numbered = [(line, [field.strip() for field in fields]) for line, fields in records]
     if not numbered:
         raise CostcalcError("the file has a header and no rows", place(path))
-    _check_names(kind, header, numbered, path)
-    return _measurements(kind, header, numbered, str(path), grouped=separator == ",")
-
-
-def _check_names(kind: str, header: Sequence[str], records: Sequence[tuple[int, list[str]]], path: str | Path) -> None:
-    """Raise CostcalcError where a file names more different things than any measurement is of: each is looked up."""
-    for index, name in enumerate(header):
-        if name in KINDS[kind].text or name.endswith("dtype"):
-            seen = {fields[index] for _, fields in records if index < len(fields)}
-            if len(seen) > CSV_NAMES:
-                raise CostcalcError(
-                    f"{name} has more than {CSV_NAMES} different values", place(path), "divide the file"
-                )
-
-
-def _measurements(
-    kind: str, header: Sequence[str], records: Sequence[tuple[int, list[str]]], path: str, *, grouped: bool
-) -> Measurements:
-    columns = KINDS[kind]
-    numeric = {name for index, name in enumerate(header) if _is_numeric(name, index, columns, records)}
+    _check_names(columns, header, numbered, path)
+    numeric = {name for index, name in enumerate(header) if _is_numeric(name, index, columns, numbered)}
     rows, lines, given, unusable = [], [], [], []
-    for line, fields in records:
+    for line, fields in numbered:
         whole = dict(zip(header, [*fields, *[""] * len(header)], strict=False))
         own = {name: natural(text) if name in numeric else text for name, text in whole.items()}
         try:
             if len(_trimmed(fields, len(header))) != len(header):
                 raise CostcalcError(f"{len(fields)} fields where the header names {len(header)}")
-            rows.append(_row(whole, columns, grouped))
+            rows.append(_row(whole, columns, grouped=separator == ","))
         except CostcalcError as error:
             unusable.append(Unusable(line, f"line {line}: {error}", own))
             continue
         lines.append(line)
         given.append(own)
-    return Measurements(kind, tuple(rows), path, tuple(lines), tuple(given), tuple(unusable))
+    return Measurements(kind, tuple(rows), str(path), tuple(lines), tuple(given), tuple(unusable))
+
+
+def _check_names(
+    columns: Columns, header: Sequence[str], records: Sequence[tuple[int, list[str]]], path: str | Path
+) -> None:
+    """Raise CostcalcError where a file names more different things than any measurement is of: each is looked up."""
+    for index, name in enumerate(header):
+        if name in columns.text or name.endswith("dtype"):
+            seen = {fields[index] for _, fields in records if index < len(fields)}
+            if len(seen) > CSV_NAMES:
+                raise CostcalcError(
+                    f"{name} has more than {CSV_NAMES} different values", place(path), "divide the file"
+                )
 
 
 def _records(text: str, path: str | Path) -> tuple[str, Iterator[tuple[int, list[str]]]]:

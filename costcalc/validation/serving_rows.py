@@ -184,18 +184,24 @@ class ServingRow:
         return command_of(*self.asked, self.options)
 
 
-def serving_row(row: Row, catalog: Catalog, constants: ServingEfficiency | None = None) -> ServingRow:
+FORMATS = ("weights", "bits", "experts", "kv_cache", "activations")
+"""Options that say in which formats numbers are stored."""
+
+
+def serving_row(
+    row: Row, catalog: Catalog, constants: ServingEfficiency | None = None, given: Mapping[str, Any] | None = None
+) -> ServingRow:
     """Resolve a row of e2e measurements; raises CostcalcError for what the engine cannot be asked.
 
-    constants: of serving, else those of the catalog.
+    constants: of serving, else those of the catalog. given: options that are told besides, and go before the row's.
     """
-    constants = constants or catalog.serving_efficiency()
+    constants, given = constants or catalog.serving_efficiency(), given or {}
     name = str(row["model"])
     model, (gpu, machine) = find_model(name, catalog), find_gpu(str(row["gpu"]), catalog)
     backend, kind = serving_backend(row, constants), _kind(row)
     if kind != OFFLINE and not row["concurrency"]:
         raise CostcalcError("concurrency is empty", hint="a closed loop or static batch needs the number of requests")
-    formats = format_options(row, model)
+    formats = format_options(row, model) | {name: given[name] for name in FORMATS if name in given}
     stored = scenario_of(model, machine, Options(**formats), constants).formats
     apart = bool(row.get("disagg")) and row["n_gpus"] > 1
     layout, mended = layout_of(decode_worker(row) if apart else row, model, machine, stored)
@@ -240,6 +246,7 @@ def serving_row(row: Row, catalog: Catalog, constants: ServingEfficiency | None 
             options |= prefill_worker(row, model)
         else:
             warnings += ("pools are not recorded: one for prefill as large as it takes",)
+    options |= given
     asked = _MEANT.get(name.lower(), name), gpu
     return _row(kind, asked, options, model, machine, constants, float(row["n_gpus"]), mended, warnings)
 

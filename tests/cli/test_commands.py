@@ -263,7 +263,7 @@ def examples() -> list[str]:
     """The command lines that help shows, without their comments and without those that need a file or a network."""
     typed = [*START, *(line for entry in COMMANDS.values() for line in shown(entry))]
     commands = [each.strip() for line in typed for each in line.partition("#")[0].split(";")]
-    files = ("import", "mine.yaml", "requests.csv")
+    files = ("import", "mine.yaml", "requests.csv", "costcalc price")
     return [each for each in dict.fromkeys(commands) if not any(file in each for file in files)]
 
 

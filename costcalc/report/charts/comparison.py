@@ -1,4 +1,4 @@
-"""Charts of one against another: a comparison, a sweep, a break-even with APIs, predicted against measured."""
+"""Charts of one against another: a comparison, a sweep, a break-even with APIs, measured against predicted."""
 
 from __future__ import annotations
 
@@ -30,10 +30,12 @@ from costcalc.report.charts.style import (
 from costcalc.report.comparison import COST, EXCEEDS, RATE, by_context, cost_or_reason, row_name
 from costcalc.report.estimate import is_term, price_basis
 from costcalc.report.page import Show, quantity
+from costcalc.report.price import TITLES
 from costcalc.report.sweep import NAMES, SWEPT_PANELS, SweptLine, SweptLines, curves_of, value_shown
 from costcalc.units import counted, format_bytes, format_count, format_percent, format_seconds, format_usd
 
 if TYPE_CHECKING:
+    from costcalc.validation.price import Priced, PricedRun
     from costcalc.validation.score import Point, Validation
 
 BANDED = "MLA absorbed"
@@ -438,7 +440,69 @@ def _colour_labels(points: Sequence[Point]) -> list[str]:
         return classes
     if len(set(classes)) > 1:
         return [KIND_TITLES.get(point.kind, point.kind) for point in points]
-    gpus = [str(point.row["gpu"]) for point in points]
-    named = list(dict.fromkeys(gpus))
+    return _coloured([str(point.row["gpu"]) for point in points])
+
+
+def _coloured(names: Sequence[str]) -> list[str]:
+    """Names, those beyond the colours as others."""
+    named = list(dict.fromkeys(names))
     kept = named if len(named) <= _MOST_COLOURS else named[: _MOST_COLOURS - 1]
-    return [each if each in kept else "others" for each in gpus]
+    return [each if each in kept else "others" for each in names]
+
+
+# Priced benchmarks: measured against predicted, each prediction with its range.
+
+
+_PRICED = {
+    "cost": ("usd_per_million_blended_tokens",),
+    "throughput": ("tokens_per_s_per_gpu",),
+    "speed": ("time_per_output_token_s",),
+    "wait": ("time_to_first_token_s", "prefill_time_s"),
+}
+_MOST_NAMED = 5
+"""Points that are named one by one; more are told by their model and GPU."""
+
+
+def draw_price(result: Priced, suffix: str, kinds: Sequence[str] = ("cost", "throughput", "speed")) -> bytes:
+    """Return what was measured against what was predicted as the content of a file.
+
+    suffix: '.png', '.svg' or '.pdf'.
+    kinds: the panels: 'cost', 'throughput' of a GPU, 'speed' for a user, 'wait' for the first token.
+    Raises CostcalcError when there is nothing to draw.
+    """
+    names = [name for kind in kinds for name in _PRICED[kind]]
+    found = {name: [each for each in result.rows if each.ratio(name) is not None] for name in names}
+    drawn = {name: rows for name, rows in found.items() if rows}
+    if not drawn:
+        raise CostcalcError("nothing is predicted of what was measured, so there is nothing to draw", where="--chart")
+    with look():
+        subtitle = f"{counted(len(result.rows), 'run')}; bars: the 80% range of the prediction"
+        title = "Measured against predicted"
+        figure, axes = panels(len(drawn), title, subtitle, width=6.0 if len(drawn) == 1 else 5.0, height=5.2)
+        for (name, rows), where in zip(drawn.items(), axes, strict=True):
+            _draw_priced(where, name, rows)
+        return saved(figure, suffix)
+
+
+def _draw_priced(axes: Axes, name: str, rows: Sequence[PricedRun]) -> None:
+    title, show = TITLES[name]
+    measured = np.array([getattr(row, name) for row in rows])
+    predicted = np.array([getattr(row.predicted, name) for row in rows])
+    limits = [
+        getattr(row.predicted, f"{name}_range") or (value, value) for row, value in zip(rows, predicted, strict=True)
+    ]
+    low, high = np.array(limits).T
+    ends = float(min(measured.min(), low.min())) / 1.4, float(max(measured.max(), high.max())) * 1.4
+    axes.plot(ends, ends, color=INK, lw=1.0, zorder=1)
+    labels = _coloured([row.source if len(rows) <= _MOST_NAMED else f"{row.model}, {row.gpu}" for row in rows])
+    for number, label in enumerate(dict.fromkeys(labels)):
+        chosen, colour = np.array([each == label for each in labels]), variant_colour("", number)
+        axes.vlines(measured[chosen], low[chosen], high[chosen], color=colour, alpha=0.5, lw=1.6, zorder=2)
+        axes.scatter(measured[chosen], predicted[chosen], s=22, color=colour, lw=0, label=label, zorder=3)
+    axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends, aspect="equal")
+    axes.set_xlabel("measured")
+    axes.set_ylabel("predicted")
+    axes.set_title(title)
+    shown_ticks(axes.xaxis, show)
+    shown_ticks(axes.yaxis, show)
+    axes.legend(loc="upper left", frameon=False, fontsize=8, handletextpad=0.3, labelspacing=0.3)

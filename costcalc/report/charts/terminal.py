@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from plotille import Figure, color
@@ -21,14 +21,15 @@ from costcalc.report.comparison import COST, RATE, by_context, row_name
 from costcalc.report.frontier import FRONTIER_PANELS, lines_of
 from costcalc.report.page import Block, Column, Grid, Line, Show, Shown, bar, quantity, seconds
 from costcalc.report.sweep import NAMES, SWEPT_PANELS, curves_of, value_shown
-from costcalc.units import format_bytes, format_count, format_percent
+from costcalc.units import format_bytes, format_count, format_percent, format_usd
+from costcalc.validation.price import Priced
 
 if TYPE_CHECKING:
     from costcalc.explore.compare import Curves
-    from costcalc.explore.sensitivity import Sensitivity
 
 
 WIDTH = 40
+MOST_BARS = 40
 LINEAR = 100
 """Bars of values that are further apart than this factor are logarithmic: the smallest would be a speck."""
 HEIGHT, COLUMNS = 16, 50
@@ -47,7 +48,7 @@ class Drawn(Record):
 
 
 def plots(
-    result: Estimate | Comparison | BreakEven | Sweep | Frontier | Simulation | Sensitivity,
+    result: Any,
     curves: Curves | None = None,
 ) -> list[Block]:
     """Return a result as bars and lines; `curves` are the variants of a comparison over contexts."""
@@ -61,6 +62,9 @@ def plots(
         return list(_against_use(result))
     if isinstance(result, Simulation):
         return list(_against_load(result))
+    if isinstance(result, Priced):
+        priced = [(each.source, each.usd_per_million_blended_tokens) for each in result.rows[:MOST_BARS]]
+        return list(bars("Measured, $ per M tokens, blended", priced, format_usd))
     page: list[Block] = []
     if not isinstance(result, Comparison):  # whose page is drawn already
         return page
