@@ -55,10 +55,10 @@ which is what an estimate assumes) unless their source says otherwise. **Sources
 of the source, which is how the next stranger's run will be met. One number of a source is no more than that.
 """
 PAIRS = """\
-Of every two measured runs, the chance that one costs less a token, by both predictions, their ranges and the errors they
-have in common (`cheaper?` of a comparison), and how often it did. Of the constants that ship; with the models left out of
-the fit in four parts and the ranges of models not seen, chances of 55, 65, 75, 85 and 98% came true in 56, 68, 78, 89 and
-99% of 327,320 pairs, and in 55, 68, 78, 88 and 98% of the 48,509 of one model on two GPUs (2026-11-27).
+Of every two measured runs, the chance that one costs less a token, by both predictions, their ranges and the errors
+they have in common (`cheaper?` of a comparison), and how often it did. Of the constants that ship; with the models left
+out of the fit in four parts and the ranges of models not seen, chances of 55, 65, 75, 85 and 98% came true in 56, 68,
+78, 89 and 99% of 327,320 pairs, and in 55, 68, 78, 88 and 98% of the 48,509 of one model on two GPUs (2026-11-27).
 """
 LOGS = """\
 What engines said at start-up that each GPU had left for the cache: median distance, and the mean in brackets.
