@@ -13,6 +13,7 @@ from costcalc.catalog.files import packaged_root
 from costcalc.cli.validate import asked
 from costcalc.report.accuracy import KIND_TITLES, UNITS, amount, covered, described, figure, percent, signed
 from costcalc.units import NOTHING
+from costcalc.validation.energy import score_energy
 from costcalc.validation.files import load_measurements, shipped_measurements
 from costcalc.validation.kernel_fit import KERNEL_KINDS
 from costcalc.validation.pairs import pairs_of, tenths
@@ -108,6 +109,13 @@ What is scored is what is printed: every row of `costcalc validate --format json
 for the median request of a closed loop of mixed lengths in steady state, with nothing reused, no polling, an engine
 that nobody tuned, of {as_of}. Rows of offline runs ask for the memory that deployments tuned for throughput take.
 """
+ENERGY = """\
+Three shares of a board's limit, one for working at all, one for the whole bandwidth and one for the whole peak, turn
+what a prediction moves and multiplies into watts (`costcalc validate --kind power`). All published runs are
+DeepSeek-R1 on one GPU, an MI355X, by one source: what can be left out is the engine, and whether the shares hold on
+another GPU is not known. Ranges of other GPUs are those of the MI355X twice as wide, as logarithms: a guess. Joules
+of a token have the errors of the tokens/s in them. One run that served a tenth of the tokens predicted is left out.
+"""
 PUBLISHED = """\
 `costcalc validate --against NAME` asks the questions of papers and benchmarks, and sets the answers side by side.
 """
@@ -162,6 +170,7 @@ def accuracy_page() -> str:
         _section("From the field", FIELD, _fields()),
         _section("Which of two is cheaper", PAIRS, _pairs()),
         _section("Memory", LOGS, _memory(found.groups())),
+        _section("Energy", ENERGY, _energy()),
         _section("Measured here, never fitted", OWN, own_table()),
         _section("Conditions of a run", CONDITIONS.format(as_of=Catalog().serving_efficiency().as_of)),
         _section("By GPU", DIVIDED, _matrix(found, "gpu", KERNEL_KINDS), _matrix(found, "gpu", ("e2e",))),
@@ -289,6 +298,21 @@ def _memory(groups: Sequence[Group]) -> str:
         if each.kind == MEMORY and each.summary["n"]
     ]
     return _table(("", "n", "error", "bias", "in range", "reserve left out"), rows)
+
+
+def _energy() -> str:
+    found = Catalog().serving_efficiency().energy
+    scored = summary(score_energy(shipped_measurements("power").rows))
+    rows = [
+        (
+            title,
+            found.points,
+            *(_both(asdict(found.errors[f"{name}{level}"])) for level in ("", "_engine_left_out")),
+            covered(scored) if name == "joules" else NOTHING,
+        )
+        for title, name in (("watts of a GPU", "watts"), ("joules of an output token", "joules"))
+    ]
+    return _table(("", "n", "fitted", "engine left out", "in range"), rows)
 
 
 def _name_and_count(group: Group) -> tuple[str, int]:

@@ -9,18 +9,26 @@ GUIDE = """\
 | nothing, `default` | the profile's own; else that of its first kind: on-demand, reserved, marketplace, owned |
 | `on-demand`, `spot`, `reserved`, `marketplace`, `owned` | the median of what providers ask for that |
 | `median`, `market median` | as `on-demand` |
+| `article` | an H100's $2.00 of January 2025 |
 | `lambda`, `aws` ... | what that provider asks on demand, or for the one other kind that it lists; never spot |
 | `'verda spot'`, `'lambda reserved'` | what that provider asks for that |
 
+`owned` is what owning costs by [these terms](method.md#9-dollars--costcalcenginecostpy) where the profile knows what
+the accelerator costs to buy, or `--owned capital=25k` says so: `costcalc gpus own h100` shows each part, every term and
+its source, and `--owned years=4,rate=8% --pue 1.25 --power-price 0.08` changes them. Elsewhere it is the median of what
+studies publish, which stands beside it otherwise.
+
 The median counts each provider once, by its lowest price of that kind, among prices of the newest year. On demand,
 AWS, Azure and GCP, and studies that report prices of others, count only where no other cloud lists one. What a study
-derived from other prices never counts. Of a provider's several prices the newest counts, then the lowest. Only the
-H100 and the H800 name a default of their own, $2.00: that of the article and of the report that this project checks
-itself against.
+derived from other prices never counts. Of a provider's several prices the newest counts, then the lowest. Every
+command charges an accelerator the same default. The H100's $2.00 of the article that this project checks itself
+against is `--price article`.
 
-`compare gpus` charges all GPUs prices of the most comparable kind that all of them have, on-demand first, and says
-which; `--price default` takes each at its default instead. An answer names the kind, the provider, the date and the
-source of the price that it took.
+An answer names the kind, the provider, the date and the source of the price that it took, and how old it is where that
+is more than six months beside the newest of the catalog. Where prices of several providers make the figure, it says
+what the lowest and the highest would make of the dollars, in JSON as `deployment.price_range` and
+`cost.usd_per_million_output_tokens_price_range`: [low, high], apart from the range of times. Comparisons and frontiers
+warn where the defaults of their GPUs differ in kind or year, and name the kind that all of them have.
 
 ## Entries of your own
 

@@ -175,6 +175,14 @@ MEANINGS = {
     "activations_gib": "logged; changes nothing",
     "non_torch_gib": "logged; changes nothing",
     "kv_pool_gib": "logged memory for the cache [GiB per GPU]",
+    "precision": "`fp8` or `fp4`, of the checkpoint",
+    "run": "changes nothing",
+    "median_tpot_ms": "changes nothing",
+    "output_tok_s_gpu": "measured output tokens/s per GPU: a row far below the prediction hardly ran",
+    "tok_s_gpu": "changes nothing",
+    "avg_power_w_per_gpu": "mean power of a GPU [W]; fitted on",
+    "j_per_token": "changes nothing",
+    "j_per_output_token": "measured joules of all GPUs per output token",
 }
 """What columns mean, where a kind says nothing else."""
 OWN_MEANINGS = {
@@ -186,6 +194,9 @@ OWN_MEANINGS = {
     ("e2e", "dtype"): "number type of the checkpoint",
     ("e2e", "kv_dtype"): "number type of the cache",
     ("gemm", "op"): "changes nothing",
+    ("power", "decode_gpus"): "GPUs of the pool that decodes, or all",
+    ("power", "decode_tp"): "tensor parallel degree",
+    ("power", "decode_ep"): "expert parallel degree",
 }
 BLANKS = {
     "framework": "the usual kernel of the GPU; of serving, vLLM",
@@ -239,6 +250,7 @@ WHAT = {
     "moe": "Fused routed experts of one layer on one GPU: gate, up, activation, down.",
     "comm": "A collective, or dispatch and combination of routed tokens. Messages above "
     f"{CUSTOM_LIMIT / 1e6:.0f} MB of an engine's own all-reduce are predicted as NCCL's.",
+    "power": "A run of a closed loop whose GPUs' power was measured.",
     "kv_pool": "A start-up log of a serving engine: the memory that it leaves for the cache.",
     "e2e": "A deployment under load. One of the measured columns is enough.",
     "field": "Single results as people report them, one number a row.",

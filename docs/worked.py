@@ -37,8 +37,8 @@ The chart is drawn by `--chart frontier.svg`; `--plot` draws it in the terminal.
 - **On the frontier** is what no other configuration of its model beats: none that is at least as fast for a user serves
   more tokens/s per GPU, or none costs less. There are two frontiers, since GPUs have prices: `GPU` and `$` say on which
   one a point is, where it is not on both. Each model has frontiers of its own.
-- **Dollars** are of all GPU time, prompts included, by the mix of tokens asked for. GPUs of several kinds are charged
-  prices of one kind, as `compare gpus` does.
+- **Dollars** are of all GPU time, prompts included, by the mix of tokens asked for. Every GPU is charged the
+  default that every command charges, and a note says where these differ in kind or year.
 - **Every point is an estimate.** Its command gives the same numbers to the last bit, with formulas on `--explain`:
 
 ```sh

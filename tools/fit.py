@@ -1,6 +1,6 @@
 """Fit the efficiencies of hardware_profiles/efficiency/ to what measurements/ holds, and show their errors.
 
-python tools/fit.py kernels|serving DATE writes kernels.yaml or serving.yaml. Serving takes a minute, and some
+python tools/fit.py kernels|serving|energy DATE writes the file of that name there. Serving takes a minute, and some
 of what it holds from kernels.yaml: fit that first. Afterwards: python docs/generate.py.
 """
 
@@ -10,7 +10,9 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from costcalc.catalog.catalog import Catalog
 from costcalc.hardware.efficiency import FitError
+from costcalc.validation.energy import energy_yaml, fit_energy
 from costcalc.validation.files import shipped_measurements
 from costcalc.validation.kernel_fit import KERNEL_KINDS, fit, kernels_yaml
 from costcalc.validation.serving_fit import LEFT_OUT, fit_serving_rows, serving_yaml
@@ -51,13 +53,20 @@ def fit_serving(date: str) -> str:
     return serving_yaml(constants)
 
 
+def fit_the_energy(date: str) -> str:
+    """Fit what GPUs draw; return energy.yaml."""
+    found = fit_energy(shipped_measurements("power").rows, Catalog(), date=date)
+    print(_line("energy", found.points, found.errors.items()))
+    return energy_yaml(found)
+
+
 def _line(name: str, points: int, errors: Iterable[tuple[str, FitError]]) -> str:
     shown = (f"{each} {error.median_ape:.1%} (mean {error.mape:.1%})" for each, error in errors)
     return f"{name:22} {points:4} points: {', '.join(shown)}"
 
 
 if __name__ == "__main__":
-    fits = {"kernels": fit_kernels, "serving": fit_serving}
+    fits = {"kernels": fit_kernels, "serving": fit_serving, "energy": fit_the_energy}
     if len(sys.argv) != 3 or sys.argv[1] not in fits:
         sys.exit(__doc__)
     written = fits[sys.argv[1]](sys.argv[2])

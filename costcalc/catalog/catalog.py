@@ -14,8 +14,9 @@ from costcalc.catalog.read import load_spec
 from costcalc.errors import CostcalcError, shown
 from costcalc.fields import Spec
 from costcalc.hardware.accelerator import Accelerator
-from costcalc.hardware.efficiency import KernelEfficiency, MachineEfficiency, MachineFit, ServingEfficiency
+from costcalc.hardware.efficiency import Energy, KernelEfficiency, MachineEfficiency, MachineFit, ServingEfficiency
 from costcalc.hardware.engines import EngineMemories
+from costcalc.hardware.owning import Owning
 from costcalc.model.spec import ClosedModel, ClosedModels, ModelSpec
 
 FOLDER = Path("hardware_profiles") / "efficiency"
@@ -23,6 +24,8 @@ KERNELS = FOLDER / "kernels.yaml"
 MACHINES = FOLDER / "machines.yaml"
 SERVING = FOLDER / "serving.yaml"
 MEMORY = FOLDER / "memory.yaml"
+OWNING = FOLDER / "owning.yaml"
+ENERGY = FOLDER / "energy.yaml"
 
 Machines = dict[str, dict[str, MachineFit]]
 """Fits of measured machines by the GPU's name in the catalog and kernel."""
@@ -162,7 +165,7 @@ class Catalog(Folders):
         return with_machines(self._first(KernelEfficiency, KERNELS), found)
 
     def serving_efficiency(self, machines: Machines | None = None) -> ServingEfficiency:
-        """Return the constants of serving engines, with those of their kernels, and how they use memory.
+        """Return the constants of serving engines, with those of their kernels, of memory and of owning.
 
         Each file is of the first folder that has it. Constants of measured machines go by the names on the cards there.
         machines: more of them, which win.
@@ -174,11 +177,17 @@ class Catalog(Folders):
             fit = getattr(kernels, op)
             changed[op] = replace(fit, machines={names[gpu]: found for gpu, found in fit.machines.items()})
         serving = self._first(ServingEfficiency, SERVING)
-        return replace(serving, of_kernels=replace(kernels, **changed), of_memory=self.engine_memories())
+        kernels = replace(kernels, **changed)
+        memory, energy = self.engine_memories(), self._first(Energy, ENERGY)
+        return replace(serving, of_kernels=kernels, of_memory=memory, of_owning=self.owning(), of_energy=energy)
 
     def engine_memories(self) -> EngineMemories:
         """Return how engines use memory, of the first folder that says so."""
         return self._first(EngineMemories, MEMORY)
+
+    def owning(self) -> Owning:
+        """Return what owning accelerators takes, of the first folder that says so."""
+        return self._first(Owning, OWNING)
 
     def _card(self, gpu: str) -> str:
         """What the card of a GPU shows; its name where no folder has it."""

@@ -152,7 +152,19 @@ COMMANDS: Table = {
             )
         },
     ),
-    "gpus": _of_catalog("gpu", "accelerators", "h100", shown=" and prices"),
+    "gpus": _of_catalog(
+        "gpu",
+        "accelerators",
+        "h100",
+        shown=" and prices",
+        more={
+            "own": Command(
+                "costcalc.cli.catalog:own_gpu",
+                "What owning one costs an hour, part by part, and by which terms.",
+                ("costcalc gpus own h100 --owned years=4,rate=8% --power-price 0.08 --pue 1.25",),
+            )
+        },
+    ),
     "validate": Command("costcalc.cli.validate:validate", "How far predictions are from measurements."),
     "calibrate": Command("costcalc.cli.calibrate:calibrate", "Fit the constants on measurements of your own."),
     "schema": Command(

@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 from typer import Argument, Option
 
-from costcalc.cli.parameters import CatalogFolder, NewYaml, Written, choice, gpu_names, model_names
+from costcalc.cli.parameters import (
+    CatalogFolder,
+    NewYaml,
+    OwnerGiven,
+    Sources,
+    Written,
+    choice,
+    gpu_names,
+    model_names,
+)
 from costcalc.errors import LONGEST_NAME, CostcalcError, did_you_mean, escaped, shown, tell
 from costcalc.fields import Record
 from costcalc.units import counted
@@ -423,6 +432,39 @@ list_models, show_model = list_command(MODELS), show_command(MODELS)
 check_models, new_model = check_command(MODELS), new_command(MODELS)
 list_gpus, show_gpu = list_command(GPUS), show_command(GPUS)
 check_gpus, new_gpu = check_command(GPUS), new_command(GPUS)
+
+
+GpuName = Annotated[str, Argument(metavar="NAME", help="A GPU's name, alias or YAML file.", autocompletion=gpu_names)]
+
+
+def own_gpu(name: GpuName, given: OwnerGiven, written: Written, folder: Sources) -> None:
+    """What owning an accelerator costs an hour, around the clock: each part, and the terms with their sources.
+
+    Terms that are typed take the place of defaults, which stand in hardware_profiles/efficiency/owning.yaml.
+    """
+    form = written.form()
+    from costcalc.hardware.owning import owned
+    from costcalc.predict.options import Options
+    from costcalc.predict.quantities import plain_tree
+    from costcalc.predict.scenario import owner_of
+    from costcalc.report.files import flattened, new_file, show
+    from costcalc.report.owning import owning_page
+
+    with new_file(written.output, "--output") as file:
+        catalog, options = folder.opened(), Options(**given)
+        gpu, owning = catalog.gpu(name), catalog.owning()
+        cost = owned(gpu, owner_of(options, owning))
+        if cost is None:
+            lacks = "--owned capital=USD" if gpu.power else "--set gpu.power=WATTS"
+            raise CostcalcError(f"what owning {gpu.name} takes is not known", hint=f"say it with {lacks}")
+        whole = {"gpu": gpu.name, "utilization": options.utilization, **plain_tree(cost)}
+        show(
+            form,
+            file,
+            lambda: owning_page(gpu, cost, owning, options.utilization),
+            lambda: whole,
+            lambda: [dict(flattened(whole))],
+        )
 
 
 # `costcalc models import`: a Hugging Face config.json turned into a model of the catalog.

@@ -94,6 +94,14 @@ class SweepGiven(Given):
     rows = OPTIONS | SWEPT
 
 
+class OwnerGiven(Given):
+    """What an owner says of an accelerator and of its site, as typed."""
+
+    rows: ClassVar[Mapping[str, Row]] = {
+        name: OPTIONS[name] for name in ("owned", "pue", "power_price", "grid_co2", "utilization")
+    }
+
+
 def with_options(function: Callable[..., None]) -> Callable[..., None]:
     """Return a command in which `Given` stands for the rows of OPTIONS, and a dataclass for its fields.
 

@@ -26,8 +26,8 @@ MOST_POINTS = 100_000
 Kinds = Annotated[
     list[str] | None,
     Option("--kind", "-k", metavar="KIND",
-           help="decode_attention, prefill_attention, gemm, moe, comm, e2e, field or kv_pool; repeatable. With --data: "
-                "what it holds."),
+           help="decode_attention, prefill_attention, gemm, moe, comm, e2e, field, power or kv_pool; repeatable. "
+                "With --data: what it holds."),
 ]  # fmt: skip
 Data = Annotated[
     list[str] | None,

@@ -12,11 +12,11 @@ from costcalc.engine.memory import memory_share
 from costcalc.engine.parallelism import Chosen, expert_degree, layout_name
 from costcalc.engine.roofline import reach
 from costcalc.explore.search import customary_layout
-from costcalc.hardware.prices import PriceChoice, price_of_kind
+from costcalc.hardware.prices import NEWEST, OLD_MONTHS, PriceChoice, age_in_months, means_owned, price_of_kind
 from costcalc.predict.options import OPTIONS, Options
 from costcalc.predict.predict import Prediction, halves_of, prefill_layout
 from costcalc.predict.quantities import Assumption, hidden_share, ranges_of
-from costcalc.predict.scenario import Scenario, month_of
+from costcalc.predict.scenario import Scenario, words_of_price
 from costcalc.units import counted, format_bytes, format_count, format_percent, format_rate, format_seconds, format_usd
 
 
@@ -68,9 +68,9 @@ def _default_formats(q: Scenario) -> Iterator[Assumption]:
 
 
 def _default_price(q: Scenario, price: PriceChoice | None) -> Iterator[Assumption]:
-    if price is not None and q.options.price is None:
+    if price is not None and words_of_price(q.options) is None:
         shown = f"{format_usd(price.usd_per_gpu_hour)} per GPU-hour"
-        yield Assumption("price", shown, f"{price.offer}: {price.source}", "--price X or --price spot")
+        yield Assumption("price", shown, f"{price.offer}: {price.source}", "--price X or --price KIND")
     if q.options.utilization == 1.0:
         yield Assumption("utilization", format_percent(1.0), "GPUs busy all the time", "--utilization 60%")
 
@@ -268,6 +268,16 @@ def _without_effect(q: Scenario, chosen: Chosen) -> Iterator[str]:
             yield f"--imbalance {told}{WITHOUT_EFFECT}{why}{_try_experts_apart(q, chosen)}."
 
 
+def _owned_without_effect(q: Scenario) -> Iterator[str]:
+    """The note that terms of an owner do nothing, where the price is another or the capital is not known."""
+    if q.options.owned is None or (q.price and q.price.computed):
+        return
+    why = "the price is not an owner's; try --price owned"
+    if means_owned(words_of_price(q.options)):
+        why = f"the capital or the power of {q.gpu.name} is not known; say --owned capital=USD"
+    yield f"--owned {q.options.owned}{WITHOUT_EFFECT}{why}."
+
+
 def _try_experts_apart(q: Scenario, chosen: Chosen) -> str:
     """Degrees that spread experts over the GPUs of the answer, or of a node, as in '; try --ep 16 --dp 16'."""
     gpus = int(chosen.deployment.layout.gpus) * chosen.deployment.replicas
@@ -277,21 +287,20 @@ def _try_experts_apart(q: Scenario, chosen: Chosen) -> str:
     return f"; try --ep {expert_degree(q.model, gpus)} --dp {gpus}"
 
 
-_MONTHS_APART, _PRICES_APART = 12, 0.2
-"""From which on a default price is told to be old news."""
+_PRICES_APART = 0.2
+"""From which on an old price is told beside the market's."""
 
 
 def _of_the_price(q: Scenario, price: PriceChoice | None) -> Iterator[str]:
-    """The note that the price a profile names is old, and far from what clouds ask now."""
-    now = price_of_kind("on-demand", None, q.gpu.prices)
-    if price is None or now is None or q.options.price is not None or price.provider or not (price.date and now.date):
+    """The note that a price is old, and what clouds ask now where that is far from it."""
+    if price is None or price.date is None or (age := age_in_months(price.date)) <= OLD_MONTHS:
         return
-    newer = month_of(now.date) - month_of(price.date) > _MONTHS_APART
-    if newer and abs(now.usd_per_gpu_hour / price.usd_per_gpu_hour - 1) > _PRICES_APART:
-        yield (
-            f"The price is the profile's own, {format_usd(price.usd_per_gpu_hour)} per GPU-hour of {price.date[:7]}; "
-            f"the on-demand median of {now.date[:7]} is {format_usd(now.usd_per_gpu_hour)}: --price on-demand."
-        )
+    now = price_of_kind("on-demand", None, q.gpu.prices)
+    said = f"The price is of {price.date}, {age} months older than the catalog's newest ({NEWEST})"
+    newer = now is not None and now.date is not None and age_in_months(now.date) < age
+    if newer and now is not None and abs(now.usd_per_gpu_hour / price.usd_per_gpu_hour - 1) > _PRICES_APART:
+        said += f"; on demand, {now.provider} is {format_usd(now.usd_per_gpu_hour)} ({now.date})"
+    yield f"{said}."
 
 
 _USUAL_MEMORY = (0.5, 0.98)
@@ -347,6 +356,7 @@ def notes_of(
     if q.gpu.status == "announced":
         notes.append(f"{q.gpu.name} is announced, not measured: its figures are its maker's.")
     notes += _without_effect(q, chosen)
+    notes += _owned_without_effect(q)
     notes += _of_the_memory(q, chosen)
     notes += _of_the_pools(q, chosen, at)
     notes += _of_the_plan(q, chosen, at, blended)

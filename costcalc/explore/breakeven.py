@@ -60,7 +60,7 @@ def break_even(
         raise CostcalcError("a list price pays for everything, not for one term of the bill", hint="leave --terms out")
     offers = _offers(scenario.model, against, folders)
     offers = [(name, _at(price, tier, discount)) for name, price in _of_tier(offers, tier)]
-    if scenario.gpu.price_for(scenario.options.price) is None:
+    if scenario.price is None:
         raise CostcalcError(f"no price per hour of {scenario.gpu.name} is known", hint="give one with --price")
     found = answer(scenario, choose_deployment(scenario))
     own = scenario.model.name

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from costcalc.explore.estimate import answer, unanswered
 from costcalc.explore.search import LayoutSearch, along_cells, choose_deployment, deployments_asked_for, search_layouts
 from costcalc.fields import Array
 from costcalc.hardware.accelerator import Accelerator
-from costcalc.hardware.prices import BY_COMPARABILITY, PriceChoice, PriceKind, ProviderPrice, kinds_priced
+from costcalc.hardware.prices import BY_COMPARABILITY, kinds_priced
 from costcalc.model.attention import AnyAttention
 from costcalc.model.attention.gqa import GroupedAttention, LowRankAttention
 from costcalc.model.attention.mla import LatentAttention, MlaMode
@@ -26,81 +26,34 @@ from costcalc.model.spec import ModelSpec
 from costcalc.predict.odds import chance_cheaper
 from costcalc.predict.options import Options, read_option
 from costcalc.predict.predict import predict
-from costcalc.predict.quantities import Answered, Comparison, Estimate, Row, inverse, numbers_of, ranges_of
+from costcalc.predict.quantities import Answered, Comparison, Row, inverse, numbers_of, ranges_of
 from costcalc.predict.scenario import Scenario, asked, listed, scenario_of
 from costcalc.units import counted, format_usd
 
-# The price that each accelerator of a comparison is charged: of one kind, so that their ratios mean something.
+# What a reader has to know of the prices that the accelerators of a comparison are charged.
 
 
-class Basis(NamedTuple):
-    """Accelerators with the prices to compare them at, and the kind of these prices; null where none is common."""
-
-    kind: PriceKind | None
-    gpus: list[Accelerator]
-
-
-def on_one_basis(gpus: Sequence[Accelerator]) -> Basis | None:
-    """Return accelerators whose default price is of the most comparable kind that all of them have.
-
-    That is the figure of `costcalc.hardware.prices.price_of_kind`: on demand where all have it, else reserved,
-    marketplace, owned or spot. Without a kind in common each has its own most comparable one; an accelerator without
-    any price keeps none, and the others are compared all the same. Null where a price was set by hand: it stands.
-
-    gpus: the accelerators, each with its price list.
-    """
-    if any(gpu.price and gpu.price.source.startswith("--set") for gpu in gpus):
-        return None
-    known = [kinds_priced(gpu.price, gpu.prices) for gpu in gpus]
-    priced = [kinds for kinds in known if kinds]
-    kind = next((each for each in BY_COMPARABILITY if priced and all(each in kinds for kinds in priced)), None)
-    pairs = zip(gpus, known, strict=True)
-    return Basis(kind, [_at(gpu, gpu.price_for(kind or kinds[0])) if kinds else gpu for gpu, kinds in pairs])
+def price_notes(scenarios: Sequence[Scenario]) -> Iterator[str]:
+    """Yield the offers that accelerators are charged, and the warning that they differ in kind or year."""
+    offers = {q.gpu.name: found for q in scenarios if (found := q.price) and found.kind}
+    if offers:
+        told = (f"{gpu} {format_usd(each.usd_per_gpu_hour)} ({each.offer})" for gpu, each in offers.items())
+        yield f"Per GPU-hour: {'; '.join(told)}."
+    yield from mixed_prices(scenarios)
 
 
-def price_notes(answers: Iterable[Estimate], basis: Basis | None) -> list[str]:
-    """Return what a reader has to know of the prices in a comparison: the offers, and where they differ in kind.
-
-    answers: the rows.
-    basis: what `on_one_basis` found, or None where the prices were asked for.
-    """
-    told = {each.deployment.gpu: each for each in answers if each.deployment.price_kind}
-    kinds = {each.deployment.price_kind for each in told.values()}
-    years = {(each.deployment.price_date or "")[:4] for each in told.values()}
-    notes = [f"Per GPU-hour: {'; '.join(f'{gpu} {_offer(each)}' for gpu, each in told.items())}."] if told else []
-    if basis is not None and basis.kind is not None and len(told) > 1:
-        why = "" if basis.kind == "on-demand" else ", the most comparable kind that all of them have"
-        notes.append(
-            f"All at {basis.kind} prices{why}: the median over providers (docs/catalog.md). "
-            "Each GPU's own default: --price default."
-        )
-    if basis is not None and basis.kind is None and told:
-        notes.append("No kind of price is known of all of them: each is at the most comparable one that it has.")
-    if len(kinds) > 1 or len(years) > 1:
-        what = " and ".join([*(["kind"] if len(kinds) > 1 else []), *(["year"] if len(years) > 1 else [])])
-        notes.append(f"Warning: the prices differ in {what}, so the ratios compare terms of payment as well as GPUs.")
-    return notes
-
-
-def _offer(answer: Estimate) -> str:
-    machine = answer.deployment
-    told = ", ".join(filter(None, (machine.price_kind, machine.price_provider, machine.price_date)))
-    return f"{format_usd(machine.usd_per_gpu_hour)} ({told})"
-
-
-def _at(gpu: Accelerator, choice: PriceChoice | None) -> Accelerator:
-    """The accelerator with a choice of its prices as its default."""
-    if choice is None or choice.kind is None or choice.source is None or choice.date is None:
-        return gpu
-    price = ProviderPrice(
-        usd_per_gpu_hour=choice.usd_per_gpu_hour,
-        kind=choice.kind,
-        source=choice.source,
-        date=choice.date,
-        provenance=choice.provenance or "derived",
-        provider=choice.provider or "its profile",
-    )
-    return replace(gpu, price=price)
+def mixed_prices(scenarios: Sequence[Scenario]) -> Iterator[str]:
+    """Yield the warning that accelerators are charged prices of several kinds or years, and what puts them on one."""
+    priced = {q.gpu.name: (q.gpu, found) for q in scenarios if (found := q.price)}
+    kinds = {found.kind or "as given" for _, found in priced.values()}
+    years = {found.date[:4] for _, found in priced.values() if found.date}
+    if len(kinds) < 2 and len(years) < 2:
+        return
+    what = " and ".join([*(["kind"] if len(kinds) > 1 else []), *(["year"] if len(years) > 1 else [])])
+    known = [kinds_priced(gpu.price, gpu.prices) for gpu, _ in priced.values()]
+    common = next((kind for kind in BY_COMPARABILITY if len(kinds) > 1 and all(kind in each for each in known)), None)
+    mend = f" --price {common} is of one kind for all." if common else ""
+    yield f"Warning: the prices differ in {what}, so the ratios compare terms of payment as well as GPUs.{mend}"
 
 
 # Twins: the same model with its attention replaced, by rules that are stated and shown.
@@ -288,7 +241,7 @@ def compare_gpus(
 ) -> Comparison:
     """One model on several kinds of GPU; the first one is the reference.
 
-    Without a price asked for, all are charged prices of one kind: see `costcalc.explore.compare`.
+    Each is charged its own default where no price is asked for; a note says where these differ in kind or year.
 
     counts: how many of each kind, where they differ; None leaves one to be chosen.
     Raises CostcalcError for names, values and layouts that cannot be, and where the model fits on none.
@@ -298,13 +251,9 @@ def compare_gpus(
         raise CostcalcError(f"{len(counts)} counts for {len(names)} GPUs", where="counts", hint="give one for each")
     each = [{**options, "gpus": count} for count in counts] if counts else [options] * len(names)
     scenarios = [asked(model, gpu, given, folders) for gpu, given in zip(names, each, strict=True)]
-    basis = on_one_basis([q.gpu for q in scenarios]) if scenarios[0].options.price is None else None
-    if basis:
-        scenarios = [replace(q, gpu=gpu) for q, gpu in zip(scenarios, basis.gpus, strict=True)]
     title = f"{scenarios[0].model.name} on several accelerators"
     result = _compared(title, [q.gpu.name for q in scenarios], scenarios)
-    notes = price_notes([row.estimate for row in result.rows], basis)
-    return replace(result, notes=(*notes, *result.notes))
+    return replace(result, notes=(*price_notes(scenarios), *result.notes))
 
 
 def _compared(title: str, names: Sequence[str], scenarios: Sequence[Scenario]) -> Comparison:
@@ -444,7 +393,7 @@ def attention_curves(
     """
     points, whole = _contexts(contexts), asked(model, gpu, options, catalog)
     given, gpus, twins = variants_on(whole, groups)
-    price = whole.gpu.price_for(given.price)
+    price = whole.price
     usd = price.usd_per_gpu_hour if price else None
     curves = []
     for twin in twins:

@@ -25,18 +25,22 @@ from costcalc.engine.parallelism import Chosen, Deployment, layout_name
 from costcalc.explore.assumptions import assumptions_of, notes_of, settings_of
 from costcalc.explore.search import choose_deployment
 from costcalc.hardware.accelerator import Accelerator
-from costcalc.hardware.prices import PriceChoice
+from costcalc.hardware.owning import owned
+from costcalc.hardware.prices import PriceChoice, age_in_months, range_of_kind
 from costcalc.model.attention.gqa import GroupedAttention
 from costcalc.model.spec import ApiPrice, ModelSpec
+from costcalc.predict.energy import kwh_of_a_month
 from costcalc.predict.explain import explain
 from costcalc.predict.predict import capacity, predict, prefill_layout
 from costcalc.predict.quantities import (
     HOURS_OF_A_MONTH,
+    NO_ENERGY,
     Answered,
     CostResult,
     DecodeResult,
     DemandResult,
     DeploymentResult,
+    EnergyResult,
     Estimate,
     KvCacheResult,
     LimitsResult,
@@ -54,7 +58,7 @@ from costcalc.predict.quantities import (
     numbers_of,
     step_bound,
 )
-from costcalc.predict.scenario import Scenario, asked
+from costcalc.predict.scenario import Scenario, asked, owner_of
 
 
 @np.errstate(all="ignore")  # what leaves the range of floats is infinite, or nothing
@@ -83,12 +87,13 @@ def answer(scenario: Scenario, chosen: Chosen) -> Estimate:
     """Evaluate a planned deployment into the result tree."""
     q, layout, batch = scenario, chosen.deployment.layout, chosen.batch
     at = predict(q, layout, batch, chosen.deployment.replicas)
-    price = q.gpu.price_for(q.options.price)
+    price = q.price
     usd_per_hour = price.usd_per_gpu_hour if price else None
     numbers = numbers_of(
         Answered(q, chosen.deployment.replicas, chosen.deployment.gpus, at, usd_per_hour, q.options.utilization)
     )
-    cost = CostResult(**group_of(numbers, "cost"))
+    listed = range_of_kind(price.kind, q.gpu.prices) if price and price.kind else None
+    cost = _at_list_prices(CostResult(**group_of(numbers, "cost")), usd_per_hour, listed)
     result = Estimate(
         model=ModelResult(
             q.model.name,
@@ -97,7 +102,7 @@ def answer(scenario: Scenario, chosen: Chosen) -> Estimate:
             q.model.num_layers,
             _kv_heads(q.model),
         ),
-        deployment=_deployment(q, chosen, price),
+        deployment=_deployment(q, chosen, price, listed),
         workload=WorkloadResult(
             batch,
             float(q.input_tokens),
@@ -118,10 +123,12 @@ def answer(scenario: Scenario, chosen: Chosen) -> Estimate:
         assumptions=assumptions_of(q, chosen, price),
         notes=notes_of(q, chosen, at, price, cost.usd_per_million_blended_tokens),
         limits=_limits(q, chosen),
+        energy=EnergyResult(**group_of(numbers, "energy")),
     )
     if q.options.terms == "all":
         result = replace(result, market=tuple(market_price(result, each) for each in q.model.api_prices))
     result = replace(result, demand=demand_of(q, chosen.deployment, result.serving, usd_per_hour))
+    result = replace(result, energy=_of_the_demand(q, result))
     return explain(q, chosen, result, at)
 
 
@@ -132,7 +139,19 @@ def _kv_heads(model: ModelSpec) -> int | None:
     return found.pop() if len(found) == 1 else None
 
 
-def _deployment(q: Scenario, chosen: Chosen, price: PriceChoice | None) -> DeploymentResult:
+def _at_list_prices(cost: CostResult, usd_per_hour: float | None, listed: Range | None) -> CostResult:
+    """Costs with what the lowest and the highest list price [$/h] make of them: they are proportional to the price."""
+    if listed is None or not usd_per_hour:
+        return cost
+    names = [f"usd_per_million_{of}_tokens" for of in ("output", "input", "blended")]
+    told: dict[str, Any] = {}
+    for name in names:
+        if (value := getattr(cost, name)) is not None:
+            told[f"{name}_price_range"] = _times(listed, value / usd_per_hour)
+    return replace(cost, **told)
+
+
+def _deployment(q: Scenario, chosen: Chosen, price: PriceChoice | None, listed: Range | None) -> DeploymentResult:
     layout = chosen.deployment.layout
     return DeploymentResult(
         gpu=q.gpu.name,
@@ -153,6 +172,9 @@ def _deployment(q: Scenario, chosen: Chosen, price: PriceChoice | None) -> Deplo
         price_kind=price.kind if price else None,
         price_provider=price.provider if price else None,
         price_date=price.date if price else None,
+        price_age_months=age_in_months(price.date) if price and price.date else None,
+        price_range=listed,
+        owned=owned(q.gpu, owner_of(q.options, q.constants.of_owning)) if price and price.computed else None,
         utilization=q.options.utilization,
         efficiency=q.options.efficiency,
         backend=q.backend,
@@ -182,6 +204,7 @@ def unanswered(scenario: Scenario, tried: Deployment) -> Estimate:
         decode=DecodeResult(None, None, None, None, None),
         serving=ServingResult(None, None, None, None),
         cost=CostResult(None, None, None),
+        energy=NO_ENERGY,
         breakdown=(),
         explanation=(),
     )
@@ -248,6 +271,21 @@ def market_price(answer: Estimate, price: ApiPrice) -> MarketPrice:
 
 def _times(limits: Range, factor: float) -> Range:
     return limits[0] * factor, limits[1] * factor
+
+
+def _of_the_demand(q: Scenario, result: Estimate) -> EnergyResult:
+    """The energy of an estimate, whose month is that of the demand where one was told."""
+    found, demand = result.energy, result.demand
+    if demand is None or found.watts_per_gpu is None or not found.kwh_per_month:
+        return found
+    busy = demand.load * q.options.utilization
+    factor = float(kwh_of_a_month(q, demand.gpus, found.watts_per_gpu, busy)) / found.kwh_per_month
+    told: dict[str, Any] = {}
+    for name in ("kwh_per_month", "kg_co2_per_month"):
+        told[name] = getattr(found, name) * factor
+        limits = getattr(found, f"{name}_range")
+        told[f"{name}_range"] = _times(limits, factor) if limits else None
+    return replace(found, **told)
 
 
 # How many GPUs a demand takes: replicas of the deployment that was chosen, each at its batch.

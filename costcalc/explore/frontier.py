@@ -19,7 +19,7 @@ from costcalc.catalog.catalog import Catalog, catalog_of
 from costcalc.engine.op_times import Efficiency
 from costcalc.engine.parallelism import Deployment, DoesNotFit, layout_name, node_counts
 from costcalc.errors import CostcalcError
-from costcalc.explore.compare import on_one_basis
+from costcalc.explore.compare import mixed_prices
 from costcalc.explore.search import (
     batches_to_try,
     candidate_layouts,
@@ -32,7 +32,6 @@ from costcalc.explore.search import (
 )
 from costcalc.fields import Array, Record
 from costcalc.hardware.accelerator import Accelerator
-from costcalc.hardware.prices import kinds_priced
 from costcalc.model.spec import ModelSpec
 from costcalc.predict.odds import HALF, deviation, deviation_between
 from costcalc.predict.options import Options, command_of, is_several, read_option, values_of
@@ -167,7 +166,6 @@ def frontier(
     for each in _named(gpus, "hardware_profiles", folders):
         name, given = counted(each, options)
         cards.append((_asked_by(name), the_gpu(name, folders), given))
-    prices = _prices([gpu for _, gpu, _ in cards], options)
     points: list[Point] = []
     fronts: list[Front] = []
     lacking: dict[tuple[str, str], CostcalcError] = {}
@@ -176,8 +174,8 @@ def frontier(
     scenarios, cells = [], 0
     for model, spec in specs:
         parts: list[Part] = []
-        for (name, gpu, given), price in zip(cards, prices, strict=True):
-            for each in _combinations({**given, **price}):
+        for name, gpu, given in cards:
+            for each in _combinations(given):
                 read = Options(**each)
                 try:
                     scenario = scenario_of(spec, gpu, read, constants)
@@ -191,7 +189,7 @@ def frontier(
                         raise
                     lacking.setdefault((spec.name, gpu.name), error)
         if parts:
-            scenarios.append(parts[0].scenario)
+            scenarios += [part.scenario for part in parts]
             cells += sum(len(part.batch) for part in parts)
             found, lines = _of_model(parts, folders.typed())
             points += found
@@ -208,7 +206,10 @@ def frontier(
         float(q.input_tokens),
         float(q.output_tokens),
         q.options.efficiency,
-        tuple(_left_out({pair: error for pair, error in lacking.items() if pair not in answered})),
+        (
+            *mixed_prices(scenarios),
+            *_left_out({pair: error for pair, error in lacking.items() if pair not in answered}),
+        ),
     )
 
 
@@ -257,15 +258,6 @@ def _batches(given: Any) -> Array | None:
         return None
     listed = given if is_several(given) else [given]
     return np.asarray(sorted(values_of(listed, lambda each: read_option("batch", each), "batch")), dtype=float)
-
-
-def _prices(gpus: Sequence[Accelerator], options: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What each GPU is charged where no price is asked for: of one alone its default, else of one kind for all."""
-    basis = on_one_basis(gpus) if options.get("price") is None and len(gpus) > 1 else None
-    if basis is None:
-        return [{} for _ in gpus]
-    known = [kinds_priced(gpu.price, gpu.prices) for gpu in gpus]
-    return [{"price": basis.kind or kinds[0]} if kinds else {} for kinds in known]
 
 
 def _combinations(options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -327,7 +319,7 @@ def _part(asked: tuple[str, str], q: Scenario, limits: Mapping[str, Any], batche
         sizes = np.broadcast_to(batches, (len(deployments), 1, len(batches)))
     replicas = np.array([each.replicas for each in deployments])[:, None, None]
     gpus = np.array([each.gpus for each in deployments])[:, None, None]
-    price = q.gpu.price_for(q.options.price)
+    price = q.price
     usd = None if price is None else price.usd_per_gpu_hour
     at = predict(q, layouts, sizes, replicas, full=False)
     found = numbers_of(Answered(q, replicas, gpus, at, usd, q.options.utilization), WANTED)

@@ -15,10 +15,11 @@ from costcalc.explore.estimate import answer
 from costcalc.explore.search import choose_deployment
 from costcalc.fields import Record
 from costcalc.hardware.accelerator import Accelerator
+from costcalc.hardware.owning import OwnedTerms, charged
 from costcalc.model.spec import ModelSpec
 from costcalc.predict.options import OPTIONS, Options, read_option
 from costcalc.predict.quantities import BLENDED, Estimate, plain_tree
-from costcalc.predict.scenario import Scenario, counted, scenario_of, the_gpu, the_model
+from costcalc.predict.scenario import Scenario, counted, owner_of, scenario_of, the_gpu, the_model
 
 COSTS = {
     "blended": BLENDED,
@@ -28,7 +29,8 @@ COSTS = {
 """Dollars per million of which tokens, and where they stand in the tree of an estimate."""
 VARIED = (
     "price", "utilization", "input_tokens", "output_tokens", "context", "cached", "batch", "tpot", "ttft", "gpus",
-    "memory_utilization", "acceptance", "drafts", "max_num_seqs", "max_num_batched_tokens", "link", "bits",
+    "memory_utilization", "acceptance", "drafts", "max_num_seqs", "max_num_batched_tokens", "link", "bits", "pue",
+    "power_price",
 )  # fmt: skip
 """Options that have a low and a high end."""
 HIT_RATE = 0.563
@@ -102,9 +104,9 @@ def sensitivity(
     folders = catalog_of(catalog)
     name, given = counted(gpu, options)
     spec, machine = the_model(model, folders), the_gpu(name, folders)
-    own = _ranges(vary, machine)
     constants = folders.serving_efficiency()
     scenario = scenario_of(spec, machine, Options(**given), constants)
+    own = _ranges(vary, machine, owner_of(scenario.options, constants.of_owning))
     if scenario.options.terms != "all":
         raise CostcalcError("a term of the bill has one input", where="terms", hint="leave it out")
     chosen = choose_deployment(scenario)
@@ -140,14 +142,16 @@ def _degrees(result: Estimate) -> dict[str, int]:
     return {name: getattr(result.deployment, name) for name in names}
 
 
-def _dollars(gpu: Accelerator, price: float | str) -> float:
+def _dollars(gpu: Accelerator, price: float | str, owner: OwnedTerms) -> float:
     """A price told in dollars or in words [$/h]."""
-    chosen = gpu.price_for(price)
+    chosen = charged(gpu, price, owner)
     assert chosen is not None  # what was told is known, or refused
     return chosen.usd_per_gpu_hour
 
 
-def _ranges(vary: Mapping[str, Any] | str | Sequence[str] | None, gpu: Accelerator) -> dict[str, Any]:
+def _ranges(
+    vary: Mapping[str, Any] | str | Sequence[str] | None, gpu: Accelerator, owner: OwnedTerms
+) -> dict[str, Any]:
     """The ranges told, by option: two values, or None for an input that is left out."""
     if vary is None:
         return {}
@@ -166,7 +170,7 @@ def _ranges(vary: Mapping[str, Any] | str | Sequence[str] | None, gpu: Accelerat
         try:
             low, high = (read_option(meant, each) for each in parts)
             if meant == "price":
-                low, high = (_dollars(gpu, each) for each in (low, high))
+                low, high = (_dollars(gpu, each, owner) for each in (low, high))
         except CostcalcError as error:
             raise CostcalcError(f"{meant}: {error.message}", where="vary", hint=error.hint) from None
         found[meant] = (low, high)
@@ -208,10 +212,12 @@ def _ends(q: Scenario, base: Estimate, own: Mapping[str, Any]) -> Iterator[_End]
 def _usual(q: Scenario, base: Estimate) -> Iterator[_End]:
     """The ranges that inputs have where none was told."""
     o, load = q.options, base.workload
-    kind = base.deployment.price_kind
-    asked = [each.usd_per_gpu_hour for each in q.gpu.prices if each.kind == kind]
-    if kind and asked and min(asked) < max(asked):
-        yield _End("price", min(asked), max(asked), f"{kind} prices of {len(asked)} offers in the catalog")
+    machine = base.deployment
+    if machine.price_range is not None and machine.owned is None:
+        yield _End("price", *machine.price_range, why=f"lowest and highest {machine.price_kind} price of the catalog")
+    if machine.owned is not None:
+        electricity = machine.owned.terms.power_price
+        yield _End("power_price", electricity / 2, electricity * 2, "half and twice as much for electricity")
     yield _End("utilization", IDLE, 1.0, "rented for a peak of twice the mean, and always busy")
     yield _End("cached", 0.0, max(HIT_RATE, o.cached), "none, and as much as DeepSeek's API finds in its cache")
     for name in ("input_tokens", "output_tokens"):
@@ -231,13 +237,23 @@ def _usual(q: Scenario, base: Estimate) -> Iterator[_End]:
             yield _End("concurrency", users / 2, users * 2, "half and twice as many at once")
 
 
+_TAKEN: dict[str, Any] = {
+    "input_tokens": lambda q: q.input_tokens,
+    "output_tokens": lambda q: q.output_tokens,
+    "tpot": lambda q: q.tpot_limit,
+    "power_price": lambda q: owner_of(q.options, q.constants.of_owning).power_price,
+    "pue": lambda q: owner_of(q.options, q.constants.of_owning).pue,
+}
+"""What an input is where it was not told, as far as that is a number."""
+
+
 def _influence(end: _End, q: Scenario, cost: float, at: Any) -> Influence:
     low, high = at({end.input: end.low}), at({end.input: end.high})
     told = [each for each in (low, high) if each is not None]
     swing = max([*told, cost]) - min([*told, cost])
     base = getattr(q.options, end.input)
-    if base is None and hasattr(q, end.input):
-        base = float(getattr(q, end.input))
+    if base is None and end.input in _TAKEN:
+        base = float(_TAKEN[end.input](q))
     return Influence(end.input, base, end.low, end.high, low, high, swing, end.why)
 
 

@@ -103,7 +103,7 @@ def simulate(
     chosen = choose_deployment(scenario)
     one = chosen.deployment
     fleet = Deployment(one.layout, one.replicas * copies, one.idle * copies)
-    price = scenario.gpu.price_for(scenario.options.price)
+    price = scenario.price
 
     def replayed(requests: Traffic) -> Simulation:
         return simulated(

@@ -20,6 +20,8 @@ from costcalc.explore.estimate import answer, unanswered
 from costcalc.explore.search import along_cells, choose_deployment, search_layouts
 from costcalc.fields import Array, Record
 from costcalc.hardware.accelerator import Accelerator
+from costcalc.hardware.owning import charged
+from costcalc.hardware.prices import PriceChoice
 from costcalc.model.spec import ModelSpec
 from costcalc.predict.options import OPTIONS, SWEPT, Options, is_several, read_option, refuse_unknown, values_of
 from costcalc.predict.predict import predict, started
@@ -30,7 +32,7 @@ from costcalc.predict.quantities import (
     numbers_of,
     step_bounds,
 )
-from costcalc.predict.scenario import Scenario, counted, scenario_of, the_gpu, the_model
+from costcalc.predict.scenario import Scenario, counted, owner_of, scenario_of, the_gpu, the_model
 
 # The result of a sweep: a grid with an axis for each quantity that varies, and the numbers of an estimate on it.
 
@@ -55,7 +57,7 @@ ANSWERED = tuple(each.path for each in QUANTITIES if each.path != "serving.prefi
 CELL: dict[str, tuple[str, ...]] = {
     "deployment": (
         "gpus", "replicas", "tensor_parallel", "pipeline_parallel", "expert_parallel", "attention_data_parallel",
-        "memory_bandwidth", "usd_per_gpu_hour", "utilization",
+        "memory_bandwidth", "usd_per_gpu_hour", "utilization", "price_kind",
     ),
     "workload": ("batch", "input_tokens", "output_tokens", "context_tokens"),
     "memory": ("fits", "max_sequences"),
@@ -63,7 +65,7 @@ CELL: dict[str, tuple[str, ...]] = {
         branch: tuple(
             path.partition(".")[2] for path in ANSWERED if path.startswith(f"{branch}.")
         ) + (("bound_by",) if branch == "decode" else ())
-        for branch in ("prefill", "decode", "serving", "cost")
+        for branch in ("prefill", "decode", "serving", "cost", "energy")
     },
 }  # fmt: skip
 """What a cell holds of the tree of an estimate; a bandwidth is there where it is swept."""
@@ -73,7 +75,13 @@ class Axis(Record):
     """One quantity that varies, and its values in their order."""
 
     name: str  # of the option
-    values: tuple[Any, ...]
+    values: tuple[Any, ...]  # as told: prices may be words
+    numbers: tuple[float, ...] = ()  # what words stand for, where there are any
+
+    @property
+    def coordinates(self) -> tuple[Any, ...]:
+        """Its values as numbers."""
+        return self.numbers or self.values
 
     @property
     def unit(self) -> str:
@@ -239,6 +247,8 @@ def _workload(q: Scenario, deployment: Deployment, batch: Array, price: Array, u
     }
 
 
+Charge = Callable[[Any], PriceChoice | None]
+"""What words of `--price` mean on the GPU that is asked about."""
 MOST_CELLS = 1_000_000
 DEGREES = ("gpus", "tensor_parallel", "pipeline_parallel", "expert_parallel", "attention_data_parallel")
 """What changes the layout: a grid for each, everything else in one."""
@@ -268,39 +278,42 @@ def sweep(
     refuse_unknown(options, SWEPT)
     name, given = counted(gpu, options)
     spec, machine = the_model(model, folders), the_gpu(name, folders)
-    axes, fixed = _axes(machine, given)
+    constants = folders.serving_efficiency()
+    site = Options(owned=given.get("owned"), pue=given.get("pue"), power_price=given.get("power_price"))
+    charge = partial(charged, machine, terms=owner_of(site, constants.of_owning))
+    axes, fixed = _axes(charge, given)
     degrees = [axis for axis in axes if axis.name in DEGREES]
     swept = [axis for axis in axes if axis.name not in DEGREES]
     if prod(len(axis.values) for axis in axes) > MOST_CELLS:
         raise CostcalcError(f"more than {MOST_CELLS:,} cells are asked for", hint="take fewer values")
-    asked_with = partial(scenario_of, spec, machine, constants=folders.serving_efficiency())
+    asked_with = partial(scenario_of, spec, machine, constants=constants)
     parts, answers, lacking = [], [], None
     for values in product(*(axis.values for axis in degrees)):
         given = {**fixed, **{axis.name: value for axis, value in zip(degrees, values, strict=True)}}
         scenario, reference, lacking = _reference(asked_with, given, swept)
-        parts.append(_part(scenario, reference, machine, swept, given))
+        parts.append(_part(scenario, reference, charge, swept))
         answers.append(reference)
     if lacking is not None and not any(part["memory.fits"].any() for part in parts):
         raise lacking
     return _joined(spec, machine, axes, parts, answers)
 
 
-def _axes(gpu: Accelerator, options: Mapping[str, Any]) -> tuple[list[Axis], dict[str, Any]]:
+def _axes(charge: Charge, options: Mapping[str, Any]) -> tuple[list[Axis], dict[str, Any]]:
     """Return what varies, degrees of parallelism first, and the options that do not."""
     axes: list[Axis] = []
     fixed: dict[str, Any] = {}
     for name, value in options.items():
         if name in SWEPT and is_several(value):
-            axes.append(Axis(name, values_of(value, partial(_read, gpu, name), name)))
+            axes.append(_axis(charge, name, values_of(value, partial(_read, charge, name), name)))
         elif name == "memory_bandwidth" and value is not None:
-            axes.append(Axis(name, (_read(gpu, name, value),)))
+            axes.append(Axis(name, (_read(charge, name, value),)))
         else:
             fixed[name] = read_option(name, value)
     if fixed.get("demand") is not None:
         raise CostcalcError("a sweep serves no demand", where="demand", hint="ask costcalc estimate --demand")
     if not axes:  # one value of each: a sweep of a single cell
         single = [name for name in SWEPT if fixed.get(name) is not None]
-        axes = [Axis(name, (_read(gpu, name, fixed.pop(name)),)) for name in single]
+        axes = [_axis(charge, name, (_read(charge, name, fixed.pop(name)),)) for name in single]
     if not axes:
         hint = "give a list or a range for one of batch, context, price, gpus ..., as in '1:256:x2' or '4k,32k,128k'"
         raise CostcalcError("nothing is swept", hint=hint)
@@ -308,16 +321,23 @@ def _axes(gpu: Accelerator, options: Mapping[str, Any]) -> tuple[list[Axis], dic
     return sorted(axes, key=lambda axis: axis.name not in DEGREES), fixed
 
 
-def _read(gpu: Accelerator, name: str, value: Any) -> Any:
-    """Return one value of an axis: a number, also where a price is told in words."""
+def _axis(charge: Charge, name: str, values: tuple[Any, ...]) -> Axis:
+    if not any(isinstance(value, str) for value in values):
+        return Axis(name, values)
+    found = [charge(value) for value in values]
+    return Axis(name, values, tuple(np.nan if each is None else each.usd_per_gpu_hour for each in found))
+
+
+def _read(charge: Charge, name: str, value: Any) -> Any:
+    """Return one value of an axis; prices told in words stay words."""
     read = read_option(name, value)
     if name != "price":
         return read
     try:
-        choice = gpu.price_for(str(read))  # a gap among prices is no default
+        choice = charge(str(read))  # a gap among prices is no default
     except CostcalcError as error:
         raise CostcalcError(error.message, where=name, hint=error.hint) from None
-    return None if choice is None else choice.usd_per_gpu_hour
+    return choice.usd_per_gpu_hour if choice and choice.kind is None else read
 
 
 def _reference(
@@ -330,7 +350,7 @@ def _reference(
 
     def asked(rank: int) -> Scenario:
         cell = {
-            axis.name: sorted(axis.values, reverse=True)[min(rank, len(axis.values) - 1)]
+            axis.name: sorted(axis.coordinates, reverse=True)[min(rank, len(axis.values) - 1)]
             for axis in swept
             if axis.name in OPTIONS
         }
@@ -354,9 +374,7 @@ def _reference(
     return most, unanswered(most, lacking.tried), lacking
 
 
-def _part(
-    scenario: Scenario, reference: Estimate, gpu: Accelerator, swept: Sequence[Axis], given: Mapping[str, Any]
-) -> dict[str, Array]:
+def _part(scenario: Scenario, reference: Estimate, charge: Charge, swept: Sequence[Axis]) -> dict[str, Array]:
     """Every cell of one deployment: arrays over the axes that are swept."""
     deployment = _spread_of(reference)
     along = {axis.name: _along(axis, number, len(swept)) for number, axis in enumerate(swept)}
@@ -364,20 +382,23 @@ def _part(
     batch = along.get("batch")
     if batch is None:
         batch = _batches(scenario, deployment, [axis for axis in swept if axis.name in _IN_THE_ENGINE], swept)
-    price = along.get("price")
+    price, chosen = along.get("price"), scenario.price
+    kinds: Any = np.asarray(chosen.kind if chosen else None, dtype=object)
     if price is None:
-        chosen = gpu.price_for(given.get("price"))
         price = np.asarray(np.nan if chosen is None else chosen.usd_per_gpu_hour)
+    else:
+        told = [charge(value) for axis in swept if axis.name == "price" for value in axis.values]
+        kinds = np.array([each.kind if each else None for each in told], dtype=object).reshape(price.shape)
     use = along.get("utilization", np.asarray(scenario.options.utilization))
     shape = tuple(len(axis.values) for axis in swept)
-    found = cells_of(grid, deployment, batch, price, use)
+    found = cells_of(grid, deployment, batch, price, use) | {"deployment.price_kind": kinds}
     return {path: np.broadcast_to(values, shape) for path, values in found.items()}
 
 
 def _along(axis: Axis, number: int, axes: int) -> Array:
     shape = [1] * axes
     shape[number] = len(axis.values)
-    return np.asarray(axis.values).reshape(shape)
+    return np.asarray(axis.coordinates).reshape(shape)
 
 
 def _on_grid(scenario: Scenario, along: Mapping[str, Array]) -> Scenario:

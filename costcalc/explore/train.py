@@ -21,11 +21,12 @@ from costcalc.engine.cost import (
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.fields import Count, Limits, Record, Size, Spec
 from costcalc.hardware.accelerator import Accelerator
+from costcalc.hardware.owning import OwnedTerms, charged
 from costcalc.hardware.prices import Date, Provenance
 from costcalc.model.spec import ModelSpec
-from costcalc.predict.options import MOST_GPUS, quantity, read_option, whole
+from costcalc.predict.options import MOST_GPUS, Options, quantity, read_option, whole
 from costcalc.predict.quantities import Range, plain_tree
-from costcalc.predict.scenario import counted, the_gpu, the_model
+from costcalc.predict.scenario import counted, owner_of, the_gpu, the_model
 from costcalc.units import format_percent
 
 Precision = Literal["bf16", "fp8"]
@@ -165,7 +166,7 @@ def train(
     flops = amount * each
     hours = float(training_gpu_hours(flops, peak, share))
     limits = None if spread is None else _range(training_gpu_hours(flops, peak, end) for end in reversed(spread))
-    choice = _price(machine, price)
+    choice = _price(machine, price, owner_of(Options(), folders.serving_efficiency().of_owning))
     usd = None if choice is None else choice.usd_per_gpu_hour
     days = None if count is None else 1 / (count * HOURS_OF_A_DAY)
     if choice is None:
@@ -219,10 +220,10 @@ def _peak(gpu: Accelerator, precision: str) -> float:
     return float(rates[precision])
 
 
-def _price(gpu: Accelerator, price: Any) -> Any:
+def _price(gpu: Accelerator, price: Any, owner: OwnedTerms) -> Any:
     asked = read_option("price", price)
     try:
-        return gpu.price_for(asked)
+        return charged(gpu, asked, owner)
     except CostcalcError as error:
         raise CostcalcError(error.message, where="price", hint=error.hint) from None
 

@@ -6,6 +6,7 @@ from typing import Annotated, Generic, NamedTuple, TypeVar
 from costcalc.errors import CostcalcError, did_you_mean
 from costcalc.fields import Bandwidth, Limits, Seconds, Spec, hints
 from costcalc.hardware.engines import EngineMemories, EngineMemory, Share
+from costcalc.hardware.owning import Owning
 from costcalc.hardware.prices import Date
 
 Positive = Annotated[float, Limits(ge=1e-9, le=1e18)]
@@ -201,6 +202,34 @@ def _parameters(op: str, gpu: str) -> list[str]:
     return list(hints(hints(ops[op])["parameters"]))
 
 
+# What GPUs draw, as data.
+
+
+class Energy(Spec):
+    """What a GPU draws as shares of its limit, and how far that is off; one file, energy.yaml."""
+
+    static: Share  # of a GPU that works, whatever it does
+    memory: Annotated[float, Limits(ge=0, le=10)]  # at the whole bandwidth
+    compute: Annotated[float, Limits(ge=0, le=10)]  # at the whole peak
+    watts: Quantiles  # observed over predicted, of GPUs that were fitted on
+    joules: Quantiles  # of a token, whose time is predicted too
+    unseen: Annotated[float, Limits(ge=1, le=10)]  # by which the ranges of other GPUs are wider, as logarithms
+    gpus: tuple[str, ...]  # fitted on
+    points: Annotated[int, Limits(ge=0)]
+    source: str
+    date: Date
+    errors: dict[str, FitError]  # in sample and by what was left out
+
+    def range_of(self, quantity: str, gpu: str) -> tuple[float, float]:
+        """Observed over predicted at 10% and 90%.
+
+        quantity: 'watts' or 'joules'. gpu: its name.
+        """
+        found: Quantiles = getattr(self, quantity)
+        wider = 1.0 if gpu in self.gpus else self.unseen
+        return found.low**wider, found.high**wider
+
+
 # Efficiency of serving, as data: what engines reach of the peaks and what they add to every step.
 
 
@@ -333,6 +362,8 @@ class ServingEfficiency(Spec):
     provenance: Provenance
     of_kernels: KernelEfficiency | None = None  # what it stands on: kernels.yaml, put here when both are read
     of_memory: EngineMemories | None = None  # and memory.yaml
+    of_owning: Owning | None = None  # and owning.yaml
+    of_energy: Energy | None = None  # and energy.yaml
 
     def __post_init__(self) -> None:
         for group, needed in _NEEDED.items():
@@ -350,6 +381,13 @@ class ServingEfficiency(Spec):
         if self.of_kernels is None:
             raise ValueError("constants of serving without those of kernels")
         return self.of_kernels
+
+    @property
+    def energy(self) -> Energy:
+        """What GPUs draw."""
+        if self.of_energy is None:
+            raise ValueError("constants of serving without what GPUs draw")
+        return self.of_energy
 
     def memory_of(self, engine: str) -> EngineMemory:
         """How an engine of this name uses memory."""

@@ -6,7 +6,7 @@ from statistics import median
 from typing import Annotated, Literal, get_args
 
 from costcalc.errors import CostcalcError, nearest, shown
-from costcalc.fields import Examples, Limits, Size, Spec, Usd, UsdPerHour
+from costcalc.fields import Examples, Limits, Size, Spec, Usd, UsdPerHour, read_date
 from costcalc.units import parse_quantity
 
 Provenance = Literal["seen", "recalled", "derived"]
@@ -17,6 +17,9 @@ PriceKind = Literal["on-demand", "reserved", "spot", "owned", "marketplace"]
 
 Date = Annotated[str, Limits(pattern=r"^\d{4}(-\d{2}){0,2}$"), Examples("2026-05-20", "2026-05", "2026")]
 """A day, a month or a year, as exactly as it is known."""
+
+COMPUTED = "computed"
+"""Stands for the provider of a price that is what owning costs."""
 
 KINDS: tuple[str, ...] = get_args(PriceKind)
 
@@ -55,6 +58,11 @@ class PriceChoice(Spec):
     matches: int = 1  # prices that the words fitted, this one included
 
     @property
+    def computed(self) -> bool:
+        """Whether it is what owning costs by its capital, rather than what somebody asks or reports."""
+        return self.kind == "owned" and self.provider == COMPUTED
+
+    @property
     def offer(self) -> str:
         """Kind, provider and date, as far as they are known: 'on-demand, Lambda, 2026-09-16'."""
         return ", ".join(filter(None, (self.kind, self.provider, self.date)))
@@ -64,6 +72,7 @@ class Capex(Spec):
     """What buying one accelerator costs."""
 
     usd: Usd
+    whole: bool = False  # whether that is of the machine that it is in
     date: Date
     source: str
     provenance: Provenance = "seen"
@@ -123,6 +132,14 @@ def choose_price(words: str, default: Price | None, prices: Sequence[ProviderPri
     return found
 
 
+def means_owned(words: str | float | None) -> bool:
+    """Return whether the words of a price mean that of an owner, whoever it may be.
+
+    words: as typed.
+    """
+    return isinstance(words, str) and _kind(re.split(r"[\s,]+", words.strip().lower())) == "owned"
+
+
 def default_price(default: Price | None, prices: Sequence[ProviderPrice]) -> PriceChoice | None:
     """Return the price taken where none is asked for: the profile's own, else the figure of its first kind.
 
@@ -145,7 +162,7 @@ def price_of_kind(kind: str, default: Price | None, prices: Sequence[ProviderPri
     kind: 'on-demand', 'reserved', 'spot', 'owned' or 'marketplace'.
     default: the price that the profile names [USD/h]. prices: its price list [USD/h].
     """
-    counted = lowest_of_each(_current(kind, [each for each in prices if each.kind == kind]))
+    counted = lowest_of_each(_current(kind, prices))
     if not counted:
         return _chosen(default) if default is not None and default.kind == kind else None
     if len(counted) == 1:
@@ -161,6 +178,30 @@ def price_of_kind(kind: str, default: Price | None, prices: Sequence[ProviderPri
         provenance="derived",
         matches=len(counted),
     )
+
+
+def range_of_kind(kind: str, prices: Sequence[ProviderPrice]) -> tuple[float, float] | None:
+    """Return the lowest and the highest price that the figure of a kind is the median of, or null of fewer than two.
+
+    kind: 'on-demand', 'reserved', 'spot', 'owned' or 'marketplace'. prices: the price list [USD/h].
+    """
+    counted = [each.usd_per_gpu_hour for each in lowest_of_each(_current(kind, prices))]
+    return (counted[0], counted[-1]) if len(counted) > 1 else None
+
+
+NEWEST = "2026-09-22"
+"""Date of the newest price that the catalog lists: prices are old beside it, whatever the day they are read on."""
+OLD_MONTHS = 6
+"""A price is told to be old from more than so many months on."""
+
+
+def age_in_months(date: str) -> int:
+    """Return how many months a price is older than the catalog's newest; of a year alone, its last month counts.
+
+    date: of the price.
+    """
+    (year, month, _), (newest, now, _) = read_date(date) or (9999, None, None), read_date(NEWEST) or (0, None, None)
+    return max(0, 12 * (newest - year) + (now or 12) - (month or 12))
 
 
 def kinds_priced(default: Price | None, prices: Sequence[ProviderPrice]) -> list[PriceKind]:
@@ -184,7 +225,7 @@ def lowest_of_each(prices: Iterable[ProviderPrice]) -> list[ProviderPrice]:
 
 def _current(kind: str, prices: Sequence[ProviderPrice]) -> list[ProviderPrice]:
     """Prices of a kind that count: of the first sellers that list any, and of the newest year."""
-    found = [price for price in prices if (price.seller, price.provenance) != ("study", "derived")]
+    found = [each for each in prices if each.kind == kind and (each.seller, each.provenance) != ("study", "derived")]
     if kind == "on-demand":
         by_seller = ([price for price in found if price.seller == each] for each in ("cloud", "hyperscaler", "study"))
         found = next(filter(None, by_seller), [])

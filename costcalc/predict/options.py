@@ -104,6 +104,12 @@ def _demand(value: Any) -> str:
     return text
 
 
+def _per_kwh(dimension: str, unit: str, most: float) -> Read:
+    """A quantity of a kilowatt-hour, with or without its unit."""
+    read = quantity(dimension, 0, most)
+    return lambda value: read(re.sub(rf"\s*{unit}$", "", value.strip()) if isinstance(value, str) else value)
+
+
 def _month(value: Any) -> str:
     text = _text(value, "month").strip()
     if (found := read_date(text)) is None or found[1] is None:
@@ -402,11 +408,24 @@ class Options(Record):
     price: float | str | None = option(
         "--price", "PRICE", MONEY, _price,
         "Dollars per GPU-hour; or a kind, for the median of its prices: on-demand, spot, reserved, marketplace, "
-        "owned; or a provider, for its price on demand, as in lambda or 'verda spot'; default: the profile's.",
+        "owned; or a provider, for its price on demand, as in lambda or 'verda spot'; default: the on-demand median.",
         several=True, also="usd_per_gpu_hour")
     utilization: float = option(
         "--utilization", "SHARE", MONEY, _SHARE_OF_ALL,
         "Share of the paid hours in which the GPUs work; default: 100%.", default=1.0, several=True)
+    owned: str | None = option(
+        "--owned", "TERMS", MONEY, lambda value: _text(value, "list of terms"),
+        "Terms of an owner, which mean --price owned, as in years=4,rate=8%: capital, years, rate, residual, server, "
+        "space, host-power, draw, idle, busy, staff, support; costcalc gpus own has the defaults.")
+    pue: float | None = option(
+        "--pue", "X", MONEY, quantity("count", 1, 10),
+        "Watts at the site's meter for one of its machines; default: 1.54, the average of sites.")
+    power_price: float | None = option(
+        "--power-price", "USD", MONEY, _per_kwh("price", "/ *kWh", 100),
+        "Dollars per kWh, of an owner; default: $0.086, US industry's of 2025.", also="electricity_price")
+    grid_co2: float | None = option(
+        "--grid-co2", "GRAMS", MONEY, _per_kwh("count", "g(/ *kWh)?", 5000),
+        "Grams of CO2 of a kWh; default: 445, the world's of 2024.")
     output_tokens: float | None = option(
         "--output-tokens", "TOKENS", LOAD, _TOKENS,
         "Output tokens of an answer.", several=True, also="output", written="--output")

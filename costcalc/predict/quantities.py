@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import field, fields, is_dataclass
+from functools import cached_property
 from math import exp, hypot, log
 from typing import Any
 
@@ -20,6 +21,8 @@ from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.step import Step
 from costcalc.fields import Array, Number, Record
 from costcalc.hardware.efficiency import UNTUNED, Asked
+from costcalc.hardware.owning import OwnedResult
+from costcalc.predict.energy import JOULES_OF_A_KWH, grams_of_a_kwh, kwh_of_a_month, meter, watts
 from costcalc.predict.predict import Prediction, prefill_layout
 from costcalc.predict.scenario import Scenario
 
@@ -63,6 +66,9 @@ class DeploymentResult(Record):
     price_kind: str | None = None  # on-demand, reserved, spot, owned or marketplace; null where it was typed
     price_provider: str | None = None
     price_date: str | None = None
+    price_age_months: int | None = None  # older than the newest price of the catalog
+    owned: OwnedResult | None = None  # what the price is made of, where it was computed of an owner's capital
+    price_range: Range | None = None  # lowest and highest list price of that kind [$/h]
     layout: str = ""  # degrees above 1, and replicas, in short
     idle_gpus: int = 0  # of the GPUs, that no replica takes
     context_parallel: int = 1  # tensor ranks that share the tokens of a cache
@@ -149,6 +155,30 @@ class CostResult(Record):
     usd_per_million_output_tokens_range: Range | None = None
     usd_per_million_input_tokens_range: Range | None = None
     usd_per_million_blended_tokens_range: Range | None = None
+    # At the lowest and the highest list price of the kind that is charged.
+    usd_per_million_output_tokens_price_range: Range | None = None
+    usd_per_million_input_tokens_price_range: Range | None = None
+    usd_per_million_blended_tokens_price_range: Range | None = None
+
+
+class EnergyResult(Record):
+    """What the GPUs draw while they serve, and the electricity and CO2 of it at the site's meter."""
+
+    watts_per_gpu: float | None  # mean of the GPUs, while they work
+    joules_per_output_token: float | None  # of all GPUs, prompts included
+    joules_per_token: float | None  # over tokens in and out
+    kwh_per_month: float | None  # at the meter, of 730 hours: of the demand where one was told, else around the clock
+    kg_co2_per_month: float | None
+    g_co2_per_million_output_tokens: float | None
+    watts_per_gpu_range: Range | None = None
+    joules_per_output_token_range: Range | None = None
+    joules_per_token_range: Range | None = None
+    kwh_per_month_range: Range | None = None
+    kg_co2_per_month_range: Range | None = None
+    g_co2_per_million_output_tokens_range: Range | None = None
+
+
+NO_ENERGY = EnergyResult(None, None, None, None, None, None)
 
 
 class DemandResult(Record):
@@ -236,6 +266,7 @@ class Estimate(Record):
     explanation: tuple[Formula, ...] = field(default=(), repr=False)
     limits: LimitsResult = LimitsResult()
     demand: DemandResult | None = None
+    energy: EnergyResult = NO_ENERGY
 
     @property
     def gpus_paid(self) -> float:
@@ -323,10 +354,12 @@ def plain_tree(value: Any) -> Any:
 
 
 class Ranges80(Record):
-    """Observed over predicted at 10% and 90%, of times; None for the ideal bound, which has no error."""
+    """Observed over predicted at 10% and 90%, of times and of energy; None for the ideal bound, which has no error."""
 
     decode: Range | None
     prefill: Range | None
+    watts: Range | None
+    joules: Range | None  # of a token
     unmeasured: tuple[str, ...]  # parts of the question that no measurement is of: they widen the ranges
 
 
@@ -335,16 +368,18 @@ def ranges_of(scenario: Scenario) -> Ranges80:
     q, constants = scenario, scenario.constants
     asked = asked_of(q)
     if not q.calibrated:
-        return Ranges80(None, None, ())
+        return Ranges80(None, None, None, None, ())
     decode, prefill = "decode_experts" if q.model.has_experts else "decode", "prefill"
     if q.options.disaggregated:
         decode, prefill = "pools", "prefill_pools"
     end = UNTUNED if q.options.tuning == "default" else ""
     spread, first = (constants.range_of(f"{name}{end}", asked) for name in (decode, prefill))
     missing = constants.unmeasured(asked)
+    watts_of, joules_of = (constants.energy.range_of(each, q.gpu.name) for each in ("watts", "joules"))
     if q.machine.host is None:
-        return Ranges80(spread, first, missing)
-    return Ranges80(_with_host(spread), _with_host(first), (*missing, "a host that holds weights or cache"))
+        return Ranges80(spread, first, watts_of, joules_of, missing)
+    missing = (*missing, "a host that holds weights or cache")
+    return Ranges80(_with_host(spread), _with_host(first), watts_of, _with_host(joules_of), missing)
 
 
 def _with_host(spread: Range) -> Range:
@@ -464,6 +499,22 @@ class Answered(Record):
         usd = np.nan if self.usd_per_gpu_hour is None else self.usd_per_gpu_hour
         return usd_per_million(gpus, usd, tokens_per_s, self.utilization)
 
+    @cached_property  # several numbers ask for it
+    def watts(self) -> Number | None:
+        """What a GPU draws in the mean while they work [W]; null where its limit is not known."""
+        return watts(self.scenario, self.at, *self.prefilling)
+
+    @property
+    def prefilling(self) -> tuple[Number, Number]:
+        """Shares of the GPU time in passes of prefill, and in which a pool of its own for them waits."""
+        pool = _prefill_gpus(self)
+        if pool is None:
+            return self.at.prefill_share(self.scenario.output_tokens), 0.0
+        # A pool told larger than the prompts need waits for a part of the time.
+        needed = self.replicas * self.at.prefill_per_decode(self.scenario.output_tokens) * _prefill_worker(self)
+        working = np.minimum(needed, pool)
+        return working / (self.gpus + pool), (pool - working) / (self.gpus + pool)
+
 
 class Quantity(Record):
     """One number that is answered: where it stands in the tree, what it is, and how its range follows."""
@@ -472,7 +523,7 @@ class Quantity(Record):
     title: str
     unit: str
     value: Callable[[Answered], Number | None]  # None where it has no meaning
-    times: str = ""  # whose observed over predicted times spread it: 'decode' or 'prefill'; empty for no range
+    times: str = ""  # the field of Ranges80 that spreads it; empty for no range
     rate: bool = False  # whether it falls as times rise
     of_terms: bool = False  # whether a term of the bill has it too, without prefill
     short: str = ""  # title of a column
@@ -534,6 +585,35 @@ def _input_usd(a: Answered) -> Number:
     return a.usd_per_million(pool, _decoded(a) * q.input_tokens / q.output_tokens)
 
 
+def _paid(a: Answered) -> Number:
+    pool = _prefill_gpus(a)
+    return a.gpus + (0.0 if pool is None else pool)
+
+
+def _joules(a: Answered) -> Number | None:
+    return None if a.watts is None else a.watts * _paid(a) / _served_in_all(a)
+
+
+def _joules_of_any(a: Answered) -> Number | None:
+    found, q = _joules(a), a.scenario
+    return None if found is None else found * q.output_tokens / (q.input_tokens + q.output_tokens)
+
+
+def _kwh(a: Answered) -> Number | None:
+    return None if a.watts is None else kwh_of_a_month(a.scenario, _paid(a), a.watts, a.utilization)
+
+
+def _kg_of_a_month(a: Answered) -> Number | None:
+    found = _kwh(a)
+    return None if found is None else found * grams_of_a_kwh(a.scenario) / 1e3
+
+
+def _grams(a: Answered) -> Number | None:
+    found = _joules(a)
+    return None if found is None else found / JOULES_OF_A_KWH * 1e6 * meter(a.scenario) * grams_of_a_kwh(a.scenario)
+
+
+WATTS = "energy.watts_per_gpu"
 BLENDED = "cost.usd_per_million_blended_tokens"
 QUANTITIES: tuple[Quantity, ...] = (
     Quantity("prefill.time_s", "A pass of prefill", "s", lambda a: a.at.prefill.seconds, "prefill"),
@@ -589,6 +669,12 @@ QUANTITIES: tuple[Quantity, ...] = (
         BLENDED, "$ per M tokens, blended", "$/M",
         lambda a: _blended(a, _input_usd(a), _output_usd(a)), short="$/M blended",
     ),
+    Quantity(WATTS, "Watts of a GPU", "W", lambda a: a.watts, "watts", short="W/GPU"),
+    Quantity("energy.joules_per_output_token", "Joules per output token", "J", _joules, "joules", short="J/token"),
+    Quantity("energy.joules_per_token", "Joules per token in and out", "J", _joules_of_any, "joules"),
+    Quantity("energy.kwh_per_month", "Electricity of a month at the meter", "kWh", _kwh, "watts"),
+    Quantity("energy.kg_co2_per_month", "CO2 of a month", "kg", _kg_of_a_month, "watts"),
+    Quantity("energy.g_co2_per_million_output_tokens", "CO2 per M output tokens", "g", _grams, "joules"),
 )  # fmt: skip
 """Every number of a prediction that is answered, in the order of the tree."""
 
@@ -610,10 +696,12 @@ def numbers_of(answered: Answered, wanted: Container[str] | None = None) -> dict
         if value is None:
             continue
         found[each.path] = value
-        times = {"decode": spread.decode, "prefill": spread.prefill}.get(each.times)
+        times: Range | None = getattr(spread, each.times) if each.times else None
         factors = inverse(times) if each.rate else times
         if factors is not None:
             found[f"{each.path}_range.low"], found[f"{each.path}_range.high"] = value * factors[0], value * factors[1]
+            if each.path == WATTS:  # the board's limit holds
+                found[f"{each.path}_range.high"] = np.minimum(value * factors[1], q.gpu.power or np.inf)
     if BLENDED in found and spread.decode and spread.prefill:
         for side, out, into in zip(("low", "high"), spread.decode, spread.prefill, strict=True):
             found[f"{BLENDED}_range.{side}"] = _blended(

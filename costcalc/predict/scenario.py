@@ -27,6 +27,8 @@ from costcalc.formats import activation_format, cache_format, weight_format
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.efficiency import ServingEfficiency
 from costcalc.hardware.engines import before
+from costcalc.hardware.owning import OwnedTerms, Owning, charged
+from costcalc.hardware.prices import PriceChoice
 from costcalc.model.attention.mla import LatentAttention, MlaMode
 from costcalc.model.spec import ModelSpec, Precision
 from costcalc.predict.options import Arrivals, Options, is_several, kind_of, read_option
@@ -92,6 +94,11 @@ class Scenario(Record):
     def calibrated(self) -> bool:
         """Whether measured efficiencies apply, rather than the ideal bound."""
         return self.options.efficiency == "calibrated"
+
+    @property
+    def price(self) -> PriceChoice | None:
+        """What an hour of a GPU costs, and by which price; null where none is known."""
+        return charged(self.gpu, words_of_price(self.options), owner_of(self.options, self.constants.of_owning))
 
     @property
     def weights_name(self) -> str:
@@ -254,8 +261,9 @@ def scenario_of(
     if backend not in constants.engines:
         hint = did_you_mean(backend, constants.engines) or f"one of {', '.join(constants.engines)}"
         raise CostcalcError(f"unknown backend {shown(backend)}", where="backend", hint=hint)
+    owner = owner_of(options, constants.of_owning)
     try:
-        gpu.price_for(options.price)
+        charged(gpu, words_of_price(options), owner)
     except CostcalcError as error:
         raise CostcalcError(error.message, where="price", hint=error.hint) from None
     calibrated = options.efficiency == "calibrated"
@@ -381,6 +389,22 @@ def month_of(date: str) -> float:
     """Months from year 0 to a date of the form YYYY-MM or YYYY-MM-DD; nan where it is of no such form."""
     year, month, day = read_date(date) or (0, None, None)
     return math.nan if month is None else 12 * year + month - 1 + ((day or _MID_MONTH) - 1) / 30
+
+
+def words_of_price(options: Options) -> float | str | None:
+    """What `--price` says; terms of an owner mean that kind where it says nothing."""
+    return "owned" if options.price is None and options.owned is not None else options.price
+
+
+def owner_of(options: Options, owning: Owning | None) -> OwnedTerms:
+    """The terms of an owner and of the site, as told or by default; raises CostcalcError."""
+    if owning is None:
+        raise ValueError("constants of serving without the terms of owning")
+    site = {"pue": options.pue, "power_price": options.power_price, "grid_co2": options.grid_co2}
+    try:
+        return owning.told(options.owned, site)
+    except CostcalcError as error:
+        raise CostcalcError(error.message, where="owned", hint=error.hint) from None
 
 
 def asked_precision(model: ModelSpec, options: Options) -> Precision:

@@ -24,6 +24,7 @@ KIND_TITLES = {
     "comm": "Collectives",
     "e2e": "Serving, end to end",
     "field": "Single results from the field",
+    "power": "Energy",
     "kv_pool": "Memory",
 }
 """Kinds of measurement as headings."""
@@ -204,6 +205,7 @@ _DESCRIBED = {
     "comm": ("gpu", "op", "impl", "n_gpus", "bytes", "tokens"),
     "field": ("model", "gpu", "gpus", "engine", "weights", "input", "output", "concurrency", "quantity"),
     "e2e": ("model", "gpu", "n_gpus", "framework", "dtype", "tp", "ep", "isl", "osl", "concurrency"),
+    "power": ("model", "gpu", "framework", "precision", "decode_gpus", "isl", "osl", "concurrency"),
     "kv_pool": ("model", "gpu", "engine", "dtype", "kv", "tp", "pp", "max_length"),
 }
 """Columns that tell one point from another."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from costcalc.hardware.prices import OLD_MONTHS
 from costcalc.predict.predict import UNBOUNDED
 from costcalc.predict.quantities import (
     Comparison,
@@ -14,6 +15,7 @@ from costcalc.predict.quantities import (
     MarketPrice,
     MemoryResult,
 )
+from costcalc.report.owning import energy_block, owned_block
 from costcalc.report.page import (
     Block,
     Column,
@@ -33,7 +35,7 @@ from costcalc.report.page import (
     times,
     users,
 )
-from costcalc.units import NOTHING, counted, format_bytes, format_count, format_percent, format_rate
+from costcalc.units import NOTHING, capital, counted, format_bytes, format_count, format_percent, format_rate
 from costcalc.units import format_usd as usd
 
 if TYPE_CHECKING:
@@ -43,14 +45,16 @@ _MEDIAN = "median"
 
 
 def price_terms(machine: DeploymentResult) -> str:
-    """Return what a price is, such as 'default of its profile: on-demand, 2025-01-17'; nothing where none is known."""
+    """Return what a price is, such as 'on-demand, Lambda, 2025-09-16, 12 months old'; nothing where none is known."""
     if machine.usd_per_gpu_hour is None:
         return ""
     if machine.price_kind is None:
         return "as given"
     if (machine.price_source or "").startswith("--set"):
         return f"{machine.price_kind}, as set by --set"
-    told = ", ".join(filter(None, (machine.price_kind, machine.price_provider, machine.price_date)))
+    age = machine.price_age_months or 0
+    old = f"{age} months old" if age > OLD_MONTHS else None
+    told = ", ".join(filter(None, (machine.price_kind, machine.price_provider, machine.price_date, old)))
     return told if machine.price_provider else f"default of its profile: {told}"
 
 
@@ -133,9 +137,19 @@ def headline(result: Estimate) -> Iterator[Block]:
     )
     if any(row[2] for row in rows):
         yield Line("In brackets: the range that holds in 8 of 10 cases.", "dim", indent=2)
+    yield from _at_list_prices(result)
     if result.decode.step_time_s is not None and not is_term(result):
         yield Line(_decoding_alone(result), "dim", indent=2)
     yield Line()
+
+
+def _at_list_prices(result: Estimate) -> Iterator[Block]:
+    """What the dollars would be at the lowest and the highest price of the kind that is charged."""
+    asked, cost = result.deployment.price_range, result.cost.usd_per_million_output_tokens_price_range
+    if asked and cost:
+        per_hour, told = (f"{usd(low)} to {usd(high)}" for low, high in (asked, cost))
+        kind = "Published owners'" if result.deployment.owned else capital(result.deployment.price_kind or "")
+        yield Line(f"{kind} prices run from {per_hour} per GPU-hour: {told} per M output tokens.", "dim", indent=2)
 
 
 def _headline_numbers(result: Estimate) -> list[tuple[str, str]]:
@@ -248,6 +262,13 @@ def demand(result: Estimate) -> Iterator[Block]:
     yield Line()
 
 
+def _owned(result: Estimate) -> Iterator[Block]:
+    """Yield what the price is made of, where it is an owner's."""
+    cost = result.deployment.owned
+    if cost is not None:
+        yield from owned_block(cost, result.cost.usd_per_million_output_tokens)
+
+
 # List prices of APIs beside the cost of a deployment.
 
 
@@ -337,8 +358,10 @@ def estimate_page(result: Estimate) -> list[Block]:
         *headline(result),
         *demand(result),
         *_deployment(result),
+        *_owned(result),
         *_memory(result),
         *_breakdown(result),
+        *energy_block(result),
         *market(result),
         *notes(result.notes),
         *defaults_taken(result.assumptions),

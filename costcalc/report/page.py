@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeVar
 from costcalc.errors import escaped
 from costcalc.fields import Record
 from costcalc.predict.quantities import QUANTITIES, Assumption, Estimate, Range
-from costcalc.units import NOTHING, format_percent, format_rate, format_seconds, format_usd
+from costcalc.units import NOTHING, format_percent, format_power, format_rate, format_seconds, format_usd
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -131,11 +131,26 @@ def bar(share: float, width: int) -> str:
     return "█" * full + (" ▏▎▍▌▋▊▉"[rest] if rest else "")
 
 
+def watts(value: float | None, digits: int = 3) -> str:
+    """Return a power such as '518 W', to three digits."""
+    return format_power(value, digits)
+
+
+def _in_unit(unit: str) -> Callable[..., str]:
+    """How numbers of a unit without prefixes are written: '17,000 kWh', to three digits."""
+    return lambda value, digits=3: NOTHING if value is None else f"{float(f'{value:.{digits}g}'):,.10g} {unit}"
+
+
 _WRITTEN: dict[str, tuple[Show, Callable[[float, int], str]]] = {
     "s": (seconds, seconds),
     "tokens/s": (speed, speed),
     "$/M": (format_usd, _dollars),
     "share": (format_percent, format_percent),
+    "W": (watts, watts),
+    "J": (_in_unit("J"), _in_unit("J")),
+    "kWh": (_in_unit("kWh"), _in_unit("kWh")),
+    "kg": (_in_unit("kg"), _in_unit("kg")),
+    "g": (_in_unit("g"), _in_unit("g")),
 }
 """How numbers of a unit are written, and the ends of their ranges."""
 

@@ -97,7 +97,8 @@ def result_schema() -> dict[str, Any]:
         "title": "A result of costcalc",
         "description": (
             "Numbers are SI: bytes, seconds, tokens per second, FLOP, US dollars. A time, throughput or cost may "
-            "carry a sibling <name>_range of [low, high], which holds in 8 of 10 cases."
+            "carry a sibling <name>_range of [low, high], which holds in 8 of 10 cases; <name>_price_range is what the "
+            "lowest and the highest list price of the kind that is charged, price_range, make of it."
         ),
         "anyOf": [{"$ref": f"#/$defs/{name}"} for name in ("Estimate", "Comparison", "BreakEven")],
         "$defs": definitions,

@@ -9,7 +9,13 @@ from costcalc.predict.options import OPTIONS
 from costcalc.report.page import DASH, MARK, Block, Column, Line, filled_grid, notes
 from costcalc.units import NOTHING, format_count, format_percent, format_rate, format_seconds, format_usd
 
-NAMES = {"input_tokens": "tokens in", "output_tokens": "tokens out", "tpot": "limit of TPOT", "ttft": "limit of TTFT"}
+NAMES = {
+    "input_tokens": "tokens in",
+    "output_tokens": "tokens out",
+    "tpot": "limit of TPOT",
+    "ttft": "limit of TTFT",
+    "power_price": "$ per kWh",
+}
 """Inputs as rows, where the option's own name says less."""
 WIDTH = 32
 """Of the bars [characters]."""
@@ -83,7 +89,7 @@ def value_shown(name: str, value: Any) -> str:
         return value
     if name == EFFICIENCY:
         return f"{value:.2g}×"
-    if name == "price":
+    if name in ("price", "power_price"):
         return format_usd(value)
     metavar = OPTIONS[name].metavar
     if metavar == "SHARE":

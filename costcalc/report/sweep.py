@@ -61,7 +61,7 @@ def value_shown(name: str, value: Any) -> str:
     name: the option. value: its value.
     """
     if name == "price":
-        return format_usd(value) if value is not None else "-"
+        return value if isinstance(value, str) else format_usd(value)
     if name == "memory_bandwidth":
         return format_rate(value)
     if name == "utilization":
@@ -134,8 +134,13 @@ def _legend(sweep: Sweep) -> Iterator[str]:
     if _as_long(sweep):
         fixed.insert(0, "prompts as long as the context")
     fixed.append(f"KV cache {sweep.references[0].deployment.precision.kv_cache}")
-    if "price" not in {axis.name for axis in sweep.axes}:
+    price = next((axis for axis in sweep.axes if axis.name == "price"), None)
+    if price is None:
         fixed.append(price_basis(each.deployment for each in sweep.references))
+    elif price.numbers:
+        words = zip(price.values, price.numbers, strict=True)
+        told = [f"{word} {format_usd(usd)}" for word, usd in words if isinstance(word, str)]
+        fixed.append(f"per GPU-hour {', '.join(told)}")
     yield f"{'; '.join(fixed)}."
     yield (
         "tok/s, of a GPU and of a user: output tokens served, prefills included; TPOT and TTFT: time per output token "
@@ -220,7 +225,7 @@ def curves_of(sweep: Sweep, name: str, most: int) -> SweptLines:
     for number, members in enumerate(groups):
         index = members[0]
         known = np.isfinite(values[index]) & (values[index] > 0)
-        below = [float(x) for x, there in zip(sweep.axes[along].values, known, strict=True) if there]
+        below = [float(x) for x, there in zip(sweep.axes[along].coordinates, known, strict=True) if there]
         points = list(zip(below, values[index][known].tolist(), strict=True))
         band = list(zip(low[index][known].tolist(), high[index][known].tolist(), strict=True)) if limits else []
         place = int(np.ravel_multi_index(index, shape)) if shape and prod(shape) <= _COLOURS else number

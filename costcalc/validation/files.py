@@ -189,6 +189,16 @@ KINDS: dict[str, Columns] = {
         optional_numbers=("tp", "ep", "dp", "input", "output", "concurrency"),
         measured=("measured",),
     ),
+    "power": Columns(
+        text=("gpu", "model"),
+        numbers=("decode_gpus", "decode_tp", "isl", "osl", "concurrency"),
+        optional_text=("framework", "precision", "spec", "date", "engine_version", "run"),
+        optional_numbers=(
+            *("disagg", "prefill_gpus", "decode_ep", "median_tpot_ms", "output_tok_s_gpu", "tok_s_gpu"),
+            *("avg_power_w_per_gpu", "j_per_token"),
+        ),
+        measured=("j_per_output_token",),
+    ),
     "kv_pool": Columns(
         text=("gpu", "model"),
         numbers=("tp", "memory_utilization", "max_length"),

@@ -16,11 +16,12 @@ from costcalc.errors import CostcalcError, shown
 from costcalc.fields import Number, Record
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.efficiency import ServingEfficiency
+from costcalc.hardware.owning import charged
 from costcalc.hardware.prices import PriceChoice, kinds_priced
-from costcalc.predict.options import command_of, read_option, refuse_unknown
+from costcalc.predict.options import Options, command_of, read_option, refuse_unknown
 from costcalc.predict.predict import predict
 from costcalc.predict.quantities import BLENDED, Answered, Range, numbers_of, plain_tree
-from costcalc.predict.scenario import counted
+from costcalc.predict.scenario import counted, owner_of
 from costcalc.units import counted as number_of
 from costcalc.validation.benchmarks import Run, load_benchmarks
 from costcalc.validation.files import Row, find_gpu
@@ -282,7 +283,7 @@ def _asked(run: Run, model: Any, gpu: Any, given: Mapping[str, Any], catalog: Ca
     if row["n_gpus"] is None and not run.per_gpu:
         hint = "say it with `gpus`, or in front of the GPU, as in 8xh100"
         raise CostcalcError(f"{run.source} does not say how many GPUs there were", hint=hint)
-    offers = _once(known, "price", (name,), lambda: _offers(run, machine, given))
+    offers = _once(known, "price", (name,), lambda: _offers(run, machine, given, catalog))
     why = unknown or unnamed
     if row["n_gpus"] is None:
         why = why or "the count of GPUs is not said"
@@ -326,7 +327,7 @@ def _gpu(
 
 
 def _offers(
-    run: Run, machine: Accelerator | None, given: Mapping[str, Any]
+    run: Run, machine: Accelerator | None, given: Mapping[str, Any], catalog: Catalog
 ) -> tuple[PriceChoice | None, tuple[PriceChoice, ...]]:
     """The price that counts, and all that are shown."""
     asked = given.get("price")
@@ -338,13 +339,15 @@ def _offers(
             raise CostcalcError(f"{run.source} does not say which GPU it ran on", hint=hint) from None
         choice = PriceChoice(usd_per_gpu_hour=usd)
         return choice, (choice,)
+    terms = {name: given[name] for name in ("owned", "pue", "power_price") if name in given}
+    owner = owner_of(Options(**terms), catalog.serving_efficiency().of_owning)
     try:
-        chosen = machine.price_for(asked)
+        chosen = charged(machine, asked, owner)
     except CostcalcError as error:
         raise CostcalcError(error.message, where="price", hint=error.hint) from None
     if asked is not None or chosen is None:
         return chosen, (chosen,) if chosen else ()
-    kinds = (machine.price_for(kind) for kind in kinds_priced(machine.price, machine.prices))
+    kinds = (charged(machine, kind, owner) for kind in kinds_priced(machine.price, machine.prices))
     return chosen, tuple(each for each in kinds if each is not None)
 
 

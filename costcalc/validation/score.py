@@ -15,6 +15,7 @@ from costcalc.catalog.catalog import Catalog
 from costcalc.catalog.names import normal_name
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.hardware.efficiency import UNKNOWN_FAMILY, KernelEfficiency, KernelFit, ServingEfficiency
+from costcalc.validation.energy import JOULES, score_energy
 from costcalc.validation.files import KINDS, Measurements, Row, Unusable, columns_of, find_gpu
 from costcalc.validation.kernel_fit import KERNEL_KINDS, exclusions, measured_seconds, predict_kernel, prepared
 from costcalc.validation.kernel_rows import KernelParameters, KernelRows, backend_of
@@ -147,7 +148,8 @@ def score(
         return score_kernels(kind, rows, efficiency, catalog)
     if kind == "e2e":
         return score_serving(rows, catalog=catalog)
-    return score_field(rows, catalog) if kind == "field" else score_memory(rows, catalog)
+    others = {"field": score_field, "kv_pool": score_memory, "power": score_energy}
+    return others[kind](rows, catalog)
 
 
 def summary(scored: Sequence[Scored]) -> Summary:
@@ -414,7 +416,7 @@ def _unpredicted_rows(file: Measurements, row: Unusable) -> Point:
 
 
 OF_KERNELS = "ms"
-QUANTITY = {"e2e": "tpot_ms", "kv_pool": POOL}
+QUANTITY = {"e2e": "tpot_ms", "kv_pool": POOL, "power": JOULES}
 """What a kind of file measures where a row does not tell; else what kernels do."""
 
 

@@ -187,14 +187,14 @@ def test_what_hardware_cannot_do_is_known(name: str, asked: str, used: str) -> N
     assert PROFILES[name].peak(asked).precision == used
 
 
-def test_default_prices() -> None:
+def test_prices_of_the_article_and_of_the_report() -> None:
     # Erdil, Epoch AI, 2025-01-17: $2 per H100-hour. DeepSeek-V3 report, table 1: $2 per H800-hour.
-    for name in ("h100-sxm", "h800-sxm"):
-        price = PROFILES[name].price
+    for name, words in (("h100-sxm", "article"), ("h800-sxm", "report")):
+        price = PROFILES[name].price_for(words)
         assert price and price.usd_per_gpu_hour == 2.00
 
 
-STUDIES = ("market", "SemiAnalysis", "jax-ml")
+STUDIES = ("market", "SemiAnalysis", "jax-ml", "article", "DeepSeek-V3 report")
 HYPERSCALERS = {"AWS", "Azure", "GCP"}
 
 

@@ -112,6 +112,7 @@ ACCEPTED = {
     "weights": "FP8", "kv_cache": "fp8", "activations": "fp8", "efficiency": "ideal", "backend": "SGLang",
     "drafts": "0", "concurrency": "64", "arrivals": "offline", "lengths": "equal", "statistic": "mean",
     "polling": "10", "engine_date": "2026-06", "terms": "kv", "price": "$3/h", "utilization": "60%",
+    "owned": "years=4", "pue": "1.2", "power_price": "$0.08/kWh", "grid_co2": "400g",
     "output_tokens": "512", "bits": "16", "link": "900 GB/s", "imbalance": "uniform",
     "tuning": "tuned", "client_latency": "25 ms", "max_num_seqs": "64", "max_num_batched_tokens": "8k",
     "gpu_layers": "20", "cpu_offload_gb": "4",

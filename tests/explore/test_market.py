@@ -121,7 +121,7 @@ def test_the_break_even_is_the_same_at_any_utilization_and_scales_with_the_rent(
 
     once = shares()
     assert shares(utilization=0.3) == pytest.approx(once)
-    assert shares(price=4.0) == pytest.approx([2 * (each or 0) for each in once])
+    assert shares(price=2 * 3.24) == pytest.approx([2 * (each or 0) for each in once])
 
 
 def test_against_takes_prices_of_other_models_open_or_closed() -> None:

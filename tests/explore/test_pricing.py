@@ -1,4 +1,4 @@
-"""Comparisons of GPUs are made at prices of one kind, and say which."""
+"""One accelerator has one default price in every command; where prices mix kinds or years, answers say so."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 import costcalc
-from costcalc.explore.compare import on_one_basis
+from costcalc.catalog.catalog import Catalog
+from costcalc.hardware.prices import NEWEST, age_in_months
 from costcalc.predict.quantities import Comparison
 
 SMALL: dict[str, Any] = {"batch": 32}
@@ -21,39 +22,65 @@ def prices(comparison: Comparison) -> list[float | None]:
     return [row.estimate.deployment.usd_per_gpu_hour for row in comparison.rows]
 
 
-def test_an_h100_is_compared_at_its_market_price_and_estimated_at_the_articles() -> None:
+def test_every_command_charges_the_same_default() -> None:
+    """The median of eight clouds' lowest list prices of 2026: 1.89, 2.29, 2.95, 2.99, 3.49, 3.49, 4.29 and 6.155."""
+    median = (2.99 + 3.49) / 2
+    machine = costcalc.estimate("llama-3.1-8b", "h100", **SMALL).deployment
+    assert (machine.usd_per_gpu_hour, machine.price_kind) == (pytest.approx(median), "on-demand")
+    assert machine.price_range == (1.89, 6.155) and machine.price_age_months == 0
+    assert prices(compared("h100", "h200")) == pytest.approx([median, 4.54])
+    assert prices(compared("h100", "mi355x")) == pytest.approx([median, 2.10])
+    assert costcalc.break_even("llama-3.1-70b", "h100").estimate.deployment.usd_per_gpu_hour == pytest.approx(median)
+    assert costcalc.sweep("llama-3.1-8b", "h100", **SMALL)["usd_per_gpu_hour"] == pytest.approx(median)
+    fronts = costcalc.frontier("llama-3.1-8b", ["h100", "mi355x"], max_gpus=1).fronts
+    assert [each.of.usd_per_gpu_hour for each in fronts] == pytest.approx([median, 2.10])
+
+
+def test_the_articles_price_is_asked_for_by_its_name() -> None:
+    found = costcalc.estimate("llama-3.1-8b", "h100", price="article", **SMALL)
+    machine = found.deployment
+    assert (machine.usd_per_gpu_hour, machine.price_date, machine.price_age_months) == (2.0, "2025-01-17", 20)
+    assert found.notes[0] == (
+        "The price is of 2025-01-17, 20 months older than the catalog's newest (2026-09-22); on demand, median of 8 "
+        "providers is $3.24 (2026-09-16)."
+    )
+
+
+def test_the_newest_price_of_the_catalog_is_what_ages_count_from() -> None:
+    gpus = [Catalog().gpu(entry.name) for entry in Catalog().entries("hardware_profiles")]
+    listed = [price.date for gpu in gpus for price in gpu.prices]
+    assert max(listed) == NEWEST
+    assert [age_in_months(date) for date in ("2026", "2025", "2025-10", "2026-09-01", "2027")] == [0, 9, 11, 0, 0]
+
+
+def test_costs_at_the_cheapest_and_the_dearest_list_price_stand_beside_the_range_of_times() -> None:
+    cost = costcalc.estimate("llama-3.1-8b", "h100", **SMALL).cost
+    for end, price in enumerate((1.89, 6.155)):
+        at = costcalc.estimate("llama-3.1-8b", "h100", price=price, **SMALL).cost
+        assert at.usd_per_million_output_tokens_price_range is None  # a number that was typed is of no kind
+        for of in ("output", "input", "blended"):
+            told = getattr(cost, f"usd_per_million_{of}_tokens_price_range")
+            assert told[end] == pytest.approx(getattr(at, f"usd_per_million_{of}_tokens"), rel=1e-12)
+
+
+def test_defaults_of_one_kind_and_year_bring_no_warning() -> None:
     found = compared("h100", "h200")
-    assert prices(found) == pytest.approx([3.24, 4.54])
-    assert costcalc.estimate("llama-3.1-8b", "h100", **SMALL).deployment.usd_per_gpu_hour == 2.0
     assert found.notes[0].startswith(
         "Per GPU-hour: NVIDIA H100 SXM5 80GB $3.24 (on-demand, median of 8 providers, 2026"
     )
-    assert "All at on-demand prices" in found.notes[1] and "--price default" in found.notes[1]
     assert not any("Warning" in note for note in found.notes)
     # It was nobody's choice: the footnote of a default says how to override it.
     assert any(each.name == "price" for each in found.rows[0].estimate.assumptions)
 
 
-def test_defaults_of_two_years_bring_a_warning() -> None:
-    found = compared("h100", "h200", price="default")
-    assert prices(found) == pytest.approx([2.0, 4.54])
-    assert found.notes[-1] == (
-        "Warning: the prices differ in year, so the ratios compare terms of payment as well as GPUs."
-    )
-
-
-def test_the_most_comparable_kind_that_all_have() -> None:
-    machines = [costcalc.load_gpu(name) for name in ("h100", "b200", "mi355x")]
-    assert on_one_basis(machines).kind == "reserved"  # no cloud lists an MI355X on demand
-    assert on_one_basis(machines[:2]).kind == "on-demand"
-    assert on_one_basis([machines[0], costcalc.load_gpu("l40")]).kind == "marketplace"
-
-
-def test_without_a_kind_in_common_each_is_at_its_own_and_the_notes_warn() -> None:
-    found = compared("h100", "mi355x", "l40")
-    assert prices(found) == pytest.approx([3.24, 2.10, 0.33])
-    assert any(note.startswith("No kind of price is known of all") for note in found.notes)
-    assert "differ in kind" in found.notes[-1]
+def test_mixed_kinds_and_years_bring_a_warning_that_names_the_kind_that_all_have() -> None:
+    warning = "Warning: the prices differ in {}, so the ratios compare terms of payment as well as GPUs."
+    by_kind = warning.format("kind") + " --price reserved is of one kind for all."
+    assert compared("h100", "mi355x").notes[-1] == by_kind  # no cloud lists an MI355X on demand
+    assert by_kind in costcalc.frontier("llama-3.1-8b", ["h100", "mi355x"], max_gpus=1).notes
+    assert "Warning" not in "".join(compared("h100", "mi355x", price="reserved").notes)
+    assert compared("h100", "mi355x", "l40").notes[-1] == warning.format("kind")
+    assert compared("h100", "a10g").notes[-1] == warning.format("year")  # AWS in 2025
 
 
 def test_a_gpu_without_a_price_leaves_the_others_comparable() -> None:

@@ -47,12 +47,13 @@ def test_several_prices_are_told_by_what_they_have_in_common(machine: Machine) -
 def test_every_command_says_which_price_it_charges(capsys: pytest.CaptureFixture[str]) -> None:
     model = ["--model", "llama-3.1-8b"]
     for arguments, told in (
-        (["estimate", *model, "--gpu", "h100"], "default of its profile: on-demand, 2025-01-17"),
-        (["compare", "models", "llama-3.1-8b", "--gpu", "h100"], "$2.00 per GPU-hour, default of its profile:"),
+        (["estimate", *model, "--gpu", "h100"], "on-demand, median of 8 providers, 2026-09-16"),
+        (["compare", "models", "llama-3.1-8b", "--gpu", "h100"], "$3.24 per GPU-hour, on-demand, median of 8"),
+        (["estimate", *model, "--gpu", "h100", "--price", "article"], "article (Epoch AI), 2025-01-17, 20 months old"),
         (["compare", "gpus", "h100", "h200", *model], "On-demand prices per GPU-hour, median of providers"),
-        (["compare", "gpus", "h100", "h200", *model, "--price", "default"], "Each GPU at the default price of its"),
-        (["sweep", *model, "--gpu", "h100", "--batch", "8"], "$2.00 per GPU-hour, default of its profile:"),
-        (["breakeven", *model, "--gpu", "h100"], "$2.00 per GPU-hour, default of its profile:"),
+        (["compare", "gpus", "h100", "h200", *model, "--price", "default"], "On-demand prices per GPU-hour, median"),
+        (["sweep", *model, "--gpu", "h100", "--batch", "8"], "$3.24 per GPU-hour, on-demand, median of 8"),
+        (["breakeven", *model, "--gpu", "h100"], "$3.24 per GPU-hour, on-demand, median of 8"),
     ):
         assert main(arguments) == 0
         assert told in capsys.readouterr().out, arguments

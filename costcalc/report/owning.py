@@ -1,0 +1,110 @@
+"""What an hour of an owned accelerator is made of, part by part, and what GPUs draw: blocks of other pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from costcalc.hardware.accelerator import Accelerator
+from costcalc.hardware.owning import OwnedResult, OwnedTerms, Owning, apportioned
+from costcalc.predict.quantities import Estimate
+from costcalc.report.page import Block, Column, Grid, Line, Role, numbers, quantity
+from costcalc.units import format_percent, format_power, format_usd
+
+_FIXED = ("accelerator", "server_and_network", "space", "staff", "support")
+
+
+def energy_block(result: Estimate) -> Iterator[Block]:
+    """Yield what the GPUs draw while they work, and the electricity and CO2 of a month."""
+    found = result.energy
+    if found.watts_per_gpu is None or found.kwh_per_month is None or found.kg_co2_per_month is None:
+        return
+    each = quantity("energy.watts_per_gpu", result)
+    tokens = quantity("energy.joules_per_output_token", result)
+    hours = "of the demand" if result.demand else "around the clock"
+    co2 = found.kg_co2_per_month / found.kwh_per_month * 1e3
+    rows = [
+        ("A GPU draws", f"{each.text} {each.range}".rstrip(), "while it works"),
+        (
+            "A token takes",
+            f"{tokens.text} {tokens.range}".rstrip(),
+            f"of output, prompts included; {quantity('energy.joules_per_token', result).text} of any",
+        ),
+        ("A month", quantity("energy.kwh_per_month", result).text, f"at the meter, {hours}"),
+        ("", f"{quantity('energy.kg_co2_per_month', result).text} CO2", f"at {co2:.4g} g/kWh"),
+    ]
+    yield Line("Energy", "heading")
+    yield Grid((Column(), Column(role="value"), Column(role="dim")), rows)
+    yield Line()
+
+
+def owned_block(cost: OwnedResult, usd_per_million: float | None = None) -> Iterator[Block]:
+    """Yield the parts of an owned hour, which sum to the whole as they are shown.
+
+    usd_per_million: the cost of output tokens [$/M], whose parts are shown too; none without it.
+    """
+    per_hour = apportioned(asdict(cost.parts))
+    million = usd_per_million is not None
+    scaled = {name: value / cost.usd_per_gpu_hour * (usd_per_million or 0.0) for name, value in per_hour.items()}
+    per_million = apportioned(scaled)
+    fixed = [sum(each[name] for name in _FIXED) for each in (per_hour, per_million)]
+    rows = [_row(name.replace("_", " "), value, per_million[name], cost) for name, value in per_hour.items()]
+    rows.insert(len(_FIXED), _row("fixed", fixed[0], fixed[1], cost))
+    rows.append(_row("in all", sum(per_hour.values()), sum(per_million.values()), cost))
+    columns = (Column("of an hour"), *numbers("$/GPU-h", *(["$/M output"] if million else []), "share"))
+    width = len(columns)
+    shown = [[row[0], row[1], *([row[2]] if million else []), row[3]] for row in rows]
+    roles: dict[tuple[int, int], Role] = {(len(_FIXED), at): "value" for at in range(width)}
+    roles |= {(len(rows) - 1, at): "headline" for at in range(width)}
+    yield Line("Owned, around the clock", "heading")
+    yield Grid(columns, shown, roles)
+    yield Line(
+        f"Capital {format_usd(cost.capital_usd)}, server and network included; "
+        f"{format_power(cost.watts_at_the_meter)} at the meter. {_terms(cost.terms)}",
+        "dim",
+        indent=2,
+    )
+    yield Line()
+
+
+def _row(name: str, per_hour: float, per_million: float, cost: OwnedResult) -> list[str]:
+    return [name, f"${per_hour:.4f}", f"${per_million:.4f}", format_percent(per_hour / cost.usd_per_gpu_hour, 2)]
+
+
+def owning_page(gpu: Accelerator, cost: OwnedResult, owning: Owning, use: float) -> list[Block]:
+    """Return what owning an accelerator costs as a page.
+
+    cost: of it. owning: the terms by default, and their sources. use: share of the hours in which it works.
+    """
+    used = cost.usd_per_gpu_hour / use
+    per_used = "" if use == 1 else f", {format_usd(used)} an hour of work at {format_percent(use)} utilization"
+    rows = []
+    for name, term in owning.terms.items():
+        value = getattr(cost.terms, name)
+        source = f"{term.source}, {term.date}" if value == term.value else "as typed"
+        note = f"; {term.note}" if term.note and value == term.value else ""
+        rows.append((name.replace("_", "-"), f"{value:,.6g} {term.unit}", term.meaning, f"{source}{note}"))
+    columns = (Column("term"), Column("value", role="value"), Column("meaning", wrap=True), _SOURCE)
+    return [
+        Line(f"{gpu.name}: {format_usd(cost.usd_per_gpu_hour)} an hour to own{per_used}", "title"),
+        Line(),
+        *owned_block(cost),
+        Line("Terms", "heading"),
+        Grid(columns, rows),
+        Line("Others: --owned 'years=4, rate=8%, capital=$28k', --pue, --power-price, --grid-co2.", "dim", indent=2),
+    ]
+
+
+_SOURCE = Column("source", role="dim", wrap=True)
+
+
+def _terms(terms: OwnedTerms) -> str:
+    """The terms of an owner as a sentence."""
+    rate, left, staff, support, load = (
+        format_percent(each) for each in (terms.rate, terms.residual, terms.staff, terms.support, terms.load)
+    )
+    return (
+        f"{terms.years:g} years at {rate} a year, compounded monthly, {left} left at the end; ${terms.space:g} a kW "
+        f"and month; ${terms.power_price:g} per kWh, PUE {terms.pue:g}; {staff} and {support} of the capital a year "
+        f"for staff and support; the accelerator draws {load} of its limit."
+    )
