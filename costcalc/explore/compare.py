@@ -26,7 +26,7 @@ from costcalc.model.spec import ModelSpec
 from costcalc.predict.odds import chance_cheaper
 from costcalc.predict.options import Options, read_option
 from costcalc.predict.predict import predict
-from costcalc.predict.quantities import Answered, Comparison, Row, inverse, numbers_of, ranges_of
+from costcalc.predict.quantities import Answered, Comparison, Estimate, Row, inverse, numbers_of, ranges_of
 from costcalc.predict.scenario import Scenario, asked, listed, scenario_of
 from costcalc.units import counted, format_usd
 

@@ -10,6 +10,9 @@ from costcalc.report.page import DASH, MARK, Block, Column, Line, filled_grid, n
 from costcalc.units import NOTHING, format_count, format_percent, format_rate, format_seconds, format_usd
 
 NAMES = {
+    "input_tokens": "tokens in", "output_tokens": "tokens out", "tpot": "limit of TPOT", "ttft": "limit of TTFT",
+    "power_price": "$ per kWh",
+}  # fmt: skip
     "input_tokens": "tokens in",
     "output_tokens": "tokens out",
     "tpot": "limit of TPOT",
