@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from costcalc.explore.frontier import Frontier, frontier
     from costcalc.explore.sensitivity import sensitivity
     from costcalc.explore.simulate import simulate
-    from costcalc.explore.sweep import Sweep, sweep
+    from costcalc.explore.sweep import Sweep, sweep, sweep_chunks
     from costcalc.explore.train import Training, train
     from costcalc.hardware.accelerator import Accelerator
     from costcalc.model.spec import ModelSpec
@@ -55,6 +55,7 @@ _HOMES = {
     "sensitivity": "explore.sensitivity",
     "simulate": "explore.simulate",
     "sweep": "explore.sweep",
+    "sweep_chunks": "explore.sweep",
     "train": "explore.train",
 }
 """The module of every name, imported when the name is first used."""
@@ -64,7 +65,7 @@ __all__ = [
     "Accelerator", "Catalog", "Comparison", "CostcalcError", "Estimate", "Frontier", "ModelSpec", "Priced",
     "Simulation", "Sweep", "Training",
     "attention_curves", "break_even", "compare_attention", "compare_gpus", "compare_models", "estimate", "frontier",
-    "load_gpu", "load_model", "price", "sensitivity", "simulate", "sweep", "train",
+    "load_gpu", "load_model", "price", "sensitivity", "simulate", "sweep", "sweep_chunks", "train",
 ]  # fmt: skip
 
 

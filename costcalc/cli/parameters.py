@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import MISSING, fields, is_dataclass
 from inspect import Parameter, Signature, cleandoc, signature
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_type_hints
 
 from typer import Option
@@ -20,6 +21,7 @@ from costcalc.units import format_count, parse_whole
 if TYPE_CHECKING:
     from costcalc.catalog.catalog import Catalog
     from costcalc.explore.compare import Curves
+    from costcalc.explore.sweep import Sweep
     from costcalc.report.files import NewFile, Result
     from costcalc.report.page import Block
 
@@ -288,24 +290,27 @@ CHART_SUFFIXES = (".png", ".svg", ".pdf")
 _ENDINGS = ".json, .csv, .md or .txt"
 
 
-def form_of(format: str | None, file: str | None, option: str) -> str:
+def form_of(format: str | None, file: str | None, option: str, rows: Mapping[str, str] = MappingProxyType({})) -> str:
     """Return the format of an answer: the one asked for, else the file's, else a table.
 
-    format, file: as typed. option: the option that names the file, for errors.
+    format, file: as typed. option: the option that names the file, for errors. rows: formats of rows alone, by ending.
     Raises CostcalcError for an unknown format or ending, and where the two contradict each other.
     """
-    chosen = choice(format, "--format", FORMATS)
+    files = {**FILE_FORMATS, **rows}
+    chosen = choice(format, "--format", dict.fromkeys([*FORMATS, *rows.values()]))
     if file is None:
+        if chosen == "parquet":
+            raise CostcalcError("Parquet is no text", where="--format", hint="name a file: -o cells.parquet")
         return chosen or "table"
     ending = Path(file).suffix.lower()
-    found = FILE_FORMATS.get(ending)
+    found = files.get(ending)
     if chosen is None:
         if found is None:
             raise CostcalcError(f"{shown(file)} has an unknown ending", where=option, hint=f"end it in {_ENDINGS}")
         return found
     # Text may hold any of them; every other ending says what a reader will take the file for.
     if found not in (None, chosen) and ending != ".txt":
-        right = next(each for each, form in FILE_FORMATS.items() if form == chosen)
+        right = next(each for each, form in files.items() if form == chosen)
         hint = f"end the file in {right}, or leave --format out"
         raise CostcalcError(f"{chosen} contradicts the ending of {shown(file)}", where="--format", hint=hint)
     return chosen
@@ -390,10 +395,10 @@ class Output(Record):
         return _only([*files, self.output_file], "the output file is given twice", "--output-file")
 
     @contextmanager
-    def opened(self, chart_kinds: tuple[str, ...]) -> Iterator[Opened]:
+    def opened(self, chart_kinds: tuple[str, ...], rows: Mapping[str, str] = MappingProxyType({})) -> Iterator[Opened]:
         """Check and open the files asked for; nothing of them stays behind when the work inside fails.
 
-        chart_kinds: the panels that `--chart-kind` may name.
+        chart_kinds: the panels that `--chart-kind` may name. rows: formats of rows alone, by the ending of a file.
         Raises CostcalcError for a file that cannot be written, before anything is computed.
         """
         from costcalc.report.files import new_file
@@ -402,7 +407,7 @@ class Output(Record):
         check_chart(self.chart)
         if kind is not None and self.chart is None:
             raise CostcalcError("there is no chart to draw", where="--chart-kind", hint="add --chart chart.png")
-        form = form_of(self.format, self.file(), "--output-file")
+        form = form_of(self.format, self.file(), "--output-file", rows)
         with new_file(self.file(), "--output-file") as text, new_file(self.chart, "--chart") as chart:
             yield Opened(form, text, chart, kind, self.explain, self.plot)
 
@@ -428,15 +433,36 @@ class Opened(Record):
         """Return the panels to draw: the one that was asked for, else the first three."""
         return charts[:3] if self.chart_kind is None else (self.chart_kind,)
 
-    def show(self, result: Result, draw: Callable[[str], bytes], curves: Curves | None = None) -> None:
+    def draw(self, draw: Callable[[str], bytes]) -> None:
+        """Write the chart where one was asked for.
+
+        draw: returns it as the content of a file of an ending.
+        """
+        if self.chart is not None:
+            self.chart.write_bytes(draw(self.chart.path.suffix))
+
+    def show_rows(self, parts: Iterable[Sweep]) -> None:
+        """Write the cells of a sweep as rows, part by part."""
+        from costcalc.report.files import write
+        from costcalc.report.rows import check_rows, row_texts, write_rows
+
+        check_rows(self.form)
+        if self.text is None:
+            for text in row_texts(self.form, parts):
+                write(text)
+            return
+        with self.text.opened() as stream:
+            write_rows(self.form, parts, stream)
+
+    def show(self, result: Result, draw: Callable[[str], bytes] | None = None, curves: Curves | None = None) -> None:
         """Write the chart where one was asked for, and the answer.
 
         draw: returns the chart as the content of a file of an ending. curves: of a comparison, for its lines.
         """
         from costcalc.report.files import csv_rows, show, whole_page
 
-        if self.chart is not None:
-            self.chart.write_bytes(draw(self.chart.path.suffix))
+        if draw is not None:
+            self.draw(draw)
 
         def page() -> list[Block]:
             return whole_page(result, self.explain, self.plot, curves)

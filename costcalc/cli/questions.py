@@ -164,20 +164,30 @@ def _show_comparison(result: Comparison, opened: Opened, charts: tuple[str, ...]
 
 
 SWEEP_CHARTS = ("cost", "throughput", "speed", "wait")
+ROW_FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet"}
 
 
 def sweep(*, model: Model = None, gpu: Gpu = None, given: SweepGiven, output: Output, sources: Sources) -> None:
     """One question at every combination of several values: batches, contexts, prices, GPU counts.
 
     Lists and ranges (1:256:x2 doubles, 10:50:10 goes in steps) are allowed for --batch, --context, --input,
-    --output-tokens, --price, --utilization, --memory-bandwidth, --gpus, --tp, --pp, --ep and --dp. One deployment
-    serves every cell: the one that the most demanding cell that fits takes, unless --gpus and the degrees say another.
+    --output-tokens, --price, --utilization, --memory-bandwidth, --gpus, --tp, --pp, --ep and --dp. Each cell has the
+    deployment that estimate chooses for it; where --gpus or degrees are given, one layout serves every cell of them:
+    that of the most demanding one that fits. A file in .csv, .jsonl or .parquet takes any number of cells.
     """
     options = output.with_tokens(given)
-    with output.opened(SWEEP_CHARTS) as opened:
+    with output.opened(SWEEP_CHARTS, ROW_FORMATS) as opened:
         (name, machine), catalog = subject(model, gpu), sources.opened()
         from costcalc.explore.sweep import sweep as answered
+        from costcalc.explore.sweep import sweep_chunks
 
+        in_rows = opened.form in ROW_FORMATS.values()
+        if in_rows and opened.text is not None and opened.chart is None:
+            from costcalc.report.rows import CELLS
+
+            cells = CELLS[opened.form]
+            opened.show_rows(sweep_chunks(name, machine, catalog=catalog, cells=cells, **options))
+            return
         result = answered(name, machine, catalog=catalog, **options)
 
         def draw(suffix: str) -> bytes:
@@ -185,7 +195,8 @@ def sweep(*, model: Model = None, gpu: Gpu = None, given: SweepGiven, output: Ou
 
             return draw_sweep(result, suffix, opened.panels(SWEEP_CHARTS))
 
-        opened.show(result, draw)
+        opened.draw(draw)
+        opened.show_rows([result]) if in_rows else opened.show(result)
 
 
 # Whole spaces: what nothing else beats.

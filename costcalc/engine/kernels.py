@@ -109,24 +109,28 @@ class GemmCurve(Record):
     }  # fmt: skip
 
 
+def _none(value: Number) -> bool:
+    """Whether a parameter of a curve is 0 for all, so that arrays need not be multiplied with it."""
+    return np.ndim(value) == 0 and not value
+
+
 def gemm(op: Op, machine: Machine, curve: GemmCurve) -> Timing:
     """Matrix products of the same rows [s]: weights streamed, rows multiplied in whole tiles, activations quantized.
 
     bytes/(e_b BW) and FLOPs/(e_f F) joined, a launch for each, and for each whose activations are narrowed the
     kernel that does it.
     """
-    rows = np.asarray(op.rows, dtype=float)
-    padding = np.maximum(curve.tile_rows / rows, 1.0)
+    padding = 1.0 if _none(curve.tile_rows) else np.maximum(curve.tile_rows / np.asarray(op.rows, dtype=float), 1.0)
+    quantized = 0.0 if _none(op.narrowed) else op.narrowed * op.quantized
+    moved = op.bytes if _none(curve.activations) else op.bytes + curve.activations * op.traffic
     terms = (
-        Term(
-            "memory", "B", op.bytes + curve.activations * op.traffic, machine.memory_bandwidth, capped(curve.bandwidth)
-        ),
+        Term("memory", "B", moved, machine.memory_bandwidth, capped(curve.bandwidth)),
         Term("compute", "FLOP", op.flops, machine.peak(op.precision), capped(curve.flops), padding),
     )
     additions = (
         Addition("launches", op.launches, curve.launch),
         Addition("quantizing launches", op.narrowed * op.launches, curve.quantize_launch),
-        Term("memory", "B", op.narrowed * op.quantized, machine.memory_bandwidth, curve.quantize_bandwidth),
+        Term("memory", "B", quantized, machine.memory_bandwidth, curve.quantize_bandwidth),
     )
     return Timing(terms, curve.norm, additions)
 

@@ -151,6 +151,11 @@ def op_time(op: Op, machine: Machine, efficiency: Efficiency) -> OpTime:
     return OpTime(op.op, op.kind, flops, moved, n, *timing, op.precision)
 
 
+def op_seconds(op: Op, machine: Machine, efficiency: Efficiency) -> Number:
+    """Time of one op [s], as `op_time` has it, and nothing else of it."""
+    return op.layers * kernel_timing(op, machine, efficiency).seconds
+
+
 def kernel_timing(op: Op, machine: Machine, efficiency: Efficiency) -> Timing:
     """What the kernel of one op takes: its terms and additions."""
     if op.kind == "pipeline":  # a stage sends to one other: nobody shares its link

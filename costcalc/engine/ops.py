@@ -139,27 +139,44 @@ def prefill_batch(
     return Batch(prompts / split, tokens, cached, prefill=True, evenness=ranks, chunks=chunks, split=split)
 
 
-def step_ops(model: ModelSpec, layout: Parallelism, formats: Formats, batch: Batch) -> list[Op]:
-    """All ops of one pass of `batch` through the model: sum of layers x time is the time of a step."""
+def step_ops(
+    model: ModelSpec,
+    layout: Parallelism,
+    formats: Formats,
+    batch: Batch,
+    only: Literal["rows", "sequences"] | None = None,
+) -> list[Op]:
+    """All ops of one pass of `batch` through the model: sum of layers x time is the time of a step.
+
+    only: those whose work is of rows, or of sequences (OF_SEQUENCES); None for all.
+    """
+    if formats.placement.anything:  # what moves over the link is of neither kind alone
+        only = None
     works: list[Op] = []
     reduced: Number = 0.0  # sums over tensor ranks: of attention, and of feed-forward layers that gather no tokens
     for count, attention in model.attention_layers():
-        works += _attention_ops(model, attention, count, layout, formats, batch)
+        works += _attention_ops(model, attention, count, layout, formats, batch, only)
         reduced = reduced + count
-    for count, feedforward in model.feedforward_layers():
+    for count, feedforward in model.feedforward_layers() if only != "sequences" else ():
         works += _feedforward_ops(model, feedforward, count, layout, formats, batch)
         gathers = feedforward.routed(model.hidden_size) is not None and np.asarray(layout.attention_dp) > 1
         reduced = reduced + np.where(gathers, 0, count)
-    works.append(_all_reduce(model, reduced, layout, batch))
-    works.append(_head_op(model, layout, formats, batch))
-    activation = batch.rows * model.hidden_size * ACTIVATION_BYTES
-    works.append(Op("elementwise", "elementwise", model.num_layers, 0.0 * activation, activation, formats.attention))
-    sent = activation / layout.tp
-    works.append(Op("pipeline", "pipeline", layout.pp - 1, 0.0 * sent, sent, ranks=layout.gpus))
+    if only != "sequences":
+        works.append(_all_reduce(model, reduced, layout, batch))
+    if only != "rows":
+        works.append(_head_op(model, layout, formats, batch))
+    if only != "sequences":
+        activation = batch.rows * model.hidden_size * ACTIVATION_BYTES
+        works.append(
+            Op("elementwise", "elementwise", model.num_layers, 0.0 * activation, activation, formats.attention)
+        )
+        sent = activation / layout.tp
+        works.append(Op("pipeline", "pipeline", layout.pp - 1, 0.0 * sent, sent, ranks=layout.gpus))
     if np.any(np.asarray(batch.halves) > 1):
         works = [each._replace(layers=each.layers * batch.halves) for each in works]
     if np.any(np.asarray(batch.chunks) > 1):  # attention of all chunks together is that of the whole prompt
         works = [w if w.kind in OF_SEQUENCES else w._replace(layers=w.layers * batch.chunks) for w in works]
+    works = [w for w in works if np.any(w.layers)]  # what no layout of these runs costs nothing, but time here
     if formats.placement.anything:
         works = _with_host(works, formats.placement, batch, model.hidden_size)
     if not batch.partial and not np.any(np.asarray(batch.evenness) < 1):
@@ -246,7 +263,7 @@ def _gemm(
         "gemm",
         layers,
         flops=2 * parameters * rows,
-        bytes=parameters * stored.weights.bytes + 0.0 * rows,
+        bytes=parameters * stored.weights.bytes,
         precision=stored.compute,
         weights=stored.weights.name,
         rows=rows,
@@ -258,19 +275,26 @@ def _gemm(
 
 
 def _attention_ops(
-    model: ModelSpec, attention: Attention, count: int, layout: Parallelism, formats: Formats, batch: Batch
-) -> list[Op]:
+    model: ModelSpec, attention: Attention, count: int, layout: Parallelism, formats: Formats, batch: Batch,
+    only: Literal["rows", "sequences"] | None,
+) -> list[Op]:  # fmt: skip
     t = layout.tp
-    linears = attention.linears(model.hidden_size)
-    given = model.hidden_size, layout, attention.kv_heads, batch.rows, formats.projections
-    works = [_gemm("attention projections", count, linears, *given)]
-    if batch.prefill:
+    works = []
+    if only != "sequences":
+        linears = attention.linears(model.hidden_size)
+        given = model.hidden_size, layout, attention.kv_heads, batch.rows, formats.projections
+        works.append(_gemm("attention projections", count, linears, *given))
+    exchanges = not batch.prefill and np.any(np.asarray(layout.cp) > 1)
+    cores: Sequence[Core]
+    if only == "rows" and not exchanges:
+        cores = ()
+    elif batch.prefill:
         cores = attention.prefill_cores(batch.tokens, batch.context, formats.cache, t)
     else:
         cores = attention.decode_cores(batch.context / layout.cp, formats.cache, layout.cache_ranks)
     # A verify pass reads the cache once for all drafted tokens; a prefill's cores count all its tokens already.
     repeat = 1 if batch.prefill else batch.tokens
-    for core in cores:
+    for core in cores if only != "rows" else ():
         recurrent_or_indexer = core.kernel in ("recurrent", "indexer")
         kind: Kind = "prefill" if batch.prefill and not recurrent_or_indexer else core.kernel
         works.append(
@@ -291,13 +315,15 @@ def _attention_ops(
                 scores=core.scores * batch.sequences * repeat,
             )
         )
+    if only == "sequences":
+        return works
     if batch.prefill and np.any(np.asarray(batch.split) > 1):
         # Ranks gather the keys and values of all of a prompt's tokens; half of an all-reduce (vLLM, prefill context
         # parallelism).
         gathered = batch.sequences * batch.split * batch.tokens * attention.growth_bytes(cache_format("bf16"), t) / 2
         times = np.where(np.asarray(batch.split) > 1, count, 0)
         works.append(Op("context exchange", "all_reduce", times, 0.0 * gathered, gathered, ranks=batch.split))
-    if not batch.prefill and np.any(np.asarray(layout.cp) > 1):
+    if exchanges:
         works += _context_exchange(cores, count, layout, batch)
     return works
 
@@ -422,7 +448,7 @@ def _head_op(model: ModelSpec, layout: Parallelism, formats: Formats, batch: Bat
         "head",
         1,
         flops=2 * held * rows,
-        bytes=held * formats.head.bytes + 0.0 * rows,
+        bytes=held * formats.head.bytes,
         precision=formats.head_compute,
         weights=formats.head.name,
         rows=rows,

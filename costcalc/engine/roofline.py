@@ -90,21 +90,28 @@ def roofline_seconds(memory: Number, compute: Number, norm: Number = np.inf) -> 
     if norm == 1:
         return memory + compute
     longest, shortest = np.maximum(memory, compute), np.minimum(memory, compute)
+    # In place: on arrays, fresh memory costs more than the arithmetic.
     ratio = shortest / np.where(longest > 0, longest, 1.0)
-    return longest * _power(1.0 + _power(ratio, float(norm)), 1.0 / float(norm))
+    ratio = _power(ratio, float(norm))
+    ratio += 1.0
+    ratio = _power(ratio, 1.0 / float(norm))
+    ratio *= longest
+    return ratio
 
 
 def _power(base: Number, exponent: float) -> Number:
-    """base^exponent: by squares and roots where the exponent is a power of two.
+    """base^exponent, in the memory of `base`: by squares and roots where the exponent is a power of two.
 
     Those round alike for one number and for arrays of any length; powers of numpy differ in the last bit.
     """
     if frexp(exponent)[0] != 0.5:
         return np.power(base, exponent)
     while exponent > 1:
-        base, exponent = base * base, exponent / 2
+        base *= base
+        exponent /= 2
     while exponent < 1:
-        base, exponent = np.sqrt(base), exponent * 2
+        base = np.sqrt(base, out=base) if isinstance(base, np.ndarray) else np.sqrt(base)
+        exponent *= 2
     return base
 
 
@@ -124,7 +131,8 @@ class Term(NamedTuple):
     @property
     def seconds(self) -> Number:
         """Time of the resource [s]."""
-        return self.amount * self.factor / (self.share * self.peak)
+        plain = isinstance(self.factor, float | int) and self.factor == 1
+        return (self.amount if plain else self.amount * self.factor) / (self.share * self.peak)
 
 
 class Addition(Record):

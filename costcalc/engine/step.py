@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import chain
 from typing import Literal
 
 import numpy as np
 
 from costcalc.engine.kernels import reads_only
-from costcalc.engine.op_times import Curve, Efficiency, FastestCurve, OpTime, op_times
+from costcalc.engine.op_times import Curve, Efficiency, FastestCurve, OpTime, op_seconds, op_times
 from costcalc.engine.ops import (
     ATTENTION,
     CACHE_KINDS,
+    COMMUNICATION,
     OF_SEQUENCES,
     Batch,
     Op,
@@ -58,6 +60,13 @@ class Step(Record):
     host: Number = 0.0  # [s] of the server's process for the tokens of a step, beside the GPU
     slower: Number = 1.0  # what the engine takes over one of the month of the constants
 
+    @classmethod
+    def lasting(cls, seconds: Number) -> Step:
+        """A pass of which nothing but its time [s] is kept."""
+        kept = cls((), ())
+        kept.__dict__["seconds"] = seconds
+        return kept
+
     @property
     def overhead_seconds(self) -> Number:
         """What engines add to the ops [s]."""
@@ -99,11 +108,6 @@ def hidden_all_to_all(ops: Sequence[OpTime], overlap: Number) -> Hidden:
     """All-to-all of `ops`, and the computing that a share `overlap` of hides it."""
     sent = sum((op.seconds for op in ops if op.kind == "all_to_all"), start=0.0)
     return Hidden(sent, overlap, sum((op.seconds for op in ops if not op.communicates), start=0.0))
-
-
-def hidden_seconds(ops: Sequence[OpTime], overlap: Number) -> Number:
-    """All-to-all time that hides behind a share `overlap` of the computing [s]."""
-    return hidden_all_to_all(ops, overlap).seconds
 
 
 def timed_decode(
@@ -258,9 +262,9 @@ def chunked_prefill(
     evenness = (decoding.rows + added * ranks) / rows
     # Times alone matter here: what idle ranks leave undone is left out.
     together = Batch(rows, 1, 1, evenness=evenness, halves=decoding.halves)
-    joined = step_ops(model, layout, formats, prefill_batch(prompt, cached, prompts, ranks))
+    joined = step_ops(model, layout, formats, prefill_batch(prompt, cached, prompts, ranks), "sequences")
     return ChunkedPrefill(
-        [w for w in step_ops(model, layout, formats, together) if w.kind not in OF_SEQUENCES],
+        [w for w in step_ops(model, layout, formats, together, "rows") if w.kind not in OF_SEQUENCES],
         [w._replace(layers=w.layers / steps) for w in joined if w.kind in ATTENTION],
         steps,
     )
@@ -273,12 +277,28 @@ def prefill_interference_seconds(
 
     step: ops of such a step without them. overlap: share of its computing behind which all-to-all hides.
     """
-    joined = op_times([*work.together, *work.attention], machine, efficiency)
+    before = [(op.kind, op.seconds) for op in step]
+    joined = ((op.kind, op_seconds(op, machine, efficiency)) for op in (*work.together, *work.attention))
+    of_sequences = (each for each in before if each[0] in OF_SEQUENCES)
+    return work.steps * (_taken(chain(joined, of_sequences), overlap) - _taken(before, overlap))
 
-    def taken(ops: Sequence[OpTime]) -> Number:
-        return sum((op.seconds for op in ops), start=0.0) - hidden_seconds(ops, overlap)
 
-    return work.steps * (taken([*joined, *(op for op in step if op.kind in OF_SEQUENCES)]) - taken(step))
+def _taken(times: Iterable[tuple[str, Number]], overlap: Number) -> Number:
+    """Time of ops beside that of all-to-all which hides [s]; one after the other, so that none is kept.
+
+    times: the kind and the time of every op [s].
+    """
+    taken: Number = 0.0
+    sent: Number = 0.0
+    busy: Number = 0.0
+    hides = np.any(overlap)
+    for kind, seconds in times:
+        taken = taken + seconds
+        if hides and kind == "all_to_all":
+            sent = sent + seconds
+        if hides and kind not in COMMUNICATION:
+            busy = busy + seconds
+    return taken - Hidden(sent, overlap, busy).seconds
 
 
 # Speculative decoding: a cheap draft proposes tokens, one pass of the model checks them all.

@@ -20,11 +20,11 @@ from costcalc.engine.op_times import Efficiency
 from costcalc.engine.parallelism import Deployment, DoesNotFit, layout_name, node_counts
 from costcalc.errors import CostcalcError
 from costcalc.explore.compare import mixed_prices
+from costcalc.explore.misfits import does_not_fit
 from costcalc.explore.search import (
     batches_to_try,
     candidate_layouts,
     deployments_asked_for,
-    does_not_fit,
     fewest,
     held_by,
     needed,

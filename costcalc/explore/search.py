@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from math import ceil, gcd
+from math import gcd
 
 import numpy as np
 
 from costcalc.engine.memory import (
     cache_bytes_per_sequence_per_gpu,
-    doubted_bytes,
-    host_sequences,
-    host_weights_bytes,
     kv_pool_bytes_per_gpu,
-    reserve_bytes,
     weights_bytes_per_gpu,
 )
 from costcalc.engine.parallelism import (
@@ -24,12 +20,10 @@ from costcalc.engine.parallelism import (
     Chosen,
     Degrees,
     Deployment,
-    DoesNotFit,
     Parallelism,
     cuts,
     expert_degree,
     given_deployment,
-    layout_name,
     node_counts,
     shares_context,
     shares_latent,
@@ -38,6 +32,7 @@ from costcalc.engine.parallelism import (
 )
 from costcalc.engine.roofline import machine_of, reach
 from costcalc.errors import CostcalcError
+from costcalc.explore.misfits import does_not_fit
 from costcalc.fields import Array, Number, Record
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.attention.linear import RecurrentAttention
@@ -49,12 +44,11 @@ from costcalc.predict.predict import (
     prefill_layout,
     ranks_of_prompt,
     scheduled_at_most,
-    sequences_held,
     settled_batch,
     started,
 )
 from costcalc.predict.scenario import Scenario
-from costcalc.units import counted, format_bytes
+from costcalc.units import counted
 
 EXPERT_STEPS = 4
 """Expert degrees weighed: the largest, and this many halvings of it."""
@@ -211,13 +205,15 @@ def along_cells(values: Sequence[float] | Array) -> Array:
     return np.asarray(values, dtype=float)[None, :, None]
 
 
-def search_layouts(scenario: Scenario, deployments: Sequence[Deployment]) -> LayoutSearch:
+def search_layouts(scenario: Scenario, deployments: Sequence[Deployment], batch: Array | None = None) -> LayoutSearch:
     """Weigh layouts, each at its best batch.
 
     scenario: its lengths and bandwidth may be arrays along the second of three axes, as `along_cells` has them.
+    batch: [sequences] asked for, of every cell along that axis; None where the scenario says it.
     """
     q = scenario
     deployments, held = held_by(q, deployments)
+    held = held if batch is None else held + 0 * batch
     fits = (held[:, :, 0] >= 1).any(axis=1)
     shape = held.shape[:2]
     found = [np.zeros(shape), np.full(shape, np.inf), np.full(shape, np.inf)]
@@ -225,7 +221,7 @@ def search_layouts(scenario: Scenario, deployments: Sequence[Deployment]) -> Lay
         # Most layouts of a large model do not fit: only the others are timed.
         kept = np.flatnonzero(fits)
         few = [deployments[int(index)] for index in kept]
-        for whole, part in zip(found, _best_batches(q, few, held[kept]), strict=True):
+        for whole, part in zip(found, _best_batches(q, few, held[kept], batch), strict=True):
             whole[kept] = part
     return LayoutSearch(tuple(deployments), found[0], held[:, :, 0], found[1], found[2])
 
@@ -262,14 +258,15 @@ def _as_engines_run(q: Scenario, deployments: Sequence[Deployment]) -> tuple[lis
     return split, can & np.array([cut[key] for key in degrees])
 
 
-def _best_batches(q: Scenario, deployments: Sequence[Deployment], held: Array) -> list[Array]:
+def _best_batches(q: Scenario, deployments: Sequence[Deployment], held: Array, batch: Array | None) -> list[Array]:
     """The best batch of each layout at each context, its excess of the limits and its GPU seconds a request."""
     layouts = stacked(deployments)
     price = np.array([s.gpus / s.replicas for s in deployments])[:, None, None]  # GPUs that one replica pays for
     unit = np.asarray(layouts.attention_dp * layouts.pp)
     replicas = np.array([s.replicas for s in deployments])[:, None, None]
-    if q.options.batch or q.options.load_told:
-        each = q.options.batch or settled_batch(q, layouts, replicas)
+    if batch is not None or q.options.batch or q.options.load_told:
+        asked = q.options.batch if batch is None else batch
+        each = settled_batch(q, layouts, replicas) if asked is None else asked
         sizes = np.broadcast_to(np.asarray(each, dtype=float), (*held.shape[:2], 1))
         return [values[..., 0] for values in (sizes, *_timed(q, layouts, price, sizes, held, replicas))]
     most = np.asarray(np.minimum(held, scheduled_at_most(q, layouts)))  # the engine runs no more
@@ -277,12 +274,13 @@ def _best_batches(q: Scenario, deployments: Sequence[Deployment], held: Array) -
     chosen, found = _pick(sizes, *_timed(q, layouts, price, sizes, held, replicas))
     best, low, high = _neighbours(sizes, chosen)
     _, excess, seconds = found
-    again = np.flatnonzero(_worth_another_look(deployments, excess, seconds, (high / best)[..., 0]))
+    worth = _worth_another_look(deployments, excess, seconds, (high / best)[..., 0])
+    again = np.flatnonzero(worth.any(axis=1))
     few = stacked([deployments[int(index)] for index in again])
     sizes = _between(best, low, high, unit)[again]
     _, better = _pick(sizes, *_timed(q, few, price[again], sizes, held[again], replicas[again]))
     for whole, part in zip(found, better, strict=True):
-        whole[again] = part
+        whole[again] = np.where(worth[again], part, whole[again])  # a cell answers as it would alone
     return found
 
 
@@ -293,14 +291,14 @@ def _pick(sizes: Array, excess: Array, seconds: Array) -> tuple[Array, list[Arra
 
 
 def _worth_another_look(deployments: Sequence[Deployment], excess: Array, seconds: Array, step: Array) -> Array:
-    """Whether a layout may be the best of as many GPUs in any cell: a batch `step` times as large saves no more."""
-    worth = np.zeros(len(deployments), dtype=bool)
+    """Whether a layout may be the best of as many GPUs, in each cell: a batch `step` times as large saves no more."""
+    worth = np.zeros(excess.shape, dtype=bool)
     counts = np.array([deployment.gpus for deployment in deployments])
     for gpus in set(counts.tolist()):
         same = counts == gpus
         allowed = excess[same] <= NEAR * _allowed(excess[same].min(axis=0))
         costs = np.where(allowed, seconds[same], np.inf)
-        worth[same] = (allowed & (costs <= TIE * step[same] * costs.min(axis=0))).any(axis=1)
+        worth[same] = allowed & (costs <= TIE * step[same] * costs.min(axis=0))
     return worth
 
 
@@ -386,12 +384,71 @@ def choose_deployment(scenario: Scenario) -> Chosen:
         found = search_layouts(scenario, deployments_asked_for(scenario))
         return _choose(scenario, found, range(len(found.deployments)))
     smallest = fewest(scenario)
-    counts = _counts_in_node(scenario, smallest[0].gpus)
-    in_node = [Deployment(x) for n in counts for x in candidate_layouts(scenario.model, scenario.gpu, n)]
+    own = _own_choice(scenario, smallest[0].gpus)
     beyond = [] if scenario.options.batch else _beyond(scenario, smallest[0].gpus)
-    found = search_layouts(scenario, [*smallest, *in_node, *beyond])
-    own = range(len(smallest) + len(in_node))
-    return _choose(scenario, found, own, range(len(own), len(found.deployments)))
+    found = search_layouts(scenario, [*own, *beyond])
+    return _choose(scenario, found, range(len(own)), range(len(own), len(found.deployments)))
+
+
+def _own_choice(scenario: Scenario, smallest: int) -> list[Deployment]:
+    """Layouts on the fewest GPUs that fit, and on more of them inside a node: of these one is chosen."""
+    counts = [smallest, *_counts_in_node(scenario, smallest)]
+    return [Deployment(x) for gpus in counts for x in candidate_layouts(scenario.model, scenario.gpu, gpus)]
+
+
+NOWHERE = -1
+"""The place of a deployment where nothing fits."""
+BLOCK = 32_768
+"""Layouts × cells × batches that are weighed at once: their arrays stay in a processor's cache."""
+
+
+def choose_each(
+    scenario: Scenario, along: Mapping[str, Array], batch: Array | None = None
+) -> tuple[list[Deployment], Array, Array]:
+    """What `choose_deployment` chooses in every cell where neither GPUs nor degrees are asked for.
+
+    along: lengths [tokens] and bandwidths [B/s] by name, an array of cells each. batch: [sequences] of the cells,
+    where it is asked for. Returns deployments, the place among them of each cell's, NOWHERE where nothing fits, and its
+    batch, at least 1.
+    """
+    check_prefill_workers(scenario)
+    cells = len(next(iter(along.values()))) if along else len(batch) if batch is not None else 1
+    smallest = needed_each(scenario, along, np.full(cells, scenario.options.batch or 1) if batch is None else batch)
+    known: dict[Deployment, int] = {}
+    place, sizes = np.full(cells, NOWHERE), np.ones(cells) if batch is None else np.array(batch, dtype=float)
+    open_batch = batch is None and not (scenario.options.batch or scenario.options.load_told)
+    for gpus in np.unique(smallest[smallest > 0]).tolist():
+        own = _own_choice(scenario, gpus)
+        within = np.flatnonzero(smallest == gpus)
+        for some in _blocks(within, len(own) * ((FINE + 1) if open_batch else 1)):
+            at = scenario.over({name: along_cells(values[some]) for name, values in along.items()})
+            found = search_layouts(at, own, None if batch is None else along_cells(batch[some]))
+            best = _cheapest_count(found, range(len(own)))
+            fits = found.fits.any(axis=0)
+            for index in np.unique(best[fits]).tolist():
+                place[some[fits & (best == index)]] = known.setdefault(found.deployments[index], len(known))
+            sizes[some[fits]] = found.batch[best, np.arange(len(some))][fits]
+    return list(known), place, sizes
+
+
+def best_batch_each(scenario: Scenario, deployment: Deployment, along: Mapping[str, Array]) -> Array:
+    """The batch of lowest cost of a deployment in every cell [sequences], at least 1.
+
+    along: lengths [tokens] and bandwidths [B/s] by name, an array of cells each.
+    """
+    cells = len(next(iter(along.values()))) if along else 1
+    sizes = np.ones(cells)
+    for some in _blocks(np.arange(cells), FINE + 1):
+        at = scenario.over({name: along_cells(values[some]) for name, values in along.items()})
+        sizes[some] = np.maximum(search_layouts(at, [deployment]).batch[0], 1)
+    return sizes
+
+
+def _blocks(cells: Array, each: int) -> Iterator[Array]:
+    """Cells in parts, such that with `each` layouts and batches of them a part is a block."""
+    size = max(BLOCK // each, 1)
+    for start in range(0, len(cells), size):
+        yield cells[start : start + size]
 
 
 def check_prefill_workers(q: Scenario) -> None:
@@ -428,10 +485,10 @@ def deployments_asked_for(scenario: Scenario) -> list[Deployment]:
 
 
 def _choose(scenario: Scenario, found: LayoutSearch, own: Sequence[int], beyond: Sequence[int] = ()) -> Chosen:
-    fitting = [index for index in own if found.fits[index, 0]]
+    fitting = int(found.fits[own, 0].sum())
     if not fitting:
         raise does_not_fit(scenario, found.deployments[0], needed(scenario))
-    best = _cheapest_count(found, fitting)
+    best = int(_cheapest_count(found, own)[0])
     asked = scenario.options.degrees
     excess = float(found.excess[best, 0])
     return Chosen(
@@ -441,32 +498,33 @@ def _choose(scenario: Scenario, found: LayoutSearch, own: Sequence[int], beyond:
         gpus_chosen=asked.gpus is None and not asked.layout_given,
         layout_chosen=not asked.layout_given,
         batch_chosen=scenario.options.batch is None and not scenario.options.load_told,
-        weighed=len(fitting),
+        weighed=fitting,
         cheaper=_cheaper(found, best, beyond),
     )
 
 
-def _cheapest_count(found: LayoutSearch, fitting: Iterable[int]) -> int:
-    """The best layout of the count of GPUs that is cheapest, or of a smaller one that costs hardly more."""
+def _cheapest_count(found: LayoutSearch, own: Sequence[int]) -> Array:
+    """In every cell where any fits, the best layout of the count of GPUs that is cheapest, or of a smaller one that
+    costs hardly more.
+    """
     counts: dict[int, list[int]] = {}
-    for index in fitting:
+    for index in own:
         counts.setdefault(found.deployments[index].gpus, []).append(index)
-    each = [_best(found, indices) for _, indices in sorted(counts.items())]
-    excess = found.excess[each, 0]
-    seconds = np.where(excess <= max(1.0, float(excess.min())), found.seconds[each, 0], np.inf)
-    return each[int(np.argmax(seconds <= TIE * seconds.min()))]
+    each = np.stack([_best(found, indices) for _, indices in sorted(counts.items())])
+    cells = np.arange(each.shape[1])
+    excess, seconds = found.excess[each, cells], found.seconds[each, cells]
+    seconds = np.where(excess <= np.maximum(1.0, excess.min(axis=0)), seconds, np.inf)
+    return each[np.argmax(seconds <= TIE * seconds.min(axis=0), axis=0), cells]
 
 
-def _best(found: LayoutSearch, indices: Sequence[int]) -> int:
-    kept = list(indices)
-    part = LayoutSearch(
-        tuple(found.deployments[index] for index in kept),
-        found.batch[kept],
-        found.held[kept],
-        found.excess[kept],
-        found.seconds[kept],
-    )
-    return kept[int(part.best()[0])]
+def _best(found: LayoutSearch, indices: Sequence[int]) -> Array:
+    """In every cell the best of some layouts: the first that fits where none is notably cheaper."""
+    some = list(indices)
+    allowed = found.excess[some] <= _allowed(found.excess[some].min(axis=0))
+    seconds = np.where(allowed, found.seconds[some], np.inf)
+    first = np.argmax(found.fits[some], axis=0)
+    near = np.take_along_axis(seconds, first[None], axis=0)[0] <= TIE * seconds.min(axis=0)
+    return np.asarray(some)[np.where(near, first, np.argmin(seconds, axis=0))]
 
 
 def _cheaper(found: LayoutSearch, best: int, beyond: Iterable[int]) -> Cheaper | None:
@@ -513,16 +571,31 @@ def fewest(scenario: Scenario) -> list[Deployment]:
 
 def needed(scenario: Scenario) -> int | None:
     """The fewest GPUs that fit, whole nodes beyond the first; None where no number does."""
+    return int(needed_each(scenario, {}, np.array([scenario.options.batch or 1]))[0]) or None
+
+
+def needed_each(scenario: Scenario, along: Mapping[str, Array], batch: Array) -> Array:
+    """The fewest GPUs that fit in every cell, whole nodes beyond the first; 0 where no number does.
+
+    along: lengths [tokens] by name, an array of cells each. batch: [sequences] of the cells.
+    """
     q = scenario
     whole = float(weights_bytes_per_gpu(q.model, Parallelism(), q.formats))
     usable = float(q.machine.memory) * float(q.budget.utilization or 1.0)
+    lengths = {name: values for name, values in along.items() if name != "memory_bandwidth"}
+    found, left = np.zeros(len(batch), dtype=int), np.arange(len(batch))
     for gpus in node_counts(q.gpu) if q.machine.host is None else [1]:
         if gpus * usable <= whole:
             continue
-        layouts = candidate_layouts(q.model, q.gpu, gpus)
-        if any(capacity(q, layout)[1] >= (q.options.batch or 1) for layout in layouts):
-            return gpus
-    return None
+        layouts = stacked([Deployment(x) for x in candidate_layouts(q.model, q.gpu, gpus)])
+        pool = kv_pool_bytes_per_gpu(q.model, q.machine, layouts, q.formats, q.budget)
+        at = q.over({name: along_cells(values[left]) for name, values in lengths.items()})
+        fits = (np.asarray(started(at, layouts, pool, at.full_length)) >= along_cells(batch[left])).any(axis=(0, 2))
+        found[left[fits]] = gpus
+        left = left[~fits]
+        if not len(left):
+            break
+    return found
 
 
 def _counts_in_node(scenario: Scenario, smallest: int) -> list[int]:
@@ -543,153 +616,3 @@ def _beyond(scenario: Scenario, smallest: int) -> list[Deployment]:
         deployment = [x for x in layouts[1:] if x.tp == 1 and x.pp == 1 and x.ep == largest]
         found += [Deployment(x) for x in (layouts[0], *deployment)]
     return found
-
-
-# What does not fit: what is missing, and what would fit.
-
-
-NARROWER = "a narrower --weights or --kv"
-_MANY = 4096
-"""GPUs that links join, from which on their number is no limit."""
-
-
-def does_not_fit(scenario: Scenario, deployment: Deployment, needs: int | None) -> DoesNotFit:
-    """The error that says what is missing, and what would fit.
-
-    deployment: what was tried. needs: the fewest GPUs that fit in a layout of costcalc's choice, None for none.
-    """
-    q = scenario
-    pool, most = capacity(q, deployment.layout)
-    weights = float(weights_bytes_per_gpu(q.model, deployment.layout, q.formats))
-    usable = weights + pool
-    reserve = float(reserve_bytes(q.model, q.machine, deployment.layout, q.budget))
-    if lacking := _host_lacks(q, deployment):
-        return DoesNotFit(lacking, f"leave more on the GPU, or use {NARROWER}", deployment, None)
-    machine = f"{deployment.gpus} × {q.gpu.name}"
-    anywhere = needs is None and q.options.degrees == Degrees() and reach(q.gpu) >= _MANY
-    if anywhere:
-        machine = f"any number of {q.gpu.name}"
-    if q.options.degrees.layout_given:
-        machine += f" as {layout_name(deployment)}"
-    if usable <= 0:
-        message = (
-            f"{q.model.name} does not fit on {machine}: of its {format_bytes(float(q.machine.memory))} nothing is "
-            f"left beside the {format_bytes(reserve)} that an engine works in"
-        )
-    elif pool <= 0:
-        message = (
-            f"{q.model.name} does not fit on {machine}: weights take {format_bytes(weights)} per GPU "
-            f"of {format_bytes(usable)} usable"
-        )
-    elif not most and sequences_held(q, deployment.layout, pool, q.full_length) >= (q.options.batch or 1):
-        return _may_not_start(q, deployment, machine, needs, pool)
-    else:
-        sequences = q.options.batch or 1
-        message = (
-            f"{q.model.name} does not fit on {machine}: {counted(sequences, 'sequence')} of "
-            f"{q.full_length:,.0f} tokens {'are' if sequences > 1 else 'is'} asked for, the cache "
-            f"{f'of one replica holds {most:,} at most' if anywhere else f'holds {most:,}'}"
-        )
-    return DoesNotFit(message, _what_would_fit(q, usable, needs), deployment, needs)
-
-
-def _host_lacks(q: Scenario, tried: Deployment) -> str | None:
-    """The message that the host's memory does not hold what is put there, where it does not."""
-    sequences, host = q.options.batch or 1, q.machine.host
-    if host is None or host_sequences(q.model, q.machine, tried.layout, q.formats, q.full_length) >= sequences:
-        return None
-    held = format_bytes(float(host_weights_bytes(q.model, tried.layout, q.formats)))
-    return (
-        f"{q.model.name} does not fit in the {format_bytes(host.memory or 0.0)} of the host: {held} of weights are "
-        f"there, and the cache of {counted(sequences, 'sequence')}"
-    )
-
-
-def _may_not_start(q: Scenario, tried: Deployment, machine: str, needs: int | None, pool: float) -> DoesNotFit:
-    """The error where only newer versions of the engine start."""
-    assert q.budget.engine is not None
-    until = next(each.until for each in q.budget.engine.earlier if each.keeps_more)
-    kept = float(doubted_bytes(q.model, q.machine, tried.layout, q.budget))
-    message = (
-        f"{q.model.name} may not start on {machine}: {format_bytes(max(pool, 0.0))} per GPU are left for the cache, "
-        f"and versions of the engine until {until} keep {format_bytes(kept)} more"
-    )
-    more = f"--gpus {needs} is sure to fit" if needs else f"use {NARROWER}"
-    return DoesNotFit(message, f"{more}, or say that yours is newer: --engine-date {q.constants.as_of}", tried, needs)
-
-
-def _what_would_fit(scenario: Scenario, usable: float, needs: int | None) -> str:
-    if usable <= 0:
-        return "costcalc does not model machines that keep so little on each device"
-    if scenario.machine.host is not None:
-        return f"put more into host memory, or use {NARROWER}"
-    if scenario.options.degrees.layout_given:
-        near = _beside_what_was_typed(scenario)
-        if near:
-            return near
-    if needs is not None:
-        leave = "leave the layout out: " if scenario.options.degrees.layout_given else ""
-        return f"{leave}--gpus {needs} would fit, or {NARROWER}{_or_host_memory(scenario)}"
-    most = reach(scenario.gpu)
-    if most < _MANY:
-        weights = float(weights_bytes_per_gpu(scenario.model, Parallelism(), scenario.formats))
-        least = ceil(weights / usable)
-        links = f"no known link joins more than {int(most)} of these GPUs" if most > 1 else "no known link joins them"
-        return (
-            f"its weights alone need {least}, and {links}: use {NARROWER}, or --set gpu.scale_out.bandwidth=50GB/s"
-            if least > most
-            else f"{links}: use {NARROWER}, or fewer or shorter sequences"
-        )
-    if scenario.options.degrees == Degrees():
-        return f"ask for fewer or shorter sequences, or use {NARROWER}"
-    return f"no number of these GPUs fits it; use {NARROWER}"
-
-
-def _or_host_memory(scenario: Scenario) -> str:
-    """What else fits a card of a desktop: a part of the model in the host's memory."""
-    if scenario.options.gpus != 1 or not scenario.gpu.memory_type.upper().startswith("GDDR"):
-        return ""
-    return f", or {'experts' if scenario.model.has_experts else 'layers'} in host memory: " + (
-        "--offload-experts all" if scenario.model.has_experts else "--gpu-layers N"
-    )
-
-
-def _beside_what_was_typed(scenario: Scenario) -> str | None:
-    """Degrees that the typed ones lack, with which one replica on the GPUs asked for would fit."""
-    asked = scenario.options.degrees
-    gpus = asked.gpus
-    counts = [gpus] if gpus else [n * _typed(asked) for n in (2, 4, 8, 16) if n * _typed(asked) <= reach(scenario.gpu)]
-    for count in counts:
-        for layout in _completions(scenario, asked, count):
-            if capacity(scenario, layout)[1] >= (scenario.options.batch or 1):
-                return f"{_as_options(layout, asked, count)} would fit, or {NARROWER}"
-    return None
-
-
-def _typed(asked: Degrees) -> int:
-    return (asked.tp or 1) * (asked.pp or 1) * (asked.attention_dp or 1)
-
-
-def _completions(scenario: Scenario, asked: Degrees, gpus: int) -> list[Parallelism]:
-    """Layouts on at most `gpus` that keep the degrees typed, those with most tensor parallelism first."""
-    model, domain, found = scenario.model, scenario.gpu.domain, []
-    tensors = [asked.tp] if asked.tp else [t for t in (1, 2, 4, 8) if t <= domain and splits(model, t)]
-    for tensor in tensors:
-        for pipeline in [asked.pp] if asked.pp else (1, 2, 4):
-            rest = gpus // (tensor * pipeline)
-            deployment = model.has_experts and (shares_latent(model) or bool(asked.ep))
-            data = asked.attention_dp or (max(rest, 1) if deployment else 1)
-            used = tensor * pipeline * data
-            if pipeline > model.num_layers or used > gpus or gpus % used:
-                continue
-            expert = asked.ep or (expert_degree(model, tensor * data) if data > 1 else 1)
-            if tensor * data % expert == 0 and splits_experts(model, tensor * data // expert):
-                found.append(Parallelism(tensor, data, expert, pipeline))
-    return sorted(found, key=lambda x: (int(x.pp), int(x.tp)))
-
-
-def _as_options(layout: Parallelism, asked: Degrees, gpus: int) -> str:
-    typed = {"--gpus": asked.gpus, "--tp": asked.tp, "--pp": asked.pp, "--dp": asked.attention_dp}
-    wanted = {"--gpus": gpus, "--tp": layout.tp, "--pp": layout.pp, "--dp": layout.attention_dp}
-    added = [f"{name} {int(n)}" for name, n in wanted.items() if typed[name] is None and (n > 1 or name == "--gpus")]
-    return " ".join(added) or f"--gpus {gpus}"

@@ -1,46 +1,51 @@
-"""One question over grids of batch, context, lengths, bandwidth, price and degrees, in one call of the engine."""
+"""One question over grids of batch, context, lengths, bandwidth, price and degrees, in a few calls of the engine.
+
+What does not depend on an axis is computed once, outside of it: prices and shares of use touch nothing but dollars.
+So a sweep keeps what the engine said on the axes that it depends on, and makes its numbers of that when they are asked
+for.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import field
+from functools import cached_property, partial
 from itertools import product
 from math import prod
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from costcalc.catalog.catalog import Catalog, catalog_of
-from costcalc.engine.memory import kv_pool_bytes_per_gpu
-from costcalc.engine.parallelism import Deployment, DoesNotFit, Parallelism
+from costcalc.engine.step import Step
 from costcalc.errors import CostcalcError, did_you_mean, shown
-from costcalc.explore.estimate import answer, unanswered
-from costcalc.explore.search import along_cells, choose_deployment, search_layouts
+from costcalc.explore.cells import DEGREES, MONEY, Axis, Plan
 from costcalc.fields import Array, Record
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.owning import charged
 from costcalc.hardware.prices import PriceChoice
 from costcalc.model.spec import ModelSpec
-from costcalc.predict.options import OPTIONS, SWEPT, Options, is_several, read_option, refuse_unknown, values_of
-from costcalc.predict.predict import predict, started
+from costcalc.predict.options import SWEPT, Options, is_several, read_option, refuse_unknown, values_of
+from costcalc.predict.predict import Prediction
 from costcalc.predict.quantities import (
+    BLENDED,
+    BOUNDS,
     QUANTITIES,
+    SIDES,
     Answered,
     Estimate,
-    numbers_of,
-    step_bounds,
+    Quantity,
+    end_of,
+    has_range,
+    ranges_of,
+    value_of,
 )
-from costcalc.predict.scenario import Scenario, counted, owner_of, scenario_of, the_gpu, the_model
+from costcalc.predict.scenario import counted, owner_of, scenario_of, the_gpu, the_model
 
 # The result of a sweep: a grid with an axis for each quantity that varies, and the numbers of an estimate on it.
 
 
-UNITS = {
-    "batch": "sequences", "context": "tokens", "input_tokens": "tokens", "output_tokens": "tokens",
-    "memory_bandwidth": "B/s", "price": "$/GPU-hour", "utilization": "share",
-}  # fmt: skip
 PATHS = {
     "gpus": "deployment.gpus", "batch": "workload.batch", "context": "workload.context_tokens",
     "tensor_parallel": "deployment.tensor_parallel", "pipeline_parallel": "deployment.pipeline_parallel",
@@ -71,22 +76,57 @@ CELL: dict[str, tuple[str, ...]] = {
 """What a cell holds of the tree of an estimate; a bandwidth is there where it is swept."""
 
 
-class Axis(Record):
-    """One quantity that varies, and its values in their order."""
+_COUNTED = {f"deployment.{name}" for name in (*DEGREES, "replicas")} | {"memory.max_sequences"}
 
-    name: str  # of the option
-    values: tuple[Any, ...]  # as told: prices may be words
-    numbers: tuple[float, ...] = ()  # what words stand for, where there are any
 
-    @property
-    def coordinates(self) -> tuple[Any, ...]:
-        """Its values as numbers."""
-        return self.numbers or self.values
+class Cells(Mapping[str, Array]):
+    """Numbers of an estimate at every cell, by path: read-only arrays of the grid's shape, made when asked for.
 
-    @property
-    def unit(self) -> str:
-        """What its values are counted in; GPUs and degrees of parallelism in none."""
-        return UNITS.get(self.name, "")
+    Ranges, rates and dollars follow from a few times that are kept; none is more than a pass or two over the cells.
+    """
+
+    def __init__(self, shape: tuple[int, ...], plain: Mapping[str, Array], answered: Answered) -> None:
+        """shape: of the grid. plain: what is kept as it is, by path. answered: what the other numbers are made of."""
+        self.shape = shape
+        self._answered, self._spread = answered, ranges_of(answered.scenario)
+        self._makers: dict[str, Callable[[], Array]] = {}
+        for path, values in plain.items():
+            self._makers[path] = partial(np.asarray, values)
+        bound = self._makers.pop("decode.bound_by")
+        for each in QUANTITIES:
+            if each.path not in ANSWERED:
+                continue
+            self._makers[each.path] = partial(self._number, each)
+            if has_range(each, self._spread) and (each.of_terms or answered.scenario.options.terms == "all"):
+                for side in SIDES:
+                    self._makers[f"{each.path}_range.{side}"] = partial(self._end, each, side)
+        self._makers["decode.bound_by"] = lambda: _BOUNDS[bound()]
+
+    def __getitem__(self, path: str) -> Array:
+        return np.broadcast_to(self.on_own_axes(path), self.shape)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        return len(self._makers)
+
+    @np.errstate(all="ignore")
+    def on_own_axes(self, path: str) -> Array:
+        """The numbers of a path on the axes that they depend on; others have length 1, or are left out in front."""
+        return self._makers[path]()
+
+    def _number(self, each: Quantity) -> Array:
+        value = value_of(self._answered, each)
+        return np.asarray(np.nan if value is None else value)
+
+    def _end(self, each: Quantity, side: str) -> Array:
+        value = 0.0 if each.path == BLENDED else self._number(each)
+        return np.asarray(end_of(self._answered, each, value, self._spread, side))
+
+
+_BOUNDS = np.array([*BOUNDS, None], dtype=object)
+"""What bounds a step, by its place; nothing where none fits, at the last one."""
 
 
 class Sweep(Record):
@@ -98,9 +138,8 @@ class Sweep(Record):
 
     title: str
     axes: tuple[Axis, ...]
-    values: Mapping[str, Array]  # by path in the tree of an estimate; '<path>_range.low' and '.high' at 80% coverage
-    references: tuple[Estimate, ...]  # of each deployment, the estimate of its most demanding cell
-    notes: tuple[str, ...] = ()
+    values: Cells  # by path in the tree of an estimate; '<path>_range.low' and '.high' at 80% coverage
+    plans: tuple[Plan, ...] = field(repr=False)  # of each set of degrees
 
     # Arrays have no single truth: two sweeps are the same where they are one.
     __eq__ = object.__eq__
@@ -111,6 +150,21 @@ class Sweep(Record):
         axes = ", ".join(f"{axis.name} {len(axis.values)}" for axis in self.axes)
         return f"<Sweep of {self.title}: {axes}>"
 
+    @cached_property
+    def references(self) -> tuple[Estimate, ...]:
+        """Of each set of degrees, the estimate of its most demanding cell that fits, else one without times."""
+        return tuple(each.reference for each in self.plans)
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What an estimate of every cell would note."""
+        return tuple(dict.fromkeys(note for each in self.plans for note in each.notes))
+
+    @property
+    def chosen(self) -> bool:
+        """Whether every cell has a deployment of its own, because neither GPUs nor degrees were asked for."""
+        return any(each.deployment is None for each in self.plans)
+
     @property
     def shape(self) -> tuple[int, ...]:
         """How many values each axis has."""
@@ -119,7 +173,7 @@ class Sweep(Record):
     @property
     def size(self) -> int:
         """How many cells there are."""
-        return int(np.prod(self.shape))
+        return prod(self.shape)
 
     def __getitem__(self, name: str) -> Array:
         """Return an array by its path in the tree of an estimate, or by the end of it; raises CostcalcError."""
@@ -143,8 +197,11 @@ class Sweep(Record):
 
         index: of the cell, a number for each axis.
         """
-        names = ("gpus", "tensor_parallel", "pipeline_parallel", "expert_parallel", "attention_data_parallel", "batch")
-        given = {name: int(self[PATHS[name]][index]) for name in names}
+        given: dict[str, Any] = {}
+        for name in (*DEGREES, *(() if self.plans[0].scenario.options.load_told else ("batch",))):
+            value = self.values[PATHS[name]][index]
+            if not np.isnan(value):
+                given[name] = int(value)
         for axis, number in zip(self.axes, index, strict=True):
             if axis.name not in given and axis.name != "memory_bandwidth":
                 given[axis.name] = axis.values[number]
@@ -152,7 +209,7 @@ class Sweep(Record):
 
     def to_rows(self) -> list[dict[str, Any]]:
         """One flat dictionary per cell, last axis fastest: 'cost.usd_per_million_output_tokens' and so on."""
-        columns = {path: array.ravel().tolist() for path, array in self._told().items()}
+        columns = {path: self.column(path).ravel().tolist() for path in self.columns()}
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
     def to_dict(self) -> dict[str, Any]:
@@ -161,7 +218,7 @@ class Sweep(Record):
         return {
             "title": self.title,
             "axes": axes,
-            "rows": [_tree(row) for row in self.to_rows()],
+            "rows": [tree_of(row) for row in self.to_rows()],
             "notes": list(self.notes),
         }
 
@@ -169,14 +226,28 @@ class Sweep(Record):
         """Yield the index of each cell, last axis fastest."""
         yield from np.ndindex(self.shape)
 
-    def _told(self) -> dict[str, Array]:
+    def columns(self) -> list[str]:
+        """Paths of the numbers that a row has."""
         swept = {axis.name for axis in self.axes}
         # A bandwidth that is the data sheet's is no news.
         left_out = set() if "memory_bandwidth" in swept else {"deployment.memory_bandwidth"}
-        return {path: array for path, array in self.values.items() if path not in left_out}
+        told = [path for path in self.values if path not in left_out]
+        branches = list(CELL)
+        return sorted(told, key=lambda path: branches.index(path.partition(".")[0]))
+
+    def column(self, path: str, own_axes: bool = False) -> Array:
+        """The numbers of a path as rows tell them: what is counted is whole, or None where there is none.
+
+        own_axes: on the axes that they depend on, the others of length 1; else at every cell.
+        """
+        values = self.values.on_own_axes(path) if own_axes else self.values[path]
+        if path in _COUNTED and values.dtype.kind == "f":
+            counts = [None if np.isnan(each) else int(each) for each in values.ravel().tolist()]
+            values = np.array([*counts, None], dtype=object)[:-1].reshape(values.shape)
+        return values
 
 
-def _tree(row: Mapping[str, Any]) -> dict[str, Any]:
+def tree_of(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a flat row as a tree; a range becomes [low, high], and numbers that are not known null."""
     tree: dict[str, Any] = {}
     for path, value in row.items():
@@ -195,65 +266,162 @@ def _known(value: Any) -> Any:
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
-# Every number of an estimate at every cell of a grid: the engine's equations on arrays, by one call.
+# The grid, answered in parts.
 
 
-def cells_of(scenario: Scenario, deployment: Deployment, batch: Array, price: Array, use: Array) -> dict[str, Array]:
-    """Return the numbers of an estimate by their paths in its tree, as arrays that broadcast.
-
-    scenario: with arrays for lengths and bandwidth, if you like. deployment: of all cells. batch: [sequences] of one
-    replica. price: [$/GPU-hour], NaN where unknown. use: share of the paid hours.
-    """
-    q, layout = scenario, deployment.layout
-    at = predict(q, layout, batch, deployment.replicas)
-    pool = float(kv_pool_bytes_per_gpu(q.model, q.machine, layout, q.formats, q.budget))
-    held = np.asarray(started(q, layout, pool, q.full_length))
-    fits = held >= batch
-    found = {
-        **_workload(q, deployment, batch, price, use),
-        "memory.fits": fits,
-        "memory.max_sequences": held.astype(int),
-    }
-    term = q.options.terms != "all"  # of a term of the bill nobody asks whether it fits
-    known = numbers_of(Answered(q, deployment.replicas, deployment.gpus, at, price, use))
-    numbers = {path: np.where(fits | term, value, np.nan) for path, value in known.items()}
-    for each in QUANTITIES:  # every cell has the same columns
-        numbers.setdefault(each.path, np.asarray(np.nan))
-    numbers = {path: value for path, value in numbers.items() if path.partition("_range.")[0] in ANSWERED}
-    bound = np.broadcast_to(step_bounds(at.step), np.broadcast_shapes(np.shape(batch), np.shape(at.step.seconds)))
-    nobody: Any = None
-    return {**found, **numbers, "decode.bound_by": np.where(fits | term, bound, nobody)}
-
-
-def _workload(q: Scenario, deployment: Deployment, batch: Array, price: Array, use: Array) -> dict[str, Array]:
-    layout = deployment.layout
-    degrees = {
-        "gpus": deployment.gpus,
-        "replicas": deployment.replicas,
-        "tensor_parallel": layout.tp,
-        "pipeline_parallel": layout.pp,
-        "expert_parallel": layout.ep,
-        "attention_data_parallel": layout.attention_dp,
-    }
-    return {
-        **{f"deployment.{name}": np.asarray(value) for name, value in degrees.items()},
-        "deployment.memory_bandwidth": np.asarray(q.machine.memory_bandwidth),
-        "deployment.usd_per_gpu_hour": price,
-        "deployment.utilization": use,
-        "workload.batch": batch,
-        "workload.input_tokens": np.asarray(q.input_tokens),
-        "workload.output_tokens": np.asarray(q.output_tokens),
-        "workload.context_tokens": np.asarray(q.decode_context),
-    }
-
-
-Charge = Callable[[Any], PriceChoice | None]
-"""What words of `--price` mean on the GPU that is asked about."""
 MOST_CELLS = 1_000_000
-DEGREES = ("gpus", "tensor_parallel", "pipeline_parallel", "expert_parallel", "attention_data_parallel")
-"""What changes the layout: a grid for each, everything else in one."""
-_LENGTHS = ("context", "input_tokens", "output_tokens")
-_IN_THE_ENGINE = ("batch", *_LENGTHS, "memory_bandwidth")
+"""Cells that are kept in memory or shown; a file may have any number of them."""
+
+
+class Grid:
+    """A question over axes, the degrees of parallelism first, answered in parts."""
+
+    def __init__(
+        self, model: ModelSpec | str | Path, gpu: Accelerator | str | Path, catalog: Catalog | str | Path | None,
+        options: Mapping[str, Any],
+    ) -> None:  # fmt: skip
+        folders = catalog_of(catalog)
+        refuse_unknown(options, SWEPT)
+        name, given = counted(gpu, options)
+        self.model, self.gpu = the_model(model, folders), the_gpu(name, folders)
+        constants = folders.serving_efficiency()
+        site = Options(owned=given.get("owned"), pue=given.get("pue"), power_price=given.get("power_price"))
+        self._charge = partial(charged, self.gpu, terms=owner_of(site, constants.of_owning))
+        axes, self.fixed = _axes(self._charge, given)
+        self.axes = tuple(axes)
+        self.degrees = [axis for axis in axes if axis.name in DEGREES]
+        self.swept = axes[len(self.degrees) :]
+        self.shape = tuple(len(axis.values) for axis in axes)
+        self._asked_with = partial(scenario_of, self.model, self.gpu, constants=constants)
+        self._plans: dict[tuple[int, ...], Plan] = {}
+
+    def plan(self, index: tuple[int, ...]) -> Plan:
+        """The plan of a set of degrees, by its place on their axes."""
+        if index not in self._plans:
+            degrees = {axis.name: axis.values[at] for axis, at in zip(self.degrees, index, strict=True)}
+            self._plans[index] = Plan(self._asked_with, {**self.fixed, **degrees}, self.swept)
+        return self._plans[index]
+
+    def parts(self, slab: tuple[slice, ...]) -> Iterator[tuple[tuple[slice, ...], dict[str, Array]]]:
+        """Yield what the engine says of the cells of a slab, for each set of degrees, and where it belongs."""
+        outer, inner = slab[: len(self.degrees)], slab[len(self.degrees) :]
+        along = _along(self.swept, inner)
+        for index in product(*(range(each.start, each.stop) for each in outer)):
+            yield (*(slice(at, at + 1) for at in index), *inner), self.plan(index).cells(along)
+
+    def sweep(self, slab: tuple[slice, ...], slabs: Iterable[tuple[slice, ...]]) -> Sweep:
+        """The cells of a slab, answered in parts, as one.
+
+        slabs: those that it consists of.
+        """
+        axes = tuple(
+            axis if slab_of == slice(0, len(axis.values)) else axis.part(slab_of)
+            for axis, slab_of in zip(self.axes, slab, strict=True)
+        )
+        shape = tuple(each.stop - each.start for each in slab)
+        kept = _joined([part for each in slabs for part in self.parts(each)], slab)
+        along = _along(axes, [slice(0, extent) for extent in shape])
+        plans = tuple(
+            self.plan(index) for index in product(*(range(x.start, x.stop) for x in slab[: len(self.degrees)]))
+        )
+        q = plans[0].scenario.over(along)
+        price, use = along.get("price"), along.get("utilization", np.asarray(q.options.utilization))
+        chosen = q.price
+        kinds: Any = np.asarray(chosen.kind if chosen else None, dtype=object)
+        if price is None:
+            price = np.asarray(np.nan if chosen is None else chosen.usd_per_gpu_hour)
+        else:
+            told = [self._charge(value) for axis in axes if axis.name == "price" for value in axis.values]
+            kinds = np.array([each.kind if each else None for each in told], dtype=object).reshape(np.shape(price))
+        price = np.asarray(price, dtype=float)
+        at = Prediction(
+            batch=np.asarray(kept["batch"], dtype=float),
+            step=Step.lasting(kept["step"]),
+            prefill=Step.lasting(kept["prefill"]),
+            prefill_prompts=kept["prompts"],
+            time_per_output_token=kept["tpot"],
+            time_to_first_token=kept["ttft"],
+            interference=kept["interference"],
+            accepted=q.tokens_per_step,
+            static=q.load.arrivals == "static",
+        )
+        plain = {
+            **{f"deployment.{name}": kept[name] for name in CELL["deployment"] if name in kept},
+            "deployment.memory_bandwidth": np.asarray(q.machine.memory_bandwidth),
+            "deployment.usd_per_gpu_hour": price,
+            "deployment.utilization": use,
+            "deployment.price_kind": kinds,
+            "workload.batch": kept["batch"],
+            "workload.input_tokens": np.asarray(q.input_tokens),
+            "workload.output_tokens": np.asarray(q.output_tokens),
+            "workload.context_tokens": np.asarray(q.decode_context),
+            "memory.fits": kept["fits"],
+            "memory.max_sequences": kept["held"],
+            "decode.bound_by": kept["bound"],
+        }
+        drawn = (kept["drawn"], kept["drawn_by_prefill"]) if "drawn" in kept else None
+        cells = Cells(shape, plain, Answered(q, kept["replicas"], kept["gpus"], at, price, use, drawn))
+        counts = kept["gpus"][np.isfinite(kept["gpus"])]
+        same = len(counts) and counts.min() == counts.max()
+        title = f"{self.model.name} on {f'{int(counts.min())} × ' if same else ''}{self.gpu.name}"
+        return Sweep(title, axes, cells, plans)
+
+    def slabs(self, most: int, order: Sequence[int]) -> Iterator[tuple[slice, ...]]:
+        """Yield parts of the grid of at most `most` cells.
+
+        order: of the axes that may be cut, the one first that is cut first; the others are whole.
+        """
+        runs, room = dict.fromkeys(order, 1), most
+        for axis in reversed(order):
+            runs[axis] = max(1, min(self.shape[axis], room))
+            room //= runs[axis]
+        starts = [range(0, self.shape[axis], runs[axis]) for axis in order]
+        for corner in product(*starts):
+            at = dict(zip(order, corner, strict=True))
+            yield tuple(
+                slice(at[axis], min(at[axis] + runs[axis], extent)) if axis in at else slice(0, extent)
+                for axis, extent in enumerate(self.shape)
+            )
+
+
+def _along(axes: Sequence[Axis], slab: Sequence[slice]) -> dict[str, Array]:
+    """The values of axes in a slab, each along a dimension of its own."""
+    found = {}
+    for number, (axis, part) in enumerate(zip(axes, slab, strict=True)):
+        shape = [1] * len(axes)
+        shape[number] = part.stop - part.start
+        found[axis.name] = np.asarray(axis.coordinates[part]).reshape(shape)
+    return found
+
+
+def _joined(parts: list[tuple[tuple[slice, ...], dict[str, Array]]], slab: tuple[slice, ...]) -> dict[str, Array]:
+    """The parts of a slab as one array of every name, on the axes that any of them depends on."""
+    joined = {}
+    for name in list(parts[0][1]):
+        shaped = []
+        for where, found in parts:
+            values = found.pop(name)
+            shaped.append((where, values.reshape((1,) * (len(slab) - values.ndim) + values.shape)))
+        shape = []
+        for axis, whole in enumerate(slab):
+            known = {(where[axis].stop - where[axis].start, values.shape[axis]) for where, values in shaped}
+            apart = all(extent == 1 for extent, _ in known) or any(length > 1 for _, length in known)
+            shape.append(whole.stop - whole.start if apart else 1)
+        if len(shaped) == 1:
+            joined[name] = shaped[0][1]
+        else:
+            joined[name] = np.empty(shape, np.result_type(*(values for _, values in shaped)))
+            for where, values in shaped:
+                place = tuple(
+                    slice(part.start - whole.start, part.stop - whole.start) if length > 1 else slice(0, 1)
+                    for part, whole, length in zip(where, slab, shape, strict=True)
+                )
+                joined[name][place] = values
+    return joined
+
+
+CHUNK = 32_768
+"""Cells that the engine answers at once: what it makes on the way stays in a processor's cache."""
 
 
 @np.errstate(all="ignore")
@@ -270,32 +438,46 @@ def sweep(
     options: those of `costcalc.estimate`, and memory_bandwidth [B/s]. Lists, arrays and ranges ('1:256:x2',
         '4k:128k:x2', '1,2,3') are allowed for degrees of parallelism, batch, context, input_tokens, output_tokens,
         memory_bandwidth, price and utilization; their order is that of the axes, degrees first.
-    One deployment serves every cell of a set of degrees: the one that the most demanding cell takes. A cell is what
-    `costcalc.estimate` answers for it with those degrees. Without a batch, each cell has the one of lowest cost.
-    Raises CostcalcError for names, values and layouts that cannot be, and where no value is given.
+    A cell is what `costcalc.estimate` answers for its values: with the deployment of lowest cost, where neither GPUs
+    nor degrees are given. Where they are, one layout serves every cell of a set of them: the one that the most
+    demanding cell that fits takes. Without a batch, each cell has the one of lowest cost.
+    Raises CostcalcError for names, values and layouts that cannot be, where no value is given, and where nothing fits.
     """
-    folders = catalog_of(catalog)
-    refuse_unknown(options, SWEPT)
-    name, given = counted(gpu, options)
-    spec, machine = the_model(model, folders), the_gpu(name, folders)
-    constants = folders.serving_efficiency()
-    site = Options(owned=given.get("owned"), pue=given.get("pue"), power_price=given.get("power_price"))
-    charge = partial(charged, machine, terms=owner_of(site, constants.of_owning))
-    axes, fixed = _axes(charge, given)
-    degrees = [axis for axis in axes if axis.name in DEGREES]
-    swept = [axis for axis in axes if axis.name not in DEGREES]
-    if prod(len(axis.values) for axis in axes) > MOST_CELLS:
-        raise CostcalcError(f"more than {MOST_CELLS:,} cells are asked for", hint="take fewer values")
-    asked_with = partial(scenario_of, spec, machine, constants=constants)
-    parts, answers, lacking = [], [], None
-    for values in product(*(axis.values for axis in degrees)):
-        given = {**fixed, **{axis.name: value for axis, value in zip(degrees, values, strict=True)}}
-        scenario, reference, lacking = _reference(asked_with, given, swept)
-        parts.append(_part(scenario, reference, charge, swept))
-        answers.append(reference)
-    if lacking is not None and not any(part["memory.fits"].any() for part in parts):
-        raise lacking
-    return _joined(spec, machine, axes, parts, answers)
+    grid = Grid(model, gpu, catalog, options)
+    if prod(grid.shape) > MOST_CELLS:
+        raise CostcalcError(
+            f"more than {MOST_CELLS:,} cells are asked for",
+            hint="take fewer values, or write them to a file that ends in .csv, .jsonl or .parquet",
+        )
+    # Prices are not cut apart: all share what the engine says.
+    order = [number for number, axis in enumerate(grid.axes) if axis.name not in MONEY]
+    whole = tuple(slice(0, extent) for extent in grid.shape)
+    found = grid.sweep(whole, grid.slabs(CHUNK, order))
+    if not found["fits"].any() and found.plans[-1].scenario.options.terms == "all":
+        raise found.plans[-1].refused() or AssertionError
+    return found
+
+
+def sweep_chunks(
+    model: ModelSpec | str | Path,
+    gpu: Accelerator | str | Path,
+    *,
+    catalog: Catalog | str | Path | None = None,
+    cells: int = CHUNK,
+    **options: Any,
+) -> Iterator[Sweep]:
+    """Yield a sweep in parts of at most `cells` cells, in their order, each a sweep of its own; of any number of them.
+
+    The rest as of `sweep`. Where nothing fits, it raises CostcalcError behind the last part.
+    """
+    grid, fits = Grid(model, gpu, catalog, options), False
+    for slab in grid.slabs(cells, range(len(grid.axes))):
+        with np.errstate(all="ignore"):
+            found = grid.sweep(slab, [slab])
+        fits = fits or bool(found["fits"].any())
+        yield found
+    if not fits and found.plans[-1].scenario.options.terms == "all":
+        raise found.plans[-1].refused() or AssertionError
 
 
 def _axes(charge: Charge, options: Mapping[str, Any]) -> tuple[list[Axis], dict[str, Any]]:
@@ -321,6 +503,10 @@ def _axes(charge: Charge, options: Mapping[str, Any]) -> tuple[list[Axis], dict[
     return sorted(axes, key=lambda axis: axis.name not in DEGREES), fixed
 
 
+Charge = Callable[[Any], PriceChoice | None]
+"""What words of `--price` mean on the GPU that is asked about."""
+
+
 def _axis(charge: Charge, name: str, values: tuple[Any, ...]) -> Axis:
     if not any(isinstance(value, str) for value in values):
         return Axis(name, values)
@@ -338,109 +524,3 @@ def _read(charge: Charge, name: str, value: Any) -> Any:
     except CostcalcError as error:
         raise CostcalcError(error.message, where=name, hint=error.hint) from None
     return choice.usd_per_gpu_hour if choice and choice.kind is None else read
-
-
-def _reference(
-    asked_with: Callable[[Options], Scenario], given: dict[str, Any], swept: Sequence[Axis]
-) -> tuple[Scenario, Estimate, DoesNotFit | None]:
-    """Plan the deployment for the most demanding cell that fits, from the largest values down; and say what it lacks.
-
-    Of the notes of its estimate, those are kept that the cell at the other end has too.
-    """
-
-    def asked(rank: int) -> Scenario:
-        cell = {
-            axis.name: sorted(axis.coordinates, reverse=True)[min(rank, len(axis.values) - 1)]
-            for axis in swept
-            if axis.name in OPTIONS
-        }
-        return asked_with(Options(**{**given, **cell}))
-
-    scenarios = [asked(rank) for rank in range(max((len(axis.values) for axis in swept), default=1))]
-    most, least = scenarios[0], scenarios[-1]
-    lacking: DoesNotFit | None = None
-    for scenario in scenarios:
-        try:
-            chosen = choose_deployment(scenario)
-        except DoesNotFit as error:
-            lacking = lacking or error
-            continue
-        reference = answer(scenario, chosen)
-        other = answer(least, replace(chosen, batch=least.options.batch or 1)).notes if scenario is not least else ()
-        return scenario, replace(reference, notes=tuple(note for note in reference.notes if note in other)), None
-    assert lacking is not None
-    if not (most.options.gpus or most.options.degrees.layout_given):
-        raise lacking
-    return most, unanswered(most, lacking.tried), lacking
-
-
-def _part(scenario: Scenario, reference: Estimate, charge: Charge, swept: Sequence[Axis]) -> dict[str, Array]:
-    """Every cell of one deployment: arrays over the axes that are swept."""
-    deployment = _spread_of(reference)
-    along = {axis.name: _along(axis, number, len(swept)) for number, axis in enumerate(swept)}
-    grid = _on_grid(scenario, along)
-    batch = along.get("batch")
-    if batch is None:
-        batch = _batches(scenario, deployment, [axis for axis in swept if axis.name in _IN_THE_ENGINE], swept)
-    price, chosen = along.get("price"), scenario.price
-    kinds: Any = np.asarray(chosen.kind if chosen else None, dtype=object)
-    if price is None:
-        price = np.asarray(np.nan if chosen is None else chosen.usd_per_gpu_hour)
-    else:
-        told = [charge(value) for axis in swept if axis.name == "price" for value in axis.values]
-        kinds = np.array([each.kind if each else None for each in told], dtype=object).reshape(price.shape)
-    use = along.get("utilization", np.asarray(scenario.options.utilization))
-    shape = tuple(len(axis.values) for axis in swept)
-    found = cells_of(grid, deployment, batch, price, use) | {"deployment.price_kind": kinds}
-    return {path: np.broadcast_to(values, shape) for path, values in found.items()}
-
-
-def _along(axis: Axis, number: int, axes: int) -> Array:
-    shape = [1] * axes
-    shape[number] = len(axis.values)
-    return np.asarray(axis.coordinates).reshape(shape)
-
-
-def _on_grid(scenario: Scenario, along: Mapping[str, Array]) -> Scenario:
-    """The question with arrays for numbers: whatever a question holds, the engine broadcasts."""
-    lengths = {name: along[name].astype(float) for name in _LENGTHS if name in along}
-    if "context" in lengths and scenario.options.input_tokens is None:
-        lengths["input_tokens"] = lengths["context"]  # as for a single context
-    machine = scenario.machine
-    if "memory_bandwidth" in along:
-        machine = replace(machine, memory_bandwidth=along["memory_bandwidth"])
-    return replace(scenario, machine=machine, **cast("dict[str, Any]", lengths))
-
-
-def _batches(scenario: Scenario, deployment: Deployment, engine: Sequence[Axis], swept: Sequence[Axis]) -> Array:
-    """The batch of lowest cost at each combination of lengths and bandwidths."""
-    if scenario.options.batch:
-        return np.asarray(scenario.options.batch)
-    shape = [len(axis.values) if axis in engine else 1 for axis in swept]
-    cells = np.meshgrid(*(np.asarray(axis.values, dtype=float) for axis in engine), indexing="ij")
-    along = {axis.name: along_cells(values.ravel()) for axis, values in zip(engine, cells, strict=True)}
-    # What no batch fits in stands at one sequence.
-    chosen = np.maximum(search_layouts(_on_grid(scenario, along), [deployment]).batch[0], 1)
-    return np.broadcast_to(chosen.astype(int), (prod(shape),)).reshape(shape)
-
-
-def _spread_of(reference: Estimate) -> Deployment:
-    d = reference.deployment
-    layout = Parallelism(
-        d.tensor_parallel, d.attention_data_parallel, d.expert_parallel, d.pipeline_parallel, d.context_parallel
-    )
-    return Deployment(layout, d.replicas, d.idle_gpus)
-
-
-def _joined(
-    model: ModelSpec, gpu: Accelerator, axes: Sequence[Axis], parts: Sequence[dict[str, Array]], answers: list[Estimate]
-) -> Sweep:
-    """The parts of all deployments as one grid."""
-    shape = tuple(len(axis.values) for axis in axes)
-    values = {path: np.stack([part[path] for part in parts]).reshape(shape) for path in parts[0]}
-    for array in values.values():
-        array.setflags(write=False)
-    machines = {f"{each.deployment.gpus} × {gpu.name}" for each in answers}
-    title = f"{model.name} on {machines.pop() if len(machines) == 1 else gpu.name}"
-    notes = tuple(dict.fromkeys(note for each in answers for note in each.notes))
-    return Sweep(title, tuple(axes), values, tuple(answers), notes)

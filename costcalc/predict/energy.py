@@ -20,21 +20,29 @@ def phases(scenario: Scenario, at: Prediction) -> tuple[Use, Use]:
     def peak(precision: str) -> float:
         return q.gpu.peak(precision).flops
 
-    return use_of(at.step, q.gpu.memory_bandwidth, peak), use_of(at.prefill, q.gpu.memory_bandwidth, peak)
+    return use_of(at.step, q.machine.memory_bandwidth, peak), use_of(at.prefill, q.machine.memory_bandwidth, peak)
 
 
-def watts(scenario: Scenario, at: Prediction, prefilling: Number, idle: Number = 0.0) -> Number | None:
+def shares_of_limit(scenario: Scenario, at: Prediction) -> tuple[Number, Number]:
+    """What a GPU draws of its limit in a decode step and in a pass of prefill."""
+    constants = scenario.constants.energy
+    decode, prefill = (
+        share_of_limit(use, constants.static, constants.memory, constants.compute) for use in phases(scenario, at)
+    )
+    return decode, prefill
+
+
+def watts(scenario: Scenario, drawn: tuple[Number, Number], prefilling: Number, idle: Number = 0.0) -> Number | None:
     """What a GPU of a deployment that works draws, averaged over time and GPUs [W]; null where its limit is not known.
 
-    prefilling: share of the GPU time in passes of prefill. idle: share in which a pool for prefill waits.
+    drawn: its `shares_of_limit`. prefilling: share of the GPU time in passes of prefill. idle: share in which a pool
+    for prefill waits.
     """
-    q, constants = scenario, scenario.constants.energy
+    q, (decode, prefill) = scenario, drawn
     if q.gpu.power is None:
         return None
-    decode, prefill = (
-        share_of_limit(use, constants.static, constants.memory, constants.compute) for use in phases(q, at)
-    )
-    return q.gpu.power * (prefilling * prefill + idle * constants.static + (1 - prefilling - idle) * decode)
+    static = q.constants.energy.static
+    return q.gpu.power * (prefilling * prefill + idle * static + (1 - prefilling - idle) * decode)
 
 
 def meter(scenario: Scenario) -> float:

@@ -22,7 +22,7 @@ from costcalc.engine.step import Step
 from costcalc.fields import Array, Number, Record
 from costcalc.hardware.efficiency import UNTUNED, Asked
 from costcalc.hardware.owning import OwnedResult
-from costcalc.predict.energy import JOULES_OF_A_KWH, grams_of_a_kwh, kwh_of_a_month, meter, watts
+from costcalc.predict.energy import JOULES_OF_A_KWH, grams_of_a_kwh, kwh_of_a_month, meter, shares_of_limit, watts
 from costcalc.predict.predict import Prediction, prefill_layout
 from costcalc.predict.scenario import Scenario
 
@@ -454,11 +454,11 @@ def hidden_share(step: Step) -> float:
 
 def step_bound(step: Step) -> str:
     """What most of the time of one step, not of an array of them, is spent on."""
-    return str(step_bounds(step).item())
+    return BOUNDS[int(step_bounds(step))]
 
 
 def step_bounds(step: Step) -> Array:
-    """What most of a step's time is spent on, at every cell: memory, compute, communication or overhead."""
+    """What most of a step's time is spent on, at every cell: its place among BOUNDS."""
     totals: dict[str, Number] = dict.fromkeys(BOUNDS, 0.0)
     totals[OVERHEAD] = step.overhead_seconds + step.waiting_seconds + step.ageing_seconds
     for op in _all_ops(step):
@@ -470,7 +470,7 @@ def step_bounds(step: Step) -> Array:
             totals["compute"] = totals["compute"] + np.where(of_memory, 0.0, op.seconds)
     totals["communication"] = totals["communication"] - step.hidden_seconds
     stacked = np.stack(np.broadcast_arrays(*totals.values()))
-    return np.asarray(np.array(BOUNDS, dtype=object)[np.argmax(stacked, axis=0)])
+    return np.argmax(stacked, axis=0)
 
 
 def _bound(ops: Iterable[OpTime]) -> str:
@@ -493,6 +493,7 @@ class Answered(Record):
     at: Prediction
     usd_per_gpu_hour: Number | None  # [$/h] nan or None where unknown
     utilization: Number  # share of the paid hours
+    drawn: tuple[Number, Number] | None = None  # shares of its limit that a GPU draws, where they are known already
 
     def usd_per_million(self, gpus: Number, tokens_per_s: Number) -> Number:
         """Dollars per million of the tokens that so many GPUs deliver together [$/M]."""
@@ -502,7 +503,9 @@ class Answered(Record):
     @cached_property  # several numbers ask for it
     def watts(self) -> Number | None:
         """What a GPU draws in the mean while they work [W]; null where its limit is not known."""
-        return watts(self.scenario, self.at, *self.prefilling)
+        if self.scenario.gpu.power is None:
+            return None
+        return watts(self.scenario, self.drawn or shares_of_limit(self.scenario, self.at), *self.prefilling)
 
     @property
     def prefilling(self) -> tuple[Number, Number]:
@@ -687,27 +690,49 @@ def numbers_of(answered: Answered, wanted: Container[str] | None = None) -> dict
     Numbers without a meaning are left out: those of prefill where a term of the bill is asked for, pools that are
     not apart. A price that is not known leaves nan.
     """
-    q, spread = answered.scenario, ranges_of(answered.scenario)
+    spread = ranges_of(answered.scenario)
     found: dict[str, Number] = {}
     for each in QUANTITIES:
         if wanted is not None and each.path not in wanted:
             continue
-        value = each.value(answered) if each.of_terms or q.options.terms == "all" else None
+        value = value_of(answered, each)
         if value is None:
             continue
         found[each.path] = value
-        times: Range | None = getattr(spread, each.times) if each.times else None
-        factors = inverse(times) if each.rate else times
-        if factors is not None:
-            found[f"{each.path}_range.low"], found[f"{each.path}_range.high"] = value * factors[0], value * factors[1]
-            if each.path == WATTS:  # the board's limit holds
-                found[f"{each.path}_range.high"] = np.minimum(value * factors[1], q.gpu.power or np.inf)
-    if BLENDED in found and spread.decode and spread.prefill:
-        for side, out, into in zip(("low", "high"), spread.decode, spread.prefill, strict=True):
-            found[f"{BLENDED}_range.{side}"] = _blended(
-                answered, _input_usd(answered) * into, _output_usd(answered) * out
-            )
+        if has_range(each, spread):
+            for side in SIDES:
+                found[f"{each.path}_range.{side}"] = end_of(answered, each, value, spread, side)
     return found
+
+
+SIDES = ("low", "high")
+
+
+def value_of(answered: Answered, each: Quantity) -> Number | None:
+    """A number that is answered; None where it has no meaning."""
+    return each.value(answered) if each.of_terms or answered.scenario.options.terms == "all" else None
+
+
+def has_range(each: Quantity, spread: Ranges80) -> bool:
+    """Whether a number has a range at 80% coverage."""
+    if each.path == BLENDED:
+        return bool(spread.decode and spread.prefill)
+    return bool(each.times) and getattr(spread, each.times) is not None
+
+
+def end_of(answered: Answered, each: Quantity, value: Number, spread: Ranges80, side: str) -> Number:
+    """The low or the high end of the range of a number that has one."""
+    end = SIDES.index(side)
+    if each.path == BLENDED:
+        assert spread.decode and spread.prefill
+        entered, output = _input_usd(answered) * spread.prefill[end], _output_usd(answered) * spread.decode[end]
+        return _blended(answered, entered, output)
+    times: Range = getattr(spread, each.times)
+    factors = inverse(times) if each.rate else times
+    assert factors is not None
+    if each.path == WATTS and side == "high":  # the board's limit holds
+        return np.minimum(value * factors[end], answered.scenario.gpu.power or np.inf)
+    return value * factors[end]
 
 
 def group_of(numbers: Mapping[str, Number], group: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from costcalc.engine.precision import Formats, checkpoint_precision, resolve_for
 from costcalc.engine.roofline import Machine, machine_of
 from costcalc.engine.step import prediction_share, tokens_per_pass
 from costcalc.errors import CostcalcError, did_you_mean, shown
-from costcalc.fields import Number, Record, Spec, read_date
+from costcalc.fields import Array, Number, Record, Spec, read_date
 from costcalc.formats import activation_format, cache_format, weight_format
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.efficiency import ServingEfficiency
@@ -169,6 +169,22 @@ class Scenario(Record):
     def at(self, context: Number) -> Scenario:
         """The question asked with `--context`: prompts are as long, unless their length was given."""
         return replace(self, context=context, input_tokens=self.options.input_tokens or context)
+
+    def over(self, along: Mapping[str, Array]) -> Scenario:
+        """The question with arrays for its lengths [tokens] and the GPU's bandwidth [B/s], which engines broadcast.
+
+        along: context, input_tokens, output_tokens and memory_bandwidth, as far as they vary; other names are left.
+        """
+        lengths = {
+            name: along[name].astype(float) for name in ("context", "input_tokens", "output_tokens") if name in along
+        }
+        if "context" in lengths and self.options.input_tokens is None:
+            lengths["input_tokens"] = lengths["context"]  # as for a single context
+        machine = self.machine
+        if "memory_bandwidth" in along:
+            machine = replace(machine, memory_bandwidth=along["memory_bandwidth"])
+        found = replace(self, machine=machine, **cast("dict[str, Any]", lengths))
+        return found.under(self.constants) if "memory_bandwidth" in along else found
 
     def around(self, context: Number) -> Scenario:
         """The question whose answers are half written at `context`: prompts are shorter by half of an answer."""

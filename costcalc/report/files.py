@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, BinaryIO, get_args, get_type_hints
 
 from costcalc.catalog.yaml import READ, identity
 from costcalc.errors import CostcalcError, escaped, shortened, shown, tell
@@ -44,7 +44,7 @@ class NewFile:
     def __init__(self, name: str, option: str, *, is_update: bool = False) -> None:
         self.option = option
         self.is_update = is_update
-        with self._told(name):
+        with self.told(name):
             self.path = Path(name).expanduser()
             self.before = _checked(self.path)
             # Whole, so that it is found again wherever a library is while a signal comes.
@@ -64,21 +64,32 @@ class NewFile:
 
     def write_bytes(self, content: bytes) -> None:
         """Write the whole content; raises CostcalcError where the file was read for what is written."""
+        with self.opened() as stream:
+            stream.write(content)
+
+    @contextmanager
+    def opened(self) -> Iterator[Stream]:
+        """Write the content part by part; raises CostcalcError where the file was read for what is written."""
         if not self.is_update and self.before is not None and identity(self.before) in READ:
             what = f"{shown(str(self.path))} is read for this answer"
             raise CostcalcError(what, where=self.option, hint="name another file")
-        with self._told(str(self.path)):
-            self.draft.write_bytes(content)
+        with self.told(str(self.path)):
+            file = self.draft.open("wb")
+        try:
+            yield Stream(self, file)
+        finally:
+            with self.told(str(self.path)):
+                file.close()
 
     def finish(self) -> None:
         """Put the file in its place, and tell on stderr what it replaces."""
-        with self._told(str(self.path)):
+        with self.told(str(self.path)):
             self.draft.replace(self.path)
         if self.before is not None and not self.is_update:
             tell(f"note: {shown(str(self.path), 200)} was there before and is replaced")
 
     @contextmanager
-    def _told(self, name: str) -> Iterator[None]:
+    def told(self, name: str) -> Iterator[None]:
         """Errors of the system as those of the option."""
         try:
             yield
@@ -88,6 +99,21 @@ class NewFile:
             text = getattr(error, "strerror", None) or str(error)
             reason = text[:1].lower() + text[1:]
             raise CostcalcError(f"cannot write {shown(name)}: {reason}", where=self.option) from None
+
+
+class Stream(io.RawIOBase):
+    """Bytes that go to a new file, whose errors are those of its option."""
+
+    def __init__(self, of: NewFile, file: BinaryIO) -> None:
+        self._of, self._file = of, file
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, content: Any) -> int:
+        """Write bytes; raises CostcalcError where the system does not take them."""
+        with self._of.told(str(self._of.path)):
+            return self._file.write(content)
 
 
 @contextmanager
@@ -309,8 +335,8 @@ def as_csv(rows: list[dict[str, Any]]) -> str:
     columns = list(dict.fromkeys(key for row in rows for key in row))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(map(_cell, columns))
-    writer.writerows([_cell(row.get(column)) for column in columns] for row in rows)
+    writer.writerow(map(csv_cell, columns))
+    writer.writerows([csv_cell(row.get(column)) for column in columns] for row in rows)
     return text.getvalue()
 
 
@@ -335,7 +361,8 @@ def flattened(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, An
             yield where, value
 
 
-def _cell(value: Any) -> Any:
+def csv_cell(value: Any) -> Any:
+    """Return a value as CSV has it: what is not known is empty, and no text is a formula."""
     if isinstance(value, float) and not math.isfinite(value):
         return ""
     if isinstance(value, bool):

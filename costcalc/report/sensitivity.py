@@ -13,12 +13,6 @@ NAMES = {
     "input_tokens": "tokens in", "output_tokens": "tokens out", "tpot": "limit of TPOT", "ttft": "limit of TTFT",
     "power_price": "$ per kWh",
 }  # fmt: skip
-    "input_tokens": "tokens in",
-    "output_tokens": "tokens out",
-    "tpot": "limit of TPOT",
-    "ttft": "limit of TTFT",
-    "power_price": "$ per kWh",
-}
 """Inputs as rows, where the option's own name says less."""
 WIDTH = 32
 """Of the bars [characters]."""

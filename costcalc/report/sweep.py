@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from costcalc.explore.sweep import Axis, Sweep
-from costcalc.fields import Record
+from costcalc.engine.parallelism import Deployment, Parallelism, layout_name
+from costcalc.explore.cells import Axis
+from costcalc.explore.sweep import Sweep
+from costcalc.fields import Array, Record
 from costcalc.predict.quantities import BLENDED, Assumption
 from costcalc.report.estimate import degrees, price_basis
 from costcalc.report.page import (
@@ -81,20 +83,25 @@ def _grid(sweep: Sweep, cells: Sequence[Index], outer: int) -> Grid:
     axes = sweep.axes[outer:]
     chosen = _batch_chosen(sweep) and "batch" not in {axis.name for axis in sweep.axes}
     columns = [Column(NAMES[axis.name], right=True, role="value", key=True) for axis in axes]
+    columns += [Column("GPUs", right=True), Column("layout")] if sweep.chosen else []
     columns += [Column("batch", right=True)] if chosen else []
-    for path in _told(sweep):
+    numbers = {path: (sweep[path], sweep.range_of(path)) for path in _told(sweep)}
+    told = {name: sweep[name] for name in ("batch", "max_sequences", "bound_by")}
+    for path in numbers:
         columns.append(Column(quantity(path).short, right=True, role="headline" if path == BLENDED else "text"))
         columns += [RANGE] if path == BLENDED else []
     columns += [Column("fit", right=True), Column("bound by")]
-    rows = []
+    rows, whole = [], _is_whole(sweep)
     for index in cells:
         row = [value_shown(axis.name, axis.values[at]) for axis, at in zip(axes, index[outer:], strict=True)]
-        row += [f"{int(sweep['batch'][index]):,}{MARK}"] if chosen else []
-        for path in _told(sweep):
-            shown = _shown(sweep, path, index)
+        row += _deployment(sweep, index) if sweep.chosen else []
+        row += [f"{int(told['batch'][index]):,}{MARK}"] if chosen else []
+        for path, (values, limits) in numbers.items():
+            shown = _shown(path, values, limits, index)
             row += [shown.text, shown.range] if path == BLENDED else [shown.text]
-        fit = format_count(float(sweep["max_sequences"][index])) if _is_whole(sweep) else ""
-        rows.append([*row, fit, sweep["bound_by"][index] or "does not fit"])
+        held = float(told["max_sequences"][index])
+        fit = "-" if np.isnan(held) else format_count(held) if whole else ""
+        rows.append([*row, fit, told["bound_by"][index] or "does not fit"])
     return filled_grid(columns, rows)
 
 
@@ -112,8 +119,23 @@ def _told(sweep: Sweep) -> Sequence[str]:
     return BLENDED, "cost.usd_per_million_output_tokens", *rates, *waits
 
 
-def _shown(sweep: Sweep, path: str, index: Index) -> Shown:
-    value, limits = float(sweep[path][index]), sweep.range_of(path)
+def _deployment(sweep: Sweep, index: Index) -> list[str]:
+    """The GPUs and the layout that a cell takes, which costcalc chose."""
+    degrees = [sweep.values[f"deployment.{name}"][index] for name in _LAYOUT]
+    if np.isnan(degrees[0]):
+        return ["-", "-"]
+    tensor, data, expert, pipeline, replicas, gpus = map(int, degrees)
+    layout = layout_name(Deployment(Parallelism(tensor, data, expert, pipeline), replicas))
+    return [f"{gpus:,}{MARK}", f"{layout}{MARK}"]
+
+
+_LAYOUT = (
+    "tensor_parallel", "attention_data_parallel", "expert_parallel", "pipeline_parallel", "replicas", "gpus",
+)  # fmt: skip
+
+
+def _shown(path: str, values: Array, limits: tuple[Array, Array] | None, index: Index) -> Shown:
+    value = float(values[index])
     if not np.isfinite(value):
         return quantity(path)
     found = None if limits is None else (float(limits[0][index]), float(limits[1][index]))
@@ -146,6 +168,9 @@ def _legend(sweep: Sweep) -> Iterator[str]:
         "tok/s, of a GPU and of a user: output tokens served, prefills included; TPOT and TTFT: time per output token "
         "and to the first one; fit: sequences that the memory holds; range: holds in 8 of 10 cases."
     )
+    if sweep.chosen:
+        yield f"GPUs and layout: in each cell what costs least, as {MARK} costcalc estimate chooses it."
+        return
     for each in sweep.references:
         machine = each.deployment
         replicas = f"{machine.replicas} replicas, each " if machine.replicas > 1 else ""
@@ -166,7 +191,7 @@ def _as_long(sweep: Sweep) -> bool:
 
 def _shared(sweep: Sweep) -> list[Assumption]:
     """Defaults that all deployments have in common, without those that cells have of their own."""
-    own = {"batch", *(("input_tokens",) if _as_long(sweep) else ())}
+    own = {"batch", *(("input_tokens",) if _as_long(sweep) else ()), *(("gpus", "layout") if sweep.chosen else ())}
     known = [{(each.name, each.value): each for each in one.assumptions} for one in sweep.references]
     return [each for key, each in known[0].items() if key[0] not in own and all(key in other for other in known)]
 

@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import costcalc
-from costcalc.explore import sweep as cells
+from costcalc.explore import cells
 from costcalc.predict.options import is_several, values_of
 
 LLAMA = "llama-3.1-8b"
@@ -25,6 +25,12 @@ SWEEPS: list[tuple[str, str, dict[str, Any]]] = [
     (LLAMA, "h100", {"output_tokens": [100, 2000], "utilization": ["20%", 1], "efficiency": "ideal"}),
     ("llama-3.1-70b", "h100", {"gpus": 8, "tensor_parallel": [2, 8], "batch": [1, 256], "price": ["spot", 2]}),
     (LLAMA, "rtx-4090", {"batch": [1, 4], "memory_bandwidth": ["500 GB/s", 2e12]}),
+    ("v3", "h100", {"batch": [1, 64, 512], "context": ["4k", "64k", "1M"], "utilization": [0.5, 1]}),
+    ("qwen3-32b", "h100", {"context": ["2k", "32k"], "output_tokens": [100, 4000], "memory_bandwidth": [2e12, 4e12]}),
+    ("gpt-oss-120b", "h100", {"input_tokens": [1000, 30_000], "tpot": "20ms", "price": [1, 2]}),
+    ("mixtral-8x22b", "mi300x", {"batch": [1, 300, 10_000], "input_tokens": [1000, 100_000]}),
+    (LLAMA, "h100", {"gpus": 8, "context": ["4k", "64k"], "concurrency": 100, "price": [1, 2]}),
+    (LLAMA, "h100", {"context": ["4k", "64k"], "concurrency": 100}),
     ("gpt-3", "h100", {"batch": [1, 2], "context": [1000, 100_000], "terms": "kv", "efficiency": "ideal"}),
 ]
 
@@ -35,7 +41,10 @@ def leaves(tree: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def cells_that_estimates_answer_alike(model: str, gpu: str, options: dict[str, Any]) -> float:
-    """Share of a sweep's cells that fit, each of which is what an estimate answers, to the last bit."""
+    """Share of a sweep's cells that fit, each of which is what an estimate answers, to the last bit.
+
+    Where neither GPUs nor degrees are asked for, of the same options; else with the degrees and the batch of the cell.
+    """
     sweep = costcalc.sweep(model, gpu, **options)
     swept = {axis.name for axis in sweep.axes}
     fixed = {name: value for name, value in options.items() if name not in swept}
@@ -44,8 +53,12 @@ def cells_that_estimates_answer_alike(model: str, gpu: str, options: dict[str, A
         bandwidth = row["deployment"].pop("memory_bandwidth", None)
         overrides = None if bandwidth is None else {"memory_bandwidth": f"{bandwidth} B/s"}
         machine = costcalc.load_gpu(gpu, overrides=overrides)
+        alone = {axis.name: axis.values[at] for axis, at in zip(sweep.axes, index, strict=True)}
+        alone.pop("memory_bandwidth", None)
         try:
-            answer = costcalc.estimate(model, machine, **{**fixed, **sweep.arguments(index)})
+            answer = costcalc.estimate(
+                model, machine, **{**fixed, **(alone if sweep.chosen else sweep.arguments(index))}
+            )
         except costcalc.CostcalcError as error:
             assert any(words in str(error) for words in ("does not fit", "may not start")) and not row["memory"]["fits"]
             assert row["cost"]["usd_per_million_output_tokens"] is None and row["decode"]["bound_by"] is None
@@ -79,7 +92,7 @@ def questions(draw: st.DrawFn) -> dict[str, Any]:
     }
     names = draw(st.lists(st.sampled_from(sorted(values)), min_size=3, max_size=3, unique=True))
     swept = {name: draw(st.lists(values[name], min_size=2, max_size=2, unique=True)) for name in names}
-    fixed: dict[str, Any] = {"gpus": 8} if "gpus" not in names else {}
+    fixed: dict[str, Any] = {"gpus": 8} if "gpus" not in names and draw(st.booleans()) else {}
     if draw(st.booleans()):
         fixed |= {"efficiency": "ideal"}
     else:
@@ -134,11 +147,51 @@ def test_ten_thousand_cells_are_one_call_of_the_engine(monkeypatch: pytest.Monke
     assert np.all(np.diff(sweep["step_time_s"], axis=1) > 0)  # nor a longer context
 
 
-def test_the_deployment_is_that_of_the_most_demanding_cell() -> None:
-    sweep = costcalc.sweep("v3", "h100", batch=[1, 64], context=["4k", "128k"])
-    alone = costcalc.estimate("v3", "h100", batch=64, context="128k")
-    assert set(sweep["gpus"].ravel()) == {alone.deployment.gpus}
+def test_the_deployment_is_that_of_the_most_demanding_cell_where_gpus_are_given() -> None:
+    sweep = costcalc.sweep("v3", "h100", batch=[1, 64], context=["4k", "128k"], gpus=32)
+    alone = costcalc.estimate("v3", "h100", batch=64, context="128k", gpus=32).deployment
+    for name in ("gpus", "tensor_parallel", "pipeline_parallel", "expert_parallel", "attention_data_parallel"):
+        assert set(sweep[name].ravel()) == {getattr(alone, name)}
     assert sweep["fits"].all()
+
+
+def test_each_cell_has_a_deployment_of_its_own_where_none_is_given() -> None:
+    sweep = costcalc.sweep("v3", "h100", batch=[1, 64], context=["4k", "128k"])
+    for index in sweep.indices():
+        asked = {axis.name: axis.values[at] for axis, at in zip(sweep.axes, index, strict=True)}
+        assert sweep["gpus"][index] == costcalc.estimate("v3", "h100", **asked).deployment.gpus
+    assert len(set(sweep["gpus"].ravel())) > 1
+
+
+def test_a_cell_that_fits_nowhere_changes_no_other() -> None:
+    contexts = [4096, 10**7]
+    both = costcalc.sweep(LLAMA, "rtx-4090", batch=[1, 8], context=contexts)
+    one = costcalc.sweep(LLAMA, "rtx-4090", batch=[1], context=contexts[:1])
+    assert both["fits"].tolist() == [[True, False], [True, False]]
+    assert np.isnan(both["gpus"][:, 1]).all() and np.isnan(both["usd_per_million_output_tokens"][:, 1]).all()
+    assert both.to_rows()[1]["deployment.gpus"] is None and both.to_rows()[0]["deployment.gpus"] == 1
+    for path in one.values:
+        np.testing.assert_array_equal(one.values[path][0, 0], both.values[path][0, 0])
+
+
+@settings(max_examples=10)
+@given(st.integers(1, 40), st.permutations(["batch", "context", "price", "gpus"]))
+def test_a_sweep_is_its_chunks_joined(cells_at_once: int, order: list[str]) -> None:
+    values = {"batch": [1, 7, 64], "context": [1000, 30_000], "price": [1, 2.5], "gpus": [1, 8]}
+    asked = {name: values[name] for name in order}
+    whole = costcalc.sweep(LLAMA, "h100", **asked)
+    chunks = list(costcalc.sweep_chunks(LLAMA, "h100", cells=cells_at_once, **asked))
+    assert all(each.size <= cells_at_once for each in chunks)
+    assert repr([row for each in chunks for row in each.to_rows()]) == repr(whole.to_rows())
+
+
+def test_what_prices_do_not_touch_is_kept_once() -> None:
+    sweep = costcalc.sweep(
+        "v3", "h200", gpus=16, batch=range(1, 21), context=[4000, 8000], price=np.linspace(1, 5, 1000)
+    )
+    step = sweep["step_time_s"]
+    assert step.shape == (20, 2, 1000) and step.strides[-1] == 0
+    assert sum(sweep.values.on_own_axes(path).size for path in sweep.values if not path.startswith("cost.")) < 10_000
 
 
 def test_the_result_is_plain_json_and_flat_rows() -> None:
