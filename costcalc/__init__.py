@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from costcalc.errors import CostcalcError
     from costcalc.explore.breakeven import break_even
     from costcalc.explore.compare import attention_curves, compare_attention, compare_gpus, compare_models
+    from costcalc.explore.diff import Diff, diff
     from costcalc.explore.estimate import estimate
     from costcalc.explore.frontier import Frontier, frontier
     from costcalc.explore.sensitivity import sensitivity
@@ -35,6 +36,7 @@ _HOMES = {
     "Catalog": "catalog.catalog",
     "Comparison": "predict.quantities",
     "CostcalcError": "errors",
+    "Diff": "explore.diff",
     "Estimate": "predict.quantities",
     "Frontier": "explore.frontier",
     "ModelSpec": "model.spec",
@@ -47,6 +49,7 @@ _HOMES = {
     "compare_attention": "explore.compare",
     "compare_gpus": "explore.compare",
     "compare_models": "explore.compare",
+    "diff": "explore.diff",
     "estimate": "explore.estimate",
     "frontier": "explore.frontier",
     "load_gpu": "catalog.catalog",
@@ -62,10 +65,10 @@ _HOMES = {
 
 
 __all__ = [
-    "Accelerator", "Catalog", "Comparison", "CostcalcError", "Estimate", "Frontier", "ModelSpec", "Priced",
+    "Accelerator", "Catalog", "Comparison", "CostcalcError", "Diff", "Estimate", "Frontier", "ModelSpec", "Priced",
     "Simulation", "Sweep", "Training",
-    "attention_curves", "break_even", "compare_attention", "compare_gpus", "compare_models", "estimate", "frontier",
-    "load_gpu", "load_model", "price", "sensitivity", "simulate", "sweep", "sweep_chunks", "train",
+    "attention_curves", "break_even", "compare_attention", "compare_gpus", "compare_models", "diff", "estimate",
+    "frontier", "load_gpu", "load_model", "price", "sensitivity", "simulate", "sweep", "sweep_chunks", "train",
 ]  # fmt: skip
 
 

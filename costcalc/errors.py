@@ -40,6 +40,10 @@ class CostcalcError(ValueError):
         return f"{text}; {self.hint}" if self.hint else text
 
 
+class AboveLimit(Exception):
+    """An answer, which was given, costs more than --fail-above allows; the message says how much."""
+
+
 def nearest(name: str, candidates: Iterable[str], cutoff: float = 0.6) -> str | None:
     """Return the candidate spelled most like a name, ignoring case, or None when none is close.
 

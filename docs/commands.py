@@ -15,8 +15,16 @@ Every command with its options, as `costcalc COMMAND --help` tells them. Numbers
 `50 ms`, `60%`, `$2/h`, `3.35 TB/s`. A wrong command line is one line on stderr and exit code 2, and leaves no file
 behind. `--format json` is described by `costcalc schema WHAT`, published in [docs/schemas](schemas); `--output FILE`
 picks the format by its ending. In Python the same questions are `costcalc.estimate`, `compare_attention`,
-`compare_models`, `compare_gpus`, `sweep`, `frontier`, `sensitivity`, `simulate`, `break_even`, `train` and `price`,
-whose keywords are spelled out: `--tp` is `tensor_parallel`, `--kv` is `kv_cache`, `--input` is `input_tokens`.
+`compare_models`, `compare_gpus`, `sweep`, `frontier`, `sensitivity`, `simulate`, `break_even`, `train`, `price` and
+`diff`, whose keywords are spelled out: `--tp` is `tensor_parallel`, `--kv` is `kv_cache`, `--input` is `input_tokens`.
+[Scenarios](scenarios.md) are questions in files; `COSTCALC_GPU` and the like are defaults.
+
+| exit code | |
+| --: | :-- |
+| 0 | answered |
+| 1 | answered, and the cost is above `--fail-above`; or costcalc itself is at fault: the line on stderr says which |
+| 2 | what was typed or read cannot be used |
+| 129, 130, 143 | ended by a signal: SIGHUP, Ctrl-C, SIGTERM |
 
 """
 

@@ -19,21 +19,21 @@ from commands import commands_page
 from inventory import catalog_counts, catalog_page
 from measuring import measuring_page
 from pricing import pricing_page
+from scenarios import scenarios_page
 from simulating import simulating_page
 from worked import FRONTIER, frontier_page
 
 from costcalc import estimate
 from costcalc.cli import main as costcalc
-from costcalc.cli.catalog import SCHEMAS
+from costcalc.cli.catalog import SCHEMAS, schema_named
 from costcalc.report.files import as_json
-from costcalc.report.schema import schema_of
 
 DOCS = Path(__file__).parent
 
 
 def schema(kind: str) -> str:
     """Return a JSON Schema as the content of a file."""
-    return as_json(schema_of(kind))
+    return as_json(schema_named(kind))
 
 
 # Parts of README.md, each between two markers such as <!-- accuracy:begin --> and <!-- accuracy:end -->.
@@ -98,6 +98,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "measuring.md": measuring_page,
     "cli.md": commands_page,
     "frontier.md": frontier_page,
+    "scenarios.md": scenarios_page,
     "simulating.md": simulating_page,
     "pricing.md": pricing_page,
     "../README.md": readme,

@@ -1,7 +1,8 @@
-"""What all tests share: repeatable property tests, and no catalog but the packaged one."""
+"""What all tests share: repeatable property tests, no catalog but the packaged one, and no defaults of the user's."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ settings.load_profile("costcalc")
 def packaged_catalog_only(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep the folders of whoever runs the tests out of the results."""
     empty: Path = tmp_path_factory.getbasetemp() / "no-config"
-    monkeypatch.delenv("COSTCALC_CATALOG", raising=False)
+    for name in [each for each in os.environ if each.startswith("COSTCALC_")]:
+        monkeypatch.delenv(name)
     for name in ("XDG_CONFIG_HOME", "APPDATA"):
         monkeypatch.setenv(name, str(empty))

@@ -47,6 +47,8 @@ BENCHMARK_BYTES = 32_000_000
 """What a benchmark wrote, with all of its requests."""
 BENCHMARK_RUNS = 10_000
 """Runs of all files that are priced together."""
+QUESTIONS = 200
+"""Questions of one scenario file."""
 MISTAKES = 100
 """Mistakes of one file that are told one by one; the others are counted."""
 

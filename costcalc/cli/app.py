@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from costcalc.cli.lazy import USAGE_ERROR, Command, Group, Table, as_text, lazy_group, told
-from costcalc.errors import CostcalcError, shortened, shown, tell
+from costcalc.errors import AboveLimit, CostcalcError, shortened, shown, tell
 
 START = (
     "costcalc estimate --model v3 --gpu h100   # cost, speed, users and why",
@@ -136,6 +136,23 @@ COMMANDS: Table = {
             "costcalc price sweep/*.json -m v3 -g 16xh200 --chart priced.svg",
         ),
     ),
+    "run": Command(
+        "costcalc.cli.scenario_files:run",
+        "The questions of a YAML file.",
+        (
+            "costcalc run scenario.yaml",
+            "costcalc run scenario.yaml --only spot --format json",
+        ),
+    ),
+    "diff": Command(
+        "costcalc.cli.diff:diff",
+        "What changed between two estimates, in dollars.",
+        (
+            "costcalc diff '-m v3 -g h100' '-m v3 -g h200 --tuning tuned'",
+            "costcalc diff saved.json scenario.yaml#tuned --chart waterfall.svg",
+        ),
+        quoted=True,
+    ),
     "models": _of_catalog(
         "model",
         "models",
@@ -164,6 +181,11 @@ COMMANDS: Table = {
                 ("costcalc gpus own h100 --owned years=4,rate=8% --power-price 0.08 --pue 1.25",),
             )
         },
+    ),
+    "config": Command(
+        "costcalc.cli.config:config",
+        "Defaults of your own: where each value comes from.",
+        ("costcalc config", "costcalc config --format json"),
     ),
     "validate": Command("costcalc.cli.validate:validate", "How far predictions are from measurements."),
     "calibrate": Command("costcalc.cli.calibrate:calibrate", "Fit the constants on measurements of your own."),
@@ -215,7 +237,7 @@ def _root(
 
 PROGRAM = "costcalc"
 BAD_INPUT = 2
-OWN_FAULT = 1
+ABOVE_LIMIT = OWN_FAULT = 1
 INTERRUPTED = 130
 
 
@@ -242,8 +264,13 @@ def run(arguments: list[str]) -> int:
         yaml.READ.clear()
     try:
         _check_words(arguments)
-        code = _invoke(arguments)
+        try:
+            code, above = invoke(arguments), None
+        except AboveLimit as error:
+            code, above = ABOVE_LIMIT, str(error)
         sys.stdout.flush()
+        if above is not None:
+            tell(f"limit: {above}")
         return code
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
@@ -301,7 +328,11 @@ def _flag(name: str) -> str | None:
     return f"--{name.replace('_', '-')}" if name in ARGUMENTS else flag_of(name)
 
 
-def _invoke(arguments: list[str]) -> int:
+def invoke(arguments: list[str]) -> int:
+    """Run a command and return its exit code, with errors as they come.
+
+    arguments: the words after the program's name.
+    """
     command: Any = build()
     # Shells ask for completions through this variable; only the library's own entry answers them.
     if os.environ.get("_COSTCALC_COMPLETE"):

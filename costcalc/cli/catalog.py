@@ -510,8 +510,8 @@ def import_model(path: Source, name: ImportedName = None, online: Online = False
 
 
 SCHEMAS = (
-    *("result", "sweep", "frontier", "sensitivity", "simulation", "price", "training", "validation"),
-    *("model", "gpu", "closed_models"),
+    *("result", "sweep", "frontier", "sensitivity", "simulation", "price", "training", "diff", "config", "validation"),
+    *("model", "gpu", "closed_models", "scenario"),
     *("models-list", "models-show", "gpus-list", "gpus-show"),
 )
 What = Annotated[
@@ -520,15 +520,22 @@ What = Annotated[
         metavar="|".join(SCHEMAS),
         help="What to describe: --format json of a command (estimate, compare and breakeven print a result, simulate a "
         "simulation, train a training, validate a validation), of a list or an entry of the catalog; or a YAML file of "
-        "the catalog.",
+        "the catalog, or of costcalc run (scenario).",
     ),
 ]
 
 
 def schema(what: What) -> None:
-    """The JSON Schema of what --format json prints, or of a YAML file of the catalog."""
+    """The JSON Schema of what --format json prints, or of a YAML file."""
     kind = choice(what, "WHAT", SCHEMAS)
     from costcalc.report.files import as_json, write
+
+    write(as_json(schema_named(str(kind))))
+
+
+def schema_named(kind: str) -> dict[str, Any]:
+    """Return one of SCHEMAS: what a scenario may hold follows from the commands, everything else from records."""
+    from costcalc.cli.scenario_files import scenario_schema
     from costcalc.report.schema import schema_of
 
-    write(as_json(schema_of(str(kind))))
+    return scenario_schema() if kind == "scenario" else schema_of(kind)

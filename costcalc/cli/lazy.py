@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Container, Iterator, Mapping, Sequence
+from functools import cache, partial
 from importlib import import_module
 from typing import Any, ClassVar, NamedTuple
 
@@ -16,11 +16,20 @@ from costcalc.errors import CostcalcError, did_you_mean, nearest, shown
 
 
 class Command(NamedTuple):
-    """A command: where its function is, as 'module:function', what it is for in one line, and how it is used."""
+    """A command: where its function is, as 'module:function', what it is for in one line, and how it is used.
+
+    quoted: whether an argument may be a line of options, '-m v3 -g h100', which are not its own.
+    """
 
     target: str
     help: str
     examples: tuple[str, ...] = ()
+    quoted: bool = False
+
+    def function(self) -> Any:
+        """Return the function, by importing it."""
+        module, _, name = self.target.partition(":")
+        return getattr(import_module(module), name)
 
 
 class Group(NamedTuple):
@@ -53,6 +62,39 @@ class AsTyped:
 class SectionedCommand(AsTyped, TyperCommand):
     """A command whose help shows how it is used, and lists its options in sections."""
 
+    quoted: ClassVar[bool] = False
+    takes_defaults: ClassVar[bool] = False
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Keep lines of options apart from options, by a space in front, and take defaults that are set elsewhere."""
+        from costcalc.cli.parameters import TAKEN
+
+        TAKEN.clear()
+        if self.quoted:
+            own = {flag for param in self.params for flag in param.opts}
+            args = [f" {each}" if _is_line(each, own) else each for each in args]
+        if not self.takes_defaults or ctx.resilient_parsing or not set(args).isdisjoint(ctx.help_option_names):
+            return list(super().parse_args(ctx, args))
+        from costcalc.cli.elsewhere import FileDefaults, note_taken
+
+        table = getattr(ctx.find_root().command, "table", {})
+        ctx.default_map = file = FileDefaults(self.params, lambda: every_option(table))
+        parsed: list[str] = super().parse_args(ctx, args)
+        note_taken(ctx, self.params, file)
+        return parsed
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; an error in what was set elsewhere says where."""
+        from costcalc.cli.parameters import TAKEN
+
+        try:
+            return super().invoke(ctx)
+        except CostcalcError as error:
+            for each in TAKEN:
+                if each.concerns(error):
+                    raise CostcalcError(error.message, where=each.where, hint=error.hint) from None
+            raise
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write examples, then arguments and options under the headings that they name."""
         write_examples(formatter, "For example", self.examples)
@@ -66,6 +108,12 @@ class SectionedCommand(AsTyped, TyperCommand):
         for title in sorted(sections, key=lambda each: each == "Other"):
             with formatter.section(title):
                 formatter.write_dl(sections[title], col_max=26)
+
+
+def _is_line(word: str, own: Container[str]) -> bool:
+    """Whether a word is a line of options, rather than one option whose value has spaces: '--chart=my chart.svg'."""
+    flag, equals, _ = word.split(maxsplit=1)[0].partition("=") if word.strip() else ("", "", "")
+    return word.startswith("-") and any(map(str.isspace, word)) and not (equals and flag in own)
 
 
 class LazyGroup(AsTyped, TyperGroup):
@@ -148,22 +196,56 @@ def write_examples(formatter: Any, title: str, examples: Sequence[str]) -> None:
                 formatter.write(f"{' ' * formatter.current_indent}{each}\n")
 
 
-def load_command(name: str, entry: Command | Group) -> Any:
+def load_command(name: str, entry: Command | Group, *, defaults: bool = True) -> Any:
     """Return a command, ready to parse, by importing it.
 
-    name: what it is called. entry: where it is.
+    name: what it is called. entry: where it is. defaults: whether it takes those that the user has set elsewhere.
     """
     if isinstance(entry, Group):
         app = _new_app(name, cls=lazy_group(entry.commands, entry.default, entry.examples), help=entry.help)
         app.callback()(_nothing)
         return typer.main.get_command(app)
+    from costcalc.cli.elsewhere import take_variables
     from costcalc.cli.parameters import with_options
 
-    module, _, function = entry.target.partition(":")
     app = _new_app(name)
-    kind = type("Sectioned", (SectionedCommand,), {"examples": entry.examples})
-    app.command(name, cls=kind)(with_options(getattr(import_module(module), function)))
-    return typer.main.get_command(app)
+    function = with_options(entry.function())
+    takes = defaults and is_question(function)
+    own = {"examples": entry.examples, "quoted": entry.quoted, "takes_defaults": takes}
+    app.command(name, cls=type("Sectioned", (SectionedCommand,), own))(function)
+    command = typer.main.get_command(app)
+    if takes:
+        take_variables(command.params)
+    return command
+
+
+def is_question(function: Any) -> bool:
+    """Return whether a command, as `with_options` returns it, answers a question of deployments."""
+    return bool(function.is_question)
+
+
+def questions(table: Table, before: str = "") -> Iterator[tuple[str, Command]]:
+    """Yield the commands that answer a question of deployments, by name: 'estimate', 'compare gpus'."""
+    from costcalc.cli.parameters import with_options
+
+    for name, entry in table.items():
+        if not isinstance(entry, Command):
+            yield from questions(entry.commands, f"{before}{name} ")
+        elif is_question(with_options(entry.function())):
+            yield f"{before}{name}", entry
+
+
+@cache
+def options_of(name: str, entry: Command) -> dict[str, Any]:
+    """Return the parameters of a command by every name that they have in files."""
+    from costcalc.cli.elsewhere import names_of
+
+    return names_of(load_command(name.rpartition(" ")[2], entry).params)
+
+
+def every_option(table: Table) -> set[str]:
+    """Return the names of all options that any question's command has."""
+    return {name for each in questions(table) for name in options_of(*each)}
 
 
 def _new_app(name: str, **settings: Any) -> typer.Typer:
@@ -189,6 +271,10 @@ def as_text(params: Sequence[Any]) -> list[Any]:
 
 
 def _plain_value(param: Any, context: Any, value: Any) -> Any:
+    if getattr(param, "is_flag", False) and isinstance(value, str):
+        from costcalc.cli.elsewhere import switched
+
+        return switched(param, value)
     if value is None and (param.multiple or param.nargs == -1):
         value = ()
     if param.required and param.value_is_missing(value) and not context.resilient_parsing:

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass, replace
 from inspect import Parameter, Signature, cleandoc, signature
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, get_type_hints
 
 from typer import Option
 
-from costcalc.errors import CostcalcError, did_you_mean, shown
+from costcalc.errors import AboveLimit, CostcalcError, did_you_mean, shown
 from costcalc.fields import Record
 from costcalc.predict.options import LOAD, OPTIONS, SWEPT
 from costcalc.predict.options import Option as Row
-from costcalc.units import format_count, parse_whole
+from costcalc.units import format_count, format_usd, parse_quantity, parse_whole
 
 if TYPE_CHECKING:
     from costcalc.catalog.catalog import Catalog
     from costcalc.explore.compare import Curves
     from costcalc.explore.sweep import Sweep
+    from costcalc.predict.quantities import Assumption
     from costcalc.report.files import NewFile, Result
     from costcalc.report.page import Block
 
@@ -48,8 +51,6 @@ def gpu_names(incomplete: str) -> list[str]:
 
 def backend_names() -> list[str]:
     """Return the serving engines of the constants, found without a YAML parser, which help has no time for."""
-    import re
-
     from costcalc.catalog.files import catalog_roots
 
     try:
@@ -79,6 +80,39 @@ def _names(kind: str, incomplete: str, prefix: str) -> list[str]:
 
 
 # What commands take, besides typer's own parameters: options of an estimate, and dataclasses of typer options.
+
+
+class Taken(NamedTuple):
+    """A value of an option that was not typed but set elsewhere, and where: a variable, or a place in a file."""
+
+    param: Any
+    text: str
+    where: str
+
+    def assumption(self) -> Assumption:
+        """It among the defaults of an answer."""
+        from costcalc.predict.quantities import Assumption
+
+        flag = next(each for each in self.param.opts if each.startswith("--"))
+        return Assumption(
+            self.param.name, self.text, f"set by {self.where}", f"{flag} {self.param.metavar or ''}".strip()
+        )
+
+    def concerns(self, error: CostcalcError) -> bool:
+        """Return whether an error is about it."""
+        return is_about(error, self.param, self.text)
+
+
+TAKEN: list[Taken] = []
+"""What the command that runs takes from elsewhere."""
+
+
+def is_about(error: CostcalcError, param: Any, value: object) -> bool:
+    """Return whether an error is about a parameter and its value; of an unknown name the value is quoted alone."""
+    if error.where is None:
+        return isinstance(value, str) and shown(re.sub(r"^\d+x", "", value)) in error.message
+    argument = [param.metavar.rstrip(".")] if param.param_type_name == "argument" and param.metavar else []
+    return error.where.partition(" ")[0] in (param.name, *param.opts, *argument)  # '--set gpu.memory'
 
 
 class Given(dict[str, Any]):
@@ -126,6 +160,7 @@ def with_options(function: Callable[..., None]) -> Callable[..., None]:
             values[name] = bundle(**{each: values.pop(each) for each in names})
         function(**values)
 
+    command.__dict__["is_question"] = any(bundle is Output for bundle, _ in bundles.values())
     command.__name__ = function.__name__
     command.__doc__ = cleandoc(function.__doc__ or "")
     command.__annotations__ = {each.name: each.annotation for each in plain}
@@ -383,15 +418,27 @@ class Output(Record):
                     "a frontier; queue or load of a simulation; cost, throughput, speed or wait of priced runs."),
     ] = None  # fmt: skip
 
+    fail_above: Annotated[
+        str | None,
+        Option("--fail-above", metavar="PRICE", rich_help_panel=SHOW,
+               help="End with exit code 1 where a million tokens cost more, or no cost is known, as in '$0.50/M', of "
+                    "all tokens by their mix, or '$2/M output'; of several rows the cheapest counts."),
+    ] = None  # fmt: skip
+
     def with_tokens(self, given: Given) -> Given:
         """Return options with the output tokens that --output names; raises CostcalcError when they are given twice."""
-        counts = [each for each in self.output or [] if not _names_a_file(each)]
-        tokens = _only([*counts, given.get("output_tokens")], "the output tokens are given twice", "--output")
+        counts = [each for each in self.output or [] if not names_a_file(each)]
+        set_elsewhere = any(each.param.name == "output_tokens" for each in TAKEN)
+        tokens = _only(
+            [*counts, None if counts and set_elsewhere else given.get("output_tokens")],
+            "the output tokens are given twice",
+            "--output",
+        )
         return Given(**{**given, "output_tokens": tokens})
 
     def file(self) -> str | None:
         """Return the file to write, or None for stdout; raises CostcalcError when it was given twice."""
-        files = [each for each in self.output or [] if _names_a_file(each)]
+        files = [each for each in self.output or [] if names_a_file(each)]
         return _only([*files, self.output_file], "the output file is given twice", "--output-file")
 
     @contextmanager
@@ -399,9 +446,12 @@ class Output(Record):
         """Check and open the files asked for; nothing of them stays behind when the work inside fails.
 
         chart_kinds: the panels that `--chart-kind` may name. rows: formats of rows alone, by the ending of a file.
-        Raises CostcalcError for a file that cannot be written, before anything is computed.
+        Raises CostcalcError for a file that cannot be written, before anything is computed, and AboveLimit for a cost
+        above --fail-above, when all is written.
         """
         from costcalc.report.files import new_file
+
+        limit = None if self.fail_above is None else read_limit(self.fail_above)
 
         kind = choice(self.chart_kind, "--chart-kind", chart_kinds)
         check_chart(self.chart)
@@ -409,7 +459,64 @@ class Output(Record):
             raise CostcalcError("there is no chart to draw", where="--chart-kind", hint="add --chart chart.png")
         form = form_of(self.format, self.file(), "--output-file", rows)
         with new_file(self.file(), "--output-file") as text, new_file(self.chart, "--chart") as chart:
-            yield Opened(form, text, chart, kind, self.explain, self.plot)
+            opened = Opened(form, text, chart, kind, self.explain, self.plot, limit, [])
+            yield opened
+        if opened.above:
+            raise AboveLimit(opened.above[0])
+
+
+def _with_taken(result: Any) -> Any:
+    """An answer that says which of its options were set elsewhere: among its defaults, or in a note."""
+    from costcalc.predict.quantities import BreakEven, Comparison, Estimate
+
+    taken = [each.assumption() for each in TAKEN]
+    names = {each.name for each in taken}
+    if isinstance(result, Estimate):
+        rest = [each for each in result.assumptions if each.name not in names]
+        return replace(result, assumptions=(*taken, *rest))
+    if isinstance(result, BreakEven):
+        return replace(result, estimate=_with_taken(result.estimate))
+    if isinstance(result, Comparison):
+        rows = (replace(row, estimate=_with_taken(row.estimate)) for row in result.rows)
+        return replace(result, rows=tuple(rows))
+    told = "; ".join(f"{each.name.replace('_', ' ')} {each.value}, {each.why}" for each in taken)
+    return replace(result, notes=(*result.notes, f"Not typed: {told}."))
+
+
+class Limit(NamedTuple):
+    """What a million tokens may cost [$], and which: blended, output or input; None where that was not said."""
+
+    usd_per_million: float
+    tokens: str | None
+
+    def broken_by(self, rows: list[dict[str, Any]]) -> Iterator[str]:
+        """Yield what to say of rows of an answer, if the cheapest is above the limit or none has a cost."""
+        for tokens in [self.tokens] if self.tokens else ["blended", "output"]:
+            name = f"usd_per_million_{tokens}_tokens"
+            found = [row[path] for row in rows for path in row if path.rpartition(".")[2] == name]
+            if costs := [cost for cost in found if cost is not None and math.isfinite(cost)]:
+                break
+        most = f"--fail-above {format_usd(self.usd_per_million)}/M"
+        if not costs:
+            yield f"no cost is known to be kept under {most}"
+        elif min(costs) > self.usd_per_million:
+            of = "tokens, blended" if tokens == "blended" else f"{tokens} tokens"
+            row = "the cheapest row costs " if len(rows) > 1 else ""
+            yield f"{row}{format_usd(min(costs))} per M {of}: above {most}"
+
+
+_LIMIT = r"(.*?)(?:\s*(?:/|per)\s*(?:M|million))?(?:\s+tokens)?(?:,?\s+(blended|output|input)(?:\s+tokens)?)?"
+
+
+def read_limit(text: str) -> Limit:
+    """Return the limit that '$0.50/M' or '$2/M output' says; raises CostcalcError."""
+    found = re.fullmatch(_LIMIT, text.strip(), re.IGNORECASE)
+    try:
+        dollars = parse_quantity(found[1] if found else text, "price")
+    except CostcalcError as error:
+        hint = "write it like '$0.50/M' or '$2/M output'"
+        raise CostcalcError(f"{shown(text)} is no price: {error.message}", where="--fail-above", hint=hint) from None
+    return Limit(dollars, found[2].lower() if found and found[2] else None)
 
 
 def _only(typed: list[str | None], twice: str, option: str) -> str | None:
@@ -428,6 +535,8 @@ class Opened(Record):
     chart_kind: str | None
     explain: bool
     plot: bool
+    limit: Limit | None
+    above: list[str]  # what is to be said of an answer above the limit
 
     def panels(self, charts: tuple[str, ...]) -> tuple[str, ...]:
         """Return the panels to draw: the one that was asked for, else the first three."""
@@ -461,6 +570,8 @@ class Opened(Record):
         """
         from costcalc.report.files import csv_rows, show, whole_page
 
+        if TAKEN:
+            result = _with_taken(result)
         if draw is not None:
             self.draw(draw)
 
@@ -468,10 +579,12 @@ class Opened(Record):
             return whole_page(result, self.explain, self.plot, curves)
 
         show(self.form, self.text, page, result.to_dict, lambda: csv_rows(result))
+        if self.limit is not None:
+            self.above.extend(self.limit.broken_by(csv_rows(result)))
 
 
-def _names_a_file(text: str) -> bool:
-    """Whether a value of --output is a file: it has a known ending, a folder, or a name and an ending."""
+def names_a_file(text: str) -> bool:
+    """Return whether a value of --output is a file: it has a known ending, a folder, or a name and an ending."""
     if "/" in text or "\\" in text or Path(text).suffix.lower() in FILE_FORMATS:
         return True
     stem, dot, ending = text.rpartition(".")

@@ -23,7 +23,7 @@ class Use(Record):
     compute: Number
 
 
-def use_of(step: Step, bandwidth: float, peak: Callable[[str], float]) -> Use:
+def use_of(step: Step, bandwidth: Number, peak: Callable[[str], float]) -> Use:
     """Return what a pass uses of a GPU.
 
     bandwidth: of its memory [B/s]. peak: of a precision [FLOP/s].

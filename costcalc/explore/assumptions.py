@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -135,8 +136,17 @@ def settings_of(options: Options) -> str:
         value = getattr(options, name)
         if name in _SHOWN or value is None or value == Options.__dataclass_fields__[name].default:
             continue
-        told += [row.flag] if value is True else [row.flag, _WRITTEN.get(row.metavar, str)(value).replace(" ", "")]
+        told += [row.flag] if value is True else [row.flag, value_text(name, value).replace(" ", "")]
     return " ".join(told)
+
+
+def value_text(name: str, value: Any) -> str:
+    """Return the value of an option, read, as people write it: '50 ms', '3.35 TB/s', 'yes'."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if name == "price" and not isinstance(value, str):
+        return format_usd(value)
+    return _WRITTEN.get(OPTIONS[name].metavar, str)(value) if name in OPTIONS else str(value)
 
 
 def _left_out(q: Scenario, chosen: Chosen) -> dict[str, int]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from costcalc.catalog.catalog import Catalog
+from costcalc.catalog.catalog import Catalog, catalog_of
 from costcalc.engine.cost import blended_usd_per_million, break_even_utilization
 from costcalc.engine.memory import (
     cache_bytes_per_sequence,
@@ -31,6 +31,7 @@ from costcalc.model.attention.gqa import GroupedAttention
 from costcalc.model.spec import ApiPrice, ModelSpec
 from costcalc.predict.energy import kwh_of_a_month
 from costcalc.predict.explain import explain
+from costcalc.predict.options import command_of
 from costcalc.predict.predict import capacity, predict, prefill_layout
 from costcalc.predict.quantities import (
     HOURS_OF_A_MONTH,
@@ -58,7 +59,7 @@ from costcalc.predict.quantities import (
     numbers_of,
     step_bound,
 )
-from costcalc.predict.scenario import Scenario, asked, owner_of
+from costcalc.predict.scenario import Scenario, asked, counted, owner_of
 
 
 @np.errstate(all="ignore")  # what leaves the range of floats is infinite, or nothing
@@ -79,8 +80,18 @@ def estimate(
         ('50 requests/s'), drafts [tokens], acceptance [share], disaggregated, efficiency, backend, terms, mla ...
     Raises CostcalcError for names, values and layouts that cannot be, and where nothing fits.
     """
-    scenario = asked(model, gpu, options, catalog)
-    return answer(scenario, choose_deployment(scenario))
+    folders = catalog_of(catalog)
+    scenario = asked(model, gpu, options, folders)
+    found = answer(scenario, choose_deployment(scenario))
+    return replace(found, command=_command(scenario, model, gpu, folders))
+
+
+def _command(q: Scenario, model: object, gpu: object, catalog: Catalog) -> str | None:
+    """The command that asks for an estimate, where names do: a specification that was passed may have no file."""
+    if not isinstance(model, str | Path) or not isinstance(gpu, str | Path):
+        return None
+    name, _ = counted(gpu, {})
+    return command_of(str(model), str(name), q.options.told, catalog.typed())
 
 
 def answer(scenario: Scenario, chosen: Chosen) -> Estimate:

@@ -490,7 +490,7 @@ def _point(part: Part, index: int, number: int, on: tuple[str, ...], sources: Se
 
 def _options_of(part: Part, deployment: Deployment, batch: int) -> dict[str, Any]:
     """The options of the estimate that is one point."""
-    layout, given = deployment.layout, part.scenario.options
+    layout = deployment.layout
     degrees = {
         "gpus": deployment.gpus,
         "tensor_parallel": int(layout.tp),
@@ -499,9 +499,4 @@ def _options_of(part: Part, deployment: Deployment, batch: int) -> dict[str, Any
         "attention_data_parallel": int(layout.attention_dp),
         "batch": batch,
     }
-    rest = {
-        name: getattr(given, name)
-        for name, field in given.__dataclass_fields__.items()
-        if name not in degrees and getattr(given, name) != field.default
-    }
-    return {**degrees, **rest}
+    return {**degrees, **{name: value for name, value in part.scenario.options.told.items() if name not in degrees}}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import field
 from numbers import Integral, Real
 from shlex import join
@@ -483,6 +484,15 @@ class Options(Record):
             raise CostcalcError("two engines' ways at once", where="cpu_offload_gb", hint=hint)
 
     @property
+    def told(self) -> dict[str, Any]:
+        """What differs from the defaults, by keyword, read."""
+        given = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        if isinstance(self.price, str):
+            with suppress(CostcalcError):  # else it is a kind or a provider
+                given["price"] = parse_quantity(self.price, "price_per_hour")
+        return {name: value for name, value in given.items() if value != self.__dataclass_fields__[name].default}
+
+    @property
     def offloads(self) -> bool:
         """Whether a part of the model may lie in host memory."""
         told = (self.gpu_layers, self.offload_experts, self.cpu_offload_gb)
@@ -536,7 +546,8 @@ def command_of(model: str, gpu: str, options: Mapping[str, Any], sources: Sequen
     """
     words = ["costcalc", "estimate", "--model", model, "--gpu", gpu]
     for name, value in options.items():
-        words += [OPTIONS[name].flag, *([] if value is True else [str(value)])]
+        whole = isinstance(value, float) and value.is_integer()
+        words += [OPTIONS[name].flag, *([] if value is True else [str(int(value) if whole else value)])]
     return join([*words, *sources])
 
 

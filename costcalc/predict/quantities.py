@@ -267,6 +267,7 @@ class Estimate(Record):
     limits: LimitsResult = LimitsResult()
     demand: DemandResult | None = None
     energy: EnergyResult = NO_ENERGY
+    command: str | None = None  # that asks for it; null of one row among several, and of passed specifications
 
     @property
     def gpus_paid(self) -> float:

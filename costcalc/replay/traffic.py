@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from costcalc.catalog.yaml import READ, identity
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.fields import Array, Record
 from costcalc.replay.blocks import PREFIX_TOKENS
@@ -147,6 +148,7 @@ def read_trace(path: str | Path) -> Traffic:
     name = Path(path).expanduser()
     try:
         text = name.read_text(encoding="utf-8-sig")
+        READ.add(identity(name.stat()))
     except (OSError, UnicodeDecodeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"
         raise CostcalcError(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, get_args, get_type_hints
 
 from costcalc.catalog.yaml import READ, identity
 from costcalc.errors import CostcalcError, escaped, shortened, shown, tell
+from costcalc.fields import Record
 from costcalc.predict.quantities import BreakEven, Comparison, Estimate
 from costcalc.replay.results import Simulation
 from costcalc.report.page import Block, Line, is_terminal, markdown_page, plain_page, print_page
@@ -127,10 +128,10 @@ def new_file(name: str | None, option: str, *, is_update: bool = False) -> Itera
     if name is None:
         yield None
         return
-    with unfinished():
+    with contextlib.nullcontext() if _TOGETHER else unfinished():  # else they are those of all questions
         file = NewFile(name, option, is_update=is_update)
         yield file
-        file.finish()
+        _TOGETHER[-1].finish(file) if _TOGETHER else file.finish()
 
 
 @contextmanager
@@ -191,6 +192,47 @@ def _checked(path: Path) -> os.stat_result | None:
 # An answer in the form that was asked for, on the screen or in a file.
 
 
+class Answer(Record):
+    """An answer before it is shown: its form, and itself as a page, as JSON has it and as CSV has it."""
+
+    form: str
+    page: Callable[[], list[Block]]
+    tree: Callable[[], Any]
+    rows: Callable[[], list[dict[str, Any]]]
+
+
+class Together:
+    """What several questions show on the screen, and the files that they write: all of it, or nothing."""
+
+    def __init__(self) -> None:
+        self.answers: list[Answer] = []
+        self.files: list[NewFile] = []
+
+    def finish(self, file: NewFile) -> None:
+        """Put a file into its place when all are complete; raises CostcalcError where another has that place."""
+        if any(each.path.resolve() == file.path.resolve() for each in self.files):
+            what = f"{shown(str(file.path))} is written twice"
+            raise CostcalcError(what, where=file.option, hint="name a file for each question")
+        self.files.append(file)
+
+
+_TOGETHER: list[Together] = []
+"""The one that is being collected, if any."""
+
+
+@contextmanager
+def together() -> Iterator[Together]:
+    """Collect what is shown inside instead of showing it; files appear when the work inside succeeds."""
+    with unfinished():
+        _TOGETHER.append(Together())
+        try:
+            yield _TOGETHER[-1]
+        finally:
+            found = _TOGETHER.pop()
+        for file in found.files:
+            file.finish()
+
+
 def show(
     form: str,
     file: NewFile | None,
@@ -204,7 +246,9 @@ def show(
     file: the file to write, or None for stdout.
     page, tree, rows: return it as a page, as JSON has it and as CSV has it; without rows, the tree is a list of them.
     """
-    if form == "json":
+    if _TOGETHER and file is None:
+        _TOGETHER[-1].answers.append(Answer(form, page, tree, rows or tree))
+    elif form == "json":
         write(as_json(tree()), file)
     elif form == "csv":
         write(as_csv((rows or tree)()), file)

@@ -8,6 +8,7 @@ from typing import Any, Union, get_args, get_origin
 
 from costcalc.catalog.check import json_schema
 from costcalc.catalog.summary import ClosedSummary, GpuSummary, ModelSummary
+from costcalc.explore.diff import REMAINDER, TOKENS, Headline
 from costcalc.explore.frontier import Point
 from costcalc.explore.sensitivity import Sensitivity
 from costcalc.explore.sweep import CELL
@@ -31,7 +32,7 @@ def schema_of(kind: str) -> dict[str, Any]:
     own = {
         "result": result_schema, "sweep": sweep_schema, "frontier": frontier_schema, "sensitivity": sensitivity_schema,
         "simulation": simulation_schema, "price": price_schema, "training": training_schema,
-        "validation": validation_schema,
+        "diff": diff_schema, "config": config_schema, "validation": validation_schema,
     }  # fmt: skip
     if kind in own:
         return own[kind]()
@@ -230,6 +231,54 @@ def training_schema() -> dict[str, Any]:
         **_reference(Training, definitions),
         "$defs": definitions,
     }
+
+
+def diff_schema() -> dict[str, Any]:
+    """Return the JSON Schema of what `costcalc diff --format json` prints."""
+    definitions: dict[str, Any] = {}
+    side = _reference(Headline, definitions)
+    dollars = {"type": ["number", "null"]}
+    change = _object({"path": {"type": "string"}, "from": {}, "to": {}, "effect_usd_per_million": dollars})
+    properties = {
+        "of": {"enum": list(TOKENS)},
+        **dict.fromkeys(("from", "to"), side),
+        "difference_usd_per_million": dollars,
+        "changes": {"type": "array", "items": change},
+        "method": {"enum": ["shapley", "in order"]},
+        "notes": {"type": "array", "items": {"type": "string"}},
+    }
+    return {
+        "$schema": DIALECT,
+        "title": "A difference of costcalc",
+        "description": (
+            "Two estimates, and how much of the difference in cost [$/M of the tokens in `of`] each change makes; the "
+            "effects add up to the difference. `path` is an option's keyword, 'gpu.memory' of --set, several joined by "
+            f"' + ' that only go together (an object of values each), or '{REMAINDER}': what a saved answer and "
+            "today's differ by. Values are SI; null where costcalc chooses."
+        ),
+        **_object(properties),
+        "$defs": definitions,
+    }
+
+
+def config_schema() -> dict[str, Any]:
+    """Return the JSON Schema of what `costcalc config --format json` prints."""
+    text, text_or_null = {"type": "string"}, {"type": ["string", "null"]}
+    setting = _object(
+        {
+            **dict.fromkeys(("option", "flag", "value"), text),
+            "source": {"enum": ["environment", "file"]},
+            "where": {**text, "description": "The variable, or file:line:column."},
+            "hides": {**text_or_null, "description": "Where else it is set, without effect."},
+        }
+    )
+    properties = {
+        "file": {**text_or_null, "description": "Where the user's file of defaults is looked for."},
+        "file_exists": {"type": "boolean"},
+        "settings": {"type": "array", "items": setting},
+        "unknown_variables": {"type": "array", "items": text},
+    }
+    return {"$schema": DIALECT, "title": "Defaults of the user's own", **_object(properties)}
 
 
 def validation_schema() -> dict[str, Any]:

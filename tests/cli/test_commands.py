@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -262,14 +263,14 @@ def shown(entry: Command | Group) -> list[str]:
 def examples() -> list[str]:
     """The command lines that help shows, without their comments and without those that need a file or a network."""
     typed = [*START, *(line for entry in COMMANDS.values() for line in shown(entry))]
-    commands = [each.strip() for line in typed for each in line.partition("#")[0].split(";")]
-    files = ("import", "mine.yaml", "requests.csv", "costcalc price")
+    commands = [each.strip() for line in typed for each in line.partition(" #")[0].split(";")]
+    files = ("import", "mine.yaml", "requests.csv", "costcalc price", "scenario.yaml")
     return [each for each in dict.fromkeys(commands) if not any(file in each for file in files)]
 
 
 @pytest.mark.parametrize("line", examples())
 def test_the_examples_of_help_run(run: Run, line: str) -> None:
-    program, *words = line.split()
+    program, *words = shlex.split(line)
     assert program == "costcalc"
     # What goes to a file is not printed.
     assert run(*words) or "-o" in words

@@ -144,7 +144,7 @@ def test_an_interrupt_is_quiet() -> None:
     # A shell may have told all that it starts in the background to ignore interrupts: Python then sets no handler.
     code = "import signal, time\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
     code += "from costcalc.cli import main\nimport costcalc.cli.app as r\n"
-    code += "r._invoke = lambda _: (print('ready', flush=True), time.sleep(30))\nimport sys\nsys.exit(main([]))\n"
+    code += "r.invoke = lambda _: (print('ready', flush=True), time.sleep(30))\nimport sys\nsys.exit(main([]))\n"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stderr is not None
         process.stdout.readline()
@@ -155,7 +155,7 @@ def test_an_interrupt_is_quiet() -> None:
 
 
 def test_our_own_faults_are_one_line_without_a_traceback() -> None:
-    code = "import costcalc.cli.app as r\nr._invoke = lambda _: {}['x']\nimport sys\nsys.exit(r.run([]))\n"
+    code = "import costcalc.cli.app as r\nr.invoke = lambda _: {}['x']\nimport sys\nsys.exit(r.run([]))\n"
     result = run([sys.executable, "-c", code])
     assert result.returncode == 1
     assert result.stderr == b"error: unexpected KeyError: 'x'; set COSTCALC_DEBUG=1 to see where\n"

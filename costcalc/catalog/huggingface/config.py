@@ -49,33 +49,34 @@ class Document:
         return CostcalcError(f"{name}: {message}" if name else message, self.place(keys), hint)
 
 
-def read_document(path: str | Path) -> Document:
+def read_document(path: str | Path, what: str = "config.json") -> Document:
     """Return the object that a JSON file holds.
 
+    path: the file. what: what it is, for errors.
     Raises CostcalcError with file:line:column when it cannot be read, is too large or is not strict JSON.
     """
-    return parse_document(read_text(path, CONFIG_BYTES), path)
+    return parse_document(read_text(path, CONFIG_BYTES), path, what)
 
 
-def parse_document(text: str, path: str | Path) -> Document:
+def parse_document(text: str, path: str | Path, what: str = "config.json") -> Document:
     """Return the object that JSON text holds.
 
-    text: the content. path: the file's name, for errors.
+    text: the content. path: the file's name, what: what it is, for errors.
     Raises CostcalcError with file:line:column when it is not strict JSON.
     """
     if not text.strip():
-        raise CostcalcError("the file is empty", place(path), "a config.json holds an object of settings")
+        raise CostcalcError("the file is empty", place(path), f"a {what} holds an object of settings")
     try:
         data = json.loads(text, object_pairs_hook=_unique)
     except json.JSONDecodeError as error:
         position = (error.lineno, error.colno)
-        raise CostcalcError(f"not JSON: {error.msg}", place(path, position), "is this a config.json?") from None
+        raise CostcalcError(f"not JSON: {error.msg}", place(path, position), f"is this a {what}?") from None
     except _DuplicateKeyError as error:
         if len(text) < _LONG:
             _duplicate(text, path)
         raise CostcalcError(f"duplicate key {shown(error.args[0])}", place(path), "remove one of them") from None
     except RecursionError:
-        raise CostcalcError("not a config.json: nested too deeply", place(path)) from None
+        raise CostcalcError(f"not a {what}: nested too deeply", place(path)) from None
     except ValueError:
         raise CostcalcError("not JSON: a number has too many digits", place(path)) from None
     if not isinstance(data, dict):

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from costcalc.errors import CostcalcError
+from costcalc.errors import CostcalcError, shortened
 from costcalc.explore.compare import Curve, Curves
+from costcalc.explore.diff import Diff
 from costcalc.explore.sweep import Sweep
 from costcalc.predict.quantities import BLENDED, BreakEven, Comparison, Row
 from costcalc.report.accuracy import KIND_TITLES, amount, percent
@@ -28,6 +29,7 @@ from costcalc.report.charts.style import (
     variant_colour,
 )
 from costcalc.report.comparison import COST, EXCEEDS, RATE, by_context, cost_or_reason, row_name
+from costcalc.report.diff import WHOLE, Step, diff_title, signed, steps_of
 from costcalc.report.estimate import is_term, price_basis
 from costcalc.report.page import Show, quantity
 from costcalc.report.price import TITLES
@@ -366,6 +368,46 @@ def _breakeven_subtitle(result: BreakEven) -> str:
         f"{format_count(load.input_tokens)} tokens in, {format_count(load.output_tokens)} out; "
         f"{price_basis([machine])}; band: holds in 8 of 10 cases"
     )
+
+
+# The chart of a difference: a waterfall from the one cost to the other.
+
+
+_STEP_COLOURS: dict[str, str] = {"memory": INK, "good": "#3f9142", "bad": "#d64545"}
+"""Of both sides, of what costs less, and of what costs more."""
+
+
+def draw_diff(result: Diff, suffix: str) -> bytes:
+    """Return a difference as a waterfall, the content of a file.
+
+    suffix: '.png', '.svg' or '.pdf'.
+    Raises CostcalcError when there is nothing to draw.
+    """
+    steps = steps_of(result)
+    if not steps:
+        raise CostcalcError("no cost is known, so there is nothing to draw", where="--chart")
+    with look():
+        sides = (f"{side.model} on {side.gpus} × {side.gpu}" for side in (result.before, result.after))
+        figure, [axes] = panels(1, diff_title(result), " → ".join(sides), width=9.0, height=1.2 + 0.42 * len(steps))
+        most, reached = max(step.high for step in steps) or 1.0, 0.0
+        for row, step in enumerate(steps):
+            axes.barh(row, step.high - step.low, left=step.low, height=0.62, color=_STEP_COLOURS[step.role])
+            if row:
+                axes.plot([reached, reached], [row - 0.69, row + 0.31], color=FAINT, lw=0.9)
+            reached = step.high if step.label in WHOLE else reached + step.effect
+            text = format_usd(step.effect) if step.label in WHOLE else signed(step.effect)
+            axes.text(step.high + most * 0.012, row, text, va="center", size=9)
+        axes.set_yticks(range(len(steps)), [_step_label(step) for step in steps])
+        axes.set(ylim=(len(steps) - 0.4, -0.6), xlim=(1.12 * min(0.0, *(step.low for step in steps)), most * 1.12))
+        axes.grid(axis="y", visible=False)
+        shown_ticks(axes.xaxis, format_usd)
+        axes.set_title(quantity(f"cost.usd_per_million_{result.of}_tokens").title)
+        return saved(figure, suffix)
+
+
+def _step_label(step: Step) -> str:
+    values = f": {shortened(step.before, 24)} → {shortened(step.after, 24)}" if step.before or step.after else ""
+    return f"{step.label}{values}"
 
 
 # The chart of a validation: predicted against measured, point by point, with the band of the 80% range.

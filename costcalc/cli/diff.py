@@ -1,0 +1,152 @@
+"""`costcalc diff`: why two deployments do not cost the same."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Argument, Option
+
+from costcalc.cli.app import COMMANDS, PROGRAM, build
+from costcalc.cli.lazy import USAGE_ERROR, load_command, told
+from costcalc.cli.parameters import Given, Output, Written, check_chart, choice, subject
+from costcalc.cli.scenario_files import only, questions_of
+from costcalc.errors import CostcalcError, shown
+from costcalc.predict.options import OPTIONS
+
+if TYPE_CHECKING:
+    from costcalc.explore.diff import Asked
+
+SIDE = "SIDE"
+_ANY = "a scenario file (x.yaml#name), a saved estimate (x.json) or options ('-m v3 -g h100 --batch 32')"
+
+Sides = Annotated[
+    list[str] | None,
+    Argument(metavar=f"{SIDE} {SIDE}", help=f"What is compared, from the first to the second: each {_ANY}."),
+]
+Of = Annotated[
+    str | None,
+    Option("--of", metavar="blended|output|input", help="Whose dollars: of all tokens (the default), output or input."),
+]
+Chart = Annotated[
+    str | None, Option("--chart", metavar="FILE", help="Draw a waterfall into a file ending in .png, .svg or .pdf.")
+]
+
+
+def diff(*, sides: Sides = None, of: Of = None, chart: Chart = None, written: Written) -> None:
+    """What changed between two estimates, and how much of the difference in cost each change explains.
+
+    A change explains what it adds in the mean of all orders in which the changes can be made (its Shapley value), so
+    that effects add up to the difference. A saved estimate is asked again: what costcalc answers today and did not
+    then is told as engine or catalog.
+    """
+    form = written.form()
+    check_chart(chart)
+    from costcalc.explore.diff import TOKENS
+    from costcalc.explore.diff import diff as compared
+
+    tokens: Any = choice(of, "--of", TOKENS) or TOKENS[0]
+    if len(sides or ()) != 2:
+        raise CostcalcError(f"two are compared, not {len(sides or ())}", where=SIDE, hint=f"each is {_ANY}")
+    from costcalc.report.diff import diff_page
+    from costcalc.report.files import flattened, new_file, show
+
+    with new_file(written.output, "--output") as file, new_file(chart, "--chart") as drawing:
+        before, after = map(side_of, sides or ())
+        result = compared(before, after, of=tokens)
+        if drawing is not None:
+            from costcalc.report.charts.comparison import draw_diff
+
+            drawing.write_bytes(draw_diff(result, drawing.path.suffix))
+        tree = result.to_dict()
+        rows = [dict(flattened(each)) for each in tree["changes"]]
+        show(form, file, lambda: diff_page(result), lambda: tree, lambda: rows)
+
+
+# What stands for one side.
+
+
+def side_of(text: str) -> Asked:
+    """Return what is asked, of a file or of options as they are typed.
+
+    text: a scenario file or a saved estimate, with '#name' of a question behind it, or options.
+    Raises CostcalcError where it is none of them.
+    """
+    file, _, name = text.strip().partition("#")
+    ending = Path(file).suffix.lower()
+    if file.startswith("-") or not ending or " -" in file:
+        return asked_by(_split(text))
+    if ending == ".json":
+        return _saved(file, name)
+    if ending not in (".yaml", ".yml"):
+        raise CostcalcError(f"{shown(text)} is no side", where=SIDE, hint=f"write {_ANY}")
+    listed = only(questions_of(file), [name] if name else None, file)
+    if len(listed) > 1:
+        hint = f"name one, as in {file}#{listed[0].name}"
+        raise CostcalcError(f"{file} asks {len(listed)} questions", where=SIDE, hint=hint)
+    question = listed[0]
+    try:
+        if question.command != "estimate":
+            raise CostcalcError(f"{question.command} has no single cost", hint="estimates are compared")
+        return asked_by(question.words)
+    except CostcalcError as error:
+        raise question.error(error) from None
+
+
+def _split(text: str) -> list[str]:
+    """The options of a text, which may begin as the command does."""
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise CostcalcError(f"{shown(text)} cannot be split: {str(error).lower()}", where=SIDE) from None
+    for name in (PROGRAM, "estimate"):
+        words = words[1:] if words[:1] == [name] else words
+    return words
+
+
+def asked_by(words: Sequence[str], *, defaults: bool = True) -> Asked:
+    """Return what an estimate is asked by words of the command line.
+
+    defaults: whether those of the environment and of the user's file count. Raises CostcalcError.
+    """
+    from costcalc.catalog.read import split_overrides
+    from costcalc.explore.diff import Asked
+
+    command = load_command("estimate", COMMANDS["estimate"], defaults=defaults)
+    try:
+        root = build().make_context(PROGRAM, [])
+        typed = command.make_context("estimate", list(words), parent=root).params
+    except USAGE_ERROR as error:
+        raise told(error) from None
+    given = Output(output=typed["output"]).with_tokens(Given(**{name: typed[name] for name in OPTIONS}))
+    changes = split_overrides(typed["set"] or [])
+    paths = {f"{kind}.{path}": text for kind, own in changes.items() for path, text in own.items()}
+    return Asked(*subject(typed["model"], typed["gpu"]), dict(given), paths, typed["catalog"])
+
+
+def _saved(file: str, name: str) -> Asked:
+    """The question of a saved estimate, and what it was answered."""
+    from dataclasses import replace
+
+    from costcalc.catalog.huggingface.config import read_document
+    from costcalc.explore.diff import headline_of
+
+    tree: Any = read_document(file, "saved estimate").data
+    if "questions" in tree:
+        several = tree["questions"] if isinstance(tree["questions"], dict) else {}
+        if name not in several:
+            hint = f"name one, as in {file}#{next(iter(several), 'name')}"
+            raise CostcalcError(f"{file} has {len(several)} answers", where=SIDE, hint=hint)
+        tree = several[name]
+    try:
+        found = headline_of(tree)
+        if found.command is None:
+            hint = "costcalc estimate -o x.json tells it; ask again, or give the options"
+            raise CostcalcError("it does not tell which command asked for it", hint=hint)
+        asked = asked_by(_split(found.command), defaults=False)
+    except CostcalcError as error:
+        message = f"{error.where}: {error.message}" if error.where else error.message
+        raise CostcalcError(message, where=file, hint=error.hint) from None
+    return replace(asked, saved=found)
