@@ -7,10 +7,8 @@
 Names are imported when first used, so that `import costcalc` is free.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
-
+# As in typing, whose import is longer than this package and the command line before they look after signals.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from costcalc.catalog.catalog import Catalog, load_gpu, load_model
     from costcalc.errors import CostcalcError
@@ -72,7 +70,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'costcalc' has no attribute {name!r}")
     from importlib import import_module

@@ -1,7 +1,5 @@
 """`python -m costcalc`: the same as the costcalc command."""
 
-from __future__ import annotations
-
 import sys
 
 from costcalc.cli import main

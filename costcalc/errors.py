@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterable
+from functools import lru_cache
 
 _LONGEST = 480
 """Characters of a message, or of a place: paths of files fit, a novel typed as an option does not."""
@@ -53,11 +54,15 @@ def nearest(name: str, candidates: Iterable[str], cutoff: float = 0.6) -> str | 
     """
     if len(name) > LONGEST_NAME:
         return None  # nobody misspells a novel, and comparing takes time in proportion to both
+    return _nearest(name, tuple(each for each in candidates if len(each) <= LONGEST_NAME), cutoff)
+
+
+@lru_cache(maxsize=1024)  # a file repeats its mistakes, and each costs milliseconds
+def _nearest(name: str, candidates: tuple[str, ...], cutoff: float) -> str | None:
     # difflib takes milliseconds to import and is needed only when something is already wrong.
     from difflib import get_close_matches
 
-    listed = reversed([each for each in candidates if len(each) <= LONGEST_NAME])
-    by_folded = {candidate.casefold(): candidate for candidate in listed}
+    by_folded = {candidate.casefold(): candidate for candidate in reversed(candidates)}
     close = get_close_matches(name.casefold(), by_folded, n=1, cutoff=cutoff)
     return by_folded[close[0]] if close else None
 

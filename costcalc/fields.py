@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, FrozenInstanceError, dataclass, field
 from datetime import date
-from functools import cache, partial
+from functools import cache, partial, reduce
 from inspect import get_annotations
+from operator import add
 from typing import (
     TYPE_CHECKING,
     Annotated,
     Any,
     ClassVar,
     TypeAlias,
+    TypeVar,
     dataclass_transform,
     get_args,
     get_origin,
@@ -31,6 +33,19 @@ if TYPE_CHECKING:
     """A scalar or an array of floats or integers."""
 else:  # numpy.typing is for type checkers alone
     Array = Number = Any
+
+
+_Summed = TypeVar("_Summed")
+
+
+def total(values: Iterable[_Summed]) -> _Summed:
+    """Return the sum of numbers, added one after the other.
+
+    The built-in sum makes up for rounding since Python 3.12, where all are floats: not of the elements of arrays, so
+    that a cell of a sweep would differ from its estimate.
+    """
+    found: Any = reduce(add, values, 0.0)
+    return found
 
 
 # Days, months and years as files and measurements write them.

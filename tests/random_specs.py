@@ -9,9 +9,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from costcalc import units
 from costcalc.catalog.catalog import Catalog, load_model
 from costcalc.catalog.check import validate
-from costcalc.engine.parallelism import Parallelism
+from costcalc.engine.parallelism import Chosen, Deployment, Parallelism
 from costcalc.formats import CACHE_FORMATS, WEIGHT_FORMATS
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.spec import ModelSpec, Precision
@@ -181,3 +182,46 @@ def deployments(draw: st.DrawFn, monotone: bool = False) -> tuple[Scenario, Scen
     asked |= {"backend": engine, "drafts": drafts, "disaggregated": draw(st.sampled_from([False, False, True]))}
     ideal, calibrated = (scenario_of(model, gpu, Options(efficiency=mode, **asked)) for mode in ("ideal", "calibrated"))
     return ideal, calibrated, draw(layouts(model))
+
+
+@st.composite
+def questions(draw: st.DrawFn) -> tuple[Scenario, Chosen]:
+    """A random model on a random machine in a random layout, asked anything."""
+    terms = draw(st.sampled_from(["all", "all", "all", "kv", "weights"]))
+    options = Options(
+        efficiency=draw(st.sampled_from(["ideal", "calibrated"])),
+        backend=draw(st.sampled_from(["vllm", "sglang", "trtllm"])),
+        input_tokens=draw(st.integers(1, 200_000)),
+        output_tokens=draw(st.integers(1, 20_000)),
+        context=draw(st.none() | contexts),
+        cached=draw(st.sampled_from([0.0, 0.5, 0.95])),
+        weights=draw(st.none() | st.sampled_from(NARROW)),
+        drafts=draw(st.sampled_from([None, None, 1, 3])),
+        disaggregated=terms == "all" and draw(st.booleans()),
+        terms=terms,
+        demand=draw(st.sampled_from([None, "50 requests/s", "1B tokens/day", "3 tokens/s"])),
+        price=draw(st.none() | st.floats(0.01, 100)),
+        utilization=draw(st.floats(0.1, 1)),
+        two_batch_overlap=draw(st.booleans()),
+        imbalance=draw(st.sampled_from([None, "uniform", "zipf:1.2", "2.5"])),
+        tuning=draw(st.sampled_from(["default", "tuned"])),
+        batch=draw(st.none() | batches),
+    )
+    model = draw(models())
+    layout: Parallelism = draw(layouts(model))
+    scenario = scenario_of(model, draw(machines()), options)
+    return scenario, Chosen(Deployment(layout, draw(st.integers(1, 3))), options.batch or draw(batches))
+
+
+AMOUNTS = {
+    "bytes": (st.just(0.0) | st.floats(1e-9, 1e18), units.format_bytes),
+    "bandwidth": (st.floats(1e3, 1e18), lambda value, digits: units.format_rate(value, "B/s", digits)),
+    "flops": (st.floats(1e3, 1e21), lambda value, digits: units.format_rate(value, "FLOP/s", digits)),
+    "time": (st.just(0.0) | st.floats(1e-12, 1e10), units.format_seconds),
+    "power": (st.just(0.0) | st.floats(1e-9, 1e10), units.format_power),
+    "count": (st.just(0.0) | st.floats(1e-9, 1e18), units.format_count),
+    "ratio": (st.just(0.0) | st.floats(1e-9, 1), units.format_percent),
+    "price": (st.just(0.0) | st.floats(1e-9, 1e13), units.format_usd),
+    "price_per_hour": (st.just(0.0) | st.floats(1e-9, 1e7), units.format_usd),
+}
+"""Amounts of every dimension, and what shows them."""

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from formulas import assert_evaluates
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from random_specs import (
+    AMOUNTS,
     HEADS,
     WIDTHS,
     batches,
@@ -21,6 +23,8 @@ from random_specs import (
     layouts,
     machines,
     models,
+    options,
+    questions,
 )
 from steps import decode_step, prefill_pass
 
@@ -33,16 +37,20 @@ from costcalc.engine.memory import (
     max_sequences,
     weights_bytes_per_gpu,
 )
-from costcalc.engine.parallelism import Parallelism
+from costcalc.engine.parallelism import Chosen, Parallelism
 from costcalc.engine.roofline import Machine
 from costcalc.engine.step import tokens_per_pass
+from costcalc.errors import CostcalcError
+from costcalc.explore.estimate import answer
+from costcalc.explore.search import deployments_on
 from costcalc.fields import Number
 from costcalc.formats import CACHE_FORMATS
 from costcalc.model.attention.gqa import GroupedAttention
 from costcalc.model.ffn import experts_touched
-from costcalc.predict.predict import Prediction, predict
+from costcalc.predict.predict import Prediction, predict, sequences_held, started
 from costcalc.predict.quantities import BLENDED, QUANTITIES, Answered, breakdown_of, numbers_of
 from costcalc.predict.scenario import Options, Scenario, scenario_of
+from costcalc.units import parse_quantity
 
 CLOSE = {"rtol": 1e-12, "atol": 0.0}
 SLACK = 1 + 1e-12
@@ -387,6 +395,36 @@ def test_reading_the_cache_costs_the_same_on_any_number_of_gpus(
     assert cost(layout, per_rank * layout.attention_dp * layout.pp) == pytest.approx(cost(Parallelism(), 1), rel=1e-12)
 
 
+# Which deployment: what may be typed, and what is chosen.
+
+
+@settings(max_examples=settings().max_examples // 2)
+@given(models(), machines(), options(), st.integers(1, 32))
+def test_a_layout_typed_answers_as_where_it_is_chosen_and_what_may_be_typed_is_found(
+    model: costcalc.ModelSpec, gpu: costcalc.Accelerator, asked: dict[str, Any], gpus: int
+) -> None:
+    def degrees(layout: Parallelism) -> dict[str, int]:
+        names = {"tensor_parallel": layout.tp, "pipeline_parallel": layout.pp, "expert_parallel": layout.ep}
+        told = {**names, "attention_data_parallel": layout.attention_dp}
+        return {
+            name: int(n) for name, n in told.items() if name != "expert_parallel" or n > 1 or layout.stage > layout.tp
+        }
+
+    try:
+        chosen = costcalc.estimate(model, gpu, gpus=gpus, **asked)
+    except CostcalcError:
+        for each in deployments_on(model, gpu, gpus):
+            with pytest.raises(CostcalcError):
+                costcalc.estimate(model, gpu, gpus=gpus - each.idle, **degrees(each.layout), **asked)
+        return
+    d = chosen.deployment
+    assume(not d.idle_gpus)  # which no layout that is typed leaves
+    layout = Parallelism(d.tensor_parallel, d.attention_data_parallel, d.expert_parallel, d.pipeline_parallel)
+    typed = costcalc.estimate(model, gpu, gpus=gpus, **degrees(layout), **asked)
+    for part in ("deployment", "workload", "memory", "prefill", "decode", "serving", "cost", "breakdown"):
+        assert getattr(typed, part) == getattr(chosen, part), part
+
+
 @given(deployments(), contexts)
 def test_a_sequence_caches_no_less_when_it_is_longer(deployment: Deployment, context: int) -> None:
     q, _, _ = deployment
@@ -408,3 +446,41 @@ def test_more_drafts_never_yield_fewer_tokens(acceptance: float, drafts: int, mo
     few, many = tokens_per_pass(acceptance, np.array([drafts, drafts + more]))
     assert few * SLACK >= 1 and few <= many * SLACK
     assert many <= (drafts + more + 1) * SLACK
+
+
+def test_prompts_that_ride_in_a_tile_make_faster_memory_no_slower() -> None:
+    """With few FLOPs a short prompt is free in a tile that is computed anyway, and is not free in the bound."""
+    q = scenario_of(
+        costcalc.load_model("llama-3.1-8b"),
+        costcalc.load_gpu("h100"),
+        Options(backend="vllm", efficiency="calibrated", input_tokens=8, output_tokens=1),
+    )
+    slow = with_machine(replace(q, context=9), peak_flops=dict.fromkeys(q.machine.peak_flops, 5e13))
+    faster = with_machine(slow, memory_bandwidth=slow.machine.memory_bandwidth * np.array([1.0, 2, 4, 8]))
+    at = predict(faster, Parallelism(), 4)
+    assert np.all(at.billed > at.interference)  # the bill is no lower than the bound's, the waits are as they are
+    assert np.all(np.diff(at.time_per_output_token) < 0)
+    assert np.all(np.diff(at.served_tokens_per_s(1)) > 0)
+
+
+# What is shown.
+
+
+@given(questions())
+def test_every_formula_evaluates_to_its_value(question: tuple[Scenario, Chosen]) -> None:
+    scenario, chosen = question
+    layout = chosen.deployment.layout
+    pool = kv_pool_bytes_per_gpu(scenario.model, scenario.machine, layout, scenario.formats, scenario.budget)
+    each = scenario, layout, pool, scenario.full_length
+    assume(float(started(*each)) == float(sequences_held(*each)))  # what may not start is refused, and not explained
+    assert_evaluates(answer(scenario, chosen))
+
+
+@pytest.mark.parametrize("dimension", AMOUNTS)
+@given(data=st.data())
+def test_shown_exactly_it_reads_back_as_the_same_float(dimension: str, data: st.DataObject) -> None:
+    amounts, show = AMOUNTS[dimension]
+    value = data.draw(amounts)
+    text = show(value, None)
+    if len(text) <= 60:
+        assert parse_quantity(text, dimension) == value

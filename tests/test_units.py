@@ -7,6 +7,7 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from random_specs import AMOUNTS
 
 from costcalc import units
 from costcalc.errors import CostcalcError
@@ -317,29 +318,6 @@ def test_unknown_is_a_dash(value: float | None) -> None:
         units.format_percent, units.format_usd,
     ):  # fmt: skip
         assert show(value) == "-"
-
-
-AMOUNTS = {
-    "bytes": (st.floats(0, 1e18), units.format_bytes),
-    "bandwidth": (st.floats(1e3, 1e18), lambda value, digits: units.format_rate(value, "B/s", digits)),
-    "flops": (st.floats(1e3, 1e21), lambda value, digits: units.format_rate(value, "FLOP/s", digits)),
-    "time": (st.just(0.0) | st.floats(1e-12, 1e10), units.format_seconds),
-    "power": (st.just(0.0) | st.floats(1e-9, 1e10), units.format_power),
-    "count": (st.just(0.0) | st.floats(1e-9, 1e18), units.format_count),
-    "ratio": (st.just(0.0) | st.floats(1e-9, 1), units.format_percent),
-    "price": (st.just(0.0) | st.floats(1e-9, 1e13), units.format_usd),
-    "price_per_hour": (st.just(0.0) | st.floats(1e-9, 1e7), units.format_usd),
-}
-
-
-@pytest.mark.parametrize("dimension", AMOUNTS)
-@given(data=st.data())
-def test_shown_exactly_it_reads_back_as_the_same_float(dimension: str, data: st.DataObject) -> None:
-    amounts, show = AMOUNTS[dimension]
-    value = data.draw(amounts)
-    text = show(value, None)
-    if len(text) <= 60:
-        assert parse_quantity(text, dimension) == value
 
 
 @pytest.mark.parametrize("dimension", [name for name in AMOUNTS if not name.startswith("price")])

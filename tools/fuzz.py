@@ -8,7 +8,6 @@ helps, with nothing else left. Cases run in forked workers, those of a worker on
 from __future__ import annotations
 
 import argparse
-import contextlib
 import csv
 import io
 import json
@@ -18,7 +17,6 @@ import re
 import resource
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -31,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from faults import FAULTS, fault_of, run_with
 
 ROOT = Path(__file__).parents[1]
 BATCH, SECONDS, MEMORY = 100, 20, 4 << 30
@@ -346,65 +345,10 @@ def injection(chance: random.Random) -> Case:
 # Faults of the system, each in a process of its own.
 
 
-LONG = (
-    ["sweep", "-m", "v3", "-g", "h200", "--gpus", "16", "--batch", "1:64:1", "--context", "1k:20k:1k", "-o", "o.csv"],
-    ["estimate", "-m", "v3", "-g", "h100", "--chart", "c.svg", "-o", "o.txt"],
-    ["validate", "--kind", "gemm", "-o", "o.json"],
-    ["calibrate", "--from", str(ROOT / "measurements/gemm.csv"), "-o", "own"],
-)  # fmt: skip
-FAULTS: dict[str, tuple[dict[str, str | None], tuple[int, ...]]] = {
-    "SIGINT": ({}, (0, 130, -2)),  # the last ones while Python itself ends, and all is written
-    "SIGTERM": ({}, (0, 143, -15)),
-    "SIGHUP": ({}, (0, 129, -1)),
-    "full disk": ({}, (2,)),
-    "closed stdout": ({}, (2,)),
-    "closed reader": ({}, (0,)),
-    "no home": ({"HOME": None}, (0,)),
-    "ASCII": ({"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}, (0,)),
-    "narrow": ({"COLUMNS": "1"}, (0,)),
-    "no columns": ({"COLUMNS": "0"}, (0,)),
-    "nonsense backend": ({"MPLBACKEND": "module://nonsense"}, (0,)),
-    "unbuffered full disk": ({"PYTHONUNBUFFERED": "1"}, (2,)),
-    "optimized": ({"PYTHONOPTIMIZE": "2"}, (0,)),
-}
-
-
 def system_fault(chance: random.Random) -> Case:
     """A long command that something happens to."""
-    name = chance.choice([*FAULTS, "SIGINT", "SIGTERM", "SIGINT", "SIGTERM", "SIGHUP"])
-    words = list(chance.choice(LONG))
-    if name in ("full disk", "closed stdout", "closed reader", "unbuffered full disk"):
-        words = words[: words.index("-o")] if words[0] != "calibrate" else ["models"]
-        words = [each for each in words if each not in ("--chart", "c.svg")]
-    return Case("faults", words, codes=FAULTS[name][1], fault=name)
-
-
-def run_alone(case: Case, folder: Path, chance: random.Random) -> tuple[int, str, str]:
-    """Run a case in a process of its own, and let its fault happen."""
-    changes, _ = FAULTS[case.fault]
-    environment = {**os.environ, **{name: value for name, value in changes.items() if value is not None}}
-    for name in [name for name, value in changes.items() if value is None]:
-        environment.pop(name, None)
-    environment["PYTHONPATH"] = str(ROOT)
-    command = [sys.executable, "-m", "costcalc", *case.words]
-    with contextlib.ExitStack() as stack:
-        full = stack.enter_context(Path("/dev/full").open("wb")) if "full disk" in case.fault else subprocess.PIPE
-        started: dict[str, Any] = {"stdout": full, "stderr": subprocess.PIPE, "cwd": folder, "env": environment}
-        if case.fault == "closed stdout":
-            command = ["sh", "-c", 'exec "$@" >&-', "sh", *command]
-        if case.fault.startswith("SIG"):
-            started["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.default_int_handler)
-        process = stack.enter_context(subprocess.Popen(command, **started))
-        if case.fault.startswith("SIG"):
-            time.sleep(
-                chance.uniform(0.08, 1.2)
-            )  # Python itself takes its own start to load, and tells of an interrupt
-            process.send_signal(getattr(signal, case.fault))
-        if case.fault == "closed reader" and process.stdout is not None:
-            process.stdout.close()
-            process.stdout = None
-        output, told = process.communicate(timeout=300)
-    return process.returncode, (output or b"").decode(errors="replace"), told.decode(errors="replace")
+    name, words = fault_of(chance)
+    return Case("faults", words, codes=FAULTS[name].codes, fault=name)
 
 
 # Running cases, and what each has to keep to.
@@ -413,6 +357,10 @@ def run_alone(case: Case, folder: Path, chance: random.Random) -> tuple[int, str
 MAKERS: dict[Callable[[random.Random], Case], int] = {
     line: 40, yaml_file: 20, config: 12, table: 14, injection: 12, system_fault: 1, benchmark: 8,
 }  # fmt: skip
+KINDS = {
+    "lines": line, "yaml": yaml_file, "json": config, "csv": table, "injection": injection, "faults": system_fault,
+}  # fmt: skip
+"""Classes as --kind names them."""
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 FORMULA = re.compile(r"[=+@\-][^\d.\s]")
 
@@ -430,7 +378,7 @@ def problem(case: Case, code: int, output: str, told: str, folder: Path, seconds
     coloured = re.sub(r"\x1b\[[0-9;]*m", "", output) if "--plot" in case.words else output
     if code not in case.codes:
         return f"exit {code}: {told[-200:]}"
-    if code and output:
+    if code and output and not case.fault.startswith("SIG"):  # which may come when all is printed
         return "stdout of a failure"
     if code == 2 and (not told.startswith("error: ") or not told.endswith("\n") or (len(lines) != 1 and not checks)):
         return f"stderr of a failure: {told[:200]!r}"
@@ -471,10 +419,12 @@ def run(case: Case, chance: random.Random) -> tuple[int, str | None]:
             (folder / name).write_bytes(content)
         began = time.process_time()
         if case.fault:
-            code, output, told = run_alone(case, folder, chance)
+            code, output, told, broken = run_with(case.fault, case.words, folder, chance)
         else:
             code, output, told = run_here(case.words, folder)
-        return code, problem(case, code, output, told, folder, time.process_time() - began)
+            broken = None
+        wrong = problem(case, code, output, told, folder, time.process_time() - began)
+        return code, wrong or (f"{case.fault}: {broken} is not as it would be" if broken else None)
     except TooLongError:
         return 1, f"goes on after {SECONDS} s"
     finally:
@@ -502,13 +452,14 @@ def run_here(words: list[str], folder: Path) -> tuple[int, str, str]:
     return code, output, told
 
 
-def case_of(seed: int, number: int) -> tuple[Case, random.Random]:
+def case_of(given: argparse.Namespace, number: int) -> tuple[Case, random.Random]:
     """The case of a number, which is the same whenever it is asked for."""
-    chance = random.Random(f"{seed}:{number}")
-    return chance.choices(list(MAKERS), list(MAKERS.values()))[0](chance), chance
+    chance = random.Random(f"{given.seed}:{number}")
+    makers = MAKERS if given.kind is None else {KINDS[given.kind]: 1}
+    return chance.choices(list(makers), list(makers.values()))[0](chance), chance
 
 
-def worker(seed: int, numbers: range, write: int) -> None:
+def worker(given: argparse.Namespace, numbers: range, write: int) -> None:
     """Run cases in this process, each told in a line when it begins and when it is over."""
 
     def too_long(*_: object) -> None:
@@ -521,13 +472,13 @@ def worker(seed: int, numbers: range, write: int) -> None:
     warnings.filterwarnings("default", category=ResourceWarning)
     with os.fdopen(write, "w") as told:
         for number in numbers:
-            case, chance = case_of(seed, number)
+            case, chance = case_of(given, number)
             print(json.dumps([number, case.kind]), file=told, flush=True)
             code, wrong = run(case, chance)
             print(json.dumps([number, case.kind, code, wrong]), file=told, flush=True)
 
 
-def results(seed: int, numbers: range) -> Iterator[tuple[int, str, int, str | None]]:
+def results(given: argparse.Namespace, numbers: range) -> Iterator[tuple[int, str, int, str | None]]:
     """Run cases in workers; one that kills its worker is a fault, and the next worker goes on behind it."""
     at, over, end = numbers.start, [0, ""], numbers.stop
     while at < end:
@@ -537,7 +488,7 @@ def results(seed: int, numbers: range) -> Iterator[tuple[int, str, int, str | No
             os.close(read)
             status = 1
             try:
-                worker(seed, range(at, min(at + BATCH, end)), write)
+                worker(given, range(at, min(at + BATCH, end)), write)
                 status = 0
             finally:
                 os._exit(status)
@@ -559,24 +510,26 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--seconds", type=float, default=1e9, help="stop after so long")
+    parser.add_argument("--kind", choices=KINDS, help="one class of cases alone")
     parser.add_argument("--case", type=int, help="show one case, and run it")
     given = parser.parse_args()
     os.environ |= {"COSTCALC_CATALOG": "", "XDG_CONFIG_HOME": "/nonexistent"}
     commands(), tables(), [trees(each) for each in ("models", "hardware_profiles", "hardware_profiles/efficiency")]
     if given.case is not None:
-        case, _ = case_of(given.seed, given.case)
+        case, _ = case_of(given, given.case)
         print(f"{case.kind} {case.fault}: {case.words}")
         for name, content in case.files.items():
             Path(tempfile.gettempdir(), "costcalc-fuzz", name).parent.mkdir(parents=True, exist_ok=True)
             Path(tempfile.gettempdir(), "costcalc-fuzz", name).write_bytes(content)
     numbers = range(given.count) if given.case is None else range(given.case, given.case + 1)
+    again = f"--seed {given.seed}{f' --kind {given.kind}' if given.kind else ''}"
     tried, refused, wrong, began = Counter[str](), Counter[str](), Counter[str](), time.monotonic()
-    for number, kind, code, what in results(given.seed, numbers):
+    for number, kind, code, what in results(given, numbers):
         tried[kind] += 1
         refused[kind] += code == 2
         if what:
             wrong[kind] += 1
-            print(f"--seed {given.seed} --case {number} ({kind}): {what.splitlines()[0]}", flush=True)
+            print(f"{again} --case {number} ({kind}): {what.splitlines()[0]}", flush=True)
         if time.monotonic() - began > given.seconds:
             break
     print("\n| class | tried | refused | faults |\n| :-- | --: | --: | --: |")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from costcalc.catalog.files import known_architectures
 from costcalc.engine.memory import fixed_cache_bytes_per_sequence
 from costcalc.errors import nearest, shown
-from costcalc.fields import Record, read_date
+from costcalc.fields import Record, read_date, total
 from costcalc.formats import cache_format
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.spec import ClosedModel, ModelSpec
@@ -151,7 +151,7 @@ def kv_bytes_per_token(model: ModelSpec, form: str | None = None) -> float:
     form: a cache format; the one that the model is served with when None.
     """
     cache = cache_format(form or model.precision.kv_cache)
-    return float(sum(count * layer.growth_bytes(cache) for count, layer in model.attention_layers()))
+    return float(total(count * layer.growth_bytes(cache) for count, layer in model.attention_layers()))
 
 
 def gpu_summaries(identity: str, gpu: Accelerator, *, own: bool = False) -> GpuSummary:

@@ -136,7 +136,7 @@ def read_text(path: str | Path, most: int = YAML_BYTES) -> str:
         # Files of the kernel look regular, and some of them never end.
         with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
             READ.add(identity(os.fstat(file.fileno())))
-            content = file.read(most + 1)
+            content = file.read(most + 1) or b""  # of one that has nothing to tell at the moment: None
     except CostcalcError:
         raise
     except FileNotFoundError:

@@ -1,26 +1,29 @@
 """The command line: each file parses, calls and shows one command; none computes."""
 
-from __future__ import annotations
-
 import atexit
 import gc
 import os
-import signal
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
+
+TYPE_CHECKING = False  # nothing that Python has not loaded is imported before a signal is looked after
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 """What ends a program from outside: Ctrl-C, kill, and a terminal that is closed."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: "Sequence[str] | None" = None) -> int:
     """Run costcalc and return its exit code: 0, 1 above --fail-above, or 2 for input that cannot be used.
 
     arguments: the words after the program's name; those of the process when None, which signals end at once then.
     """
     if arguments is None:
-        _be_a_program()
+        try:
+            _be_a_program()
+        except KeyboardInterrupt:
+            os._exit(128 + 2)
     # Looking for plugins of pydantic reads the metadata of every installed package; costcalc uses none.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     collecting = gc.isenabled()
@@ -40,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _be_a_program() -> None:
     """End quietly at a signal, wherever it comes, with no file half written; and keep warnings of libraries back."""
+    import signal
+
     for name in SIGNALS:
         number = getattr(signal, name, None)
         # Whoever started the program may have told it to ignore some, as nohup does.
@@ -51,7 +56,7 @@ def _be_a_program() -> None:
         warnings.simplefilter("ignore")
 
 
-def _end(number: int, _frame: object) -> NoReturn:
+def _end(number: int, _frame: object) -> "NoReturn":
     # An exception would not do: it can come while a library cleans up, which tells of it on stderr and goes on.
     discard = getattr(sys.modules.get("costcalc.report.files"), "discard", None)
     if discard is not None:  # else nothing is written yet

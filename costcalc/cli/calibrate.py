@@ -62,6 +62,9 @@ def from_files(files: list[str], kind: str | None, output: str | None, form: str
         if (file := files_of.get(MACHINES)) is not None:
             file.write_text(machines_yaml(machines))
         if serving:
+            if sys.stderr.isatty():  # fits without each part of the runs, one after the other
+                runs = counted(sum(len(each.rows) for each in serving), "run")
+                tell(f"note: fitting the constants of serving on {runs}, for up to a minute")
             # On top of the kernels that stand beside them, so that nothing counts twice.
             own = fit_serving_files(serving, catalog.serving_efficiency(machines), catalog, date=today)
             fits += own.fits

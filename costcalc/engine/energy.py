@@ -13,7 +13,7 @@ import numpy as np
 
 from costcalc.engine.op_times import OpTime
 from costcalc.engine.step import Step
-from costcalc.fields import Number, Record
+from costcalc.fields import Number, Record, total
 
 
 class Use(Record):
@@ -29,8 +29,8 @@ def use_of(step: Step, bandwidth: Number, peak: Callable[[str], float]) -> Use:
     bandwidth: of its memory [B/s]. peak: of a precision [FLOP/s].
     """
     ops: list[OpTime] = [*step.ops, *([step.drafting] if step.drafting else [])]
-    moved = sum((op.bytes for op in ops if not op.communicates), start=0.0)
-    worked = sum((op.flops / peak(op.precision) for op in ops if np.any(np.asarray(op.flops) > 0)), start=0.0)
+    moved = total(op.bytes for op in ops if not op.communicates)
+    worked = total(op.flops / peak(op.precision) for op in ops if np.any(np.asarray(op.flops) > 0))
     return Use(moved / bandwidth / step.seconds, worked / step.seconds)
 
 

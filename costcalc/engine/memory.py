@@ -13,7 +13,7 @@ from costcalc.engine.ops import ACTIVATION_BYTES, rank_parameters
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import Formats
 from costcalc.engine.roofline import Machine
-from costcalc.fields import Number, Record
+from costcalc.fields import Number, Record, total
 from costcalc.formats import CacheFormat
 from costcalc.hardware.engines import EngineMemory, before, by_tier
 from costcalc.model.attention.base import Attention
@@ -124,19 +124,19 @@ def copy_buffer_bytes(model: ModelSpec, formats: Formats) -> float:
 
 def cache_bytes_per_token(model: ModelSpec, formats: Formats) -> float:
     """What each further token of context adds to the cache, all layers, one copy [B/token]."""
-    return float(sum(n * a.growth_bytes(formats.cache, 1) for n, a in model.attention_layers()))
+    return float(total(n * a.growth_bytes(formats.cache, 1) for n, a in model.attention_layers()))
 
 
 def cache_bytes_per_token_per_gpu(model: ModelSpec, layout: Parallelism, formats: Formats) -> Number:
     """What each further token adds on one GPU that holds the sequence [B/token]."""
     ranks, layers = layout.cache_ranks, model.attention_layers()
-    grown = sum((n * a.growth_bytes(formats.cache, ranks) for n, a in layers), start=0.0)
+    grown = total(n * a.growth_bytes(formats.cache, ranks) for n, a in layers)
     return grown * (1 - formats.placement.cache) / layout.cp / layout.pp
 
 
 def cache_bytes_per_sequence(model: ModelSpec, formats: Formats, context: Number) -> Number:
     """Cache of one sequence of `context` [tokens], all layers, one copy [B]."""
-    return sum((n * a.cache_bytes(context, formats.cache, 1) for n, a in model.attention_layers()), start=0.0)
+    return total(n * a.cache_bytes(context, formats.cache, 1) for n, a in model.attention_layers())
 
 
 def cache_bytes_per_sequence_per_gpu(
@@ -152,7 +152,7 @@ def cache_bytes_per_sequence_per_gpu(
 def fixed_cache_bytes_per_sequence(model: ModelSpec, cache: CacheFormat) -> float:
     """What a sequence holds in all layers besides what grows with its context: full windows and states [B]."""
     long = 2.0**24  # [tokens] a multiple of every window and ratio
-    held = sum(
+    held = total(
         count * (layer.cache_bytes(long, cache) - long * layer.growth_bytes(cache))
         for count, layer in model.attention_layers()
     )
@@ -161,12 +161,12 @@ def fixed_cache_bytes_per_sequence(model: ModelSpec, cache: CacheFormat) -> floa
 
 def cache_bytes_read(model: ModelSpec, formats: Formats, context: Number) -> Number:
     """Cache that one sequence reads and writes in a decode step, one copy [B]."""
-    return sum((n * layer_cache_bytes_read(a, formats, context) for n, a in model.attention_layers()), start=0.0)
+    return total(n * layer_cache_bytes_read(a, formats, context) for n, a in model.attention_layers())
 
 
 def layer_cache_bytes_read(attention: Attention, formats: Formats, context: Number) -> Number:
     """Cache that one sequence reads and writes in one layer and decode step, one copy [B]."""
-    return sum((core.bytes for core in attention.decode_cores(context, formats.cache, 1)), start=0.0)
+    return total(core.bytes for core in attention.decode_cores(context, formats.cache, 1))
 
 
 def padded_experts(routed: RoutedExperts, layout: Parallelism, formats: Formats) -> Number:
@@ -453,9 +453,9 @@ def compressed_bytes(
         if not layer.compress_ratio:
             continue
         rows = -(-COMPRESSED_BLOCK // layer.compress_ratio)
-        entries += count * sum(page(rows * each) for each in (layer.entry_bytes(cache), layer.key_bytes) if each)
+        entries += count * total(page(rows * each) for each in (layer.entry_bytes(cache), layer.key_bytes) if each)
         kind = (OVERLAPPING_BLOCK if layer.indexed else PLAIN_BLOCK, layer.series * layer.compress_ratio)
-        held = sum(page(kind[0] * each) for each in layer.state_row_bytes)
+        held = total(page(kind[0] * each) for each in layer.state_row_bytes)
         states[kind] = states.get(kind, 0.0) + count * held
         counts[kind] = counts.get(kind, 0) + count
     every = sum(count for count, _ in layers)

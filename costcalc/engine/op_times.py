@@ -27,7 +27,7 @@ from costcalc.engine.kernels import (
 )
 from costcalc.engine.ops import COMMUNICATION, Op
 from costcalc.engine.roofline import Addition, Machine, Term, Timing, either
-from costcalc.fields import Number, Record
+from costcalc.fields import Number, Record, total
 
 Curve = (
     GemmCurve | ExpertsCurve | GroupedDecodeCurve | LatentDecodeCurve
@@ -135,7 +135,7 @@ class OpTime(Record):
 
     def _taken(self, *names: str) -> Number:
         terms = [each for each in (*self.terms, *self.additions) if isinstance(each, Term) and each.name in names]
-        return self.calls * sum((each.seconds for each in terms), start=0.0)
+        return self.calls * total(each.seconds for each in terms)
 
 
 def op_times(ops: Iterable[Op], machine: Machine, efficiency: Efficiency) -> list[OpTime]:

@@ -12,7 +12,7 @@ import numpy as np
 from costcalc.engine.host import CROSSING_BYTES, Placement
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import Formats, Stored
-from costcalc.fields import Number, Record
+from costcalc.fields import Number, Record, total
 from costcalc.formats import cache_format
 from costcalc.model.attention.base import Attention, Core, Linear, heads_per_rank
 from costcalc.model.ffn import FeedForward, RoutedExperts, experts_touched
@@ -214,7 +214,7 @@ def _with_host(works: Sequence[Op], placement: Placement, batch: Batch, hidden: 
 
 def rank_parameters(linears: tuple[Linear, ...], tensor: Number, kv_heads: int) -> Number:
     """Matrix elements that one tensor-parallel rank holds."""
-    return sum((m.parameters * _part(m, tensor, kv_heads) for m in linears), start=0.0)
+    return total(m.parameters * _part(m, tensor, kv_heads) for m in linears)
 
 
 def _part(matrix: Linear, tensor: Number, kv_heads: int) -> Number:
@@ -335,8 +335,8 @@ def _context_exchange(cores: Sequence[Core], count: int, layout: Parallelism, ba
     the logarithms of the sums of exponentials are gathered before (vLLM, decode context parallelism).
     """
     seen = batch.context / layout.cp
-    elements = sum((core.flops / (2 * seen) for core in cores), start=0.0)  # of a token's queries and outputs
-    heads = sum((core.heads for core in cores), start=0.0)
+    elements = total(core.flops / (2 * seen) for core in cores)  # of a token's queries and outputs
+    heads = total(core.heads for core in cores)
     times = np.where(np.asarray(layout.cp) > 1, count, 0)
     messages = batch.rows * elements / 2 * ACTIVATION_BYTES, batch.rows * heads * 4.0
     return [Op("context exchange", "all_reduce", times, 0.0 * each, each, ranks=layout.cp) for each in messages]

@@ -7,7 +7,7 @@ from math import gcd
 from costcalc.engine.precision import Formats
 from costcalc.engine.roofline import reach
 from costcalc.errors import CostcalcError
-from costcalc.fields import Number, Record
+from costcalc.fields import Number, Record, total
 from costcalc.formats import cache_format
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.attention.gqa import GroupedAttention
@@ -102,8 +102,8 @@ def node_counts(gpu: Accelerator, most: int = 4096) -> list[int]:
 def shares_latent(model: ModelSpec) -> bool:
     """Whether the cache is one that tensor parallelism copies to every rank instead of dividing it."""
     cache = cache_format("bf16")
-    whole = sum(float(n * layer.growth_bytes(cache, 1)) for n, layer in model.attention_layers())
-    halved = sum(float(n * layer.growth_bytes(cache, 2)) for n, layer in model.attention_layers())
+    whole = total(float(n * layer.growth_bytes(cache, 1)) for n, layer in model.attention_layers())
+    halved = total(float(n * layer.growth_bytes(cache, 2)) for n, layer in model.attention_layers())
     return whole > 0 and halved > 0.9 * whole
 
 

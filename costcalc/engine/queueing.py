@@ -42,11 +42,12 @@ def prefill_queue_seconds(prefill: Number, concurrency: Number, generation: Numb
     """Wait for the prefills ahead in a closed loop [s].
 
     One server of `prefill` [s] per request, `concurrency` [requests] that stay away for `generation` [s] after
-    it: the response R solves R^2 - (C p - Z) R - p Z = 0 (asymptotic bounds joined smoothly); less the own p.
+    it: the response R solves R^2 - (C p - Z) R - p Z = 0 (asymptotic bounds joined smoothly). Of the wait W = R - p
+    itself, W^2 - ((C - 2) p - Z) W - (C - 1) p^2 = 0 leaves nothing, to the last digit, to who is alone.
     """
-    excess = concurrency * prefill - generation
-    response = (excess + np.sqrt(excess * excess + 4 * prefill * generation)) / 2
-    return np.maximum(response - prefill, 0.0)
+    excess = (concurrency - 2) * prefill - generation
+    root = np.sqrt(np.maximum(excess * excess + 4 * (concurrency - 1) * prefill * prefill, 0.0))
+    return np.maximum((excess + root) / 2, 0.0)
 
 
 def memory_wait_seconds(concurrency: Number, capacity: Number, generation: Number) -> Number:

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from costcalc.engine.host import Host
-from costcalc.fields import Number, Record
+from costcalc.fields import Number, Record, total
 from costcalc.hardware.accelerator import Accelerator
 
 # What the engine needs to know of a machine: rates in SI, scalars or arrays.
@@ -169,7 +169,7 @@ def joined_seconds(terms: Sequence[Term], norm: Number) -> Number:
 
 def added_seconds(additions: Iterable[Addition | Term]) -> Number:
     """Return the time of all additions [s]."""
-    return sum((each.seconds for each in additions), start=0.0)
+    return total(each.seconds for each in additions)
 
 
 def either(first: Number, one: Timing, other: Timing) -> Timing:

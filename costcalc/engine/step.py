@@ -25,7 +25,7 @@ from costcalc.engine.ops import (
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import Formats
 from costcalc.engine.roofline import Addition, Machine, added_seconds
-from costcalc.fields import Number, Record
+from costcalc.fields import Number, Record, total
 from costcalc.model.attention.mla import LatentAttention
 from costcalc.model.spec import ModelSpec
 
@@ -86,7 +86,7 @@ class Step(Record):
     def gpu_seconds(self) -> Number:
         """Time of the pass on the GPUs [s]."""
         drafting = self.drafting.seconds if self.drafting else 0.0
-        return sum((op.seconds for op in self.ops), start=0.0) + self.overhead_seconds - self.hidden_seconds + drafting
+        return total(op.seconds for op in self.ops) + self.overhead_seconds - self.hidden_seconds + drafting
 
     @property
     def waiting_seconds(self) -> Number:
@@ -106,8 +106,8 @@ class Step(Record):
 
 def hidden_all_to_all(ops: Sequence[OpTime], overlap: Number) -> Hidden:
     """All-to-all of `ops`, and the computing that a share `overlap` of hides it."""
-    sent = sum((op.seconds for op in ops if op.kind == "all_to_all"), start=0.0)
-    return Hidden(sent, overlap, sum((op.seconds for op in ops if not op.communicates), start=0.0))
+    sent = total(op.seconds for op in ops if op.kind == "all_to_all")
+    return Hidden(sent, overlap, total(op.seconds for op in ops if not op.communicates))
 
 
 def timed_decode(
@@ -168,13 +168,13 @@ def drafting(model: ModelSpec, plain: Step, efficiency: Efficiency, drafts: Numb
     share = prediction_share(model)
 
     def drafted(what: str) -> Number:
-        of_body, of_head = (sum((getattr(op, what) for op in ops), start=0.0) for ops in (body, head))
+        of_body, of_head = (total(getattr(op, what) for op in ops) for ops in (body, head))
         return drafts * (share * of_body + of_head)
 
-    through_all = sum((op.seconds for op in body), start=0.0) + plain.overhead_seconds - plain.hidden_seconds
+    through_all = total(op.seconds for op in body) + plain.overhead_seconds - plain.hidden_seconds
     additions = (
         Addition("prediction layers", prediction_layers(model), through_all / model.num_layers),
-        Addition("LM head", 1.0, sum((op.seconds for op in head), start=0.0)),
+        Addition("LM head", 1.0, total(op.seconds for op in head)),
         Addition("sampling", 1.0, efficiency.draft_seconds),
     )
     return OpTime(

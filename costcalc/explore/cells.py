@@ -188,7 +188,17 @@ class Plan:
             if found and not np.isnan(found[name]).any():
                 found[name] = found[name].astype(int)
         if not deployments:
-            times = ("step", "prefill", "prompts", "tpot", "ttft", "interference", "drawn", "drawn_by_prefill")
+            times = (
+                "step",
+                "prefill",
+                "prompts",
+                "tpot",
+                "ttft",
+                "interference",
+                "billed",
+                "drawn",
+                "drawn_by_prefill",
+            )
             known = (*times, "held", *DEGREES, "replicas")
             found = {name: np.full(len(place), np.nan) for name in known}
             found |= {name: np.full(len(place), nothing) for name, nothing in _NOTHING.items()}
@@ -223,6 +233,7 @@ def physics(scenario: Scenario, deployment: Deployment, batch: Array) -> dict[st
         "tpot": at.time_per_output_token,
         "ttft": at.time_to_first_token,
         "interference": at.interference,
+        "billed": at.billed,
     }
     if q.gpu.power is not None:
         times["drawn"], times["drawn_by_prefill"] = shares_of_limit(q, at)

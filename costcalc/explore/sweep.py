@@ -209,8 +209,14 @@ class Sweep(Record):
 
     def to_rows(self) -> list[dict[str, Any]]:
         """One flat dictionary per cell, last axis fastest: 'cost.usd_per_million_output_tokens' and so on."""
+        self.check_shown()
         columns = {path: self.column(path).ravel().tolist() for path in self.columns()}
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+    def check_shown(self) -> None:
+        """Raise CostcalcError where there are too many cells to tell them one by one."""
+        if self.size > MOST_SHOWN:
+            raise _too_many(MOST_SHOWN)
 
     def to_dict(self) -> dict[str, Any]:
         """`{"title", "axes": [{"name", "unit", "values"}], "rows": [parts of an estimate's tree], "notes"}`."""
@@ -270,7 +276,14 @@ def _known(value: Any) -> Any:
 
 
 MOST_CELLS = 1_000_000
-"""Cells that are kept in memory or shown; a file may have any number of them."""
+"""Cells that are kept in memory; a file may have any number of them."""
+MOST_SHOWN = 100_000
+"""Cells that are told one by one on a page or as a tree: ten times as many take minutes and 9 GB."""
+
+
+def _too_many(most: int) -> CostcalcError:
+    hint = "take fewer values, or write them to a file that ends in .csv, .jsonl or .parquet"
+    return CostcalcError(f"more than {most:,} cells are asked for", hint=hint)
 
 
 class Grid:
@@ -342,6 +355,7 @@ class Grid:
             time_per_output_token=kept["tpot"],
             time_to_first_token=kept["ttft"],
             interference=kept["interference"],
+            billed=kept["billed"],
             accepted=q.tokens_per_step,
             static=q.load.arrivals == "static",
         )
@@ -445,10 +459,7 @@ def sweep(
     """
     grid = Grid(model, gpu, catalog, options)
     if prod(grid.shape) > MOST_CELLS:
-        raise CostcalcError(
-            f"more than {MOST_CELLS:,} cells are asked for",
-            hint="take fewer values, or write them to a file that ends in .csv, .jsonl or .parquet",
-        )
+        raise _too_many(MOST_CELLS)
     # Prices are not cut apart: all share what the engine says.
     order = [number for number, axis in enumerate(grid.axes) if axis.name not in MONEY]
     whole = tuple(slice(0, extent) for extent in grid.shape)

@@ -314,8 +314,9 @@ def _cost(r: Estimate, at: Prediction) -> list[Formula]:
     w, pool, served = r.workload, r.serving.prefill_gpus, r.serving.output_tokens_per_s
     rows: list[tuple[str, float, float | None, float | None, str]]
     if pool is None or served is None:
-        entering, took = r.deployment.replicas * w.input_tokens / _plain(at.interference), "running requests"
-        rows = [("output", n, r.decode.tokens_per_s, c.usd_per_million_output_tokens, "decode's GPU time only")]
+        entering, took = r.deployment.replicas * w.input_tokens / _plain(at.billed), "running requests"
+        leaving = r.deployment.replicas * _plain(at.billed_tokens_per_s(w.output_tokens))
+        rows = [("output", n, leaving, c.usd_per_million_output_tokens, "decode's GPU time only")]
         rows += [("input", n, entering, c.usd_per_million_input_tokens, f"GPU time that a prompt takes from {took}")]
     else:  # each pool is paid for all that both serve
         entering = served * w.input_tokens / w.output_tokens

@@ -43,7 +43,7 @@ from costcalc.engine.step import (
     timed_decode,
     timed_prefill,
 )
-from costcalc.fields import Number, Record
+from costcalc.fields import Number, Record, total
 from costcalc.predict.scenario import Scenario
 
 UNBOUNDED = 10**9
@@ -77,6 +77,7 @@ class PassTimes(Record):
     prefill: Step
     joining: Number  # [s] of the pass that a user's prompt is in
     interference: Number  # [s] of the replica that one more prompt takes from the running requests
+    billed: Number  # [s] of the replica that a prompt is billed
 
 
 class Prediction(Record):
@@ -96,6 +97,7 @@ class Prediction(Record):
     startup: Number = 0.0  # [s] of a request
     wait: Number = 0.0  # [s] for prefills ahead and for memory
     joining: Number = 0.0  # [s] of the prefill pass that a user's prompt is in
+    billed: Number = 0.0  # [s] of the replica that a prompt is billed: its interference, at least the bound's
 
     def decode_tokens_per_s(self) -> Number:
         """Output tokens of one replica, decoding only [tokens/s]."""
@@ -119,6 +121,14 @@ class Prediction(Record):
             step = self.step.seconds / self.accepted
             return static_tokens_per_s(step, self.prefill.seconds, self.batch, output_tokens)
         return output_tokens / self.request_seconds(output_tokens)
+
+    def billed_tokens_per_s(self, output_tokens: Number) -> Number:
+        """Output tokens of one replica in the time that `output_tokens` [tokens] are billed [tokens/s].
+
+        Of a request's time all that its prompt is not: decode's, unless prompts are billed more than they took.
+        """
+        rest = output_tokens / (self.request_seconds(output_tokens) - self.billed)
+        return np.where(np.greater(self.billed, self.interference), rest, self.decode_tokens_per_s())
 
     def prefill_share(self, output_tokens: Number) -> Number:
         """Share of a request's time that its prompt takes, before `output_tokens` [tokens] [0 to 1]."""
@@ -305,19 +315,24 @@ def times_of(scenario: Scenario, layout: Parallelism, passes: Passes) -> PassTim
     if passes.joining is not None:
         joining = timed_prefill(passes.joining, *given, 1.0, halves_of(q, apart), chunks)
     alone = joining if q.backend else prefill
-    interference = _of_one_prompt(passes, alone.current_seconds, alone.ops)
+    billed = interference = _of_one_prompt(passes, alone.current_seconds, alone.ops)
     if (work := passes.chunked) is not None:
         overlap = overlap_share(efficiency, halves_of(q, layout))
-        added = prefill_interference_seconds(work, q.machine, efficiency, step.ops, overlap)
-        if q.backend:  # a difference of two times, and of none that was measured: never less than the bound's
-            bound = op_times(passes.step, q.machine, IDEAL)
-            added = np.maximum(added, prefill_interference_seconds(work, q.machine, IDEAL, bound, 1.0))
         attention = () if passes.attending is None else op_times(work.attention, q.machine, efficiency)
-        added = _of_one_prompt(passes, added, attention, work.steps) / passes.together
-        joined = passes.riding * added + (1 - passes.riding) * interference
-        # Where traffic over the network does not hide behind a joining prompt, a pass of its own is cheaper.
-        interference = np.minimum(joined, interference)
-    return PassTimes(step, prefill, joining.current_seconds * slower, interference * slower)
+
+        def of_one(added: Number) -> Number:
+            each = _of_one_prompt(passes, added, attention, work.steps) / passes.together
+            # Where traffic over the network does not hide behind a joining prompt, a pass of its own is cheaper.
+            return np.minimum(passes.riding * each + (1 - passes.riding) * interference, interference)
+
+        added = prefill_interference_seconds(work, q.machine, efficiency, step.ops, overlap)
+        billed = of_one(added)
+        if q.backend:  # a difference of two times, and of none that was measured
+            bound = op_times(passes.step, q.machine, IDEAL)
+            least = prefill_interference_seconds(work, q.machine, IDEAL, bound, 1.0)
+            billed = of_one(np.maximum(added, least))
+        interference = of_one(np.maximum(added, 0.0))
+    return PassTimes(step, prefill, joining.current_seconds * slower, interference * slower, billed * slower)
 
 
 def _of_one_prompt(passes: Passes, seconds: Number, ops: Sequence[OpTime], times: Number = 1.0) -> Number:
@@ -329,7 +344,7 @@ def _of_one_prompt(passes: Passes, seconds: Number, ops: Sequence[OpTime], times
     alike = seconds / passes.joining_prompts
     if passes.attending is None:
         return alike
-    own = times * sum((op.seconds for op in ops if op.kind in OF_SEQUENCES), start=0.0)
+    own = times * total(op.seconds for op in ops if op.kind in OF_SEQUENCES)
     apart = (seconds - own) / passes.joining_prompts + own / passes.attending
     return np.where(np.asarray(passes.attending) > passes.joining_prompts, apart, alike)  # bit for bit where they are
 
@@ -394,6 +409,7 @@ def prediction_of(
         startup,
         wait,
         times.joining,
+        times.billed,
     )
 
 

@@ -19,7 +19,7 @@ from costcalc.engine.host import SPREAD
 from costcalc.engine.op_times import OpTime
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.step import Step
-from costcalc.fields import Array, Number, Record
+from costcalc.fields import Array, Number, Record, total
 from costcalc.hardware.efficiency import UNTUNED, Asked
 from costcalc.hardware.owning import OwnedResult
 from costcalc.predict.energy import JOULES_OF_A_KWH, grams_of_a_kwh, kwh_of_a_month, meter, shares_of_limit, watts
@@ -425,9 +425,9 @@ def breakdown_of(step: Step, layout: Parallelism) -> tuple[OpResult, ...]:
     rows = [
         OpResult(
             name,
-            flops=copies * sum(float(op.flops) for op in ops),
-            bytes=copies * sum(float(op.bytes) for op in ops),
-            time_s=sum(float(op.seconds) * (shown if op.kind == "all_to_all" else 1.0) for op in ops),
+            flops=copies * total(float(op.flops) for op in ops),
+            bytes=copies * total(float(op.bytes) for op in ops),
+            time_s=total(float(op.seconds) * (shown if op.kind == "all_to_all" else 1.0) for op in ops),
             bound_by=_bound(ops),
         )
         for name, ops in names.items()
@@ -478,8 +478,8 @@ def _bound(ops: Iterable[OpTime]) -> str:
     ops = list(ops)
     if ops[0].communicates:
         return "communication"
-    memory = sum(float(op.memory_seconds) for op in ops)
-    return "memory" if memory >= sum(float(op.compute_seconds) for op in ops) else "compute"
+    memory = total(float(op.memory_seconds) for op in ops)
+    return "memory" if memory >= total(float(op.compute_seconds) for op in ops) else "compute"
 
 
 # The numbers that are answered: one table, which estimates, cells of sweeps and curves are read off.
@@ -579,13 +579,15 @@ def _blended(a: Answered, entered: Number, output: Number) -> Number:
 
 
 def _output_usd(a: Answered) -> Number:
-    return a.usd_per_million(a.gpus, _decoded(a))
+    if a.scenario.disaggregated:
+        return a.usd_per_million(a.gpus, _decoded(a))
+    return a.usd_per_million(a.gpus, a.replicas * a.at.billed_tokens_per_s(a.scenario.output_tokens))
 
 
 def _input_usd(a: Answered) -> Number:
     pool, q = _prefill_gpus(a), a.scenario
     if pool is None:
-        return a.usd_per_million(a.gpus, a.replicas * q.input_tokens / a.at.interference)
+        return a.usd_per_million(a.gpus, a.replicas * q.input_tokens / a.at.billed)
     return a.usd_per_million(pool, _decoded(a) * q.input_tokens / q.output_tokens)
 
 

@@ -16,7 +16,7 @@ from costcalc.engine.memory import (
 )
 from costcalc.engine.parallelism import Deployment, Parallelism, layout_name
 from costcalc.errors import CostcalcError
-from costcalc.fields import Array
+from costcalc.fields import Array, total
 from costcalc.predict.predict import (
     mixes_prefill,
     predict,
@@ -271,7 +271,7 @@ def _told(
 def _at_work(fleet: Fleet, replicas: list[Replica], pool: PrefillPool | None) -> float:
     """Seconds of GPUs that had work, idle ones beside the replicas not counted [s]."""
     apart = fleet.prefill_gpus or 0
-    decoding = sum(each.busy for each in replicas) * (fleet.gpus - apart) / len(replicas)
+    decoding = total(each.busy for each in replicas) * (fleet.gpus - apart) / len(replicas)
     return decoding + (pool.busy / pool.servers * apart if pool else 0.0)
 
 

@@ -8,6 +8,7 @@ from math import expm1, log
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from costcalc.catalog.check import MISTAKES
 from costcalc.report.page import DASH, RANGE, Block, Column, Grid, Line, filled_grid, notes, numbers, section
 from costcalc.units import NOTHING, capital, counted, format_count
 
@@ -227,7 +228,11 @@ _SHORT = {
 def listed(title: str, found: Mapping[str, Sequence[Point]]) -> Iterator[Block]:
     """Yield sentences with the points that they are said of, the most frequent one first."""
     often = sorted(found.items(), key=lambda each: -len(each[1]))
-    return section(title, [f"{counted(len(points), 'row')}: {said} ({_places(points)})" for said, points in often])
+    told = [f"{counted(len(points), 'row')}: {said} ({_places(points)})" for said, points in often[:MISTAKES]]
+    if rest := often[MISTAKES:]:
+        rows = counted(sum(len(points) for _, points in rest), "row")
+        told.append(f"{rows} more, for {counted(len(rest), 'other reason')}: --format json says each")
+    return section(title, told)
 
 
 def _places(points: Sequence[Point]) -> str:

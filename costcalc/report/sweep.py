@@ -41,7 +41,8 @@ _MOST_AXES_IN_ROWS = 2
 
 
 def sweep_page(sweep: Sweep) -> list[Block]:
-    """Return a sweep as a page."""
+    """Return a sweep as a page; raises CostcalcError for more cells than anybody reads."""
+    sweep.check_shown()
     page: list[Block] = [
         Line(f"{sweep.title}: {sweep.size:,} {'cell' if sweep.size == 1 else 'cells'}", "title"),
         Line(),

@@ -38,6 +38,20 @@ def error_of(capsys, *arguments):
     return streams.err
 
 
+def test_a_long_fit_says_so_on_a_terminal(monkeypatch, capsys, tmp_path):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    (tmp_path / "runs.csv").write_text(
+        "gpu,model,kind,n_gpus,isl,osl,tp,concurrency,ttft_ms,tpot_ms,framework\n"
+        "h100,llama-3.1-8b,online,1,1000,200,1,8,100,9,vllm\n"
+    )
+    monkeypatch.setattr("costcalc.validation.calibrate.fit_serving_files", interrupted)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert main(["calibrate", "--from", str(tmp_path / "runs.csv")]) == 130
+    assert capsys.readouterr() == ("", "note: fitting the constants of serving on 1 run, for up to a minute\n")
+
+
 @pytest.fixture
 def slow_h100(tmp_path):
     """Products of an H100 that takes 1.3 times as long as the measured ones."""

@@ -255,7 +255,7 @@ def test_what_stands_for_several() -> None:
         ({"batch": "1:9:xx"}, "has no factor"),
         ({"context": "128,000"}, "commas stand between values: write 128000 or 128k"),
         ({"context": "1:1000000:1"}, "context: more than 10,000 values"),
-        ({"batch": "1:101:1", "context": "1:9901:1"}, "more than 1,000,000 cells"),
+        ({"batch": "1:1001:1", "context": "1:1000:1"}, "more than 1,000,000 cells"),
         ({"price": [1, "nobody"]}, "price: no price of NVIDIA H100 SXM5 80GB fits 'nobody'"),
         ({"memory_bandwidth": [3]}, "memory_bandwidth: 3 is not a bandwidth"),
         ({"weights": ["fp8", "bf16"]}, "weights: a value of type list where one value belongs; give one value"),

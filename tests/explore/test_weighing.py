@@ -12,10 +12,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import costcalc
-from costcalc.engine.parallelism import DoesNotFit, Parallelism
+from costcalc.engine.parallelism import DoesNotFit
 from costcalc.engine.roofline import machine_of, reach
 from costcalc.errors import CostcalcError
-from costcalc.explore.search import TIE, choose_deployment, customary_layout, deployments_on, seconds_per_request
+from costcalc.explore.search import TIE, choose_deployment, customary_layout, seconds_per_request
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.spec import ModelSpec
 from costcalc.predict.predict import predict
@@ -106,33 +106,6 @@ def test_no_layout_typed_by_hand_is_cheaper_on_random_machines(
         for found in (chosen, typed)
     ]
     assert costs[0] <= costs[1] * SLACK
-
-
-@settings(max_examples=settings().max_examples // 2)
-@given(models(), machines(), options(), st.integers(1, 32))
-def test_a_layout_typed_answers_as_where_it_is_chosen_and_what_may_be_typed_is_found(
-    model: ModelSpec, gpu: Accelerator, asked: dict[str, Any], gpus: int
-) -> None:
-    def degrees(layout: Parallelism) -> dict[str, int]:
-        names = {"tensor_parallel": layout.tp, "pipeline_parallel": layout.pp, "expert_parallel": layout.ep}
-        told = {**names, "attention_data_parallel": layout.attention_dp}
-        return {
-            name: int(n) for name, n in told.items() if name != "expert_parallel" or n > 1 or layout.stage > layout.tp
-        }
-
-    try:
-        chosen = costcalc.estimate(model, gpu, gpus=gpus, **asked)
-    except CostcalcError:
-        for each in deployments_on(model, gpu, gpus):
-            with pytest.raises(CostcalcError):
-                costcalc.estimate(model, gpu, gpus=gpus - each.idle, **degrees(each.layout), **asked)
-        return
-    d = chosen.deployment
-    assume(not d.idle_gpus)  # which no layout that is typed leaves
-    layout = Parallelism(d.tensor_parallel, d.attention_data_parallel, d.expert_parallel, d.pipeline_parallel)
-    typed = costcalc.estimate(model, gpu, gpus=gpus, **degrees(layout), **asked)
-    for part in ("deployment", "workload", "memory", "prefill", "decode", "serving", "cost", "breakdown"):
-        assert getattr(typed, part) == getattr(chosen, part), part
 
 
 @settings(max_examples=40, deadline=None)

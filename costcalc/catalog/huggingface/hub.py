@@ -21,6 +21,7 @@ _REASONS = {
 }
 _PATIENCE = 5.0
 """Without an answer, a byte or a connection [s]."""
+_REDIRECTIONS = 5
 
 
 def cached(hf_id: str, file: str) -> Path | None:
@@ -77,33 +78,47 @@ def fetched(hf_id: str, file: str, *, needed: bool = True) -> str | None:
 
 
 def _read(address: str) -> bytes | Exception:
-    from urllib.request import HTTPSHandler, Request, build_opener
+    from urllib.error import HTTPError, URLError
+    from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+    class Unled(HTTPRedirectHandler):
+        """Follows nothing: urllib would go to any place, and read whatever an answer brings along before."""
+
+        def http_error_302(self, *_: Any) -> None: ...
+
+        http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302  # type: ignore[assignment]
 
     token = _token()
     headers = {"User-Agent": "costcalc", **({"Authorization": f"Bearer {token}"} if token else {})}
+    opener = build_opener(Unled())
     try:
-        opener = build_opener(HTTPSHandler(), _same_host())
-        with opener.open(Request(address, headers=headers), timeout=_PATIENCE) as reply:
-            content: bytes = reply.read(CONFIG_BYTES + 1)
-            return content
+        for _ in range(_REDIRECTIONS):
+            try:
+                with opener.open(Request(address, headers=headers), timeout=_PATIENCE) as reply:
+                    content: bytes = reply.read(CONFIG_BYTES + 1)
+                    if len(content) <= CONFIG_BYTES and reply.length:  # that it said are still to come
+                        raise EOFError("it ends before it is whole")
+                    return content
+            except HTTPError as answer:
+                answer.close()
+                address = _led(address, answer)
+        raise URLError(f"it leads on more than {_REDIRECTIONS} times")
     except Exception as error:
         return error
 
 
-def _same_host() -> Any:
-    """What follows a redirection only to the host, and in the scheme, that was asked."""
+def _led(address: str, answer: Any) -> str:
+    """Where an answer leads, on the same host and in the same scheme; raises the answer where it leads nowhere."""
     from urllib.error import URLError
-    from urllib.parse import urlsplit
-    from urllib.request import HTTPRedirectHandler
+    from urllib.parse import urljoin, urlsplit
 
-    class SameHost(HTTPRedirectHandler):
-        def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-            asked, led = urlsplit(req.full_url), urlsplit(newurl)
-            if (asked.scheme, asked.netloc) != (led.scheme, led.netloc):
-                raise URLError(f"it leads to another place: {shown(newurl, 120)}")
-            return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-    return SameHost()
+    place = answer.headers.get("Location")
+    if answer.code not in (301, 302, 303, 307, 308) or place is None:
+        raise answer
+    led = urljoin(address, place)
+    if urlsplit(led)[:2] != urlsplit(address)[:2]:
+        raise URLError(f"it leads to another place: {shown(led, 120)}")
+    return led
 
 
 def _token() -> str | None:

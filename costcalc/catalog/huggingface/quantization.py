@@ -15,6 +15,7 @@ from typing import NamedTuple
 from costcalc.catalog.huggingface.config import Fields
 from costcalc.catalog.huggingface.shape import Entry, Shape
 from costcalc.errors import nearest, shown
+from costcalc.fields import total
 from costcalc.formats import WEIGHT_FORMATS, weight_format
 from costcalc.model.ffn import DenseFeedForward
 from costcalc.model.spec import ModelSpec
@@ -177,7 +178,7 @@ class Coverage:
     def share(self, part: str) -> float:
         """Return the share of a part, over the layers that have it, that the names mean."""
         layers = self.layers[part]
-        return sum(self.shares[part].get(layer, 0.0) for layer in layers) / len(layers) if layers else 0.0
+        return total(self.shares[part].get(layer, 0.0) for layer in layers) / len(layers) if layers else 0.0
 
 
 def _layers_with(shape: Shape, part: str) -> list[int]:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from costcalc.fields import Limits, Number, OptionalSize, Size
+from costcalc.fields import Limits, Number, OptionalSize, Size, total
 from costcalc.formats import CacheFormat
 from costcalc.model.attention.base import (
     Attention,
@@ -121,7 +121,7 @@ class CompressedAttention(Attention):
     @property
     def state_bytes(self) -> float:
         """Values and gates of the open window of every compressor [B per sequence]; CSA keeps two windows."""
-        return self.series * self.compress_ratio * sum(self.state_row_bytes, start=0.0)
+        return self.series * self.compress_ratio * total(self.state_row_bytes)
 
     def entries(self, context: Number) -> Number:
         """Compressed entries of `context` [tokens]."""
