@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from costcalc.catalog.catalog import Catalog, load_gpu, load_model
     from costcalc.errors import CostcalcError
     from costcalc.explore.breakeven import break_even
+    from costcalc.explore.capacity import Capacity, capacity
     from costcalc.explore.compare import attention_curves, compare_attention, compare_gpus, compare_models
     from costcalc.explore.diff import Diff, diff
     from costcalc.explore.estimate import estimate
@@ -31,6 +32,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Accelerator": "hardware.accelerator",
+    "Capacity": "explore.capacity",
     "Catalog": "catalog.catalog",
     "Comparison": "predict.quantities",
     "CostcalcError": "errors",
@@ -44,6 +46,7 @@ _HOMES = {
     "Training": "explore.train",
     "attention_curves": "explore.compare",
     "break_even": "explore.breakeven",
+    "capacity": "explore.capacity",
     "compare_attention": "explore.compare",
     "compare_gpus": "explore.compare",
     "compare_models": "explore.compare",
@@ -63,10 +66,11 @@ _HOMES = {
 
 
 __all__ = [
-    "Accelerator", "Catalog", "Comparison", "CostcalcError", "Diff", "Estimate", "Frontier", "ModelSpec", "Priced",
-    "Simulation", "Sweep", "Training",
-    "attention_curves", "break_even", "compare_attention", "compare_gpus", "compare_models", "diff", "estimate",
-    "frontier", "load_gpu", "load_model", "price", "sensitivity", "simulate", "sweep", "sweep_chunks", "train",
+    "Accelerator", "Capacity", "Catalog", "Comparison", "CostcalcError", "Diff", "Estimate", "Frontier", "ModelSpec",
+    "Priced", "Simulation", "Sweep", "Training",
+    "attention_curves", "break_even", "capacity", "compare_attention", "compare_gpus", "compare_models", "diff",
+    "estimate", "frontier", "load_gpu", "load_model", "price", "sensitivity", "simulate", "sweep", "sweep_chunks",
+    "train",
 ]  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from costcalc.catalog.files import Folders, Kind
 from costcalc.catalog.yaml import Scalar, load_yaml, resolve_scalar
 from costcalc.errors import CostcalcError, did_you_mean, nearest, shortened, shown
 from costcalc.fields import Spec
+from costcalc.units import parse_quantity
 
 KEY = "extends"
 _OWN = ("name", "aliases", "hf_id")
@@ -191,23 +192,28 @@ def apply_overrides(
     return changed
 
 
-def consequences(data: dict[str, Any], overrides: Mapping[str, str], prefix: str) -> list[str]:
+def consequences(
+    data: dict[str, Any], overrides: Mapping[str, str], prefix: str, before: Mapping[str, Any]
+) -> list[str]:
     """Change what follows from values that were set, and return what to say of it.
 
-    The memory that drivers and runtimes see is of the card as sold, and a price's source of the price that it had.
+    The memory that drivers and runtimes see is of the card as sold, but what a system lets the GPU have of the memory
+    that they share is a share of it, which stays; a price's source is of the price that it had.
 
     data: the raw data with the values set; changed in place.
     overrides: what was set, by dotted path.
-    prefix: 'model' or 'gpu'.
+    prefix: 'model' or 'gpu'. before: the raw data as the file has it.
     """
     if prefix != "gpu":
         return []
     told = []
     if "memory" in overrides and "memory_reported" not in overrides and data.get("memory_reported") is not None:
-        told.append(
-            f"--set gpu.memory: memory_reported, {data['memory_reported']}, is of the card as sold and left out."
-        )
-        data["memory_reported"] = None
+        what = f"{before['memory_reported']}, is of the card as sold and left out."
+        seen = _of_shared_memory(before, data["memory"])
+        if seen is not None:
+            what = f"what the system lets the GPU have, stays {before['memory_reported']} of {before['memory']}."
+        data["memory_reported"] = seen
+        told.append(f"--set gpu.memory: memory_reported, {what}")
     if "memory" in overrides or "memory_reported" in overrides:
         data["runtime_memory"] = overrides.get("runtime_memory")
     if "price.usd_per_gpu_hour" in overrides and isinstance(price := data.get("price"), dict):
@@ -219,6 +225,22 @@ def consequences(data: dict[str, Any], overrides: Mapping[str, str], prefix: str
             **kept,
         }
     return told
+
+
+def _of_shared_memory(before: Mapping[str, Any], memory: Any) -> float | None:
+    """What a GPU may have of another size of the memory that it shares with the processor [B].
+
+    None of a GPU with memory of its own, and of a size that cannot be read, which the check of the data tells.
+    """
+    if "unified" not in str(before.get("memory_type")):
+        return None
+    try:
+        seen, sold, now = (
+            parse_quantity(str(each), "bytes") for each in (before["memory_reported"], before["memory"], memory)
+        )
+    except CostcalcError:
+        return None
+    return seen / sold * now if sold else None
 
 
 def _read(text: str, where: str) -> Scalar:
@@ -316,8 +338,9 @@ def load_spec(
         if "extends" in data:
             data = extended(kind, path, data, positions, folders or Folders())
     if overrides:
+        before = data
         data = apply_overrides(data, overrides, prefix=prefix, spec=spec, positions=positions)
-        remarks = (*remarks, *consequences(data, overrides, prefix))
+        remarks = (*remarks, *consequences(data, overrides, prefix, before))
     if remarks:
         data = {**data, "caveats": [*(data.get("caveats") or ()), *remarks]}
     return validate(spec, data, positions, path)

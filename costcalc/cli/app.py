@@ -50,6 +50,16 @@ COMMANDS: Table = {
             "costcalc estimate -m v3 -g h200 --context 100k --explain --chart step.svg",
         ),
     ),
+    "capacity": Command(
+        "costcalc.cli.questions:capacity",
+        "What fits on these GPUs: context, users, model or bits.",
+        (
+            "costcalc capacity -m llama-3.1-8b -g rtx-4090",
+            "costcalc capacity --max users -m llama-3.1-70b -g 4xh100 --context 32k --tpot 50ms",
+            "costcalc capacity --max model -g rtx-4090 --backend llamacpp",
+            "costcalc capacity --max bits -m qwen3-32b -g rtx-4090 --context 16k --backend llamacpp",
+        ),
+    ),
     "compare": Group(
         {
             "attention": Command(
@@ -301,7 +311,7 @@ def _check_words(words: list[str]) -> None:
 
 
 ARGUMENTS = (
-    *("model", "gpu", "contexts", "against", "catalog", "max_gpus"),
+    *("model", "gpu", "contexts", "against", "catalog", "max", "max_gpus"),
     *("tier", "discount", "sell", "margin", "vary", "of"),
     *("trace", "process", "input_lengths", "output_lengths", "speed", "loads", "replicas", "router", "prefix_cache"),
     *("seed", "tokens", "sequence", "mfu", "precision"),

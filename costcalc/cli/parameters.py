@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, get_type
 
 from typer import Option
 
-from costcalc.errors import AboveLimit, CostcalcError, did_you_mean, shown
+from costcalc.errors import AboveLimit, CostcalcError, did_you_mean, shortened, shown
 from costcalc.fields import Record
 from costcalc.predict.options import LOAD, OPTIONS, SWEPT
 from costcalc.predict.options import Option as Row
@@ -337,6 +337,7 @@ def form_of(format: str | None, file: str | None, option: str, rows: Mapping[str
         if chosen == "parquet":
             raise CostcalcError("Parquet is no text", where="--format", hint="name a file: -o cells.parquet")
         return chosen or "table"
+    _check_folder(file, option, "json")
     ending = Path(file).suffix.lower()
     found = files.get(ending)
     if chosen is None:
@@ -351,8 +352,17 @@ def form_of(format: str | None, file: str | None, option: str, rows: Mapping[str
     return chosen
 
 
+def _check_folder(file: str, option: str, ending: str) -> None:
+    """Raise CostcalcError where a folder is named instead of a file."""
+    if file and (file.endswith(("/", "\\")) or Path(file).is_dir()):
+        hint = f"name a file in it, as in {shortened(str(Path(file) / f'answer.{ending}'), 200)}"
+        raise CostcalcError(f"{shown(file)} is a folder", where=option, hint=hint)
+
+
 def check_chart(file: str | None) -> None:
     """Raise CostcalcError where the ending of a chart's file is not one of CHART_SUFFIXES."""
+    if file is not None:
+        _check_folder(file, "--chart", "png")
     if file is not None and Path(file).suffix.lower() not in CHART_SUFFIXES:
         raise CostcalcError(
             f"{shown(file)} has an unknown ending", where="--chart", hint="end it in .png, .svg or .pdf"
@@ -413,9 +423,10 @@ class Output(Record):
     chart_kind: Annotated[
         str | None,
         Option("--chart-kind", metavar="KIND", rich_help_panel=SHOW,
-               help="One panel of the chart alone: roofline or time of an estimate; cache, throughput, "
-                    "speed or cost of a comparison; cost, throughput, speed or wait of a sweep; throughput or cost of "
-                    "a frontier; queue or load of a simulation; cost, throughput, speed or wait of priced runs."),
+               help="One panel of the chart alone: roofline or time of an estimate; cache, throughput, speed or cost "
+                    "of a comparison; speed, throughput or cost of what fits; cost, throughput, speed or wait of a "
+                    "sweep; throughput or cost of a frontier; queue or load of a simulation; cost, throughput, speed "
+                    "or wait of priced runs."),
     ] = None  # fmt: skip
 
     fail_above: Annotated[
@@ -480,7 +491,8 @@ def _with_taken(result: Any) -> Any:
         rows = (replace(row, estimate=_with_taken(row.estimate)) for row in result.rows)
         return replace(result, rows=tuple(rows))
     told = "; ".join(f"{each.name.replace('_', ' ')} {each.value}, {each.why}" for each in taken)
-    return replace(result, notes=(*result.notes, f"Not typed: {told}."))
+    name = "noted" if hasattr(result, "noted") else "notes"  # a sweep's notes are those of its cells
+    return replace(result, **{name: (*getattr(result, name), f"Not typed: {told}.")})
 
 
 class Limit(NamedTuple):

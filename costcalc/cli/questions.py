@@ -1,4 +1,4 @@
-"""The commands about deployments: `costcalc estimate`, `compare`, `sweep`, `frontier`, `simulate`."""
+"""The commands about deployments: `costcalc estimate`, `capacity`, `compare`, `sweep`, `frontier`, `simulate`."""
 
 from __future__ import annotations
 
@@ -53,6 +53,43 @@ def estimate(*, model: Model = None, gpu: Gpu = None, given: Given, output: Outp
             from costcalc.units import parse_machine
 
             return draw_estimate(result, catalog.gpu(parse_machine(machine)[1]), suffix, opened.chart_kind)
+
+        opened.show(result, draw)
+
+
+# What fits at most.
+
+
+CAPACITY_CHARTS = ("speed", "throughput", "cost")
+Most = Annotated[
+    str | None,
+    Option("--max", metavar="context|users|batch|model|bits", rich_help_panel=SUBJECT,
+           help="What is to be the most: tokens of context; users of all replicas, or the batch of one; the largest "
+                "model of the catalog; bits of weights and cache. Default: context, or without --model that."),
+]  # fmt: skip
+
+
+def capacity(
+    *, max: Most = None, model: Model = None, gpu: Gpu = None, given: Given, output: Output, sources: Sources
+) -> None:
+    """What fits on these GPUs: the longest context, the most users, the largest model, the most bits.
+
+    On one GPU, or on as many as --gpus says, and never on more. One step more is what estimate refuses.
+    """
+    given = output.with_tokens(given)
+    if output.explain:
+        hint = "add --explain to the command of the answer"
+        raise CostcalcError("what fits has no formulas of its own", where="--explain", hint=hint)
+    with output.opened(CAPACITY_CHARTS) as opened:
+        machine, catalog = gpu_named(gpu), sources.opened()
+        from costcalc.explore.capacity import capacity as answer
+
+        result = answer(model, machine, max=max, catalog=catalog, **given)
+
+        def draw(suffix: str) -> bytes:
+            from costcalc.report.charts.comparison import draw_capacity
+
+            return draw_capacity(result, suffix, opened.panels(CAPACITY_CHARTS))
 
         opened.show(result, draw)
 

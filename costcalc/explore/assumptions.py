@@ -35,7 +35,9 @@ def _default_deployment(q: Scenario, chosen: Chosen) -> Iterator[Assumption]:
         yield Assumption("layout", _degrees(chosen), _why_this_layout(q, chosen), "--tp --pp --dp --ep")
     elif left := _left_out(q, chosen):
         taken = ", ".join(f"{name} {degree}" for name, degree in left.items())
-        yield Assumption("layout", taken, "customary beside the degrees typed", " ".join(f"--{name}" for name in left))
+        why = f"cheapest of {chosen.weighed} that fit beside the degrees typed"
+        why = why if chosen.weighed > 1 else "customary beside the degrees typed"
+        yield Assumption("layout", taken, why, " ".join(f"--{name}" for name in left))
     if chosen.batch_chosen:
         limit = limits_named(q)
         why = f"lowest cost under a {limit}" if chosen.keeps_limits else f"none keeps {limit.replace(' of', ' under')}"
@@ -150,13 +152,15 @@ def value_text(name: str, value: Any) -> str:
 
 
 def _left_out(q: Scenario, chosen: Chosen) -> dict[str, int]:
-    """The degrees of a typed layout that were not typed, and are not 1."""
+    """The degrees of a typed layout that were not typed, and are not 1, or were weighed."""
     asked, layout = q.options.degrees, chosen.deployment.layout
     degrees = {
         "tp": (asked.tp, layout.tp), "pp": (asked.pp, layout.pp),
         "dp": (asked.attention_dp, layout.attention_dp), "ep": (asked.ep, layout.ep),
     }  # fmt: skip
-    return {name: int(taken) for name, (told, taken) in degrees.items() if told is None and int(taken) != 1}
+    weighed = {"tp", "pp", "dp", *(["ep"] if q.model.has_experts else [])} if chosen.weighed > 1 else set()
+    left = {name: int(taken) for name, (told, taken) in degrees.items() if told is None}
+    return {name: taken for name, taken in left.items() if taken != 1 or name in weighed}
 
 
 def _degrees(chosen: Chosen) -> str:
@@ -221,9 +225,16 @@ def _of_the_formats(q: Scenario) -> Iterator[str]:
 
 def _of_the_pools(q: Scenario, chosen: Chosen, at: Prediction) -> Iterator[str]:
     """The note that a pool for prefill is a proportion, where it is no whole number of replicas that hold the model."""
-    if not q.options.disaggregated or q.options.prefill_gpus is not None:
+    if not q.options.disaggregated:
         return
     worker = int(prefill_layout(q, chosen.deployment.layout).gpus)
+    if (told := q.options.prefill_gpus) is not None:
+        if told % worker:
+            yield (
+                f"The prefill pool of {told:g} GPUs is {told / worker:.3g} workers of {worker} each: only whole ones "
+                f"start, of --prefill-gpus {told // worker * worker:g} or {(told // worker + 1) * worker:g}."
+            )
+        return
     pools = chosen.deployment.replicas * float(at.prefill_per_decode(q.output_tokens))
     if abs(pools - round(pools)) > 1e-6:
         yield (
@@ -301,7 +312,7 @@ _PRICES_APART = 0.2
 """From which on an old price is told beside the market's."""
 
 
-def _of_the_price(q: Scenario, price: PriceChoice | None) -> Iterator[str]:
+def of_the_price(q: Scenario, price: PriceChoice | None) -> Iterator[str]:
     """The note that a price is old, and what clouds ask now where that is far from it."""
     if price is None or price.date is None or (age := age_in_months(price.date)) <= OLD_MONTHS:
         return
@@ -346,7 +357,7 @@ def notes_of(
     notes = [*q.model.caveats, *q.gpu.caveats]
     if price is None:
         notes.append(f"No price per hour of {q.gpu.name} is known: give one with --price to see dollars.")
-    notes += _of_the_price(q, price)
+    notes += of_the_price(q, price)
     if q.options.terms != "all":
         what = "cache" if q.options.terms == "kv" else "weight"
         notes.append(f"Counts {what} reads alone: a term of the bill, not a deployment; whether it fits is not asked.")

@@ -92,10 +92,11 @@ class Plan:
         if asked == Degrees():
             return None
         check_prefill_workers(q)
-        if asked.layout_given:
-            [deployment], _ = held_by(q, deployments_asked_for(q))
-            return deployment
-        return self._first[1].deployment if self._first else held_by(q, deployments_asked_for(q))[0][0]
+        known = deployments_asked_for(q)
+        # A pool told for prefill may hold no worker of the only layout, which its first answer refuses.
+        if (len(known) > 1 or q.options.prefill_gpus is not None) and self._first:
+            return self._first[1].deployment
+        return held_by(q, known)[0][0]
 
     @cached_property
     def _first(self) -> tuple[Scenario, Chosen] | None:

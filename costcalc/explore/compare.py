@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,18 @@ import numpy as np
 
 from costcalc.catalog.catalog import Catalog, catalog_of
 from costcalc.engine.memory import cache_bytes_per_token
-from costcalc.engine.parallelism import DoesNotFit, Parallelism
+from costcalc.engine.parallelism import DoesNotFit, Parallelism, shares_context
 from costcalc.errors import CostcalcError
 from costcalc.explore.assumptions import WITHOUT_EFFECT, beyond_training
 from costcalc.explore.estimate import answer, unanswered
-from costcalc.explore.search import LayoutSearch, along_cells, choose_deployment, deployments_asked_for, search_layouts
+from costcalc.explore.search import (
+    LayoutSearch,
+    along_cells,
+    choose_deployment,
+    deployments_asked_for,
+    fewest,
+    search_layouts,
+)
 from costcalc.fields import Array
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.prices import BY_COMPARABILITY, kinds_priced
@@ -26,7 +33,7 @@ from costcalc.model.spec import ModelSpec
 from costcalc.predict.odds import chance_cheaper
 from costcalc.predict.options import Options, read_option
 from costcalc.predict.predict import predict
-from costcalc.predict.quantities import Answered, Comparison, Estimate, Row, inverse, numbers_of, ranges_of
+from costcalc.predict.quantities import Answered, Comparison, Estimate, Row, numbers_of
 from costcalc.predict.scenario import Scenario, asked, listed, scenario_of
 from costcalc.units import counted, format_usd
 
@@ -161,15 +168,21 @@ def compare_attention(
     lengths, whole = _contexts(contexts), asked(model, gpu, options, catalog)
     given, gpus, twins = variants_on(whole, groups)
     rows: list[Row] = []
+    whole_caches: dict[str, None] = {}
     for context in lengths or (given.context,):
         at = replace(given, context=context)
         mark = f" @ {context:,.0f}" if len(lengths) > 1 else ""
         scenarios = [variant_scenario(twin, whole, at) for twin in twins]
         rows += _related([twin.variant + mark for twin in twins], scenarios)
+        own = zip(twins, scenarios, strict=True)
+        whole_caches |= {each.variant: None for each, q in own if q.options.context_parallel != at.context_parallel}
     _check_any_fits(rows)
     notes = [f"{twin.variant}: {twin.rule}; {twin.model.total_parameters / 1e9:,.4g}B parameters" for twin in twins]
     notes += filter(None, [beyond_training(whole.at(max(lengths)) if lengths else whole)])
     notes += _without_effect(rows)
+    if whole_caches:
+        told = f"--cp {given.context_parallel}"
+        notes.append(f"Without {told}, as no tensor ranks hold copies of one cache: {', '.join(whole_caches)}.")
     title = f"{whole.model.name} on {gpus} × {whole.gpu.name}, attention replaced"
     return Comparison(title, tuple(rows), lengths, tuple(notes))
 
@@ -198,7 +211,7 @@ def variants_on(scenario: Scenario, groups: object) -> tuple[Options, int, list[
     what = "query heads per KV head, a whole number from 1"
     sizes = tuple(int(_read("gpus", each, "groups", what)) for each in listed(groups, "groups", "(4, 8, 16)"))
     options = scenario.options
-    gpus = options.gpus or choose_deployment(scenario).deployment.gpus
+    gpus = options.gpus or choose_deployment(_with_copies(scenario)).deployment.gpus
     given = options if options.degrees.layout_given else replace(options, gpus=gpus)
     twins = attention_variants(scenario.model, sizes)
     # Without a cache there are no reads of it: a term of the bill has no such variant.
@@ -207,9 +220,19 @@ def variants_on(scenario: Scenario, groups: object) -> tuple[Options, int, list[
 
 def variant_scenario(twin: AttentionVariant, asked: Scenario, options: Options) -> Scenario:
     """What a variant is asked; modes of MLA are variants of their own here."""
-    return replace(
-        scenario_of(twin.model, asked.gpu, replace(options, mla=None), asked.constants), recompute=twin.recompute
-    )
+    found = scenario_of(twin.model, asked.gpu, replace(options, mla=None), asked.constants)
+    return _with_copies(replace(found, recompute=twin.recompute))
+
+
+def _with_copies(q: Scenario) -> Scenario:
+    """The question, without context parallelism where no layout has copies of a cache to share."""
+    degree, options = q.options.context_parallel or 1, q.options
+    if degree == 1:
+        return q
+    known = options.gpus or options.degrees.layout_given
+    layouts = deployments_asked_for(q) if known else fewest(replace(q, options=replace(options, context_parallel=None)))
+    shared = any(shares_context(q.model, int(each.layout.tp), degree) for each in layouts)
+    return q if shared and not q.recompute else replace(q, options=replace(options, context_parallel=None))
 
 
 @np.errstate(all="ignore")
@@ -348,17 +371,14 @@ class Curve:
     bytes_per_token: float
     contexts: Array  # [tokens]
     batch: Array  # [sequences] of all GPUs
-    tokens_per_s_per_gpu: Array
-    tokens_per_s_per_user: Array
-    usd_per_million_output_tokens: Array | None  # None where no price is known
+    numbers: Mapping[str, Array]  # of QUANTITIES by path; '<path>_range.low' and '.high' at 80% coverage
     keeps_limits: Array | None = None  # whether the limits of time are kept
-    time_range: tuple[float, float] | None = None  # observed over predicted time at 80% coverage
     table: tuple[float, ...] = ()  # contexts [tokens] that the table has too
 
-    def band(self, values: Array, *, rate: bool) -> Band | None:
-        """Low and high of `values`, rates or costs of this curve, at 80% coverage."""
-        spread = inverse(self.time_range) if rate else self.time_range
-        return None if spread is None else (values * spread[0], values * spread[1])
+    def band(self, path: str) -> Band | None:
+        """Low and high of a number at 80% coverage."""
+        ends = [self.numbers.get(f"{path}_range.{end}") for end in ("low", "high")]
+        return None if ends[0] is None or ends[1] is None else (ends[0], ends[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -419,19 +439,13 @@ def _curve(along: Scenario, flat: Scenario, variant: str, contexts: Array, usd: 
     at = predict(flat, layout, batch, replicas)
     numbers = numbers_of(Answered(flat, replicas, gpus, at, usd, flat.options.utilization))
 
-    def of(path: str) -> Array:
-        return np.where(answered, numbers[path], np.nan)
-
     return Curve(
         variant,
         0.0 if along.recompute else cache_bytes_per_token(along.model, along.formats),
         contexts,
         np.where(answered, batch * replicas, np.nan),
-        of("decode.tokens_per_s_per_gpu"),
-        of("decode.tokens_per_s_per_user"),
-        None if usd is None else of("cost.usd_per_million_output_tokens"),
+        {path: np.where(answered, values, np.nan) for path, values in numbers.items()},
         answered & (found.excess[best, every] <= 1.0),
-        ranges_of(along).decode,
     )
 
 

@@ -32,7 +32,7 @@ from costcalc.model.spec import ApiPrice, ModelSpec
 from costcalc.predict.energy import kwh_of_a_month
 from costcalc.predict.explain import explain
 from costcalc.predict.options import command_of
-from costcalc.predict.predict import capacity, predict, prefill_layout
+from costcalc.predict.predict import Prediction, capacity, predict, prefill_layout
 from costcalc.predict.quantities import (
     HOURS_OF_A_MONTH,
     NO_ENERGY,
@@ -99,13 +99,32 @@ def answer(scenario: Scenario, chosen: Chosen) -> Estimate:
     q, layout, batch = scenario, chosen.deployment.layout, chosen.batch
     at = predict(q, layout, batch, chosen.deployment.replicas)
     price = q.price
-    usd_per_hour = price.usd_per_gpu_hour if price else None
-    numbers = numbers_of(
-        Answered(q, chosen.deployment.replicas, chosen.deployment.gpus, at, usd_per_hour, q.options.utilization)
+    result = numbers_alone(q, chosen, at)
+    result = replace(
+        result,
+        breakdown=breakdown_of(at.step, layout),
+        assumptions=assumptions_of(q, chosen, price),
+        notes=notes_of(q, chosen, at, price, result.cost.usd_per_million_blended_tokens),
+        limits=_limits(q, chosen),
     )
+    if q.options.terms == "all":
+        result = replace(result, market=tuple(market_price(result, each) for each in q.model.api_prices))
+    usd_per_hour = price.usd_per_gpu_hour if price else None
+    result = replace(result, demand=demand_of(q, chosen.deployment, result.serving, usd_per_hour))
+    result = replace(result, energy=_of_the_demand(q, result))
+    return explain(q, chosen, result, at)
+
+
+def numbers_alone(q: Scenario, chosen: Chosen, at: Prediction) -> Estimate:
+    """The result tree without what is said of its numbers.
+
+    at: the prediction of the deployment.
+    """
+    price, deployment = q.price, chosen.deployment
+    usd_per_hour = price.usd_per_gpu_hour if price else None
+    numbers = numbers_of(Answered(q, deployment.replicas, deployment.gpus, at, usd_per_hour, q.options.utilization))
     listed = range_of_kind(price.kind, q.gpu.prices) if price and price.kind else None
-    cost = _at_list_prices(CostResult(**group_of(numbers, "cost")), usd_per_hour, listed)
-    result = Estimate(
+    return Estimate(
         model=ModelResult(
             q.model.name,
             Parameters(q.model.total_parameters, q.model.active_parameters),
@@ -115,7 +134,7 @@ def answer(scenario: Scenario, chosen: Chosen) -> Estimate:
         ),
         deployment=_deployment(q, chosen, price, listed),
         workload=WorkloadResult(
-            batch,
+            chosen.batch,
             float(q.input_tokens),
             float(q.output_tokens),
             float(q.decode_context),
@@ -129,18 +148,10 @@ def answer(scenario: Scenario, chosen: Chosen) -> Estimate:
         prefill=PrefillResult(**group_of(numbers, "prefill")),
         decode=DecodeResult(**group_of(numbers, "decode"), bound_by=step_bound(at.step)),
         serving=ServingResult(**group_of(numbers, "serving")),
-        cost=cost,
-        breakdown=breakdown_of(at.step, layout),
-        assumptions=assumptions_of(q, chosen, price),
-        notes=notes_of(q, chosen, at, price, cost.usd_per_million_blended_tokens),
-        limits=_limits(q, chosen),
+        cost=_at_list_prices(CostResult(**group_of(numbers, "cost")), usd_per_hour, listed),
+        breakdown=(),
         energy=EnergyResult(**group_of(numbers, "energy")),
     )
-    if q.options.terms == "all":
-        result = replace(result, market=tuple(market_price(result, each) for each in q.model.api_prices))
-    result = replace(result, demand=demand_of(q, chosen.deployment, result.serving, usd_per_hour))
-    result = replace(result, energy=_of_the_demand(q, result))
-    return explain(q, chosen, result, at)
 
 
 def _kv_heads(model: ModelSpec) -> int | None:

@@ -19,6 +19,7 @@ from costcalc.catalog.catalog import Catalog, catalog_of
 from costcalc.engine.op_times import Efficiency
 from costcalc.engine.parallelism import Deployment, DoesNotFit, layout_name, node_counts
 from costcalc.errors import CostcalcError
+from costcalc.explore.assumptions import of_the_price
 from costcalc.explore.compare import mixed_prices
 from costcalc.explore.misfits import does_not_fit
 from costcalc.explore.search import (
@@ -28,6 +29,7 @@ from costcalc.explore.search import (
     fewest,
     held_by,
     needed,
+    options_of,
     stacked,
 )
 from costcalc.fields import Array, Record
@@ -37,7 +39,7 @@ from costcalc.predict.odds import HALF, deviation, deviation_between
 from costcalc.predict.options import Options, command_of, is_several, read_option, values_of
 from costcalc.predict.predict import predict, scheduled_at_most
 from costcalc.predict.quantities import BLENDED, Answered, Range, numbers_of, plain_tree
-from costcalc.predict.scenario import Scenario, counted, scenario_of, the_gpu, the_model
+from costcalc.predict.scenario import Scenario, asked_by, counted, scenario_of, the_gpu, the_model
 from costcalc.units import format_seconds
 
 Several = str | Path | Sequence[Any]
@@ -87,6 +89,8 @@ class Point(Configuration):
     prefill_gpus: float | None  # of a pool of its own
     layout: str
     batch: int  # sequences of one replica
+    input_tokens: float
+    output_tokens: float
     tokens_per_s_per_user: float
     tokens_per_s_per_gpu: float
     usd_per_million_output_tokens: float | None
@@ -161,11 +165,11 @@ def frontier(
     limits = {name: read_option(name, options.pop(name, None)) for name in ("tpot", "ttft")}
     limits["max_gpus"] = _most_gpus(max_gpus)
     batches = _batches(options.pop("batch", None))
-    specs = [(_asked_by(each), the_model(each, folders)) for each in _named(models, "models", folders)]
+    specs = [(asked_by(each), the_model(each, folders)) for each in _named(models, "models", folders)]
     cards = []
     for each in _named(gpus, "hardware_profiles", folders):
         name, given = counted(each, options)
-        cards.append((_asked_by(name), the_gpu(name, folders), given))
+        cards.append((asked_by(name), the_gpu(name, folders), given))
     points: list[Point] = []
     fronts: list[Front] = []
     lacking: dict[tuple[str, str], CostcalcError] = {}
@@ -209,6 +213,7 @@ def frontier(
         (
             *mixed_prices(scenarios),
             *_left_out({pair: error for pair, error in lacking.items() if pair not in answered}),
+            *dict.fromkeys(note for q in scenarios for note in of_the_price(q, q.price)),
         ),
     )
 
@@ -239,11 +244,6 @@ def _named(given: Any, kind: Any, catalog: Catalog) -> list[Any]:
             "the list is empty", where="models" if kind == "models" else "gpus", hint="name one or more"
         )
     return [each for name in listed for each in ([x.name for x in catalog.entries(kind)] if name == ALL else [name])]
-
-
-def _asked_by(given: Any) -> str:
-    """The name by which a command asks for a model or a GPU."""
-    return str(given) if isinstance(given, str | Path) else str(given.name)
 
 
 def _some(names: Sequence[str], most: int = 3) -> str:
@@ -481,6 +481,8 @@ def _point(part: Part, index: int, number: int, on: tuple[str, ...], sources: Se
         prefill_gpus=known.get("serving.prefill_gpus"),
         layout=layout_name(deployment),
         batch=batch,
+        input_tokens=float(part.scenario.input_tokens),
+        output_tokens=float(part.scenario.output_tokens),
         set=number,
         frontier=on,
         command=command_of(*part.asked, _options_of(part, deployment, batch), sources),
@@ -490,13 +492,5 @@ def _point(part: Part, index: int, number: int, on: tuple[str, ...], sources: Se
 
 def _options_of(part: Part, deployment: Deployment, batch: int) -> dict[str, Any]:
     """The options of the estimate that is one point."""
-    layout = deployment.layout
-    degrees = {
-        "gpus": deployment.gpus,
-        "tensor_parallel": int(layout.tp),
-        "pipeline_parallel": int(layout.pp),
-        "expert_parallel": int(layout.ep),
-        "attention_data_parallel": int(layout.attention_dp),
-        "batch": batch,
-    }
+    degrees = {**options_of(deployment), "batch": batch}
     return {**degrees, **{name: value for name, value in part.scenario.options.told.items() if name not in degrees}}

@@ -65,9 +65,10 @@ def does_not_fit(scenario: Scenario, deployment: Deployment, needs: int | None) 
     else:
         sequences = q.options.batch or 1
         message = (
-            f"{q.model.name} does not fit on {machine}: {counted(sequences, 'sequence')} of "
-            f"{q.full_length:,.0f} tokens {'are' if sequences > 1 else 'is'} asked for, the cache "
-            f"{f'of one replica holds {most:,} at most' if anywhere else f'holds {most:,}'}"
+            f"{q.model.name} does not fit on {machine}: its weights do, but the cache of "
+            f"{counted(sequences, 'sequence')} of {q.full_length:,.0f} tokens is too large"
+            f"{f'; at most --batch {most:,} fits' if most else '; not one fits' if sequences > 1 else ''}"
+            f"{' in one replica' if anywhere and most else ''}"
         )
     return DoesNotFit(message, _what_would_fit(q, usable, needs), deployment, needs)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from math import gcd
+from typing import Any
 
 import numpy as np
 
@@ -186,6 +187,7 @@ class LayoutSearch(Record):
     held: Array  # [sequences] that one replica holds
     excess: Array  # the time limits' largest excess: up to 1 they are kept; infinite where nothing fits
     seconds: Array  # [GPU·s] of one request, those of idle GPUs included; infinite where nothing fits
+    customary: bool = True  # whether the first is the customary one, which ties keep
 
     @property
     def fits(self) -> Array:
@@ -197,6 +199,8 @@ class LayoutSearch(Record):
         allowed = self.excess <= _allowed(self.excess.min(axis=0))
         seconds = np.where(allowed, self.seconds, np.inf)
         cheapest = np.argmin(seconds, axis=0)
+        if not self.customary:
+            return np.asarray(cheapest)
         return np.where(seconds[0] <= TIE * seconds.min(axis=0), 0, cheapest)
 
 
@@ -211,7 +215,10 @@ def search_layouts(scenario: Scenario, deployments: Sequence[Deployment], batch:
     scenario: its lengths and bandwidth may be arrays along the second of three axes, as `along_cells` has them.
     batch: [sequences] asked for, of every cell along that axis; None where the scenario says it.
     """
-    q = scenario
+    q, first = scenario, deployments[0]
+    degrees = q.options.degrees
+    # Beside degrees that were typed others win as they would if none were.
+    customary = not degrees.layout_given or first == Deployment(customary_layout(q.model, q.gpu, first.gpus))
     deployments, held = held_by(q, deployments)
     held = held if batch is None else held + 0 * batch
     fits = (held[:, :, 0] >= 1).any(axis=1)
@@ -223,7 +230,7 @@ def search_layouts(scenario: Scenario, deployments: Sequence[Deployment], batch:
         few = [deployments[int(index)] for index in kept]
         for whole, part in zip(found, _best_batches(q, few, held[kept], batch), strict=True):
             whole[kept] = part
-    return LayoutSearch(tuple(deployments), found[0], held[:, :, 0], found[1], found[2])
+    return LayoutSearch(tuple(deployments), found[0], held[:, :, 0], found[1], found[2], customary)
 
 
 def held_by(scenario: Scenario, deployments: Sequence[Deployment]) -> tuple[list[Deployment], Array]:
@@ -234,7 +241,8 @@ def held_by(scenario: Scenario, deployments: Sequence[Deployment]) -> tuple[list
     pool = kv_pool_bytes_per_gpu(q.model, q.machine, layouts, q.formats, q.budget)
     numbers = q.full_length, q.decode_context, q.output_tokens, q.machine.memory_bandwidth
     cells = np.zeros(np.broadcast_shapes((1, 1, 1), *map(np.shape, numbers)))
-    return deployments, np.asarray(started(q, layouts, pool, q.full_length)) * runs[:, None, None] + cells
+    held = np.asarray(started(q, layouts, pool, q.full_length)) * runs[:, None, None] + cells
+    return deployments, held if q.load.prefill_gpus is None else held * _prefill_starts(q, deployments, held)
 
 
 def _as_engines_run(q: Scenario, deployments: Sequence[Deployment]) -> tuple[list[Deployment], Array]:
@@ -256,6 +264,21 @@ def _as_engines_run(q: Scenario, deployments: Sequence[Deployment]) -> tuple[lis
         key: cuts(q.model, each.layout, q.formats) for key, each in dict(zip(degrees, deployments, strict=True)).items()
     }
     return split, can & np.array([cut[key] for key in degrees])
+
+
+def _prefill_starts(q: Scenario, deployments: Sequence[Deployment], held: Array) -> Array:
+    """Whether the GPUs told for prefill hold a whole worker, which is as large as those that decode unless told."""
+    told = float(np.asarray(q.load.prefill_gpus))
+    workers = np.array([int(prefill_layout(q, each.layout).gpus) for each in deployments])[:, None, None]
+    fits = held >= 1
+    if fits.any() and not (fits & (workers <= told)).any():
+        least = int(np.broadcast_to(workers, held.shape)[fits].min())
+        raise CostcalcError(
+            f"{told:g} GPUs are less than a worker that prefills, which takes {least}",
+            where="prefill_gpus",
+            hint=f"give it {least}, or make it smaller: `prefill_tp`, `prefill_dp`",
+        )
+    return workers <= told
 
 
 def _best_batches(q: Scenario, deployments: Sequence[Deployment], held: Array, batch: Array | None) -> list[Array]:
@@ -367,6 +390,18 @@ def stacked(deployments: Sequence[Deployment]) -> Parallelism:
     return Parallelism(*np.array(degrees, dtype=np.int64).T[:, :, None, None])
 
 
+def options_of(deployment: Deployment) -> dict[str, Any]:
+    """The options, by keyword, that ask for a deployment and no other."""
+    layout = deployment.layout
+    return {
+        "gpus": deployment.gpus,
+        "tensor_parallel": int(layout.tp),
+        "pipeline_parallel": int(layout.pp),
+        "expert_parallel": int(layout.ep),
+        "attention_data_parallel": int(layout.attention_dp),
+    }
+
+
 # What was not asked for: how many GPUs, which layout, which batch.
 
 
@@ -476,18 +511,41 @@ def check_prefill_workers(q: Scenario) -> None:
 
 
 def deployments_asked_for(scenario: Scenario) -> list[Deployment]:
-    """The layout asked for, or every one to weigh on the GPUs asked for."""
+    """The layout asked for, or every one to weigh on the GPUs asked for: of all degrees, or of those not typed."""
     asked = scenario.options.degrees
     if asked.layout_given:
-        return [given_deployment(scenario.model, scenario.gpu, asked, scenario.formats)]
+        return _with_degrees(scenario, asked)
     assert asked.gpus is not None
     return deployments_on(scenario.model, scenario.gpu, asked.gpus)
+
+
+def _with_degrees(scenario: Scenario, asked: Degrees) -> list[Deployment]:
+    """Layouts that keep the degrees typed, on as many GPUs as by custom, in the order of `deployments_on`."""
+    q = scenario
+    customary = given_deployment(q.model, q.gpu, asked, q.formats)
+    gpus = customary.gpus
+    typed = {"tp": asked.tp, "pp": asked.pp, "ep": asked.ep, "attention_dp": asked.attention_dp}
+    if None not in typed.values():
+        return [customary]
+
+    def kept(layout: Parallelism) -> bool:
+        return all(degree in (None, int(getattr(layout, name))) for name, degree in typed.items())
+
+    found = [each for each in deployments_on(q.model, q.gpu, gpus) if not each.idle and kept(each.layout)]
+    # Pipelines and data parallelism that nobody would weigh unless they are typed have their experts spread, too.
+    layout = customary.layout
+    for expert in _expert_degrees(q.model, int(layout.stage)) if asked.ep is None and q.model.has_experts else ():
+        if splits_experts(q.model, int(layout.stage) // expert, q.formats):
+            found.append(replace(customary, layout=replace(layout, ep=expert)))
+    return list(dict.fromkeys([*found, customary]))
 
 
 def _choose(scenario: Scenario, found: LayoutSearch, own: Sequence[int], beyond: Sequence[int] = ()) -> Chosen:
     fitting = int(found.fits[own, 0].sum())
     if not fitting:
-        raise does_not_fit(scenario, found.deployments[0], needed(scenario))
+        # The layout that holds most sequences says how many would fit; where none holds any, the customary one.
+        most = max(own, key=lambda index: (float(found.held[index, 0]), -index))
+        raise does_not_fit(scenario, found.deployments[most], needed(scenario))
     best = int(_cheapest_count(found, own)[0])
     asked = scenario.options.degrees
     excess = float(found.excess[best, 0])
@@ -518,13 +576,13 @@ def _cheapest_count(found: LayoutSearch, own: Sequence[int]) -> Array:
 
 
 def _best(found: LayoutSearch, indices: Sequence[int]) -> Array:
-    """In every cell the best of some layouts: the first that fits where none is notably cheaper."""
+    """In every cell the best of some layouts: of customary ones the first that fits, where none is notably cheaper."""
     some = list(indices)
     allowed = found.excess[some] <= _allowed(found.excess[some].min(axis=0))
     seconds = np.where(allowed, found.seconds[some], np.inf)
     first = np.argmax(found.fits[some], axis=0)
     near = np.take_along_axis(seconds, first[None], axis=0)[0] <= TIE * seconds.min(axis=0)
-    return np.asarray(some)[np.where(near, first, np.argmin(seconds, axis=0))]
+    return np.asarray(some)[np.where(near & found.customary, first, np.argmin(seconds, axis=0))]
 
 
 def _cheaper(found: LayoutSearch, best: int, beyond: Iterable[int]) -> Cheaper | None:

@@ -26,7 +26,7 @@ from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.owning import charged
 from costcalc.hardware.prices import PriceChoice
 from costcalc.model.spec import ModelSpec
-from costcalc.predict.options import SWEPT, Options, is_several, read_option, refuse_unknown, values_of
+from costcalc.predict.options import SWEPT, Options, check_context, is_several, read_option, refuse_unknown, values_of
 from costcalc.predict.predict import Prediction
 from costcalc.predict.quantities import (
     BLENDED,
@@ -140,6 +140,7 @@ class Sweep(Record):
     axes: tuple[Axis, ...]
     values: Cells  # by path in the tree of an estimate; '<path>_range.low' and '.high' at 80% coverage
     plans: tuple[Plan, ...] = field(repr=False)  # of each set of degrees
+    noted: tuple[str, ...] = ()  # what is to be noted besides
 
     # Arrays have no single truth: two sweeps are the same where they are one.
     __eq__ = object.__eq__
@@ -157,8 +158,8 @@ class Sweep(Record):
 
     @cached_property
     def notes(self) -> tuple[str, ...]:
-        """What an estimate of every cell would note."""
-        return tuple(dict.fromkeys(note for each in self.plans for note in each.notes))
+        """What an estimate of every cell would note, and what is to be noted besides."""
+        return tuple(dict.fromkeys([*(note for each in self.plans for note in each.notes), *self.noted]))
 
     @property
     def chosen(self) -> bool:
@@ -302,6 +303,10 @@ class Grid:
         self._charge = partial(charged, self.gpu, terms=owner_of(site, constants.of_owning))
         axes, self.fixed = _axes(self._charge, given)
         self.axes = tuple(axes)
+        told = {name: (value,) for name, value in self.fixed.items() if value is not None}
+        lengths = told | {axis.name: axis.values for axis in axes}
+        if "context" in lengths and "input_tokens" in lengths:
+            check_context(min(lengths["context"]), max(lengths["input_tokens"]))
         self.degrees = [axis for axis in axes if axis.name in DEGREES]
         self.swept = axes[len(self.degrees) :]
         self.shape = tuple(len(axis.values) for axis in axes)

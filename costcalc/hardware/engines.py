@@ -10,6 +10,8 @@ from costcalc.fields import Bytes, Limits, Number, Spec
 
 Share = Annotated[float, Limits(ge=1e-6, le=1)]
 Count = Annotated[float, Limits(ge=0, le=1e12)]
+OnArchitectures = dict[str, tuple[str, ...]]
+"""Number formats by name, and the architectures that an engine has kernels for; empty: any."""
 Holding = Literal["exact", "pages", "pools"]
 """exact: what the arithmetic needs. pages: one pool of pages, which groups of layers share; windows keep the tokens of
 a step too, and states fill pages. pools: states have a pool of their own, and windows one as large as a share."""
@@ -80,6 +82,16 @@ class EngineMemory(Spec):
     )  # multiple padded to, by format
     steps_in_flight: Annotated[int, Limits(ge=1)] = 1  # whose tokens windows keep, where they share pages
     earlier: tuple[Earlier, ...] = ()  # the newest first
+    weights: OnArchitectures = field(default_factory=dict)  # formats that it loads
+    caches: OnArchitectures = field(default_factory=dict)  # and keeps a cache in
+
+    def weights_on(self, architecture: str) -> list[str]:
+        """Formats of weights that it loads on GPUs of an architecture, as listed."""
+        return [name for name, only in self.weights.items() if architecture in (only or (architecture,))]
+
+    def caches_on(self, architecture: str) -> list[str]:
+        """Formats of a cache that it keeps there, as listed."""
+        return [name for name, only in self.caches.items() if architecture in (only or (architecture,))]
 
 
 class EngineMemories(Spec):

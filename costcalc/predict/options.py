@@ -76,6 +76,14 @@ def quantity(dimension: str, low: float, high: float, *, low_too: bool = True, h
     return read
 
 
+def _gibibytes(value: Any) -> float:
+    """GiB, as of vLLM's flag, also where a size has its own unit."""
+    text = value.strip() if isinstance(value, str) else value
+    if isinstance(text, str) and text[-1:].isalpha():
+        return _within(value, parse_quantity(text, "bytes") / 2**30, 0.0, 1e6)
+    return quantity("count", 0, 1e6)(text)
+
+
 def word(*words: str) -> Read:
     """One of several words, or any where none is named."""
     listed = f"one of {', '.join(words[:12])}{', ...' if len(words) > 12 else ''}" if words else None
@@ -279,8 +287,9 @@ class Options(Record):
         "Keep the cache in host memory, where the CPU attends to it, as llama.cpp's --no-kv-offload.",
         default=False, also="no_kv_offload")
     cpu_offload_gb: float | None = option(
-        "--cpu-offload-gb", "GIB", LAYOUT, quantity("count", 0, 1e6),
-        "GiB of weights in host memory that vLLM's GPU reads over the link in every step.")
+        "--cpu-offload-gb", "GIB", LAYOUT, _gibibytes,
+        "GiB of weights in host memory that vLLM's GPU reads over the link in every step; or a size with its unit, as "
+        "in 24GB.")
     host_bandwidth: float | None = option(
         "--host-bandwidth", "BANDWIDTH", LAYOUT, quantity("bandwidth", 0, 1e15, low_too=False),
         "Peak bandwidth of the host's memory; default: 89.6 GB/s, two channels of DDR5-5600, beside GDDR, and 307.2"
@@ -459,6 +468,8 @@ class Options(Record):
         if self.arrivals == "offline" and self.concurrency is not None:
             hint = "say with `requests` how many there are, or leave both out"
             raise CostcalcError("all requests queue, none is held back", where="concurrency", hint=hint)
+        if self.context is not None and self.input_tokens is not None:
+            check_context(self.context, self.input_tokens)
         if self.requests is not None and self.arrivals != "offline":
             hint = "with `arrivals` offline"
             raise CostcalcError("requests are counted where all of them queue", where="requests", hint=hint)
@@ -514,6 +525,16 @@ class Options(Record):
             self.pipeline_parallel,
             self.expert_parallel,
             self.attention_data_parallel,
+        )
+
+
+def check_context(context: float, input_tokens: float) -> None:
+    """Raise CostcalcError where a context [tokens] is shorter than the prompt in it [tokens]."""
+    if context < input_tokens:
+        raise CostcalcError(
+            f"{context:,.0f} tokens do not hold the prompt of {input_tokens:,.0f}",
+            where="context",
+            hint="decode is evaluated at this length, prompt included: give more, or leave `input_tokens` out",
         )
 
 
@@ -576,10 +597,24 @@ def read_option(name: str, value: Any) -> Any:
     if not isinstance(value, str) and isinstance(value, Iterable):
         several_at_once = "costcalc.sweep takes several values at once" if name in SWEPT else "give one value"
         raise CostcalcError(f"{kind_of(value)} where one value belongs", where=name, hint=several_at_once)
+    row = OPTIONS.get(name) or SWEPT[name]
     try:
-        return (OPTIONS.get(name) or SWEPT[name]).read(value)
+        return row.read(value)
     except CostcalcError as error:
+        if isinstance(value, str) and _is_list(value, row.read):
+            hint = "costcalc sweep takes several of it" if row.several else "give one"
+            hint = "; ".join(filter(None, [hint, error.hint]))
+            raise CostcalcError(f"{shown(value)} are several values", where=name, hint=hint) from None
         raise CostcalcError(error.message, where=name, hint=error.hint) from None
+
+
+def _is_list(text: str, read: Read) -> bool:
+    """Whether text is values between commas, each of which could be read."""
+    parts = [each for each in text.split(",") if each.strip()]
+    try:
+        return len(parts) > 1 and all(read(each.strip()) is not None for each in parts)
+    except CostcalcError:
+        return False
 
 
 # Several values of one quantity, as people write them: '1,8,64', '1:256:x2', '4k:128k:x2', '1:3:0.5'.

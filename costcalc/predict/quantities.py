@@ -635,11 +635,12 @@ QUANTITIES: tuple[Quantity, ...] = (
     Quantity(
         "decode.tokens_per_s_per_gpu", "Decode tokens/s per GPU", "tokens/s",
         lambda a: a.at.decode_tokens_per_s() * a.replicas / a.gpus, "decode", rate=True, of_terms=True,
-        short="tok/s GPU",
+        short="decode tok/s GPU",
     ),
     Quantity(
         "decode.tokens_per_s_per_user", "Decode tokens/s per user", "tokens/s",
-        lambda a: a.at.user_tokens_per_s(), "decode", rate=True, of_terms=True, short="tok/s user",
+        lambda a: a.at.user_tokens_per_s(), "decode", rate=True, of_terms=True,
+        short="decode tok/s user",
     ),
     Quantity(
         "serving.time_to_first_token_s", "Time to first token", "s", lambda a: a.at.time_to_first_token, "prefill",

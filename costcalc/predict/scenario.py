@@ -227,6 +227,11 @@ def counted(gpu: object, given: Mapping[str, Any]) -> tuple[object, dict[str, An
     return name, {**given, "gpus": count}
 
 
+def asked_by(given: object) -> str:
+    """Return the name by which a command asks for a model or a GPU: as it was named, or its own."""
+    return str(given) if isinstance(given, str | Path) else str(getattr(given, "name", given))
+
+
 def the_model(model: object, catalog: Catalog) -> ModelSpec:
     """Return the model that an argument is or names; raises CostcalcError."""
     return _known(model, ModelSpec, catalog.model, "model", "model", "'v3'")

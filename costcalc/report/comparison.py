@@ -31,7 +31,7 @@ from costcalc.units import NOTHING, capital, counted, format_bytes, format_count
 from costcalc.units import format_usd as usd
 
 COST = "cost.usd_per_million_output_tokens"
-RATE = "decode.tokens_per_s_per_gpu"
+RATE, USER = "serving.output_tokens_per_s_per_gpu", "serving.tokens_per_s_per_user"
 _UNLIMITED = 10**8
 EXCEEDS = "†"
 """Stands behind what breaks the limits of time."""
@@ -81,7 +81,7 @@ def _legend(comparison: Comparison, same: Collection[str]) -> Iterator[str]:
     if any(row.chance_cheaper is not None for row in comparison.rows):
         yield "cheaper?: the chance that it costs less than that row, by the ranges of both and what they share."
     if not is_term(comparison.rows[0].estimate):
-        yield "tok/s: of decoding alone, while no prompt is prefilled; TPOT and TTFT: as served."
+        yield "TPOT, TTFT and tok/s: as served, prefills included; decode tok/s: while no prompt is prefilled."
     broken = [row for row in comparison.rows if row.estimate.limits.kept is False]
     if broken:
         limits = broken[0].estimate.limits
@@ -188,7 +188,8 @@ _COLUMNS: tuple[tuple[Column, Cell], ...] = (
     _number(RATE),
     _range(RATE),
     (Column("bound by"), lambda row: row.estimate.decode.bound_by or NOTHING),
-    _number("decode.tokens_per_s_per_user"),
+    _number(USER),
+    _number("decode.tokens_per_s_per_gpu"),
     (Column("fits", right=True, beside=True), _most),
     (replace(_IN[0], beside=True), _IN[1]),
 )

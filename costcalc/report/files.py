@@ -23,13 +23,14 @@ from costcalc.replay.results import Simulation
 from costcalc.report.page import Block, Line, is_terminal, markdown_page, plain_page, print_page
 
 if TYPE_CHECKING:
+    from costcalc.explore.capacity import Capacity
     from costcalc.explore.compare import Curves
     from costcalc.explore.frontier import Frontier
     from costcalc.explore.sensitivity import Sensitivity
     from costcalc.explore.sweep import Sweep
     from costcalc.validation.price import Priced
 
-    Result = Estimate | Comparison | BreakEven | Sweep | Frontier | Simulation | Sensitivity | Priced
+    Result = Estimate | Comparison | BreakEven | Capacity | Sweep | Frontier | Simulation | Sensitivity | Priced
 
 
 UNFINISHED: list[Path] = []
@@ -293,6 +294,7 @@ def whole_page(result: Result, explain: bool, plot: bool, curves: Curves | None)
 
 PAGES = {
     "BreakEven": "breakeven:breakeven_page",
+    "Capacity": "capacity:capacity_page",
     "Comparison": "comparison:comparison_page",
     "Estimate": "estimate:estimate_page",
     "Frontier": "frontier:frontier_page",
@@ -320,7 +322,7 @@ _PROSE = frozenset({"assumptions", "notes", "note", "explanation", "title", "tim
 """Branches that are sentences or curves for people: JSON keeps them, CSV leaves them out."""
 _LISTS = ("breakdown.", "market.")
 """Branches that are as long as a model has ops or list prices: their columns come last."""
-_NAMING = ("variant", "against", "usd_per_month", "left_usd_per_month")
+_NAMING = ("variant", "against", "usd_per_month", "left_usd_per_month", "bits_per_weight")
 """What a row is about, which comes first."""
 
 
@@ -331,7 +333,8 @@ def csv_rows(result: Result) -> list[dict[str, Any]]:
         return [dict(flattened(row)) for row in tree["loads"]]
     listed = next((tree[name] for name in ("rows", "points", "influences") if name in tree), [tree])
     rows = [dict(flattened(row)) for row in listed]
-    return [_steady(row) for row in rows] if isinstance(result, Estimate | Comparison | BreakEven) else rows
+    whole = isinstance(result, Estimate | Comparison | BreakEven) or "question" in tree
+    return [_steady(row) for row in rows] if whole else rows
 
 
 def _steady(row: dict[str, Any]) -> dict[str, Any]:
@@ -394,6 +397,8 @@ def flattened(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, An
             yield from ((f"{where}.low", value[0]), (f"{where}.high", value[1]))
         elif isinstance(value, Mapping):
             yield from flattened(value, where)
+        elif isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+            yield where, " ".join(value)
         elif isinstance(value, list):
             for index, item in enumerate(value):
                 if isinstance(item, Mapping):

@@ -32,6 +32,14 @@ class Line(Record):
     drawn: bool = False  # a line of a drawing, which has colours of its own
 
 
+class Command(Record):
+    """A command to paste: a terminal that has no room for it breaks it between words, behind a backslash."""
+
+    text: str
+    label: str = ""  # what it belongs to, in front of it
+    indent: int = 2
+
+
 class Column(Record):
     """A column of a grid."""
 
@@ -60,7 +68,7 @@ class Grid(Record):
     listed: bool = False
 
 
-Block = Line | Grid
+Block = Line | Command | Grid
 Item = TypeVar("Item")
 
 
@@ -227,6 +235,8 @@ def safe(blocks: Iterable[Block]) -> Iterator[Block]:
         if isinstance(block, Grid):
             columns = [replace(each, title=escaped(each.title)) for each in block.columns]
             yield replace(block, columns=columns, rows=[[*map(escaped, row)] for row in block.rows])
+        elif isinstance(block, Command):
+            yield replace(block, text=escaped(block.text), label=escaped(block.label))
         else:
             yield block if block.drawn else replace(block, text=escaped(block.text))
 
@@ -249,11 +259,27 @@ def _text_lines(block: Block) -> Iterator[str]:
     if isinstance(block, Line):
         yield margin + re.sub(_COLOURS, "", block.text)
         return
+    if isinstance(block, Command):
+        yield from _command_lines(block)
+        return
     sizes = [_width(block, at) for at in range(len(block.columns))]
     head = [[each.title for each in block.columns], [RULE * size for size in sizes]] if _has_head(block) else []
     for row in [*head, *block.rows]:
         cells = zip(block.columns, row, sizes, strict=True)
         yield margin + GAP.join(cell.rjust(size) if each.right else cell.ljust(size) for each, cell, size in cells)
+
+
+def _command_lines(command: Command, width: int | None = None) -> Iterator[str]:
+    """The lines of a command, of which each but the last ends in a backslash; one line without a width."""
+    margin = " " * command.indent + (command.label + GAP if command.label else "")
+    line, begun = margin, False
+    for word in re.findall(r"""(?:[^\s'"]|'[^']*'|"[^"]*")+""", command.text):
+        # Two places stay for a backslash; an option keeps its value beside it.
+        if begun and width is not None and word.startswith("-") and len(line) + len(f" {word}") + 12 > width - 2:
+            yield f"{line} \\"
+            line, begun = " " * len(margin) + GAP, False
+        line, begun = f"{line}{' ' if begun else ''}{word}", True
+    yield line
 
 
 def _has_head(grid: Grid) -> bool:
@@ -272,8 +298,16 @@ _HEADINGS = {"title": "# ", "heading": "## ", "value": "### "}
 
 def markdown_page(blocks: Iterable[Block]) -> str:
     """Return a page as Markdown that ends in a line break."""
-    parts = [_markdown_table(block) if isinstance(block, Grid) else _paragraph(block) for block in safe(blocks)]
+    parts = [_marked_block(block) for block in safe(blocks)]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _marked_block(block: Block) -> str:
+    if isinstance(block, Grid):
+        return _markdown_table(block)
+    if isinstance(block, Command):
+        return "\n".join([*([f"{block.label}:\n"] if block.label else []), "```sh", block.text, "```"])
+    return _paragraph(block)
 
 
 def _paragraph(line: Line) -> str:
@@ -349,6 +383,10 @@ def print_page(blocks: Iterable[Block], stream: TextIO, width: int | None = None
     columns = width or terminal_width(stream)
     console = Console(file=stream, width=columns, highlight=False, markup=False, emoji=False)
     for block in safe(blocks):
+        if isinstance(block, Command):
+            for text in _command_lines(block, columns):
+                console.print(Text(text), soft_wrap=True)
+            continue
         if isinstance(block, Line):
             hang = GAP if block.indent else ""  # what follows the first line of an item stands further in
             parts = Text.from_ansi(block.text, style=LOOKS[block.role]).wrap(

@@ -8,6 +8,7 @@ from typing import Any, Union, get_args, get_origin
 
 from costcalc.catalog.check import json_schema
 from costcalc.catalog.summary import ClosedSummary, GpuSummary, ModelSummary
+from costcalc.explore.capacity import QUESTIONS, Capacity, Fit
 from costcalc.explore.diff import REMAINDER, TOKENS, Headline
 from costcalc.explore.frontier import Point
 from costcalc.explore.sensitivity import Sensitivity
@@ -30,9 +31,9 @@ def schema_of(kind: str) -> dict[str, Any]:
     kind: what commands print, and what files hold, as `costcalc schema` names it.
     """
     own = {
-        "result": result_schema, "sweep": sweep_schema, "frontier": frontier_schema, "sensitivity": sensitivity_schema,
-        "simulation": simulation_schema, "price": price_schema, "training": training_schema,
-        "diff": diff_schema, "config": config_schema, "validation": validation_schema,
+        "result": result_schema, "capacity": capacity_schema, "sweep": sweep_schema, "frontier": frontier_schema,
+        "sensitivity": sensitivity_schema, "simulation": simulation_schema, "price": price_schema,
+        "training": training_schema, "diff": diff_schema, "config": config_schema, "validation": validation_schema,
     }  # fmt: skip
     if kind in own:
         return own[kind]()
@@ -102,6 +103,32 @@ def result_schema() -> dict[str, Any]:
             "lowest and the highest list price of the kind that is charged, price_range, make of it."
         ),
         "anyOf": [{"$ref": f"#/$defs/{name}"} for name in ("Estimate", "Comparison", "BreakEven")],
+        "$defs": definitions,
+    }
+
+
+def capacity_schema() -> dict[str, Any]:
+    """Return the JSON Schema of what `costcalc capacity --format json` prints: what fits, as estimates."""
+    definitions: dict[str, Any] = {}
+    _reference(Estimate, definitions)
+    own = {name: _schema(hint, definitions) for name, hint in hints(Fit).items() if name != "estimate"}
+    definitions["Fit"] = _around_an_estimate(Fit, definitions, own, {})
+    told = {name: _schema(hints(Capacity)[name], definitions) for name in ("title", "value", "unit", "beyond")}
+    properties = {
+        "question": {"enum": list(QUESTIONS)},
+        **told,
+        "rows": {"type": "array", "items": {"$ref": "#/$defs/Fit"}},
+        "notes": {"type": "array", "items": {"type": "string"}},
+    }
+    return {
+        "$schema": DIALECT,
+        "title": "What fits, by costcalc capacity",
+        "description": (
+            "The value of the first row: tokens, users, sequences, a model's name or bits per weight, null where "
+            "nothing limits it; `beyond` says why one step more does not fit. Of models and bits there is a row for "
+            "each that fits, the largest first. Numbers are SI."
+        ),
+        **_object(properties),
         "$defs": definitions,
     }
 

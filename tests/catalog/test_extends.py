@@ -135,6 +135,18 @@ def test_memory_that_is_set_counts() -> None:
     assert load_gpu("h100", overrides=both).usable_memory == 39e9
 
 
+def test_the_share_that_metal_gives_the_gpu_stays() -> None:
+    # 75% of unified memory: of an M3 Max with 64 GB, recommendedMaxWorkingSetSize is 48 GiB.
+    machine = load_gpu("m3-max", overrides={"memory": "64 GB"})
+    assert machine.usable_memory == pytest.approx(48 * 2**30)
+    assert machine.caveats == (
+        "--set gpu.memory: memory_reported, what the system lets the GPU have, stays 96 GiB of 128 GB.",
+    )
+    assert load_gpu("m3-max", overrides={"memory": "64 GB", "memory_reported": "60 GB"}).usable_memory == 60e9
+    with pytest.raises(CostcalcError, match=r"--set gpu\.memory: .*much"):
+        load_gpu("m3-max", overrides={"memory": "much"})
+
+
 def test_a_price_set_by_hand_stands_in_a_comparison() -> None:
     machines = [load_gpu(name, overrides={"price.usd_per_gpu_hour": "3"}) for name in ("h100", "h200")]
     found = costcalc.compare_gpus(machines, "llama-3.1-8b", batch=8)

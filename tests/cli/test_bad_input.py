@@ -160,6 +160,27 @@ COMMAND_LINES: list[tuple[list[str], str]] = [
     ([*SWEEP, "--batch", "1,2", "--chart", "a.gif"], "end it in .png, .svg or .pdf"),
     ([*SWEEP, "--batch", "1,2", "--chart", "a.png", "--chart-kind", "pie"], "one of: cost, throughput, speed, wait"),
     ([*SWEEP, "--batch", "1,2", "--terms", "kv", "--chart", "a.png"], "nothing to draw"),
+    # one value, and a file
+    ([*V3, "--context", "4k", "--input", "8k"], "--context: 4,000 tokens do not hold the prompt of 8,000"),
+    ([*SWEEP, "--context", "4k,32k", "--input", "8k"], "--context: 4,000 tokens do not hold the prompt of 8,000"),
+    ([*SWEEP, "--batch", "1,2", "--tpot", "10ms,20ms"], "--tpot: '10ms,20ms' are several values; give one"),
+    ([*V3, "--batch", "1,2"], "--batch: '1,2' are several values; costcalc sweep takes several of it"),
+    ([*V3, "-o", "/tmp"], "--output-file: '/tmp' is a folder; name a file in it, as in /tmp/answer.json"),
+    ([*V3, "--chart", "charts/"], "--chart: 'charts/' is a folder; name a file in it, as in charts/answer.png"),
+    ([*V3, "--cpu-offload-gb", "24GX"], "--cpu-offload-gb: '24GX' is not a size"),
+    # what fits
+    (["capacity", "-m", "v3"], "--gpu is missing"),
+    (["capacity", "-g", "h100", "--max", "context"], "--model: no model is named"),
+    (["capacity", "-m", "v3", "-g", "h100", "--max", "bit"], "--max: 'bit' is unknown; did you mean 'bits'?"),
+    (["capacity", "-m", "v3", "-g", "h100"], "does not fit on 1 × NVIDIA H100"),
+    (
+        ["capacity", "-m", "v3", "-g", "8xh200", "--max", "batch", "--batch", "4"],
+        "--batch: the batch is what is asked for",
+    ),
+    (
+        ["capacity", "-m", "qwq-32b", "-g", "h100", "--chart", "a.png"],
+        "--chart: there is one answer, and nothing",
+    ),
     # frontiers
     (["frontier"], "--model and --gpu are missing"),
     (["frontier", "-m", "v3"], "--gpu is missing"),

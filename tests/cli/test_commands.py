@@ -332,6 +332,21 @@ def test_a_break_even_is_drawn(run: Run) -> None:
     assert Path("use.svg").read_text().startswith("<?xml")
 
 
+def test_what_fits_in_every_form(run: Run) -> None:
+    bits = ("capacity", "--max", "bits", "-m", "llama-3.1-8b", "-g", "rtx-4090", "--context", "60k")
+    page = run(*bits)
+    assert page.startswith("The most bits of Llama-3.1-8B on 1 × NVIDIA GeForce RTX 4090, 60,000 tokens each\n")
+    assert "16 bits per weight: weights bf16, KV cache fp8" in page and "\n  costcalc estimate --model llama" in page
+    tree = json.loads(run(*bits, "-f", "json"))
+    assert complaints(tree, schema_of("capacity")) == []
+    lines = list(csv.DictReader(io.StringIO(run(*bits, "-f", "csv"))))
+    assert [line["command"] for line in lines] == [row["command"] for row in tree["rows"]] and len(lines) > 4
+    assert lines[0]["serving.tokens_per_s_per_user"] == str(tree["rows"][0]["serving"]["tokens_per_s_per_user"])
+    assert "```sh\ncostcalc estimate --model llama-3.1-8b" in run(*bits, "-f", "markdown")
+    assert run("capacity", "-m", "llama-3.1-8b", "-g", "rtx-4090", "-o", "a.json") == ""
+    assert complaints(json.loads(Path("a.json").read_text()), schema_of("capacity")) == []
+
+
 FRONTIER = ("frontier", "--model", "gpt-oss-120b", "--gpu", "h100,8xh200", "--pools", "both", "--tpot", "40ms")
 
 

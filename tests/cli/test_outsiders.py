@@ -38,8 +38,8 @@ def test_users_of_all_replicas_are_told_and_so_are_those_who_fit(run: Run) -> No
         (["-m", "v3", "--gpu", "h100", "--imbalance", "zipf:"], "zipf:1.2, or one factor such as 1.5"),
         (
             ["-m", "llama-3.1-8b", "--gpu", "h100", "--context", "1e9"],
-            "does not fit on any number of NVIDIA H100 SXM5 80GB: 1 sequence of 1,000,000,000 tokens is asked for, the "
-            "cache of one replica holds 0 at most; ask for fewer or shorter sequences, or use a narrower --weights",
+            "does not fit on any number of NVIDIA H100 SXM5 80GB: its weights do, but the cache of 1 sequence of "
+            "1,000,000,000 tokens is too large; ask for fewer or shorter sequences, or use a narrower --weights",
         ),
     ],
     ids=lambda each: " ".join(each)[:60] if isinstance(each, list) else "",
@@ -77,12 +77,12 @@ EXPERTS_ON_16 = ("-m", "v3", "--gpu", "16xh100")
         (("-m", "llama-3.1-8b", "--gpu", "h100"), ("--two-batch-overlap",), "Llama-3.1-8B has no experts."),
         (("-m", "llama-3.1-8b", "--gpu", "h100"), ("--imbalance", "1.3"), "Llama-3.1-8B has no experts."),
         (
-            (*EXPERTS_ON_16, "--tp", "8", "--pp", "2"),
+            (*EXPERTS_ON_16, "--tp", "8", "--pp", "2", "--ep", "1"),
             ("--two-batch-overlap",),
             "in this layout no tokens travel to experts on other ranks of attention-DP; try --ep 16 --dp 16.",
         ),
         (
-            (*EXPERTS_ON_16, "--tp", "8", "--pp", "2"),
+            (*EXPERTS_ON_16, "--tp", "8", "--pp", "2", "--ep", "1"),
             ("--imbalance", "1.3"),
             "every rank of this layout has all experts; try --ep 16 --dp 16.",
         ),

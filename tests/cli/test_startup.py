@@ -42,6 +42,7 @@ def modules_of(*arguments: str) -> set[str]:
         ["breakeven", "--help"],
         ["sweep", "--help"],
         ["frontier", "--help"],
+        ["capacity", "--help"],
     ],
     ids=" ".join,
 )

@@ -10,6 +10,7 @@ import pytest
 import costcalc
 from costcalc.engine.host import COPIES, READS, placement_of
 from costcalc.errors import CostcalcError
+from costcalc.predict.options import Options
 from costcalc.predict.quantities import Estimate
 
 GIB = 2.0**30
@@ -197,3 +198,9 @@ def test_a_sweep_answers_as_an_estimate_does() -> None:
     for index, batch in enumerate((1, 4)):
         alone = costcalc.estimate("gpt-oss-120b", "rtx-3090", offload_experts=26, batch=batch, context=4096)
         assert swept["decode.step_time_s"][index, 1] == pytest.approx(alone.decode.step_time_s)
+
+
+def test_what_vllm_offloads_may_be_a_size_with_its_unit() -> None:
+    # A plain number is GiB, as of vLLM's own flag ("the space in GiB to offload to CPU, per GPU").
+    told = [Options(cpu_offload_gb=each).cpu_offload_gb for each in ("24", 24, "24GiB", "24 GB", "25769803776B")]
+    assert told == [24, 24, 24, pytest.approx(24e9 / 2**30), 24]

@@ -20,6 +20,7 @@ from costcalc import CostcalcError, Frontier, frontier
 from costcalc.cli import main
 from costcalc.explore.frontier import TOLD, Point, undominated
 from costcalc.predict.odds import COMMON
+from costcalc.report.files import csv_rows
 from costcalc.validation.files import load_measurements
 from costcalc.validation.score import score
 
@@ -248,3 +249,16 @@ REFUSED: list[tuple[Ask, str]] = [
 def test_what_cannot_be_is_said(ask: Ask, words: str) -> None:
     with pytest.raises(CostcalcError, match=words):
         ask()
+
+
+def test_a_frontier_of_one_gpu_says_that_its_price_is_old_and_what_was_asked() -> None:
+    found = costcalc.frontier("llama-3.1-8b", "1xh100", price="article", input_tokens=2000, output_tokens=500)
+    alone = costcalc.estimate("llama-3.1-8b", "1xh100", price="article")
+    note = next(each for each in alone.notes if each.startswith("The price is"))
+    assert note in found.notes
+    rows = csv_rows(found)
+    assert {(row["input_tokens"], row["output_tokens"]) for row in rows} == {(2000, 500)}
+    # The numbers whose frontier a point is on are one column.
+    assert "tokens_per_s_per_gpu usd_per_million_blended_tokens" in {row.get("frontier") for row in rows}
+    assert not any(name.startswith("frontier.") for row in rows for name in row)
+    assert not any("The price is" in each for each in costcalc.frontier("llama-3.1-8b", "1xh100", price=2).notes)

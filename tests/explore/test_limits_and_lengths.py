@@ -22,7 +22,7 @@ LLAMA_8B = 2 * 8 * 128 * 32 * 2  # bytes per token: keys and values of 8 heads o
         ({}, 4096 + 1024),
         ({"context": 100_000}, 100_000),  # alone: the length that was asked about
         ({"context": 100_000, "output_tokens": 100_000}, 200_000),  # a prompt of the context, and its answer
-        ({"context": 1000, "input_tokens": 8000}, 8000 + 1024),
+        ({"context": 8000, "input_tokens": 8000}, 8000 + 1024),
         ({"context": 60_000, "input_tokens": 8000, "output_tokens": 1000}, 60_000),
         ({"input_tokens": 8000, "output_tokens": 1000}, 9000),
     ],

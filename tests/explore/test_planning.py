@@ -95,7 +95,7 @@ def test_what_does_not_fit_says_what_is_missing_and_what_would_fit() -> None:
 
 
 def test_more_sequences_than_the_cache_holds_say_so() -> None:
-    with pytest.raises(DoesNotFit, match=r"5,000 sequences of 5,120 tokens are asked for, the cache holds"):
+    with pytest.raises(DoesNotFit, match=r"the cache of 5,000 sequences of 5,120 tokens is too large; at most --batch"):
         costcalc.estimate("v3", "h100", gpus=16, batch=5000)
 
 
@@ -198,10 +198,34 @@ def test_no_drafts_may_be_asked_for() -> None:
     assert none.decode == plain.decode
 
 
+@pytest.mark.parametrize(("model", "gpu"), [("v3", "16xh200"), ("gpt-oss-120b", "8xh100"), ("llama-3.1-70b", "8xh100")])
+def test_typing_a_degree_that_would_be_chosen_changes_nothing(model: str, gpu: str) -> None:
+    free = costcalc.estimate(model, gpu)
+    names = ("tensor_parallel", "pipeline_parallel", "expert_parallel", "attention_data_parallel")
+    chosen = {name: getattr(free.deployment, name) for name in names}
+    for typed in [names[:1], names[:2], names[1:3], names[2:], names]:
+        same = costcalc.estimate(model, gpu, **{name: chosen[name] for name in typed})
+        assert (same.deployment.layout, same.serving, same.cost) == (free.deployment.layout, free.serving, free.cost)
+
+
+def test_degrees_that_were_not_typed_are_the_cheapest() -> None:
+    # By brute force over the experts' degrees that divide a stage of 8 or 16 GPUs.
+    found = costcalc.estimate("v3", "16xh200", tensor_parallel=8)
+    costs = []
+    for data in (1, 2):
+        for expert in (1, 2, 4, 8, 16):
+            degrees = {"tensor_parallel": 8, "attention_data_parallel": data, "expert_parallel": expert}
+            if expert <= 8 * data:
+                each = costcalc.estimate("v3", "16xh200", pipeline_parallel=1, **degrees)
+                costs.append(each.cost.usd_per_million_blended_tokens)
+    assert found.cost.usd_per_million_blended_tokens <= min(costs) * 1.0001
+
+
 def test_degrees_that_are_left_out_of_a_layout_are_told() -> None:
     layout = {"gpus": 16, "tensor_parallel": 4, "pipeline_parallel": 2, "attention_data_parallel": 2, "batch": 92}
     (left,) = [each for each in costcalc.estimate("v3", "h100", **layout).assumptions if each.name == "layout"]
-    assert (left.value, left.override) == ("ep 8", "--ep")
+    assert (left.value, left.override) == ("ep 1", "--ep")
+    assert left.why == "cheapest of 4 that fit beside the degrees typed"
     whole = costcalc.estimate("v3", "h100", expert_parallel=1, **layout)
     assert not [each for each in whole.assumptions if each.name == "layout"]
 
@@ -233,3 +257,15 @@ def test_the_layout_that_is_chosen_gives_the_same_answer_where_it_is_typed(model
     )
     assert typed.decode == found.decode
     assert (typed.cost, typed.serving) == (found.cost, found.serving)
+
+
+def test_what_does_not_fit_says_whether_weights_or_the_cache_and_the_largest_batch_that_does() -> None:
+    with pytest.raises(DoesNotFit, match=r"weights take 141.1 GB per GPU of 21.* usable"):
+        costcalc.estimate("llama-3.1-70b", "rtx-4090", gpus=1, batch=500)
+    with pytest.raises(DoesNotFit) as refused:
+        costcalc.estimate("v3", "8xh200", batch=5000)
+    assert "its weights do, but the cache of 5,000 sequences of 5,120 tokens is too large" in refused.value.message
+    named = int(refused.value.message.partition("at most --batch ")[2].split()[0].replace(",", ""))
+    assert costcalc.estimate("v3", "8xh200", batch=named).memory.fits
+    with pytest.raises(DoesNotFit):
+        costcalc.estimate("v3", "8xh200", batch=named + 1)

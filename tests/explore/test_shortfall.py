@@ -22,7 +22,6 @@ DEGREES = {
 @pytest.mark.parametrize(
     ("model", "gpu", "asked"),
     [
-        ("v3", "h100", {"gpus": 16, "attention_data_parallel": 8}),
         ("llama-3.1-70b", "h100", {"gpus": 8, "attention_data_parallel": 4}),
         ("llama-3.1-405b", "h100", {"tensor_parallel": 4}),
         ("llama-3.1-405b", "h100", {"gpus": 32, "tensor_parallel": 4}),
@@ -68,7 +67,7 @@ def test_hints_are_to_the_point(model: str, gpu: str, asked: dict[str, Any], mes
 
 def test_as_many_gpus_as_expert_groups_are_taken() -> None:
     answer = costcalc.estimate("v3", "h100", expert_parallel=256)
-    assert (answer.deployment.gpus, answer.deployment.layout) == (256, "dp256 ep256")
+    assert (answer.deployment.gpus, answer.deployment.expert_parallel) == (256, 256)
 
 
 def test_a_row_that_does_not_fit_says_how_many_gpus_would() -> None:

@@ -170,3 +170,18 @@ def test_a_comparison_as_a_dictionary_has_rows_of_whole_trees() -> None:
     tree = costcalc.compare_models(["llama-3.1-8b"], "h100").to_dict()
     assert tree["rows"][0]["variant"] == "Llama-3.1-8B"
     assert tree["rows"][0]["decode"]["tokens_per_s"] > 0
+
+
+def test_variants_without_copies_to_share_run_without_context_parallelism() -> None:
+    # MHA's heads are divided, each on one rank; MQA's one head and a latent are on all of them (vLLM's --dcp-size).
+    found = costcalc.compare_attention("v3", "h200", gpus=8, tensor_parallel=8, context_parallel=2)
+    layouts = {row.variant: row.estimate.deployment.context_parallel for row in found.rows if row.note is None}
+    assert layouts["MQA"] == layouts["MLA absorbed"] == 2
+    alone = {name for name, degree in layouts.items() if degree == 1}
+    assert {"MHA", "No cache"} & layouts.keys() <= alone
+    [note] = [each for each in found.notes if each.startswith("Without --cp 2, as no tensor ranks hold copies")]
+    assert "MHA" in note and "MQA" not in note
+    curves = costcalc.attention_curves("v3", "h200", gpus=8, tensor_parallel=8, context_parallel=2)
+    assert len(curves.curves) == len(found.rows)
+    # Nor where the model itself is one of them.
+    assert costcalc.compare_attention("llama-2-7b", "h100", gpus=4, context_parallel=4).rows

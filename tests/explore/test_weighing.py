@@ -111,11 +111,12 @@ def test_no_layout_typed_by_hand_is_cheaper_on_random_machines(
 @settings(max_examples=40, deadline=None)
 @given(models(), machines(), st.integers(1, 16))
 def test_more_replicas_never_change_what_a_token_costs(model: ModelSpec, gpu: Accelerator, replicas: int) -> None:
+    alone: dict[str, Any] = {"tensor_parallel": 1, "pipeline_parallel": 1, "attention_data_parallel": 1}
     try:
-        one = costcalc.estimate(model, gpu, gpus=1, tensor_parallel=1, price=2.0)
+        one = costcalc.estimate(model, gpu, gpus=1, price=2.0, **alone)
     except CostcalcError:
         return
-    many = costcalc.estimate(model, gpu, gpus=replicas, tensor_parallel=1, attention_data_parallel=1, price=2.0)
+    many = costcalc.estimate(model, gpu, gpus=replicas, price=2.0, **alone)
     assert many.deployment.replicas == replicas
     assert many.cost.usd_per_million_output_tokens == pytest.approx(one.cost.usd_per_million_output_tokens)
     assert many.cost.usd_per_million_blended_tokens == pytest.approx(one.cost.usd_per_million_blended_tokens)
@@ -214,14 +215,18 @@ def _same_in_table_and_curve(model: str, gpu: str, contexts: tuple[float, ...], 
     for row in table.rows:
         curve, here = curves[row.variant.partition(" @ ")[0]], row.estimate
         (at,) = np.flatnonzero(curve.contexts == here.workload.context_tokens)
-        assert curve.usd_per_million_output_tokens is not None and curve.keeps_limits is not None
+        rates = {
+            name: curve.numbers[f"serving.{name}"][at]
+            for name in ("output_tokens_per_s_per_gpu", "tokens_per_s_per_user")
+        }
+        assert curve.keeps_limits is not None
         if here.decode.tokens_per_s is None:
-            assert np.isnan(curve.tokens_per_s_per_gpu[at])
+            assert np.isnan(list(rates.values())).all()
             continue
         assert curve.batch[at] == here.workload.batch * here.deployment.replicas
-        assert curve.tokens_per_s_per_gpu[at] == pytest.approx(here.decode.tokens_per_s_per_gpu)
-        assert curve.tokens_per_s_per_user[at] == pytest.approx(here.decode.tokens_per_s_per_user)
-        assert curve.usd_per_million_output_tokens[at] == pytest.approx(here.cost.usd_per_million_output_tokens)
+        assert all(rate == pytest.approx(getattr(here.serving, name)) for name, rate in rates.items())
+        dollars = curve.numbers["cost.usd_per_million_output_tokens"][at]
+        assert dollars == pytest.approx(here.cost.usd_per_million_output_tokens)
         assert curve.keeps_limits[at] == here.limits.kept
 
 

@@ -20,8 +20,10 @@ from costcalc.predict.quantities import BreakEven, Comparison, Estimate, OpResul
 from costcalc.report.breakeven import use_curve
 from costcalc.report.charts.comparison import draw_breakeven, draw_comparison, draw_sweep
 from costcalc.report.charts.estimate import draw_estimate, draw_roofline, draw_step_time
+from costcalc.report.charts.frontier import draw_frontier
 from costcalc.report.charts.style import VARIANT_COLOURS, draw_over, look, panels, spread, variant_colour
 from costcalc.report.charts.terminal import plots
+from costcalc.report.comparison import COST, RATE, USER
 from costcalc.report.page import plain_page
 from costcalc.report.sweep import SWEPT_PANELS, curves_of
 
@@ -40,7 +42,8 @@ def curves() -> Curves:
     for name, rate in (("MHA", 200.0), ("MLA absorbed", 2000.0), ("No cache", 1.0)):
         rates = rate / (contexts / 1e3)
         rates[-1] = np.nan if name == "MHA" else rates[-1]
-        lines.append(Curve(name, 0.0 if name == "No cache" else 70e3, contexts, rates, rates, rates, 1e3 / rates))
+        numbers = dict.fromkeys((RATE, USER), rates) | {COST: 1e3 / rates}
+        lines.append(Curve(name, 0.0 if name == "No cache" else 70e3, contexts, rates, numbers))
     return Curves("X", 16, tuple(lines))
 
 
@@ -196,3 +199,20 @@ def test_labels_are_moved_apart(heights: list[float]) -> None:
     placed = sorted(spread(heights, 0.05))
     assert all(0 <= each <= 1.0001 for each in placed)
     assert all(after - before >= 0.05 - 1e-9 for before, after in pairwise(placed))
+
+
+def test_the_range_of_a_step_strikes_through_no_words(estimate: Estimate) -> None:
+    wide = replace(estimate, decode=replace(estimate.decode, step_time_s_range=(0.02, 0.11)))
+    with look():
+        _, [axes] = panels(1, "Title", "subtitle")
+        draw_step_time(axes, wide)
+        [spread_line] = axes.lines
+        words = next(text for text in axes.texts if "[20 ms" in text.get_text())
+        across = words.get_window_extent().transformed(axes.transData.inverted())
+    assert not across.y0 <= spread_line.get_ydata()[0] <= across.y1
+
+
+def test_pools_together_and_apart_of_two_gpus_all_have_bands() -> None:
+    found = costcalc.frontier("llama-3.1-8b", ["1xh100", "1xl40s"], disaggregated=[False, True])
+    chart = draw_frontier(found, ".svg", ("throughput",))
+    assert len(found.fronts) == 4 and chart.count(b"PolyCollection_") == 4

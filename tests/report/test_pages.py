@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from terminal import fitted
 
-from costcalc import frontier
+import costcalc
+from costcalc import compare_models, frontier
 from costcalc.cli.app import plain_text
 from costcalc.predict.quantities import (
     Assumption,
@@ -33,6 +35,7 @@ from costcalc.report.page import (
     RANGE,
     Block,
     Column,
+    Command,
     Grid,
     Line,
     bar,
@@ -169,6 +172,20 @@ def test_a_cache_that_is_the_same_everywhere_is_no_column(comparison: Comparison
     assert "70.27 kB in every row" in page and "smaller" not in page
 
 
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_a_command_can_be_pasted_from_a_terminal_of_any_width(width: int) -> None:
+    text = (
+        "costcalc estimate --model './my models/a.yaml' --gpu rtx-4090 --gpus 1 --batch 1 --context 39396 --tpot 0.04"
+    )
+    lines = fitted([Command(text, "12")], width).splitlines()
+    assert all(line.endswith(" \\") for line in lines[:-1])
+    pasted = "\n".join(lines).replace("12  ", "", 1)
+    assert shlex.split(pasted.replace("\\\n", "")) == shlex.split(text)  # as a shell joins lines
+    assert all(len(line) <= max(width, 44) for line in lines)
+    assert plain_page([Command(text)]) == f"  {text}\n"
+    assert markdown_page([Command(text, "12")]) == f"12:\n\n```sh\n{text}\n```\n"
+
+
 @pytest.mark.parametrize("width", [80, 160])
 def test_a_frontier_fits_its_terminal(width: int) -> None:
     result = frontier(["gpt-oss-120b", "qwen3-30b-a3b"], ["h100", "mi300x"], disaggregated=[False, True])
@@ -177,7 +194,8 @@ def test_a_frontier_fits_its_terminal(width: int) -> None:
     text = " ".join(page.split())
     for point in result.points:  # the fastest of every set is shown whole, with its command
         first = next(each for each in result.points if (each.model, each.set) == (point.model, point.set))
-        assert first.command in text and speed(first.tokens_per_s_per_user) in text
+        # A shell joins what is broken behind a backslash.
+        assert first.command in text.replace(" \\ ", " ") and speed(first.tokens_per_s_per_user) in text
 
 
 @pytest.mark.parametrize("width", [80, 100, 120, 160])
@@ -376,6 +394,21 @@ def test_every_price_names_its_source(comparison: Comparison) -> None:
     page = plain_page(comparison_page(replace(comparison, rows=rows)))
     assert "$2.00 One: first source; $3.50 Two: second source" in page
     assert "$2.00" in row(page, "One ") and "$3.50" in row(page, "Two ")
+
+
+def test_a_comparison_shows_what_an_estimate_shows_under_the_same_names() -> None:
+    found = compare_models(["llama-3.1-8b", "qwen3-8b"], "1xh100")
+    grid = next(block for block in comparison_page(found) if isinstance(block, Grid))
+    cells = dict(zip([each.title for each in grid.columns], grid.rows[0], strict=True))
+    here = plain_page(estimate_page(costcalc.estimate("llama-3.1-8b", "1xh100")))
+    for title, heading in (
+        ("TPOT", "Time per output token"), ("TTFT", "Time to first token"), ("$/M out", "$ per M output tokens"),
+        ("tok/s GPU", "Tokens/s per GPU"), ("tok/s user", "Tokens/s per user"),
+    ):  # fmt: skip
+        assert row(here, heading).split(heading)[1].strip().startswith(cells[title]), title
+    decoding = float(cells["decode tok/s GPU"].replace(",", ""))
+    assert decoding > float(cells["tok/s GPU"].replace(",", ""))
+    assert f"{cells['decode tok/s GPU']} tokens/s per GPU" in row(here, "Decoding alone")
 
 
 @pytest.mark.parametrize(

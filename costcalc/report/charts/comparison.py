@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from costcalc.errors import CostcalcError, shortened
+from costcalc.explore.capacity import Capacity
 from costcalc.explore.compare import Curve, Curves
 from costcalc.explore.diff import Diff
 from costcalc.explore.sweep import Sweep
 from costcalc.predict.quantities import BLENDED, BreakEven, Comparison, Row
 from costcalc.report.accuracy import KIND_TITLES, amount, percent
 from costcalc.report.breakeven import use_curve
+from costcalc.report.capacity import MOST_ROWS, names
 from costcalc.report.charts.library import Axes, LogLocator, MaxNLocator
 from costcalc.report.charts.style import (
     FAINT,
@@ -28,7 +30,7 @@ from costcalc.report.charts.style import (
     shown_ticks,
     variant_colour,
 )
-from costcalc.report.comparison import COST, EXCEEDS, RATE, by_context, cost_or_reason, row_name
+from costcalc.report.comparison import COST, EXCEEDS, RATE, USER, by_context, cost_or_reason, row_name
 from costcalc.report.diff import WHOLE, Step, diff_title, signed, steps_of
 from costcalc.report.estimate import is_term, price_basis
 from costcalc.report.page import Show, quantity
@@ -43,17 +45,14 @@ if TYPE_CHECKING:
 BANDED = "MLA absorbed"
 
 
-def draw_lines(axes: Axes, lines: Sequence[tuple[Curve, Any]], show: Show, title: str, *, rate: bool) -> None:
-    """Draw values of every variant against context; dotted where a limit of time is broken.
-
-    rate: whether they are rates, whose range is that of times upside down.
-    """
+def draw_lines(axes: Axes, curves: Sequence[Curve], path: str, show: Show, title: str) -> None:
+    """Draw a number of every variant against context; dotted where a limit of time is broken."""
     ends: list[End] = []
     framed: list[float] = []
     drawn: list[Line] = []
     # The widest line first, so that thin ones are seen on it.
-    for number, (curve, values) in sorted(enumerate(lines), key=lambda each: -_width(each[1][0])):
-        known = np.asarray(values, dtype=float)
+    for number, curve in sorted(enumerate(curves), key=lambda each: -_width(each[1])):
+        known = np.asarray(curve.numbers[path], dtype=float)
         if not np.isfinite(known).any():
             continue
         colour = variant_colour(curve.variant, number)
@@ -63,11 +62,11 @@ def draw_lines(axes: Axes, lines: Sequence[tuple[Curve, Any]], show: Show, title
         if curve.bytes_per_token == 0:  # recomputes: on one scale with it the others would be one line
             continue
         framed += [float(y) for y in known[np.isfinite(known)]]
-        band = curve.band(known, rate=rate) if curve.variant == BANDED else None
+        band = curve.band(path) if curve.variant == BANDED else None
         if band is not None:  # of one variant: those of all would cover each other
             axes.fill_between(curve.contexts, *band, color=colour, alpha=0.13, lw=0)
             axes.text(0.01, 0.01, f"band: 80% range of {BANDED}", transform=axes.transAxes, size=8, color=FAINT)
-    _scale(axes, [float(x) for x in lines[0][0].contexts], framed, show)
+    _scale(axes, [float(x) for x in curves[0].contexts], framed, show)
     name_ends(axes, ends)
     axes.set_xlabel("context [tokens]")
     axes.set_title(title)
@@ -195,12 +194,21 @@ def draw_comparison(
         return saved(figure, suffix)
 
 
-_DRAWN = {
-    "throughput": (RATE, "tokens_per_s_per_gpu"),
-    "speed": ("decode.tokens_per_s_per_user", "tokens_per_s_per_user"),
-    "cost": (COST, "usd_per_million_output_tokens"),
-}
-"""What a panel shows: of rows, and of curves."""
+def draw_capacity(result: Capacity, suffix: str, kinds: Sequence[str]) -> bytes:
+    """Return the chart of models or formats that fit, the largest ones, as the content of a file.
+
+    suffix, kinds: as of `draw_comparison`. Raises CostcalcError for a single answer.
+    """
+    if len(result.rows) == 1:
+        hint = "ask for it with the command of the answer"
+        raise CostcalcError("there is one answer, and nothing to set it against", where="--chart", hint=hint)
+    fits = [Row(name, fit.estimate) for name, fit in zip(names(result), result.rows, strict=True)]
+    return draw_comparison(Comparison(result.title, tuple(fits[:MOST_ROWS])), None, suffix, kinds)
+
+
+_DRAWN = {"throughput": RATE, "speed": USER, "cost": COST}
+_OF_A_TERM = {"throughput": "decode.tokens_per_s_per_gpu", "speed": "decode.tokens_per_s_per_user", "cost": COST}
+"""What a panel shows."""
 
 
 def _draw(kind: str, axes: Axes, rows: Sequence[Row], curves: Curves | None) -> None:
@@ -208,14 +216,13 @@ def _draw(kind: str, axes: Axes, rows: Sequence[Row], curves: Curves | None) -> 
         caches = [row.estimate.kv_cache.bytes_per_token for row in rows]
         draw_values(axes, rows, caches, format_bytes, "KV cache per token")
         return
-    path, name = _DRAWN[kind]
+    path = (_OF_A_TERM if is_term(rows[0].estimate) else _DRAWN)[kind]
     of = quantity(path)
     if curves is None:
         found = [quantity(path, row.estimate) for row in rows]
         draw_values(axes, rows, [each.value for each in found], of.show, of.title, [each.limits for each in found])
     else:
-        lines = [(curve, getattr(curve, name)) for curve in curves.curves]
-        draw_lines(axes, lines, of.show, f"{of.title} against context", rate=kind != "cost")
+        draw_lines(axes, curves.curves, path, of.show, f"{of.title} against context")
 
 
 def _subtitle(comparison: Comparison, lines: bool) -> str:

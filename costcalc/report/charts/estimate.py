@@ -25,9 +25,12 @@ def draw_step_time(axes: Axes, result: Estimate) -> None:
         axes.text(op.time_s + longest * 0.015, row, label, va="center", size=9)
     axes.barh(len(ops), total, color=GRID, height=0.72)
     if span:
-        axes.plot(span, [len(ops)] * 2, color=INK, lw=1.6, solid_capstyle="butt")
+        # Under the words, which it would strike through.
+        axes.plot(span, [len(ops) - 0.24] * 2, color=INK, lw=1.6, solid_capstyle="butt")
     reach = f"  [{format_seconds(span[0], 2)}–{format_seconds(span[1], 2)}]" if span else ""
-    axes.text(longest * 0.015, len(ops), f"{format_seconds(total, 3)}{reach}", va="center", size=9)
+    axes.text(
+        longest * 0.015, len(ops) + (0.1 if span else 0.0), f"{format_seconds(total, 3)}{reach}", va="center", size=9
+    )
     axes.set_yticks(range(len(ops) + 1), [*(op.op for op in ops), "whole step"])
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")

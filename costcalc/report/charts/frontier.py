@@ -14,7 +14,8 @@ from costcalc.units import format_count
 
 MOST_NAMED = 8
 """Lines with a colour and a name; others are in grey."""
-MOST_BANDS = 3
+MOST_BANDS = 4
+"""Lines with a band: of two GPUs, pools together and apart."""
 
 
 def draw_frontier(result: Frontier, suffix: str, kinds: Sequence[str] = ("throughput", "cost")) -> bytes:
@@ -95,6 +96,7 @@ def _subtitle(result: Frontier, lines: Sequence[FrontLine]) -> str:
         "ideal bound" if result.efficiency == "ideal" else "efficiency as measured",
     ]
     if any(each.band and each.place < MOST_BANDS for each in lines):
-        parts.append("bands: hold in 8 of 10 cases")
+        some = f", of the first {MOST_BANDS}" if len(lines) > MOST_BANDS else ""
+        parts.append(f"bands{some}: hold in 8 of 10 cases")
         parts.append("numbers: sets of points that cannot be told apart")
     return "; ".join(parts)

@@ -11,12 +11,14 @@ import numpy as np
 from plotille import Figure, color
 
 from costcalc.errors import escaped
+from costcalc.explore.capacity import Capacity
 from costcalc.explore.frontier import USER, Frontier
 from costcalc.explore.sweep import Sweep
 from costcalc.fields import Record
 from costcalc.predict.quantities import BLENDED, BreakEven, Comparison, Estimate
 from costcalc.replay.results import Simulation
 from costcalc.report.breakeven import use_curve
+from costcalc.report.capacity import MOST_ROWS, names
 from costcalc.report.comparison import COST, RATE, by_context, row_name
 from costcalc.report.frontier import FRONTIER_PANELS, lines_of
 from costcalc.report.page import Block, Column, Grid, Line, Show, Shown, bar, quantity, seconds
@@ -62,6 +64,10 @@ def plots(
         return list(_against_use(result))
     if isinstance(result, Simulation):
         return list(_against_load(result))
+    if isinstance(result, Capacity):
+        of = quantity("serving.tokens_per_s_per_user")
+        speeds = [quantity("serving.tokens_per_s_per_user", row.estimate).value for row in result.rows]
+        return list(bars(of.title, list(zip(names(result), speeds, strict=True))[:MOST_ROWS], of.show))
     if isinstance(result, Priced):
         priced = [(each.source, each.usd_per_million_blended_tokens) for each in result.rows[:MOST_BARS]]
         return list(bars("Measured, $ per M tokens, blended", priced, format_usd))
@@ -100,14 +106,13 @@ def _length(value: float, known: Sequence[float], logarithmic: bool) -> float:
 
 
 def _compared(curves: Curves) -> Iterator[Block]:
-    for path, name in ((RATE, "tokens_per_s_per_gpu"), (COST, "usd_per_million_output_tokens")):
+    for path in (RATE, COST):
         drawn = []
         for curve in curves.curves:
-            values = getattr(curve, name)
-            points = [] if values is None else list(zip(curve.contexts.tolist(), values.tolist(), strict=True))
+            points = list(zip(curve.contexts.tolist(), curve.numbers[path].tolist(), strict=True))
             # Without a cache every token costs a whole prefill; on one scale with it the others would be one line.
             drawn.append(Drawn(curve.variant, points, curve.bytes_per_token > 0))
-        if any(line.points for line in drawn):
+        if any(value == value for line in drawn for _, value in line.points):
             yield from _chart(quantity(path), "context", drawn, partial(value_shown, "context"))
 
 
