@@ -291,7 +291,11 @@ def _without_effect(q: Scenario, chosen: Chosen) -> Iterator[str]:
 
 def _owned_without_effect(q: Scenario) -> Iterator[str]:
     """The note that terms of an owner do nothing, where the price is another or the capital is not known."""
-    if q.options.owned is None or (q.price and q.price.computed):
+    if q.price and q.price.computed:
+        return
+    if q.options.power_price is not None:
+        yield f"--power-price {value_text('power_price', q.options.power_price)}{WITHOUT_EFFECT}try --price owned."
+    if q.options.owned is None:
         return
     why = "the price is not an owner's; try --price owned"
     if means_owned(words_of_price(q.options)):

@@ -58,14 +58,20 @@ def break_even(
     scenario = asked(model, gpu, options, folders)
     if scenario.options.terms != "all":
         raise CostcalcError("a list price pays for everything, not for one term of the bill", hint="leave --terms out")
-    offers = _offers(scenario.model, against, folders)
-    offers = [(name, _at(price, tier, discount)) for name, price in _of_tier(offers, tier)]
+    asking = _offers(scenario.model, against, folders)
+    kept = _of_tier(asking, tier)
+    lacking = dict.fromkeys(price.provider for name, price in asking if (name, price) not in kept)
+    offers = [(name, _at(price, tier, discount)) for name, price in kept]
     if scenario.price is None:
         raise CostcalcError(f"no price per hour of {scenario.gpu.name} is known", hint="give one with --price")
     found = answer(scenario, choose_deployment(scenario))
     own = scenario.model.name
     market = tuple(replace(market_price(found, price), model=None if name == own else name) for name, price in offers)
     names = ", ".join(dict.fromkeys(name for name, _ in offers))
+    if lacking:
+        found = replace(
+            found, notes=(*found.notes, f"Left out, for no batch price of it is known: {', '.join(lacking)}.")
+        )
     return BreakEven(names, replace(found, market=market), _sale(found, sell, margin))
 
 
@@ -148,6 +154,7 @@ def _at(price: ApiPrice, tier: str, discount: Any) -> ApiPrice:
         input_usd_per_million=asks.input_usd_per_million * left,
         cached_input_usd_per_million=None if cached is None else cached * left,
         output_usd_per_million=asks.output_usd_per_million * left,
+        source=f"{price.source}, batch tier" if asks is not price else price.source,
         batch=None,
     )
 

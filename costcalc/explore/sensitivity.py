@@ -38,15 +38,15 @@ HIT_RATE = 0.563
 inference system overview, 2025-03-01)."""
 IDLE = 0.5
 """Use of GPUs that are rented for a peak of twice the mean."""
-EFFICIENCY = "efficiency"
+PREDICTION = "prediction"
 
 
 class Influence(Record):
     """One input at both ends of its range, and what a million tokens cost there."""
 
-    input: str  # an option, or 'efficiency' for the range of the prediction
+    input: str  # an option, or 'prediction' for what is observed over what is predicted
     base: float | str | None  # None where the choice was costcalc's
-    low: float | None  # ends of the range; of the efficiency, observed over predicted cost
+    low: float | None  # ends of the range; of the prediction, observed over predicted cost
     high: float | None
     usd_per_million_at_low: float | None  # None where it does not fit
     usd_per_million_at_high: float | None
@@ -126,7 +126,7 @@ def sensitivity(
             return None
 
     found = [_influence(each, scenario, cost, at) for each in _ends(scenario, base, own)]
-    found += _of_prediction(base, of, cost) if own.get(EFFICIENCY, True) else ()
+    found += _of_prediction(base, of, cost) if own.get(PREDICTION, True) else ()
     found.sort(key=lambda each: -each.swing)
     title = f"{spec.name} on {base.deployment.gpus} × {machine.name}"
     return Sensitivity(title, of, cost, tuple(found), base, tuple(_notes(found)))
@@ -165,7 +165,7 @@ def _ranges(
             found[meant] = None
             continue
         parts = ends.split(":") if isinstance(ends, str) else list(ends)
-        if len(parts) != 2 or meant == EFFICIENCY:
+        if len(parts) != 2 or meant == PREDICTION:
             raise CostcalcError(f"{shown(ends)} is no range of {meant}", where="vary", hint="as in price=1.5:4")
         try:
             low, high = (read_option(meant, each) for each in parts)
@@ -191,9 +191,9 @@ def _input(name: str) -> str:
         flags = {flag.removeprefix("--").replace("-", "_") for flag in OPTIONS[each].flags}
         if plain in {each, *flags, *OPTIONS[each].also}:
             return each
-    if plain == EFFICIENCY:
+    if plain == PREDICTION:
         return plain
-    known = (*VARIED, EFFICIENCY)
+    known = (*VARIED, PREDICTION)
     hint = did_you_mean(plain, known) or f"one of {', '.join(known)}"
     raise CostcalcError(f"{shown(name)} has no range", where="vary", hint=hint)
 
@@ -201,7 +201,7 @@ def _input(name: str) -> str:
 def _ends(q: Scenario, base: Estimate, own: Mapping[str, Any]) -> Iterator[_End]:
     """The ranges told, and those of what was not told."""
     for name, ends in own.items():
-        if ends is not None and name != EFFICIENCY:
+        if ends is not None and name != PREDICTION:
             low, high = ends
             yield _End(name, low, high, "as told")
     for each in _usual(q, base):
@@ -263,10 +263,24 @@ def _of_prediction(base: Estimate, of: str, cost: float) -> Iterator[Influence]:
     if spread is not None:
         low, high = spread
         why = "of the prediction: in 8 of 10 cases"
-        yield Influence(EFFICIENCY, 1.0, low / cost, high / cost, low, high, high - low, why)
+        yield Influence(PREDICTION, 1.0, low / cost, high / cost, low, high, high - low, why)
+
+
+SETTLED_BY = {
+    PREDICTION: "a benchmark of this deployment; costcalc price prices it, costcalc calibrate learns from it",
+    "cached": "the hit rate of the prefix cache under your traffic",
+    "input_tokens": "prompts in your logs",
+    "output_tokens": "answers in your logs",
+    "utilization": "your load over a day; costcalc simulate replays it",
+    "concurrency": "users at once in your logs",
+}
+"""What can be measured of an input, rather than decided or negotiated."""
 
 
 def _notes(found: Sequence[Influence]) -> Iterator[str]:
+    first = next((each for each in found if each.input in SETTLED_BY), None)
+    if first is not None:
+        yield f"Measure first: {SETTLED_BY[first.input]}."
     lost = [each.input for each in found if each.usd_per_million_at_low is None or each.usd_per_million_at_high is None]
     if lost:
         yield f"Does not fit at one end: {', '.join(lost)}."

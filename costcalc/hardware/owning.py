@@ -121,6 +121,7 @@ class OwnedResult(Record):
     fixed_usd_per_gpu_hour: float
     variable_usd_per_gpu_hour: float  # electricity
     capital_usd: float  # of the accelerator with its share of server and network
+    limit_watts: float  # of the accelerator
     watts_at_the_meter: float  # of the accelerator, its share of the host, and the site's overhead
     parts: OwnedParts
     terms: OwnedTerms
@@ -163,7 +164,9 @@ def owned(gpu: Accelerator, terms: OwnedTerms) -> OwnedResult | None:
         electricity=watts / 1e3 * terms.power_price,
     )
     fixed = parts.accelerator + parts.server_and_network + parts.space + parts.staff + parts.support
-    return OwnedResult(fixed + parts.electricity, fixed, parts.electricity, usd + server, watts, parts, terms)
+    return OwnedResult(
+        fixed + parts.electricity, fixed, parts.electricity, usd + server, gpu.power, watts, parts, terms
+    )
 
 
 def _whole(gpu: Accelerator, terms: OwnedTerms) -> bool:

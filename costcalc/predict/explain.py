@@ -28,6 +28,7 @@ from costcalc.units import format_bytes, format_count, format_rate, format_secon
 
 _INPUT = "cost.usd_per_million_input_tokens"
 _BLENDED = "cost.usd_per_million_blended_tokens"
+_REQUEST = "cost.usd_per_request"
 
 
 def explain(scenario: Scenario, chosen: Chosen, result: Estimate, at: Prediction) -> Estimate:
@@ -61,7 +62,7 @@ def _ranged(q: Scenario, r: Estimate, formula: Formula) -> Formula:
     of_prefill = formula.quantity in ("prefill.time_s", "serving.time_to_first_token_s", _INPUT)
     factors = spread.prefill if of_prefill else spread.decode
     what = "observed over predicted, at 10% and 90% of the points left out of the fit"
-    if formula.quantity == _BLENDED or factors is None:
+    if formula.quantity in (_BLENDED, _REQUEST) or factors is None:
         return replace(formula, value_range=limits, range_source=f"those of input and output; {what}")
     low, high = factors
     of = "prefill times" if of_prefill else "decode times"
@@ -351,6 +352,17 @@ def _cost(r: Estimate, at: Prediction) -> list[Formula]:
                 blended,
                 "$/M",
                 "GPU time of prompts and decode steps over all tokens of a request",
+            )
+        )
+        found.append(
+            Formula(
+                _REQUEST,
+                "Dollars per request",
+                "blended $ × (input tokens + output tokens) / 1e6",
+                f"{_usd(blended)} × ({w.input_tokens:,.10g} + {w.output_tokens:,.10g}) / 1e6",
+                blended * (w.input_tokens + w.output_tokens) / 1e6,
+                "$",
+                "a prompt and its answer",
             )
         )
     return found

@@ -155,6 +155,8 @@ class CostResult(Record):
     usd_per_million_output_tokens_range: Range | None = None
     usd_per_million_input_tokens_range: Range | None = None
     usd_per_million_blended_tokens_range: Range | None = None
+    usd_per_request: float | None = None  # of a prompt and its answer
+    usd_per_request_range: Range | None = None
     # At the lowest and the highest list price of the kind that is charged.
     usd_per_million_output_tokens_price_range: Range | None = None
     usd_per_million_input_tokens_price_range: Range | None = None
@@ -578,6 +580,11 @@ def _blended(a: Answered, entered: Number, output: Number) -> Number:
     return blended_usd_per_million(entered, output, a.scenario.input_tokens, a.scenario.output_tokens)
 
 
+def _of_request(a: Answered, blended: Number) -> Number:
+    """Dollars of a request's tokens, in and out, at so much per million [$]."""
+    return blended * (a.scenario.input_tokens + a.scenario.output_tokens) / 1e6
+
+
 def _output_usd(a: Answered) -> Number:
     if a.scenario.disaggregated:
         return a.usd_per_million(a.gpus, _decoded(a))
@@ -621,6 +628,7 @@ def _grams(a: Answered) -> Number | None:
 
 WATTS = "energy.watts_per_gpu"
 BLENDED = "cost.usd_per_million_blended_tokens"
+REQUEST = "cost.usd_per_request"
 QUANTITIES: tuple[Quantity, ...] = (
     Quantity("prefill.time_s", "A pass of prefill", "s", lambda a: a.at.prefill.seconds, "prefill"),
     Quantity(
@@ -676,6 +684,10 @@ QUANTITIES: tuple[Quantity, ...] = (
         BLENDED, "$ per M tokens, blended", "$/M",
         lambda a: _blended(a, _input_usd(a), _output_usd(a)), short="$/M blended",
     ),
+    Quantity(
+        REQUEST, "$ per request", "$", lambda a: _of_request(a, _blended(a, _input_usd(a), _output_usd(a))),
+        short="$/request",
+    ),
     Quantity(WATTS, "Watts of a GPU", "W", lambda a: a.watts, "watts", short="W/GPU"),
     Quantity("energy.joules_per_output_token", "Joules per output token", "J", _joules, "joules", short="J/token"),
     Quantity("energy.joules_per_token", "Joules per token in and out", "J", _joules_of_any, "joules"),
@@ -719,7 +731,7 @@ def value_of(answered: Answered, each: Quantity) -> Number | None:
 
 def has_range(each: Quantity, spread: Ranges80) -> bool:
     """Whether a number has a range at 80% coverage."""
-    if each.path == BLENDED:
+    if each.path in (BLENDED, REQUEST):
         return bool(spread.decode and spread.prefill)
     return bool(each.times) and getattr(spread, each.times) is not None
 
@@ -727,10 +739,11 @@ def has_range(each: Quantity, spread: Ranges80) -> bool:
 def end_of(answered: Answered, each: Quantity, value: Number, spread: Ranges80, side: str) -> Number:
     """The low or the high end of the range of a number that has one."""
     end = SIDES.index(side)
-    if each.path == BLENDED:
+    if each.path in (BLENDED, REQUEST):
         assert spread.decode and spread.prefill
         entered, output = _input_usd(answered) * spread.prefill[end], _output_usd(answered) * spread.decode[end]
-        return _blended(answered, entered, output)
+        blended = _blended(answered, entered, output)
+        return blended if each.path == BLENDED else _of_request(answered, blended)
     times: Range = getattr(spread, each.times)
     factors = inverse(times) if each.rate else times
     assert factors is not None

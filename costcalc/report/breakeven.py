@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from costcalc.fields import Record
+from costcalc.hardware.prices import OLD_MONTHS, age_in_months
 from costcalc.predict.quantities import BreakEven, Estimate, MarketPrice, Range
 from costcalc.report.estimate import (
     break_even_range,
@@ -175,8 +176,11 @@ def conclusion(result: BreakEven) -> list[str]:
     if unbeaten:
         named = _listed([_named(each) for each in unbeaten])
         sentences.append(f"Even when never idle, {subject} {cost} more than {named}")
+    if here.deployment.utilization < 1:
+        sentences.insert(0, _at_the_use_assumed(here, prices))
     bill = f"Busy or not, {'they' if here.gpus_paid > 1 else 'it'} {cost} {usd(result.usd_per_month)} a month"
-    sentences += [*_sold(result), f"{bill}. {_at_the_use_assumed(here, prices)}"]
+    at_full_use = f". {_at_the_use_assumed(here, prices)}" if here.deployment.utilization == 1 else ""
+    sentences += [*_sold(result), f"{bill}{at_full_use}"]
     return [f"{each}." for each in sentences]
 
 
@@ -186,12 +190,15 @@ def _sold(result: BreakEven) -> Iterator[str]:
     if sale is None or left is None:
         return
     use = result.estimate.deployment.utilization
-    kept = f"a margin of {format_percent(sale.margin, 2)} {span(sale.margin_range, format_percent)}".rstrip()
+    lost = left < 0
+    kept = f"{'lose' if lost else 'leave'} {format_percent(abs(sale.margin or 0.0), 2)} of it"
+    kept += "" if lost else f" {span(sale.margin_range, format_percent)}".rstrip()
+    never = sale.break_even_utilization is None or sale.break_even_utilization > 1
+    even = "even GPUs that are never idle lose" if never else f"nothing is lost from {break_even_use(sale)} use on"
     yield (
         f"Sold at {usd(sale.input_usd_per_million)} in and {usd(sale.output_usd_per_million)} out, "
-        f"{usd(sale.blended_usd_per_million)} blended, they leave {kept}: "
-        f"{usd(abs(left))} a month {'of loss' if left < 0 else 'left'} at {format_percent(use)} use, and nothing is "
-        f"lost from {break_even_use(sale)} on"
+        f"{usd(sale.blended_usd_per_million)} blended, they {kept}: "
+        f"{usd(abs(left))} a month {'of loss' if lost else 'left'} at {format_percent(use)} use, and {even}"
     )
 
 
@@ -222,7 +229,11 @@ def _alike(prices: Sequence[MarketPrice]) -> list[list[MarketPrice]]:
 def _named(prices: Sequence[MarketPrice]) -> str:
     sellers = dict.fromkeys(f"{each.provider}'s" + (f" {each.model}" if each.model else "") for each in prices)
     typed = all(each.date is None for each in prices)
-    return f"{'a' if typed else _listed([*sellers]) + ' list'} price of {usd(prices[0].blended_usd_per_million)}"
+    kind = "batch" if all(each.source.endswith("batch tier") for each in prices) else "list"
+    old = {each.date[:7] for each in prices if each.date and age_in_months(each.date) > OLD_MONTHS}
+    when = f" ({max(old)})" if old else ""
+    who = "a" if typed else f"{_listed([*sellers])} {kind}"
+    return f"{who} price of {usd(prices[0].blended_usd_per_million)}{when}"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -231,6 +231,9 @@ def _gpu_prices(gpu: Accelerator) -> Iterator[Block]:
     figures = [("default", default)] if default else []
     for kind in kinds_priced(gpu.price, gpu.prices):
         figure = gpu.price_for(kind)
+        if kind == "owned" and gpu.capex is not None and gpu.power is not None:
+            figures.append(("published owners", figure)) if figure else None
+            continue  # what is charged is computed: costcalc gpus own
         figures += [(f"--price {kind}", figure)] if figure and figure.matches > 1 else []
     if figures:
         yield _price_grid([(who, each, each.provider or "") for who, each in figures], Column("by"))

@@ -168,6 +168,7 @@ def _chance(chance: float | None) -> str:
 
 _TPOT = _number("serving.time_per_output_token_s")
 _IN = _number("cost.usd_per_million_input_tokens")
+_BLENDED = _number("cost.usd_per_million_blended_tokens")
 _COLUMNS: tuple[tuple[Column, Cell], ...] = (
     (Column(""), lambda row: with_kv_heads(row_name(row), row.estimate)),
     (Column("GPUs", right=True), lambda row: str(row.estimate.deployment.gpus)),
@@ -192,6 +193,7 @@ _COLUMNS: tuple[tuple[Column, Cell], ...] = (
     _number("decode.tokens_per_s_per_gpu"),
     (Column("fits", right=True, beside=True), _most),
     (replace(_IN[0], beside=True), _IN[1]),
+    (replace(_BLENDED[0], beside=True), _BLENDED[1]),
 )
 """Columns, the first of which a narrow terminal has room for, and their cells."""
 

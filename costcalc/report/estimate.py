@@ -35,7 +35,16 @@ from costcalc.report.page import (
     times,
     users,
 )
-from costcalc.units import NOTHING, capital, counted, format_bytes, format_count, format_percent, format_rate
+from costcalc.units import (
+    NOTHING,
+    capital,
+    counted,
+    format_bytes,
+    format_count,
+    format_percent,
+    format_power,
+    format_rate,
+)
 from costcalc.units import format_usd as usd
 
 if TYPE_CHECKING:
@@ -171,6 +180,7 @@ def _headline_numbers(result: Estimate) -> list[tuple[str, str]]:
         ("cost.usd_per_million_output_tokens", "GPU time of decoding"),
         ("cost.usd_per_million_input_tokens", "GPU time that prompts take"),
         ("cost.usd_per_million_blended_tokens", "all GPU time, by this mix"),
+        ("cost.usd_per_request", "a prompt and its answer"),
         *speeds,
         ("serving.time_per_output_token_s", "prefills run elsewhere" if apart else "with prefills in between"),
         ("serving.time_to_first_token_s", f"{format_count(result.workload.input_tokens)} tokens in"),
@@ -267,6 +277,17 @@ def _owned(result: Estimate) -> Iterator[Block]:
     cost = result.deployment.owned
     if cost is not None:
         yield from owned_block(cost, result.cost.usd_per_million_output_tokens)
+        drawn, use = result.energy.watts_per_gpu, result.deployment.utilization
+        if drawn is not None:
+            busy = "" if use == 1 or cost.terms.busy != 1 else f", busy={format_percent(use)}"
+            yield Line(
+                f"An hour's electricity is that of the owner's terms, {format_percent(cost.terms.load)} of a GPU's "
+                f"limit whatever it serves. This load draws {format_power(drawn)} while it works: "
+                f"--owned 'draw={drawn / cost.limit_watts:.0%}{busy}'.",
+                "dim",
+                indent=2,
+            )
+            yield Line()
 
 
 # List prices of APIs beside the cost of a deployment.

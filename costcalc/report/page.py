@@ -153,6 +153,7 @@ _WRITTEN: dict[str, tuple[Show, Callable[[float, int], str]]] = {
     "s": (seconds, seconds),
     "tokens/s": (speed, speed),
     "$/M": (format_usd, _dollars),
+    "$": (format_usd, _dollars),
     "share": (format_percent, format_percent),
     "W": (watts, watts),
     "J": (_in_unit("J"), _in_unit("J")),

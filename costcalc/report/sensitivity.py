@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from costcalc.explore.sensitivity import EFFICIENCY, Influence, Sensitivity
+from costcalc.explore.sensitivity import PREDICTION, Influence, Sensitivity
 from costcalc.predict.options import OPTIONS
 from costcalc.report.page import DASH, MARK, Block, Column, Line, filled_grid, notes
 from costcalc.units import NOTHING, format_count, format_percent, format_rate, format_seconds, format_usd
 
 NAMES = {
     "input_tokens": "tokens in", "output_tokens": "tokens out", "tpot": "limit of TPOT", "ttft": "limit of TTFT",
-    "power_price": "$ per kWh",
+    "power_price": "$ per kWh", "prediction": "observed / predicted",
 }  # fmt: skip
 """Inputs as rows, where the option's own name says less."""
 WIDTH = 32
@@ -28,8 +28,8 @@ def sensitivity_page(result: Sensitivity) -> list[Block]:
         Column("base", right=True),
         Column("from", right=True),
         Column("to", right=True),
-        Column("$/M there", right=True),
-        Column("", right=True),
+        Column("$/M from", right=True),
+        Column("$/M to", right=True),
         Column(f"around {format_usd(result.usd_per_million)}", drawing=True),
         Column("range", role="dim", wrap=True),
     ]
@@ -70,7 +70,7 @@ def tokens_named(result: Sensitivity) -> str:
 
 def base_shown(each: Influence) -> str:
     """Return what an input is in the estimate itself; what costcalc chose is marked."""
-    if each.input == EFFICIENCY:
+    if each.input == PREDICTION:
         return "1×"
     return MARK if each.base is None else value_shown(each.input, each.base)
 
@@ -84,7 +84,7 @@ def value_shown(name: str, value: Any) -> str:
         return NOTHING
     if isinstance(value, str):
         return value
-    if name == EFFICIENCY:
+    if name == PREDICTION:
         return f"{value:.2g}×"
     if name in ("price", "power_price"):
         return format_usd(value)

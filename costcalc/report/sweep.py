@@ -193,6 +193,7 @@ def _as_long(sweep: Sweep) -> bool:
 def _shared(sweep: Sweep) -> list[Assumption]:
     """Defaults that all deployments have in common, without those that cells have of their own."""
     own = {"batch", *(("input_tokens",) if _as_long(sweep) else ()), *(("gpus", "layout") if sweep.chosen else ())}
+    own |= {axis.name for axis in sweep.axes}
     known = [{(each.name, each.value): each for each in one.assumptions} for one in sweep.references]
     return [each for key, each in known[0].items() if key[0] not in own and all(key in other for other in known)]
 

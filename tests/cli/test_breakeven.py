@@ -71,7 +71,7 @@ def test_the_conclusion_says_who_is_cheaper_and_when(run_json: RunJson, run: Run
     assert said and int(said[1]) == pytest.approx(100 * hardest, abs=0.5)
     assert said[2].startswith(
         "16 × NVIDIA H100 SXM5 80GB at $1.00 per GPU-hour cost less than Fireworks AI's list price of "
-        "$0.90 per million tokens: from 427M tokens a day."
+        "$0.90 (2025-02) per million tokens: from 427M tokens a day."
     )  # 16 GPUs x 24 h x $1 / $0.90 per million
     assert prices["DeepSeek"]["break_even_utilization"] > 1
     assert "Even when never idle, they cost more than DeepSeek's list price of $0.436." in page
@@ -180,7 +180,7 @@ def test_a_sale_leaves_what_arithmetic_says(run_json: RunJson, run: Run, capfd: 
     assert asked["sale"]["output_usd_per_million"] * 0.4 == pytest.approx(
         asked["cost"]["usd_per_million_output_tokens"]
     )
-    assert "they leave a margin of 60% [" in run(*V3, "--margin", "60%")
+    assert "they leave 60% of it [" in run(*V3, "--margin", "60%")
     assert refused(capfd, *V3, "--margin", "60%", "--sell", "1/2").startswith("--margin: the price is told too")
     assert refused(capfd, *V3, "--sell", "1").startswith("--sell: '1' is no list of prices")
 

@@ -45,7 +45,7 @@ def test_queries_and_outputs_are_exchanged() -> None:
 
 
 def test_copies_become_room_for_sequences() -> None:
-    asked = {"gpus": 8, "tensor_parallel": 8, "context": CONTEXT, "batch": 1}
+    asked = {"gpus": 8, "tensor_parallel": 8, "expert_parallel": 1, "context": CONTEXT, "batch": 1}
     alone, shared = (costcalc.estimate("v3", "h200", context_parallel=cp, **asked) for cp in (None, 8))
     assert shared.kv_cache.bytes_per_token_per_gpu == pytest.approx(alone.kv_cache.bytes_per_token_per_gpu / 8)
     assert shared.memory.max_sequences // 8 == alone.memory.max_sequences

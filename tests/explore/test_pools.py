@@ -21,7 +21,9 @@ def test_both_pools_are_paid_by_what_they_serve(pool: int | None, layout: dict[s
     cost, serving = answer.cost, answer.serving
     gpus = 16 + serving.prefill_gpus
     tokens = serving.output_tokens_per_s * (4096 + 1024) / 1024
-    assert cost.usd_per_million_blended_tokens * tokens * 3600 / 1e6 == pytest.approx(gpus * 2.0)
+    assert cost.usd_per_million_blended_tokens * tokens * 3600 / 1e6 == pytest.approx(
+        gpus * (answer.deployment.usd_per_gpu_hour or 0)
+    )
     assert serving.output_tokens_per_s_per_gpu == pytest.approx(serving.output_tokens_per_s / gpus)
     assert serving.output_tokens_per_s <= answer.decode.tokens_per_s * (1 + 1e-12)
 

@@ -82,8 +82,8 @@ def questions(draw: st.DrawFn) -> dict[str, Any]:
     """Two values each of three options that may be swept, and conditions that are not."""
     values = {
         "batch": st.integers(1, 400),
-        "context": st.integers(1, 100_000),
-        "input_tokens": st.integers(1, 100_000),
+        "context": st.integers(50_000, 100_000),  # that every prompt lies in
+        "input_tokens": st.integers(1, 50_000),
         "output_tokens": st.integers(1, 5000),
         "memory_bandwidth": st.integers(10**11, 10**13),
         "price": st.floats(0.1, 20),
