@@ -31,6 +31,8 @@ SWEEPS: list[tuple[str, str, dict[str, Any]]] = [
     ("mixtral-8x22b", "mi300x", {"batch": [1, 300, 10_000], "input_tokens": [1000, 100_000]}),
     (LLAMA, "h100", {"gpus": 8, "context": ["4k", "64k"], "concurrency": 100, "price": [1, 2]}),
     (LLAMA, "h100", {"context": ["4k", "64k"], "concurrency": 100}),
+    ("v3", "h200", {"gpus": 16, "tensor_parallel": 8, "batch": [1, 64, 1024], "context": ["4k", "64k"]}),
+    ("gpt-oss-120b", "h100", {"tensor_parallel": [1, 2, 4, 8], "batch": [1, 64], "price": [1, 2]}),
     ("gpt-3", "h100", {"batch": [1, 2], "context": [1000, 100_000], "terms": "kv", "efficiency": "ideal"}),
 ]
 
@@ -93,6 +95,7 @@ def questions(draw: st.DrawFn) -> dict[str, Any]:
     names = draw(st.lists(st.sampled_from(sorted(values)), min_size=3, max_size=3, unique=True))
     swept = {name: draw(st.lists(values[name], min_size=2, max_size=2, unique=True)) for name in names}
     fixed: dict[str, Any] = {"gpus": 8} if "gpus" not in names and draw(st.booleans()) else {}
+    fixed |= draw(st.sampled_from([{}, {"tensor_parallel": 4}, {"tensor_parallel": 8}]))  # the other degrees are chosen
     if draw(st.booleans()):
         fixed |= {"efficiency": "ideal"}
     else:
