@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from costcalc.explore.diff import Diff, diff
     from costcalc.explore.estimate import estimate
     from costcalc.explore.frontier import Frontier, frontier
+    from costcalc.explore.launch import launch_line
+    from costcalc.explore.launch_line import Launch, from_launch_line
     from costcalc.explore.sensitivity import sensitivity
     from costcalc.explore.simulate import simulate
     from costcalc.explore.sweep import Sweep, sweep, sweep_chunks
@@ -39,6 +41,7 @@ _HOMES = {
     "Diff": "explore.diff",
     "Estimate": "predict.quantities",
     "Frontier": "explore.frontier",
+    "Launch": "explore.launch_line",
     "ModelSpec": "model.spec",
     "Priced": "validation.price",
     "Simulation": "replay.results",
@@ -52,7 +55,9 @@ _HOMES = {
     "compare_models": "explore.compare",
     "diff": "explore.diff",
     "estimate": "explore.estimate",
+    "from_launch_line": "explore.launch_line",
     "frontier": "explore.frontier",
+    "launch_line": "explore.launch",
     "load_gpu": "catalog.catalog",
     "load_model": "catalog.catalog",
     "price": "validation.price",
@@ -66,11 +71,11 @@ _HOMES = {
 
 
 __all__ = [
-    "Accelerator", "Capacity", "Catalog", "Comparison", "CostcalcError", "Diff", "Estimate", "Frontier", "ModelSpec",
-    "Priced", "Simulation", "Sweep", "Training",
+    "Accelerator", "Capacity", "Catalog", "Comparison", "CostcalcError", "Diff", "Estimate", "Frontier", "Launch",
+    "ModelSpec", "Priced", "Simulation", "Sweep", "Training",
     "attention_curves", "break_even", "capacity", "compare_attention", "compare_gpus", "compare_models", "diff",
-    "estimate", "frontier", "load_gpu", "load_model", "price", "sensitivity", "simulate", "sweep", "sweep_chunks",
-    "train",
+    "estimate", "from_launch_line", "frontier", "launch_line", "load_gpu", "load_model", "price", "sensitivity",
+    "simulate", "sweep", "sweep_chunks", "train",
 ]  # fmt: skip
 
 

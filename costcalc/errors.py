@@ -13,6 +13,8 @@ _LONGEST_HINT = 1600
 """Characters of a hint, which may list what can be asked."""
 LONGEST_NAME = 200
 """Characters of a name that another may be meant by."""
+LONGEST_LINE = 100_000
+"""Letters of a command that is pasted."""
 
 
 class CostcalcError(ValueError):

@@ -60,6 +60,7 @@ _USD_PER_HOUR = re.compile(
 _USD = r"([kmb]?|bn|thousand|million|billion)(?:usd|\$|dollars?)?"
 _COUNT = r"([a-z]*?)(i?)(?:tokens?|params?|parameters?)?"
 _MACHINE = re.compile(r"(?P<count>[+-]?[0-9][0-9.,_]*)\s*[xX×*]\s*(?P<name>.*)")
+_RADEON = re.compile(r"(?i)[0-9]{4} ?xtx?")  # a name that begins like a count: 7900xtx
 
 
 def parse_quantity(value: str | int | float, dimension: str, *, positive: bool = False, signed: bool = False) -> float:
@@ -117,13 +118,13 @@ def parse_machine(text: str) -> tuple[int | None, str]:
     Raises UnitError when the count is not a whole number of 1 or more, or the name is missing.
     """
     cleaned = " ".join(text.split())
-    match = _MACHINE.fullmatch(cleaned)
+    match = None if _RADEON.fullmatch(cleaned) else _MACHINE.fullmatch(cleaned)
     if match is None:
         if not cleaned:
             raise UnitError("the machine is empty", hint="write it like 'h100' or '8xh100'")
         return None, cleaned
     name = match["name"].strip()
-    if not name or _MACHINE.fullmatch(name):
+    if not name or (_MACHINE.fullmatch(name) and not _RADEON.fullmatch(name)):
         raise UnitError(f"cannot read the machine {shown(text)}", hint="write it like 'h100' or '8xh100'")
     count = match["count"]
     if not count.isdigit() or len(count) > 7 or int(count) < 1:

@@ -32,11 +32,11 @@ warn where the defaults of their GPUs differ in kind or year, and name the kind 
 
 ## Entries of your own
 
-A model or an accelerator is one YAML file. `costcalc models new -o my.yaml` and `costcalc gpus new -o my.yaml` write
-a commented one to start from, `costcalc models import` makes one of a Hugging Face configuration
-([import.md](import.md)), and `costcalc models check my.yaml` tells every mistake with its line. Use it by its path
-(`--model ./my.yaml`), or put it into `models/` or `hardware_profiles/` of a catalog folder and use it by its name.
-Folders are searched in this order:
+A model or an accelerator is one YAML file. `costcalc models new -o my.yaml` (`--attention kda` and the like) and
+`costcalc gpus new -o my.yaml` write a commented one to start from, `costcalc models import` makes one of a Hugging Face
+configuration ([import.md](import.md)), and `costcalc models check my.yaml` tells every mistake with its line. Use it by
+its path (`--model ./my.yaml`), or put it into `models/` or `hardware_profiles/` of a catalog folder and use it by its
+name. Folders are searched in this order:
 
 1. the one of `--catalog DIR`,
 2. those of the environment variable `COSTCALC_CATALOG`, separated as in `PATH`,

@@ -15,7 +15,7 @@ from costcalc.errors import CostcalcError, shown
 from costcalc.fields import Spec
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.efficiency import Energy, KernelEfficiency, MachineEfficiency, MachineFit, ServingEfficiency
-from costcalc.hardware.engines import EngineMemories
+from costcalc.hardware.engines import EngineMemories, Launching
 from costcalc.hardware.owning import Owning
 from costcalc.model.spec import ClosedModel, ClosedModels, ModelSpec
 
@@ -26,6 +26,7 @@ SERVING = FOLDER / "serving.yaml"
 MEMORY = FOLDER / "memory.yaml"
 OWNING = FOLDER / "owning.yaml"
 ENERGY = FOLDER / "energy.yaml"
+LAUNCH = FOLDER / "launch.yaml"
 
 Machines = dict[str, dict[str, MachineFit]]
 """Fits of measured machines by the GPU's name in the catalog and kernel."""
@@ -82,7 +83,7 @@ class Catalog(Folders):
         return self._once("entries", kind, lambda _: Folders.entries(self, kind))
 
     def model(self, name: str | Path) -> ModelSpec:
-        """Return a model by its name, an alias, its Hugging Face id or the path of its file."""
+        """Return a model by its name, an alias, its Hugging Face id, or the path of its file or config.json."""
         return self._once("model", name, self._load_model)
 
     def gpu(self, name: str | Path) -> Accelerator:
@@ -103,12 +104,22 @@ class Catalog(Folders):
 
     def _load_model(self, name: str | Path) -> ModelSpec:
         found = self.resolve("models", name)
+        if found.path.suffix.lower() == ".json" or found.path.is_dir():
+            return self._imported(found.path)
         spec = self._load(ModelSpec, found.path, "model", found.remarks)
         if found.weights is None:
             return spec
         from costcalc.engine.precision import checkpoint_precision
 
         return replace(spec, precision=checkpoint_precision(spec, found.weights))
+
+    def _imported(self, path: Path) -> ModelSpec:
+        """A model of a config.json, or of the folder that holds one."""
+        from costcalc.catalog.huggingface.importer import import_model
+
+        text = import_model(str(path)).text
+        note = f"Imported from {shown(str(path), 80)}; costcalc models import writes a file to look at and keep."
+        return load_spec(ModelSpec, path, "model", self.changes.get("model"), (note,), folders=self, text=text)
 
     def _load_gpu(self, name: str | Path) -> Accelerator:
         found = self.resolve("hardware_profiles", name)
@@ -188,6 +199,10 @@ class Catalog(Folders):
     def owning(self) -> Owning:
         """Return what owning accelerators takes, of the first folder that says so."""
         return self._first(Owning, OWNING)
+
+    def launching(self) -> Launching:
+        """Return how engines are started, of the first folder that says so."""
+        return self._first(Launching, LAUNCH)
 
     def _card(self, gpu: str) -> str:
         """What the card of a GPU shows; its name where no folder has it."""

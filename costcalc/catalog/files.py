@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from costcalc.catalog.check import HEAD_BYTES, place
-from costcalc.catalog.names import is_hub_id, meant, normal_name, squeezed
+from costcalc.catalog.names import is_hub_id, loosely_meant, meant, normal_name, squeezed
 from costcalc.catalog.names import listed as listed_names
 from costcalc.errors import LONGEST_NAME, CostcalcError, nearest, shown
 
@@ -86,6 +86,7 @@ _NAME = r"(?m)^name:[ \t]*[\"']?(.*?)[\"']?[ \t]*(?:#.*)?$"
 _MEMORY = r"(?m)^memory(?:_reported)?:[ \t]*([\d.]+) ?([GM]i?B)"
 _UNITS = {"GB": 1e9, "MB": 1e6, "GiB": 2.0**30, "MiB": 2.0**20}
 _ARCHITECTURE = r"(?m)^architecture:[ \t]*([a-z0-9-]+)"
+_RELEASED = r"(?m)^released:[ \t]*[\"']?(\d{4}(?:-\d{2})*)"
 _HF_ID = r"(?m)^hf_id:[ \t]*[\"']?([^\s\"'#]+)"
 
 
@@ -202,9 +203,24 @@ class Folders:
             if spelled := _spelled(self, kind, text, without):
                 shadow = _shadowing(kind, text, spelled.path, roots, without)
                 return spelled._replace(remarks=(*spelled.remarks, *shadow))
+            if without is None and not looks_like_path and (loose := self._loosely(kind, text)):
+                return loose
         if looks_like_path and not is_hub_id(text):
             raise _no_such_file(text, noun)
         raise _unknown(kind, text, self.entries(kind), self.closed_names() if kind == "models" else {})
+
+    def _loosely(self, kind: Kind, text: str) -> Found | None:
+        """The file that a part of a name means, where that is clear, with a remark that says so."""
+        wanted = normal_name(text)
+        if kind == "models" and wanted in self.closed_names():
+            return None
+        entries = {entry.name: entry.path for entry in self.entries(kind)}
+        dates = {name: re.search(_RELEASED, head_of(path)) for name, path in entries.items()}
+        names = loosely_meant(wanted, {name: date[1] if date else "" for name, date in dates.items()})
+        if not names:
+            return None
+        others = f", the newest of {', '.join(sorted(names))}" if len(names) > 1 else ""
+        return Found(entries[names[0]], (f"{shown(text, 80)} is taken for {names[0]}{others}.",))
 
     def entries(self, kind: Kind) -> list[CatalogEntry]:
         """Return every model or accelerator by name; shadowed files and aliases are left out."""

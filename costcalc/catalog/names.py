@@ -49,6 +49,44 @@ def meant(wanted: str, spellings: Mapping[str, str]) -> list[str]:
     return [spellings[close]] if close else []
 
 
+_LETTERS = re.compile(r"([a-z]{3,})(\d+(?:\.\d+)?)")
+_VERSION = re.compile(r"v?\d+(?:\.\d+)*")
+_SAYING = re.compile(r"[a-z]{2,}")
+
+
+def words_of(name: str) -> list[str]:
+    """Return the words of a name in normal spelling; a family and its version are two: llama, 3.1 and 8b."""
+    apart = [(_LETTERS.fullmatch(part), part) for part in name.split("-") if part]
+    return [word for found, part in apart for word in (found.groups() if found else (part,))]
+
+
+def loosely_meant(wanted: str, released: Mapping[str, str]) -> list[str]:
+    """Return the names that have all the words typed, the one that is meant first; empty where that is not clear.
+
+    It is clear where one name has them, or where those that have nothing but a version besides are told apart by their
+    release, of which the newest is meant: of llama-2-70b, llama-3-70b and llama-3.3-70b where llama-70b was typed.
+
+    wanted: what was typed, in normal spelling. released: when each came, by name; '' where that is not known.
+    """
+    typed = words_of(wanted[:_MOST_TYPED])
+    if not any(_SAYING.fullmatch(word) for word in typed):
+        return []
+    beyond: dict[str, list[str]] = {}
+    for name in released:
+        words = words_of(name)
+        if all(word in words for word in typed):
+            beyond[name] = [word for word in words if word not in typed]
+    if len(beyond) == 1:
+        return [*beyond]
+    versions = [name for name, more in beyond.items() if all(map(_VERSION.fullmatch, more))]
+    sized = any(re.fullmatch(_SIZE, word) for word in typed)
+    if len(versions) < len(beyond) and not sized:
+        return []  # other things are called so, too
+    newest = sorted(versions, key=lambda name: released[name], reverse=True)
+    clear = newest and released[newest[0]] and (len(newest) == 1 or released[newest[0]] > released[newest[1]])
+    return newest if clear else []
+
+
 def listed(names: Sequence[str]) -> str:
     """Return names as a hint lists them, the first five in full."""
     if len(names) == 1:

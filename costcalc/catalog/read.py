@@ -21,7 +21,7 @@ from costcalc.catalog.check import (
     validate,
 )
 from costcalc.catalog.files import Folders, Kind
-from costcalc.catalog.yaml import Scalar, load_yaml, resolve_scalar
+from costcalc.catalog.yaml import Scalar, load_yaml, parse_yaml, resolve_scalar
 from costcalc.errors import CostcalcError, did_you_mean, nearest, shortened, shown
 from costcalc.fields import Spec
 from costcalc.units import parse_quantity
@@ -31,6 +31,11 @@ _OWN = ("name", "aliases", "hf_id")
 """What belongs to the entry itself and is never taken from another one."""
 _ADDED = ("prices", "api_prices")
 """Lists that are put before those of the other entry; every other list replaces its own."""
+_OF_NO_WEIGHTS = {
+    *("name", "aliases", "same_shape", "hf_id", "family", "released", "max_context", "precision", "published"),
+    *("api_prices", "sources", "notes", "caveats"),
+}
+"""What a variant of a model may say without having other weights than the entry that it extends."""
 
 
 def extended(
@@ -68,6 +73,8 @@ def extended(
     positions.values_at[()] = positions.values_at[(KEY,)]
     positions.pop((), None)
     own.setdefault("name", inherited.get("name") if _same_name(path, other) else Path(path).stem)
+    if kind == "models" and own.keys() - _OF_NO_WEIGHTS:
+        base.pop("published", None)  # the count is of the other's weights
     joined = _joined(base, own, ())
     if kind == "hardware_profiles" and isinstance(base.get("sources"), list):
         added = own.get("sources")
@@ -322,16 +329,18 @@ def load_spec(
     remarks: Sequence[str] = (),
     *,
     folders: Folders | None = None,
+    text: str | None = None,
 ) -> SpecT:
     """Return the specification that one YAML file describes.
 
     prefix: what stands before an override's path on the command line: 'model' or 'gpu'.
     overrides: values to replace, by dotted path.
     remarks: what every estimate has to say about how the file was found.
-    folders: where what the file extends is looked up; by default those of every command.
+    folders: where what the file extends is looked up; by default those of every command. text: what the file would
+        hold, where it is made of another one.
     Raises CostcalcError with file:line:column, or the option, of the first mistake.
     """
-    data, positions = load_yaml(path)
+    data, positions = load_yaml(path) if text is None else parse_yaml(text, path)
     kind = _KINDS.get(spec.__name__)
     if kind is not None:
         _check_kind(kind, data, path)

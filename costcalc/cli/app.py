@@ -48,6 +48,7 @@ COMMANDS: Table = {
             "costcalc estimate --model v3 --gpu h100",
             "costcalc estimate -m llama-3.1-70b -g 8xh100 --weights fp8 --price spot",
             "costcalc estimate -m v3 -g h200 --context 100k --explain --chart step.svg",
+            "costcalc estimate --from 'vllm serve Qwen/Qwen3-32B -tp 2' -g h100",
         ),
     ),
     "capacity": Command(
@@ -311,7 +312,7 @@ def _check_words(words: list[str]) -> None:
 
 
 ARGUMENTS = (
-    *("model", "gpu", "contexts", "against", "catalog", "max", "max_gpus"),
+    *("model", "gpu", "emit", "from", "contexts", "against", "catalog", "max", "max_gpus"),
     *("tier", "discount", "sell", "margin", "vary", "of"),
     *("trace", "process", "input_lengths", "output_lengths", "speed", "loads", "replicas", "router", "prefix_cache"),
     *("seed", "tokens", "sequence", "mfu", "precision"),

@@ -190,16 +190,14 @@ def list_command(kind: Kind) -> Command:
             found = ordered(found, CLOSED_SORTED_BY if closed else kind.sorted_by, sort, reverse)
             show(form, file, lambda: page(found), lambda: [each.to_dict() for each in found])
 
-    sorts = "|".join(kind.sorted_by)
+    sorts, words = "|".join(kind.sorted_by), f"names, {' or '.join(kind.filtered_by)}"
     return _command(
         listed,
         f"The {kind.nouns} of the catalog, one line each.",
         written=Written,
         filters=kind.filters,
         folder=CatalogFolder,
-        search=Annotated[
-            str | None, Argument(metavar="[TEXT]", help=f"Only {kind.nouns} with this in their id or name.")
-        ],
+        search=Annotated[str | None, Argument(metavar="[TEXT]", help=f"Only {kind.nouns} with this in their {words}.")],
         sort=Annotated[str | None, Option("--sort", metavar=sorts, help="The order; default: by name.")],
         reverse=Annotated[bool, Option("--reverse", help="Largest or last first.")],
     )
@@ -281,15 +279,34 @@ def check_command(kind: Kind) -> Command:
     )
 
 
+NewAttention = Annotated[
+    str | None,
+    Option(
+        "--attention", metavar="KIND", help="With layers of this kind, such as latent, kda or mamba2; default: grouped."
+    ),
+]
+
+
 def new_command(kind: Kind) -> Command:
     """Return the command that prints a commented file to start from."""
 
     def new(output: str | None = None) -> None:
         from costcalc.report.catalog import template
 
-        write_template(template("model" if kind is MODELS else "gpu"), output)
+        write_template(template("gpu"), output)
 
-    return _command(new, f"A commented YAML file to start {kind.noun} of your own from.", output=NewYaml)
+    def new_with(output: str | None = None, attention: str | None = None) -> None:
+        from costcalc.catalog.catalog import Catalog
+        from costcalc.report.catalog import template, template_with
+
+        write_template(template("model") if attention is None else template_with(attention, Catalog()), output)
+
+    told = f"A commented YAML file to start {kind.noun} of your own from."
+    return (
+        _command(new, told, output=NewYaml)
+        if kind is GPUS
+        else _command(new_with, told, output=NewYaml, attention=NewAttention)
+    )
 
 
 def _entries(kind: Kind, catalog: Catalog) -> tuple[list[tuple[Any, str]], Callable[[Sequence[Any]], list[Block]]]:
@@ -298,7 +315,8 @@ def _entries(kind: Kind, catalog: Catalog) -> tuple[list[tuple[Any, str]], Calla
 
     def named(entry: CatalogEntry) -> tuple[Any, str]:
         facts = tools.summary(entry.name, tools.load(catalog, entry.path), own=entry.own)
-        return facts, " ".join((facts.id, facts.name, *entry.aliases))
+        about = (value(facts) or "" for value in kind.filtered_by.values())
+        return facts, " ".join((facts.id, facts.name, *entry.aliases, *about))
 
     return loaded(catalog.entries(kind.folder), named), tools.list_page
 

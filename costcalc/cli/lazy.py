@@ -73,6 +73,8 @@ class SectionedCommand(AsTyped, TyperCommand):
         if self.quoted:
             own = {flag for param in self.params for flag in param.opts}
             args = [f" {each}" if _is_line(each, own) else each for each in args]
+        if not ctx.resilient_parsing:
+            self._refuse_repeated(ctx, args)
         if not self.takes_defaults or ctx.resilient_parsing or not set(args).isdisjoint(ctx.help_option_names):
             return list(super().parse_args(ctx, args))
         from costcalc.cli.elsewhere import FileDefaults, note_taken
@@ -94,6 +96,15 @@ class SectionedCommand(AsTyped, TyperCommand):
                 if each.concerns(error):
                     raise CostcalcError(error.message, where=each.where, hint=error.hint) from None
             raise
+
+    def _refuse_repeated(self, ctx: Any, args: list[str]) -> None:
+        """Raise CostcalcError for an option of one value that is given twice: the parser would keep the last."""
+        command: Any = self
+        given: list[Any] = command.make_parser(ctx).parse_args(list(args))[2]
+        for param in dict.fromkeys(given):
+            once = param.param_type_name == "option" and not param.multiple and not param.is_flag
+            if once and given.count(param) > 1:
+                raise CostcalcError("it is given twice", where=_name_of(param), hint="keep one")
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write examples, then arguments and options under the headings that they name."""
@@ -137,8 +148,8 @@ class LazyGroup(AsTyped, TyperGroup):
         return load_command(cmd_name, entry)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put the default command before words that name none."""
-        named = args and (not args[0].startswith("-") or args[0] == "--help")
+        """Put the default command before words that name none, nor one nearly."""
+        named = args and (args[0] == "--help" or nearest(args[0], self.table, _ALMOST) is not None)
         if self.default is not None and not named and not ctx.resilient_parsing:
             args = [self.default, *args]
         return super().parse_args(ctx, args)
@@ -146,14 +157,9 @@ class LazyGroup(AsTyped, TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that the first word names, and the other words."""
         if args and args[0] not in self.table and not ctx.resilient_parsing:
-            raise CostcalcError(f"unknown command {shown(args[0])}", hint=self._nearest_command(ctx, args[0]))
+            hint = did_you_mean(args[0], self.table) or f"the commands are: {', '.join(self.table)}"
+            raise CostcalcError(f"unknown command {shown(args[0])}", hint=hint)
         return super().resolve_command(ctx, args)
-
-    def _nearest_command(self, ctx: Any, word: str) -> str:
-        near = did_you_mean(word, self.table)
-        if near is None and "show" in self.table:
-            return f"to see one of them: {ctx.command_path} show NAME"
-        return near or f"the commands are: {', '.join(self.table)}"
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write how to start and which commands there are, before the few options."""

@@ -6,14 +6,14 @@ from typing import Annotated
 
 from typer import Option
 
-from costcalc.cli.parameters import Given, Gpu, Model, Output, Sources, Written, subject
+from costcalc.cli.parameters import CHART_KINDS, Given, Gpu, Model, Output, Sources, Written, subject
 from costcalc.errors import CostcalcError
 from costcalc.predict.options import LAYOUT, LOAD, MONEY, NUMBERS, OPTIONS
 
 # Self-host, or pay an API.
 
 
-BREAKEVEN_CHARTS = ("use",)
+BREAKEVEN_CHARTS = CHART_KINDS["breakeven"]
 
 Against = Annotated[
     list[str] | None,
@@ -81,7 +81,7 @@ def breakeven(
 # What moves a cost.
 
 
-SENSITIVITY_CHARTS = ("tornado",)
+SENSITIVITY_CHARTS = CHART_KINDS["sensitivity"]
 
 Vary = Annotated[
     list[str] | None,

@@ -12,10 +12,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, get_type_hints
 
-from typer import Option
+from typer import Context, Option
 
 from costcalc.errors import AboveLimit, CostcalcError, did_you_mean, shortened, shown
 from costcalc.fields import Record
+from costcalc.formats import CACHE_FORMATS, COMPUTE_PRECISIONS, WEIGHT_FORMATS
+from costcalc.hardware.prices import KINDS as PRICE_KINDS
 from costcalc.predict.options import LOAD, OPTIONS, SWEPT
 from costcalc.predict.options import Option as Row
 from costcalc.units import format_count, format_usd, parse_quantity, parse_whole
@@ -66,6 +68,44 @@ def backend_names() -> list[str]:
 def matching_backends(incomplete: str) -> list[str]:
     """Return the serving engines whose names begin as typed."""
     return [name for name in backend_names() if name.startswith(incomplete.lower())]
+
+
+def one_of(*words: str) -> Callable[[str], list[str]]:
+    """Return what completes one of some words."""
+    return lambda incomplete: [word for word in words if word.startswith(incomplete.lower())]
+
+
+CHART_KINDS = {
+    "estimate": ("roofline", "time"),
+    "capacity": ("speed", "throughput", "cost"),
+    "attention": ("cache", "throughput", "cost", "speed"),
+    "models": ("cache", "throughput", "cost", "speed"),
+    "gpus": ("throughput", "speed", "cost"),
+    "sweep": ("cost", "throughput", "speed", "wait"),
+    "frontier": ("throughput", "cost"),
+    "simulate": ("queue", "load"),
+    "sensitivity": ("tornado",),
+    "breakeven": ("use",),
+    "price": ("cost", "throughput", "speed", "wait"),
+}
+"""Panels of each command's chart, by its name."""
+
+
+def chart_kinds(ctx: Context, incomplete: str) -> list[str]:
+    """Return the panels of this command's chart that begin as typed."""
+    return one_of(*CHART_KINDS.get(str(ctx.info_name), ()))(incomplete)
+
+
+def _completing(name: str, row: Row) -> Callable[[str], list[str]] | None:
+    """What completes a row of OPTIONS: engines, formats, kinds of prices, or the words that its help names."""
+    if name == "backend":
+        return matching_backends
+    if name == "price":
+        return one_of(*PRICE_KINDS)
+    weights, caches = [*WEIGHT_FORMATS], [*CACHE_FORMATS]
+    formats = {"weights": weights, "experts": weights, "kv_cache": caches, "activations": [*COMPUTE_PRECISIONS]}
+    words = formats.get(name) or re.findall(r"(?<![\w-])[a-z][a-z-]+", row.metavar)
+    return one_of(*words) if words else None
 
 
 def _names(kind: str, incomplete: str, prefix: str) -> list[str]:
@@ -175,7 +215,7 @@ def _parameter(name: str, row: Row) -> Parameter:
         *row.flags,
         metavar=row.metavar or None,
         rich_help_panel=row.panel,
-        autocompletion=matching_backends if name == "backend" else None,
+        autocompletion=_completing(name, row),
         help=row.help.replace("{backends}", ", ".join(backend_names())) if name == "backend" else row.help,
     )
     kind: Any = str | None if row.metavar else bool
@@ -378,7 +418,10 @@ class Written(Record):
     """In which form a list or a card is written, and where."""
 
     format: Annotated[
-        str | None, Option("--format", "-f", metavar="|".join(FORMATS), help="The form of the answer.")
+        str | None,
+        Option(
+            "--format", "-f", metavar="|".join(FORMATS), autocompletion=one_of(*FORMATS), help="The form of the answer."
+        ),
     ] = None
     output: Annotated[
         str | None,
@@ -408,7 +451,14 @@ class Output(Record):
     ] = None  # fmt: skip
     format: Annotated[
         str | None,
-        Option("--format", "-f", metavar="|".join(FORMATS), rich_help_panel=SHOW, help="The form of the answer."),
+        Option(
+            "--format",
+            "-f",
+            metavar="|".join(FORMATS),
+            autocompletion=one_of(*FORMATS),
+            rich_help_panel=SHOW,
+            help="The form of the answer.",
+        ),
     ] = None
     explain: Annotated[
         bool, Option("--explain", help="Show every headline number as a formula with its source.",
@@ -422,7 +472,7 @@ class Output(Record):
     ] = None  # fmt: skip
     chart_kind: Annotated[
         str | None,
-        Option("--chart-kind", metavar="KIND", rich_help_panel=SHOW,
+        Option("--chart-kind", metavar="KIND", autocompletion=chart_kinds, rich_help_panel=SHOW,
                help="One panel of the chart alone: roofline or time of an estimate; cache, throughput, speed or cost "
                     "of a comparison; speed, throughput or cost of what fits; cost, throughput, speed or wait of a "
                     "sweep; throughput or cost of a frontier; queue or load of a simulation; cost, throughput, speed "

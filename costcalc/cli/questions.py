@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
 from costcalc.cli.parameters import (
+    CHART_KINDS,
     SUBJECT,
     Given,
     Gpu,
@@ -20,9 +23,10 @@ from costcalc.cli.parameters import (
     gpu_names,
     model_named,
     model_names,
+    one_of,
     subject,
 )
-from costcalc.errors import CostcalcError
+from costcalc.errors import LONGEST_LINE, CostcalcError, tell
 from costcalc.predict.options import LAYOUT, LOAD
 
 if TYPE_CHECKING:
@@ -33,20 +37,59 @@ if TYPE_CHECKING:
 # One deployment.
 
 
-ESTIMATE_CHARTS = ("roofline", "time")
+ESTIMATE_CHARTS = CHART_KINDS["estimate"]
 
 
-def estimate(*, model: Model = None, gpu: Gpu = None, given: Given, output: Output, sources: Sources) -> None:
+LAUNCH = "Launch lines"
+EMITTED = ("vllm", "sglang", "trtllm", "llama.cpp", "k8s")
+Emit = Annotated[
+    str | None,
+    Option("--emit", metavar="|".join(EMITTED), autocompletion=one_of(*EMITTED), rich_help_panel=LAUNCH,
+           help="Print the command that starts this deployment instead, or a manifest of Kubernetes."),
+]  # fmt: skip
+Line = Annotated[
+    str | None,
+    Option("--from", metavar="LINE|FILE|-", rich_help_panel=LAUNCH,
+           help="Take model and options from such a command, as in --from 'vllm serve Qwen/Qwen3-8B -tp 2'; or from a "
+                "manifest."),
+]  # fmt: skip
+
+
+def estimate(
+    *,
+    model: Model = None,
+    gpu: Gpu = None,
+    emit: Emit = None,
+    line: Line = None,
+    given: Given,
+    output: Output,
+    sources: Sources,
+) -> None:
     """What a deployment does and costs, and why.
 
     A model and a GPU are enough: what is left out is chosen, marked in the answer, and explained.
     """
     given = output.with_tokens(given)
+    notes: tuple[str, ...] = ()
+    if line is not None:
+        machine, typed = gpu_named(gpu), given.get("backend")
+        from costcalc.explore.launch_line import from_launch_line
+
+        text = sys.stdin.read(LONGEST_LINE + 1) if line.strip() == "-" else line
+        launch = from_launch_line(text, gpu=machine, model=model, catalog=sources.opened(), **given)
+        model, notes, given = launch.model, launch.notes, Given(**launch.options)
+        if emit is not None and typed is None:
+            del given["backend"]  # the line of one engine as that of another
+    if emit is not None:
+        _emit(emit, *subject(model, gpu), notes, given, output, sources)
+        return
     with output.opened(ESTIMATE_CHARTS) as opened:
         (name, machine), catalog = subject(model, gpu), sources.opened()
         from costcalc.explore.estimate import estimate as answer
 
         result = answer(name, machine, catalog=catalog, **given)
+        if notes:
+            result = replace(result, notes=(*notes, *result.notes))
 
         def draw(suffix: str) -> bytes:
             from costcalc.report.charts.estimate import draw_estimate
@@ -57,10 +100,29 @@ def estimate(*, model: Model = None, gpu: Gpu = None, given: Given, output: Outp
         opened.show(result, draw)
 
 
+def _emit(
+    engine: str, model: str, gpu: str, notes: tuple[str, ...], given: Given, output: Output, sources: Sources
+) -> None:
+    """Write the launch line of a deployment, alone; what else is to be known goes to stderr."""
+    told = {"--format": output.format, "--explain": output.explain, "--plot": output.plot, "--chart": output.chart}
+    for flag, value in told.items():
+        if value:
+            raise CostcalcError("a launch line is text alone", where=flag, hint="leave it out, or --emit")
+    from costcalc.report.files import new_file, write
+
+    with new_file(output.file(), "--output-file") as file:
+        from costcalc.explore.launch import emitted
+
+        text, more = emitted(model, gpu, engine, catalog=sources.opened(), **given)
+        write(text, file)
+    for note in (*notes, *more):
+        tell(f"note: {note}")
+
+
 # What fits at most.
 
 
-CAPACITY_CHARTS = ("speed", "throughput", "cost")
+CAPACITY_CHARTS = CHART_KINDS["capacity"]
 Most = Annotated[
     str | None,
     Option("--max", metavar="context|users|batch|model|bits", rich_help_panel=SUBJECT,
@@ -97,9 +159,9 @@ def capacity(
 # Deployments side by side.
 
 
-ATTENTION_CHARTS = ("cache", "throughput", "cost", "speed")
-MODEL_CHARTS = ("cache", "throughput", "cost", "speed")
-GPU_CHARTS = ("throughput", "speed", "cost")
+ATTENTION_CHARTS = CHART_KINDS["attention"]
+MODEL_CHARTS = CHART_KINDS["models"]
+GPU_CHARTS = CHART_KINDS["gpus"]
 
 Contexts = Annotated[
     str | None,
@@ -200,7 +262,7 @@ def _show_comparison(result: Comparison, opened: Opened, charts: tuple[str, ...]
 # The same question at every combination of several values.
 
 
-SWEEP_CHARTS = ("cost", "throughput", "speed", "wait")
+SWEEP_CHARTS = CHART_KINDS["sweep"]
 ROW_FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet"}
 
 
@@ -239,7 +301,7 @@ def sweep(*, model: Model = None, gpu: Gpu = None, given: SweepGiven, output: Ou
 # Whole spaces: what nothing else beats.
 
 
-FRONTIER_CHARTS = ("throughput", "cost")
+FRONTIER_CHARTS = CHART_KINDS["frontier"]
 POOLS: dict[str, bool | list[bool]] = {"one": False, "apart": True, "both": [False, True]}
 
 SeveralModels = Annotated[
@@ -260,7 +322,7 @@ MaxGpus = Annotated[
 ]  # fmt: skip
 Pools = Annotated[
     str | None,
-    Option("--pools", metavar="|".join(POOLS), rich_help_panel=LOAD,
+    Option("--pools", metavar="|".join(POOLS), autocompletion=one_of(*POOLS), rich_help_panel=LOAD,
            help="Prefill and decode in one pool, apart (as --disaggregated), or both ways; default: one."),
 ]  # fmt: skip
 
@@ -308,7 +370,7 @@ def frontier(
 # Requests replayed through the schedulers of a deployment.
 
 
-SIMULATE_CHARTS = ("queue", "load")
+SIMULATE_CHARTS = CHART_KINDS["simulate"]
 TRAFFIC = "Traffic"
 
 Trace = Annotated[

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from costcalc.cli import parameters
-from costcalc.cli.parameters import CatalogFolder, Given, Output, Sources, Written, check_chart, choice, whole
+from costcalc.cli.parameters import (
+    CHART_KINDS,
+    CatalogFolder,
+    Given,
+    Output,
+    Sources,
+    Written,
+    check_chart,
+    choice,
+    whole,
+)
 from costcalc.errors import CostcalcError, tell
 
 if TYPE_CHECKING:
@@ -179,7 +189,7 @@ def _measurements(kinds: list[str], data: list[str]) -> list[Measurements]:
 # What a benchmark just wrote, in dollars.
 
 
-PRICE_CHARTS = ("cost", "throughput", "speed", "wait")
+PRICE_CHARTS = CHART_KINDS["price"]
 
 Files = Annotated[
     list[str] | None,

@@ -29,7 +29,8 @@ def assumptions_of(q: Scenario, chosen: Chosen, price: PriceChoice | None) -> tu
 
 def _default_deployment(q: Scenario, chosen: Chosen) -> Iterator[Assumption]:
     if chosen.gpus_chosen:
-        why = "fewest whole nodes; inside one, the cheapest"
+        nodes = "fewest whole nodes; inside one, the cheapest"
+        why = nodes if q.machine.switched else "fewest that fit and keep the limits, else the cheapest of a node"
         yield Assumption("gpus", str(chosen.deployment.gpus), why, "--gpus N")
     if chosen.layout_chosen:
         yield Assumption("layout", _degrees(chosen), _why_this_layout(q, chosen), "--tp --pp --dp --ep")

@@ -458,7 +458,7 @@ def choose_each(
         for some in _blocks(within, len(own) * ((FINE + 1) if open_batch else 1)):
             at = scenario.over({name: along_cells(values[some]) for name, values in along.items()})
             found = search_layouts(at, own, None if batch is None else along_cells(batch[some]))
-            best = _cheapest_count(found, range(len(own)))
+            best = _cheapest_count(at, found, range(len(own)))
             fits = found.fits.any(axis=0)
             for index in np.unique(best[fits]).tolist():
                 place[some[fits & (best == index)]] = known.setdefault(found.deployments[index], len(known))
@@ -546,7 +546,7 @@ def _choose(scenario: Scenario, found: LayoutSearch, own: Sequence[int], beyond:
         # The layout that holds most sequences says how many would fit; where none holds any, the customary one.
         most = max(own, key=lambda index: (float(found.held[index, 0]), -index))
         raise does_not_fit(scenario, found.deployments[most], needed(scenario))
-    best = int(_cheapest_count(found, own)[0])
+    best = int(_cheapest_count(scenario, found, own)[0])
     asked = scenario.options.degrees
     excess = float(found.excess[best, 0])
     return Chosen(
@@ -561,9 +561,12 @@ def _choose(scenario: Scenario, found: LayoutSearch, own: Sequence[int], beyond:
     )
 
 
-def _cheapest_count(found: LayoutSearch, own: Sequence[int]) -> Array:
+def _cheapest_count(q: Scenario, found: LayoutSearch, own: Sequence[int]) -> Array:
     """In every cell where any fits, the best layout of the count of GPUs that is cheapest, or of a smaller one that
     costs hardly more.
+
+    Whoever asks about a card of PCIe has one, or the fewest that hold the model: more of them are for the cells in
+    which these keep no limit.
     """
     counts: dict[int, list[int]] = {}
     for index in own:
@@ -572,6 +575,8 @@ def _cheapest_count(found: LayoutSearch, own: Sequence[int]) -> Array:
     cells = np.arange(each.shape[1])
     excess, seconds = found.excess[each, cells], found.seconds[each, cells]
     seconds = np.where(excess <= np.maximum(1.0, excess.min(axis=0)), seconds, np.inf)
+    if not q.machine.switched:
+        seconds[1:] = np.where(excess[0] <= 1.0, np.inf, seconds[1:])
     return each[np.argmax(seconds <= TIE * seconds.min(axis=0), axis=0), cells]
 
 

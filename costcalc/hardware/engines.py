@@ -1,4 +1,4 @@
-"""How serving engines divide the memory of a GPU, and how they hold a cache in it, as data."""
+"""How serving engines divide the memory of a GPU, hold a cache in it, and are told to start, as data."""
 
 from dataclasses import field, replace
 from typing import Annotated, Literal
@@ -124,3 +124,50 @@ def by_tier(tiers: tuple[Tier, ...], name: str, memory: Number, architecture: st
     if not np.ndim(memory):
         return next((float(getattr(tier, name)) for tier in own if memory >= tier.least), 0.0)
     return np.select([np.asarray(memory) >= tier.least for tier in own], [getattr(tier, name) for tier in own], 0.0)
+
+
+# The flags of their servers, by option: written by `--emit`, read by `--from`.
+
+
+Form = Literal["value", "switch", "stage", "whole_stage", "ranks", "sequences", "split", "json", "moved"]
+"""How an option's number stands behind a flag; hardware_profiles/efficiency/launch.yaml says what each means."""
+
+
+class LaunchFlag(Spec):
+    """A way to say one option on an engine's command line."""
+
+    flags: tuple[str, ...]  # the first is written, all are read
+    form: Form = "value"
+    value: str | None = None  # that a switch stands for, or a split is of
+    key: str | None = None  # of the JSON object that holds it
+    beside: str = ""  # words that go with it, or the JSON object that holds it
+    values: dict[str, str] = field(default_factory=dict)  # as written, by the option's value; empty: as they are
+
+
+class EngineFlags(Spec):
+    """How the server of one engine is started."""
+
+    name: str
+    version: str
+    source: str
+    commands: Annotated[tuple[str, ...], Limits(min_length=1)]  # the first is written, all are read
+    images: dict[str, str]  # of containers, by the vendor of the GPUs
+    model: tuple[str, ...]  # flags that name the model
+    positional: bool = False  # whether the model stands without one
+    hub: tuple[str, ...] = ()  # flags that name a repository of Hugging Face, where others name a file
+    abbreviates: bool = False  # whether a flag may be cut short
+    one_of_several: str = ""  # words by which it takes one GPU, where it would take all that it sees
+    beyond_node: str | None = None  # words for several nodes; null: the engine joins the GPUs of one
+    beyond_node_ranks: str | None = None  # the same, where only attention data ranks are on several
+    before_beyond_node: str = ""  # what stands before the command there
+    beyond_node_note: str = ""
+    options: dict[str, tuple[LaunchFlag, ...]]
+    uncounted: tuple[str, ...]  # flags that change the cost otherwise
+    switches: tuple[str, ...]  # flags without a value and without effect on the cost
+    others: tuple[str, ...]  # flags with a value
+
+
+class Launching(Spec):
+    """How engines are started; one file, hardware_profiles/efficiency/launch.yaml."""
+
+    engines: dict[str, EngineFlags]

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from operator import attrgetter
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
+from costcalc.catalog.catalog import Catalog
+from costcalc.catalog.files import known_architectures
 from costcalc.catalog.summary import ClosedSummary, GpuSummary, ModelSummary, kv_bytes_per_token
+from costcalc.catalog.yaml import load_yaml, read_text
 from costcalc.engine.memory import fixed_cache_bytes_per_sequence
+from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.formats import cache_format
 from costcalc.hardware.accelerator import Accelerator, Source
 from costcalc.hardware.prices import Price, PriceChoice, kinds_priced
@@ -416,4 +423,36 @@ def template(kind: str) -> str:
 
     kind: 'model' or 'gpu'.
     """
-    return Path(__file__).with_name(f"new_{kind}.yaml").read_text(encoding="utf-8")
+    text = Path(__file__).with_name(f"new_{kind}.yaml").read_text(encoding="utf-8")
+    known = wrap(f"one of {', '.join(sorted(known_architectures()))}, or a new one", 118)
+    return text.replace("# ARCHITECTURES", "\n".join(f"# {line}" for line in known))
+
+
+def template_with(attention: str, catalog: Catalog) -> str:
+    """Return the template of a model whose layers have another kind of attention, shaped as in a model that has it.
+
+    attention: its kind, such as kda. Raises CostcalcError for one that no model of the catalog has.
+    """
+    examples: dict[str, tuple[str, dict[str, Any]]] = {}
+    for entry in catalog.entries("models"):
+        # Kinds are told by the text of a file, so that few of them are parsed.
+        kinds = set(re.findall(r"(?m)\bkind:[ \t]*([a-z0-9_]+)", read_text(entry.path))) - {"dense", "experts"}
+        if entry.own or not kinds - examples.keys():
+            continue
+        for layer in load_yaml(entry.path)[0].get("attention", {}).values():
+            examples.setdefault(layer["kind"], (entry.name, layer))
+    wanted = attention.strip().lower().replace("-", "_")
+    if wanted not in examples:
+        hint = did_you_mean(wanted, examples) or f"one of: {', '.join(sorted(examples))}"
+        raise CostcalcError(f"no attention of kind {shown(attention)} is known", where="--attention", hint=hint)
+    model, layer = examples[wanted]
+    text = template("model")
+    before, _, rest = text.partition("attention:\n")
+    _, _, after = rest.partition("feedforward:\n")
+    block = f"  {wanted}:  # as in {model}\n" + "".join(
+        f"    {key}: {json.dumps(value)}\n" for key, value in layer.items()
+    )
+    shape, published, end = re.split(r"(?m)(^published:\n(?:  .*\n)+)", after, maxsplit=1)
+    told = "".join(f"# {line}\n" for line in published.splitlines())
+    shape = shape.replace("attention: gqa", f"attention: {wanted}")
+    return f"{before}attention:\n{block}feedforward:\n{shape}{told}{end}"

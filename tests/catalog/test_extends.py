@@ -167,7 +167,10 @@ def test_files_of_the_other_kind_say_so(load: Any, file: str, message: str) -> N
         load(packaged_root() / file)
 
 
-def test_a_configuration_of_the_hub_is_to_be_imported(overlay: Path) -> None:
+def test_a_configuration_of_the_hub_is_imported_or_refused_where_it_lacks(overlay: Path) -> None:
     (overlay / "config.json").write_text('{"architectures": ["LlamaForCausalLM"], "model_type": "llama"}')
-    with pytest.raises(CostcalcError, match=r"Hugging Face configuration; .* costcalc models import config.json -o"):
+    with pytest.raises(CostcalcError, match=r"num_hidden_layers: is missing"):
         load_model("config.json")
+    (overlay / "config.yaml").write_text((overlay / "config.json").read_text())
+    with pytest.raises(CostcalcError, match=r"Hugging Face configuration; .* costcalc models import config.yaml -o"):
+        load_model("./config.yaml")

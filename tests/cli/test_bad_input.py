@@ -20,7 +20,7 @@ COMMAND_LINES: list[tuple[list[str], str]] = [
     (["estimat"], "did you mean 'estimate'?"),
     (["compare"], "see costcalc compare --help"),
     (["compare", "atention"], "did you mean 'attention'?"),
-    (["models", "v3"], "costcalc models show NAME"),
+    (["models", "no-such-thing"], "TEXT: nothing matches 'no-such-thing'"),
     (["gpus", "chek"], "did you mean 'check'?"),
     (["--versoin"], "did you mean '--version'?"),
     ([*V3, "--modle", "x"], "did you mean '--model'?"),

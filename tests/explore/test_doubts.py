@@ -10,6 +10,8 @@ from costcalc.cli import main
 from costcalc.report.catalog import template
 
 MODEL, GPU = template("model"), template("gpu")
+_PRICE = GPU[GPU.index("# price:") : GPU.index("# prices:")]
+PRICED = GPU.replace(_PRICE, _PRICE.replace("# ", "", 1).replace("\n# ", "\n"))
 
 
 def found(kind: str, text: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> list[str]:
@@ -50,7 +52,7 @@ def test_models(old: str, new: str, message: str, tmp_path: Path, capfd: pytest.
     [
         ('date: "2026-11-23"\n# prices', 'date: "2026-99-99"\n# prices', "price.date: '2026-99-99' is no date"),
         ('date: "2026-11-23"\n# prices', 'date: "2099-01-01"\n# prices', "price.date: 2099-01-01 is in the future"),
-        ("fp8: 1980 TFLOP/s", "fp8: 19.8 TFLOP/s", "peak_flops.fp8: 19.8 TFLOP/s is less than in bf16"),
+        ("# fp8: 1980 TFLOP/s", "fp8: 19.8 TFLOP/s", "peak_flops.fp8: 19.8 TFLOP/s is less than in bf16"),
         (
             "architecture: hopper",
             "architecture: hoper",
@@ -59,8 +61,8 @@ def test_models(old: str, new: str, message: str, tmp_path: Path, capfd: pytest.
     ],
 )
 def test_gpus(old: str, new: str, message: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert old in GPU
-    [line] = found("gpus", GPU.replace(old, new), tmp_path, capfd)
+    assert old in PRICED
+    [line] = found("gpus", PRICED.replace(old, new), tmp_path, capfd)
     assert line.split(":", 2)[2].strip().startswith(message)
 
 
