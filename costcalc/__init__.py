@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from costcalc.explore.frontier import Frontier, frontier
     from costcalc.explore.launch import launch_line
     from costcalc.explore.launch_line import Launch, from_launch_line
+    from costcalc.explore.plan import Plan, plan
     from costcalc.explore.sensitivity import sensitivity
     from costcalc.explore.simulate import simulate
     from costcalc.explore.sweep import Sweep, sweep, sweep_chunks
@@ -43,6 +44,7 @@ _HOMES = {
     "Frontier": "explore.frontier",
     "Launch": "explore.launch_line",
     "ModelSpec": "model.spec",
+    "Plan": "explore.plan",
     "Priced": "validation.price",
     "Simulation": "replay.results",
     "Sweep": "explore.sweep",
@@ -60,6 +62,7 @@ _HOMES = {
     "launch_line": "explore.launch",
     "load_gpu": "catalog.catalog",
     "load_model": "catalog.catalog",
+    "plan": "explore.plan",
     "price": "validation.price",
     "sensitivity": "explore.sensitivity",
     "simulate": "explore.simulate",
@@ -72,10 +75,10 @@ _HOMES = {
 
 __all__ = [
     "Accelerator", "Capacity", "Catalog", "Comparison", "CostcalcError", "Diff", "Estimate", "Frontier", "Launch",
-    "ModelSpec", "Priced", "Simulation", "Sweep", "Training",
+    "ModelSpec", "Plan", "Priced", "Simulation", "Sweep", "Training",
     "attention_curves", "break_even", "capacity", "compare_attention", "compare_gpus", "compare_models", "diff",
-    "estimate", "from_launch_line", "frontier", "launch_line", "load_gpu", "load_model", "price", "sensitivity",
-    "simulate", "sweep", "sweep_chunks", "train",
+    "estimate", "from_launch_line", "frontier", "launch_line", "load_gpu", "load_model", "plan", "price",
+    "sensitivity", "simulate", "sweep", "sweep_chunks", "train",
 ]  # fmt: skip
 
 

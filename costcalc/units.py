@@ -387,13 +387,13 @@ def _decimal(value: float, exponent: int, digits: int | None) -> str:
     return f"{sign}{whole}.{fraction}" if fraction else f"{sign}{whole}"
 
 
-# Demand as people type it: '50 requests/s', '3M requests/day', '20k tokens/s', '1B tokens/day'.
+# Demand as people type it: '50 requests/s', '3M requests/day', '20k tokens/s', '1B tokens/day', '100 users'.
 
 
-EXAMPLES = "'50 requests/s' or '1B tokens/day'"
+EXAMPLES = "'50 requests/s', '1B tokens/day' or '100 users'"
 _WORDS: dict[str, Literal["requests", "tokens"]] = {
     "r": "requests", "req": "requests", "reqs": "requests", "request": "requests", "requests": "requests",
-    "tok": "tokens", "toks": "tokens", "token": "tokens", "tokens": "tokens",
+    "t": "tokens", "tok": "tokens", "toks": "tokens", "token": "tokens", "tokens": "tokens",
 }  # fmt: skip
 _PERIODS = {
     "s": 1.0, "sec": 1.0, "second": 1.0, "min": 60.0, "minute": 60.0, "h": 3600.0, "hr": 3600.0, "hour": 3600.0,
@@ -404,30 +404,39 @@ _RATE = (
     rf"(?P<what>{'|'.join(sorted(_WORDS, key=len, reverse=True))})\s*(?:/|\bper\b)\s*(?P<period>[a-z]+)"
 )
 _SHORT = r"(?P<count>.*?[0-9.]\s*[kmbgt]?)\s*(?P<what>[rt])ps"
+_BARE = r"(?P<count>.*?[0-9.]\s*[kmb]?)\s*(?:/|\bper\b)\s*(?P<period>[a-z]+)"  # of requests
+_USERS = r"(?P<count>.*?[0-9.](?:\s*[a-z]+)??)\s*(?:concurrent\s*)?(?:users?|requests? (?:in flight|at once))"
 _MOST, _LEAST = 1e15, 1e-10
 
 
 class Demand(NamedTuple):
     """What a fleet has to serve."""
 
-    per_second: float
-    of: Literal["requests", "tokens"]  # output tokens
+    amount: float  # per second; of users, how many
+    of: Literal["requests", "tokens", "users"]  # output tokens; users ask again when they are answered
+
+    def requests_per_s(self, output_tokens: float) -> float | None:
+        """Requests per second where each has so many output tokens; None of users, whom answers bring."""
+        if self.of == "users":
+            return None
+        return self.amount if self.of == "requests" else self.amount / output_tokens
 
 
 def parse_demand(text: str) -> Demand:
     """Return a demand typed by a person.
 
-    text: requests or output tokens per second, minute, hour, day, week, month (730 h) or year, such as
-        '50 requests/s', '50 rps', '1B tokens/day' or '20k tok/s'.
+    text: requests or output tokens per second, minute, hour, day, week, month (730 h) or year, or users, such as
+        '50 requests/s', '50 rps', '50/s', '1B tokens/day', '20k tok/s' or '100 users'.
     Raises UnitError when it cannot be read.
     """
     cleaned = " ".join(text.lower().split())
-    short = re.fullmatch(_SHORT, cleaned) if len(cleaned) <= 64 else None
-    match = short or (re.fullmatch(_RATE, cleaned) if len(cleaned) <= 64 else None)
+    forms = (_USERS, _SHORT, _RATE, _BARE) if len(cleaned) <= 64 else ()
+    match = next(filter(None, (re.fullmatch(form, cleaned) for form in forms)), None)
     if match is None:
         raise _unreadable_rate(text)
-    of = {"r": "requests", "t": "tokens"}[match["what"]] if short else _WORDS[match["what"]]
-    period = 1.0 if short else _PERIODS.get(match["period"].removesuffix("s") or "s")
+    told = match.groupdict()
+    of = _WORDS[told["what"]] if "what" in told else "requests" if "period" in told else "users"
+    period = _PERIODS.get(told["period"].removesuffix("s") or "s") if "period" in told else 1.0
     if period is None:
         raise _unreadable_rate(text)
     try:
@@ -436,8 +445,39 @@ def parse_demand(text: str) -> Demand:
         raise _unreadable_rate(text) from None
     if not _LEAST <= count / period <= _MOST:
         raise UnitError(f"{shown(text)} is beyond all reason", hint=f"write it like {EXAMPLES}")
-    return Demand(count / period, "requests" if of == "requests" else "tokens")
+    return Demand(count / period, of)
 
 
 def _unreadable_rate(text: str) -> UnitError:
     return UnitError(f"{shown(text)} is not a demand", hint=f"write it like {EXAMPLES}")
+
+
+# Service levels as people type them: '2s', 'p95=2s', 'p99 = 50 ms', 'mean=1s'.
+
+
+STATISTICS = ("p50", "p90", "p95", "p99", "mean")
+_LEVEL = re.compile(r"(?P<of>p ?[0-9.]+|[a-z]+)\s*[=:<≤]+\s*(?P<time>.*)")
+_ALSO = {"median": "p50", "average": "mean", "avg": "mean"}
+
+
+class Level(NamedTuple):
+    """The most that a time may be, of all requests at a statistic."""
+
+    of: str  # one of STATISTICS
+    seconds: float
+    told: bool = True  # whether the statistic was
+
+
+def parse_level(value: str | int | float) -> Level:
+    """Return a service level typed by a person, such as 'p95=2s'; a time alone is that of the median.
+
+    Raises UnitError when it cannot be read.
+    """
+    match = _LEVEL.fullmatch(" ".join(value.lower().split())) if isinstance(value, str) else None
+    if match is None:
+        return Level("p50", parse_quantity(value, "time", positive=True), told=False)
+    name = match["of"].replace(" ", "")
+    of = _ALSO.get(name, name)
+    if of not in STATISTICS:
+        raise UnitError(f"{shown(name)} is no statistic", hint=f"write p95=2s, with one of {', '.join(STATISTICS)}")
+    return Level(of, parse_quantity(match["time"], "time", positive=True))

@@ -18,6 +18,7 @@ from accuracy import accuracy_page, readme_table
 from commands import commands_page
 from inventory import catalog_counts, catalog_page
 from measuring import measuring_page
+from planning import planning_page
 from pricing import pricing_page
 from scenarios import scenarios_page
 from simulating import simulating_page
@@ -98,6 +99,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "measuring.md": measuring_page,
     "cli.md": commands_page,
     "frontier.md": frontier_page,
+    "planning.md": planning_page,
     "scenarios.md": scenarios_page,
     "simulating.md": simulating_page,
     "pricing.md": pricing_page,

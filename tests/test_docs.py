@@ -31,7 +31,15 @@ def page() -> str:
 
 
 @pytest.mark.parametrize(
-    "name", ["catalog.md", "cli.md", "simulating.md", "pricing.md", *(f"schemas/{kind}.json" for kind in SCHEMAS)]
+    "name",
+    [
+        "catalog.md",
+        "cli.md",
+        "planning.md",
+        "simulating.md",
+        "pricing.md",
+        *(f"schemas/{kind}.json" for kind in SCHEMAS),
+    ],
 )
 def test_generated_files_are_up_to_date(generate: ModuleType, name: str) -> None:
     written = (DOCS / name).read_text(encoding="utf-8")

@@ -113,6 +113,15 @@ COMMANDS: Table = {
             "costcalc simulate -m llama-3.1-8b -g 1xh100 --trace requests.csv --replicas 4 --loads 0.5:1.5:0.25",
         ),
     ),
+    "plan": Command(
+        "costcalc.cli.questions:plan",
+        "What to run, and how many: the cheapest fleet for a demand and its service levels.",
+        (
+            "costcalc plan -m llama-3.1-70b -g h100,h200,b200 --demand 20rps --ttft p95=2s --tpot p99=50ms",
+            "costcalc plan -m v3 -g h200,b200 --demand 1Btokens/day --peak 3 --ttft p95=3s --chart plan.svg",
+            "costcalc plan -m llama-3.1-8b -g all --trace requests.csv --ttft p95=1s",
+        ),
+    ),
     "sensitivity": Command(
         "costcalc.cli.money:sensitivity",
         "What moves the cost most: each input over its range.",
@@ -315,6 +324,7 @@ ARGUMENTS = (
     *("model", "gpu", "emit", "from", "contexts", "against", "catalog", "max", "max_gpus"),
     *("tier", "discount", "sell", "margin", "vary", "of"),
     *("trace", "process", "input_lengths", "output_lengths", "speed", "loads", "replicas", "router", "prefix_cache"),
+    *("prefill_gpu", "peak", "hourly", "pools", "seeds"),
     *("seed", "tokens", "sequence", "mfu", "precision"),
 )
 """What functions of costcalc take besides options, by the name that its flag has."""

@@ -528,8 +528,8 @@ def import_model(path: Source, name: ImportedName = None, online: Online = False
 
 
 SCHEMAS = (
-    *("result", "capacity", "sweep", "frontier", "sensitivity", "simulation", "price", "training", "diff", "config"),
-    *("validation", "model", "gpu", "closed_models", "scenario"),
+    *("result", "capacity", "sweep", "frontier", "sensitivity", "simulation", "plan", "price", "training", "diff"),
+    *("config", "validation", "model", "gpu", "closed_models", "scenario"),
     *("models-list", "models-show", "gpus-list", "gpus-show"),
 )
 What = Annotated[

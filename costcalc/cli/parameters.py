@@ -475,8 +475,8 @@ class Output(Record):
         Option("--chart-kind", metavar="KIND", autocompletion=chart_kinds, rich_help_panel=SHOW,
                help="One panel of the chart alone: roofline or time of an estimate; cache, throughput, speed or cost "
                     "of a comparison; speed, throughput or cost of what fits; cost, throughput, speed or wait of a "
-                    "sweep; throughput or cost of a frontier; queue or load of a simulation; cost, throughput, speed "
-                    "or wait of priced runs."),
+                    "sweep; throughput or cost of a frontier; queue or load of a simulation; cost or day of a "
+                    "plan; cost, throughput, speed or wait of priced runs."),
     ] = None  # fmt: skip
 
     fail_above: Annotated[

@@ -1,4 +1,4 @@
-"""The commands about deployments: `costcalc estimate`, `capacity`, `compare`, `sweep`, `frontier`, `simulate`."""
+"""The commands about deployments: `estimate`, `capacity`, `compare`, `sweep`, `frontier`, `simulate` and `plan`."""
 
 from __future__ import annotations
 
@@ -424,6 +424,11 @@ PrefixCache = Annotated[
            help="Whether prefixes that a trace tells are reused: on, as far as the cache of a replica holds them; "
                 "infinite, from a store of all replicas that never forgets; default: on."),
 ]  # fmt: skip
+PrefillGpu = Annotated[
+    str | None,
+    Option("--prefill-gpu", metavar="NAME", autocompletion=gpu_names, rich_help_panel=LAYOUT,
+           help="GPU of the pool of --prefill-gpus, with --disaggregated; default: as those that decode."),
+]  # fmt: skip
 Seed = Annotated[
     str | None,
     Option("--seed", metavar="N", rich_help_panel=TRAFFIC,
@@ -444,6 +449,7 @@ def simulate(
     replicas: Replicas = None,
     router: RouterOption = None,
     prefix_cache: PrefixCache = None,
+    prefill_gpu: PrefillGpu = None,
     seed: Seed = None,
     given: Given,
     output: Output,
@@ -460,7 +466,7 @@ def simulate(
     told = {
         "trace": trace, "process": process, "input_lengths": input_lengths, "output_lengths": output_lengths,
         "speed": speed, "loads": loads, "replicas": replicas, "router": router, "prefix_cache": prefix_cache,
-        "seed": seed,
+        "prefill_gpu": prefill_gpu, "seed": seed,
     }  # fmt: skip
     given = output.with_tokens(given)
     with output.opened(SIMULATE_CHARTS) as opened:
@@ -474,5 +480,85 @@ def simulate(
             from costcalc.report.charts.simulation import draw_simulation
 
             return draw_simulation(result, suffix, opened.panels(SIMULATE_CHARTS))
+
+        opened.show(result, draw)
+
+
+# What to run, and how many.
+
+
+PLAN_CHARTS = ("cost", "day")
+
+Peak = Annotated[
+    str | None,
+    Option("--peak", metavar="RATIO", rich_help_panel=TRAFFIC,
+           help="Load of the busiest time over the mean that --demand says, as in 3; default: 1."),
+]  # fmt: skip
+Hourly = Annotated[
+    str | None,
+    Option("--hourly", metavar="FILE|N,...", rich_help_panel=TRAFFIC,
+           help="Loads of 24 hours against each other, instead of --peak: GPUs by hour, and what they cost."),
+]  # fmt: skip
+PlanPools = Annotated[
+    str | None,
+    Option("--pools", metavar="one|apart|both", rich_help_panel=LAYOUT,
+           help="Prefill and decode in one pool, apart, of like and of unlike GPUs, or both ways; default: both."),
+]  # fmt: skip
+Seeds = Annotated[
+    str | None,
+    Option("--seeds", metavar="N", rich_help_panel=TRAFFIC,
+           help="Replays in which a recommendation has to keep its levels, each with a seed of its own; default: 5."),
+]  # fmt: skip
+PlanGpus = Annotated[
+    list[str] | None,
+    Option("--gpu", "-g", metavar="NAME,...", autocompletion=gpu_names, rich_help_panel=SUBJECT,
+           help="One or several accelerators, as in h100,8xb200, of which 8 are there; all: every one of the catalog."),
+]  # fmt: skip
+
+
+def plan(
+    *,
+    model: Model = None,
+    gpu: PlanGpus = None,
+    trace: Trace = None,
+    process: Process = None,
+    input_lengths: InputLengths = None,
+    output_lengths: OutputLengths = None,
+    peak: Peak = None,
+    hourly: Hourly = None,
+    pools: PlanPools = None,
+    prefix_cache: PrefixCache = None,
+    seeds: Seeds = None,
+    seed: Seed = None,
+    given: Given,
+    output: Output,
+    sources: Sources,
+) -> None:
+    """Which fleet serves a demand at its service levels, how many GPUs of each kind it takes, and what it costs.
+
+    Traffic is --demand '50 requests/s', '1B tokens/day' or '100 users', in the mean, or --trace FILE; levels are --ttft
+    p95=2s and --tpot p99=50ms. Layouts and sizes are ranked by prediction, and what is recommended kept its levels when
+    costcalc simulate replayed it.
+    """
+    if output.explain:
+        hint = "costcalc estimate --explain has those of its steps"
+        raise CostcalcError("a plan has no formulas", where="--explain", hint=hint)
+    told = {
+        "trace": trace, "process": process, "input_lengths": input_lengths, "output_lengths": output_lengths,
+        "peak": peak, "hourly": hourly, "pools": pools, "prefix_cache": prefix_cache, "seeds": seeds, "seed": seed,
+    }  # fmt: skip
+    given = output.with_tokens(given)
+    with output.opened(PLAN_CHARTS) as opened:
+        (name, machines), catalog = subject(model, ",".join(gpu) if gpu else None), sources.opened()
+        from costcalc.explore.plan import plan as planned
+
+        listed = [each for each in machines.split(",") if each.strip()]
+        own = {each: value for each, value in told.items() if value is not None}
+        result = planned(name, listed, catalog=catalog, **own, **given)
+
+        def draw(suffix: str) -> bytes:
+            from costcalc.report.charts.plan import draw_plan
+
+            return draw_plan(result, suffix, opened.panels(PLAN_CHARTS))
 
         opened.show(result, draw)

@@ -27,10 +27,14 @@ def assumptions_of(q: Scenario, chosen: Chosen, price: PriceChoice | None) -> tu
     return (*deployment, *_default_lengths(q), *_default_formats(q), *_default_price(q, price), *_default_running(q))
 
 
+_FEWEST = "fewest whole nodes; inside one, the cheapest"
+
+
 def _default_deployment(q: Scenario, chosen: Chosen) -> Iterator[Assumption]:
     if chosen.gpus_chosen:
-        nodes = "fewest whole nodes; inside one, the cheapest"
-        why = nodes if q.machine.switched else "fewest that fit and keep the limits, else the cheapest of a node"
+        told = q.options.demand is not None and not q.options.load_told
+        why = _FEWEST if q.machine.switched else "fewest that fit and keep the limits, else the cheapest of a node"
+        why = "of one replica: the size of which the demand takes the fewest" if told else why
         yield Assumption("gpus", str(chosen.deployment.gpus), why, "--gpus N")
     if chosen.layout_chosen:
         yield Assumption("layout", _degrees(chosen), _why_this_layout(q, chosen), "--tp --pp --dp --ep")

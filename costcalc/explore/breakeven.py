@@ -13,11 +13,11 @@ import numpy as np
 from costcalc.catalog.catalog import Catalog, catalog_of
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.explore.estimate import answer, market_price
-from costcalc.explore.search import choose_deployment
+from costcalc.explore.sizing import deployment_for
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.spec import ApiPrice, ModelSpec
 from costcalc.predict.options import quantity
-from costcalc.predict.quantities import BreakEven, Estimate, MarketPrice
+from costcalc.predict.quantities import HOURS_OF_A_MONTH, BreakEven, Estimate, MarketPrice
 from costcalc.predict.scenario import asked
 
 ALL = "all"
@@ -64,9 +64,9 @@ def break_even(
     offers = [(name, _at(price, tier, discount)) for name, price in kept]
     if scenario.price is None:
         raise CostcalcError(f"no price per hour of {scenario.gpu.name} is known", hint="give one with --price")
-    found = answer(scenario, choose_deployment(scenario))
+    found = answer(scenario, deployment_for(scenario))
     own = scenario.model.name
-    market = tuple(replace(market_price(found, price), model=None if name == own else name) for name, price in offers)
+    market = tuple(replace(_priced(found, price), model=None if name == own else name) for name, price in offers)
     names = ", ".join(dict.fromkeys(name for name, _ in offers))
     if lacking:
         found = replace(
@@ -178,4 +178,13 @@ def _sale(found: Estimate, sell: str | None, margin: Any) -> MarketPrice | None:
             provider="asked", input_usd_per_million=(into or 0.0) / (1 - kept),
             output_usd_per_million=(out or 0.0) / (1 - kept), date="", source="as typed", provenance="derived",
         )  # fmt: skip
-    return market_price(found, replace(price, provider="asked of users"))
+    return _priced(found, replace(price, provider="asked of users"))
+
+
+def _priced(found: Estimate, price: ApiPrice) -> MarketPrice:
+    """A price against the cost, and what it makes of the demand in a month, where one is told."""
+    asks, demand, load = market_price(found, price), found.demand, found.workload
+    if demand is None:
+        return asks
+    tokens = demand.requests_per_s * (load.input_tokens + load.output_tokens) * 3600 * HOURS_OF_A_MONTH
+    return replace(asks, usd_per_month_at_demand=asks.blended_usd_per_million * tokens / 1e6)

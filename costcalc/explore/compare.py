@@ -23,6 +23,7 @@ from costcalc.explore.search import (
     fewest,
     search_layouts,
 )
+from costcalc.explore.sizing import deployment_for
 from costcalc.fields import Array
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.prices import BY_COMPARABILITY, kinds_priced
@@ -300,7 +301,7 @@ def _without_effect(rows: Sequence[Row]) -> Iterator[str]:
 def _row(name: str, scenario: Scenario) -> Row:
     """The answer to a question, or a row that says how many GPUs it needs."""
     try:
-        return Row(name, answer(scenario, choose_deployment(scenario)))
+        return Row(name, answer(scenario, deployment_for(scenario)))
     except DoesNotFit as error:
         return Row(name, unanswered(scenario, error.tried), note=str(error), needs_gpus=error.needs)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from costcalc.engine.memory import (
 )
 from costcalc.engine.parallelism import Chosen, Deployment, layout_name
 from costcalc.explore.assumptions import assumptions_of, notes_of, settings_of
-from costcalc.explore.search import choose_deployment
+from costcalc.explore.sizing import demand_of, deployment_for
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.owning import owned
 from costcalc.hardware.prices import PriceChoice, age_in_months, range_of_kind
@@ -32,14 +31,12 @@ from costcalc.model.spec import ApiPrice, ModelSpec
 from costcalc.predict.energy import kwh_of_a_month
 from costcalc.predict.explain import explain
 from costcalc.predict.options import command_of
-from costcalc.predict.predict import Prediction, capacity, predict, prefill_layout
+from costcalc.predict.predict import Prediction, capacity, predict
 from costcalc.predict.quantities import (
-    HOURS_OF_A_MONTH,
     NO_ENERGY,
     Answered,
     CostResult,
     DecodeResult,
-    DemandResult,
     DeploymentResult,
     EnergyResult,
     Estimate,
@@ -82,7 +79,7 @@ def estimate(
     """
     folders = catalog_of(catalog)
     scenario = asked(model, gpu, options, folders)
-    found = answer(scenario, choose_deployment(scenario))
+    found = answer(scenario, deployment_for(scenario))
     return replace(found, command=_command(scenario, model, gpu, folders))
 
 
@@ -110,7 +107,7 @@ def answer(scenario: Scenario, chosen: Chosen) -> Estimate:
     if q.options.terms == "all":
         result = replace(result, market=tuple(market_price(result, each) for each in q.model.api_prices))
     usd_per_hour = price.usd_per_gpu_hour if price else None
-    result = replace(result, demand=demand_of(q, chosen.deployment, result.serving, usd_per_hour))
+    result = replace(result, demand=demand_of(q, chosen.deployment, chosen.batch, result.serving, usd_per_hour))
     result = replace(result, energy=_of_the_demand(q, result))
     return explain(q, chosen, result, at)
 
@@ -308,40 +305,3 @@ def _of_the_demand(q: Scenario, result: Estimate) -> EnergyResult:
         limits = getattr(found, f"{name}_range")
         told[f"{name}_range"] = _times(limits, factor) if limits else None
     return replace(found, **told)
-
-
-# How many GPUs a demand takes: replicas of the deployment that was chosen, each at its batch.
-
-
-def demand_of(
-    q: Scenario, deployment: Deployment, serving: ServingResult, usd_per_hour: float | None
-) -> DemandResult | None:
-    """What the demand asked for takes of replicas like those of `deployment`, or None where none was asked for.
-
-    serving: of the deployment, at the batch of one replica. usd_per_hour: price of a GPU [$/h].
-    """
-    if q.options.demand is None or serving.output_tokens_per_s is None:
-        return None
-    from costcalc.units import parse_demand
-
-    asked = parse_demand(q.options.demand)
-    output = float(q.output_tokens)
-    requests = asked.per_second if asked.of == "requests" else asked.per_second / output
-    replica = serving.output_tokens_per_s / deployment.replicas * q.options.utilization
-    tokens = requests * output
-    # A hair of rounding must not buy a replica.
-    replicas = max(1, ceil(tokens / replica * (1 - 1e-9)))
-    # A pool of its own prefills for all replicas together, in whole workers.
-    worker = int(prefill_layout(q, deployment.layout).gpus)
-    pool = worker * ceil(replicas * (serving.prefill_gpus or 0.0) / deployment.replicas / worker * (1 - 1e-9))
-    gpus = replicas * int(deployment.layout.gpus) + pool
-    hourly = None if usd_per_hour is None else gpus * usd_per_hour
-    return DemandResult(
-        requests,
-        tokens,
-        replicas,
-        gpus,
-        tokens / (replica * replicas),
-        hourly,
-        None if hourly is None else hourly * HOURS_OF_A_MONTH,
-    )

@@ -17,19 +17,19 @@ import numpy as np
 
 from costcalc.catalog.catalog import Catalog, catalog_of
 from costcalc.engine.op_times import Efficiency
-from costcalc.engine.parallelism import Deployment, DoesNotFit, layout_name, node_counts
+from costcalc.engine.parallelism import Deployment, DoesNotFit, layout_name
 from costcalc.errors import CostcalcError
 from costcalc.explore.assumptions import of_the_price
 from costcalc.explore.compare import mixed_prices
 from costcalc.explore.misfits import does_not_fit
 from costcalc.explore.search import (
     batches_to_try,
-    candidate_layouts,
     deployments_asked_for,
     fewest,
     held_by,
     needed,
     options_of,
+    single_replicas,
     stacked,
 )
 from costcalc.fields import Array, Record
@@ -59,8 +59,6 @@ WANTED = frozenset({*TOLD.values(), "serving.prefill_gpus"})
 SPANNED = ("weights", "kv_cache", "activations", "backend", "tuning", "drafts", "gpus", "disaggregated")
 """Options that may have several values: each combination of them is a part of the space."""
 ALL = "all"
-WIDER = 4
-"""Replicas of up to so many times the fewest GPUs are weighed, and of a whole node or scale-up domain."""
 BATCHES = 32
 """Batches of a layout that are weighed above one sequence for each rank."""
 ALIKE = 8
@@ -165,9 +163,9 @@ def frontier(
     limits = {name: read_option(name, options.pop(name, None)) for name in ("tpot", "ttft")}
     limits["max_gpus"] = _most_gpus(max_gpus)
     batches = _batches(options.pop("batch", None))
-    specs = [(asked_by(each), the_model(each, folders)) for each in _named(models, "models", folders)]
+    specs = [(asked_by(each), the_model(each, folders)) for each in named(models, "models", folders)]
     cards = []
-    for each in _named(gpus, "hardware_profiles", folders):
+    for each in named(gpus, "hardware_profiles", folders):
         name, given = counted(each, options)
         cards.append((asked_by(name), the_gpu(name, folders), given))
     points: list[Point] = []
@@ -236,8 +234,8 @@ def _most_gpus(given: int | str | None) -> int | None:
         raise CostcalcError(error.message, where="max_gpus", hint=error.hint) from None
 
 
-def _named(given: Any, kind: Any, catalog: Catalog) -> list[Any]:
-    """The models or GPUs asked for; 'all' is every one that the catalog has."""
+def named(given: Any, kind: Any, catalog: Catalog) -> list[Any]:
+    """Return the models or GPUs asked for; 'all' is every one that the catalog has."""
     listed = list(given) if isinstance(given, list | tuple) else [given]
     if not listed:
         raise CostcalcError(
@@ -353,9 +351,7 @@ def _weighed(q: Scenario, most: int | None) -> list[Deployment]:
             where="max_gpus",
             hint=f"allow {least}, or narrow --weights",
         )
-    most = most or max(WIDER * least, q.gpu.domain, q.gpu.node_size)
-    counts = [each for each in node_counts(q.gpu) if least <= each <= most]
-    return [Deployment(each) for count in counts for each in candidate_layouts(q.model, q.gpu, count)]
+    return single_replicas(q, least, most)
 
 
 def _kept(q: Scenario, numbers: Mapping[str, Array], gpus: Array, limits: Mapping[str, Any], fits: Array) -> Array:

@@ -92,6 +92,18 @@ def candidate_layouts(model: ModelSpec, gpu: Accelerator, gpus: int) -> list[Par
     return list(_layouts(_Same(model), gpu.domain, gpu.node_size, not machine_of(gpu).switched, gpus))
 
 
+WIDER = 4
+"""Replicas of up to so many times the fewest GPUs are weighed, and of a whole node or scale-up domain."""
+
+
+def single_replicas(scenario: Scenario, least: int, most: int | None = None) -> list[Deployment]:
+    """One replica in every layout on every number of GPUs from `least`, which fit, to `most`."""
+    q = scenario
+    most = most or max(WIDER * least, q.gpu.domain, q.gpu.node_size)
+    counts = [each for each in node_counts(q.gpu) if least <= each <= most]
+    return [Deployment(each) for count in counts for each in candidate_layouts(q.model, q.gpu, count)]
+
+
 class _Same:
     """A model as the key of a cache: specifications hold tables, and are told apart by which one they are."""
 

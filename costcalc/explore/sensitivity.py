@@ -13,6 +13,7 @@ from costcalc.engine.parallelism import DoesNotFit
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.explore.estimate import answer
 from costcalc.explore.search import choose_deployment
+from costcalc.explore.sizing import deployment_for
 from costcalc.fields import Record
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.owning import OwnedTerms, charged
@@ -109,7 +110,7 @@ def sensitivity(
     own = _ranges(vary, machine, owner_of(scenario.options, constants.of_owning))
     if scenario.options.terms != "all":
         raise CostcalcError("a term of the bill has one input", where="terms", hint="leave it out")
-    chosen = choose_deployment(scenario)
+    chosen = deployment_for(scenario)
     base = answer(scenario, chosen)
     cost = _cost(base, of)
     if cost is None:

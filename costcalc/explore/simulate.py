@@ -11,43 +11,30 @@ import numpy as np
 
 from costcalc.catalog.catalog import Catalog
 from costcalc.engine.parallelism import Deployment
-from costcalc.errors import CostcalcError, did_you_mean, shown
-from costcalc.explore.search import choose_deployment
-from costcalc.fields import Record
+from costcalc.errors import CostcalcError
+from costcalc.explore.search import check_prefill_workers, choose_deployment
+from costcalc.explore.traffic import (
+    PREFIXES,
+    Coming,
+    check_replayed,
+    count_of,
+    levels_of,
+    multiple,
+    offered,
+    one_of,
+    read,
+    seed_of,
+)
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.spec import ModelSpec
-from costcalc.predict.options import read_option, values_of, whole
+from costcalc.predict.options import values_of, whole
+from costcalc.predict.predict import prefill_layout
 from costcalc.predict.quantities import ranges_of
-from costcalc.predict.scenario import DEFAULT_INPUT, DEFAULT_OUTPUT, Scenario, asked
-from costcalc.replay.results import LoadPoint, Simulation
-from costcalc.replay.run import simulated
+from costcalc.predict.scenario import Scenario, asked
+from costcalc.replay.results import LoadPoint, Simulation, Verdict
+from costcalc.replay.run import Pool, simulated, workers_on
 from costcalc.replay.scheduler import Router
-from costcalc.replay.traffic import LENGTHS, PROCESSES, Traffic, drawn, drawn_by, faster, read_trace
-from costcalc.units import parse_demand, parse_quantity
-
-DEFAULT_REQUESTS = 10_000
-MOST_REQUESTS = 2_000_000
-MOST_MULTIPLE = 1e4
-PREFIXES = ("on", "off", "infinite")
-_FOLLOWS = {
-    "batch": "the batch follows from the requests; --max-num-seqs bounds it",
-    "context": "contexts follow from the requests: --input and --output",
-    "utilization": "idle hours follow from the requests, and are paid",
-    "terms": "a scheduler waits for whole steps; ask costcalc estimate --terms",
-}
-"""Options of an estimate that a replay finds out itself."""
-
-
-class Coming(Record):
-    """How requests come, as asked."""
-
-    trace: str | Path | None = None
-    process: str = "poisson"
-    input_lengths: str = "constant"
-    output_lengths: str = "constant"
-    speed: Any = 1.0
-    requests: Any = None
-    seed: Any = 0
+from costcalc.replay.traffic import Traffic, faster
 
 
 @np.errstate(all="ignore")
@@ -64,6 +51,7 @@ def simulate(
     replicas: Any = 1,
     router: str = "round-robin",
     prefix_cache: str = "on",
+    prefill_gpu: Accelerator | str | Path | None = None,
     loads: Any = None,
     seed: Any = 0,
     catalog: Catalog | str | Path | None = None,
@@ -80,23 +68,27 @@ def simulate(
     replicas: copies of the deployment that the options lead to. router: round-robin, least-loaded, or
         prefix, which is the replica that holds most of a prompt, unless it is busier than the others.
     prefix_cache: of a trace that tells prefixes: on, off, or infinite for a store elsewhere that never forgets.
+    prefill_gpu: of the pool that prefills, with `disaggregated` and `prefill_gpus`, where it is another; its price is
+        the default one, or of the kind that `price` names.
     loads: multiples of the load, such as '0.5:1.5:0.25', at each of which the requests are replayed once more.
     seed: of what is drawn; equal seeds give equal answers. options: those of `costcalc.estimate`; ttft and tpot [s] are
         the levels that goodput counts.
     Raises CostcalcError for names, values and layouts that cannot be, and where nothing fits.
     """
-    for name, why in _FOLLOWS.items():
-        if options.get(name) is not None:
-            raise CostcalcError("a replay has none", where=name, hint=why)
-    copies = _read(whole(1, 10_000), replicas, "replicas")
-    way: Router = _one_of(router, get_args(Router), "router")
-    prefixes = _one_of(prefix_cache, PREFIXES, "prefix_cache")
+    check_replayed(options)
+    copies = read(whole(1, 10_000), replicas, "replicas")
+    way: Router = one_of(router, get_args(Router), "router")
+    prefixes = one_of(prefix_cache, PREFIXES, "prefix_cache")
     load = Coming(trace, process, input_lengths, output_lengths, speed, requests, seed)
-    traffic, given = _traffic(load, options, copies)
+    levels, times = levels_of(options)
+    coming, given = offered(load, times)
+    traffic = coming.requests(count_of(load, coming.users), seed_of(seed))
+    if coming.users is not None:
+        given["concurrency"] = coming.users / copies
     if traffic.prefixes and prefixes != "off" and options.get("cached") is not None:
         hint = "leave it out, or say --prefix-cache off"
         raise CostcalcError("the trace tells which prefixes are cached", where="cached", hint=hint)
-    multiples = () if loads is None else values_of(loads, lambda value: _read(_multiple, value, "loads"), "loads")
+    multiples = () if loads is None else values_of(loads, lambda value: read(multiple, value, "loads"), "loads")
     if multiples and traffic.rate is None:
         raise CostcalcError("the load is no rate", where="loads", hint="say one with --demand, or a trace")
     scenario = asked(model, gpu, given, catalog)
@@ -104,6 +96,7 @@ def simulate(
     one = chosen.deployment
     fleet = Deployment(one.layout, one.replicas * copies, one.idle * copies)
     price = scenario.price
+    pool = None if prefill_gpu is None else _pool_of(scenario, model, prefill_gpu, given, one, catalog)
 
     def replayed(requests: Traffic) -> Simulation:
         return simulated(
@@ -113,105 +106,42 @@ def simulate(
             requests,
             router=way,
             prefixes=prefixes,
-            seed=None if trace is not None else _seed(seed),
+            seed=None if trace is not None else seed_of(seed),
             usd_per_gpu_hour=price.usd_per_gpu_hour if price else None,
+            prefill=pool,
         )
 
     found = replayed(traffic)
     points = tuple(LoadPoint.of(each, replayed(faster(traffic, each))) for each in multiples)
-    return replace(found, loads=points, notes=tuple(_notes(scenario, traffic)))
+    verdicts = tuple(Verdict.of_level(found, name, level) for name, level in levels.items() if level.told)
+    return replace(found, levels=verdicts, loads=points, notes=tuple(_notes(scenario, traffic)))
 
 
-def _multiple(value: Any) -> float:
-    number = parse_quantity(value, "count", positive=True)
-    if number > MOST_MULTIPLE:
-        raise CostcalcError(f"{shown(value)} is out of range", hint=f"it must be at most {MOST_MULTIPLE:,.0f}")
-    return number
+def _pool_of(
+    q: Scenario, model: Any, gpu: Any, given: Mapping[str, Any], one: Deployment, catalog: Catalog | str | Path | None
+) -> Pool:
+    """The pool that prefills on GPUs of its own kind."""
+    if not q.disaggregated or q.load.prefill_gpus is None:
+        where = "prefill_gpus" if q.disaggregated else "disaggregated"
+        hint = f"add --{where.replace('_', '-')}" + (" N" if q.disaggregated else "")
+        raise CostcalcError("a pool of other GPUs takes it", where="prefill_gpu", hint=hint)
+    own = {name: value for name, value in given.items() if name not in _OF_DECODE}
+    if _is_number(own.get("price")):
+        own.pop("price")
+    other = asked(model, gpu, own, catalog)
+    check_prefill_workers(other)
+    layout = prefill_layout(other, one.layout)
+    price = other.price
+    workers = workers_on(float(q.load.prefill_gpus), layout)
+    return Pool(other, layout, workers, price.usd_per_gpu_hour if price else None)
 
 
-def _traffic(load: Coming, options: Mapping[str, Any], copies: int) -> tuple[Traffic, dict[str, Any]]:
-    """The requests, and the options of the scenario that they make."""
-    speed = _read(_multiple, load.speed, "speed")
-    count = None if load.requests is None else _read(whole(1, MOST_REQUESTS), load.requests, "requests")
-    told = dict(options)
-    if load.trace is not None:
-        for name in ("input_tokens", "output_tokens", "demand", "concurrency", "arrivals", "lengths"):
-            if told.get(name) is not None:
-                raise CostcalcError("a trace tells it", where=name, hint="leave one of them out")
-        for name in ("process", "input_lengths", "output_lengths"):
-            if getattr(load, name) != Coming.__dataclass_fields__[name].default:
-                raise CostcalcError("nothing is drawn beside a trace", where=name, hint="leave one of them out")
-        traffic = read_trace(load.trace)
-        if count is not None:
-            traffic = _first(traffic, count)
-        return faster(traffic, speed), {
-            **told,
-            "input_tokens": _mean(traffic.inputs),
-            "output_tokens": _mean(traffic.outputs),
-        }
-    return _drawn(load, told, count, speed, copies)
+_OF_DECODE = ("gpus", "tensor_parallel", "pipeline_parallel", "expert_parallel", "attention_data_parallel")
+"""Options that say the layout of the GPUs that decode."""
 
 
-def _mean(lengths: Any) -> float:
-    return float(np.mean(lengths))
-
-
-def _first(traffic: Traffic, count: int) -> Traffic:
-    return replace(
-        traffic,
-        arrivals=traffic.arrivals[:count],
-        inputs=traffic.inputs[:count],
-        outputs=traffic.outputs[:count],
-        prefixes=traffic.prefixes[:count],
-    )
-
-
-def _drawn(
-    load: Coming, told: dict[str, Any], count: int | None, speed: float, copies: int
-) -> tuple[Traffic, dict[str, Any]]:
-    lengths = (
-        read_option("input_tokens", told.get("input_tokens")) or DEFAULT_INPUT,
-        read_option("output_tokens", told.get("output_tokens")) or DEFAULT_OUTPUT,
-    )
-    draws = (
-        drawn_by(load.process, PROCESSES, "process"),
-        drawn_by(load.input_lengths, LENGTHS, "input_lengths"),
-        drawn_by(load.output_lengths, LENGTHS, "output_lengths"),
-    )
-    demand, arrivals = told.get("demand"), read_option("arrivals", told.get("arrivals"))
-    users = read_option("concurrency", told.get("concurrency"))
-    if arrivals == "static":
-        raise CostcalcError("a static batch has no scheduler", where="arrivals", hint="ask costcalc estimate")
-    if sum((demand is not None, users is not None, arrivals == "offline")) != 1:
-        hint = "say one of --demand '5 requests/s', --concurrency 64, --arrivals offline or --trace FILE"
-        raise CostcalcError("the load is told twice" if demand or users else "there is no load to replay", hint=hint)
-    rate = None
-    if demand is not None:
-        read = _read(lambda value: parse_demand(str(value)), demand, "demand")
-        rate = speed * (read.per_second if read.of == "requests" else read.per_second / lengths[1])
-    elif load.process != "poisson" or speed != 1:
-        where = "process" if load.process != "poisson" else "speed"
-        raise CostcalcError("requests come at no rate", where=where, hint="say one with --demand")
-    loop = None if users is None else max(round(users), 1)
-    number = count or (DEFAULT_REQUESTS if loop is None else max(DEFAULT_REQUESTS, 10 * loop))
-    if number > MOST_REQUESTS:
-        hint = "ask for fewer users, or say --requests"
-        raise CostcalcError(f"{loop:,} users make more than {MOST_REQUESTS:,} requests", where="concurrency", hint=hint)
-    told.pop("demand", None)
-    if loop is not None:
-        told["concurrency"] = users / copies
-    source = _said(load, rate, loop)
-    return drawn(number, rate, loop, lengths, draws, _seed(load.seed), source), told
-
-
-def _said(load: Coming, rate: float | None, users: int | None) -> str:
-    if users is not None:
-        how = f"{users:,} users, each of whom asks again when answered"
-    elif rate is None:
-        how = "all at once"
-    else:
-        how = f"{rate:.4g} requests/s asked for, {load.process}"
-    return f"{how}; input {load.input_lengths}, output {load.output_lengths}"
+def _is_number(price: Any) -> bool:
+    return isinstance(price, int | float) or (isinstance(price, str) and not price.strip()[:1].isalpha())
 
 
 def _notes(scenario: Scenario, traffic: Traffic) -> list[str]:
@@ -229,22 +159,3 @@ def _notes(scenario: Scenario, traffic: Traffic) -> list[str]:
             f"{len(traffic):,} requests: the 99th percentile is that of {max(len(traffic) // 100, 1)} of them."
         )
     return notes
-
-
-def _seed(value: Any) -> int:
-    return _read(whole(0, 2**32 - 1), value, "seed")
-
-
-def _read(read: Any, value: Any, where: str) -> Any:
-    try:
-        return read(value)
-    except CostcalcError as error:
-        raise CostcalcError(error.message, where=where, hint=error.hint) from None
-
-
-def _one_of(value: str, words: tuple[str, ...], where: str) -> Any:
-    word = str(value).strip().lower()
-    if word not in words:
-        hint = did_you_mean(word, words) or f"one of {', '.join(words)}"
-        raise CostcalcError(f"{shown(value)} is unknown", where=where, hint=hint)
-    return word

@@ -626,12 +626,17 @@ def demand_formulas(q: Scenario, r: Estimate, found: DemandResult) -> list[Formu
     asked = found.output_tokens_per_s
     digits = _digits_of_a_whole(found.replicas, ceil, asked, replica, share)
     used = "" if share == 1 else f" × {format_count(share, digits)}"
+    words = "ceil(output tokens/s asked for / (output tokens/s of a replica, prefills included, × utilization))"
+    numbers = f"ceil({format_rate(asked, 'tokens/s', digits)} / ({format_rate(replica, 'tokens/s', digits)}{used}))"
+    if found.users is not None:
+        words, batch = "ceil(users / batch of a replica)", r.workload.batch
+        numbers = f"ceil({format_count(found.users)} / {format_count(batch)})"
     formulas = [
         Formula(
             "demand.replicas",
             "Replicas that the demand takes",
-            "ceil(output tokens/s asked for / (output tokens/s of a replica, prefills included, × utilization))",
-            f"ceil({format_rate(asked, 'tokens/s', digits)} / ({format_rate(replica, 'tokens/s', digits)}{used}))",
+            words,
+            numbers,
             found.replicas,
             "replicas",
             "docs/method.md, demand",

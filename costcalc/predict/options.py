@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.fields import Record, read_date
 from costcalc.formats import COMPUTE_PRECISIONS, cache_format, weight_format
-from costcalc.units import parse_demand, parse_quantity, parse_whole
+from costcalc.units import parse_demand, parse_level, parse_quantity, parse_whole
 
 if TYPE_CHECKING:
     from costcalc.engine.parallelism import Degrees
@@ -111,6 +111,17 @@ def _demand(value: Any) -> str:
     text = _text(value, "demand")
     parse_demand(text)
     return text
+
+
+def _limit(value: Any) -> float:
+    """A limit of time, of the median: what is predicted without a replay."""
+    if not isinstance(value, str):
+        return float(_TIME(value))
+    level = parse_level(value)
+    if level.of != "p50":
+        hint = "costcalc simulate and costcalc plan replay requests; here say a time for the median"
+        raise CostcalcError(f"{shown(value)} takes a replay", hint=hint)
+    return float(_TIME(level.seconds if level.told else value))
 
 
 def _per_kwh(dimension: str, unit: str, most: float) -> Read:
@@ -315,13 +326,17 @@ class Options(Record):
         "--cached", "SHARE", LOAD, quantity("ratio", 0, 1, high_too=False),
         "Share of the input served from a prefix cache; default: 0.", default=0.0)
     tpot: float | None = option(
-        "--tpot", "TIME", LOAD, _TIME, "Most time per output token, when the batch is chosen; default: 50 ms.")
+        "--tpot", "TIME", LOAD, _limit,
+        "Most time per output token, when the batch is chosen, as in 50ms; of simulate and plan also at a percentile,"
+        " as in p99=50ms; default: 50 ms.")
     ttft: float | None = option(
-        "--ttft", "TIME", LOAD, _TIME, "Most time to the first token, when the batch is chosen; default: no limit.")
+        "--ttft", "TIME", LOAD, _limit,
+        "Most time to the first token, when the batch is chosen, as in 2s; of simulate and plan also at a percentile,"
+        " as in p95=2s; default: no limit.")
     demand: str | None = option(
         "--demand", "RATE", LOAD, _demand,
-        "Requests or output tokens to serve, as in '50 requests/s' or '1B tokens/day': how many GPUs; of simulate, the"
-        " rate at which requests come.")
+        "Requests or output tokens to serve, or users who ask again, as in '50 requests/s', '1B tokens/day' or '100"
+        " users': how many GPUs, in replicas of the cheapest size; of simulate and plan, how requests come.")
     weights: str | None = option(
         "--weights", "FORMAT", NUMBERS, _format_of(_weights),
         "Number format of the weights, such as bf16, fp8, int4, q4_k_m or exl2-4.65, of parts apart as in"

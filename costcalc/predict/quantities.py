@@ -193,6 +193,11 @@ class DemandResult(Record):
     load: float  # of what they can serve, at the utilization asked for
     usd_per_hour: float | None
     usd_per_month: float | None  # of 730 hours
+    users: float | None = None  # who ask again when they are answered, where the demand is of them
+    # Of this fleet at this demand: what is paid, over what is served.
+    usd_per_million_tokens: float | None = None  # in and out
+    usd_per_million_output_tokens: float | None = None
+    usd_per_request: float | None = None
 
 
 class OpResult(Record):
@@ -223,6 +228,7 @@ class MarketPrice(Record):
     break_even_tokens_per_day: float | None = None  # of this mix, at that use; null where it is never reached
     model: str | None = None  # whose price it is, where it is another than the deployment's
     margin_range: Range | None = None
+    usd_per_month_at_demand: float | None = None  # what the API asks for a demand, where one is told
 
 
 class Assumption(Record):
@@ -297,7 +303,10 @@ class BreakEven(Record):
 
     @property
     def left_usd_per_month(self) -> float | None:
-        """What a month of sales leaves above the GPUs at the use assumed [$]; below 0 it is a loss."""
+        """What a month of sales leaves above the GPUs [$], of a demand or at the use assumed; a loss is below 0."""
+        if (demand := self.estimate.demand) is not None:
+            sold = None if self.sale is None else self.sale.usd_per_month_at_demand
+            return None if sold is None or demand.usd_per_month is None else sold - demand.usd_per_month
         bill, ratio = self.usd_per_month, None if self.sale is None else self.sale.price_over_cost
         return None if bill is None or ratio is None else bill * (ratio - 1)
 

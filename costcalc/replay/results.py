@@ -9,6 +9,7 @@ import numpy as np
 
 from costcalc.fields import Array, Record
 from costcalc.predict.quantities import plain_tree
+from costcalc.units import Level
 
 
 class Percentiles(Record):
@@ -62,7 +63,9 @@ class Fleet(Record):
     max_num_seqs: int  # of a replica
     cache_tokens: int | None  # of a replica
     prefill_gpus: int | None
-    usd_per_gpu_hour: float | None
+    usd_per_gpu_hour: float | None  # of those that decode, where they are others
+    prefill_gpu: str | None = None
+    usd_per_hour: float | None = None  # of all
 
 
 class Moment(Record):
@@ -94,6 +97,22 @@ class LoadPoint(Record):
         return cls(load, *(getattr(found, each.name) for each in fields(cls)[1:]))
 
 
+class Verdict(Record):
+    """A service level, and whether it was kept."""
+
+    of: str  # ttft or tpot
+    statistic: str  # p50, p90, p95, p99 or mean
+    limit_s: float
+    found_s: float | None
+    kept: bool
+
+    @classmethod
+    def of_level(cls, found: Simulation, of: str, level: Level) -> Verdict:
+        """Whether a simulation kept a level; where none was answered, it did not."""
+        value = getattr(getattr(found, f"{of}_s"), level.of)
+        return cls(of, level.of, level.seconds, value, value is not None and value <= level.seconds)
+
+
 class Simulation(Record):
     """What users saw of a fleet under one load, and what it cost."""
 
@@ -123,6 +142,7 @@ class Simulation(Record):
     output_tokens: float
     ttft_limit_s: float | None
     tpot_limit_s: float | None
+    levels: tuple[Verdict, ...] = ()  # that were asked for at a statistic
     loads: tuple[LoadPoint, ...] = ()  # at other rates, where they were asked for
     notes: tuple[str, ...] = ()
     timeline: tuple[Moment, ...] = ()

@@ -16,7 +16,7 @@ from costcalc.engine.memory import (
 )
 from costcalc.engine.parallelism import Deployment, Parallelism, layout_name
 from costcalc.errors import CostcalcError
-from costcalc.fields import Array, total
+from costcalc.fields import Array, Record, total
 from costcalc.predict.predict import (
     mixes_prefill,
     predict,
@@ -47,6 +47,20 @@ COMMON = 8
 """Lengths that are met most often and stand in the tables themselves."""
 STATE_TOKENS = 1 << 40
 """Tokens of a block of a cache that does not grow with them."""
+
+
+class Pool(Record):
+    """A pool of its own that prefills, of GPUs that may be others than those that decode."""
+
+    scenario: Scenario  # the same question on its GPUs
+    layout: Parallelism  # of a worker
+    workers: int
+    usd_per_gpu_hour: float | None = None
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of all workers."""
+        return self.workers * int(self.layout.gpus)
 
 
 def engine_of(scenario: Scenario, layout: Parallelism, longest: float, endless: bool = False) -> Engine:
@@ -90,7 +104,7 @@ def _blocks(q: Scenario, layout: Parallelism, longest: float) -> tuple[int, int,
 
 
 def transfer_seconds_per_token(scenario: Scenario, layout: Parallelism) -> float:
-    """What a token of a prompt takes to be sent to the GPUs that decode, each over its own network [s]."""
+    """What a token of a prompt takes to be sent from or to the GPUs of a layout, each over its own network [s]."""
     q = scenario
     held = float(cache_bytes_per_sequence_per_gpu(q.model, layout, q.formats, q.input_tokens)) / float(q.input_tokens)
     bandwidth = float(q.machine.network_bandwidth)
@@ -112,21 +126,37 @@ def simulated(
     prefixes: str = "on",
     seed: int | None = None,
     usd_per_gpu_hour: float | None = None,
+    prefill: Pool | None = None,
+    tables: dict[Any, StepTimes] | None = None,
 ) -> Simulation:
     """Replay traffic on a deployment.
 
     scenario: with the traffic's mean lengths. batch: at which pools apart are balanced [sequences]. prefixes: 'on',
     where blocks of prefixes stay in the replica's cache until their room is needed, 'infinite', where they are stored
-    elsewhere for ever, or 'off'. seed: that the traffic was drawn with.
+    elsewhere for ever, or 'off'. seed: that the traffic was drawn with. prefill: the pool that prefills, where pools
+    are apart; by default one of like GPUs, as large as told, else as keeps those that decode busy. tables: of earlier
+    replays of the very scenarios, to which those of this one are added.
     """
+    kept: dict[Any, StepTimes] = {} if tables is None else tables
+
+    def times_of(*given: Any) -> StepTimes:
+        key = id(given[0]), *given[1:4], *map(tuple, given[4:5]), *given[5:]
+        if key not in kept:
+            kept[key] = step_times(*given)
+        return kept[key]
+
     q, layout = scenario, deployment.layout
     longest = float((traffic.inputs + traffic.outputs).max())
     reuse = bool(traffic.prefixes) and prefixes != "off"
     engine = engine_of(q, layout, longest, endless=prefixes == "infinite")
     most = engine.sequences if traffic.concurrency is None else min(engine.sequences, traffic.concurrency)
-    times = step_times(q, layout, max(most, 1), longest, _lengths(traffic), reuse)
-    pool, workers = _pool(q, deployment, batch, engine, times, longest) if q.disaggregated else (None, 0)
-    if pool is not None:
+    times = times_of(q, layout, max(most, 1), longest, _lengths(traffic), reuse)
+    pool = None
+    if q.disaggregated:
+        prefill = prefill or _balanced(q, deployment, batch, usd_per_gpu_hour)
+        p = prefill.scenario
+        prompts = times if p is q else times_of(p, prefill.layout, 1, longest, (), reuse)
+        pool = _pool(q, layout, prefill, engine, prompts, longest)
         engine = Engine(**{**engine.__dict__, "startup": 0.0})
     first = Replica(engine, times)
     replicas = [first, *(Replica(engine, times, first.cache) for _ in range(deployment.replicas - 1))]
@@ -137,18 +167,24 @@ def simulated(
         for user, request in enumerate(requests[: traffic.concurrency]):
             request.arrival = user * life / traffic.concurrency
     found = _replayed(requests, traffic, replicas, router, pool)
-    prefill = int(workers * prefill_layout(q, layout).gpus) if pool else None
+    apart = prefill.gpus if prefill and pool else None
+    hourly = None if usd_per_gpu_hour is None else usd_per_gpu_hour * deployment.gpus
+    if prefill and apart:
+        own = prefill.usd_per_gpu_hour
+        hourly = None if hourly is None or own is None else hourly + own * apart
     fleet = Fleet(
         q.model.name,
         q.gpu.name,
-        deployment.gpus + (prefill or 0),
+        deployment.gpus + (apart or 0),
         deployment.replicas,
         layout_name(deployment),
         q.backend,
         engine.sequences,
         engine.blocks * engine.block_tokens if engine.block_tokens < STATE_TOKENS else None,
-        prefill,
+        apart,
         usd_per_gpu_hour,
+        prefill.scenario.gpu.name if prefill and apart else None,
+        hourly,
     )
     return _told(fleet, traffic, found, replicas, pool, (q.options.ttft, q.options.tpot), router, seed)
 
@@ -160,24 +196,36 @@ def requests_of(traffic: Traffic, reuse: bool) -> list[Request]:
     return [Request(index, *row) for index, row in enumerate(zip(*columns, strict=True))]
 
 
-def _pool(
-    q: Scenario, deployment: Deployment, batch: float, engine: Engine, times: StepTimes, longest: float
-) -> tuple[PrefillPool, int]:
-    """The pool that prefills: as large as told, else as keeps the replicas that decode busy."""
+def _balanced(q: Scenario, deployment: Deployment, batch: float, usd_per_gpu_hour: float | None) -> Pool:
+    """The pool that prefills on like GPUs: as large as told, else as keeps the replicas that decode busy."""
     apart, told = prefill_layout(q, deployment.layout), q.load.prefill_gpus
     if told is None:
         at = predict(q, deployment.layout, batch, deployment.replicas)
         workers = ceil(float(deployment.replicas * at.prefill_per_decode(q.output_tokens)) - 1e-9)
     else:
-        workers = int(float(told) // float(apart.gpus))
-        if not workers:
-            hint = f"a worker is {int(apart.gpus)} GPUs; see --prefill-tp"
-            raise CostcalcError("no worker fits on them", where="prefill_gpus", hint=hint)
-    workers = max(workers, 1)
-    blocks, tokens, _ = _blocks(q, apart, longest)
-    own = Engine(**{**engine.__dict__, "blocks": blocks * workers, "block_tokens": tokens})
-    servers = int(workers * apart.attention_dp * apart.pp)
-    return PrefillPool(own, times.prompts(1), servers, transfer_seconds_per_token(q, deployment.layout)), workers
+        workers = workers_on(float(told), apart)
+    return Pool(q, apart, max(workers, 1), usd_per_gpu_hour)
+
+
+def workers_on(gpus: float, layout: Parallelism) -> int:
+    """Workers of a pool of so many GPUs; raises CostcalcError where there is none."""
+    workers = int(gpus // float(layout.gpus))
+    if not workers:
+        hint = f"a worker is {int(layout.gpus)} GPUs; see --prefill-tp"
+        raise CostcalcError("no worker fits on them", where="prefill_gpus", hint=hint)
+    return workers
+
+
+def _pool(
+    q: Scenario, layout: Parallelism, prefill: Pool, engine: Engine, times: StepTimes, longest: float
+) -> PrefillPool:
+    """The pool's queue: prompts that it computes at once, its cache, and the slower network of both pools."""
+    p, apart = prefill.scenario, prefill.layout
+    blocks, tokens, _ = _blocks(p, apart, longest)
+    own = Engine(**{**engine.__dict__, "blocks": blocks * prefill.workers, "block_tokens": tokens})
+    servers = int(prefill.workers * apart.attention_dp * apart.pp)
+    sent = max(transfer_seconds_per_token(q, layout), transfer_seconds_per_token(p, apart) if p is not q else 0.0)
+    return PrefillPool(own, times.prompts(1), servers, sent)
 
 
 def _replayed(
@@ -221,8 +269,7 @@ def _told(
     tpot = (done[several] - first[several]) / (output[several] - 1)
     finished = _column_of([each for each in served if begin < each.done <= end])("output")
     tokens_per_s = float(finished.sum()) / span
-    hourly = None if fleet.usd_per_gpu_hour is None else fleet.usd_per_gpu_hour * fleet.gpus
-    usd = None if hourly is None else hourly * span / 3600
+    usd = None if fleet.usd_per_hour is None else fleet.usd_per_hour * span / 3600
     whole = max(found.end, 1e-12)
     every = _column_of(served)
     entered = sum(each.input for each in served)
@@ -241,7 +288,7 @@ def _told(
         preemptions=sum(each.preemptions for each in replicas),
         duration_s=span,
         requests_per_s=traffic.rate,
-        saturated=saturated(traffic, served),
+        saturated=saturated(traffic, served, pool is not None),
         ttft_s=percentiles(ttft),
         tpot_s=percentiles(tpot),
         latency_s=percentiles(latency),
@@ -303,9 +350,11 @@ OVERLOADED = 0.02
 """Wait at the end over the time for which requests came: where they come r times as fast as they are served, r - 1."""
 
 
-def saturated(traffic: Traffic, served: list[Request]) -> bool:
+def saturated(traffic: Traffic, served: list[Request], apart: bool = False) -> bool:
     """Whether the queue grew as long as requests came: the last tenth waited longer than the middle one, and longer
     than a load would make it that is 2% over what is served.
+
+    apart: whether a pool of its own prefills, behind which those that decode have a queue, too.
     """
     span = float(traffic.arrivals[-1])
     if traffic.concurrency is not None or len(served) < 50 or not span:
@@ -315,7 +364,8 @@ def saturated(traffic: Traffic, served: list[Request]) -> bool:
     middle = len(by_arrival) // 2
 
     def wait(part: list[Request]) -> float:
-        return float(np.median([each.admitted - each.arrival for each in part]))
+        begun = (each.first if apart else each.admitted for each in part)
+        return float(np.median([at - each.arrival for at, each in zip(begun, part, strict=True)]))
 
     late = wait(by_arrival[-tenth:])
     return late > GROWING * wait(by_arrival[middle - tenth // 2 : middle + tenth // 2]) and late > OVERLOADED * span

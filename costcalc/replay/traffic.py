@@ -237,3 +237,14 @@ def _checked(arrival: float, put: Any, got: Any, line: int) -> tuple[float, int,
 def faster(traffic: Traffic, speed: float) -> Traffic:
     """The same requests, arriving so many times as fast."""
     return replace(traffic, arrivals=traffic.arrivals / speed)
+
+
+def part(traffic: Traffic, which: slice) -> Traffic:
+    """Some of the requests, at the times at which they come."""
+    return replace(
+        traffic,
+        arrivals=traffic.arrivals[which],
+        inputs=traffic.inputs[which],
+        outputs=traffic.outputs[which],
+        prefixes=traffic.prefixes[which],
+    )

@@ -10,6 +10,7 @@ from costcalc.predict.quantities import BreakEven, Estimate, MarketPrice, Range
 from costcalc.report.estimate import (
     break_even_range,
     break_even_use,
+    demand_asked,
     distinct,
     newest,
     pool_size,
@@ -104,7 +105,7 @@ def breakeven_page(result: BreakEven) -> list[Block]:
     here = result.estimate
     load = here.workload
     cached = f", {format_percent(load.cached_share)} of the input cached" if load.cached_share else ""
-    first, *others = conclusion(result)
+    first, *others = [*_of_the_demand(here), *conclusion(result)]
     return [
         Line(f"{here.model.name} on {_fleet(here)}, or {result.against} by API", "title"),
         Line(),
@@ -184,6 +185,22 @@ def conclusion(result: BreakEven) -> list[str]:
     return [f"{each}." for each in sentences]
 
 
+def _of_the_demand(here: Estimate) -> Iterator[str]:
+    """The fleet of the demand and its bill, beside what each of those compared asks for it."""
+    found = here.demand
+    if found is None:
+        return
+    asking: dict[str, list[str]] = {}
+    for each in sorted(newest(here.market), key=lambda price: price.usd_per_month_at_demand or 0.0):
+        asking.setdefault(usd(each.usd_per_month_at_demand), []).append(seller(each))
+    asked = _listed([f"{bill} by {_listed(names)}" for bill, names in asking.items()])
+    yield (
+        f"The demand, {demand_asked(found)}, takes {found.gpus:,} × {here.deployment.gpu}: "
+        f"{usd(found.usd_per_month)} a month, {usd(found.usd_per_million_tokens)} per million tokens in and out"
+        + (f"; by API it is {asked}." if asked else ".")
+    )
+
+
 def _sold(result: BreakEven) -> Iterator[str]:
     """What is left where a price is asked of one's own users."""
     sale, left = result.sale, result.left_usd_per_month
@@ -195,10 +212,11 @@ def _sold(result: BreakEven) -> Iterator[str]:
     kept += "" if lost else f" {span(sale.margin_range, format_percent)}".rstrip()
     never = sale.break_even_utilization is None or sale.break_even_utilization > 1
     even = "even GPUs that are never idle lose" if never else f"nothing is lost from {break_even_use(sale)} use on"
+    when = f"at {format_percent(use)} use" if result.estimate.demand is None else "at this demand"
     yield (
         f"Sold at {usd(sale.input_usd_per_million)} in and {usd(sale.output_usd_per_million)} out, "
         f"{usd(sale.blended_usd_per_million)} blended, they {kept}: "
-        f"{usd(abs(left))} a month {'of loss' if lost else 'left'} at {format_percent(use)} use, and {even}"
+        f"{usd(abs(left))} a month {'of loss' if lost else 'left'} {when}, and {even}"
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from costcalc.predict.quantities import Assumption, Comparison, Row
 from costcalc.report.estimate import (
     bound_role,
+    demand_asked,
     is_term,
     price_basis,
     with_kv_heads,
@@ -173,6 +174,8 @@ _COLUMNS: tuple[tuple[Column, Cell], ...] = (
     (Column(""), lambda row: with_kv_heads(row_name(row), row.estimate)),
     (Column("GPUs", right=True), lambda row: str(row.estimate.deployment.gpus)),
     (Column("$/GPU-h", right=True), _chosen(lambda row: usd(row.estimate.deployment.usd_per_gpu_hour))),
+    (Column("for it", right=True), lambda row: f"{row.estimate.demand.gpus:,}" if row.estimate.demand else ""),
+    (Column("$/month", right=True), lambda row: usd(row.estimate.demand.usd_per_month) if row.estimate.demand else ""),
     (Column("KV/token", right=True), lambda row: format_bytes(row.estimate.kv_cache.bytes_per_token)),
     (Column("smaller", right=True), lambda row: times(row.cache_ratio)),
     (replace(_number(COST)[0], role="headline"), lambda row: cost_or_reason(row) + _exceeds(row)),
@@ -210,6 +213,9 @@ def _load(comparison: Comparison, same: Collection[str]) -> Iterator[Block]:
         )
     gpus = f"; {counted(first.deployment.gpus, 'GPU')} in every row" if "GPUs" in same else ""
     yield Line(f"{tokens}; KV cache {precision.kv_cache}{gpus}.", "dim")
+    if asked := next((row.estimate.demand for row in comparison.rows if row.estimate.demand), None):
+        told = f"Demand: {demand_asked(asked)}. GPUs: of a replica, of the size that serves it with the fewest;"
+        yield Line(f"{told} for it: of all replicas; $/month: what they cost in 730 hours.", "dim")
 
 
 def _shared_defaults(rows: Iterable[Row]) -> list[Assumption]:

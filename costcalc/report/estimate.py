@@ -9,6 +9,7 @@ from costcalc.hardware.prices import OLD_MONTHS
 from costcalc.predict.predict import UNBOUNDED
 from costcalc.predict.quantities import (
     Comparison,
+    DemandResult,
     DeploymentResult,
     Estimate,
     Formula,
@@ -246,6 +247,13 @@ def step_seconds(result: Estimate) -> float:
 # What a demand takes, as a block of an estimate.
 
 
+def demand_asked(found: DemandResult) -> str:
+    """Return a demand in words: users, requests and output tokens."""
+    users = "" if found.users is None else f"{found.users:,.0f} users, who make "
+    rate = f"{format_rate(found.requests_per_s, '', 3).strip()} requests/s"
+    return f"{users}{rate}, {format_count(found.output_tokens_per_s, 4)} output tokens/s"
+
+
 def demand(result: Estimate) -> Iterator[Block]:
     """Yield the GPUs and the dollars that the demand asked for takes, where one was."""
     found = result.demand
@@ -254,21 +262,23 @@ def demand(result: Estimate) -> Iterator[Block]:
     machine = result.deployment
     each = (machine.gpus - machine.idle_gpus) // machine.replicas
     pool = found.gpus - each * found.replicas
-    asked = f"{format_rate(found.requests_per_s, '', 3).strip()} requests/s, "
-    asked += f"{format_count(found.output_tokens_per_s, 4)} output tokens/s"
     replicas = f"{counted(found.replicas, 'replica')} of {counted(each, 'GPU')}"
     replicas += f" and {pool:,} for prefill" if pool else ""
     use = "" if machine.utilization == 1 else f" at {format_percent(machine.utilization)} utilization"
-    rows = [
-        ("Asked for", asked),
-        ("It takes", f"{found.gpus:,} GPUs: {replicas}, {format_percent(found.load, 2)} of what they can serve{use}"),
-        (
-            "It costs",
-            f"{usd(found.usd_per_hour)} per hour, {usd(found.usd_per_month)} per month of 730 hours",
-        ),
-    ]
+    takes = f"{found.gpus:,} GPUs: {replicas}, {format_percent(found.load, 2)} of what they can serve{use}"
     yield Line("Demand", "heading")
-    yield Grid((Column(), Column()), rows)
+    yield Line(f"Asked for: {demand_asked(found)}.", indent=2)
+    yield Line(f"It takes {takes}.", indent=2)
+    if found.usd_per_month is not None:
+        yield Line(
+            f"It costs {usd(found.usd_per_hour)} per hour, {usd(found.usd_per_month)} per month of 730 hours.", indent=2
+        )
+        yield Line(
+            f"That is {usd(found.usd_per_million_tokens)} per million tokens in and out, "
+            f"{usd(found.usd_per_million_output_tokens)} per million output tokens, "
+            f"{usd(found.usd_per_request)} per request, hours without work included.",
+            indent=2,
+        )
     yield Line()
 
 

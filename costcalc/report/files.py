@@ -26,11 +26,12 @@ if TYPE_CHECKING:
     from costcalc.explore.capacity import Capacity
     from costcalc.explore.compare import Curves
     from costcalc.explore.frontier import Frontier
+    from costcalc.explore.plan import Plan
     from costcalc.explore.sensitivity import Sensitivity
     from costcalc.explore.sweep import Sweep
     from costcalc.validation.price import Priced
 
-    Result = Estimate | Comparison | BreakEven | Capacity | Sweep | Frontier | Simulation | Sensitivity | Priced
+    Result = Estimate | Comparison | BreakEven | Capacity | Sweep | Frontier | Plan | Simulation | Sensitivity | Priced
 
 
 UNFINISHED: list[Path] = []
@@ -298,6 +299,7 @@ PAGES = {
     "Comparison": "comparison:comparison_page",
     "Estimate": "estimate:estimate_page",
     "Frontier": "frontier:frontier_page",
+    "Plan": "plan:plan_page",
     "Priced": "price:price_page",
     "Sensitivity": "sensitivity:sensitivity_page",
     "Simulation": "simulation:simulation_page",
@@ -320,6 +322,8 @@ def page_of(result: Result) -> list[Block]:
 
 _PROSE = frozenset({"assumptions", "notes", "note", "explanation", "title", "timeline"})
 """Branches that are sentences or curves for people: JSON keeps them, CSV leaves them out."""
+_ROWS = ("rows", "points", "influences", "fleets")
+"""Branches with a row for each of what was compared."""
 _LISTS = ("breakdown.", "market.")
 """Branches that are as long as a model has ops or list prices: their columns come last."""
 _NAMING = ("variant", "against", "usd_per_month", "left_usd_per_month", "bits_per_weight")
@@ -331,8 +335,7 @@ def csv_rows(result: Result) -> list[dict[str, Any]]:
     tree = result.to_dict()
     if isinstance(result, Simulation) and result.loads:
         return [dict(flattened(row)) for row in tree["loads"]]
-    listed = next((tree[name] for name in ("rows", "points", "influences") if name in tree), [tree])
-    rows = [dict(flattened(row)) for row in listed]
+    rows = [dict(flattened(row)) for row in next((tree[name] for name in _ROWS if name in tree), [tree])]
     whole = isinstance(result, Estimate | Comparison | BreakEven) or "question" in tree
     return [_steady(row) for row in rows] if whole else rows
 

@@ -11,6 +11,7 @@ from costcalc.catalog.summary import ClosedSummary, GpuSummary, ModelSummary
 from costcalc.explore.capacity import QUESTIONS, Capacity, Fit
 from costcalc.explore.diff import REMAINDER, TOKENS, Headline
 from costcalc.explore.frontier import Point
+from costcalc.explore.plan import Asked, PlannedFleet
 from costcalc.explore.sensitivity import Sensitivity
 from costcalc.explore.sweep import CELL
 from costcalc.explore.train import Training
@@ -32,7 +33,7 @@ def schema_of(kind: str) -> dict[str, Any]:
     """
     own = {
         "result": result_schema, "capacity": capacity_schema, "sweep": sweep_schema, "frontier": frontier_schema,
-        "sensitivity": sensitivity_schema, "simulation": simulation_schema, "price": price_schema,
+        "sensitivity": sensitivity_schema, "simulation": simulation_schema, "plan": plan_schema, "price": price_schema,
         "training": training_schema, "diff": diff_schema, "config": config_schema, "validation": validation_schema,
     }  # fmt: skip
     if kind in own:
@@ -211,6 +212,32 @@ def simulation_schema() -> dict[str, Any]:
         "title": "A simulation of costcalc",
         "description": "Numbers are SI: seconds, tokens, tokens per second, US dollars; shares are from 0 to 1.",
         **_reference(Simulation, definitions),
+        "$defs": definitions,
+    }
+
+
+def plan_schema() -> dict[str, Any]:
+    """Return the JSON Schema of what `costcalc plan --format json` prints: fleets, the cheapest first."""
+    definitions: dict[str, Any] = {}
+    _reference(PlannedFleet, definitions)
+    _reference(Asked, definitions)
+    properties = {
+        "title": {"type": "string"},
+        "asked": {"$ref": "#/$defs/Asked"},
+        "fleets": {"type": "array", "items": {"$ref": "#/$defs/PlannedFleet"}},
+        "lower_bound_gpus": {"type": "object", "additionalProperties": {"type": "integer"}},
+        "load_by_hour": {"type": "array", "items": {"type": "number"}},
+        "notes": {"type": "array", "items": {"type": "string"}},
+    }
+    return {
+        "$schema": DIALECT,
+        "title": "A plan of costcalc",
+        "description": (
+            "Fleets that serve a demand at its service levels, the cheapest first: `why_not` is null of the one that "
+            "is recommended, and `command` replays a fleet. What serves it at no price, or was not worth a replay, has "
+            "no numbers. Numbers are SI; <name>_range is [low, high], which holds in 8 of 10 cases."
+        ),
+        **_object(properties),
         "$defs": definitions,
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from costcalc.replay.results import LoadPoint, Percentiles, Simulation
+from costcalc.replay.results import Fleet, LoadPoint, Percentiles, Simulation
 from costcalc.report.page import Block, Column, Grid, Line, filled_grid, notes, numbers, seconds, speed
 from costcalc.units import counted, format_count, format_percent, format_rate, format_seconds, format_usd
 
@@ -15,7 +15,7 @@ def simulation_page(found: Simulation) -> list[Block]:
     """Return a simulation as a page."""
     f = found.fleet
     page: list[Block] = [
-        Line(f"{f.model} on {f.gpus} × {f.gpu}: {counted(found.requests, 'request')} replayed", "title"),
+        Line(f"{f.model} on {machines_told(f)}: {counted(found.requests, 'request')} replayed", "title"),
         Line(traffic_told(found), "dim"),
         Line(),
         *_warnings(found),
@@ -28,6 +28,13 @@ def simulation_page(found: Simulation) -> list[Block]:
     if found.loads:
         page += [Line("Against load", "heading"), _against_load(found), Line()]
     return [*page, *notes(found.notes)]
+
+
+def machines_told(f: Fleet) -> str:
+    """Return the GPUs of a fleet, those of a pool apart where they are others."""
+    if f.prefill_gpu in (None, f.gpu):
+        return f"{f.gpus} × {f.gpu}"
+    return f"{f.gpus - (f.prefill_gpus or 0)} × {f.gpu} and {f.prefill_gpus} × {f.prefill_gpu}"
 
 
 def traffic_told(found: Simulation) -> str:
@@ -83,6 +90,13 @@ def _fleet(found: Simulation) -> Iterator[tuple[str, str]]:
         levels = ", ".join(f"{what} in {format_seconds(limit)}" for what, limit in limits if limit is not None)
         good = f"{format_percent(found.goodput.share)} of requests, {found.goodput.requests_per_s:.3g} a second"
         yield "Goodput", f"{good}: {levels}"
+    for each in found.levels:
+        what = "to first token" if each.of == "ttft" else "per output token"
+        found_s, limit = format_seconds(each.found_s), format_seconds(each.limit_s)
+        yield (
+            "Level",
+            f"{'kept' if each.kept else 'missed'}: {each.statistic} of time {what} {found_s}, asked for {limit}",
+        )
     if found.usd_per_million_output_tokens is not None:
         dollars = f"{format_usd(found.usd_per_million_output_tokens)} per M output tokens"
         yield "Cost", f"{dollars}, {format_usd(found.usd_per_request)} per request, idle time and prompts included"

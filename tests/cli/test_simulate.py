@@ -125,3 +125,23 @@ def test_what_cannot_be_replayed_is_one_line(
     assert main(["simulate", "-m", "llama-3.1-8b", "-g", "1xh100", *words]) == 2
     printed = capfd.readouterr()
     assert printed.out == "" and printed.err.count("\n") == 1 and printed.err.startswith(f"error: {said}")
+
+
+def test_a_level_at_a_percentile_is_kept_or_missed(run_json: RunJson) -> None:
+    tree = run_json(*ASKED, "--demand", "5rps", "--ttft", "p95=5s", "--tpot", "p99=1us")
+    first, second = tree["levels"]
+    assert (first["of"], first["statistic"], first["limit_s"], first["kept"]) == ("ttft", "p95", 5.0, True)
+    assert first["found_s"] == tree["ttft_s"]["p95"] and second["found_s"] == tree["tpot_s"]["p99"]
+    assert second["kept"] is False and tree["goodput"]["share"] == 0
+    assert run_json(*ASKED, "--demand", "5rps", "--ttft", "5s")["levels"] == []
+
+
+def test_users_of_a_demand_are_a_concurrency(run_json: RunJson) -> None:
+    assert run_json(*ASKED, "--demand", "8 users") == run_json(*ASKED, "--concurrency", "8")
+
+
+def test_a_trace_is_sped_up_to_a_demand(run_json: RunJson) -> None:
+    trace = ("simulate", "-m", "llama-3.1-8b", "-g", "1xh100", "--trace", str(TRACES / "azure_code.csv"))
+    tree = run_json(*trace, "--demand", "3rps")
+    assert tree["requests_per_s"] == pytest.approx(3.0)
+    assert tree["requests"] == run_json(*trace)["requests"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import ceil
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from costcalc.catalog.catalog import Catalog
 from costcalc.errors import CostcalcError
 from costcalc.predict.quantities import ranges_of
 from costcalc.predict.scenario import Options, scenario_of
-from costcalc.units import parse_demand
+from costcalc.units import parse_demand, parse_level
 
 LLAMA_8B = 2 * 8 * 128 * 32 * 2  # bytes per token: keys and values of 8 heads of 128 in 32 layers, 16 bits
 
@@ -105,10 +106,26 @@ def test_dollars_of_a_demand_are_those_of_its_tokens() -> None:
     assert found.usd_per_month * found.load <= blended * tokens / 1e6 * 1.001
 
 
+@pytest.mark.parametrize("demand", ["20rps", "1B tokens/day", "300 users"])
+@pytest.mark.parametrize("options", [{}, {"disaggregated": True}, {"utilization": 0.4, "input_tokens": 700}])
+def test_dollars_of_a_demand_add_up_to_its_bill(demand: str, options: dict[str, Any]) -> None:
+    answer = costcalc.estimate("llama-3.1-70b", "h100", demand=demand, **options)
+    found, load = answer.demand, answer.workload
+    assert found is not None and found.usd_per_request is not None
+    requests = found.requests_per_s * 3600 * 730
+    of_all = (found.usd_per_million_tokens or 0.0) * requests * (load.input_tokens + load.output_tokens) / 1e6
+    of_output = (found.usd_per_million_output_tokens or 0.0) * found.output_tokens_per_s * 3600 * 730 / 1e6
+    bill = [found.usd_per_request * requests, of_all, of_output]
+    assert bill == pytest.approx([found.usd_per_month] * 3, rel=1e-9)
+    assert found.usd_per_month == found.gpus * answer.deployment.usd_per_gpu_hour * 730  # type: ignore[operator]
+
+
 @pytest.mark.parametrize(
-    ("text", "per_second", "of"),
+    ("text", "amount", "of"),
     [
         ("50 requests/s", 50, "requests"),
+        ("50/s", 50, "requests"),
+        ("1.5M per day", 1.5e6 / 86_400, "requests"),
         ("50 rps", 50, "requests"),
         ("3M requests / day", 3e6 / 86_400, "requests"),
         ("1B tokens/day", 1e9 / 86_400, "tokens"),
@@ -116,15 +133,65 @@ def test_dollars_of_a_demand_are_those_of_its_tokens() -> None:
         ("1 billion output tokens per month", 1e9 / (730 * 3600), "tokens"),
         ("20k tok/s", 20_000, "tokens"),
         ("10k tps", 10_000, "tokens"),
+        ("100 users", 100, "users"),
+        ("1 user", 1, "users"),
+        ("2k concurrent users", 2000, "users"),
+        ("64 requests in flight", 64, "users"),
     ],
 )
-def test_demand_as_people_type_it(text: str, per_second: float, of: str) -> None:
+def test_demand_as_people_type_it(text: str, amount: float, of: str) -> None:
     found = parse_demand(text)
-    assert found.per_second == pytest.approx(per_second) and found.of == of
+    assert found.amount == pytest.approx(amount) and found.of == of
+    # An answer of 100 tokens: ten times as many tokens are as many requests; users come when they are answered.
+    rate = {"requests": amount, "tokens": amount / 100, "users": None}[of]
+    assert found.requests_per_s(100) == (None if rate is None else pytest.approx(rate))
 
 
 @pytest.mark.parametrize(
-    "text", ["", "50", "50/s", "-3 rps", "0 rps", "nan tokens/s", "5 foo/s", "1 token/fortnight", "1e30 rps"]
+    ("text", "of", "seconds", "told"),
+    [
+        ("2s", "p50", 2.0, False),
+        ("p95=2s", "p95", 2.0, True),
+        ("P99: 50 ms", "p99", 0.05, True),
+        ("median<=1s", "p50", 1.0, True),
+        ("mean = 1.5 s", "mean", 1.5, True),
+        (0.05, "p50", 0.05, False),
+    ],
+)
+def test_service_levels_as_people_type_them(text: str | float, of: str, seconds: float, told: bool) -> None:
+    assert parse_level(text) == (of, seconds, told)
+
+
+@pytest.mark.parametrize("text", ["p42=1s", "p95", "p95=", "p95=2", "x=2s", "p95=-2s", "p95=0s", "2"])
+def test_what_is_no_service_level_is_one_line(text: str) -> None:
+    with pytest.raises(CostcalcError) as caught:
+        costcalc.estimate("v3", "h100", ttft=text)
+    assert str(caught.value).startswith("ttft: ") and "\n" not in str(caught.value)
+
+
+def test_a_percentile_takes_a_replay_and_the_median_does_not() -> None:
+    median = costcalc.estimate("llama-3.1-8b", "h100", ttft="p50=200ms", tpot="median=20ms")
+    assert median.to_dict() == costcalc.estimate("llama-3.1-8b", "h100", ttft=0.2, tpot=0.02).to_dict()
+    with pytest.raises(CostcalcError, match="takes a replay") as caught:
+        costcalc.estimate("llama-3.1-8b", "h100", ttft="p95=200ms")
+    assert "costcalc plan" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "50",
+        "50/s/s",
+        "users",
+        "-3 users",
+        "-3 rps",
+        "0 rps",
+        "nan tokens/s",
+        "5 foo/s",
+        "1 token/fortnight",
+        "1e30 rps",
+    ],
 )
 def test_what_is_no_demand_is_one_line(text: str) -> None:
     with pytest.raises(CostcalcError) as caught:

@@ -15,6 +15,9 @@ from costcalc.errors import CostcalcError
 from costcalc.explore.estimate import market_price
 from costcalc.model.spec import ApiPrice
 from costcalc.predict.quantities import Estimate, MarketPrice
+from costcalc.report.breakeven import breakeven_page
+from costcalc.report.page import plain_page
+from costcalc.units import format_usd
 
 SMALL: dict[str, Any] = {"gpus": 1, "batch": 32}
 DEEPSEEK = ApiPrice(
@@ -155,6 +158,22 @@ def test_what_cannot_be_compared_is_one_line(asked: dict[str, Any], message: str
 def test_a_price_of_ones_own_makes_every_gpu_comparable() -> None:
     found = costcalc.break_even("llama-3.1-8b", "h20", price=1.5, **SMALL)
     assert found.estimate.market[0].break_even_utilization
+
+
+def test_of_a_demand_the_fleet_and_its_bill_come_first() -> None:
+    found = costcalc.break_even("v3", "h100", demand="1B tokens/day", sell="0.6/2.2")
+    asked, load = found.estimate.demand, found.estimate.workload
+    assert asked is not None and asked.usd_per_month is not None and found.sale is not None
+    month = asked.requests_per_s * 3600 * 730 / 1e6
+    for each, price in [(found.sale, (0.6, 2.2)), *((x, None) for x in found.estimate.market)]:
+        into, out = price or (each.input_usd_per_million, each.output_usd_per_million)
+        bill = month * (load.input_tokens * into + load.output_tokens * out)
+        assert each.usd_per_month_at_demand == pytest.approx(bill, rel=1e-9)
+    sold = month * (load.input_tokens * 0.6 + load.output_tokens * 2.2)
+    assert found.left_usd_per_month == pytest.approx(sold - asked.usd_per_month, rel=1e-9)
+    page = [line for line in plain_page(breakeven_page(found)).splitlines() if line]
+    assert page[1].startswith("The demand, ") and f"takes {asked.gpus:,} × NVIDIA H100" in page[1]
+    assert f"{format_usd(asked.usd_per_month)} a month" in page[1]
 
 
 def test_shares_broadcast() -> None:

@@ -429,9 +429,14 @@ def test_narrow_terminals_keep_what_explains_the_cost(comparison: Comparison, wi
 
 
 def test_a_demand_is_a_block_of_its_own(estimate: Estimate) -> None:
-    asked = replace(estimate, demand=DemandResult(50.0, 51_200.0, 12, 192, 0.93, 384.0, 280_320.0))
+    of_each = {"usd_per_million_tokens": 0.417, "usd_per_million_output_tokens": 2.08, "usd_per_request": 0.00213}
+    asked = replace(estimate, demand=DemandResult(50.0, 51_200.0, 12, 192, 0.93, 384.0, 280_320.0, **of_each))
     page = plain_page(estimate_page(asked))
     assert "50 requests/s, 51,200 output tokens/s" in page
     assert "192 GPUs: 12 replicas of 16 GPUs, 93% of what they can serve" in page
     assert "$384.00 per hour, $280,320 per month" in page
+    assert "$0.417 per million tokens in and out, $2.08 per million output tokens, $0.00213 per request" in page
+    narrow = fitted(estimate_page(asked), 80).splitlines()
+    start = next(place for place, line in enumerate(narrow) if line.startswith("Demand"))
+    assert max(map(len, narrow[start : narrow.index("", start)])) <= 80
     assert "Demand" not in plain_page(estimate_page(estimate))

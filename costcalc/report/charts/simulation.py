@@ -8,7 +8,7 @@ from costcalc.errors import CostcalcError
 from costcalc.replay.results import Simulation
 from costcalc.report.charts.library import Axes, MaxNLocator
 from costcalc.report.charts.style import FAINT, look, panels, saved, shown_ticks, variant_colour
-from costcalc.report.simulation import traffic_told
+from costcalc.report.simulation import machines_told, traffic_told
 from costcalc.units import format_count, format_seconds
 
 
@@ -19,7 +19,7 @@ def draw_simulation(found: Simulation, suffix: str, wanted: Collection[str]) -> 
         raise CostcalcError("there is one load", where="--chart-kind", hint="add --loads 0.5:1.5:0.25")
     fleet = found.fleet
     with look():
-        figure, axes = panels(len(kinds), f"{fleet.model} on {fleet.gpus} × {fleet.gpu}", traffic_told(found))
+        figure, axes = panels(len(kinds), f"{fleet.model} on {machines_told(fleet)}", traffic_told(found))
         for kind, each in zip(kinds, axes, strict=True):
             (_draw_queue if kind == "queue" else _draw_load)(each, found)
         return saved(figure, suffix)

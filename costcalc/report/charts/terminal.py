@@ -13,6 +13,7 @@ from plotille import Figure, color
 from costcalc.errors import escaped
 from costcalc.explore.capacity import Capacity
 from costcalc.explore.frontier import USER, Frontier
+from costcalc.explore.plan import Plan
 from costcalc.explore.sweep import Sweep
 from costcalc.fields import Record
 from costcalc.predict.quantities import BLENDED, BreakEven, Comparison, Estimate
@@ -22,6 +23,7 @@ from costcalc.report.capacity import MOST_ROWS, names
 from costcalc.report.comparison import COST, RATE, by_context, row_name
 from costcalc.report.frontier import FRONTIER_PANELS, lines_of
 from costcalc.report.page import Block, Column, Grid, Line, Show, Shown, bar, quantity, seconds
+from costcalc.report.plan import fleet_name
 from costcalc.report.sweep import NAMES, SWEPT_PANELS, curves_of, value_shown
 from costcalc.units import format_bytes, format_count, format_percent, format_usd
 from costcalc.validation.price import Priced
@@ -64,6 +66,9 @@ def plots(
         return list(_against_use(result))
     if isinstance(result, Simulation):
         return list(_against_load(result))
+    if isinstance(result, Plan):
+        told = [(fleet_name(each), each.usd_per_month) for each in result.fleets if each.gpus is not None]
+        return list(bars("$ per month", told, format_usd))
     if isinstance(result, Capacity):
         of = quantity("serving.tokens_per_s_per_user")
         speeds = [quantity("serving.tokens_per_s_per_user", row.estimate).value for row in result.rows]

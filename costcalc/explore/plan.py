@@ -1,0 +1,435 @@
+"""What to run, and how many: for a traffic and its service levels the cheapest fleet of each GPU and of mixed pools.
+
+Layouts and replica sizes are ranked by `costcalc.explore.sizing`; what may be cheapest is replayed, and what is
+recommended kept its levels in long replays with several seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from math import ceil
+from pathlib import Path
+from shlex import join
+from typing import Any
+
+import numpy as np
+
+from costcalc.catalog.catalog import Catalog, catalog_of
+from costcalc.engine.parallelism import Deployment, layout_name
+from costcalc.errors import CostcalcError
+from costcalc.explore.assumptions import of_the_price
+from costcalc.explore.compare import mixed_prices
+from costcalc.explore.fleets import TIMES, Card, Found, Search
+from costcalc.explore.frontier import named
+from costcalc.explore.traffic import (
+    PREFIXES,
+    Coming,
+    check_replayed,
+    day_of,
+    levels_of,
+    offered,
+    one_of,
+    read,
+    seed_of,
+)
+from costcalc.fields import Record
+from costcalc.hardware.accelerator import Accelerator
+from costcalc.model.spec import ModelSpec
+from costcalc.predict.options import OPTIONS, Options, whole
+from costcalc.predict.predict import predict
+from costcalc.predict.quantities import (
+    BLENDED,
+    HOURS_OF_A_MONTH,
+    Answered,
+    Range,
+    numbers_of,
+    plain_tree,
+    ranges_of,
+    scaled,
+)
+from costcalc.predict.scenario import DEFAULT_TPOT, Scenario, asked_by, counted, scenario_of, the_gpu, the_model
+from costcalc.replay.fewest import Trials, summed
+from costcalc.units import Level, format_seconds, format_usd
+
+DEFAULT_SEEDS = 5
+POOLS = ("one", "apart", "both")
+
+
+class Replayed(Record):
+    """What replays of a fleet found, each of one replica's requests, or of all where pools are apart."""
+
+    seeds: int
+    requests: int  # of each
+    meets: bool  # every one kept the levels
+    ttft_s: float | None  # mean of the seeds, at the statistic of the level
+    tpot_s: float | None
+    ttft_s_range: Range | None = None
+    tpot_s_range: Range | None = None
+
+
+class PlannedFleet(Record):
+    """One fleet: what it is, what it costs at this demand, and what decides its size."""
+
+    gpu: str  # that decodes; of one pool, all
+    prefill_gpu: str | None  # of a pool of its own
+    gpus: int | None  # of all pools at the peak; null where nothing serves the demand
+    prefill_gpus: int | None
+    replicas: int | None
+    replica_gpus: int | None
+    layout: str | None
+    prefill_layout: str | None
+    max_num_seqs: int | None  # that a replica's scheduler is told, where the engine's own is too many
+    off_peak_gpus: int | None
+    off_peak_replicas: int | None
+    gpus_by_hour: tuple[int, ...]
+    usd_per_month: float | None  # of the peak's GPUs, busy or idle, for 730 hours
+    usd_per_month_by_hour: float | None  # where only each hour's GPUs are paid
+    usd_per_million_tokens: float | None  # prompts and answers together, at this demand
+    usd_per_request: float | None
+    headroom: float | None  # by which the peak may grow until queues do, whatever the levels
+    binds: str | None  # what one replica less would miss
+    replay: Replayed | None
+    command: str | None
+    why_not: str | None  # null of the fleet that is recommended
+    gpus_range: tuple[int, int] | None = None  # where steps take as long as the ends of their range
+    usd_per_month_range: Range | None = None
+
+
+class Asked(Record):
+    """The demand and the levels of a plan."""
+
+    requests_per_s: float | None  # in the mean; null of users
+    users: float | None
+    peak: float  # over the mean
+    input_tokens: float
+    output_tokens: float
+    traffic: str
+    ttft: str | None
+    tpot: str | None
+
+
+class Plan(Record):
+    """Fleets that serve a demand, the cheapest first, and what no fleet can do without."""
+
+    title: str
+    asked: Asked
+    fleets: tuple[PlannedFleet, ...]
+    lower_bound_gpus: Mapping[str, int]
+    load_by_hour: tuple[float, ...] = ()  # over the mean
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """`{"fleets": [...], "lower_bound_gpus": {gpu: n}, ...}`, in SI; ranges that are none are left out."""
+        tree: dict[str, Any] = plain_tree(self)
+        return {**tree, "lower_bound_gpus": dict(self.lower_bound_gpus)}
+
+
+@np.errstate(all="ignore")
+def plan(
+    model: ModelSpec | str | Path,
+    gpus: Any,
+    *,
+    trace: str | Path | None = None,
+    process: str = "poisson",
+    input_lengths: str = "constant",
+    output_lengths: str = "constant",
+    peak: Any = None,
+    hourly: Any = None,
+    pools: str = "both",
+    prefix_cache: str = "on",
+    seeds: Any = DEFAULT_SEEDS,
+    seed: Any = 0,
+    catalog: Catalog | str | Path | None = None,
+    **options: Any,
+) -> Plan:
+    """Say which fleet serves a demand most cheaply, and how many GPUs of each kind it takes.
+
+    model: as of `costcalc.estimate`. gpus: one or several names or accelerators, 'all', or with a count in front, which
+        is how many there are.
+    trace, process, input_lengths, output_lengths, prefix_cache: as of `costcalc.simulate`; `demand` is the mean of the
+        day, in requests or tokens per second, or users. A trace beside a demand comes as fast as that.
+    peak: the load of the busiest time over the mean, or hourly: the loads of 24 hours, as a list, text or a file.
+    pools: 'one', prefill and decode 'apart', or 'both' are weighed.
+    seeds: of the replays that a recommendation keeps its levels in, from `seed` on.
+    options: those of `costcalc.estimate`; ttft and tpot are service levels, as in 'p95=2s'.
+    Raises CostcalcError for names and values that cannot be.
+    """
+    check_replayed(options)
+    for name in ("disaggregated", "prefill_gpus", "concurrency", "arrivals"):
+        if options.get(name):
+            hint = "say --pools apart" if "disagg" in name or "prefill" in name else "say --demand '100 users'"
+            raise CostcalcError("a plan finds it out", where=name, hint=hint)
+    folders, ways = catalog_of(catalog), one_of(pools, POOLS, "pools")
+    levels, given = levels_of(options)
+    levels.setdefault("tpot", Level("p50", DEFAULT_TPOT, told=False))
+    load = Coming(trace, process, input_lengths, output_lengths, 1.0, None, seed)
+    coming, given = offered(load, given)
+    given.pop("concurrency", None)
+    day = day_of(peak, hourly)
+    first, tries = seed_of(seed), int(read(whole(1, 100), seeds, "seeds"))
+    spec = the_model(model, folders)
+    cards = _cards(spec, gpus, given, folders)
+    trials = Trials(
+        lambda count, number, share: coming.requests(count, first + number, day.peak * share),
+        levels,
+        coming.traced is not None,
+    )
+    search = Search(coming, day, levels, trials, tries, one_of(prefix_cache, PREFIXES, "prefix_cache"))
+    found, lost = search.fleets(cards, ways)
+    ranked = sorted(found, key=lambda each: each.cost)
+    words = _traffic_words(load, search, {**options, "prefix_cache": prefix_cache}, first)
+    rows = [_row(search, each, ranked[0], _command(asked_by(model), each, words, folders.typed())) for each in ranked]
+    rows += [_lost(*each) for each in lost]
+    bound = {card.scenario.gpu.name: search.lower_bound(card) for card in cards if search.fits(card)}
+    return Plan(
+        f"{spec.name}: what to run, and how many",
+        Asked(
+            coming.rate,
+            coming.users,
+            day.peak,
+            *coming.lengths,
+            coming.source,
+            *(_level_text(levels.get(name)) for name in ("ttft", "tpot")),
+        ),
+        tuple(rows),
+        bound,
+        day.loads,
+        (*_notes(search, ranked), *_notes_of_prices([card.scenario for card in cards])),
+    )
+
+
+def _cards(spec: ModelSpec, gpus: Any, given: Mapping[str, Any], folders: Catalog) -> list[Card]:
+    asked: dict[str, tuple[str, Accelerator, dict[str, Any]]] = {}
+    for each in named(gpus, "hardware_profiles", folders):
+        name, own = counted(each, given)
+        machine = the_gpu(name, folders)
+        asked.setdefault(machine.name, (asked_by(name), machine, own))
+    cards = []
+    for name, machine, own in asked.values():
+        most = Options(gpus=own.pop("gpus", None)).gpus
+        scenario = scenario_of(spec, machine, Options(**own), folders.serving_efficiency())
+        usd = scenario.price
+        cards.append(Card(name, scenario, usd.usd_per_gpu_hour if usd else None, most))
+    return cards
+
+
+# A fleet as a row.
+
+
+def _row(search: Search, found: Found, best: Found, command: str) -> PlannedFleet:
+    day, size = search.day, found.size
+    loads = day.loads or (1.0, day.peak)
+    by_hour = [search.at_load(found, each / day.peak) for each in loads]
+    low = search.off_peak(found, min(loads) / day.peak)
+    by_hour = [each if each.gpus >= low.gpus else low for each in by_hour]
+    usd = None if np.isinf(found.usd_per_hour) else found.usd_per_hour
+    monthly = None if usd is None else usd * HOURS_OF_A_MONTH
+    followed = None
+    if day.loads and usd is not None:
+        followed = sum(each.usd_per_hour for each in by_hour) / len(by_hour) * HOURS_OF_A_MONTH
+    rate = search.coming.rate or _rate_of_users(found) / day.peak
+    requests = rate * 3600 * HOURS_OF_A_MONTH
+    spread = _spread(found)
+    pool = found.kind.prefill
+    return PlannedFleet(
+        gpu=found.card.scenario.gpu.name,
+        prefill_gpu=found.of_pool.scenario.gpu.name if found.of_pool else None,
+        gpus=found.gpus,
+        prefill_gpus=found.pool_gpus if pool else None,
+        replicas=found.replicas,
+        replica_gpus=size.deployment.gpus,
+        layout=layout_name(size.deployment),
+        prefill_layout=layout_name(Deployment(pool.layout)) if pool else None,
+        max_num_seqs=found.kind.scenario.options.max_num_seqs,
+        off_peak_gpus=low.gpus,
+        off_peak_replicas=low.replicas,
+        gpus_by_hour=tuple(each.gpus for each in by_hour) if day.loads else (),
+        usd_per_month=monthly,
+        usd_per_month_by_hour=followed,
+        usd_per_million_tokens=None if monthly is None else monthly / (requests * sum(search.coming.lengths)) * 1e6,
+        usd_per_request=None if monthly is None else monthly / requests,
+        headroom=search.headroom(found),
+        binds=_binds(search, found),
+        replay=_replayed(search, found),
+        command=command,
+        why_not=None if found is best else _why_not(found, best),
+        gpus_range=None if spread is None else _gpus_at(found, spread),
+        usd_per_month_range=None if monthly is None else scaled(monthly, _of_gpus(found, spread)),
+    )
+
+
+def _lost(card: Card, pool: Card | None, why: str) -> PlannedFleet:
+    """What serves the demand at no price, or was not worth a replay: without numbers."""
+    names = card.scenario.gpu.name, pool.scenario.gpu.name if pool else None
+    nothing: dict[str, Any] = dict.fromkeys(PlannedFleet.__dataclass_fields__)
+    return PlannedFleet(**{**nothing, "gpu": names[0], "prefill_gpu": names[1], "gpus_by_hour": (), "why_not": why})
+
+
+def _rate_of_users(found: Found) -> float:
+    """Requests per second that users make of a fleet, in the replays."""
+    share = 1 if found.kind.prefill else found.replicas
+    each = [x.found.output_tokens_per_s / x.found.output_tokens for x in found.outcomes]
+    return float(np.mean(each)) * share
+
+
+def _spread(found: Found) -> Range | None:
+    """GPU time of a request at 80% coverage, over the predicted one."""
+    q, size = found.kind.scenario, found.size
+    at = predict(q, size.deployment.layout, size.batch)
+    numbers = numbers_of(Answered(q, 1, size.deployment.gpus, at, 1.0, 1.0), {BLENDED})
+    if f"{BLENDED}_range.low" not in numbers:
+        return None
+    low, high = (float(numbers[f"{BLENDED}_range.{end}"]) / float(numbers[BLENDED]) for end in ("low", "high"))
+    return low, high
+
+
+def _gpus_at(found: Found, spread: Range) -> tuple[int, int]:
+    """GPUs where requests take so many times the GPU time, in whole replicas and workers."""
+    low, high = (
+        replace(found, replicas=_at_least_one(found.replicas * x), workers=_at_least_one(found.workers * x)).gpus
+        for x in spread
+    )
+    return low, high
+
+
+def _at_least_one(number: float) -> int:
+    return max(ceil(number * (1 - 1e-9)), 1)
+
+
+def _of_gpus(found: Found, spread: Range | None) -> Range | None:
+    if spread is None:
+        return None
+    low, high = _gpus_at(found, spread)
+    return low / found.gpus, high / found.gpus
+
+
+def _binds(search: Search, found: Found) -> str:
+    """What fewer GPUs would miss, or that they do not hold the model."""
+    if missed := search.binding(found):
+        return " and ".join(_level_named(name, search.levels) for name in missed)
+    return "memory: no fewer GPUs hold the model and its cache"
+
+
+def _level_named(name: str, levels: Mapping[str, Level]) -> str:
+    if name not in levels:
+        return name
+    level = levels[name]
+    return f"{TIMES[name]}, {level.of} {format_seconds(level.seconds)}"
+
+
+def _replayed(search: Search, found: Found) -> Replayed:
+    outcomes, of = list(found.outcomes), {name: level.of for name, level in search.levels.items()}
+    first, each = (summed(outcomes, name, of.get(name, "p50")) for name in ("ttft", "tpot"))
+    spread = ranges_of(found.kind.scenario)
+    return Replayed(
+        len(outcomes),
+        outcomes[0].found.requests,
+        all(x.keeps for x in outcomes),
+        first,
+        each,
+        None if first is None else scaled(first, spread.prefill),
+        None if each is None else scaled(each, spread.decode),
+    )
+
+
+def _why_not(found: Found, best: Found) -> str:
+    if np.isinf(found.usd_per_hour):
+        return "no price of it is known"
+    if np.isinf(best.usd_per_hour):
+        return f"takes {found.gpus:,} GPUs instead of {best.gpus:,}"
+    more = found.usd_per_hour - best.usd_per_hour
+    times, month = found.usd_per_hour / best.usd_per_hour, format_usd(more * HOURS_OF_A_MONTH)
+    if more > 0:
+        return f"costs {times:.2f} times as much, {month} more a month"
+    return "costs as much" + (", on more GPUs" if found.gpus > best.gpus else ", with two pools to run")
+
+
+# The command that replays a fleet.
+
+
+def _traffic_words(load: Coming, search: Search, given: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """Flags of `costcalc simulate` for the traffic at its peak."""
+    words: dict[str, Any] = {}
+    coming, peak = search.coming, search.day.peak
+    if coming.traced is not None:
+        words["--trace"] = load.trace
+        if (speed := peak * coming.speed) != 1:
+            words["--speed"] = f"{speed:.12g}"
+    elif coming.users is not None:
+        words["--concurrency"] = max(round(coming.users * peak), 1)
+    else:
+        words["--demand"] = f"{(coming.rate or 0.0) * peak:.12g} requests/s"
+    defaults = {"process": "poisson", "input_lengths": "constant", "output_lengths": "constant"}
+    words |= {
+        f"--{name.replace('_', '-')}": getattr(load, name) for name in defaults if getattr(load, name) != defaults[name]
+    }
+    if given["prefix_cache"] != "on":
+        words["--prefix-cache"] = given["prefix_cache"]
+    words |= {OPTIONS[name].flag: given[name] for name in ("ttft", "tpot") if given.get(name) is not None}
+    return words if coming.traced is not None else {**words, "--seed": seed}
+
+
+def _command(model: str, found: Found, traffic: Mapping[str, Any], sources: Sequence[str]) -> str:
+    layout, q, pool = found.size.deployment.layout, found.kind.scenario, found.kind.prefill
+    told: dict[str, Any] = {
+        "gpus": found.size.deployment.gpus,
+        "tensor_parallel": int(layout.tp),
+        "pipeline_parallel": int(layout.pp),
+        "expert_parallel": int(layout.ep),
+        "attention_data_parallel": int(layout.attention_dp),
+    }
+    given = {
+        name: getattr(q.options, name)
+        for name, field in q.options.__dataclass_fields__.items()
+        if name not in (*told, "demand", "ttft", "tpot", "batch") and getattr(q.options, name) != field.default
+    }
+    if "--trace" in traffic:
+        given = {name: value for name, value in given.items() if name not in ("input_tokens", "output_tokens")}
+    words: dict[str, Any] = {OPTIONS[name].flag: _typed(value) for name, value in {**told, **given}.items()}
+    if pool is not None:
+        apart = pool.layout
+        words["--prefill-gpus"] = found.pool_gpus
+        words |= {"--prefill-tp": int(apart.tp), "--prefill-dp": int(apart.attention_dp), "--prefill-ep": int(apart.ep)}
+        if found.of_pool is not None and found.of_pool is not found.card:
+            words["--prefill-gpu"] = found.of_pool.name
+    if "--trace" not in traffic:
+        every = 1 if pool is not None else found.replicas
+        words["--requests"] = min(max(x.found.requests for x in found.outcomes) * every, MOST_TOLD)
+    words |= {"--replicas": found.replicas, **traffic}
+    line = ["costcalc", "simulate", "--model", model, "--gpu", found.card.name]
+    for flag, value in words.items():
+        line += [flag] if value is True else [flag, str(value)]
+    return join([*line, *sources])
+
+
+def _typed(value: Any) -> Any:
+    return f"{value:.12g}" if isinstance(value, float) else value
+
+
+MOST_TOLD = 200_000
+"""Requests that a command replays: of larger fleets, whose replicas were replayed alone, each gets fewer of them."""
+
+
+def _level_text(level: Level | None) -> str | None:
+    return None if level is None else f"{level.of} {format_seconds(level.seconds)}"
+
+
+def _notes(search: Search, ranked: Sequence[Found]) -> Iterator[str]:
+    if ranked:
+        spread = ranges_of(ranked[0].kind.scenario)
+        if spread.decode and spread.prefill:
+            (low, high), (first, last) = spread.decode, spread.prefill
+            yield (
+                f"Steps are predicted: in 8 of 10 cases measured times of decode are {low:.2f} to {high:.2f} of what is"
+                f" replayed, those of prompts {first:.2f} to {last:.2f}; GPUs and dollars in brackets follow them."
+            )
+    if search.coming.traced is not None:
+        yield "A trace is one course of things: its seeds are replicas, each of which gets other requests of it."
+
+
+def _notes_of_prices(scenarios: Sequence[Scenario]) -> Iterator[str]:
+    yield from mixed_prices(scenarios)
+    for q in scenarios:
+        whose = f"{q.gpu.name}: " if len(scenarios) > 1 else ""
+        yield from (f"{whose}{note}" for note in of_the_price(q, q.price))
