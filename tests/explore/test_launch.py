@@ -127,7 +127,7 @@ def test_drafts_are_an_object_that_a_shell_keeps_whole() -> None:
         ("vllm", "llama-3.1-8b", "h100", {"drafts": 2}, "no prediction head"),
         ("vllm", "llama-3.1-8b", "h100", {"weights": "int4"}, "does not store weights in int4 by itself"),
         ("llama.cpp", "llama-3.1-8b", "h100", {"weights": "fp8"}, "stores no weights in fp8"),
-        ("k8s", "v3", "16xh100", {"tensor_parallel": 8, "pipeline_parallel": 2, "expert_parallel": 1}, "a pod is on one node"),
+        ("k8s", "v3", "16xh100", {"tensor_parallel": 8, "pipeline_parallel": 2, "expert_parallel": 1}, "on one node"),
         ("k8s", "llama-3.1-8b", "gaudi3", {}, "no image of"),
         ("k8s", "llama-3.1-8b", "m3-ultra", {}, "no launch lines of 'mlx'"),
         ("llama.cpp", "llama-3.1-8b", "h100", {"tensor_parallel": 2, "pipeline_parallel": 2}, "in one way, not two"),
