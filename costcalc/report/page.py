@@ -287,8 +287,8 @@ def _has_head(grid: Grid) -> bool:
     return any(each.title for each in grid.columns)
 
 
-def _width(grid: Grid, at: int) -> int:
-    return max([len(grid.columns[at].title), *(len(row[at]) for row in grid.rows)])
+def _width(grid: Grid, at: int, measure: Callable[[str], int] = len) -> int:
+    return max([measure(grid.columns[at].title), *(measure(row[at]) for row in grid.rows)])
 
 
 # Pages as Markdown: headings, tables and paragraphs; bars are left out.
@@ -429,7 +429,9 @@ def tables_of(grid: Grid, width: int) -> list[list[int]]:
 
 
 def _least_width(grid: Grid, part: Sequence[int]) -> int:
-    sizes = [min(_width(grid, at), LEAST_WRAPPED if grid.columns[at].wrap else 1 << 20) for at in part]
+    from rich.cells import cell_len  # some signs of a terminal take two cells
+
+    sizes = [min(_width(grid, at, cell_len), LEAST_WRAPPED if grid.columns[at].wrap else 1 << 20) for at in part]
     return grid.indent + sum(sizes) + len(GAP) * (len(part) - 1)
 
 

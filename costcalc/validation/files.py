@@ -247,6 +247,8 @@ def kind_of(header: Sequence[str], kind: str | None, where: str) -> str:
 
 def _fitting(header: Sequence[str], where: str) -> str:
     fitting = [kind for kind, columns in KINDS.items() if not _missing_columns(header, columns)]
+    # Runs of serving have the columns of those whose power was measured, too: what was measured tells them apart.
+    fitting = [kind for kind in fitting if any(name in header for name in KINDS[kind].measured)] or fitting
     if len(fitting) == 1:
         return fitting[0]
     if fitting:
