@@ -554,9 +554,7 @@ class Limit(NamedTuple):
     def broken_by(self, rows: list[dict[str, Any]]) -> Iterator[str]:
         """Yield what to say of rows of an answer, if the cheapest is above the limit or none has a cost."""
         for tokens in [self.tokens] if self.tokens else ["blended", "output"]:
-            name = f"usd_per_million_{tokens}_tokens"
-            found = [row[path] for row in rows for path in row if path.rpartition(".")[2] == name]
-            if costs := [cost for cost in found if cost is not None and math.isfinite(cost)]:
+            if costs := [cost for row in rows for cost in _dollars_of(row, tokens)]:
                 break
         most = f"--fail-above {format_usd(self.usd_per_million)}/M"
         if not costs:
@@ -565,6 +563,17 @@ class Limit(NamedTuple):
             of = "tokens, blended" if tokens == "blended" else f"{tokens} tokens"
             row = "the cheapest row costs " if len(rows) > 1 else ""
             yield f"{row}{format_usd(min(costs))} per M {of}: above {most}"
+
+
+def _dollars_of(row: Mapping[str, Any], tokens: str) -> list[float]:
+    """What a million tokens of a row cost [$], of its demand where one was told: what is paid, idle or not."""
+    names = [f"usd_per_million_{tokens}_tokens", *(["usd_per_million_tokens"] if tokens == "blended" else [])]
+    found = {
+        path: cost
+        for path, cost in row.items()
+        if path.rpartition(".")[2] in names and cost is not None and math.isfinite(cost)
+    }
+    return [cost for path, cost in found.items() if path.startswith("demand.")] or list(found.values())
 
 
 _LIMIT = r"(.*?)(?:\s*(?:/|per)\s*(?:M|million))?(?:\s+tokens)?(?:,?\s+(blended|output|input)(?:\s+tokens)?)?"

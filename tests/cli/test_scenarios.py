@@ -339,6 +339,19 @@ def test_of_several_rows_the_cheapest_counts(run: Run, limited: Callable[..., tu
     assert code == 1 and told.startswith("limit: the cheapest row costs $")
 
 
+def test_with_a_demand_the_limit_is_of_what_its_fleet_costs(
+    run: Run, limited: Callable[..., tuple[int, str, str]]
+) -> None:
+    words = ["-m", "llama-3.1-8b", "-g", "h100", "--demand", "20rps"]
+    tree = json.loads(run("estimate", *words, "--format", "json"))
+    fleets = json.loads(run("plan", *words, "--format", "json"))["fleets"]
+    own, planned = tree["demand"]["usd_per_million_tokens"], fleets[0]["usd_per_million_tokens"]
+    assert own > tree["cost"]["usd_per_million_blended_tokens"]  # the last replica has hours without work
+    for command, cost in (("estimate", own), ("plan", planned)):
+        assert limited(command, *words, "--fail-above", str(cost * 1.001))[0] == 0
+        assert limited(command, *words, "--fail-above", str(cost * 0.999))[0] == 1
+
+
 def test_what_is_not_known_is_not_kept(limited: Callable[..., tuple[int, str, str]]) -> None:
     code, printed, told = limited("estimate", "-m", "llama-3.1-8b", "-g", "m2-ultra", "--fail-above", "1000")
     assert (code, told) == (1, "limit: no cost is known to be kept under --fail-above $1,000.00/M\n") and printed
