@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Literal, NamedTuple
 
 from costcalc.errors import CostcalcError, shown
@@ -339,24 +340,55 @@ def format_percent(value: float | None, digits: int | None = 3) -> str:
     return f"{_decimal(value, -2, digits)}%"
 
 
+class Currency(NamedTuple):
+    """What amounts of money are shown in; they are computed in US dollars."""
+
+    sign: str
+    per_usd: float
+    name: str = "USD"
+
+
+SHOWN_IN: ContextVar[Currency] = ContextVar("shown_in", default=Currency("$", 1.0))  # noqa: B039 - a tuple
+_SIGNS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "INR": "₹", "KRW": "₩"}
+
+
+def parse_currency(text: str) -> Currency:
+    """Return the currency that 'EUR=0.92' says, of so many to a dollar; raises CostcalcError."""
+    name, _, rate = text.strip().partition("=")
+    if not re.fullmatch("[A-Za-z]{3}", name) or not rate:
+        hint = "write it like EUR=0.92, what a US dollar is worth"
+        raise CostcalcError(f"{shown(text)} is no currency", hint=hint)
+    per_usd, code = parse_quantity(rate, "count", positive=True), name.upper()
+    return Currency(_SIGNS.get(code, f"{code} "), per_usd, code)
+
+
+def in_currency(text: str) -> str:
+    """Return a title or a sentence whose '$' stands for money in general as the currency shown; amounts stay."""
+    sign = SHOWN_IN.get().sign
+    return text if sign == "$" else re.sub(r"\$(?![0-9])", sign.strip(), text)
+
+
 def format_usd(value: float | None, digits: int | None = 3) -> str:
     """Return dollars such as '$0.0432', '$1.23', '$79.44' or '$12,345', with every whole dollar shown.
+
+    In another currency where one is `SHOWN_IN`.
 
     value: amount [USD], or None when unknown.
     digits: significant digits below one dollar, or None for all of them.
     """
     if value is None or not math.isfinite(value):
         return NOTHING
-    sign, amount = ("-", -value) if value < 0 else ("", value)
+    currency = SHOWN_IN.get()
+    sign, amount = ("-" if value < 0 else "") + currency.sign, abs(value) * currency.per_usd
     if digits is None or amount == 0:
-        return f"{sign}${_decimal(amount, 0, None)}"
+        return f"{sign}{_decimal(amount, 0, None)}"
     if round(amount, 2) >= 10_000:
-        return f"{sign}${amount:,.0f}"
+        return f"{sign}{amount:,.0f}"
     if round(amount, digits) >= 1:
-        return f"{sign}${amount:,.2f}"
+        return f"{sign}{amount:,.2f}"
     text = _decimal(amount, 0, digits)
     whole, _, fraction = text.partition(".")
-    return f"{sign}${whole}.{fraction:0<2}"
+    return f"{sign}{whole}.{fraction:0<2}"
 
 
 def _scaled(value: float, steps: Steps, digits: int | None) -> tuple[str, str]:

@@ -358,3 +358,25 @@ def test_reading_units_imports_nothing_heavy() -> None:
     code = "import sys, costcalc.units as u; u.parse_quantity('3.3TB/s', 'bandwidth'); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert not {"numpy", "pydantic", "yaml", "decimal", "difflib", "rich"} & set(loaded.split())
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"), [("EUR=0.92", "€0.92"), ("gbp=0.75", "£0.75"), ("CHF=0.8", "CHF 0.80"), ("USD=1", "$1.00")]
+)
+def test_money_is_shown_in_the_currency_told(typed: str, shown: str) -> None:
+    before = units.SHOWN_IN.set(units.parse_currency(typed))
+    try:
+        assert units.format_usd(1.0) == shown
+        assert (
+        # Titles follow; what somebody listed in dollars stays what it was.
+        said = units.in_currency("$ per M, listed at $3.29")
+        assert said == f"{units.SHOWN_IN.get().sign.strip()} per M, listed at $3.29"
+    finally:
+        units.SHOWN_IN.reset(before)
+    assert units.format_usd(1.0) == "$1.00"
+
+
+@pytest.mark.parametrize("typed", ["EUR", "0.92", "EUR=", "EUR=0", "EURO=1", "E\x1bR=1", "=1", "EUR=nan"])
+def test_what_is_no_currency_is_refused(typed: str) -> None:
+    with pytest.raises(CostcalcError):
+        units.parse_currency(typed)

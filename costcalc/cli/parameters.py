@@ -20,7 +20,7 @@ from costcalc.formats import CACHE_FORMATS, COMPUTE_PRECISIONS, WEIGHT_FORMATS
 from costcalc.hardware.prices import KINDS as PRICE_KINDS
 from costcalc.predict.options import LOAD, OPTIONS, SWEPT
 from costcalc.predict.options import Option as Row
-from costcalc.units import format_count, format_usd, parse_quantity, parse_whole
+from costcalc.units import SHOWN_IN, format_count, format_usd, parse_currency, parse_quantity, parse_whole
 
 if TYPE_CHECKING:
     from costcalc.catalog.catalog import Catalog
@@ -486,6 +486,13 @@ class Output(Record):
                     "all tokens by their mix, or '$2/M output'; of several rows the cheapest counts."),
     ] = None  # fmt: skip
 
+    currency: Annotated[
+        str | None,
+        Option("--currency", metavar="NAME=RATE", rich_help_panel=SHOW,
+               help="Show money in another currency, as in EUR=0.92 to the dollar; prices are typed, and JSON and CSV "
+                    "stay, in US dollars."),
+    ] = None  # fmt: skip
+
     def with_tokens(self, given: Given) -> Given:
         """Return options with the output tokens that --output names; raises CostcalcError when they are given twice."""
         counts = [each for each in self.output or [] if not names_a_file(each)]
@@ -513,17 +520,31 @@ class Output(Record):
         from costcalc.report.files import new_file
 
         limit = None if self.fail_above is None else read_limit(self.fail_above)
-
         kind = choice(self.chart_kind, "--chart-kind", chart_kinds)
         check_chart(self.chart)
         if kind is not None and self.chart is None:
             raise CostcalcError("there is no chart to draw", where="--chart-kind", hint="add --chart chart.png")
         form = form_of(self.format, self.file(), "--output-file", rows)
-        with new_file(self.file(), "--output-file") as text, new_file(self.chart, "--chart") as chart:
+        files = new_file(self.file(), "--output-file"), new_file(self.chart, "--chart")
+        with _shown_in(self.currency), files[0] as text, files[1] as chart:
             opened = Opened(form, text, chart, kind, self.explain, self.plot, limit, [])
             yield opened
         if opened.above:
             raise AboveLimit(opened.above[0])
+
+
+@contextmanager
+def _shown_in(currency: str | None) -> Iterator[None]:
+    """Show money in a currency as typed while the work inside lasts."""
+    try:
+        chosen = SHOWN_IN.get() if currency is None else parse_currency(currency)
+    except CostcalcError as error:
+        raise CostcalcError(error.message, where="--currency", hint=error.hint) from None
+    before = SHOWN_IN.set(chosen)
+    try:
+        yield
+    finally:
+        SHOWN_IN.reset(before)
 
 
 def _with_taken(result: Any) -> Any:
@@ -647,7 +668,12 @@ class Opened(Record):
             self.draw(draw)
 
         def page() -> list[Block]:
-            return whole_page(result, self.explain, self.plot, curves)
+            found, money = whole_page(result, self.explain, self.plot, curves), SHOWN_IN.get()
+            if money.per_usd == 1:
+                return found
+            from costcalc.report.page import Line
+
+            return [*found, Line(f"Money in {money.name}, {money.per_usd:g} to the US dollar.", "dim")]
 
         show(self.form, self.text, page, result.to_dict, lambda: csv_rows(result))
         if self.limit is not None:

@@ -9,7 +9,7 @@ from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.owning import OwnedResult, OwnedTerms, Owning, apportioned
 from costcalc.predict.quantities import Estimate
 from costcalc.report.page import Block, Column, Grid, Line, Role, numbers, quantity
-from costcalc.units import format_percent, format_power, format_usd
+from costcalc.units import SHOWN_IN, format_percent, format_power, format_usd
 
 _FIXED = ("accelerator", "server_and_network", "space", "staff", "support")
 
@@ -68,7 +68,13 @@ def owned_block(cost: OwnedResult, usd_per_million: float | None = None) -> Iter
 
 
 def _row(name: str, per_hour: float, per_million: float, cost: OwnedResult) -> list[str]:
-    return [name, f"${per_hour:.4f}", f"${per_million:.4f}", format_percent(per_hour / cost.usd_per_gpu_hour, 2)]
+    sign, rate, _ = SHOWN_IN.get()
+    return [
+        name,
+        f"{sign}{per_hour * rate:.4f}",
+        f"{sign}{per_million * rate:.4f}",
+        format_percent(per_hour / cost.usd_per_gpu_hour, 2),
+    ]
 
 
 def owning_page(gpu: Accelerator, cost: OwnedResult, owning: Owning, use: float) -> list[Block]:

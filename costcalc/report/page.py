@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeVar
 from costcalc.errors import escaped
 from costcalc.fields import Record
 from costcalc.predict.quantities import QUANTITIES, Assumption, Estimate, Range
-from costcalc.units import NOTHING, format_percent, format_power, format_rate, format_seconds, format_usd
+from costcalc.units import (
+    NOTHING,
+    SHOWN_IN,
+    format_percent,
+    format_power,
+    format_rate,
+    format_seconds,
+    format_usd,
+    in_currency,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -111,7 +120,9 @@ def users(batch: float) -> str:
 
 def _dollars(value: float, digits: int) -> str:
     """An end of a range of dollars, in whole ones from a hundred on."""
-    return f"${value:,.0f}" if value >= 100 else format_usd(value, digits)
+    money = SHOWN_IN.get()
+    amount = value * money.per_usd
+    return f"{money.sign}{amount:,.0f}" if amount >= 100 else format_usd(value, digits)
 
 
 def speed(value: float | None, digits: int = 3) -> str:
@@ -231,15 +242,17 @@ def notes(texts: Sequence[str]) -> Iterator[Block]:
 
 
 def safe(blocks: Iterable[Block]) -> Iterator[Block]:
-    """Yield the blocks of a page, all of their text escaped."""
+    """Yield the blocks of a page, all of their text escaped, and titles in the currency that is shown."""
     for block in blocks:
         if isinstance(block, Grid):
-            columns = [replace(each, title=escaped(each.title)) for each in block.columns]
-            yield replace(block, columns=columns, rows=[[*map(escaped, row)] for row in block.rows])
+            columns = [replace(each, title=in_currency(escaped(each.title))) for each in block.columns]
+            yield replace(
+                block, columns=columns, rows=[[in_currency(escaped(cell)) for cell in row] for row in block.rows]
+            )
         elif isinstance(block, Command):
             yield replace(block, text=escaped(block.text), label=escaped(block.label))
         else:
-            yield block if block.drawn else replace(block, text=escaped(block.text))
+            yield block if block.drawn else replace(block, text=in_currency(escaped(block.text)))
 
 
 # Pages as text for a pipe or a file, however long its lines become.

@@ -25,6 +25,7 @@ from costcalc.report.charts.library import (
     get_font,
     mpl,
 )  # fmt: skip
+from costcalc.units import in_currency
 
 INK = "#1f2933"
 FAINT = "#7b8794"
@@ -113,7 +114,7 @@ def saved(figure: Figure, suffix: str) -> bytes:
 
 def _drawable(text: str) -> str:
     """Text as the font has it: other signs, and those that would break a file, by their numbers."""
-    lines = ["".join(map(_sign, escaped(line))) for line in text.split("\n")]
+    lines = ["".join(map(_sign, in_currency(escaped(line)))) for line in text.split("\n")]
     return "\n".join(lines)
 
 
