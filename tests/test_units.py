@@ -367,7 +367,6 @@ def test_money_is_shown_in_the_currency_told(typed: str, shown: str) -> None:
     before = units.SHOWN_IN.set(units.parse_currency(typed))
     try:
         assert units.format_usd(1.0) == shown
-        assert (
         # Titles follow; what somebody listed in dollars stays what it was.
         said = units.in_currency("$ per M, listed at $3.29")
         assert said == f"{units.SHOWN_IN.get().sign.strip()} per M, listed at $3.29"
