@@ -505,7 +505,11 @@ def parse_level(value: str | int | float) -> Level:
 
     Raises UnitError when it cannot be read.
     """
-    match = _LEVEL.fullmatch(" ".join(value.lower().split())) if isinstance(value, str) else None
+    typed = " ".join(value.lower().split()) if isinstance(value, str) else ""
+    if typed.count("=") > 1 or _ALSO.get(typed, typed) in STATISTICS:
+        what = "is no time" if typed in {*STATISTICS, *_ALSO} else "has more than one level"
+        raise UnitError(f"{shown(value)} {what}", hint="write one, as in p95=2s")
+    match = _LEVEL.fullmatch(typed)
     if match is None:
         return Level("p50", parse_quantity(value, "time", positive=True), told=False)
     name = match["of"].replace(" ", "")

@@ -376,6 +376,8 @@ def _counted(wanted: str, spellings: dict[str, str]) -> str | None:
 
 def _unknown(kind: Kind, text: str, entries: list[CatalogEntry], closed: dict[str, tuple[str, ...]]) -> CostcalcError:
     noun, command = _NOUNS[kind]
+    if os.path.lexists(text):
+        return CostcalcError(f"unknown {noun} {shown(text)}", hint=f"for what is there, write {shown(f'./{text}')}")
     if (wanted := normal_name(text)) in closed:
         return CostcalcError(
             f"{closed[wanted][0]} is known by its list prices only, not by its shape",

@@ -114,7 +114,7 @@ def simulate(
     found = replayed(traffic)
     points = tuple(LoadPoint.of(each, replayed(faster(traffic, each))) for each in multiples)
     verdicts = tuple(Verdict.of_level(found, name, level) for name, level in levels.items() if level.told)
-    return replace(found, levels=verdicts, loads=points, notes=tuple(_notes(scenario, traffic)))
+    return replace(found, levels=verdicts, loads=points, notes=tuple(_notes(scenario, traffic, trace, seed)))
 
 
 def _pool_of(
@@ -144,9 +144,11 @@ def _is_number(price: Any) -> bool:
     return isinstance(price, int | float) or (isinstance(price, str) and not price.strip()[:1].isalpha())
 
 
-def _notes(scenario: Scenario, traffic: Traffic) -> list[str]:
+def _notes(scenario: Scenario, traffic: Traffic, trace: str | Path | None, seed: Any) -> list[str]:
     spread = ranges_of(scenario)
     notes = []
+    if trace is not None and seed_of(seed):
+        notes.append("A trace has one course, which no seed changes: --loads and --speed replay it at other rates.")
     if spread.decode and spread.prefill:
         low, high = spread.decode
         first, last = spread.prefill

@@ -59,7 +59,8 @@ def _answer(result: Capacity) -> str:
         return f"{value}, {format_count(total, 3)} parameters at {_formats(result.rows[0])}"
     if result.question == "bits":
         return f"{value:.3g} {result.unit}: {_formats(result.rows[0])}"
-    return f"{value:,.0f} {result.unit}"
+    together = ", prompt and answer together" if result.question == "context" else ""
+    return f"{value:,.0f} {result.unit}{together}"
 
 
 def _formats(row: Fit) -> str:

@@ -41,10 +41,10 @@ def test_the_tree_is_what_its_schema_says_and_holds_together(run_json: RunJson) 
 
 
 def test_saturation_and_refusal_are_said_aloud(run: Run, run_json: RunJson, tmp_path: Path) -> None:
-    load = (*ASKED, "--demand", "200rps", "--requests", "4000")
+    load = (*ASKED[:-2], "--demand", "200rps", "--requests", "4000")
     assert "Saturated: " in run(*load) and run_json(*load)["saturated"]
     # One slot serves a known rate: a tenth more of it is too much, a tenth less is not.
-    slot = (*ASKED, "--max-num-seqs", "1", "--requests", "2000", "--process", "constant")
+    slot = (*ASKED[:-2], "--max-num-seqs", "1", "--requests", "2000", "--process", "constant")
     alone = run_json("simulate", *ASKED[1:-2], "--concurrency", "1", "--requests", "50")
     rate = alone["output_tokens_per_s"] / 100
     for share, grows in ((0.8, False), (1.1, True)):
@@ -75,7 +75,7 @@ def test_prefixes_save_prompts_and_pools_apart_save_answers(run_json: RunJson) -
 
 
 def test_the_least_loaded_replica_waits_no_longer_than_the_next_one(run_json: RunJson) -> None:
-    load = (*ASKED, "--demand", "60rps", "--requests", "3000", "--replicas", "4", "--output-lengths", "lognormal:2")
+    load = (*ASKED[:-2], "--demand", "60rps", "--requests", "3000", "--replicas", "4", "--output-lengths", "lognormal:2")
     turns, least = (run_json(*load, "--router", each) for each in ("round-robin", "least-loaded"))
     assert least["latency_s"]["p99"] <= turns["latency_s"]["p99"]
 
