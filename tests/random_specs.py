@@ -188,12 +188,13 @@ def deployments(draw: st.DrawFn, monotone: bool = False) -> tuple[Scenario, Scen
 def questions(draw: st.DrawFn) -> tuple[Scenario, Chosen]:
     """A random model on a random machine in a random layout, asked anything."""
     terms = draw(st.sampled_from(["all", "all", "all", "kv", "weights"]))
+    put = draw(st.integers(1, 200_000))
     options = Options(
         efficiency=draw(st.sampled_from(["ideal", "calibrated"])),
         backend=draw(st.sampled_from(["vllm", "sglang", "trtllm"])),
-        input_tokens=draw(st.integers(1, 200_000)),
+        input_tokens=put,
         output_tokens=draw(st.integers(1, 20_000)),
-        context=draw(st.none() | contexts),
+        context=draw(st.none() | st.integers(put, 1_000_000)),  # which holds the prompt
         cached=draw(st.sampled_from([0.0, 0.5, 0.95])),
         weights=draw(st.none() | st.sampled_from(NARROW)),
         drafts=draw(st.sampled_from([None, None, 1, 3])),
