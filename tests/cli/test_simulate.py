@@ -75,7 +75,17 @@ def test_prefixes_save_prompts_and_pools_apart_save_answers(run_json: RunJson) -
 
 
 def test_the_least_loaded_replica_waits_no_longer_than_the_next_one(run_json: RunJson) -> None:
-    load = (*ASKED[:-2], "--demand", "60rps", "--requests", "3000", "--replicas", "4", "--output-lengths", "lognormal:2")
+    load = (
+        *ASKED[:-2],
+        "--demand",
+        "60rps",
+        "--requests",
+        "3000",
+        "--replicas",
+        "4",
+        "--output-lengths",
+        "lognormal:2",
+    )
     turns, least = (run_json(*load, "--router", each) for each in ("round-robin", "least-loaded"))
     assert least["latency_s"]["p99"] <= turns["latency_s"]["p99"]
 
