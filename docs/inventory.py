@@ -49,8 +49,8 @@ Total and active parameters are counted from the shape; "off" is how far they ar
 active. Active counts every matrix that one token multiplies, the LM head included, the input embedding not. KV cache is
 what each further token of context adds in all layers, in bytes: in bf16, and in the format that the model is served in;
 behind a plus what windows and states hold besides, per sequence, when full.
-Context is in tokens. GQA-8 shares a KV head among 8 query heads. "Facts" says how the shape and the published count are
-known.
+Context is in tokens. GQA-8 has 8 KV heads, which its query heads share. "Facts" says how the shape and the published
+count are known.
 """
 ACCELERATORS = """\
 Peaks are dense, in FLOP/s; where a precision is missing, work in it runs in the one in brackets. Bandwidths of links

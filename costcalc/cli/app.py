@@ -321,7 +321,7 @@ def _check_words(words: list[str]) -> None:
 
 
 ARGUMENTS = (
-    *("model", "gpu", "emit", "from", "contexts", "against", "catalog", "max", "max_gpus"),
+    *("model", "gpu", "emit", "from", "contexts", "variants", "against", "catalog", "max", "max_gpus"),
     *("tier", "discount", "sell", "margin", "vary", "of"),
     *("trace", "process", "input_lengths", "output_lengths", "speed", "loads", "replicas", "router", "prefix_cache"),
     *("prefill_gpu", "peak", "hourly", "pools", "seeds"),

@@ -67,9 +67,10 @@ class SectionedCommand(AsTyped, TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Keep lines of options apart from options, by a space in front, and take defaults that are set elsewhere."""
-        from costcalc.cli.parameters import TAKEN
+        from costcalc.cli.parameters import TAKEN, TYPED
 
         TAKEN.clear()
+        TYPED[:] = [*ctx.command_path.split(), *args]
         if self.quoted:
             own = {flag for param in self.params for flag in param.opts}
             args = [f" {each}" if _is_line(each, own) else each for each in args]

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import MISSING, fields, is_dataclass, replace
 from inspect import Parameter, Signature, cleandoc, signature
 from pathlib import Path
+from shlex import join
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, get_type_hints
 
@@ -145,6 +146,8 @@ class Taken(NamedTuple):
 
 TAKEN: list[Taken] = []
 """What the command that runs takes from elsewhere."""
+TYPED: list[str] = []
+"""The words of the command that runs, its program and itself included."""
 
 
 def is_about(error: CostcalcError, param: Any, value: object) -> bool:
@@ -359,10 +362,12 @@ def choice(text: str | None, option: str, choices: Iterable[str]) -> str | None:
 # Where results go, and in which form.
 
 
-FORMATS = ("table", "json", "csv", "markdown")
-FILE_FORMATS = {".json": "json", ".csv": "csv", ".md": "markdown", ".markdown": "markdown", ".txt": "table"}
+FORMATS = ("table", "json", "csv", "markdown", "latex")
+FILE_FORMATS = {
+    ".json": "json", ".csv": "csv", ".md": "markdown", ".markdown": "markdown", ".tex": "latex", ".txt": "table",
+}  # fmt: skip
 CHART_SUFFIXES = (".png", ".svg", ".pdf")
-_ENDINGS = ".json, .csv, .md or .txt"
+_ENDINGS = ".json, .csv, .md, .tex or .txt"
 
 
 def form_of(format: str | None, file: str | None, option: str, rows: Mapping[str, str] = MappingProxyType({})) -> str:
@@ -661,19 +666,22 @@ class Opened(Record):
         draw: returns the chart as the content of a file of an ending. curves: of a comparison, for its lines.
         """
         from costcalc.report.files import csv_rows, show, whole_page
+        from costcalc.report.page import Command, Line
 
         if TAKEN:
             result = _with_taken(result)
         if draw is not None:
             self.draw(draw)
 
+        command = join(TYPED)  # now: the page of one of several questions is made when all are answered
+
         def page() -> list[Block]:
+            # LaTeX stands far from where it was made.
+            made_by = [Command(command)] if self.form == "latex" else []
             found, money = whole_page(result, self.explain, self.plot, curves), SHOWN_IN.get()
             if money.per_usd == 1:
-                return found
-            from costcalc.report.page import Line
-
-            return [*found, Line(f"Money in {money.name}, {money.per_usd:g} to the US dollar.", "dim")]
+                return [*made_by, *found]
+            return [*made_by, *found, Line(f"Money in {money.name}, {money.per_usd:g} to the US dollar.", "dim")]
 
         show(self.form, self.text, page, result.to_dict, lambda: csv_rows(result))
         if self.limit is not None:

@@ -168,6 +168,14 @@ Contexts = Annotated[
     Option("--contexts", metavar="TOKENS,...", rich_help_panel=LOAD,
            help="Several KV lengths, as in 4k,32k,128k: every variant at each."),
 ]  # fmt: skip
+Variants = Annotated[
+    str | None,
+    Option("--variants", metavar="NAME,...", rich_help_panel=SUBJECT,
+           help="Variants of one's own, the first the reference: mha, mqa, mla, mla-expanded, lowrank, none; gqa:8 (KV "
+                "heads), mla:256 or mla:512/64 (latent rank, rope dim), window:4k (tokens) or window:4k/6 (1 layer in "
+                "6 full), dsa:2048 (tokens chosen), kda:3/4 and linear:7/8 (share of layers). Default: MHA, GQA of 4, "
+                "8 and 16 query heads per KV head, MQA, MLA, low rank, none."),
+]  # fmt: skip
 Models = Annotated[
     list[str] | None,
     Argument(metavar="MODEL...", help="Models to compare; the first is the reference.", autocompletion=model_names),
@@ -182,6 +190,7 @@ def compare_attention(
     *,
     model: Model = None,
     gpu: Gpu = None,
+    variants: Variants = None,
     contexts: Contexts = None,
     given: Given,
     output: Output,
@@ -189,23 +198,24 @@ def compare_attention(
 ) -> None:
     """One model with its attention replaced: MHA, GQA, MQA, MLA, a low-rank control, and no cache at all.
 
-    Bytes, tokens per second and dollars of each, on as many GPUs as the model itself takes.
+    Bytes, tokens per second and dollars of each, on as many GPUs as the model itself takes. GQA-8 has 8 KV heads.
     """
     if contexts is not None and "context" in given:
         raise CostcalcError("--context is given too", where="--contexts", hint="keep one of them")
     lengths = [] if contexts is None else _split(contexts)
+    chosen = [] if variants is None else _split(variants)
     given = output.with_tokens(given)
     with output.opened(ATTENTION_CHARTS) as opened:
         (name, machine), catalog = subject(model, gpu), sources.opened()
         from costcalc.explore.compare import attention_curves
         from costcalc.explore.compare import compare_attention as compared
 
-        result = compared(name, machine, contexts=lengths, catalog=catalog, **given)
+        result = compared(name, machine, contexts=lengths, variants=chosen, catalog=catalog, **given)
         curves = None
         # A term of the bill is no deployment, of which curves would be drawn.
         whole = given.get("terms", "all").strip().lower() == "all"
         if whole and (opened.chart is not None or opened.plot):
-            curves = attention_curves(name, machine, contexts=lengths, catalog=catalog, **given)
+            curves = attention_curves(name, machine, contexts=lengths, variants=chosen, catalog=catalog, **given)
         _show_comparison(result, opened, ATTENTION_CHARTS, curves)
 
 

@@ -27,16 +27,14 @@ from costcalc.explore.sizing import deployment_for
 from costcalc.fields import Array
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.prices import BY_COMPARABILITY, kinds_priced
-from costcalc.model.attention import AnyAttention
-from costcalc.model.attention.gqa import GroupedAttention, LowRankAttention
-from costcalc.model.attention.mla import LatentAttention, MlaMode
 from costcalc.model.spec import ModelSpec
+from costcalc.model.variants import CONTROLS, AttentionVariant, attention_variants
 from costcalc.predict.odds import chance_cheaper
 from costcalc.predict.options import Options, read_option
 from costcalc.predict.predict import predict
 from costcalc.predict.quantities import Answered, Comparison, Estimate, Row, numbers_of
 from costcalc.predict.scenario import Scenario, asked, listed, scenario_of
-from costcalc.units import counted, format_usd
+from costcalc.units import format_percent, format_seconds, format_usd
 
 # What a reader has to know of the prices that the accelerators of a comparison are charged.
 
@@ -64,90 +62,7 @@ def mixed_prices(scenarios: Sequence[Scenario]) -> Iterator[str]:
     yield f"Warning: the prices differ in {what}, so the ratios compare terms of payment as well as GPUs.{mend}"
 
 
-# Twins: the same model with its attention replaced, by rules that are stated and shown.
-#
-# MHA, GQA and MQA keep the number of heads, with a head dim of the model's value dim. MLA, for a model
-# without it, takes a latent rank of 4 head dims and a rope dim of half a head, as DeepSeek-V2 did
-# (arXiv 2405.04434, 2.1.4). The control keeps MHA's heads and narrows them until the cache is as small
-# as MLA's.
-
-
-@dataclass(frozen=True, slots=True)
-class AttentionVariant:
-    """A model with another attention."""
-
-    variant: str
-    model: ModelSpec
-    rule: str
-    recompute: bool = False  # no cache at all: every step prefills the context again
-
-
-def attention_variants(model: ModelSpec, groups: tuple[int, ...] = (4, 8, 16)) -> list[AttentionVariant]:
-    """MHA, GQA of several group sizes, MQA, MLA absorbed and expanded, the control, and no cache.
-
-    groups: query heads per KV head; those that do not divide the heads are left out.
-    Raises CostcalcError for a model none of whose layers caches keys and values per token.
-    """
-    base = _reference_layer(model)
-    heads, width = _heads_and_width(base)
-    sizes = [(f"GQA-{group}", heads // group) for group in groups if heads % group == 0 and 1 < group < heads]
-    twins = [
-        AttentionVariant(name, _replaced(model, _grouped(heads, kv, width)), f"{counted(kv, what)} × {width}")
-        for name, kv, what in [("MHA", heads, "head"), *((*each, "KV head") for each in [*sizes, ("MQA", 1)])]
-    ]
-    latent = _latent(base, heads, width)
-    rule = "as the model ships" if isinstance(base, LatentAttention) else "latent 4 × head dim, rope head dim / 2"
-    modes: tuple[MlaMode, ...] = ("absorbed", "expanded")
-    for mode in modes:
-        twins.append(AttentionVariant(f"MLA {mode}", _replaced(model, replace(latent, mode=mode)), rule))
-    rank = latent.latent_dim / (2 * heads)
-    control = LowRankAttention(num_attention_heads=heads, num_key_value_heads=heads, head_dim=rank)
-    twins.append(
-        AttentionVariant("Low rank", _replaced(model, control), f"{heads} heads × {rank:g}: MLA's cache, MHA's form")
-    )
-    twins.append(AttentionVariant("No cache", twins[0].model, "every step prefills the context again", recompute=True))
-    return twins
-
-
-def _reference_layer(model: ModelSpec) -> GroupedAttention | LatentAttention:
-    for _, layer in model.attention_layers():
-        if type(layer) is GroupedAttention or isinstance(layer, LatentAttention):
-            return layer
-    for _, layer in model.attention_layers():
-        if isinstance(layer, GroupedAttention):
-            return layer
-    raise CostcalcError(f"{model.name} has no attention whose keys and values could be replaced")
-
-
-def _heads_and_width(layer: GroupedAttention | LatentAttention) -> tuple[int, int]:
-    if isinstance(layer, LatentAttention):
-        return layer.num_attention_heads, layer.v_head_dim
-    return layer.num_attention_heads, int(layer.value_dim)
-
-
-def _grouped(heads: int, kv_heads: int, width: int) -> GroupedAttention:
-    return GroupedAttention(num_attention_heads=heads, num_key_value_heads=kv_heads, head_dim=width)
-
-
-def _latent(base: GroupedAttention | LatentAttention, heads: int, width: int) -> LatentAttention:
-    if isinstance(base, LatentAttention):
-        return base
-    return LatentAttention(
-        num_attention_heads=heads,
-        kv_lora_rank=4 * width,
-        qk_nope_head_dim=width,
-        qk_rope_head_dim=width // 2,
-        v_head_dim=width,
-    )
-
-
-def _replaced(model: ModelSpec, layer: AnyAttention) -> ModelSpec:
-    """The model with every layer that caches keys and values per token replaced; states stay as they are."""
-    changed = {
-        label: layer if isinstance(old, GroupedAttention | LatentAttention) else old
-        for label, old in model.attention.items()
-    }
-    return replace(model, attention=changed)
+# The same model with its attention replaced, by the rules of costcalc/model/variants.py.
 
 
 @np.errstate(all="ignore")
@@ -156,18 +71,19 @@ def compare_attention(
     gpu: Accelerator | str | Path,
     *,
     contexts: Sequence[float | str] = (),
-    groups: tuple[int, ...] = (4, 8, 16),
+    variants: Sequence[str] = (),
     catalog: Catalog | str | Path | None = None,
     **options: Any,
 ) -> Comparison:
     """The same model with its attention replaced, on as many GPUs as the model itself takes.
 
     contexts: KV lengths [tokens] to evaluate each variant at; none: the workload's own.
-    groups: GQA group sizes.
+    variants: as in ('mha', 'gqa:8', 'mla:512/64', 'window:4k/6'); see `costcalc.model.variants.VARIANTS`. The first is
+        the reference. None: MHA, GQA of three group sizes, MQA, MLA, and two controls of cost.
     Raises CostcalcError for names, values and layouts that cannot be, and where no variant fits.
     """
     lengths, whole = _contexts(contexts), asked(model, gpu, options, catalog)
-    given, gpus, twins = variants_on(whole, groups)
+    given, gpus, twins, left_out = variants_on(whole, variants)
     rows: list[Row] = []
     whole_caches: dict[str, None] = {}
     for context in lengths or (given.context,):
@@ -179,13 +95,48 @@ def compare_attention(
         whole_caches |= {each.variant: None for each, q in own if q.options.context_parallel != at.context_parallel}
     _check_any_fits(rows)
     notes = [f"{twin.variant}: {twin.rule}; {twin.model.total_parameters / 1e9:,.4g}B parameters" for twin in twins]
+    notes += [*left_out, *_controls(twins), *_prefill(rows, given)]
     notes += filter(None, [beyond_training(whole.at(max(lengths)) if lengths else whole)])
     notes += _without_effect(rows)
     if whole_caches:
         told = f"--cp {given.context_parallel}"
         notes.append(f"Without {told}, as no tensor ranks hold copies of one cache: {', '.join(whole_caches)}.")
-    title = f"{whole.model.name} on {gpus} × {whole.gpu.name}, attention replaced"
+    title = f"{whole.model.name} on {gpus} × {whole.gpu.name}, attention replaced{_under(rows)}"
     return Comparison(title, tuple(rows), lengths, tuple(notes))
+
+
+def _under(rows: Sequence[Row]) -> str:
+    """The limit of TPOT that the batch of every row was chosen under, for a title."""
+    limits = {row.estimate.limits.time_per_output_token_s for row in rows if _batch_chosen(row)}
+    limit = limits.pop() if len(limits) == 1 and all(_batch_chosen(row) for row in rows if row.note is None) else None
+    return f", under {format_seconds(limit)} per token" if limit else ""
+
+
+def _batch_chosen(row: Row) -> bool:
+    return row.note is None and any(each.name == "batch" for each in row.estimate.assumptions)
+
+
+def _controls(twins: Sequence[AttentionVariant]) -> Iterator[str]:
+    found = [twin.variant for twin in twins if twin.variant in CONTROLS]
+    if found:
+        verb = "are controls" if len(found) > 1 else "is a control"
+        yield f"{' and '.join(found)} {verb} of cost: what such a model would answer, nobody says."
+
+
+PREFILL_DECIDES = 1 / 3
+"""Share of the GPU time of a request from which on prompts weigh about as much as the reads of a cache: a third each,
+with weights and overheads."""
+
+
+def _prefill(rows: Sequence[Row], given: Options) -> Iterator[str]:
+    """What isolates attention's reads where prefill is most of the GPU time of a row."""
+    shares = [share for row in rows if (share := row.estimate.serving.prefill_share) is not None]
+    if given.terms != "all" or given.disaggregated or not shares or max(shares) < PREFILL_DECIDES:
+        return
+    yield (
+        f"Prefill takes up to {format_percent(max(shares), 2)} of a row's GPU time, and its chunks hold up decode: "
+        "--disaggregated puts it on a pool of its own, and --terms kv counts the reads of the cache alone."
+    )
 
 
 def _contexts(values: object) -> tuple[float, ...]:
@@ -204,19 +155,25 @@ def _read(option: str, value: object, argument: str, hint: str | None = None) ->
         raise CostcalcError(error.message, where=argument, hint=hint or error.hint) from None
 
 
-def variants_on(scenario: Scenario, groups: object) -> tuple[Options, int, list[AttentionVariant]]:
-    """The options that every variant gets, its GPUs, as many as the model itself takes, and the variants.
+def variants_on(scenario: Scenario, variants: object) -> tuple[Options, int, list[AttentionVariant], list[str]]:
+    """The options that every variant gets, its GPUs, as many as the model itself takes, the variants, and what is not.
 
-    groups: GQA group sizes, as passed.
+    variants: by name, as passed; none: the usual ones.
     """
-    what = "query heads per KV head, a whole number from 1"
-    sizes = tuple(int(_read("gpus", each, "groups", what)) for each in listed(groups, "groups", "(4, 8, 16)"))
+    named = isinstance(variants, str) or not hasattr(variants, "__len__") or len(variants) > 0
+    names = listed(variants, "variants", "['mha', 'gqa:8', 'mla']") if named else ()
+    twins, left_out = attention_variants(scenario.model, names)
     options = scenario.options
+    if options.terms != "all" and any(twin.recompute for twin in twins):
+        # Without a cache there are no reads of it: a term of the bill has no such variant.
+        twins = [twin for twin in twins if not twin.recompute]
+        if names:
+            left_out.append("none is left out: a term of the bill has no such variant")
+        if not twins:
+            raise CostcalcError(left_out[-1], where="variants", hint="name another, as in mla")
     gpus = options.gpus or choose_deployment(_with_copies(scenario)).deployment.gpus
     given = options if options.degrees.layout_given else replace(options, gpus=gpus)
-    twins = attention_variants(scenario.model, sizes)
-    # Without a cache there are no reads of it: a term of the bill has no such variant.
-    return given, gpus, [twin for twin in twins if options.terms == "all" or not twin.recompute]
+    return given, gpus, twins, left_out
 
 
 def variant_scenario(twin: AttentionVariant, asked: Scenario, options: Options) -> Scenario:
@@ -404,7 +361,7 @@ def attention_curves(
     gpu: Accelerator | str | Path,
     *,
     contexts: Sequence[float | str] = (),
-    groups: tuple[int, ...] = (4, 8, 16),
+    variants: Sequence[str] = (),
     catalog: Catalog | str | Path | None = None,
     **options: Any,
 ) -> Curves:
@@ -413,7 +370,7 @@ def attention_curves(
     contexts: KV lengths [tokens] that the table has; the curves have these and others around them.
     """
     points, whole = _contexts(contexts), asked(model, gpu, options, catalog)
-    given, gpus, twins = variants_on(whole, groups)
+    given, gpus, twins, _ = variants_on(whole, variants)
     price = whole.price
     usd = price.usd_per_gpu_hour if price else None
     curves = []

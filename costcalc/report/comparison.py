@@ -6,13 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from costcalc.predict.quantities import Assumption, Comparison, Row
-from costcalc.report.estimate import (
-    bound_role,
-    demand_asked,
-    is_term,
-    price_basis,
-    with_kv_heads,
-)
+from costcalc.report.estimate import bound_role, demand_asked, is_term, price_basis
 from costcalc.report.page import (
     RANGE,
     Block,
@@ -171,7 +165,7 @@ _TPOT = _number("serving.time_per_output_token_s")
 _IN = _number("cost.usd_per_million_input_tokens")
 _BLENDED = _number("cost.usd_per_million_blended_tokens")
 _COLUMNS: tuple[tuple[Column, Cell], ...] = (
-    (Column(""), lambda row: with_kv_heads(row_name(row), row.estimate)),
+    (Column(""), row_name),
     (Column("GPUs", right=True), lambda row: str(row.estimate.deployment.gpus)),
     (Column("$/GPU-h", right=True), _chosen(lambda row: usd(row.estimate.deployment.usd_per_gpu_hour))),
     (Column("for it", right=True), lambda row: f"{row.estimate.demand.gpus:,}" if row.estimate.demand else ""),

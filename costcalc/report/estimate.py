@@ -407,19 +407,10 @@ def _title(result: Estimate) -> Iterator[Block]:
     total, active = result.model.parameters.total, result.model.parameters.active
     yield Line(
         f"{format_count(total, 3)} parameters, {format_count(active, 3)} active; "
-        f"{result.model.layers} layers; {with_kv_heads(result.model.attention, result)}",
+        f"{result.model.layers} layers; {result.model.attention}",
         "dim",
     )
     yield Line()
-
-
-def with_kv_heads(name: str, result: Estimate) -> str:
-    """Return the name of an attention with the KV heads that it has, where the name says how many share one.
-
-    Engines call 8 KV heads what 'GQA-8' may be taken for: groups of 8.
-    """
-    heads = result.model.kv_heads
-    return f"{name}, {counted(heads, 'KV head')}" if heads and "GQA-" in name else name
 
 
 def _deployment(result: Estimate) -> Iterator[Block]:

@@ -20,7 +20,7 @@ from costcalc.errors import CostcalcError, escaped, shortened, shown, tell
 from costcalc.fields import Record
 from costcalc.predict.quantities import BreakEven, Comparison, Estimate
 from costcalc.replay.results import Simulation
-from costcalc.report.page import Block, Line, is_terminal, markdown_page, plain_page, print_page
+from costcalc.report.page import Block, Line, is_terminal, latex_page, markdown_page, plain_page, print_page
 
 if TYPE_CHECKING:
     from costcalc.explore.capacity import Capacity
@@ -244,7 +244,7 @@ def show(
 ) -> None:
     """Show an answer in the form asked for.
 
-    form: 'table', 'json', 'csv' or 'markdown'.
+    form: 'table', 'json', 'csv', 'markdown' or 'latex'.
     file: the file to write, or None for stdout.
     page, tree, rows: return it as a page, as JSON has it and as CSV has it; without rows, the tree is a list of them.
     """
@@ -263,6 +263,8 @@ def _show_page(page: list[Block], form: str, file: NewFile | None) -> None:
         page = page[:-1]
     if form == "markdown":
         write(markdown_page(page), file)
+    elif form == "latex":
+        write(latex_page(page), file)
     elif file is None and is_terminal(sys.stdout):
         print_page(page, sys.stdout)
     else:

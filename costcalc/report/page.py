@@ -1,4 +1,4 @@
-"""Pages: blocks of lines and grids, for a terminal, a pipe or Markdown, every digit kept."""
+"""Pages: blocks of lines and grids, for a terminal, a pipe, Markdown or LaTeX, every digit kept."""
 
 from __future__ import annotations
 
@@ -347,6 +347,71 @@ _MARKDOWN = re.compile(r"[\\|*_<$`]|\](?=[(\[:])")
 
 def _marked_down(text: str) -> str:
     return _MARKDOWN.sub(r"\\\g<0>", text).strip()
+
+
+# Pages as LaTeX: a table for each grid that is no footnote, captioned by the headings above; all else as comments,
+# which authors turn into sentences of their own. Needs the package booktabs.
+
+
+LATEX_WIDTH = 80
+"""Columns of text that an article's 345 pt hold in footnotesize; what is wider goes on in another table below."""
+
+
+def latex_page(blocks: Iterable[Block]) -> str:
+    """Return a page as LaTeX to \\input, which ends in a line break."""
+    lines = ["% needs \\usepackage{booktabs}"]
+    title = heading = ""
+    for block in safe(blocks):
+        if isinstance(block, Grid) and any(column.role != "dim" for column in block.columns):
+            lines += ["", *_latex_table(block, ". ".join(filter(None, (title, heading)))), ""]
+            continue
+        if isinstance(block, Line) and block.role in ("title", "heading"):
+            title, heading = (block.text, "") if block.role == "title" else (title, block.text)
+        if not (isinstance(block, Line) and block.drawn):
+            lines += [f"% {line}".rstrip() for line in _text_lines(block) if line.strip()]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"
+
+
+def _latex_table(grid: Grid, caption: str) -> Iterator[str]:
+    drawn = [at for at, column in enumerate(grid.columns) if not column.drawing]
+    shown = replace(
+        grid, columns=[grid.columns[at] for at in drawn], rows=[[row[at] for at in drawn] for row in grid.rows]
+    )
+    yield from (r"\begin{table}", r"  \centering\footnotesize\setlength{\tabcolsep}{4pt}")
+    if caption:
+        yield rf"  \caption{{{_latex(caption)}}}"
+    for number, part in enumerate(tables_of(shown, LATEX_WIDTH)):
+        if number:
+            yield r"  \par\medskip"
+        yield rf"  \begin{{tabular}}{{{''.join('r' if shown.columns[at].right else 'l' for at in part)}}}"
+        yield r"    \toprule"
+        if _has_head(shown):
+            yield from (_latex_row([shown.columns[at].title for at in part]), r"    \midrule")
+        yield from (_latex_row([row[at] for at in part]) for row in shown.rows)
+        yield from (r"    \bottomrule", r"  \end{tabular}")
+    yield r"\end{table}"
+
+
+def _latex_row(cells: Iterable[str]) -> str:
+    return f"    {' & '.join(map(_latex, cells))} \\\\"
+
+
+_LATEX = {
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$",
+    "|": "$|$", "-": "-{}", "`": r"\textasciigrave{}", "[": "{[}", "]": "{]}", "*": "{*}", '"': "''",
+    DASH: "--", "−": "$-$", "×": r"$\times$", "·": r"$\cdot$",
+    "→": r"$\to$", "†": r"$\dagger$", MARK: r"$^\circ$", "²": "$^2$", "λ": r"$\lambda$", "Σ": r"$\Sigma$",
+    "µ": r"$\mu$", "μ": r"$\mu$", "★": r"$\star$", "●": r"$\bullet$", "○": r"$\circ$",
+}  # fmt: skip
+_LATIN = "\u00c0-\u00cf\u00d1-\u00d6\u00d8-\u00dd\u00df-\u00ef\u00f1-\u00f6\u00f8-\u00fd\u00ff"
+"""Letters that LaTeX, which reads UTF-8 since 2018, has in its first font encoding; others are told by their number."""
+_LATEX_SIGNS = re.compile(rf"-(?=-)|[^\w\s!'()+,./:;=?@-]|_|[^\x00-\x7f{_LATIN}]")
+
+
+def _latex(text: str) -> str:
+    """Text as LaTeX sets it: no sign of it commands, joins another, or is taken for an option of a row."""
+    return _LATEX_SIGNS.sub(lambda found: _LATEX.get(found[0]) or f"U+{ord(found[0]):04X}", text).strip()
 
 
 # Pages on a terminal: plain tables that fit its width, in colours unless NO_COLOR is set.

@@ -71,7 +71,7 @@ def test_groups_are_joined_key_by_key(overlay: Path) -> None:
 def test_a_layer_of_another_kind_is_replaced_as_a_whole(overlay: Path) -> None:
     layer = "{kind: grouped, num_attention_heads: 128, num_key_value_heads: 8, head_dim: 128}"
     (overlay / "models" / "v3-gqa.yaml").write_text(f"extends: v3\nattention:\n  mla: {layer}\n")
-    assert load_model("v3-gqa", catalog=overlay).attention_name == "GQA-16"
+    assert load_model("v3-gqa", catalog=overlay).attention_name == "GQA-8"
 
 
 def test_what_a_variant_leaves_as_it_is_keeps_its_sources(overlay: Path, capfd: pytest.CaptureFixture[str]) -> None:

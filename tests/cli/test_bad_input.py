@@ -122,7 +122,7 @@ COMMAND_LINES: list[tuple[list[str], str]] = [
     ([*V3, "--catalog", "."], "neither models/ nor hardware_profiles/"),
     # output
     ([*V3, "--format", "yaml"], "--format: 'yaml' is unknown"),
-    ([*V3, "--output", "out.xlsx"], "end it in .json, .csv, .md or .txt"),
+    ([*V3, "--output", "out.xlsx"], "end it in .json, .csv, .md, .tex or .txt"),
     ([*V3, "--output-file", "out"], "unknown ending"),
     ([*V3, "--output", "no/such/folder/out.json"], "there is no folder"),
     ([*V3, "--output", "a.json", "--format", "csv"], "--format: csv contradicts the ending of 'a.json'; end the file"),

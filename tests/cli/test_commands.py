@@ -372,3 +372,15 @@ def test_a_frontier_writes_its_chart_and_its_file(run: Run) -> None:
     for name in ("cost.png", "again.png"):
         run(*FRONTIER, "--chart", name, "--chart-kind", "cost")
     assert Path("cost.png").read_bytes() == Path("again.png").read_bytes()
+
+
+def test_a_table_for_a_paper_says_the_command_that_made_it(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ("compare", "attention", "-m", "v3", "-g", "h100", "--variants", "mha,gqa:8,mla")
+    assert run(*words, "-o", "table.tex") == ""
+    text = Path("table.tex").read_text(encoding="utf-8")
+    assert f"%   costcalc {' '.join(words)} -o table.tex\n" in text
+    assert "    GQA-8 & 249.9 kB & 16$\\times$ & \\$" in text and "% needs \\usepackage{booktabs}\n" in text
+    assert run(*words, "-f", "latex").replace(" -f latex", " -o table.tex") == text

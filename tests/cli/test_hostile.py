@@ -49,7 +49,7 @@ def refused(capfd: pytest.CaptureFixture[str], words: list[str]) -> str:
 # What comes from files, on every face. OWASP, "CSV Injection"; ECMA-48; CommonMark 0.31, section 6.3.
 
 
-FACES = [[], ["--explain"], ["--plot"], ["-f", "csv"], ["-f", "markdown"], ["-f", "json"]]
+FACES = [[], ["--explain"], ["--plot"], ["-f", "csv"], ["-f", "markdown"], ["-f", "latex"], ["-f", "json"]]
 
 
 @pytest.mark.parametrize("face", FACES, ids=lambda face: " ".join(face) or "table")

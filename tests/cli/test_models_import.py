@@ -28,7 +28,7 @@ def test_a_model_is_written_checked_and_used(run: Run) -> None:
     said = run("models", "import", str(CONFIG), "--name", "Mine", "--output", "mine.yaml")
     assert said == "mine.yaml: Mine, 32 layers, 8.03B parameters, 7.505B active\n"
     assert "no problem" in run("models", "check", "mine.yaml")
-    assert "GQA-4" in run("estimate", "--model", "mine.yaml", "--gpu", "h100")
+    assert "GQA-8" in run("estimate", "--model", "mine.yaml", "--gpu", "h100")
 
 
 def test_a_file_that_exists_is_kept(run: Run, capfd: pytest.CaptureFixture[str]) -> None:

@@ -142,7 +142,7 @@ def test_what_is_in_host_memory_leaves_the_gpu() -> None:
     embedding = 128256 * 4096 * 2
     layers = everything.weights_bytes_per_gpu - 2 * embedding - 4096 * 2
     assert half.weights_bytes_per_gpu == pytest.approx(layers / 2 + embedding, rel=1e-4)
-    cache = 131_072 * (4096 + 128) / 2  # GQA-4 in 16 bits
+    cache = 131_072 * (4096 + 128) / 2  # 8 KV heads in 16 bits
     assert half.host_bytes == pytest.approx(layers / 2 + embedding + cache, rel=1e-4)
     assert half.max_sequences > everything.max_sequences
 

@@ -8,14 +8,14 @@ import pytest
 
 import costcalc
 from costcalc.errors import CostcalcError
-from costcalc.explore.compare import AttentionVariant, attention_variants
 from costcalc.model.attention.gqa import GroupedAttention, LowRankAttention
 from costcalc.model.attention.mla import LatentAttention
 from costcalc.model.spec import ModelSpec
+from costcalc.model.variants import VARIANTS, AttentionVariant, attention_variants
 
 
-def twins_of(name: str) -> dict[str, AttentionVariant]:
-    return {twin.variant: twin for twin in attention_variants(costcalc.load_model(name))}
+def twins_of(name: str, *variants: str) -> dict[str, AttentionVariant]:
+    return {twin.variant: twin for twin in attention_variants(costcalc.load_model(name), variants)[0]}
 
 
 def cached_elements(model: ModelSpec) -> float:
@@ -32,7 +32,7 @@ def the_layer(twin: AttentionVariant) -> GroupedAttention | LatentAttention:
 
 def test_twins_of_deepseek_v3_keep_heads_and_take_the_value_dim() -> None:
     twins = twins_of("v3")
-    expected = {"MHA": 128, "GQA-4": 32, "GQA-8": 16, "GQA-16": 8, "MQA": 1}
+    expected = {"MHA": 128, "GQA-32": 32, "GQA-16": 16, "GQA-8": 8, "MQA": 1}
     for name, kv_heads in expected.items():
         layer = the_layer(twins[name])
         assert isinstance(layer, GroupedAttention)
@@ -79,17 +79,82 @@ def test_a_model_without_a_latent_takes_deepseek_v2s_proportions() -> None:
 
 
 def test_groups_that_do_not_divide_are_left_out() -> None:
-    # 40 heads: no groups of 16 or 3.
-    model = costcalc.load_model("llama-2-13b")
-    names = [twin.variant for twin in attention_variants(model, groups=(3, 4, 8, 16, 40, 1))]
-    assert [name for name in names if name.startswith("GQA")] == ["GQA-4", "GQA-8"]
+    # 40 heads: groups of 4 and 8 query heads, none of 16; and 3 KV heads are no share of them.
+    assert [name for name in twins_of("llama-2-13b") if name.startswith("GQA")] == ["GQA-10", "GQA-5"]
+    twins, left_out = attention_variants(costcalc.load_model("llama-2-13b"), ["gqa:8", "gqa:3"])
+    assert [twin.variant for twin in twins] == ["GQA-8"]
+    assert left_out == ["gqa:3 is left out: 40 heads of Llama-2-13B cannot share 3 KV heads evenly"]
+    with pytest.raises(CostcalcError, match="none of them can be built on Llama-2-13B: gqa:3 is left out"):
+        attention_variants(costcalc.load_model("llama-2-13b"), ["gqa:3"])
+
+
+def test_variants_of_ones_own_cache_what_papers_say() -> None:
+    # Elements per token and layer: GQA 2·K·d_h; MLA d_c + d_r (arXiv 2405.04434, table 1). Llama-3.1-70B: 80 layers.
+    names = ("gqa:16", "GQA-8", "mla:256", "mla:512/32", "window:4k", "window:4k/4", "kda:3/4", "linear:1/1")
+    twins = twins_of("llama-3.1-70b", *names)
+    own = 2 * 8 * 128
+    expected = {
+        "GQA-16": 80 * 2 * 16 * 128, "GQA-8": 80 * own, "MLA 256": 80 * (256 + 64), "MLA 512/32": 80 * (512 + 32),
+        "SWA 4,000": 0, "SWA 4,000/4": 20 * own, "KDA 3/4": 20 * own, "Linear 1/1": 0,
+    }  # fmt: skip
+    assert {name: cached_elements(twin.model) for name, twin in twins.items()} == expected
+
+
+def test_layers_are_mixed_in_the_order_of_papers() -> None:
+    # Kimi Linear (arXiv 2510.26692): three KDA layers, then a full one.
+    model = twins_of("llama-3.1-70b", "kda:3/4")["KDA 3/4"].model
+    kinds = [model.attention[group.attention[0]].kind for group in model.layers for _ in range(group.count)]
+    assert kinds == ["kda", "kda", "kda", "grouped"] * 20
+    # DeepSeek-V3 has 61 layers of two makes: 15 runs of four, and one more.
+    model = twins_of("v3", "kda:3/4")["KDA 3/4"].model
+    assert model.num_layers == 61
+    assert sum(count for count, layer in model.attention_layers() if layer.kind == "kda") == 46
+
+
+def test_sparse_attention_on_deepseek_v3_is_deepseek_v3_2() -> None:
+    # DeepSeek-V3.2-Exp continues V3.1 with an indexer and its top 2,048 tokens.
+    [twin] = twins_of("v3", "dsa:2048").values()
+    assert twin.model.attention_name == costcalc.load_model("deepseek-v3.2").attention_name
+    assert twin.model.total_parameters == pytest.approx(costcalc.load_model("deepseek-v3.2").total_parameters)
+
+
+def test_the_first_variant_named_is_the_reference() -> None:
+    found = costcalc.compare_attention("v3", "h100", variants=["mla", "gqa:8", "gqa:7", "mla"], context=32_000)
+    assert [row.variant for row in found.rows] == ["MLA absorbed", "GQA-8"]
+    assert found.rows[0].cost_ratio == 1 and found.rows[1].cache_ratio == 576 / (2 * 8 * 128)
+    assert "gqa:7 is left out: 128 heads of DeepSeek-V3 cannot share 7 KV heads evenly" in found.notes
+    curves = costcalc.attention_curves("v3", "h100", variants=["mla", "gqa:8"]).curves
+    assert [curve.variant for curve in curves] == ["MLA absorbed", "GQA-8"]
+
+
+@pytest.mark.parametrize("name", ["v3", "llama-3.1-8b", "qwen3-next-80b-a3b", "gpt-oss-120b", "deepseek-v3.2"])
+def test_every_variant_is_built_and_named_once(name: str) -> None:
+    twins, left_out = attention_variants(costcalc.load_model(name), VARIANTS)
+    assert len(twins) + len(left_out) == len(VARIANTS)
+    for twin in twins:
+        layers = costcalc.load_model(name).num_layers
+        assert twin.model.num_layers == layers and twin.rule
+
+
+def test_a_limit_of_time_and_what_prefill_takes_are_told() -> None:
+    short, long = (costcalc.compare_attention("v3", "h100", context=context) for context in (4096, 65_536))
+    assert short.title.endswith("attention replaced, under 50 ms per token")
+    assert not any("Prefill takes" in note for note in short.notes)
+    [told] = [note for note in long.notes if "Prefill takes" in note]
+    assert "--disaggregated" in told and "--terms kv" in told
+    most = max(row.estimate.serving.prefill_share or 0.0 for row in long.rows)
+    assert f"up to {most:.0%}" in told
+    apart = costcalc.compare_attention("v3", "h100", context=65_536, disaggregated=True, variants=["mla", "mqa"])
+    assert not any("Prefill takes" in note or "control" in note for note in apart.notes)
+    assert costcalc.compare_attention("v3", "h100", batch=16).title.endswith("attention replaced")
+    assert "Low rank and No cache are controls of cost" in " ".join(short.notes)
 
 
 def test_states_stay_as_they_are() -> None:
     # A hybrid keeps its recurrent layers: only layers that cache keys and values per token are replaced.
     model = costcalc.load_model("qwen3-next-80b-a3b")
     kinds = {label: layer.kind for label, layer in model.attention.items()}
-    for twin in attention_variants(model):
+    for twin in attention_variants(model)[0]:
         for label, kind in kinds.items():
             if kind == "gated_deltanet":
                 assert twin.model.attention[label] == model.attention[label]
@@ -111,7 +176,7 @@ def compared() -> costcalc.Comparison:
 def test_grouping_divides_the_cache_by_exactly_the_group(compared: costcalc.Comparison) -> None:
     ratios = {row.variant: row.cache_ratio for row in compared.rows}
     for group in (4, 8, 16):
-        assert ratios[f"GQA-{group} @ 4,096"] == group
+        assert ratios[f"GQA-{128 // group} @ 4,096"] == group
     assert ratios["MQA @ 4,096"] == 128
     assert ratios["MLA absorbed @ 4,096"] == pytest.approx(2 * 128 * 128 / 576)  # 56.9
     assert ratios["MHA @ 4,096"] == 1

@@ -233,8 +233,8 @@ def _same_in_table_and_curve(model: str, gpu: str, contexts: tuple[float, ...], 
 def test_every_variant_gets_its_own_best_layout() -> None:
     rows = {row.variant: row.estimate for row in costcalc.compare_attention("v3", "h100", context=32_000).rows}
     assert len({each.deployment.layout for each in rows.values()}) > 2
-    # The latent is a quarter of GQA-4's cache and more: on its best layout it is no dearer.
-    assert blended(rows["MLA absorbed"]) < blended(rows["GQA-4"])
+    # The latent is a quarter of GQA-32's cache and more: on its best layout it is no dearer.
+    assert blended(rows["MLA absorbed"]) < blended(rows["GQA-32"])
     alone = costcalc.estimate("v3", "h100", gpus=16, context=32_000)
     assert rows["MLA absorbed"].deployment == alone.deployment
 

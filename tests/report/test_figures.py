@@ -188,7 +188,7 @@ def test_long_conditions_take_another_line_rather_than_small_letters() -> None:
 
 
 def test_variants_have_colours_of_their_own() -> None:
-    names = ["MHA", "GQA-4", "GQA-8", "GQA-16", "MQA", "MLA absorbed", "MLA expanded", "Low rank", "No cache"]
+    names = ["MHA", "GQA-32", "GQA-16", "GQA-8", "MQA", "MLA absorbed", "MLA expanded", "Low rank", "No cache"]
     colours = [variant_colour(name, index) for index, name in enumerate(names)]
     assert len(set(colours)) == len(names)
     assert variant_colour("MHA", 5) == VARIANT_COLOURS["MHA"]

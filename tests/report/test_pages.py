@@ -39,6 +39,7 @@ from costcalc.report.page import (
     Grid,
     Line,
     bar,
+    latex_page,
     markdown_page,
     plain_page,
     span,
@@ -278,6 +279,51 @@ def test_markdown_has_tables_and_no_bars(estimate: Estimate) -> None:
     tables = [block for block in text.split("\n\n") if block.startswith("|")]
     for table in tables:
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1
+
+
+def set_in(cells: str) -> str:
+    """What LaTeX prints of a row, by the rules of The LaTeX Companion for the few commands that a page uses."""
+    printed = {
+        r"\textbackslash{}": "\\", r"\textasciitilde{}": "~", r"\textasciicircum{}": "^", r"\textasciigrave{}": "`",
+        r"$\times$": "×", r"$\cdot$": "·", r"$\to$": "→", r"$\dagger$": "†", r"$^\circ$": "°", "$^2$": "²",
+        r"$\lambda$": "λ", r"$\Sigma$": "Σ", r"$\mu$": "μ", "$-$": "−", "$<$": "<", "$>$": ">", "$|$": "|",
+        r"$\star$": "★", r"$\bullet$": "●", r"$\circ$": "○", "-{}": "-", "--": "–", "{[}": "[", "{]}": "]", "{*}": "*",
+        **{f"\\{sign}": sign for sign in "&%$#_{}"},
+    }  # fmt: skip
+    names = sorted(printed, key=len, reverse=True)
+    return re.sub("|".join(map(re.escape, names)), lambda found: printed[found[0]], cells)
+
+
+@given(st.text(st.sampled_from("aZ09 \\{}$&#_^~%<>|[]*-–×†°²→·é.,"), max_size=12).map(str.strip))
+def test_latex_prints_every_sign_of_a_cell_and_obeys_none(text: str) -> None:
+    told = latex_page([Grid([Column("x"), Column("y")], [["a", text]])])
+    [row] = [line for line in told.splitlines() if line.startswith("    a &")]
+    cell = row.removeprefix("    a &").removesuffix(r" \\").strip()
+    assert set_in(cell) == text
+    bare = re.sub(r"\\[&%$#_{}]", "", cell)  # what is left of signs that command are pairs of braces and of dollars
+    assert not set("&%#_") & set(bare) and bare.count("{") == bare.count("}") and bare.count("$") % 2 == 0
+
+
+def test_latex_has_tables_with_booktabs_and_all_else_as_comments(estimate: Estimate) -> None:
+    page = comparison_page(compare_models(["llama-3.1-8b", "llama-3.1-70b"], "h100"))
+    lines = latex_page([Command("costcalc compare models"), *page]).splitlines()
+    assert lines[0] == r"% needs \usepackage{booktabs}" and "costcalc compare models" in lines[1]
+    opened: list[str] = []
+    columns = 0
+    for line in lines:
+        for what, name in re.findall(r"\\(begin|end){(\w+)}", line.partition("%")[0]):
+            opened.append(name) if what == "begin" else opened.remove(name)
+        if found := re.search(r"\\begin{tabular}{([lr]+)}", line):
+            columns = len(found[1])
+        if line.endswith(r" \\"):
+            assert opened == ["table", "tabular"] and len(re.findall(r"(?<!\\)&", line)) == columns - 1
+        assert opened or line.startswith("%") or not line or line == r"\end{table}"
+    assert opened == [] and sum(r"\caption{Models on NVIDIA H100" in line for line in lines) == 1
+    assert any(line.startswith("    Llama-3.1-70B & ") for line in lines)
+    assert any("327.7 kB & 0.4$\\times$" in line for line in lines)
+    assert any("{[}" in line and "--" in line for line in lines)  # ranges, in a column of their own
+    # A terminal's bars are no table, and letters that LaTeX lacks are told by their number.
+    assert "█" not in latex_page(estimate_page(estimate)) and "{[}U+6A21é" in latex_page([Grid([Column("[模é")], [])])
 
 
 def test_markdown_escapes_what_it_would_read_as_markup() -> None:

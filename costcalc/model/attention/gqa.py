@@ -150,7 +150,7 @@ class GroupedAttention(Attention):
             return "MHA"
         if self.num_key_value_heads == 1:
             return "MQA"
-        return f"GQA-{self.num_attention_heads // self.num_key_value_heads}"
+        return f"GQA-{self.num_key_value_heads}"
 
 
 class LowRankAttention(GroupedAttention):

@@ -33,7 +33,7 @@ GRID = "#e4e7eb"
 
 BOUND_COLOURS = {"memory": "#2f6fab", "compute": "#e0952b", "communication": "#8f4fa8", "overhead": "#9aa5b1"}
 
-# Grouped variants are shades of one blue, darker with more cache; latent ones are red.
+# Grouped variants are shades of one blue, darker with more cache; latent ones are red; others have a hue each.
 VARIANT_COLOURS = {
     "MHA": "#0b2f5b",
     "MQA": "#7cc0ea",
@@ -42,7 +42,14 @@ VARIANT_COLOURS = {
     "Low rank": "#3f9142",
     "No cache": "#9aa5b1",
 }
-_GROUPED = ("#15508f", "#2f7cc4", "#539fdc")
+_SHADES = {
+    "GQA-": ("#15508f", "#2f7cc4", "#539fdc"),
+    "MLA ": ("#8f1d1d", "#e0952b", "#b5651d"),
+    "SWA ": ("#0f9b8e", "#0a6b62", "#5fcfc4"),
+    "DSA ": ("#e377c2", "#a8327f", "#f2b0dd"),
+    "KDA ": ("#8f4fa8", "#5e2d73", "#bd8fd0"),
+    "Linear ": ("#7c5e10", "#b8901f", "#4d3a08"),
+}
 _OTHERS = (
     "#2f6fab", "#d64545", "#3f9142", "#e0952b", "#8f4fa8", "#0f9b8e",
     "#9aa5b1", "#7c5e10", "#e377c2", "#1f2933", "#9acd32", "#5bc0eb",
@@ -148,8 +155,9 @@ def variant_colour(name: str, index: int) -> str:
     """Return the colour of a variant, a model or a GPU."""
     if name in VARIANT_COLOURS:
         return VARIANT_COLOURS[name]
-    if name.startswith("GQA-"):
-        return _GROUPED[(index - 1) % len(_GROUPED)]
+    for kind, shades in _SHADES.items():
+        if name.startswith(kind):
+            return shades[(index - 1) % len(shades)]
     return _OTHERS[index % len(_OTHERS)]
 
 
