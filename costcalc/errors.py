@@ -44,7 +44,7 @@ class CostcalcError(ValueError):
 
 
 class AboveLimit(Exception):
-    """An answer, which was given, costs more than --fail-above allows; the message says how much."""
+    """An answer, which was given, is a no: dearer than --fail-above allows, or no fleet keeps its levels."""
 
 
 def nearest(name: str, candidates: Iterable[str], cutoff: float = 0.6) -> str | None:

@@ -23,7 +23,7 @@ picks the format by its ending. In Python the same questions are `costcalc.estim
 | exit code | |
 | --: | :-- |
 | 0 | answered |
-| 1 | answered, and the cost is above `--fail-above`; or costcalc itself is at fault: the line on stderr says which |
+| 1 | answered with a no (`--fail-above`, `--fail-missed`, no fleet of a plan), or costcalc's own fault: stderr tells |
 | 2 | what was typed or read cannot be used |
 | 129, 130, 143 | ended by a signal: SIGHUP, Ctrl-C, SIGTERM |
 

@@ -55,10 +55,13 @@ and beside `--demand` it is sped up to that. Twenty minutes of Azure's conversat
 4. **Long replays** of 5,000 requests or more, with five seeds (`--seeds`), of what is cheapest then. It has to keep
    every level with each seed, and the mean of their logarithms and three standard deviations, too. Where it does not,
    it grows, or another layout takes its place, until the cheapest fleet is one that is sure.
+5. **Headroom** of what is recommended is replayed, too, at 1.05 to 3 times the peak by bisection: the largest that
+   keeps every level, less 1.
 
-So the first fleet is recommended. The others were replayed once, shortly: near saturation a queue wanders for thousands
-of requests, and a short replay is too kind, so that they take at least the GPUs that are told. What could not win at
-full use was not replayed at all, and has no numbers.
+So the first fleet is recommended; of fleets at one price, that on fewer GPUs, and then that in one pool. The others
+were replayed once, shortly: near saturation a queue wanders for thousands of requests, and a short replay is too kind,
+so that they take at least the GPUs that are told. What could not win at full use was not replayed at all, and has no
+numbers.
 
 **A perfect scheduler** would keep every replica full, at the batch and the layout that give a request the least GPU
 time that any do, and never mind a level. No fleet of that GPU does with less; what stands between it and the plan is
@@ -72,7 +75,11 @@ the price of the levels, of chance, and of whole replicas.
 - **Of the prediction**: the ranges in brackets hold in 8 of 10 cases (see [accuracy](accuracy.md)). They are much wider
   than what seeds do: GPUs and dollars in brackets are the fleets where every request takes that much more or less GPU
   time. Measure one replica before buying a hundred: `costcalc calibrate` narrows them.
-- **Of the traffic**: a trace is one course of things. Its replays are of different replicas, not of other days.
+- **Of a level**: `How sure` tells the range of the time that comes nearest to its level, and in how many of 10 cases
+  the level holds by it, logarithms taken to be normal. Pools apart have the widest: time to first token of them is the
+  least sure of all that is predicted.
+- **Of the traffic**: a trace has one course, and is replayed once, with all its replicas, as the command of the fleet
+  does it; `--seeds` and `--seed` change nothing. There is no margin for other days but the headroom.
 
 Not planned for: failures of GPUs and spare ones, the time that a replica takes to start, routers that know prefixes,
 several models on one GPU, and prices that change with the amount.

@@ -15,7 +15,7 @@ SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 def main(arguments: "Sequence[str] | None" = None) -> int:
-    """Run costcalc and return its exit code: 0, 1 above --fail-above, or 2 for input that cannot be used.
+    """Run costcalc and return its exit code: 0, 1 for a no (--fail-above, no fleet of a plan), or 2 for unusable input.
 
     arguments: the words after the program's name; those of the process when None, which signals end at once then.
     """

@@ -466,7 +466,8 @@ class Output(Record):
         ),
     ] = None
     explain: Annotated[
-        bool, Option("--explain", help="Show every headline number as a formula with its source.",
+        bool, Option("--explain", help="Show every headline number as a formula with its source; what fits, frontiers, "
+                     "replays and plans have none.",
                      rich_help_panel=SHOW),
     ] = False  # fmt: skip
     plot: Annotated[bool, Option("--plot", help="Draw bars and lines in the terminal.", rich_help_panel=SHOW)] = False

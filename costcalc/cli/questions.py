@@ -10,6 +10,7 @@ from typer import Argument, Option
 
 from costcalc.cli.parameters import (
     CHART_KINDS,
+    SHOW,
     SUBJECT,
     Given,
     Gpu,
@@ -444,6 +445,11 @@ Seed = Annotated[
     Option("--seed", metavar="N", rich_help_panel=TRAFFIC,
            help="Of what is drawn: equal seeds give equal answers; default: 0."),
 ]  # fmt: skip
+FailMissed = Annotated[
+    bool,
+    Option("--fail-missed", rich_help_panel=SHOW,
+           help="End with exit code 1 where a level of --ttft or --tpot is missed, as in p95=2s."),
+]  # fmt: skip
 
 
 def simulate(
@@ -461,6 +467,7 @@ def simulate(
     prefix_cache: PrefixCache = None,
     prefill_gpu: PrefillGpu = None,
     seed: Seed = None,
+    fail_missed: FailMissed = False,
     given: Given,
     output: Output,
     sources: Sources,
@@ -478,6 +485,9 @@ def simulate(
         "speed": speed, "loads": loads, "replicas": replicas, "router": router, "prefix_cache": prefix_cache,
         "prefill_gpu": prefill_gpu, "seed": seed,
     }  # fmt: skip
+    if fail_missed and not any("=" in str(given.get(each)) for each in ("ttft", "tpot")):
+        hint = "add --ttft p95=2s or --tpot p99=50ms"
+        raise CostcalcError("no level at a statistic is told", where="--fail-missed", hint=hint)
     given = output.with_tokens(given)
     with output.opened(SIMULATE_CHARTS) as opened:
         (name, machine), catalog = subject(model, gpu), sources.opened()
@@ -492,6 +502,8 @@ def simulate(
             return draw_simulation(result, suffix, opened.panels(SIMULATE_CHARTS))
 
         opened.show(result, draw)
+        if fail_missed and (missed := [each.of.upper() for each in result.levels if not each.kept]):
+            opened.above.insert(0, f"--fail-missed: {' and '.join(missed)} missed")
 
 
 # What to run, and how many.
@@ -572,3 +584,5 @@ def plan(
             return draw_plan(result, suffix, opened.panels(PLAN_CHARTS))
 
         opened.show(result, draw)
+        if not result.serves:
+            opened.above.insert(0, "no fleet of these GPUs keeps the levels")

@@ -6,6 +6,7 @@ long ones of what does.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import ceil
@@ -39,6 +40,8 @@ TRIED = 8
 """Layouts of a GPU that are replayed, those first of which the prediction takes the fewest GPUs."""
 UNLIKE = 3
 """Mixes of unlike GPUs that are weighed by replays or told, the cheapest first."""
+MULTIPLES = (1.05, 1.1, 1.15, 1.2, 1.25, 1.3, 1.4, 1.5, 1.75, 2.0, 2.5, 3.0)
+"""Of the peak, at which what is recommended is replayed to find its headroom, by bisection."""
 TIMES = {"ttft": "time to first token", "tpot": "time per output token"}
 
 Lost = tuple["Card", "Card | None", str]
@@ -68,7 +71,6 @@ class Found(Record):
     replicas: int
     workers: int = 0
     of_pool: Card | None = None
-    missed: tuple[str, ...] = ()  # by a smaller one
     start: int = 0  # workers at full use
     kept: bool = True  # its levels in a short replay
     outcomes: tuple[Outcome, ...] = ()
@@ -82,7 +84,7 @@ class Found(Record):
     @property
     def gpus(self) -> int:
         """GPUs in all."""
-        return self.replicas * self.size.deployment.gpus + self.pool_gpus
+        return gpus_of(self.kind, self.replicas, self.workers)
 
     @property
     def usd_per_hour(self) -> float:
@@ -94,6 +96,24 @@ class Found(Record):
     def cost(self) -> tuple[float, int, bool]:
         """By which fleets are ranked: dollars, GPUs, and whether it has two pools."""
         return self.usd_per_hour, self.gpus, self.kind.prefill is not None
+
+
+class Miss(Record):
+    """A smaller fleet, and its replay that missed a level, or came too near to it to be sure of others."""
+
+    gpus: int
+    outcome: Outcome
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The levels, the worst first; saturation where nothing else tells."""
+        excess = self.outcome.excess
+        return self.outcome.missed or tuple(sorted(excess, key=lambda name: -excess[name])[:1])
+
+
+def gpus_of(kind: Kind, replicas: int, workers: int) -> int:
+    """GPUs of a fleet in all."""
+    return replicas * kind.deployment.gpus + (workers * int(kind.prefill.layout.gpus) if kind.prefill else 0)
 
 
 class Search:
@@ -163,18 +183,17 @@ class Search:
         return max(least, ceil(SLACK * rate * min(each.exact_gpus for each in both)))
 
     def headroom(self, found: Found) -> float | None:
-        """By how much the peak may grow until queues do."""
-        rate = self.demand.requests_per_s(self.coming.lengths[1])
-        if rate is None:
-            return found.replicas * found.size.batch / self.demand.amount - 1
-        apart = found.kind.prefill is not None
-        free = self.sizes(found.card, apart, limited=False)
-        layout = found.size.deployment.layout
-        served = max((x.requests_per_s for x in free if x.deployment.layout == layout), default=0.0)
-        served = max(served, found.size.requests_per_s) * found.replicas
-        if found.kind.prefill is not None:
-            served = min(served, found.workers / prompt_seconds(found.kind.prefill.scenario, found.kind.prefill.layout))
-        return served / rate - 1
+        """By how much the peak may grow while what is recommended keeps its levels: the largest of MULTIPLES, less 1.
+
+        Replayed once at each that is tried, with the first seed.
+        """
+        if not found.sure:
+            return None
+
+        def misses(times: float) -> bool:
+            return not self.trials.at(times).outcome(found.kind, found.replicas, found.workers, "long").keeps
+
+        return round((1.0, *MULTIPLES)[bisect_left(MULTIPLES, True, key=misses)] - 1, 2)
 
     # One pool: replicas that prefill and decode.
 
@@ -218,13 +237,13 @@ class Search:
             plain = self._kind(card, size)
             count = self._fewest(plain, size.replicas, most)
             if count is not None:
-                best = Found(card, size, plain, count, missed=self._missed(plain, count))
-            failed = best.missed if count is not None and best else self._missed(plain, (most or 0) + 1)
+                best = Found(card, size, plain, count)
+            failed = self._missed(plain, (most or 0) + 1 if count is None else count)
             if failed[:1] == ("tpot",):
                 limited = self._kind(card, size, limited=True)
                 count = self._fewest(limited, size.replicas, self._most(card, size, best))
                 if count is not None:
-                    best = Found(card, size, limited, count, missed=self._missed(limited, count))
+                    best = Found(card, size, limited, count)
         return best
 
     def _most(self, card: Card, size: Size, best: Found | None) -> int | None:
@@ -252,16 +271,28 @@ class Search:
             return missed
         return self.trials.outcome(kind, count - 1).missed if count > 1 else ()
 
-    def binding(self, found: Found) -> tuple[str, ...]:
-        """What a smaller fleet misses: nothing where no fewer GPUs hold the model."""
-        if found.missed or found.kind.prefill is not None:
-            return found.missed
+    def smaller(self, found: Found) -> Miss | None:
+        """What misses least of the fleets on fewer GPUs that were replayed; None where none was."""
+        kinds = [found.kind]
+        if found.kind.prefill is None:
+            kinds = [kind for (card, *_), kind in self._kinds.items() if card == id(found.card)]
+        misses = [
+            Miss(gpus, outcome)
+            for kind in kinds
+            for (replicas, workers), outcome in self.trials.tried(kind).items()
+            if (gpus := gpus_of(kind, replicas, workers)) < found.gpus
+        ]
+        return min(misses, key=lambda each: each.outcome.worst, default=None)
+
+    def binding(self, found: Found) -> Miss | None:
+        """What a smaller fleet misses; None where no fewer GPUs hold the model."""
+        known = self.smaller(found)
         fewer = [each for each in self.sizes(found.card) if each.deployment.gpus < found.gpus]
-        if not fewer:
-            return ()
+        if known or found.kind.prefill is not None or not fewer:
+            return known
         best = min(fewer, key=lambda each: each.exact_gpus)
-        count = (found.gpus - 1) // best.deployment.gpus
-        return self._missed(self._kind(found.card, best), count + 1) or ("tpot",)
+        self._one_pool(found.card, best, (found.gpus - 1) // best.deployment.gpus)
+        return self.smaller(found)
 
     def exact(self, size: Size) -> float:
         """Replicas that the demand takes, as if they could be had in parts."""
@@ -313,8 +344,8 @@ class Search:
                 found.workers / prompt_seconds(pool.scenario, pool.layout),
             )
             if room[1] <= room[0]:
-                return replace(found, workers=found.workers + 1, missed=missed)
-        return replace(found, replicas=found.replicas + 1, missed=missed)
+                return replace(found, workers=found.workers + 1)
+        return replace(found, replicas=found.replicas + 1)
 
     def _one_pool(self, card: Card, size: Size, replicas: int) -> Outcome:
         """A short replay of replicas that prefill and decode."""
@@ -326,15 +357,17 @@ class Search:
         count, there = MANY * best.replicas, ""
         if card.most is not None and best.excess <= 1:
             count, there = card.most // best.deployment.gpus, f"the {card.most:,} there are miss a level"
-        worst = self._one_pool(card, best, count)
-        name = next((each for each in worst.missed if each in self.levels), "")
-        if not name:
-            return (
-                f"{there or 'no number of replicas serves it'}: {', '.join(worst.missed) or 'layouts were not found'}"
-            )
-        least = getattr(getattr(worst.found, f"{name}_s"), self.levels[name].of)
-        told = f"{TIMES[name]}, {self.levels[name].of} is {format_seconds(least, 3)}"
-        return f"{there or 'no number of replicas keeps a level'}: {told} on {count * best.deployment.gpus:,} GPUs"
+        self._one_pool(card, best, count)
+        worst = Miss(count * best.deployment.gpus, self.trials.tried(self._kind(card, best))[count, 0])
+        name = next((each for each in worst.names if each in self.levels), None)
+        if name is None:
+            return f"{there or 'no number of replicas serves it'}: {', '.join(worst.names)}"
+        level = self.levels[name]
+        least = getattr(getattr(worst.outcome.found, f"{name}_s"), level.of)
+        told = f"{TIMES[name]}, {level.of} is {format_seconds(least, 3)}"
+        if worst.outcome.keeps:
+            told += f", too near to {format_seconds(level.seconds)} to hold with other seeds,"
+        return f"{there or 'no number of replicas keeps a level'}: {told} on {worst.gpus:,} GPUs"
 
     def at_load(self, found: Found, share: float) -> Found:
         """The fleet that serves a share of the peak: of each pool as large a part, in whole replicas and workers."""
@@ -398,9 +431,7 @@ class Search:
         for name in least:
             while getattr(found, name) > max(least[name], 1):
                 smaller = replace(found, **{name: getattr(found, name) - 1})
-                outcome = self._short(smaller)
-                if not outcome.keeps:
-                    found = replace(found, missed=outcome.missed)
+                if not self._short(smaller).keeps:
                     break
                 found = smaller
         return replace(found, kept=True)

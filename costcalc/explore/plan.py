@@ -20,7 +20,7 @@ from costcalc.engine.parallelism import Deployment, layout_name
 from costcalc.errors import CostcalcError
 from costcalc.explore.assumptions import of_the_price
 from costcalc.explore.compare import mixed_prices
-from costcalc.explore.fleets import TIMES, Card, Found, Search
+from costcalc.explore.fleets import TIMES, Card, Found, Miss, Search
 from costcalc.explore.frontier import named
 from costcalc.explore.traffic import (
     PREFIXES,
@@ -36,6 +36,7 @@ from costcalc.explore.traffic import (
 from costcalc.fields import Record
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.spec import ModelSpec
+from costcalc.predict.odds import chance_within
 from costcalc.predict.options import OPTIONS, Options, whole
 from costcalc.predict.predict import predict
 from costcalc.predict.quantities import (
@@ -50,14 +51,17 @@ from costcalc.predict.quantities import (
 )
 from costcalc.predict.scenario import DEFAULT_TPOT, Scenario, asked_by, counted, scenario_of, the_gpu, the_model
 from costcalc.replay.fewest import Trials, summed
-from costcalc.units import Level, format_seconds, format_usd
+from costcalc.units import Level, format_percent, format_seconds, format_usd
+from costcalc.units import counted as amount
 
 DEFAULT_SEEDS = 5
+FAR = 10.0
+"""Times its level, from which on it does not matter by how much a time misses it."""
 POOLS = ("one", "apart", "both")
 
 
 class Replayed(Record):
-    """What replays of a fleet found, each of one replica's requests, or of all where pools are apart."""
+    """What replays of a fleet found, each of one replica's requests, or of all: of pools apart, and of a trace."""
 
     seeds: int
     requests: int  # of each
@@ -66,6 +70,8 @@ class Replayed(Record):
     tpot_s: float | None
     ttft_s_range: Range | None = None
     tpot_s_range: Range | None = None
+    tightest: str | None = None  # of ttft and tpot, the level that is least likely to hold by the range of its time
+    chance: float | None = None  # that it does
 
 
 class PlannedFleet(Record):
@@ -87,8 +93,9 @@ class PlannedFleet(Record):
     usd_per_month_by_hour: float | None  # where only each hour's GPUs are paid
     usd_per_million_tokens: float | None  # prompts and answers together, at this demand
     usd_per_request: float | None
-    headroom: float | None  # by which the peak may grow until queues do, whatever the levels
-    binds: str | None  # what one replica less would miss
+    headroom: float | None  # by which the peak may grow, replayed, while levels are kept; of the recommended
+    binds: str | None  # what fewer GPUs would miss
+    missed_by: float | None  # by those, over the level, less 1; null where they do not serve all
     replay: Replayed | None
     command: str | None
     why_not: str | None  # null of the fleet that is recommended
@@ -119,6 +126,11 @@ class Plan(Record):
     load_by_hour: tuple[float, ...] = ()  # over the mean
     notes: tuple[str, ...] = ()
 
+    @property
+    def serves(self) -> bool:
+        """Whether a fleet keeps the levels."""
+        return any(each.gpus is not None for each in self.fleets)
+
     def to_dict(self) -> dict[str, Any]:
         """`{"fleets": [...], "lower_bound_gpus": {gpu: n}, ...}`, in SI; ranges that are none are left out."""
         tree: dict[str, Any] = plain_tree(self)
@@ -129,6 +141,7 @@ class Plan(Record):
 def plan(
     model: ModelSpec | str | Path,
     gpus: Any,
+    /,
     *,
     trace: str | Path | None = None,
     process: str = "poisson",
@@ -231,7 +244,7 @@ def _row(search: Search, found: Found, best: Found, command: str) -> PlannedFlee
     rate = search.coming.rate or _rate_of_users(found) / day.peak
     requests = rate * 3600 * HOURS_OF_A_MONTH
     spread = _spread(found)
-    pool = found.kind.prefill
+    pool, miss = found.kind.prefill, search.binding(found)
     return PlannedFleet(
         gpu=found.card.scenario.gpu.name,
         prefill_gpu=found.of_pool.scenario.gpu.name if found.of_pool else None,
@@ -250,7 +263,8 @@ def _row(search: Search, found: Found, best: Found, command: str) -> PlannedFlee
         usd_per_million_tokens=None if monthly is None else monthly / (requests * sum(search.coming.lengths)) * 1e6,
         usd_per_request=None if monthly is None else monthly / requests,
         headroom=search.headroom(found),
-        binds=_binds(search, found),
+        binds=_binds(miss, search.levels),
+        missed_by=None if miss is None or np.isinf(miss.outcome.worst) else miss.outcome.worst - 1,
         replay=_replayed(search, found),
         command=command,
         why_not=None if found is best else _why_not(found, best),
@@ -304,11 +318,20 @@ def _of_gpus(found: Found, spread: Range | None) -> Range | None:
     return low / found.gpus, high / found.gpus
 
 
-def _binds(search: Search, found: Found) -> str:
-    """What fewer GPUs would miss, or that they do not hold the model."""
-    if missed := search.binding(found):
-        return " and ".join(_level_named(name, search.levels) for name in missed)
-    return "memory: no fewer GPUs hold the model and its cache"
+def _binds(miss: Miss | None, levels: Mapping[str, Level]) -> str:
+    """What fewer GPUs miss, and by how much, or that they do not hold the model."""
+    if miss is None:
+        return "memory: no fewer GPUs hold the model and its cache"
+    named, gpus = " and ".join(_level_named(name, levels) for name in miss.names), amount(miss.gpus, "GPU")
+    name = miss.names[0] if miss.names else ""
+    if name not in levels:
+        return f"{named}: {gpus} do not serve all"
+    found = getattr(getattr(miss.outcome.found, f"{name}_s"), levels[name].of)
+    if miss.outcome.keeps:
+        return f"{named}: {gpus} reach {format_seconds(found, 3)}, too near to it to hold with other seeds"
+    over = f" by {format_percent(miss.outcome.worst - 1, 2)}" if miss.outcome.worst < FAR else ""
+    which = "it" if len(miss.names) == 1 else "the first"
+    return f"{named}: {gpus} miss {which}{over}, at {format_seconds(found, 3)}"
 
 
 def _level_named(name: str, levels: Mapping[str, Level]) -> str:
@@ -320,16 +343,26 @@ def _level_named(name: str, levels: Mapping[str, Level]) -> str:
 
 def _replayed(search: Search, found: Found) -> Replayed:
     outcomes, of = list(found.outcomes), {name: level.of for name, level in search.levels.items()}
-    first, each = (summed(outcomes, name, of.get(name, "p50")) for name in ("ttft", "tpot"))
     spread = ranges_of(found.kind.scenario)
+    times = {name: summed(outcomes, name, of.get(name, "p50")) for name in ("ttft", "tpot")}
+    ends = {"ttft": spread.prefill, "tpot": spread.decode}
+    ranges = {name: None if each is None else scaled(each, ends[name]) for name, each in times.items()}
+    chances = {
+        name: chance_within(limits, search.levels[name].seconds)
+        for name, limits in ranges.items()
+        if limits is not None and name in search.levels
+    }
+    tightest = min(chances, key=lambda name: chances[name], default=None)
     return Replayed(
         len(outcomes),
         outcomes[0].found.requests,
         all(x.keeps for x in outcomes),
-        first,
-        each,
-        None if first is None else scaled(first, spread.prefill),
-        None if each is None else scaled(each, spread.decode),
+        times["ttft"],
+        times["tpot"],
+        ranges["ttft"],
+        ranges["tpot"],
+        tightest,
+        None if tightest is None else chances[tightest],
     )
 
 
@@ -425,7 +458,9 @@ def _notes(search: Search, ranked: Sequence[Found]) -> Iterator[str]:
                 f" replayed, those of prompts {first:.2f} to {last:.2f}; GPUs and dollars in brackets follow them."
             )
     if search.coming.traced is not None:
-        yield "A trace is one course of things: its seeds are replicas, each of which gets other requests of it."
+        yield "A trace has one course: replayed once, with all its replicas, whatever --seeds and --seed say."
+    if ranked and ranked[0].kind.prefill is not None:
+        yield "Of all that is predicted, time to first token of pools apart is the least sure (docs/accuracy.md)."
 
 
 def _notes_of_prices(scenarios: Sequence[Scenario]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from costcalc.fields import Number
-from costcalc.predict.quantities import ranges_of
+from costcalc.predict.quantities import Range, ranges_of
 from costcalc.predict.scenario import Scenario
 
 HALF = 1.2816
@@ -53,3 +53,14 @@ def chance_cheaper(a: Scenario, b: Scenario, cost_of_a: float | None, cost_of_b:
     if not cost_of_a or not cost_of_b or not apart:
         return None
     return (1 + erf(log(cost_of_b / cost_of_a) / apart / sqrt(2))) / 2
+
+
+def chance_within(limits: Range, most: float) -> float:
+    """Return the chance that a time is at most `most`, of a range of it that holds in 8 of 10 cases.
+
+    Logarithms are taken to be normal around the middle of the range.
+    """
+    low, high = (log(max(each, 1e-12)) for each in limits)
+    if not high > low:
+        return float(high <= log(most))
+    return (1 + erf((log(most) - (low + high) / 2) * 2 * HALF / (high - low) / sqrt(2))) / 2

@@ -1,7 +1,8 @@
 """The fewest replicas that keep service levels: fleets of one kind replayed at several sizes.
 
 Round-robin gives a replica every n-th request, so that one of n replicas is replayed alone, with its own requests, and
-tells what all of them do. Pools apart share a queue, and are replayed whole.
+tells what all of them do. Pools apart share a queue, and are replayed whole; so is at length a fleet under a trace,
+which has one course.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ SHORT, LONG = 1_000, 5_000
 wanders for thousands of them, and percentiles of short replays are too low."""
 IN_FLIGHT = 3, 6
 """And at least so many times those that run at once, which all begin on an empty replica."""
+NEAR = 1.2
+"""One replica's part of a trace that misses a level by no more says little of the others: all are replayed."""
 AMONG = 64
 """Replicas among which drawn requests go round at most: those of one come nearly as evenly as among more of them."""
 SURE = 3.0
@@ -96,25 +99,41 @@ class Trials:
 
     def __init__(self, draw: Draw, levels: Mapping[str, Level], traced: bool, share: float = 1.0) -> None:
         self.draw, self.levels, self.traced, self.share = draw, levels, traced, share
-        self._done: dict[tuple[object, ...], Outcome] = {}
+        self._done: dict[tuple[int, int, int, Length, int], Outcome] = {}
         self._drawn: dict[tuple[int, int, float], Traffic] = {}
         self._tables: dict[object, StepTimes] = {}
         self._kinds: dict[int, Kind] = {}  # kept, so that each has an id of its own
 
     def at(self, share: float) -> Trials:
-        """Replays of the same requests at a share of the load."""
-        return Trials(self.draw, self.levels, self.traced, share)
+        """Replays of the same requests at a share, or a multiple, of the load."""
+        other = Trials(self.draw, self.levels, self.traced, share)
+        other._tables, other._kinds = self._tables, self._kinds
+        return other
 
     def outcome(self, kind: Kind, replicas: int, workers: int = 0, length: Length = "short", seed: int = 0) -> Outcome:
         """Replay a fleet: `replicas`, and of a pool apart so many `workers`."""
         self._kinds[id(kind)] = kind
+        if self.traced and (kind.shares or replicas == 1):
+            length = "long"  # the same
         key = id(kind), replicas, workers, length, seed
         if key not in self._done:
-            self._done[key] = self._outcome(kind, replicas, workers, length, seed)
+            found = self._outcome(kind, replicas, workers, length, seed)
+            if self.traced and length == "short" and 1 < found.worst <= NEAR:
+                found = self.outcome(kind, replicas, workers, "long", seed)
+            self._done[key] = found
         return self._done[key]
 
+    def tried(self, kind: Kind) -> dict[tuple[int, int], Outcome]:
+        """The worst replay of every size of a fleet that was replayed, by its replicas and workers."""
+        found: dict[tuple[int, int], Outcome] = {}
+        for (of, replicas, workers, *_), outcome in self._done.items():
+            if of == id(kind):
+                known = found.setdefault((replicas, workers), outcome)
+                found[replicas, workers] = max(known, outcome, key=lambda each: each.worst)
+        return found
+
     def _outcome(self, kind: Kind, replicas: int, workers: int, length: Length, seed: int) -> Outcome:
-        whole = kind.shares
+        whole = kind.shares or (self.traced and length == "long")
         base, times = (SHORT, IN_FLIGHT[0]) if length == "short" else (LONG, IN_FLIGHT[1])
         running = kind.batch * (replicas if whole else 1)
         count = int(max(base, min(times * running, 4 * LONG)))
@@ -145,8 +164,7 @@ class Trials:
         traffic = self._drawn[key]
         if among == 1:
             return traffic
-        # Of a trace, seeds are replicas: each has other requests.
-        mine = part(traffic, slice(seed % among if self.traced else 0, None, among))
+        mine = part(traffic, slice(0, None, among))
         if traffic.concurrency is None:
             return replace(mine, arrivals=mine.arrivals - mine.arrivals[0]) if len(mine) else part(traffic, slice(1))
         return replace(mine, concurrency=max(round(traffic.concurrency / among), 1))
@@ -179,8 +197,8 @@ class Trials:
 
     def surely(self, kind: Kind, replicas: int, workers: int, seeds: int) -> tuple[list[Outcome], tuple[str, ...]]:
         """Long replays with several seeds, and what one misses, or another is likely to: nothing where that is sure."""
-        if self.traced:  # one course of things, of which every replica has a part
-            seeds = 1 if kind.shares else min(seeds, replicas)
+        if self.traced:  # one course of things
+            seeds = 1
         outcomes = []
         for seed in range(seeds):
             outcomes.append(self.outcome(kind, replicas, workers, "long", seed))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from costcalc.explore.plan import Plan, PlannedFleet
+from costcalc.explore.fleets import MULTIPLES
+from costcalc.explore.plan import FAR, Plan, PlannedFleet
 from costcalc.report.page import RANGE, Block, Column, Grid, Line, filled_grid, notes, numbers, seconds, span
 from costcalc.units import counted, format_count, format_percent, format_rate, format_usd
 
@@ -55,6 +56,12 @@ def short(binds: str | None) -> str:
     return " and ".join(names.get(each.partition(",")[0], each) for each in told.split(" and "))
 
 
+def missed(fleet: PlannedFleet) -> str:
+    """Return what fewer GPUs miss, and by how much."""
+    by = fleet.missed_by
+    return short(fleet.binds) + (f" by {format_percent(by, 2)}" if by is not None and 0 < by < FAR - 1 else "")
+
+
 def fleet_name(fleet: PlannedFleet) -> str:
     """Return the GPUs of a fleet: of pools apart those that prefill first."""
     if fleet.prefill_gpu is None:
@@ -87,18 +94,41 @@ def _told(found: Plan, best: PlannedFleet) -> Iterator[tuple[str, str]]:
     if (r := best.replay) is not None:
         first, each = ((told or "p50").split()[0] for told in (found.asked.ttft, found.asked.tpot))
         kept = f"{'kept' if r.meets else 'missed'} its levels in {counted(r.seeds, 'replay')}"
-        waits = f"TTFT {first} {seconds(r.ttft_s)}, TPOT {each} {seconds(r.tpot_s)} in the mean"
+        waits = f"TTFT {first} {seconds(r.ttft_s)}, TPOT {each} {seconds(r.tpot_s)}"
+        waits += " in the mean" if r.seeds > 1 else ""
         yield "Replayed", f"{kept} of {counted(r.requests, 'request')}: {waits}"
-    least = found.lower_bound_gpus.get(best.gpu)
+        if r.tightest is not None and r.chance is not None:
+            level, value, ends = (
+                (found.asked.ttft, r.ttft_s, r.ttft_s_range)
+                if r.tightest == "ttft"
+                else (found.asked.tpot, r.tpot_s, r.tpot_s_range)
+            )
+            told = f"{r.tightest.upper()} {level}: replayed {seconds(value)} {span(ends, seconds)}"
+            yield "How sure", f"{told}; by that range the level holds in {_of_ten(r.chance)} of 10 cases"
+    if best.headroom is not None:
+        yield "Headroom", _headroom(best.headroom)
+    least = found.lower_bound_gpus.get(best.gpu, 0)
     bound = f"; no scheduler does it with fewer than {least:,}"
-    yield "Binds", f"{best.binds}{bound if least and best.prefill_gpu in (None, best.gpu) else ''}"
+    yield "Binds", f"{best.binds}{bound if least > 1 and best.prefill_gpu in (None, best.gpu) else ''}"
+
+
+def _of_ten(chance: float) -> str:
+    return "less than 1" if chance < 0.05 else "more than 9" if chance > 0.95 else f"{chance * 10:.0f}"
+
+
+def _headroom(share: float) -> str:
+    kept = f"{format_percent(share, 2)}: levels are kept, replayed, at {1 + share:.3g} times the peak"
+    beyond = next((each for each in MULTIPLES if each > 1 + share + 1e-9), None)
+    if beyond is None:
+        return f"at least {kept}; more was not tried"
+    return f"{kept if share else 'none'}{',' if share else ':'} not at {beyond:.3g} times"
 
 
 def _grid(fleets: Sequence[PlannedFleet]) -> Grid:
     columns = [
         *numbers("#"), Column("GPU"), *numbers("GPUs"), RANGE, *numbers("off peak"), Column("replicas"),
-        Column("$/month", right=True, role="headline"), RANGE, *numbers("$/M", "$/request", "headroom"),
-        Column("one less misses"), *numbers("TTFT", "TPOT"), Column("seeds", right=True),
+        Column("$/month", right=True, role="headline"), RANGE, *numbers("$/M", "$/request"),
+        Column("fewer miss"), *numbers("TTFT", "TPOT"), Column("seeds", right=True),
         Column("why not", wrap=True),
     ]  # fmt: skip
     rows = [[str(number), *_row(each)] for number, each in enumerate(fleets, start=1)]
@@ -120,8 +150,7 @@ def _row(fleet: PlannedFleet) -> list[str]:
         span(fleet.usd_per_month_range, format_usd),
         format_usd(fleet.usd_per_million_tokens),
         format_usd(fleet.usd_per_request),
-        format_percent(fleet.headroom, 2),
-        short(fleet.binds),
+        missed(fleet),
         seconds(r.ttft_s) if r else "",
         seconds(r.tpot_s) if r else "",
         f"{r.seeds}" if r else "",
@@ -133,9 +162,11 @@ def _legend(found: Plan, sized: Sequence[PlannedFleet]) -> Iterator[str]:
     if not sized:
         return
     yield (
-        "Headroom: by how much the peak may grow until queues do, whatever the levels. TTFT and TPOT: at the statistic"
-        " of the level, the mean of the seeds. ≤ N: --max-num-seqs N, where TPOT asks for it."
+        "TTFT and TPOT: at the statistic of the level, the mean of the seeds. Fewer miss: the level that the smaller"
+        " fleet that comes nearest misses. ≤ N: --max-num-seqs N, where TPOT asks for it."
     )
-    yield "The first was replayed at length with every seed; the others once, shortly: they take at least these GPUs."
-    bounds = ", ".join(f"{gpu} {least:,}" for gpu, least in found.lower_bound_gpus.items())
-    yield f"A perfect scheduler, whose replicas are always full, would take at the peak: {bounds} GPUs."
+    if sized[0].replay and sized[0].replay.seeds > 1:
+        yield "The first was replayed at length with every seed; others once, shortly: they take at least these GPUs."
+    bounds = ", ".join(f"{gpu} {least:,}" for gpu, least in found.lower_bound_gpus.items() if least > 1)
+    if bounds:
+        yield f"A perfect scheduler, whose replicas are always full, would take at the peak: {bounds} GPUs."

@@ -16,8 +16,10 @@ import costcalc
 from costcalc.cli import main
 from costcalc.engine.parallelism import Deployment
 from costcalc.errors import CostcalcError
+from costcalc.explore.fleets import MULTIPLES
 from costcalc.explore.plan import Plan, PlannedFleet
 from costcalc.explore.search import fewest, single_replicas
+from costcalc.predict.odds import chance_within
 from costcalc.predict.scenario import asked
 from costcalc.replay.run import simulated
 from costcalc.replay.traffic import LENGTHS, PROCESSES, drawn, drawn_by
@@ -176,6 +178,39 @@ def test_a_trace_is_planned_for_as_it_comes() -> None:
     assert faster.fleets[0].gpus is not None and best.gpus is not None and faster.fleets[0].gpus > best.gpus
 
 
+CONVERSATIONS: dict[str, Any] = {
+    "trace": Path(__file__).parents[2] / "examples" / "AzureLLMInferenceTrace_conv_20min.csv",
+    "ttft": "p95=1s",
+    "tpot": "p99=50ms",
+}
+
+
+def test_headroom_is_what_the_levels_stand_and_a_trace_is_replayed_as_its_command_does(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    best = costcalc.plan("llama-3.1-70b", ["b200"], **CONVERSATIONS).fleets[0]
+    # Three replicas keep both levels, and cost as much as one with a pool of two that prefill.
+    assert (best.gpus, best.replicas, best.prefill_gpu) == (3, 3, None)
+    assert best.command and best.headroom and best.replay and best.missed_by
+    within, beyond = 1 + best.headroom, next(each for each in MULTIPLES if each > 1.001 + best.headroom)
+    for times, kept in ((1.0, True), (within, True), (beyond, False)):
+        found = replayed(f"{best.command} --speed {times}", capsys)
+        assert all(level["kept"] for level in found["levels"]) is kept
+    assert found["requests"] == best.replay.requests and best.replay.seeds == 1
+    # What fewer GPUs miss: one replica of two, of all that hold the model.
+    assert best.binds and "2 GPUs miss it by" in best.binds
+    one = costcalc.simulate("llama-3.1-70b", "b200", gpus=2, tensor_parallel=2, **CONVERSATIONS)
+    assert one.tpot_s.p99 is not None and one.tpot_s.p99 / 0.05 - 1 == pytest.approx(best.missed_by)
+
+
+def test_a_chance_is_that_of_a_range_which_holds_in_8_of_10_cases() -> None:
+    # Of a normal, one in ten is beyond either end, and half of them beyond the middle.
+    assert chance_within((0.5, 2.0), 2.0) == pytest.approx(0.9, abs=1e-4)
+    assert chance_within((0.5, 2.0), 1.0) == pytest.approx(0.5)
+    assert chance_within((0.5, 2.0), 0.5) == pytest.approx(0.1, abs=1e-4)
+    assert [chance_within((1.0, 1.0), most) for most in (0.9, 1.0)] == [0.0, 1.0]
+
+
 def test_as_many_as_there_are() -> None:
     few = costcalc.plan(
         "llama-3.1-8b", ["1xl40s", "h100"], demand="40 rps", input_tokens=1000, output_tokens=200, **LEVELS
@@ -260,6 +295,16 @@ def test_every_face(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypa
     assert "usd_per_month" in head and "replay.ttft_s_range.low" in head and "H100" in first
     assert main([*QUICK, "-f", "markdown"]) == 0
     assert "| GPU" in capsys.readouterr().out.replace("| # |", "|")
+
+
+def test_what_no_fleet_or_no_replay_keeps_ends_with_code_1(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main([*QUICK, "--ttft", "p95=1ms"]) == 1
+    printed = capfd.readouterr()
+    assert "No fleet of these GPUs" in printed.out and printed.err == "limit: no fleet of these GPUs keeps the levels\n"
+    replay = ("simulate", *ASKED[1:], "--requests", "500", "--fail-missed")
+    assert main([*replay, "--ttft", "p95=1ms", "--tpot", "p95=5s"]) == 1
+    assert capfd.readouterr().err == "limit: --fail-missed: TTFT missed\n"
+    assert main([*replay, "--ttft", "p95=10s"]) == 0 and main([*replay, "--ttft", "10s"]) == 2
 
 
 @pytest.mark.parametrize(

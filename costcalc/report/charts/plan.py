@@ -8,7 +8,7 @@ from costcalc.errors import CostcalcError
 from costcalc.explore.plan import Plan, PlannedFleet
 from costcalc.report.charts.library import Axes
 from costcalc.report.charts.style import FAINT, INK, look, panels, saved, shown_ticks, variant_colour
-from costcalc.report.plan import asked_told, fleet_name, short
+from costcalc.report.plan import asked_told, fleet_name, missed
 from costcalc.units import format_count, format_usd
 
 MOST = 12
@@ -47,13 +47,19 @@ def _draw_cost(axes: Axes, fleets: list[PlannedFleet]) -> None:
             axes.plot([low, high], [place, place], color=INK, lw=1.2)
             end = max(high, cost)
         furthest = max(furthest, end)
-        axes.text(end, place, f"  {each.gpus:,} GPUs; {short(each.binds)}", va="center", size=8, color=INK)
+        axes.text(end, place, f"  {each.gpus:,} GPUs; {_bound(each)}", va="center", size=8, color=INK)
     axes.set_yticks(list(places), [fleet_name(each) for each in fleets])
     axes.invert_yaxis()
     axes.set_xlim(0, furthest * 1.75)
-    shown_ticks(axes.xaxis, lambda value: format_usd(value) if value <= furthest * 1.05 else "")
+    axes.locator_params(axis="x", nbins=5)
+    shown_ticks(axes.xaxis, format_usd)
     axes.grid(visible=False, axis="y")
-    axes.set_title("$ per month, and what one less would miss; line: holds in 8 of 10 cases")
+    axes.set_xlabel("line: holds in 8 of 10 cases; behind it what fewer GPUs miss")
+    axes.set_title("$ per month")
+
+
+def _bound(fleet: PlannedFleet) -> str:
+    return f"fewer miss {told}" if (told := missed(fleet)) not in ("memory", "saturation") else told
 
 
 def _draw_day(axes: Axes, found: Plan, best: PlannedFleet) -> None:
