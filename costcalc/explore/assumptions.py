@@ -27,6 +27,12 @@ def assumptions_of(q: Scenario, chosen: Chosen, price: PriceChoice | None) -> tu
     return (*deployment, *_default_lengths(q), *_default_formats(q), *_default_price(q, price), *_default_running(q))
 
 
+def defaults_of_plan(q: Scenario, price: PriceChoice | None) -> tuple[Assumption, ...]:
+    """Defaults of a question whose deployment is looked for: a replay finds contexts, and idle hours, out itself."""
+    told = (*_default_lengths(q), *_default_formats(q), *_default_price(q, price), *_default_running(q))
+    return tuple(each for each in told if each.name not in ("context_tokens", "utilization"))
+
+
 _FEWEST = "fewest whole nodes; inside one, the cheapest"
 
 

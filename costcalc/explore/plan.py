@@ -18,7 +18,7 @@ import numpy as np
 from costcalc.catalog.catalog import Catalog, catalog_of
 from costcalc.engine.parallelism import Deployment, layout_name
 from costcalc.errors import CostcalcError
-from costcalc.explore.assumptions import of_the_price
+from costcalc.explore.assumptions import defaults_of_plan, of_the_price
 from costcalc.explore.compare import mixed_prices
 from costcalc.explore.fleets import TIMES, Card, Found, Miss, Search
 from costcalc.explore.frontier import named
@@ -43,6 +43,7 @@ from costcalc.predict.quantities import (
     BLENDED,
     HOURS_OF_A_MONTH,
     Answered,
+    Assumption,
     Range,
     numbers_of,
     plain_tree,
@@ -50,7 +51,7 @@ from costcalc.predict.quantities import (
     scaled,
 )
 from costcalc.predict.scenario import DEFAULT_TPOT, Scenario, asked_by, counted, scenario_of, the_gpu, the_model
-from costcalc.replay.fewest import Trials, summed
+from costcalc.replay.fewest import LONG, Trials, summed
 from costcalc.units import Level, format_percent, format_seconds, format_usd
 from costcalc.units import counted as amount
 
@@ -97,7 +98,13 @@ class PlannedFleet(Record):
     binds: str | None  # what fewer GPUs would miss
     missed_by: float | None  # by those, over the level, less 1; null where they do not serve all
     replay: Replayed | None
-    command: str | None
+    command: str | None  # that replays it
+    start: str | None  # the command that prints the launch lines of a replica
+    usd_per_gpu_hour: float | None
+    price: str | None  # where that is from
+    weights: str | None
+    kv_cache: str | None
+    backend: str | None  # whose overheads count; null of the ideal bound
     why_not: str | None  # null of the fleet that is recommended
     gpus_range: tuple[int, int] | None = None  # where steps take as long as the ends of their range
     usd_per_month_range: Range | None = None
@@ -125,6 +132,7 @@ class Plan(Record):
     lower_bound_gpus: Mapping[str, int]
     load_by_hour: tuple[float, ...] = ()  # over the mean
     notes: tuple[str, ...] = ()
+    assumptions: tuple[Assumption, ...] = ()  # defaults that were taken, 'by GPU' where they differ
 
     @property
     def serves(self) -> bool:
@@ -192,7 +200,15 @@ def plan(
     found, lost = search.fleets(cards, ways)
     ranked = sorted(found, key=lambda each: each.cost)
     words = _traffic_words(load, search, {**options, "prefix_cache": prefix_cache}, first)
-    rows = [_row(search, each, ranked[0], _command(asked_by(model), each, words, folders.typed())) for each in ranked]
+    longest = coming.requests(LONG, first)
+    most = int((longest.inputs + longest.outputs).max())
+    rows = []
+    for each in ranked:
+        line = ["--model", asked_by(model), "--gpu", each.card.name]
+        unlike = each.of_pool is not None and each.of_pool is not each.card  # an estimate has pools of like GPUs alone
+        start = None if unlike else _typed_line("estimate", line, _start_words(each, most), folders.typed())
+        command = _typed_line("simulate", line, _command_words(each, words), folders.typed())
+        rows.append(_row(search, each, ranked[0], command, start))
     rows += [_lost(*each) for each in lost]
     bound = {card.scenario.gpu.name: search.lower_bound(card) for card in cards if search.fits(card)}
     return Plan(
@@ -209,6 +225,7 @@ def plan(
         bound,
         day.loads,
         (*_notes(search, ranked), *_notes_of_prices([card.scenario for card in cards])),
+        _defaults(cards),
     )
 
 
@@ -230,7 +247,7 @@ def _cards(spec: ModelSpec, gpus: Any, given: Mapping[str, Any], folders: Catalo
 # A fleet as a row.
 
 
-def _row(search: Search, found: Found, best: Found, command: str) -> PlannedFleet:
+def _row(search: Search, found: Found, best: Found, command: str, start: str | None) -> PlannedFleet:
     day, size = search.day, found.size
     loads = day.loads or (1.0, day.peak)
     by_hour = [search.at_load(found, each / day.peak) for each in loads]
@@ -244,7 +261,7 @@ def _row(search: Search, found: Found, best: Found, command: str) -> PlannedFlee
     rate = search.coming.rate or _rate_of_users(found) / day.peak
     requests = rate * 3600 * HOURS_OF_A_MONTH
     spread = _spread(found)
-    pool, miss = found.kind.prefill, search.binding(found)
+    pool, miss, q = found.kind.prefill, search.binding(found), found.kind.scenario
     return PlannedFleet(
         gpu=found.card.scenario.gpu.name,
         prefill_gpu=found.of_pool.scenario.gpu.name if found.of_pool else None,
@@ -267,6 +284,12 @@ def _row(search: Search, found: Found, best: Found, command: str) -> PlannedFlee
         missed_by=None if miss is None or np.isinf(miss.outcome.worst) else miss.outcome.worst - 1,
         replay=_replayed(search, found),
         command=command,
+        start=start,
+        usd_per_gpu_hour=found.card.usd_per_gpu_hour,
+        price=f"{q.price.offer}: {q.price.source}" if q.price else None,
+        weights=q.weights_name,
+        kv_cache=q.formats.cache.name,
+        backend=q.backend if q.calibrated else None,
         why_not=None if found is best else _why_not(found, best),
         gpus_range=None if spread is None else _gpus_at(found, spread),
         usd_per_month_range=None if monthly is None else scaled(monthly, _of_gpus(found, spread)),
@@ -403,7 +426,15 @@ def _traffic_words(load: Coming, search: Search, given: Mapping[str, Any], seed:
     return words if coming.traced is not None else {**words, "--seed": seed}
 
 
-def _command(model: str, found: Found, traffic: Mapping[str, Any], sources: Sequence[str]) -> str:
+def _typed_line(command: str, asked: Sequence[str], words: Mapping[str, Any], sources: Sequence[str]) -> str:
+    line = ["costcalc", command, *asked]
+    for flag, value in words.items():
+        line += [flag] if value is True else [flag, str(value)]
+    return join([*line, *sources])
+
+
+def _fleet_words(found: Found, left_out: Sequence[str]) -> dict[str, Any]:
+    """Flags of a replica, with its pool where one prefills apart."""
     layout, q, pool = found.size.deployment.layout, found.kind.scenario, found.kind.prefill
     told: dict[str, Any] = {
         "gpus": found.size.deployment.gpus,
@@ -415,10 +446,9 @@ def _command(model: str, found: Found, traffic: Mapping[str, Any], sources: Sequ
     given = {
         name: getattr(q.options, name)
         for name, field in q.options.__dataclass_fields__.items()
-        if name not in (*told, "demand", "ttft", "tpot", "batch") and getattr(q.options, name) != field.default
+        if name not in (*told, *left_out, "demand", "ttft", "tpot", "batch")
+        and getattr(q.options, name) != field.default
     }
-    if "--trace" in traffic:
-        given = {name: value for name, value in given.items() if name not in ("input_tokens", "output_tokens")}
     words: dict[str, Any] = {OPTIONS[name].flag: _typed(value) for name, value in {**told, **given}.items()}
     if pool is not None:
         apart = pool.layout
@@ -426,14 +456,26 @@ def _command(model: str, found: Found, traffic: Mapping[str, Any], sources: Sequ
         words |= {"--prefill-tp": int(apart.tp), "--prefill-dp": int(apart.attention_dp), "--prefill-ep": int(apart.ep)}
         if found.of_pool is not None and found.of_pool is not found.card:
             words["--prefill-gpu"] = found.of_pool.name
+    return words
+
+
+def _start_words(found: Found, longest: int) -> dict[str, Any]:
+    """Flags of `costcalc estimate` that prints how a replica is started, for requests of so many tokens at most."""
+    q, fleet = found.kind.scenario, found.outcomes[0].found.fleet
+    words = _fleet_words(found, ("input_tokens", "output_tokens", "max_num_seqs"))
+    output = min(max(round(float(q.output_tokens)), 1), longest - 1)
+    ranks = int(found.size.deployment.layout.attention_dp)
+    words |= {"--input": longest - output, "--output": output, "--max-num-seqs": max(fleet.max_num_seqs // ranks, 1)}
+    return {**words, "--emit": q.backend if q.backend in ("sglang", "trtllm") else "vllm"}
+
+
+def _command_words(found: Found, traffic: Mapping[str, Any]) -> dict[str, Any]:
+    """Flags of `costcalc simulate` that replays a fleet under its traffic."""
+    words = _fleet_words(found, ("input_tokens", "output_tokens") if "--trace" in traffic else ())
     if "--trace" not in traffic:
-        every = 1 if pool is not None else found.replicas
+        every = 1 if found.kind.prefill is not None else found.replicas
         words["--requests"] = min(max(x.found.requests for x in found.outcomes) * every, MOST_TOLD)
-    words |= {"--replicas": found.replicas, **traffic}
-    line = ["costcalc", "simulate", "--model", model, "--gpu", found.card.name]
-    for flag, value in words.items():
-        line += [flag] if value is True else [flag, str(value)]
-    return join([*line, *sources])
+    return {**words, "--replicas": found.replicas, **traffic}
 
 
 def _typed(value: Any) -> Any:
@@ -461,6 +503,18 @@ def _notes(search: Search, ranked: Sequence[Found]) -> Iterator[str]:
         yield "A trace has one course: replayed once, with all its replicas, whatever --seeds and --seed say."
     if ranked and ranked[0].kind.prefill is not None:
         yield "Of all that is predicted, time to first token of pools apart is the least sure (docs/accuracy.md)."
+
+
+def _defaults(cards: Sequence[Card]) -> tuple[Assumption, ...]:
+    """What was taken by default, each once, whatever the GPU."""
+    found: dict[str, Assumption] = {}
+    for card in cards:
+        for each in defaults_of_plan(card.scenario, card.scenario.price):
+            known = found.setdefault(each.name, each)
+            if known.value != each.value or known.why != each.why:
+                why = "of each GPU its own" if each.name == "price" else known.why
+                found[each.name] = replace(known, value="by GPU", why=why)
+    return tuple(found.values())
 
 
 def _notes_of_prices(scenarios: Sequence[Scenario]) -> Iterator[str]:

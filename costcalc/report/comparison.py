@@ -170,6 +170,10 @@ _COLUMNS: tuple[tuple[Column, Cell], ...] = (
     (Column("$/GPU-h", right=True), _chosen(lambda row: usd(row.estimate.deployment.usd_per_gpu_hour))),
     (Column("for it", right=True), lambda row: f"{row.estimate.demand.gpus:,}" if row.estimate.demand else ""),
     (Column("$/month", right=True), lambda row: usd(row.estimate.demand.usd_per_month) if row.estimate.demand else ""),
+    (
+        Column("$/request", right=True),
+        lambda row: usd(row.estimate.demand.usd_per_request) if row.estimate.demand else "",
+    ),
     (Column("KV/token", right=True), lambda row: format_bytes(row.estimate.kv_cache.bytes_per_token)),
     (Column("smaller", right=True), lambda row: times(row.cache_ratio)),
     (replace(_number(COST)[0], role="headline"), lambda row: cost_or_reason(row) + _exceeds(row)),
@@ -209,7 +213,8 @@ def _load(comparison: Comparison, same: Collection[str]) -> Iterator[Block]:
     yield Line(f"{tokens}; KV cache {precision.kv_cache}{gpus}.", "dim")
     if asked := next((row.estimate.demand for row in comparison.rows if row.estimate.demand), None):
         told = f"Demand: {demand_asked(asked)}. GPUs: of a replica, of the size that serves it with the fewest;"
-        yield Line(f"{told} for it: of all replicas; $/month: what they cost in 730 hours.", "dim")
+        told += " for it: of all replicas; $/month, of 730 hours, and $/request: what these cost, busy or not."
+        yield Line(told, "dim")
 
 
 def _shared_defaults(rows: Iterable[Row]) -> list[Assumption]:

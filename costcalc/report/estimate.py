@@ -274,9 +274,9 @@ def demand(result: Estimate) -> Iterator[Block]:
             f"It costs {usd(found.usd_per_hour)} per hour, {usd(found.usd_per_month)} per month of 730 hours.", indent=2
         )
         yield Line(
-            f"That is {usd(found.usd_per_million_tokens)} per million tokens in and out, "
-            f"{usd(found.usd_per_million_output_tokens)} per million output tokens, "
-            f"{usd(found.usd_per_request)} per request, hours without work included.",
+            f"Of all its GPUs, busy or not, that is {usd(found.usd_per_million_tokens)} per million tokens in and out, "
+            f"{usd(found.usd_per_million_output_tokens)} per million output tokens, their prompts included, "
+            f"{usd(found.usd_per_request)} per request.",
             indent=2,
         )
     yield Line()

@@ -6,7 +6,20 @@ from collections.abc import Iterator, Sequence
 
 from costcalc.explore.fleets import MULTIPLES
 from costcalc.explore.plan import FAR, Plan, PlannedFleet
-from costcalc.report.page import RANGE, Block, Column, Grid, Line, filled_grid, notes, numbers, seconds, span
+from costcalc.report.page import (
+    MARK,
+    RANGE,
+    Block,
+    Column,
+    Grid,
+    Line,
+    defaults_taken,
+    filled_grid,
+    notes,
+    numbers,
+    seconds,
+    span,
+)
 from costcalc.units import counted, format_count, format_percent, format_rate, format_usd
 
 MOST_LOST = 6
@@ -22,6 +35,9 @@ def plan_page(found: Plan) -> list[Block]:
         page += [Line("Run", "heading"), Grid((Column(), Column(wrap=True)), list(_told(found, sized[0]))), Line()]
         page += [Line("Fleets, the cheapest first", "heading"), _grid(sized), Line()]
         page += [Line(f"{number}  {each.command}", indent=2) for number, each in enumerate(sized, start=1)]
+        if sized[0].start:
+            page += [Line(), Line("To start a replica of the first, as long as its requests are:")]
+            page.append(Line(sized[0].start, indent=2))
     else:
         page.append(Line("No fleet of these GPUs serves the demand at its levels.", "bad"))
     page.append(Line())
@@ -32,7 +48,7 @@ def plan_page(found: Plan) -> list[Block]:
             page.append(Line(f"and {len(lost) - MOST_LOST} more: --format json", "dim"))
         page.append(Line())
     page += [Line(text, "dim") for text in _legend(found, sized)]
-    return [*page, Line(), *notes(found.notes)]
+    return [*page, Line(), *notes(found.notes), *defaults_taken(found.assumptions)]
 
 
 def asked_told(found: Plan) -> str:
@@ -90,6 +106,7 @@ def _told(found: Plan, best: PlannedFleet) -> Iterator[tuple[str, str]]:
             month += f"; {format_usd(best.usd_per_month_by_hour)} where GPUs follow the hours"
         yield "Cost", month
         tokens, request = format_usd(best.usd_per_million_tokens), format_usd(best.usd_per_request)
+        yield "Price", f"{_marked(found, 'price', format_usd(best.usd_per_gpu_hour))} per GPU-hour, {best.price}"
         yield "At this demand", f"{tokens} per M tokens, prompts and answers together; {request} per request"
     if (r := best.replay) is not None:
         first, each = ((told or "p50").split()[0] for told in (found.asked.ttft, found.asked.tpot))
@@ -110,6 +127,16 @@ def _told(found: Plan, best: PlannedFleet) -> Iterator[tuple[str, str]]:
     least = found.lower_bound_gpus.get(best.gpu, 0)
     bound = f"; no scheduler does it with fewer than {least:,}"
     yield "Binds", f"{best.binds}{bound if least > 1 and best.prefill_gpu in (None, best.gpu) else ''}"
+    weights, cache = (_marked(found, name, getattr(best, name)) for name in ("weights", "kv_cache"))
+    yield "Precision", f"weights {weights}, KV cache {cache}"
+    engine = "the ideal bound of the data sheet"
+    if best.backend is not None:
+        engine = f"as measured, overheads of {_marked(found, 'backend', best.backend)}"
+    yield "Efficiency", engine
+
+
+def _marked(found: Plan, name: str, text: str) -> str:
+    return text + (MARK if any(each.name == name for each in found.assumptions) else "")
 
 
 def _of_ten(chance: float) -> str:
@@ -127,7 +154,7 @@ def _headroom(share: float) -> str:
 def _grid(fleets: Sequence[PlannedFleet]) -> Grid:
     columns = [
         *numbers("#"), Column("GPU"), *numbers("GPUs"), RANGE, *numbers("off peak"), Column("replicas"),
-        Column("$/month", right=True, role="headline"), RANGE, *numbers("$/M", "$/request"),
+        *numbers("$/GPU-h"), Column("$/month", right=True, role="headline"), RANGE, *numbers("$/M", "$/request"),
         Column("fewer miss"), *numbers("TTFT", "TPOT"), Column("seeds", right=True),
         Column("why not", wrap=True),
     ]  # fmt: skip
@@ -146,6 +173,7 @@ def _row(fleet: PlannedFleet) -> list[str]:
         limits,
         "" if fleet.off_peak_gpus == fleet.gpus else f"{fleet.off_peak_gpus:,}",
         f"{fleet.replicas:,} × {fleet.layout}{limit}{pool}",
+        format_usd(fleet.usd_per_gpu_hour),
         format_usd(fleet.usd_per_month),
         span(fleet.usd_per_month_range, format_usd),
         format_usd(fleet.usd_per_million_tokens),

@@ -18,7 +18,7 @@ from costcalc.explore.train import Training
 from costcalc.fields import hints
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.spec import ClosedModel, ClosedModels, ModelSpec
-from costcalc.predict.quantities import BreakEven, Comparison, Estimate, Row
+from costcalc.predict.quantities import Assumption, BreakEven, Comparison, Estimate, Row
 from costcalc.replay.results import Simulation
 from costcalc.validation.price import COMPARED, PriceBasis, PricedRun
 
@@ -221,6 +221,7 @@ def plan_schema() -> dict[str, Any]:
     definitions: dict[str, Any] = {}
     _reference(PlannedFleet, definitions)
     _reference(Asked, definitions)
+    _reference(Assumption, definitions)
     properties = {
         "title": {"type": "string"},
         "asked": {"$ref": "#/$defs/Asked"},
@@ -228,6 +229,7 @@ def plan_schema() -> dict[str, Any]:
         "lower_bound_gpus": {"type": "object", "additionalProperties": {"type": "integer"}},
         "load_by_hour": {"type": "array", "items": {"type": "number"}},
         "notes": {"type": "array", "items": {"type": "string"}},
+        "assumptions": {"type": "array", "items": {"$ref": "#/$defs/Assumption"}},
     }
     return {
         "$schema": DIALECT,

@@ -203,6 +203,22 @@ def test_headroom_is_what_the_levels_stand_and_a_trace_is_replayed_as_its_comman
     assert one.tpot_s.p99 is not None and one.tpot_s.p99 / 0.05 - 1 == pytest.approx(best.missed_by)
 
 
+def test_a_replica_is_started_for_the_longest_request_and_the_page_tells_its_defaults(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked = ["-m", "llama-3.1-70b", "-g", "b200", "--trace", str(CONVERSATIONS["trace"]), "--tpot", "p99=50ms"]
+    assert main(["plan", *asked, "--pools", "one"]) == 0
+    page = capsys.readouterr().out
+    rows = CONVERSATIONS["trace"].read_text().splitlines()[1:]
+    longest = max(sum(int(each) for each in row.split(",")[-2:]) for row in rows)
+    [start] = [line for line in page.splitlines() if "--emit" in line]
+    assert main(shlex.split(start)[1:]) == 0
+    assert f"--max-model-len {longest}" in capsys.readouterr().out
+    price = costcalc.estimate("llama-3.1-70b", "b200", price="on-demand").deployment.usd_per_gpu_hour
+    assert f"${price:.2f}° per GPU-hour" in page and "weights bf16°" in page and "vllm°" in page
+    assert "° taken by default" in page and "--kv FORMAT" in page and "2026" in page
+
+
 def test_a_chance_is_that_of_a_range_which_holds_in_8_of_10_cases() -> None:
     # Of a normal, one in ten is beyond either end, and half of them beyond the middle.
     assert chance_within((0.5, 2.0), 2.0) == pytest.approx(0.9, abs=1e-4)
