@@ -31,7 +31,7 @@ from costcalc.predict.predict import predict
 from costcalc.predict.scenario import Scenario
 from costcalc.replay.fewest import MANY, Kind, Outcome, Trials
 from costcalc.replay.run import Pool
-from costcalc.units import Demand, Level, format_seconds
+from costcalc.units import Demand, Level, counted, format_seconds
 
 SLACK = 0.95
 """Predicted and replayed capacity of a replica differ by less: the tables of a replay are off by up to 1.6%, a batch is
@@ -367,7 +367,7 @@ class Search:
         told = f"{TIMES[name]}, {level.of} is {format_seconds(least, 3)}"
         if worst.outcome.keeps:
             told += f", too near to {format_seconds(level.seconds)} to hold with other seeds,"
-        return f"{there or 'no number of replicas keeps a level'}: {told} on {worst.gpus:,} GPUs"
+        return f"{there or 'no number of replicas keeps a level'}: {told} on {counted(worst.gpus, 'GPU')}"
 
     def at_load(self, found: Found, share: float) -> Found:
         """The fleet that serves a share of the peak: of each pool as large a part, in whole replicas and workers."""
