@@ -10,9 +10,12 @@ Names are imported when first used, so that `import costcalc` is free.
 # As in typing, whose import is longer than this package and the command line before they look after signals.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import typing
+
     from costcalc.catalog.catalog import Catalog, load_gpu, load_model
+    from costcalc.catalog.summary import Listing, gpus, models
     from costcalc.errors import CostcalcError
-    from costcalc.explore.breakeven import break_even
+    from costcalc.explore.breakeven import breakeven
     from costcalc.explore.capacity import Capacity, capacity
     from costcalc.explore.compare import attention_curves, compare_attention, compare_gpus, compare_models
     from costcalc.explore.diff import Diff, diff
@@ -21,13 +24,13 @@ if TYPE_CHECKING:
     from costcalc.explore.launch import launch_line
     from costcalc.explore.launch_line import Launch, from_launch_line
     from costcalc.explore.plan import Plan, plan
-    from costcalc.explore.sensitivity import sensitivity
+    from costcalc.explore.sensitivity import Sensitivity, sensitivity
     from costcalc.explore.simulate import simulate
     from costcalc.explore.sweep import Sweep, sweep, sweep_chunks
     from costcalc.explore.train import Training, train
     from costcalc.hardware.accelerator import Accelerator
     from costcalc.model.spec import ModelSpec
-    from costcalc.predict.quantities import Comparison, Estimate
+    from costcalc.predict.quantities import BreakEven, Comparison, Estimate
     from costcalc.replay.results import Simulation
     from costcalc.validation.price import Priced, price
 
@@ -35,6 +38,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Accelerator": "hardware.accelerator",
+    "BreakEven": "predict.quantities",
     "Capacity": "explore.capacity",
     "Catalog": "catalog.catalog",
     "Comparison": "predict.quantities",
@@ -43,14 +47,16 @@ _HOMES = {
     "Estimate": "predict.quantities",
     "Frontier": "explore.frontier",
     "Launch": "explore.launch_line",
+    "Listing": "catalog.summary",
     "ModelSpec": "model.spec",
     "Plan": "explore.plan",
     "Priced": "validation.price",
+    "Sensitivity": "explore.sensitivity",
     "Simulation": "replay.results",
     "Sweep": "explore.sweep",
     "Training": "explore.train",
     "attention_curves": "explore.compare",
-    "break_even": "explore.breakeven",
+    "breakeven": "explore.breakeven",
     "capacity": "explore.capacity",
     "compare_attention": "explore.compare",
     "compare_gpus": "explore.compare",
@@ -59,9 +65,11 @@ _HOMES = {
     "estimate": "explore.estimate",
     "from_launch_line": "explore.launch_line",
     "frontier": "explore.frontier",
+    "gpus": "catalog.summary",
     "launch_line": "explore.launch",
     "load_gpu": "catalog.catalog",
     "load_model": "catalog.catalog",
+    "models": "catalog.summary",
     "plan": "explore.plan",
     "price": "validation.price",
     "sensitivity": "explore.sensitivity",
@@ -71,24 +79,41 @@ _HOMES = {
     "train": "explore.train",
 }
 """The module of every name, imported when the name is first used."""
+_METHODS = {
+    "chart": "notebook", "derived": "catalog.read", "describe": "notebook", "frame": "notebook", "html": "notebook",
+    "rows": "notebook",
+}  # fmt: skip
+"""The module of what is done with records by rooms above theirs, as with public names."""
 
 
 __all__ = [
-    "Accelerator", "Capacity", "Catalog", "Comparison", "CostcalcError", "Diff", "Estimate", "Frontier", "Launch",
-    "ModelSpec", "Plan", "Priced", "Simulation", "Sweep", "Training",
-    "attention_curves", "break_even", "capacity", "compare_attention", "compare_gpus", "compare_models", "diff",
-    "estimate", "from_launch_line", "frontier", "launch_line", "load_gpu", "load_model", "plan", "price",
-    "sensitivity", "simulate", "sweep", "sweep_chunks", "train",
+    "Accelerator", "BreakEven", "Capacity", "Catalog", "Comparison", "CostcalcError", "Diff", "Estimate", "Frontier",
+    "Launch", "Listing", "ModelSpec", "Plan", "Priced", "Sensitivity", "Simulation", "Sweep", "Training",
+    "attention_curves", "breakeven", "capacity", "compare_attention", "compare_gpus", "compare_models", "diff",
+    "estimate", "from_launch_line", "frontier", "gpus", "launch_line", "load_gpu", "load_model", "models", "plan",
+    "price", "sensitivity", "simulate", "sweep", "sweep_chunks", "train",
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
-        raise AttributeError(f"module 'costcalc' has no attribute {name!r}")
+        import sys
+
+        raise AttributeError(f"module 'costcalc' has no attribute {name!r}", name=name, obj=sys.modules[__name__])
+    found = globals()[name] = _imported(_HOMES[name], name)
+    if name[0].islower():
+        _method("describe")(found)
+    return found
+
+
+def _method(name: str) -> "typing.Any":
+    return _imported(_METHODS[name], name)
+
+
+def _imported(module: str, name: str) -> "typing.Any":
     from importlib import import_module
 
-    found = globals()[name] = getattr(import_module(f"costcalc.{_HOMES[name]}"), name)
-    return found
+    return getattr(import_module(f"costcalc.{module}"), name)
 
 
 def __dir__() -> list[str]:

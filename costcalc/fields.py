@@ -15,6 +15,7 @@ from typing import (
     Annotated,
     Any,
     ClassVar,
+    Self,
     TypeAlias,
     TypeVar,
     dataclass_transform,
@@ -22,10 +23,12 @@ from typing import (
     get_origin,
 )
 
-from costcalc.errors import LONGEST_NAME
+from costcalc.errors import LONGEST_NAME, escaped
 from costcalc.units import parse_quantity
 
 if TYPE_CHECKING:
+    from os import PathLike
+
     from numpy.typing import NDArray
 
     Array: TypeAlias = NDArray[Any]
@@ -141,6 +144,71 @@ class Record(Frozen):
         super().__init_subclass__()
         dataclass(init=False, repr=False, eq=False)(cls)
         cls._declared()
+
+
+# What people hold in Python sessions and notebooks.
+#
+# A page, a chart and a file read anew are made in rooms above the records that have them as methods; the package, which
+# knows where every public name lives, finds them when they are asked for (`_METHODS` in costcalc/__init__.py).
+
+
+def _method(name: str) -> Callable[..., Any]:
+    found: Callable[..., Any] = sys.modules[__package__ or "costcalc"]._method(name)
+    return found
+
+
+class Result(Record):
+    """An answer: one line to print, a table in a notebook, rows, a data frame and a chart."""
+
+    @property
+    def about(self) -> str:
+        """What it is about and its headline number, in a line."""
+        raise NotImplementedError
+
+    def to_dict(self) -> dict[str, Any]:
+        """The tree as plain dictionaries, lists and numbers."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {escaped(self.about)}>"
+
+    def _repr_html_(self) -> str:
+        """The page that the command line shows, for notebooks."""
+        text: str = _method("html")(self)
+        return text
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Return flat dictionaries with the columns of CSV, such as 'cost.usd_per_million_output_tokens'."""
+        rows: list[dict[str, Any]] = _method("rows")(self)
+        return rows
+
+    def to_frame(self) -> Any:
+        """Return the rows as a DataFrame of pandas; raises CostcalcError where pandas is not installed."""
+        return _method("frame")(self)
+
+    def chart(self, path: str | PathLike[str] | None = None, kinds: str | Iterable[str] = ()) -> bytes:
+        """Return the chart that `--chart` draws, which notebooks show: SVG, or what the ending of a file says.
+
+        path: a file to write, in .svg, .png or .pdf. kinds: the panels, as `--chart-kind` names them; default: the
+            first three.
+        Raises CostcalcError where there is nothing to draw, for unknown panels and files that cannot be written.
+        """
+        drawn: bytes = _method("chart")(self, path, kinds)
+        return drawn
+
+
+class Derivable:
+    """A specification from which others are made."""
+
+    def derive(self, changes: Mapping[str, Any] | None = None, /, **fields: Any) -> Self:
+        """Return the specification with some values changed, read as files and `--set` are.
+
+        changes: values by dotted path, as in {'peak_flops.fp8': '2 PFLOP/s'}, for what no keyword can name.
+        fields: values by name, as in memory='141 GB'; a mapping changes the values inside a group.
+        Raises CostcalcError for an unknown path, with the nearest one, and for what cannot be.
+        """
+        derived: Self = _method("derived")(self, {**(changes or {}), **fields})
+        return derived
 
 
 @cache

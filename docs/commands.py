@@ -16,7 +16,7 @@ Every command with its options, as `costcalc COMMAND --help` tells them. Numbers
 behind. `--format json` is described by `costcalc schema WHAT`, published in [docs/schemas](schemas); `--output FILE`
 picks the format by its ending. In Python the same questions are `costcalc.estimate`, `capacity`,
 `compare_attention`, `compare_models`, `compare_gpus`, `sweep`, `frontier`, `sensitivity`, `simulate`, `plan`,
-`break_even`, `train`, `price` and `diff`, whose keywords are spelled out: `--tp` is `tensor_parallel`, `--kv` is
+`breakeven`, `train`, `price` and `diff`, whose keywords are spelled out: `--tp` is `tensor_parallel`, `--kv` is
 `kv_cache`, `--input` is `input_tokens`.
 [Scenarios](scenarios.md) are questions in files; `COSTCALC_GPU` and the like are defaults.
 

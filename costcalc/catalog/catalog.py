@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from costcalc.catalog.files import CLOSED_MODELS, CatalogEntry, Folders, Found, Kind
 from costcalc.catalog.names import normal_name
-from costcalc.catalog.read import load_spec
+from costcalc.catalog.read import as_text, by_path, load_spec
 from costcalc.errors import CostcalcError, shown
 from costcalc.fields import Spec
 from costcalc.hardware.accelerator import Accelerator
@@ -245,7 +245,10 @@ def load_model(
     overrides: values to replace, by dotted path: {'attention.full.num_key_value_heads': '8'}.
     Raises CostcalcError when it is unknown or its file is wrong.
     """
-    return _with(catalog, "model", overrides).model(name)
+    try:
+        return _with(catalog, "model", overrides).model(name)
+    except CostcalcError as error:
+        raise by_path(error, "model") from None
 
 
 def load_gpu(
@@ -258,7 +261,10 @@ def load_gpu(
     overrides: values to replace, by dotted path: {'memory_bandwidth': '3.3 TB/s'}.
     Raises CostcalcError when it is unknown or its file is wrong.
     """
-    return _with(catalog, "gpu", overrides).gpu(name)
+    try:
+        return _with(catalog, "gpu", overrides).gpu(name)
+    except CostcalcError as error:
+        raise by_path(error, "gpu") from None
 
 
 def _with(catalog: Catalog | str | Path | None, kind: str, overrides: Mapping[str, Any] | None) -> Catalog:
@@ -269,7 +275,7 @@ def _with(catalog: Catalog | str | Path | None, kind: str, overrides: Mapping[st
         hint = "write it like {'memory_bandwidth': '3.3 TB/s'}"
         raise CostcalcError(f"{shown(overrides)} is no mapping", where="overrides", hint=hint)
     changed = found.unchanged()
-    changed.changes = {kind: {str(path): str(value) for path, value in overrides.items()}}
+    changed.changes = {kind: {str(path): as_text(value) for path, value in overrides.items()}}
     return changed
 
 

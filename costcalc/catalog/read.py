@@ -1,10 +1,11 @@
-"""Catalog files read into specifications: what one extends, and what `--set gpu.memory=96GB` changes."""
+"""Catalog files read into specifications: what one extends, and what `--set gpu.memory=96GB` or `derive` changes."""
 
 from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,7 +25,7 @@ from costcalc.catalog.files import Folders, Kind
 from costcalc.catalog.yaml import Scalar, load_yaml, parse_yaml, resolve_scalar
 from costcalc.errors import CostcalcError, did_you_mean, nearest, shortened, shown
 from costcalc.fields import Spec
-from costcalc.units import parse_quantity
+from costcalc.units import format_bytes, parse_quantity
 
 KEY = "extends"
 _OWN = ("name", "aliases", "hf_id")
@@ -215,10 +216,11 @@ def consequences(
         return []
     told = []
     if "memory" in overrides and "memory_reported" not in overrides and data.get("memory_reported") is not None:
-        what = f"{before['memory_reported']}, is of the card as sold and left out."
+        what = f"{_size(before['memory_reported'])}, is of the card as sold and left out."
         seen = _of_shared_memory(before, data["memory"])
         if seen is not None:
-            what = f"what the system lets the GPU have, stays {before['memory_reported']} of {before['memory']}."
+            share = f"{_size(before['memory_reported'])} of {_size(before['memory'])}"
+            what = f"what the system lets the GPU have, stays {share}."
         data["memory_reported"] = seen
         told.append(f"--set gpu.memory: memory_reported, {what}")
     if "memory" in overrides or "memory_reported" in overrides:
@@ -232,6 +234,11 @@ def consequences(
             **kept,
         }
     return told
+
+
+def _size(value: Any) -> str:
+    """A size as the file has it, or as a specification does [B]."""
+    return format_bytes(value) if isinstance(value, float) else str(value)
 
 
 def _of_shared_memory(before: Mapping[str, Any], memory: Any) -> float | None:
@@ -305,7 +312,7 @@ def _unknown_path(data: dict[str, Any], name: str, prefix: str, where: str, spec
     return CostcalcError("unknown key", where, hint or f"valid keys: {listed}")
 
 
-def _put(data: dict[str, Any], path: KeyPath, value: Scalar) -> None:
+def _put(data: dict[str, Any], path: KeyPath, value: Any) -> None:
     group: Any = data
     for step in path[:-1]:
         if descend(group, step) is None:
@@ -350,9 +357,67 @@ def load_spec(
         before = data
         data = apply_overrides(data, overrides, prefix=prefix, spec=spec, positions=positions)
         remarks = (*remarks, *consequences(data, overrides, prefix, before))
-    if remarks:
-        data = {**data, "caveats": [*(data.get("caveats") or ()), *remarks]}
-    return validate(spec, data, positions, path)
+    return validate(spec, _with_caveats(data, remarks), positions, path)
+
+
+def _with_caveats(data: dict[str, Any], remarks: Sequence[str]) -> dict[str, Any]:
+    return {**data, "caveats": [*(data.get("caveats") or ()), *remarks]} if remarks else data
+
+
+def derived(base: SpecT, changes: Mapping[str, Any]) -> SpecT:
+    """Return a model or an accelerator with some values changed, read as files and `--set` are.
+
+    changes: by name or dotted path. A mapping changes the values inside its group, key by key; one of another `kind`,
+        and a list, replace what was there.
+    Raises CostcalcError, which names the path, for what is unknown and for what cannot be.
+    """
+    kind = "model" if _KINDS[type(base).__name__] == "models" else "gpu"
+    before, positions = raw(base), Positions()
+    data, texts = copy.deepcopy(before), dict[str, str]()
+    for path, value in _each_value(changes, before):
+        if isinstance(value, dict | list):
+            _put(data, tuple(path.split(".")), value)
+        else:
+            texts[path] = as_text(value)
+    try:
+        with_values = apply_overrides(data, texts, prefix=kind, spec=type(base), positions=positions)
+        remarks = consequences(with_values, texts, kind, before)
+        typed = [each.replace(f"--set {kind}.", "") for each in remarks]
+        return validate(type(base), _with_caveats(with_values, typed), positions)
+    except CostcalcError as error:
+        raise by_path(error, kind) from None
+
+
+def raw(value: Any) -> Any:
+    """Return a specification as files would write it, in SI units and without what is left to its default."""
+    if is_dataclass(value):
+        given = {each.name: (getattr(value, each.name), each.default) for each in fields(value)}
+        return {name: raw(own) for name, (own, default) in given.items() if own != default or name == "kind"}
+    if isinstance(value, Mapping):
+        return {key: raw(item) for key, item in value.items()}
+    return [raw(item) for item in value] if isinstance(value, tuple | list) else value
+
+
+def _each_value(changes: Mapping[str, Any], base: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield what is changed by its dotted path; a group of the same kind by the values in it."""
+    for key, value in changes.items():
+        own, there = raw(value), base.get(key) if isinstance(base, dict) else None
+        if isinstance(own, dict) and isinstance(there, dict) and not _differ(there, own):
+            yield from _each_value(own, there, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", own
+
+
+def as_text(value: Any) -> str:
+    """Return a value of Python as it would be written in a file."""
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def by_path(error: CostcalcError, kind: str) -> CostcalcError:
+    """Return an error of `--set` as Python callers know what they passed: by its path alone."""
+    where, hint = (text and text.replace(f"--set {kind}.", "") for text in (error.where, error.hint))
+    hint = hint and hint.replace(f"'{kind}.", "'").replace(f"such as {kind}.", "such as ")
+    return CostcalcError(error.message, where, hint)
 
 
 def _check_kind(kind: Kind, data: Mapping[str, Any], path: str | Path) -> None:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import date
 from itertools import pairwise
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
-from costcalc.catalog.files import known_architectures
+from costcalc.catalog.catalog import Catalog, catalog_of
+from costcalc.catalog.files import CatalogEntry, Kind, known_architectures
 from costcalc.engine.memory import fixed_cache_bytes_per_sequence
-from costcalc.errors import nearest, shown
-from costcalc.fields import Record, read_date, total
+from costcalc.errors import CostcalcError, nearest, shown, tell
+from costcalc.fields import Record, Result, read_date, total
 from costcalc.formats import cache_format
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.spec import ClosedModel, ModelSpec
-from costcalc.units import format_bytes, format_rate
+from costcalc.units import counted, format_bytes, format_rate
 
 # What the catalog knows of each model and accelerator, in one line each: what lists sort and filter by.
 
@@ -137,6 +139,78 @@ def model_summaries(identity: str, model: ModelSpec, *, own: bool = False) -> Mo
         facts="/".join(dict.fromkeys(each.provenance for each in model.sources if each.what == "shape")) or None,
         own=own,
     )
+
+
+class Listing(Result):
+    """Models or accelerators of a catalog, one line each."""
+
+    kind: Kind
+    entries: tuple[ModelSummary | GpuSummary, ...]
+
+    @property
+    def about(self) -> str:
+        """How many there are."""
+        return counted(len(self.entries), "model" if self.kind == "models" else "accelerator")
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __iter__(self) -> Iterator[ModelSummary | GpuSummary]:
+        return iter(self.entries)
+
+    def to_dict(self) -> dict[str, Any]:
+        """`{"rows": [{"id", ...}]}`."""
+        return {"rows": [each.to_dict() for each in self.entries]}
+
+
+def models(catalog: Catalog | str | Path | None = None) -> Listing:
+    """List the models of the catalog: names, parameters, cache, list prices and more of each.
+
+    catalog: a catalog, or a folder of models/ that is looked at first.
+    Raises CostcalcError for a file that is wrong.
+    """
+    found = catalog_of(catalog)
+    return _listing("models", found, lambda each: model_summaries(each.name, found.model(each.path), own=each.own))
+
+
+def gpus(catalog: Catalog | str | Path | None = None) -> Listing:
+    """List the accelerators of the catalog: names, memory, bandwidth, peaks, prices and more of each.
+
+    catalog: a catalog, or a folder of hardware_profiles/ that is looked at first.
+    Raises CostcalcError for a file that is wrong.
+    """
+    found = catalog_of(catalog)
+    return _listing(
+        "hardware_profiles", found, lambda each: gpu_summaries(each.name, found.gpu(each.path), own=each.own)
+    )
+
+
+def _listing(kind: Kind, catalog: Catalog, load: Callable[[CatalogEntry], ModelSummary | GpuSummary]) -> Listing:
+    return Listing(kind, tuple(loaded(catalog.entries(kind), load)))
+
+
+Facts = TypeVar("Facts")
+
+
+def loaded(entries: Sequence[CatalogEntry], load: Callable[[CatalogEntry], Facts]) -> list[Facts]:
+    """Return what entries of the catalog hold; those of the user's that cannot be read are named on stderr.
+
+    Raises CostcalcError for a file that costcalc ships, and where no entry can be read.
+    """
+    found: list[Facts] = []
+    problems: list[CostcalcError] = []
+    for entry in entries:
+        try:
+            found.append(load(entry))
+        except CostcalcError as error:
+            if not entry.own:
+                raise
+            problems.append(error)
+    if problems and not found:
+        raise problems[0]
+    for problem in problems:
+        tell(f"warning: left out: {problem}")
+    return found
 
 
 def _kinds(model: ModelSpec) -> str:

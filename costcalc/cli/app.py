@@ -325,9 +325,11 @@ ARGUMENTS = (
     *("tier", "discount", "sell", "margin", "vary", "of"),
     *("trace", "process", "input_lengths", "output_lengths", "speed", "loads", "replicas", "router", "prefix_cache"),
     *("prefill_gpu", "peak", "hourly", "pools", "seeds"),
-    *("seed", "tokens", "sequence", "mfu", "precision"),
+    *("seed", "tokens", "sequence", "mfu", "precision", "chart"),
 )
 """What functions of costcalc take besides options, by the name that its flag has."""
+_OTHERWISE = {"accelerators": "--gpu", "kinds": "--chart-kind"}
+"""What has another name there."""
 
 
 def as_typed(error: CostcalcError) -> CostcalcError:
@@ -346,6 +348,8 @@ def _flag(name: str) -> str | None:
     """Return the flag of an argument or option, or None for what is none."""
     from costcalc.predict.options import flag_of
 
+    if name in _OTHERWISE:
+        return _OTHERWISE[name]
     return f"--{name.replace('_', '-')}" if name in ARGUMENTS else flag_of(name)
 
 

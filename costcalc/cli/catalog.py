@@ -311,6 +311,8 @@ def new_command(kind: Kind) -> Command:
 
 def _entries(kind: Kind, catalog: Catalog) -> tuple[list[tuple[Any, str]], Callable[[Sequence[Any]], list[Block]]]:
     """What a catalog has of a kind, each with the text that a search looks in, and the page of a list of them."""
+    from costcalc.catalog.summary import loaded
+
     tools = _tools(kind)
 
     def named(entry: CatalogEntry) -> tuple[Any, str]:
@@ -319,27 +321,6 @@ def _entries(kind: Kind, catalog: Catalog) -> tuple[list[tuple[Any, str]], Calla
         return facts, " ".join((facts.id, facts.name, *entry.aliases, *about))
 
     return loaded(catalog.entries(kind.folder), named), tools.list_page
-
-
-def loaded(entries: Sequence[CatalogEntry], load: Callable[[CatalogEntry], Facts]) -> list[Facts]:
-    """Return what entries of the catalog hold; those of the user's that cannot be read are named on stderr.
-
-    Raises CostcalcError for a file that costcalc ships, and where no entry can be read.
-    """
-    found: list[Facts] = []
-    problems: list[CostcalcError] = []
-    for entry in entries:
-        try:
-            found.append(load(entry))
-        except CostcalcError as error:
-            if not entry.own:
-                raise
-            problems.append(error)
-    if problems and not found:
-        raise problems[0]
-    for problem in problems:
-        tell(f"warning: left out: {problem}")
-    return found
 
 
 def matching(facts: Sequence[Facts], value_of: Value, text: str | None, option: str) -> list[Facts]:

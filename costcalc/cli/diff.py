@@ -50,19 +50,16 @@ def diff(*, sides: Sides = None, of: Of = None, chart: Chart = None, written: Wr
     tokens: Any = choice(of, "--of", TOKENS) or TOKENS[0]
     if len(sides or ()) != 2:
         raise CostcalcError(f"two are compared, not {len(sides or ())}", where=SIDE, hint=f"each is {_ANY}")
-    from costcalc.report.diff import diff_page
-    from costcalc.report.files import flattened, new_file, show
+    from costcalc.report.files import csv_rows, new_file, page_of, show
 
     with new_file(written.output, "--output") as file, new_file(chart, "--chart") as drawing:
         before, after = map(side_of, sides or ())
         result = compared(before, after, of=tokens)
         if drawing is not None:
-            from costcalc.report.charts.comparison import draw_diff
+            from costcalc.report.charts import drawn
 
-            drawing.write_bytes(draw_diff(result, drawing.path.suffix))
-        tree = result.to_dict()
-        rows = [dict(flattened(each)) for each in tree["changes"]]
-        show(form, file, lambda: diff_page(result), lambda: tree, lambda: rows)
+            drawing.write_bytes(drawn(result, drawing.path.suffix))
+        show(form, file, lambda: page_of(result), result.to_dict, lambda: csv_rows(result))
 
 
 # What stands for one side.

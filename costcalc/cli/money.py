@@ -12,9 +12,6 @@ from costcalc.predict.options import LAYOUT, LOAD, MONEY, NUMBERS, OPTIONS
 
 # Self-host, or pay an API.
 
-
-BREAKEVEN_CHARTS = CHART_KINDS["breakeven"]
-
 Against = Annotated[
     list[str] | None,
     Option("--against", metavar="NAME,...", rich_help_panel=MONEY,
@@ -60,28 +57,20 @@ def breakeven(
 ) -> None:
     """How busy GPUs of your own must be to cost what APIs charge for the same tokens, and what to ask for yours."""
     given = output.with_tokens(given)
-    with output.opened(BREAKEVEN_CHARTS) as opened:
+    with output.opened(CHART_KINDS["breakeven"]) as opened:
         (name, machine), catalog = subject(model, gpu), sources.opened()
-        from costcalc.explore.breakeven import break_even
+        from costcalc.explore.breakeven import breakeven as answered
 
         listed = [each for part in against for each in part.split(",")] if against else None
-        result = break_even(
+        result = answered(
             name, machine, against=listed, tier=(tier or "standard").strip().lower(), discount=discount, sell=sell,
             margin=margin, catalog=catalog, **given,
         )  # fmt: skip
 
-        def draw(suffix: str) -> bytes:
-            from costcalc.report.charts.comparison import draw_breakeven
-
-            return draw_breakeven(result, suffix)
-
-        opened.show(result, draw)
+        opened.show(result)
 
 
 # What moves a cost.
-
-
-SENSITIVITY_CHARTS = CHART_KINDS["sensitivity"]
 
 Vary = Annotated[
     list[str] | None,
@@ -110,7 +99,7 @@ def sensitivity(
     Price, use, lengths, cached share, batch, the limit of TPOT and the range of the prediction itself.
     """
     given = output.with_tokens(given)
-    with output.opened(SENSITIVITY_CHARTS) as opened:
+    with output.opened(CHART_KINDS["sensitivity"]) as opened:
         (name, machine), catalog = subject(model, gpu), sources.opened()
         from costcalc.explore.sensitivity import sensitivity as answered
 
@@ -119,12 +108,7 @@ def sensitivity(
             name, machine, of=(of or "blended").strip().lower(), vary=ranges or None, catalog=catalog, **given
         )
 
-        def draw(suffix: str) -> bytes:
-            from costcalc.report.charts.sensitivity import draw_sensitivity
-
-            return draw_sensitivity(result, suffix)
-
-        opened.show(result, draw)
+        opened.show(result)
 
 
 # What training takes.
@@ -177,18 +161,16 @@ def train(
     reached.
     """
     form = written.form()
-    from costcalc.report.files import flattened, new_file, show
+    from costcalc.report.files import csv_rows, new_file, page_of, show
 
     with new_file(written.output, "--output") as file:
         (name, machine), catalog = subject(model, gpu), sources.opened()
         if tokens is None:
             raise CostcalcError("--tokens is missing", hint="say how many, as in --tokens 15T")
         from costcalc.explore.train import train as trained
-        from costcalc.report.train import train_page
 
         result = trained(
             name, machine, tokens=tokens, gpus=gpus, mfu=mfu, sequence=sequence, precision=precision or "bf16",
             price=price, catalog=catalog,
         )  # fmt: skip
-        rows = [dict(flattened({**result.to_dict(), "runs": []}))]
-        show(form, file, lambda: train_page(result), result.to_dict, lambda: rows)
+        show(form, file, lambda: page_of(result), result.to_dict, lambda: csv_rows(result))

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, get_type
 from typer import Context, Option
 
 from costcalc.errors import AboveLimit, CostcalcError, did_you_mean, shortened, shown
-from costcalc.fields import Record
+from costcalc.fields import Record, Result
 from costcalc.formats import CACHE_FORMATS, COMPUTE_PRECISIONS, WEIGHT_FORMATS
 from costcalc.hardware.prices import KINDS as PRICE_KINDS
 from costcalc.predict.options import LOAD, OPTIONS, SWEPT
 from costcalc.predict.options import Option as Row
+from costcalc.report.charts import CHARTS, OF_GPUS
 from costcalc.units import SHOWN_IN, format_count, format_usd, parse_currency, parse_quantity, parse_whole
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from costcalc.explore.compare import Curves
     from costcalc.explore.sweep import Sweep
     from costcalc.predict.quantities import Assumption
-    from costcalc.report.files import NewFile, Result
+    from costcalc.report.files import NewFile
     from costcalc.report.page import Block
 
 
@@ -77,18 +78,13 @@ def one_of(*words: str) -> Callable[[str], list[str]]:
 
 
 CHART_KINDS = {
-    "estimate": ("roofline", "time"),
-    "capacity": ("speed", "throughput", "cost"),
-    "attention": ("cache", "throughput", "cost", "speed"),
-    "models": ("cache", "throughput", "cost", "speed"),
-    "gpus": ("throughput", "speed", "cost"),
-    "sweep": ("cost", "throughput", "speed", "wait"),
-    "frontier": ("throughput", "cost"),
-    "simulate": ("queue", "load"),
-    "sensitivity": ("tornado",),
-    "breakeven": ("use",),
-    "price": ("cost", "throughput", "speed", "wait"),
-}
+    name: CHARTS[result][1]
+    for name, result in {
+        "estimate": "Estimate", "capacity": "Capacity", "attention": "Comparison", "models": "Comparison",
+        "sweep": "Sweep", "frontier": "Frontier", "simulate": "Simulation", "plan": "Plan",
+        "sensitivity": "Sensitivity", "breakeven": "BreakEven", "price": "Priced",
+    }.items()
+} | {"gpus": OF_GPUS}  # fmt: skip
 """Panels of each command's chart, by its name."""
 
 
@@ -636,17 +632,13 @@ class Opened(Record):
     limit: Limit | None
     above: list[str]  # what is to be said of an answer above the limit
 
-    def panels(self, charts: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the panels to draw: the one that was asked for, else the first three."""
-        return charts[:3] if self.chart_kind is None else (self.chart_kind,)
-
-    def draw(self, draw: Callable[[str], bytes]) -> None:
-        """Write the chart where one was asked for.
-
-        draw: returns it as the content of a file of an ending.
-        """
+    def draw(self, result: Result, curves: Curves | None = None) -> None:
+        """Write the chart where one was asked for, with the panel that was asked for, else the first three."""
         if self.chart is not None:
-            self.chart.write_bytes(draw(self.chart.path.suffix))
+            from costcalc.report.charts import drawn
+
+            kinds = () if self.chart_kind is None else (self.chart_kind,)
+            self.chart.write_bytes(drawn(result, self.chart.path.suffix, kinds, curves))
 
     def show_rows(self, parts: Iterable[Sweep]) -> None:
         """Write the cells of a sweep as rows, part by part."""
@@ -661,18 +653,17 @@ class Opened(Record):
         with self.text.opened() as stream:
             write_rows(self.form, parts, stream)
 
-    def show(self, result: Result, draw: Callable[[str], bytes] | None = None, curves: Curves | None = None) -> None:
+    def show(self, result: Result, curves: Curves | None = None) -> None:
         """Write the chart where one was asked for, and the answer.
 
-        draw: returns the chart as the content of a file of an ending. curves: of a comparison, for its lines.
+        curves: of a comparison, for its lines.
         """
         from costcalc.report.files import csv_rows, show, whole_page
         from costcalc.report.page import Command, Line
 
+        self.draw(result, curves)
         if TAKEN:
             result = _with_taken(result)
-        if draw is not None:
-            self.draw(draw)
 
         command = join(TYPED)  # now: the page of one of several questions is made when all are answered
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from typer import Argument, Option
 
@@ -15,7 +15,6 @@ from costcalc.cli.parameters import (
     Given,
     Gpu,
     Model,
-    Opened,
     Output,
     Sources,
     SweepGiven,
@@ -30,15 +29,7 @@ from costcalc.cli.parameters import (
 from costcalc.errors import LONGEST_LINE, CostcalcError, tell
 from costcalc.predict.options import LAYOUT, LOAD
 
-if TYPE_CHECKING:
-    from costcalc.explore.compare import Curves
-    from costcalc.predict.quantities import Comparison
-
-
 # One deployment.
-
-
-ESTIMATE_CHARTS = CHART_KINDS["estimate"]
 
 
 LAUNCH = "Launch lines"
@@ -84,21 +75,15 @@ def estimate(
     if emit is not None:
         _emit(emit, *subject(model, gpu), notes, given, output, sources)
         return
-    with output.opened(ESTIMATE_CHARTS) as opened:
+    with output.opened(CHART_KINDS["estimate"]) as opened:
         (name, machine), catalog = subject(model, gpu), sources.opened()
         from costcalc.explore.estimate import estimate as answer
 
         result = answer(name, machine, catalog=catalog, **given)
         if notes:
-            result = replace(result, notes=(*notes, *result.notes))
+            result = replace(result, notes=(*notes, *result.notes)).on(result.machine)
 
-        def draw(suffix: str) -> bytes:
-            from costcalc.report.charts.estimate import draw_estimate
-            from costcalc.units import parse_machine
-
-            return draw_estimate(result, catalog.gpu(parse_machine(machine)[1]), suffix, opened.chart_kind)
-
-        opened.show(result, draw)
+        opened.show(result)
 
 
 def _emit(
@@ -123,7 +108,6 @@ def _emit(
 # What fits at most.
 
 
-CAPACITY_CHARTS = CHART_KINDS["capacity"]
 Most = Annotated[
     str | None,
     Option("--max", metavar="context|users|batch|model|bits", rich_help_panel=SUBJECT,
@@ -143,26 +127,17 @@ def capacity(
     if output.explain:
         hint = "add --explain to the command of the answer"
         raise CostcalcError("what fits has no formulas of its own", where="--explain", hint=hint)
-    with output.opened(CAPACITY_CHARTS) as opened:
+    with output.opened(CHART_KINDS["capacity"]) as opened:
         machine, catalog = gpu_named(gpu), sources.opened()
         from costcalc.explore.capacity import capacity as answer
 
         result = answer(model, machine, max=max, catalog=catalog, **given)
 
-        def draw(suffix: str) -> bytes:
-            from costcalc.report.charts.comparison import draw_capacity
-
-            return draw_capacity(result, suffix, opened.panels(CAPACITY_CHARTS))
-
-        opened.show(result, draw)
+        opened.show(result)
 
 
 # Deployments side by side.
 
-
-ATTENTION_CHARTS = CHART_KINDS["attention"]
-MODEL_CHARTS = CHART_KINDS["models"]
-GPU_CHARTS = CHART_KINDS["gpus"]
 
 Contexts = Annotated[
     str | None,
@@ -206,7 +181,7 @@ def compare_attention(
     lengths = [] if contexts is None else _split(contexts)
     chosen = [] if variants is None else _split(variants)
     given = output.with_tokens(given)
-    with output.opened(ATTENTION_CHARTS) as opened:
+    with output.opened(CHART_KINDS["attention"]) as opened:
         (name, machine), catalog = subject(model, gpu), sources.opened()
         from costcalc.explore.compare import attention_curves
         from costcalc.explore.compare import compare_attention as compared
@@ -217,24 +192,24 @@ def compare_attention(
         whole = given.get("terms", "all").strip().lower() == "all"
         if whole and (opened.chart is not None or opened.plot):
             curves = attention_curves(name, machine, contexts=lengths, variants=chosen, catalog=catalog, **given)
-        _show_comparison(result, opened, ATTENTION_CHARTS, curves)
+        opened.show(result, curves)
 
 
 def compare_models(*, names: Models = None, gpu: Gpu = None, given: Given, output: Output, sources: Sources) -> None:
     """Several models on one kind of GPU; the first one is the reference."""
     given = output.with_tokens(given)
-    with output.opened(MODEL_CHARTS) as opened:
+    with output.opened(CHART_KINDS["models"]) as opened:
         machine = gpu_named(gpu)
         wanted = _some(names, "MODEL", "costcalc compare models v3 llama-3.1-70b --gpu h100")
         from costcalc.explore.compare import compare_models as compared
 
-        _show_comparison(compared(wanted, machine, catalog=sources.opened(), **given), opened, MODEL_CHARTS)
+        opened.show(compared(wanted, machine, catalog=sources.opened(), **given))
 
 
 def compare_gpus(*, names: Gpus = None, model: Model = None, given: Given, output: Output, sources: Sources) -> None:
     """One model on several kinds of GPU, each with a count of its own if need be; the first is the reference."""
     given = output.with_tokens(given)
-    with output.opened(GPU_CHARTS) as opened:
+    with output.opened(CHART_KINDS["gpus"]) as opened:
         name = model_named(model)
         wanted = _some(names, "GPU", "costcalc compare gpus h100 b200 --model v3")
         from costcalc.explore.compare import compare_gpus as compared
@@ -245,7 +220,7 @@ def compare_gpus(*, names: Gpus = None, model: Model = None, given: Given, outpu
             if error.where != "gpu":
                 raise
             raise CostcalcError(error.message, where="GPU", hint=error.hint) from None
-        _show_comparison(result, opened, GPU_CHARTS)
+        opened.show(result)
 
 
 def _split(text: str) -> list[str]:
@@ -261,19 +236,9 @@ def _some(names: list[str] | None, what: str, example: str) -> list[str]:
     return names
 
 
-def _show_comparison(result: Comparison, opened: Opened, charts: tuple[str, ...], curves: Curves | None = None) -> None:
-    def draw(suffix: str) -> bytes:
-        from costcalc.report.charts.comparison import draw_comparison
-
-        return draw_comparison(result, curves, suffix, opened.panels(charts))
-
-    opened.show(result, draw, curves)
-
-
 # The same question at every combination of several values.
 
 
-SWEEP_CHARTS = CHART_KINDS["sweep"]
 ROW_FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet"}
 
 
@@ -286,7 +251,7 @@ def sweep(*, model: Model = None, gpu: Gpu = None, given: SweepGiven, output: Ou
     that of the most demanding one that fits. A file in .csv, .jsonl or .parquet takes any number of cells.
     """
     options = output.with_tokens(given)
-    with output.opened(SWEEP_CHARTS, ROW_FORMATS) as opened:
+    with output.opened(CHART_KINDS["sweep"], ROW_FORMATS) as opened:
         (name, machine), catalog = subject(model, gpu), sources.opened()
         from costcalc.explore.sweep import sweep as answered
         from costcalc.explore.sweep import sweep_chunks
@@ -300,19 +265,16 @@ def sweep(*, model: Model = None, gpu: Gpu = None, given: SweepGiven, output: Ou
             return
         result = answered(name, machine, catalog=catalog, **options)
 
-        def draw(suffix: str) -> bytes:
-            from costcalc.report.charts.comparison import draw_sweep
-
-            return draw_sweep(result, suffix, opened.panels(SWEEP_CHARTS))
-
-        opened.draw(draw)
-        opened.show_rows([result]) if in_rows else opened.show(result)
+        if in_rows:
+            opened.draw(result)
+            opened.show_rows([result])
+        else:
+            opened.show(result)
 
 
 # Whole spaces: what nothing else beats.
 
 
-FRONTIER_CHARTS = CHART_KINDS["frontier"]
 POOLS: dict[str, bool | list[bool]] = {"one": False, "apart": True, "both": [False, True]}
 
 SeveralModels = Annotated[
@@ -362,7 +324,7 @@ def frontier(
         if "disaggregated" in options:
             raise CostcalcError("--disaggregated is given too", where="--pools", hint="keep one of them")
         options["disaggregated"] = POOLS[str(choice(pools, "--pools", POOLS))]
-    with output.opened(FRONTIER_CHARTS) as opened:
+    with output.opened(CHART_KINDS["frontier"]) as opened:
         names, machines = (",".join(each) if each else None for each in (model, gpu))
         subject(names, machines)
         from costcalc.explore.frontier import frontier as answered
@@ -370,18 +332,12 @@ def frontier(
         listed = [[each for each in str(typed).split(",") if each.strip()] for typed in (names, machines)]
         result = answered(*listed, max_gpus=max_gpus, catalog=sources.opened(), **options)
 
-        def draw(suffix: str) -> bytes:
-            from costcalc.report.charts.frontier import draw_frontier
-
-            return draw_frontier(result, suffix, opened.panels(FRONTIER_CHARTS))
-
-        opened.show(result, draw)
+        opened.show(result)
 
 
 # Requests replayed through the schedulers of a deployment.
 
 
-SIMULATE_CHARTS = CHART_KINDS["simulate"]
 TRAFFIC = "Traffic"
 
 Trace = Annotated[
@@ -489,27 +445,20 @@ def simulate(
         hint = "add --ttft p95=2s or --tpot p99=50ms"
         raise CostcalcError("no level at a statistic is told", where="--fail-missed", hint=hint)
     given = output.with_tokens(given)
-    with output.opened(SIMULATE_CHARTS) as opened:
+    with output.opened(CHART_KINDS["simulate"]) as opened:
         (name, machine), catalog = subject(model, gpu), sources.opened()
         from costcalc.explore.simulate import simulate as replayed
 
         own = {each: value for each, value in told.items() if value is not None}
         result = replayed(name, machine, catalog=catalog, **own, **given)
 
-        def draw(suffix: str) -> bytes:
-            from costcalc.report.charts.simulation import draw_simulation
-
-            return draw_simulation(result, suffix, opened.panels(SIMULATE_CHARTS))
-
-        opened.show(result, draw)
+        opened.show(result)
         if fail_missed and (missed := [each.of.upper() for each in result.levels if not each.kept]):
             opened.above.insert(0, f"--fail-missed: {' and '.join(missed)} missed")
 
 
 # What to run, and how many.
 
-
-PLAN_CHARTS = ("cost", "day")
 
 Peak = Annotated[
     str | None,
@@ -570,7 +519,7 @@ def plan(
         "peak": peak, "hourly": hourly, "pools": pools, "prefix_cache": prefix_cache, "seeds": seeds, "seed": seed,
     }  # fmt: skip
     given = output.with_tokens(given)
-    with output.opened(PLAN_CHARTS) as opened:
+    with output.opened(CHART_KINDS["plan"]) as opened:
         (name, machines), catalog = subject(model, ",".join(gpu) if gpu else None), sources.opened()
         from costcalc.explore.plan import plan as planned
 
@@ -578,11 +527,6 @@ def plan(
         own = {each: value for each, value in told.items() if value is not None}
         result = planned(name, listed, catalog=catalog, **own, **given)
 
-        def draw(suffix: str) -> bytes:
-            from costcalc.report.charts.plan import draw_plan
-
-            return draw_plan(result, suffix, opened.panels(PLAN_CHARTS))
-
-        opened.show(result, draw)
+        opened.show(result)
         if not result.serves:
             opened.above.insert(0, "no fleet of these GPUs keeps the levels")

@@ -189,8 +189,6 @@ def _measurements(kinds: list[str], data: list[str]) -> list[Measurements]:
 # What a benchmark just wrote, in dollars.
 
 
-PRICE_CHARTS = CHART_KINDS["price"]
-
 Files = Annotated[
     list[str] | None,
     Argument(metavar="FILE...",
@@ -217,16 +215,11 @@ def price(
     if output.explain:
         hint = "add --explain to the command of a prediction"
         raise CostcalcError("what was measured has no formulas", where="--explain", hint=hint)
-    with output.opened(PRICE_CHARTS) as opened:
+    with output.opened(CHART_KINDS["price"]) as opened:
         if not files:
             raise CostcalcError("FILE is missing", hint="name what a benchmark wrote: costcalc price results.json")
         from costcalc.validation.price import price as priced
 
         result = priced(files, model=model, gpu=gpu, catalog=sources.opened(), **given)
 
-        def draw(suffix: str) -> bytes:
-            from costcalc.report.charts.comparison import draw_price
-
-            return draw_price(result, suffix, opened.panels(PRICE_CHARTS))
-
-        opened.show(result, draw)
+        opened.show(result)

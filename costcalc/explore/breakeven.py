@@ -31,7 +31,7 @@ Offer = tuple[str, ApiPrice]
 
 
 @np.errstate(all="ignore")
-def break_even(
+def breakeven(
     model: ModelSpec | str | Path,
     gpu: Accelerator | str | Path,
     *,

@@ -31,7 +31,7 @@ from costcalc.explore.search import (
     seconds_per_request,
     stacked,
 )
-from costcalc.fields import Array, Record
+from costcalc.fields import Array, Record, Result
 from costcalc.formats import cache_format, weight_format
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.efficiency import ServingEfficiency
@@ -72,7 +72,7 @@ class Fit(Record):
         return {"bits_per_weight": self.bits_per_weight, **self.estimate.to_dict()}
 
 
-class Capacity(Record):
+class Capacity(Result):
     """The answer, and what stands behind it."""
 
     question: Question
@@ -82,6 +82,14 @@ class Capacity(Record):
     beyond: str | None  # why one step more does not fit; None where nothing limits it, and of models and bits
     rows: tuple[Fit, ...]  # the answer; of models and bits all that fit, the largest first
     notes: tuple[str, ...] = ()
+
+    @property
+    def about(self) -> str:
+        """Title, and the answer."""
+        if self.value is None or isinstance(self.value, str):
+            return f"{self.title}: {self.value or 'no limit'}"
+        number = f"{self.value:,}" if isinstance(self.value, int) else f"{self.value:,.4g}"
+        return f"{self.title}: {number} {self.unit}"
 
     def to_dict(self) -> dict[str, Any]:
         """`{"question", "title", "value", "unit", "beyond", "rows": [{"bits_per_weight", ...}], "notes"}`."""

@@ -212,7 +212,7 @@ def compare_models(
 
 @np.errstate(all="ignore")
 def compare_gpus(
-    gpus: Sequence[Accelerator | str | Path],
+    accelerators: Sequence[Accelerator | str | Path],
     model: ModelSpec | str | Path,
     /,
     *,
@@ -227,7 +227,7 @@ def compare_gpus(
     counts: how many of each kind, where they differ; None leaves one to be chosen.
     Raises CostcalcError for names, values and layouts that cannot be, and where the model fits on none.
     """
-    folders, names = catalog_of(catalog), listed(gpus, "gpus", "['h100', '4xb200']")
+    folders, names = catalog_of(catalog), listed(accelerators, "accelerators", "['h100', '4xb200']")
     if counts and len(counts) != len(names):
         raise CostcalcError(f"{len(counts)} counts for {len(names)} GPUs", where="counts", hint="give one for each")
     each = [{**options, "gpus": count} for count in counts] if counts else [options] * len(names)

@@ -11,10 +11,11 @@ from typing import Any, Literal, get_args
 from costcalc.catalog.catalog import Catalog
 from costcalc.errors import CostcalcError, shown
 from costcalc.explore.estimate import estimate
-from costcalc.fields import Record
+from costcalc.fields import Record, Result
 from costcalc.predict.options import OPTIONS, Options
 from costcalc.predict.quantities import Estimate, plain_tree
 from costcalc.predict.scenario import counted
+from costcalc.units import format_usd
 
 Tokens = Literal["blended", "output", "input"]
 """Whose dollars: of all tokens by their mix, of output or of input tokens alone."""
@@ -106,7 +107,7 @@ class Change(Record):
     effect_usd_per_million: float | None  # None where either cost is not known
 
 
-class Diff(Record):
+class Diff(Result):
     """Two estimates, what was asked otherwise, and how much of the difference in cost each change makes."""
 
     of: Tokens
@@ -121,6 +122,13 @@ class Diff(Record):
         """What `after` costs more than `before` [$/M], or None where either is not known."""
         first, last = self.before.usd_per_million(self.of), self.after.usd_per_million(self.of)
         return None if first is None or last is None else last - first
+
+    @property
+    def about(self) -> str:
+        """Both sides, and the dollars of each."""
+        told = (f"{each.model} on {each.gpus} × {each.gpu}" for each in (self.before, self.after))
+        costs = (format_usd(each.usd_per_million(self.of)) for each in (self.before, self.after))
+        return f"{' → '.join(told)}: {' → '.join(costs)} per M {self.of} tokens"
 
     def to_dict(self) -> dict[str, Any]:
         """`{"of", "from", "to", "difference_usd_per_million", "changes", "method", "notes"}`."""

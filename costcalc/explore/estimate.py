@@ -80,7 +80,7 @@ def estimate(
     folders = catalog_of(catalog)
     scenario = asked(model, gpu, options, folders)
     found = answer(scenario, deployment_for(scenario))
-    return replace(found, command=_command(scenario, model, gpu, folders))
+    return replace(found, command=_command(scenario, model, gpu, folders)).on(scenario.gpu)
 
 
 def _command(q: Scenario, model: object, gpu: object, catalog: Catalog) -> str | None:

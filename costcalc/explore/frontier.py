@@ -32,7 +32,7 @@ from costcalc.explore.search import (
     single_replicas,
     stacked,
 )
-from costcalc.fields import Array, Record
+from costcalc.fields import Array, Record, Result
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.spec import ModelSpec
 from costcalc.predict.odds import HALF, deviation, deviation_between
@@ -40,6 +40,7 @@ from costcalc.predict.options import Options, command_of, is_several, read_optio
 from costcalc.predict.predict import predict, scheduled_at_most
 from costcalc.predict.quantities import BLENDED, Answered, Range, numbers_of, plain_tree
 from costcalc.predict.scenario import Scenario, asked_by, counted, scenario_of, the_gpu, the_model
+from costcalc.units import counted as number_of
 from costcalc.units import format_seconds
 
 Several = str | Path | Sequence[Any]
@@ -114,7 +115,7 @@ class Front(Record):
     reaches: int  # how many of its configurations are on the frontier of the model
 
 
-class Frontier(Record):
+class Frontier(Result):
     """What nothing else of the space beats, and what cannot be told apart from it."""
 
     title: str
@@ -125,6 +126,11 @@ class Frontier(Record):
     output_tokens: float
     efficiency: str
     notes: tuple[str, ...] = ()
+
+    @property
+    def about(self) -> str:
+        """Title, and how many of the configurations nothing beats."""
+        return f"{self.title}: {number_of(len(self.points), 'point')} of {self.cells:,} configurations"
 
     def to_dict(self) -> dict[str, Any]:
         """`{"title", "cells", "points": [{"model", "gpu", ...}], "notes"}`; ranges that are none are left out."""
@@ -139,7 +145,7 @@ class Beyond(CostcalcError):
 @np.errstate(all="ignore")
 def frontier(
     models: ModelSpec | Several,
-    gpus: Accelerator | Several,
+    accelerators: Accelerator | Several,
     /,
     *,
     max_gpus: int | str | None = None,
@@ -150,7 +156,7 @@ def frontier(
 
     Each model has a frontier of its own: tokens/s per user against tokens/s per GPU, and against $/M blended.
 
-    models, gpus: one or several, as `costcalc.estimate` takes them; 'all' is every one of the catalog.
+    models, accelerators: one or several, as `costcalc.estimate` takes them; 'all' is every one of the catalog.
     max_gpus: GPUs of one deployment, those that prefill included; default: four times the fewest that fit, or a whole
         node or scale-up domain. `gpus` and degrees that are given are kept instead.
     options: those of `costcalc.estimate`. Several values are allowed of batch, which are then the ones weighed, and of
@@ -165,7 +171,7 @@ def frontier(
     batches = _batches(options.pop("batch", None))
     specs = [(asked_by(each), the_model(each, folders)) for each in named(models, "models", folders)]
     cards = []
-    for each in named(gpus, "hardware_profiles", folders):
+    for each in named(accelerators, "hardware_profiles", folders):
         name, given = counted(each, options)
         cards.append((asked_by(name), the_gpu(name, folders), given))
     points: list[Point] = []
@@ -239,7 +245,7 @@ def named(given: Any, kind: Any, catalog: Catalog) -> list[Any]:
     listed = list(given) if isinstance(given, list | tuple) else [given]
     if not listed:
         raise CostcalcError(
-            "the list is empty", where="models" if kind == "models" else "gpus", hint="name one or more"
+            "the list is empty", where="models" if kind == "models" else "accelerators", hint="name one or more"
         )
     return [each for name in listed for each in ([x.name for x in catalog.entries(kind)] if name == ALL else [name])]
 

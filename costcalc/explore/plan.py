@@ -33,7 +33,7 @@ from costcalc.explore.traffic import (
     read,
     seed_of,
 )
-from costcalc.fields import Record
+from costcalc.fields import Record, Result
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.spec import ModelSpec
 from costcalc.predict.odds import chance_within
@@ -123,7 +123,7 @@ class Asked(Record):
     tpot: str | None
 
 
-class Plan(Record):
+class Plan(Result):
     """Fleets that serve a demand, the cheapest first, and what no fleet can do without."""
 
     title: str
@@ -139,6 +139,16 @@ class Plan(Record):
         """Whether a fleet keeps the levels."""
         return any(each.gpus is not None for each in self.fleets)
 
+    @property
+    def about(self) -> str:
+        """Title, the fleet that is recommended, and its dollars per month."""
+        best = self.fleets[0] if self.fleets else None
+        if best is None or best.gpus is None:
+            return f"{self.title}: nothing serves this demand"
+        pool = f" and {best.prefill_gpus} × {best.prefill_gpu}" if best.prefill_gpu else ""
+        own = best.gpus - (best.prefill_gpus or 0)
+        return f"{self.title}: {own} × {best.gpu}{pool}, {format_usd(best.usd_per_month)} a month"
+
     def to_dict(self) -> dict[str, Any]:
         """`{"fleets": [...], "lower_bound_gpus": {gpu: n}, ...}`, in SI; ranges that are none are left out."""
         tree: dict[str, Any] = plain_tree(self)
@@ -148,8 +158,7 @@ class Plan(Record):
 @np.errstate(all="ignore")
 def plan(
     model: ModelSpec | str | Path,
-    gpus: Any,
-    /,
+    accelerators: Any,
     *,
     trace: str | Path | None = None,
     process: str = "poisson",
@@ -166,8 +175,8 @@ def plan(
 ) -> Plan:
     """Say which fleet serves a demand most cheaply, and how many GPUs of each kind it takes.
 
-    model: as of `costcalc.estimate`. gpus: one or several names or accelerators, 'all', or with a count in front, which
-        is how many there are.
+    model: as of `costcalc.estimate`. accelerators: one or several, 'all', or with a count in front, which is how many
+        there are.
     trace, process, input_lengths, output_lengths, prefix_cache: as of `costcalc.simulate`; `demand` is the mean of the
         day, in requests or tokens per second, or users. A trace beside a demand comes as fast as that.
     peak: the load of the busiest time over the mean, or hourly: the loads of 24 hours, as a list, text or a file.
@@ -190,7 +199,7 @@ def plan(
     day = day_of(peak, hourly)
     first, tries = seed_of(seed), int(read(whole(1, 100), seeds, "seeds"))
     spec = the_model(model, folders)
-    cards = _cards(spec, gpus, given, folders)
+    cards = _cards(spec, accelerators, given, folders)
     trials = Trials(
         lambda count, number, share: coming.requests(count, first + number, day.peak * share),
         levels,
@@ -229,9 +238,9 @@ def plan(
     )
 
 
-def _cards(spec: ModelSpec, gpus: Any, given: Mapping[str, Any], folders: Catalog) -> list[Card]:
+def _cards(spec: ModelSpec, accelerators: Any, given: Mapping[str, Any], folders: Catalog) -> list[Card]:
     asked: dict[str, tuple[str, Accelerator, dict[str, Any]]] = {}
-    for each in named(gpus, "hardware_profiles", folders):
+    for each in named(accelerators, "hardware_profiles", folders):
         name, own = counted(each, given)
         machine = the_gpu(name, folders)
         asked.setdefault(machine.name, (asked_by(name), machine, own))

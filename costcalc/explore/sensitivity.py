@@ -14,13 +14,14 @@ from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.explore.estimate import answer
 from costcalc.explore.search import choose_deployment
 from costcalc.explore.sizing import deployment_for
-from costcalc.fields import Record
+from costcalc.fields import Record, Result
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.owning import OwnedTerms, charged
 from costcalc.model.spec import ModelSpec
 from costcalc.predict.options import OPTIONS, Options, read_option
 from costcalc.predict.quantities import BLENDED, Estimate, plain_tree
 from costcalc.predict.scenario import Scenario, counted, owner_of, scenario_of, the_gpu, the_model
+from costcalc.units import format_usd
 
 COSTS = {
     "blended": BLENDED,
@@ -55,7 +56,7 @@ class Influence(Record):
     why: str  # this range
 
 
-class Sensitivity(Record):
+class Sensitivity(Result):
     """Inputs by how much they move a cost, most first."""
 
     title: str
@@ -64,6 +65,12 @@ class Sensitivity(Record):
     influences: tuple[Influence, ...]
     estimate: Estimate
     notes: tuple[str, ...] = ()
+
+    @property
+    def about(self) -> str:
+        """Title, dollars, and what moves them most."""
+        most = f", moved most by {self.influences[0].input.replace('_', ' ')}" if self.influences else ""
+        return f"{self.title}: {format_usd(self.usd_per_million)} per M {self.of} tokens{most}"
 
     def to_dict(self) -> dict[str, Any]:
         """`{"title", "of", "usd_per_million", "influences": [...], "estimate", "notes"}`."""

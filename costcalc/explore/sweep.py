@@ -21,7 +21,7 @@ from costcalc.catalog.catalog import Catalog, catalog_of
 from costcalc.engine.step import Step
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.explore.cells import DEGREES, MONEY, Axis, Plan
-from costcalc.fields import Array, Record
+from costcalc.fields import Array, Result
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.owning import charged
 from costcalc.hardware.prices import PriceChoice
@@ -129,7 +129,7 @@ _BOUNDS = np.array([*BOUNDS, None], dtype=object)
 """What bounds a step, by its place; nothing where none fits, at the last one."""
 
 
-class Sweep(Record):
+class Sweep(Result):
     """Numbers of an estimate on a grid: arrays whose dimensions are the axes, in their order.
 
     `sweep["usd_per_million_output_tokens"]` is such an array, as is any other path or last name of the tree of an
@@ -146,10 +146,10 @@ class Sweep(Record):
     __eq__ = object.__eq__
     __hash__ = object.__hash__
 
-    def __repr__(self) -> str:
-        """What it is about and how large, not its thousands of numbers."""
-        axes = ", ".join(f"{axis.name} {len(axis.values)}" for axis in self.axes)
-        return f"<Sweep of {self.title}: {axes}>"
+    @property
+    def about(self) -> str:
+        """Title, and how large it is, not its thousands of numbers."""
+        return f"{self.title}: {', '.join(f'{axis.name} {len(axis.values)}' for axis in self.axes)}"
 
     @cached_property
     def references(self) -> tuple[Estimate, ...]:

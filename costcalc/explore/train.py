@@ -19,7 +19,7 @@ from costcalc.engine.cost import (
     training_utilization,
 )
 from costcalc.errors import CostcalcError, did_you_mean, shown
-from costcalc.fields import Count, Limits, Record, Size, Spec
+from costcalc.fields import Count, Limits, Record, Result, Size, Spec
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.owning import OwnedTerms, charged
 from costcalc.hardware.prices import Date, Provenance
@@ -27,7 +27,7 @@ from costcalc.model.spec import ModelSpec
 from costcalc.predict.options import MOST_GPUS, Options, quantity, read_option, whole
 from costcalc.predict.quantities import Range, plain_tree
 from costcalc.predict.scenario import counted, owner_of, the_gpu, the_model
-from costcalc.units import format_percent
+from costcalc.units import format_count, format_percent, format_usd
 
 Precision = Literal["bf16", "fp8"]
 Share = Annotated[float, Limits(gt=0, le=1)]
@@ -81,7 +81,7 @@ class ReachedShare(Record):
     source: str
 
 
-class Training(Record):
+class Training(Result):
     """What a training run takes."""
 
     model: str
@@ -108,6 +108,12 @@ class Training(Record):
     gpu_hours_range: Range | None = None
     days_range: Range | None = None
     usd_range: Range | None = None
+
+    @property
+    def about(self) -> str:
+        """Model, tokens, GPU-hours and dollars."""
+        hours = f"{format_count(self.gpu_hours, 3)} GPU-hours, {format_usd(self.usd)}"
+        return f"{self.model} trained on {format_count(self.tokens)} tokens on {self.gpu}: {hours}"
 
     def to_dict(self) -> dict[str, Any]:
         """The run as plain dictionaries, lists and numbers; absent ranges are left out."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, NamedTuple
 import numpy as np
 
 from costcalc.errors import CostcalcError, did_you_mean
-from costcalc.fields import After, Bandwidth, Bytes, FlopRate, Limits, Name, Number, Power, Size, Spec
+from costcalc.fields import After, Bandwidth, Bytes, Derivable, FlopRate, Limits, Name, Number, Power, Size, Spec
 from costcalc.hardware.prices import (
     Capex,
     Date,
@@ -124,7 +124,7 @@ def _fields_exist(value: tuple[Source, ...]) -> tuple[Source, ...]:
     return value
 
 
-class Accelerator(Spec):
+class Accelerator(Derivable, Spec):
     """One GPU, TPU, NPU or processor, as software sees and providers rent it."""
 
     name: Name

@@ -4,7 +4,7 @@ from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from costcalc.errors import CostcalcError, did_you_mean
-from costcalc.fields import After, Before, Count, Limits, Name, OptionalSize, Size, Spec, Usd
+from costcalc.fields import After, Before, Count, Derivable, Limits, Name, OptionalSize, Size, Spec, Usd
 from costcalc.formats import activation_format, cache_format, weight_format
 from costcalc.hardware.prices import Date
 from costcalc.model.attention import AnyAttention
@@ -110,7 +110,7 @@ class Source(Spec):
     note: str | None = None
 
 
-class ModelSpec(Spec):
+class ModelSpec(Derivable, Spec):
     """A decoder-only language model."""
 
     name: Name

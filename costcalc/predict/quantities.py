@@ -10,7 +10,7 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import field, fields, is_dataclass
 from functools import cached_property
 from math import exp, hypot, log
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -19,12 +19,13 @@ from costcalc.engine.host import SPREAD
 from costcalc.engine.op_times import OpTime
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.step import Step
-from costcalc.fields import Array, Number, Record, total
+from costcalc.fields import Array, Number, Record, Result, total
 from costcalc.hardware.efficiency import UNTUNED, Asked
 from costcalc.hardware.owning import OwnedResult
 from costcalc.predict.energy import JOULES_OF_A_KWH, grams_of_a_kwh, kwh_of_a_month, meter, shares_of_limit, watts
 from costcalc.predict.predict import Prediction, prefill_layout
 from costcalc.predict.scenario import Scenario
+from costcalc.units import counted, format_percent, format_usd
 
 Range = tuple[float, float]
 HOURS_OF_A_MONTH = 730.0  # a twelfth of 365 days
@@ -255,7 +256,7 @@ class Formula(Record):
     parts: tuple[Formula, ...] = ()  # what a sum is made of, longest first
 
 
-class Estimate(Record):
+class Estimate(Result):
     """What a deployment does and costs."""
 
     model: ModelResult
@@ -276,6 +277,24 @@ class Estimate(Record):
     demand: DemandResult | None = None
     energy: EnergyResult = NO_ENERGY
     command: str | None = None  # that asks for it; null of one row among several, and of passed specifications
+    machine: ClassVar[Any] = None  # the Accelerator, whose roofs a chart has; of what `costcalc.estimate` returned
+
+    @property
+    def about(self) -> str:
+        """Model, GPUs and dollars."""
+        return f"{self.model.name} on {self.deployment.gpus} × {self.deployment.gpu}: {self.headline}"
+
+    def on(self, machine: Any) -> Estimate:
+        """Itself, with the Accelerator whose roofs its chart has: beside the fields, which are the answer."""
+        self.__dict__["machine"] = machine
+        return self
+
+    @property
+    def headline(self) -> str:
+        """Dollars per million output tokens, or why there are none."""
+        if not self.memory.fits:
+            return "does not fit"
+        return f"{format_usd(self.cost.usd_per_million_output_tokens)} per M output tokens"
 
     @property
     def gpus_paid(self) -> float:
@@ -288,12 +307,19 @@ class Estimate(Record):
         return plain
 
 
-class BreakEven(Record):
+class BreakEven(Result):
     """Self-hosting against the list prices of APIs, in `estimate.market`."""
 
     against: str
     estimate: Estimate
     sale: MarketPrice | None = None  # what is asked of one's own users, beside the cost
+
+    @property
+    def about(self) -> str:
+        """Model, GPUs, and the use at which they cost what the first API charges."""
+        here = f"{self.estimate.model.name} on {self.estimate.deployment.gpus} × {self.estimate.deployment.gpu}"
+        use = self.estimate.market[0].break_even_utilization if self.estimate.market else None
+        return f"{here} against {self.against}: even at {format_percent(use)} of full use"
 
     @property
     def usd_per_month(self) -> float | None:
@@ -328,13 +354,23 @@ class Row(Record):
     chance_cheaper: float | None = None  # than the first row per output token; null for that row, and where unknown
 
 
-class Comparison(Record):
+class Comparison(Result):
     """The same question asked of several variants, models or GPUs; the first row is the reference."""
 
     title: str
     rows: tuple[Row, ...]
     contexts: tuple[float, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def about(self) -> str:
+        """Title, and the cheapest row."""
+        costs = [
+            (usd, row) for row in self.rows if (usd := row.estimate.cost.usd_per_million_output_tokens) is not None
+        ]
+        best = min(costs, key=lambda each: each[0])[1] if costs else None
+        told = "" if best is None else f", cheapest {best.variant}, {best.estimate.headline}"
+        return f"{self.title}: {counted(len(self.rows), 'row')}{told}"
 
     def to_dict(self) -> dict[str, Any]:
         """`{"rows": [{"variant", ...an estimate's tree...}]}`."""

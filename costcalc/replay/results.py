@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from costcalc.fields import Array, Record
+from costcalc.fields import Array, Record, Result
 from costcalc.predict.quantities import plain_tree
-from costcalc.units import Level
+from costcalc.units import Level, format_seconds, format_usd
 
 
 class Percentiles(Record):
@@ -113,7 +113,7 @@ class Verdict(Record):
         return cls(of, level.of, level.seconds, value, value is not None and value <= level.seconds)
 
 
-class Simulation(Record):
+class Simulation(Result):
     """What users saw of a fleet under one load, and what it cost."""
 
     fleet: Fleet
@@ -146,6 +146,13 @@ class Simulation(Record):
     loads: tuple[LoadPoint, ...] = ()  # at other rates, where they were asked for
     notes: tuple[str, ...] = ()
     timeline: tuple[Moment, ...] = ()
+
+    @property
+    def about(self) -> str:
+        """Fleet, the median wait for the first token, and dollars."""
+        wait = f"first token after {format_seconds(self.ttft_s.p50)} in the median"
+        cost = f"{format_usd(self.usd_per_million_output_tokens)} per M output tokens"
+        return f"{self.fleet.model} on {self.fleet.gpus} × {self.fleet.gpu}: {wait}, {cost}"
 
     def to_dict(self) -> dict[str, Any]:
         """The tree as plain dictionaries, lists and numbers, times in seconds."""

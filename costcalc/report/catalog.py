@@ -13,7 +13,7 @@ from typing import Any
 
 from costcalc.catalog.catalog import Catalog
 from costcalc.catalog.files import known_architectures
-from costcalc.catalog.summary import ClosedSummary, GpuSummary, ModelSummary, kv_bytes_per_token
+from costcalc.catalog.summary import ClosedSummary, GpuSummary, Listing, ModelSummary, kv_bytes_per_token
 from costcalc.catalog.yaml import load_yaml, read_text
 from costcalc.engine.memory import fixed_cache_bytes_per_sequence
 from costcalc.errors import CostcalcError, did_you_mean, shown
@@ -100,6 +100,12 @@ def models_page(models: Sequence[ModelSummary]) -> list[Block]:
         "the checkpoint.",
         "More on one: costcalc models show NAME. Models that only have prices: costcalc models list --closed",
     )
+
+
+def list_page(listing: Listing) -> list[Block]:
+    """Return models or accelerators as a page."""
+    found: list[Any] = list(listing.entries)
+    return models_page(found) if listing.kind == "models" else gpus_page(found)
 
 
 def closed_models_page(models: Sequence[ClosedSummary]) -> list[Block]:

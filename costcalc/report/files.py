@@ -17,21 +17,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, get_args, get_type_hints
 
 from costcalc.catalog.yaml import READ, identity
 from costcalc.errors import CostcalcError, escaped, shortened, shown, tell
-from costcalc.fields import Record
+from costcalc.fields import Record, Result
 from costcalc.predict.quantities import BreakEven, Comparison, Estimate
 from costcalc.replay.results import Simulation
 from costcalc.report.page import Block, Line, is_terminal, latex_page, markdown_page, plain_page, print_page
 
 if TYPE_CHECKING:
-    from costcalc.explore.capacity import Capacity
     from costcalc.explore.compare import Curves
-    from costcalc.explore.frontier import Frontier
-    from costcalc.explore.plan import Plan
-    from costcalc.explore.sensitivity import Sensitivity
-    from costcalc.explore.sweep import Sweep
-    from costcalc.validation.price import Priced
-
-    Result = Estimate | Comparison | BreakEven | Capacity | Sweep | Frontier | Plan | Simulation | Sensitivity | Priced
 
 
 UNFINISHED: list[Path] = []
@@ -299,13 +291,16 @@ PAGES = {
     "BreakEven": "breakeven:breakeven_page",
     "Capacity": "capacity:capacity_page",
     "Comparison": "comparison:comparison_page",
+    "Diff": "diff:diff_page",
     "Estimate": "estimate:estimate_page",
     "Frontier": "frontier:frontier_page",
+    "Listing": "catalog:list_page",
     "Plan": "plan:plan_page",
     "Priced": "price:price_page",
     "Sensitivity": "sensitivity:sensitivity_page",
     "Simulation": "simulation:simulation_page",
     "Sweep": "sweep:sweep_page",
+    "Training": "train:train_page",
 }
 """The page of each kind of result, in costcalc.report, imported when it is shown."""
 
@@ -324,7 +319,7 @@ def page_of(result: Result) -> list[Block]:
 
 _PROSE = frozenset({"assumptions", "notes", "note", "explanation", "title", "timeline"})
 """Branches that are sentences or curves for people: JSON keeps them, CSV leaves them out."""
-_ROWS = ("rows", "points", "influences", "fleets")
+_ROWS = ("rows", "points", "influences", "fleets", "changes")
 """Branches with a row for each of what was compared."""
 _LISTS = ("breakdown.", "market.")
 """Branches that are as long as a model has ops or list prices: their columns come last."""
@@ -337,6 +332,7 @@ def csv_rows(result: Result) -> list[dict[str, Any]]:
     tree = result.to_dict()
     if isinstance(result, Simulation) and result.loads:
         return [dict(flattened(row)) for row in tree["loads"]]
+    tree.pop("runs", None)  # other people's, behind the share that a training run reaches
     rows = [dict(flattened(row)) for row in next((tree[name] for name in _ROWS if name in tree), [tree])]
     whole = isinstance(result, Estimate | Comparison | BreakEven) or "question" in tree
     return [_steady(row) for row in rows] if whole else rows

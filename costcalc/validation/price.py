@@ -13,7 +13,7 @@ import numpy as np
 from costcalc.catalog.catalog import Catalog, catalog_of
 from costcalc.engine.cost import SECONDS_PER_HOUR
 from costcalc.errors import CostcalcError, shown
-from costcalc.fields import Number, Record
+from costcalc.fields import Number, Record, Result
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.efficiency import ServingEfficiency
 from costcalc.hardware.owning import charged
@@ -181,11 +181,16 @@ class PricedRun(Record):
         return tree | {"differs_in": self.differs_in, "note": self.note}
 
 
-class Priced(Record):
+class Priced(Result):
     """Runs of benchmarks with their dollars."""
 
     rows: tuple[PricedRun, ...]
     notes: tuple[str, ...] = ()
+
+    @property
+    def about(self) -> str:
+        """How many runs there are."""
+        return number_of(len(self.rows), "benchmark run")
 
     def to_dict(self) -> dict[str, Any]:
         """`{"rows": [...], "notes": [...]}`."""

@@ -71,8 +71,8 @@ def test_a_machine_may_have_its_count_in_front() -> None:
         (lambda c: c.estimate("v3", "h100", wonder=1), "the options are: gpus, tensor_parallel"),
         (lambda c: c.estimate("v3", "h100", acceptance=0.5), "there are no drafts to accept"),
         (lambda c: c.estimate("v3", "h100", catalog=3), "catalog: 3 is no folder"),
-        (lambda c: c.compare_gpus([], "v3"), "gpus: the list is empty"),
-        (lambda c: c.compare_gpus("h100", "v3"), "gpus: 'h100' is no list"),
+        (lambda c: c.compare_gpus([], "v3"), "accelerators: the list is empty"),
+        (lambda c: c.compare_gpus("h100", "v3"), "accelerators: 'h100' is no list"),
         (lambda c: c.compare_gpus(["h100", "h200"], "v3", counts=[8]), "counts: 1 counts for 2 GPUs"),
         (lambda c: c.compare_models([], "h100"), "models: the list is empty"),
         (lambda c: c.compare_models(["v3", None], "h100"), "model: None where a model belongs"),
@@ -82,9 +82,9 @@ def test_a_machine_may_have_its_count_in_front() -> None:
         (lambda c: c.compare_attention("v3", "h100", contexts=4096), "contexts: 4096 is no list"),
         (lambda c: c.attention_curves("v3", "h100", contexts=(-1,)), "contexts: -1 is not a count: it is negative"),
         (lambda c: c.attention_curves("v3", "h100", contexts=("long",)), "contexts: 'long' is not a count"),
-        (lambda c: c.break_even("v3", "h100", against=3), "against: 3 is no model's name"),
+        (lambda c: c.breakeven("v3", "h100", against=3), "against: 3 is no model's name"),
         (lambda c: c.load_gpu("h100", overrides=["memory"]), "overrides: a list is no mapping"),
-        (lambda c: c.load_gpu("h100", overrides={"memroy": 8e10}), "did you mean 'gpu.memory'?"),
+        (lambda c: c.load_gpu("h100", overrides={"memroy": 8e10}), "memroy: unknown key; did you mean 'memory'?"),
     ],
 )
 def test_what_cannot_be_is_one_line_that_names_the_argument(call: Callable[[Any], Any], told: str) -> None:

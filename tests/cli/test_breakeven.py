@@ -90,12 +90,12 @@ def test_an_api_that_cannot_be_beaten_says_never(run: Run) -> None:
 
 
 def test_some_beaten_and_some_not() -> None:
-    found = costcalc.break_even("gpt-oss-120b", "h100", gpus=4, batch=128, efficiency="ideal")
+    found = costcalc.breakeven("gpt-oss-120b", "h100", gpus=4, batch=128, efficiency="ideal")
     cost = found.estimate.cost.usd_per_million_blended_tokens
     assert cost
     paid = found.estimate.deployment.usd_per_gpu_hour or 0.0
     between = 0.3 / cost * paid  # costs $0.30: above Groq's $0.24 of this mix, below Cerebras's $0.43
-    found = costcalc.break_even("gpt-oss-120b", "h100", gpus=4, batch=128, efficiency="ideal", price=between)
+    found = costcalc.breakeven("gpt-oss-120b", "h100", gpus=4, batch=128, efficiency="ideal", price=between)
     said = " ".join(conclusion(found))
     assert said.startswith("Busy 70% of the time or more, 4 × NVIDIA H100")
     assert re.search(
@@ -114,7 +114,7 @@ def test_the_utilization_assumed_is_in_the_conclusion(run: Run) -> None:
 
 @pytest.mark.parametrize("width", [80, 100, 160])
 def test_pages_fit_their_terminal(width: int) -> None:
-    found = costcalc.break_even("v3", "h100")
+    found = costcalc.breakeven("v3", "h100")
     page = fitted(breakeven_page(found), width)
     assert max(map(len, page.splitlines())) <= width
     assert "price/cost" in page and "break-even use" in page
@@ -122,13 +122,13 @@ def test_pages_fit_their_terminal(width: int) -> None:
 
 
 def test_a_free_deployment_has_no_ratio() -> None:
-    found = costcalc.break_even("llama-3.1-8b", "h100", gpus=1, batch=32, price=0.0)
+    found = costcalc.breakeven("llama-3.1-8b", "h100", gpus=1, batch=32, price=0.0)
     assert conclusion(found)[-1].endswith("At full use a million tokens of this mix cost $0.")
     assert "  price/cost  " not in plain_page(breakeven_page(found))
 
 
 def test_no_list_price_of_the_same_provider_counts_twice() -> None:
-    found = costcalc.break_even("v3", "h100")
+    found = costcalc.breakeven("v3", "h100")
     assert sum(price.provider == "DeepSeek" for price in found.estimate.market) == 2
     assert " ".join(conclusion(found)).count("DeepSeek's") == 1
     older = tuple(price for price in found.estimate.market if price.date == "2025-08")
@@ -138,7 +138,7 @@ def test_no_list_price_of_the_same_provider_counts_twice() -> None:
 
 def test_json_is_the_result_and_keeps_the_schema(run_json: RunJson) -> None:
     tree = run_json(*SMALL, "--against", "gpt-4o")
-    assert tree == json.loads(json.dumps(costcalc.break_even(
+    assert tree == json.loads(json.dumps(costcalc.breakeven(
         "llama-3.1-8b", "h100", against="gpt-4o", gpus=1, batch=32
     ).to_dict()))  # fmt: skip
     assert tree["against"] == "GPT-4o"

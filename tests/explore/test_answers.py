@@ -199,7 +199,7 @@ def test_the_same_question_has_the_same_answer() -> None:
 
 
 def test_break_even_is_where_self_hosting_costs_the_list_price() -> None:
-    found = costcalc.break_even("v3", "h100", utilization=0.5)
+    found = costcalc.breakeven("v3", "h100", utilization=0.5)
     cost = found.estimate.cost.usd_per_million_blended_tokens
     assert cost is not None and found.estimate.market
     for price in found.estimate.market:

@@ -106,20 +106,20 @@ def test_what_is_free_or_unknown_divides_nothing(answer: Estimate) -> None:
 
 
 def test_the_range_of_the_break_even_follows_from_that_of_the_cost() -> None:
-    found = costcalc.break_even("v3", "h100", utilization=0.5)
+    found = costcalc.breakeven("v3", "h100", utilization=0.5)
     limits = found.estimate.cost.usd_per_million_blended_tokens_range
     assert limits
     for price in found.estimate.market:
         deployment, middle = price.break_even_utilization_range, price.break_even_utilization
         assert deployment and middle and deployment[0] < middle < deployment[1]
         assert deployment == pytest.approx([0.5 * each / price.blended_usd_per_million for each in limits])
-    ideal = costcalc.break_even("v3", "h100", efficiency="ideal").estimate
+    ideal = costcalc.breakeven("v3", "h100", efficiency="ideal").estimate
     assert all(price.break_even_utilization_range is None for price in ideal.market)
 
 
 def test_the_break_even_is_the_same_at_any_utilization_and_scales_with_the_rent() -> None:
     def shares(**options: Any) -> list[float | None]:
-        market = costcalc.break_even("llama-3.1-8b", "h100", **SMALL, **options).estimate.market
+        market = costcalc.breakeven("llama-3.1-8b", "h100", **SMALL, **options).estimate.market
         return [price.break_even_utilization for price in market]
 
     once = shares()
@@ -128,10 +128,10 @@ def test_the_break_even_is_the_same_at_any_utilization_and_scales_with_the_rent(
 
 
 def test_against_takes_prices_of_other_models_open_or_closed() -> None:
-    own = costcalc.break_even("llama-3.1-8b", "h100", **SMALL)
+    own = costcalc.breakeven("llama-3.1-8b", "h100", **SMALL)
     assert own.against == "Llama-3.1-8B" and own.to_dict()["against"] == "Llama-3.1-8B"
     for name, shown in (("gpt-4o", "GPT-4o"), ("sonnet-3.5", "Claude 3.5 Sonnet"), ("r1", "DeepSeek-R1")):
-        other = costcalc.break_even("llama-3.1-8b", "h100", against=name, **SMALL)
+        other = costcalc.breakeven("llama-3.1-8b", "h100", against=name, **SMALL)
         assert other.against == shown
         assert other.estimate.cost == own.estimate.cost
         assert other.estimate.market != own.estimate.market
@@ -151,17 +151,17 @@ def test_against_takes_prices_of_other_models_open_or_closed() -> None:
 def test_what_cannot_be_compared_is_one_line(asked: dict[str, Any], message: str) -> None:
     scenario: dict[str, Any] = {"model": "llama-3.1-8b", "gpu": "h100", **SMALL, **asked}
     with pytest.raises(CostcalcError) as caught:
-        costcalc.break_even(scenario.pop("model"), scenario.pop("gpu"), **scenario)
+        costcalc.breakeven(scenario.pop("model"), scenario.pop("gpu"), **scenario)
     assert str(caught.value).startswith(message)
 
 
 def test_a_price_of_ones_own_makes_every_gpu_comparable() -> None:
-    found = costcalc.break_even("llama-3.1-8b", "h20", price=1.5, **SMALL)
+    found = costcalc.breakeven("llama-3.1-8b", "h20", price=1.5, **SMALL)
     assert found.estimate.market[0].break_even_utilization
 
 
 def test_of_a_demand_the_fleet_and_its_bill_come_first() -> None:
-    found = costcalc.break_even("v3", "h100", demand="1B tokens/day", sell="0.6/2.2")
+    found = costcalc.breakeven("v3", "h100", demand="1B tokens/day", sell="0.6/2.2")
     asked, load = found.estimate.demand, found.estimate.workload
     assert asked is not None and asked.usd_per_month is not None and found.sale is not None
     month = asked.requests_per_s * 3600 * 730 / 1e6

@@ -283,12 +283,12 @@ def test_rows_of_a_comparison_have_the_size_that_is_best_for_each() -> None:
 
 
 def test_a_break_even_tells_what_the_api_asks_for_the_demand() -> None:
-    found = costcalc.break_even("llama-3.1-70b", "h100", demand="10 rps")
+    found = costcalc.breakeven("llama-3.1-70b", "h100", demand="10 rps")
     tokens = 10 * (4096 + 1024) * 3600 * 730
     for price in found.estimate.market:
         assert price.usd_per_month_at_demand == pytest.approx(price.blended_usd_per_million * tokens / 1e6)
     assert found.estimate.demand is not None
-    assert all(x.usd_per_month_at_demand is None for x in costcalc.break_even("llama-3.1-70b", "h100").estimate.market)
+    assert all(x.usd_per_month_at_demand is None for x in costcalc.breakeven("llama-3.1-70b", "h100").estimate.market)
 
 
 # Faces and errors.
@@ -357,3 +357,9 @@ def test_what_cannot_be_planned_is_one_line(
 def test_without_a_demand_there_is_nothing_to_plan() -> None:
     with pytest.raises(CostcalcError, match="no load"):
         costcalc.plan("llama-3.1-8b", ["h100"])
+
+
+def test_gpus_are_the_count_that_stands_before_a_name() -> None:
+    asked: dict[str, Any] = {"demand": "10 rps", "pools": "one", "seeds": 1}
+    counted = costcalc.plan("llama-3.1-8b", "4xh100", **asked)
+    assert costcalc.plan("llama-3.1-8b", "h100", gpus=4, **asked) == counted and counted.fleets[0].gpus == 4

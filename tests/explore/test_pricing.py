@@ -30,7 +30,7 @@ def test_every_command_charges_the_same_default() -> None:
     assert machine.price_range == (1.89, 6.155) and machine.price_age_months == 0
     assert prices(compared("h100", "h200")) == pytest.approx([median, 4.54])
     assert prices(compared("h100", "mi355x")) == pytest.approx([median, 2.10])
-    assert costcalc.break_even("llama-3.1-70b", "h100").estimate.deployment.usd_per_gpu_hour == pytest.approx(median)
+    assert costcalc.breakeven("llama-3.1-70b", "h100").estimate.deployment.usd_per_gpu_hour == pytest.approx(median)
     assert costcalc.sweep("llama-3.1-8b", "h100", **SMALL)["usd_per_gpu_hour"] == pytest.approx(median)
     fronts = costcalc.frontier("llama-3.1-8b", ["h100", "mi355x"], max_gpus=1).fronts
     assert [each.of.usd_per_gpu_hour for each in fronts] == pytest.approx([median, 2.10])

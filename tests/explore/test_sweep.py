@@ -285,4 +285,4 @@ def test_notes_are_those_of_every_cell_and_the_result_is_told_in_a_line() -> Non
     alone = costcalc.estimate("kimi-k2", "h20", batch=4096, **layout)  # type: ignore[arg-type]
     assert any("of the all-to-all" in note for note in alone.notes)
     assert sweep.notes and not any("of the all-to-all" in note for note in sweep.notes)
-    assert repr(sweep) == "<Sweep of Kimi-K2 on 64 × NVIDIA H20 96GB: batch 2>"
+    assert repr(sweep) == "<Sweep: Kimi-K2 on 64 × NVIDIA H20 96GB: batch 2>"

@@ -88,7 +88,7 @@ def test_reads_alone_have_a_chart_of_their_time_and_no_empty_roofline(estimate: 
     assert draw_estimate(term, h100, ".png").startswith(MAGIC[".png"])
     both, one = (draw_estimate(term, h100, ".svg", kind) for kind in (None, "time"))
     assert both == one
-    with pytest.raises(CostcalcError, match="no arithmetic to stand on a roofline; draw --chart-kind time"):
+    with pytest.raises(CostcalcError, match="no arithmetic to stand on a roofline; draw time alone"):
         draw_estimate(term, h100, ".png", "roofline")
 
 

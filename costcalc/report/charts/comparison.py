@@ -201,7 +201,7 @@ def draw_capacity(result: Capacity, suffix: str, kinds: Sequence[str]) -> bytes:
     """
     if len(result.rows) == 1:
         hint = "ask for it with the command of the answer"
-        raise CostcalcError("there is one answer, and nothing to set it against", where="--chart", hint=hint)
+        raise CostcalcError("there is one answer, and nothing to set it against", where="chart", hint=hint)
     fits = [Row(name, fit.estimate) for name, fit in zip(names(result), result.rows, strict=True)]
     return draw_comparison(Comparison(result.title, tuple(fits[:MOST_ROWS])), None, suffix, kinds)
 
@@ -266,7 +266,7 @@ def draw_sweep(sweep: Sweep, suffix: str, kinds: Sequence[str] = ("cost", "throu
     found = {kind: curves_of(sweep, SWEPT_PANELS[kind], MOST_LINES) for kind in kinds}
     drawn = {kind: each for kind, each in found.items() if any(line.points for line in each.lines)}
     if not drawn:
-        raise CostcalcError("no cell fits, or only a term of the bill is asked for: nothing to draw", where="--chart")
+        raise CostcalcError("no cell fits, or only a term of the bill is asked for: nothing to draw", where="chart")
     with look():
         subtitle = _swept_subtitle(sweep, drawn.values())
         figure, axes = panels(len(drawn), sweep.title, subtitle, width=5.4 if len(drawn) > 1 else 8.0)
@@ -341,7 +341,7 @@ def draw_breakeven(result: BreakEven, suffix: str) -> bytes:
     """
     curve = use_curve(result)
     if curve is None:
-        raise CostcalcError("no cost is known, so there is nothing to draw", where="--chart")
+        raise CostcalcError("no cost is known, so there is nothing to draw", where="chart")
     here = result.estimate
     with look():
         title = f"{here.model.name} on {here.deployment.gpus} × {here.deployment.gpu}, or {result.against} by API"
@@ -392,7 +392,7 @@ def draw_diff(result: Diff, suffix: str) -> bytes:
     """
     steps = steps_of(result)
     if not steps:
-        raise CostcalcError("no cost is known, so there is nothing to draw", where="--chart")
+        raise CostcalcError("no cost is known, so there is nothing to draw", where="chart")
     with look():
         sides = (f"{side.model} on {side.gpus} × {side.gpu}" for side in (result.before, result.after))
         figure, [axes] = panels(1, diff_title(result), " → ".join(sides), width=9.0, height=1.2 + 0.42 * len(steps))
@@ -443,7 +443,7 @@ def draw_accuracy(validation: Validation, suffix: str) -> bytes:
         if point.ratio:
             found.setdefault(str(point.row["quantity"]), []).append(point)
     if not found:
-        raise CostcalcError("no row can be scored, so there is nothing to draw", where="--chart")
+        raise CostcalcError("no row can be scored, so there is nothing to draw", where="chart")
     with look():
         total = sum(len(points) for points in found.values())
         subtitle = f"{counted(total, 'point')}; band: the 80% range; hollow: outside of their range"
@@ -523,7 +523,7 @@ def draw_price(result: Priced, suffix: str, kinds: Sequence[str] = ("cost", "thr
     found = {name: [each for each in result.rows if each.ratio(name) is not None] for name in names}
     drawn = {name: rows for name, rows in found.items() if rows}
     if not drawn:
-        raise CostcalcError("nothing is predicted of what was measured, so there is nothing to draw", where="--chart")
+        raise CostcalcError("nothing is predicted of what was measured, so there is nothing to draw", where="chart")
     with look():
         subtitle = f"{counted(len(result.rows), 'run')}; bars: the 80% range of the prediction"
         title = "Measured against predicted"

@@ -178,11 +178,11 @@ def draw_estimate(result: Estimate, gpu: Accelerator, suffix: str, kind: str | N
     Raises CostcalcError when there is nothing to draw.
     """
     if not result.breakdown:
-        raise CostcalcError("there is no decode step to draw: the deployment does not fit", where="--chart")
+        raise CostcalcError("there is no decode step to draw: the deployment does not fit", where="chart")
     computes = bool(points_of(result))
     if kind == "roofline" and not computes:
         message = "reads alone have no arithmetic to stand on a roofline"
-        raise CostcalcError(message, where="--chart-kind", hint="draw --chart-kind time, or leave --terms out")
+        raise CostcalcError(message, where="kinds", hint="draw time alone, or leave `terms` out")
     kinds = (("roofline", "time") if computes else ("time",)) if kind is None else (kind,)
     with look():
         width = 6.8 if len(kinds) > 1 else 8.0

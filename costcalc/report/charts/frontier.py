@@ -28,7 +28,7 @@ def draw_frontier(result: Frontier, suffix: str, kinds: Sequence[str] = ("throug
     found = {kind: lines_of(result, FRONTIER_PANELS[kind]) for kind in kinds}
     drawn = {kind: lines for kind, lines in found.items() if lines}
     if not drawn:
-        raise CostcalcError("no cost is known, so there is nothing to draw", where="--chart")
+        raise CostcalcError("no cost is known, so there is nothing to draw", where="chart")
     with look():
         subtitle = _subtitle(result, next(iter(drawn.values())))
         figure, axes = panels(len(drawn), result.title, subtitle, width=6.4 if len(drawn) > 1 else 9.0)

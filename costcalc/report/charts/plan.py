@@ -19,10 +19,10 @@ def draw_plan(found: Plan, suffix: str, wanted: Collection[str]) -> bytes:
     """Return the chart as the content of a file of an ending; raises CostcalcError where the panel has nothing."""
     fleets = [each for each in found.fleets if each.usd_per_month is not None][:MOST]
     if not fleets:
-        raise CostcalcError("no fleet has a price, so there is nothing to draw", where="--chart")
+        raise CostcalcError("no fleet has a price, so there is nothing to draw", where="chart")
     kinds = [each for each in ("cost", "day") if each in wanted and (each != "day" or found.load_by_hour)]
     if not kinds:
-        raise CostcalcError("no hours are told", where="--chart-kind", hint="add --hourly")
+        raise CostcalcError("no hours are told", where="kinds", hint="add `hourly`")
     with look():
         height = max(3.6, 1.6 + 0.5 * len(fleets))
         figure, axes = panels(len(kinds), found.title, asked_told(found), width=7.6, height=height)

@@ -16,7 +16,7 @@ def draw_simulation(found: Simulation, suffix: str, wanted: Collection[str]) -> 
     """Return the chart as the content of a file of an ending; raises CostcalcError where the panel has nothing."""
     kinds = [each for each in ("queue", "load") if each in wanted and (each != "load" or found.loads)]
     if not kinds:
-        raise CostcalcError("there is one load", where="--chart-kind", hint="add --loads 0.5:1.5:0.25")
+        raise CostcalcError("there is one load", where="kinds", hint="add `loads`, as in 0.5:1.5:0.25")
     fleet = found.fleet
     with look():
         figure, axes = panels(len(kinds), f"{fleet.model} on {machines_told(fleet)}", traffic_told(found))
