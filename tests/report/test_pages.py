@@ -481,7 +481,8 @@ def test_a_demand_is_a_block_of_its_own(estimate: Estimate) -> None:
     assert "50 requests/s, 51,200 output tokens/s" in page
     assert "192 GPUs: 12 replicas of 16 GPUs, 93% of what they can serve" in page
     assert "$384.00 per hour, $280,320 per month" in page
-    assert "$0.417 per million tokens in and out, $2.08 per million output tokens, $0.00213 per request" in page
+    assert "Of all its GPUs, busy or not, that is $0.417 per million tokens in and out" in page
+    assert "$2.08 per million output tokens, their prompts included, $0.00213 per request" in page
     narrow = fitted(estimate_page(asked), 80).splitlines()
     start = next(place for place, line in enumerate(narrow) if line.startswith("Demand"))
     assert max(map(len, narrow[start : narrow.index("", start)])) <= 80
