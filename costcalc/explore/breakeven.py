@@ -16,7 +16,7 @@ from costcalc.explore.estimate import answer, market_price
 from costcalc.explore.sizing import deployment_for
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.spec import ApiPrice, ModelSpec
-from costcalc.predict.options import quantity
+from costcalc.predict.options import quantity, read_as
 from costcalc.predict.quantities import HOURS_OF_A_MONTH, BreakEven, Estimate, MarketPrice
 from costcalc.predict.scenario import asked
 
@@ -115,10 +115,7 @@ def _squashed(text: str) -> str:
 
 def _typed(text: str, where: str) -> ApiPrice:
     """Prices of input, output and cached input as typed [$/M]."""
-    try:
-        dollars = [_USD(part.strip().removeprefix("$")) for part in text.split("/")]
-    except CostcalcError as error:
-        raise CostcalcError(error.message, where=where, hint=error.hint) from None
+    dollars = [read_as(_USD, part.strip().removeprefix("$"), where) for part in text.split("/")]
     if len(dollars) not in (2, 3):
         hint = "write $/M of input and output, as in 0.6/2.2, and of cached input where it differs"
         raise CostcalcError(f"{shown(text)} is no list of prices", where=where, hint=hint)
@@ -143,10 +140,7 @@ def _of_tier(offers: Sequence[Offer], tier: str) -> list[Offer]:
 
 def _at(price: ApiPrice, tier: str, discount: Any) -> ApiPrice:
     """A list price at a tier, less a discount."""
-    try:
-        left = 1 - _SHARE(discount or 0)
-    except CostcalcError as error:
-        raise CostcalcError(error.message, where="discount", hint=error.hint) from None
+    left = 1 - read_as(_SHARE, discount or 0, "discount")
     asks = price.batch if tier == "batch" and price.batch else price
     cached = asks.cached_input_usd_per_million
     return replace(
@@ -168,10 +162,7 @@ def _sale(found: Estimate, sell: str | None, margin: Any) -> MarketPrice | None:
             raise CostcalcError("the price is told too", where="margin", hint="one of them follows from the other")
         price = _typed(str(sell), "sell")
     else:
-        try:
-            kept = _SHARE(margin)
-        except CostcalcError as error:
-            raise CostcalcError(error.message, where="margin", hint=error.hint) from None
+        kept = read_as(_SHARE, margin, "margin")
         # A cached token is a part of the input's cost: fresh and cached ones are asked the same.
         into, out = found.cost.usd_per_million_input_tokens, found.cost.usd_per_million_output_tokens
         price = ApiPrice(

@@ -30,14 +30,13 @@ from costcalc.explore.traffic import (
     levels_of,
     offered,
     one_of,
-    read,
     seed_of,
 )
 from costcalc.fields import Record, Result
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.spec import ModelSpec
 from costcalc.predict.odds import chance_within
-from costcalc.predict.options import OPTIONS, Options, whole
+from costcalc.predict.options import OPTIONS, Options, read_as, whole
 from costcalc.predict.predict import predict
 from costcalc.predict.quantities import (
     BLENDED,
@@ -197,7 +196,7 @@ def plan(
     coming, given = offered(load, given)
     given.pop("concurrency", None)
     day = day_of(peak, hourly)
-    first, tries = seed_of(seed), int(read(whole(1, 100), seeds, "seeds"))
+    first, tries = seed_of(seed), int(read_as(whole(1, 100), seeds, "seeds"))
     spec = the_model(model, folders)
     cards = _cards(spec, accelerators, given, folders)
     trials = Trials(

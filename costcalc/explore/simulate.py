@@ -22,12 +22,11 @@ from costcalc.explore.traffic import (
     multiple,
     offered,
     one_of,
-    read,
     seed_of,
 )
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.spec import ModelSpec
-from costcalc.predict.options import values_of, whole
+from costcalc.predict.options import read_as, values_of, whole
 from costcalc.predict.predict import prefill_layout
 from costcalc.predict.quantities import ranges_of
 from costcalc.predict.scenario import Scenario, asked
@@ -76,7 +75,7 @@ def simulate(
     Raises CostcalcError for names, values and layouts that cannot be, and where nothing fits.
     """
     check_replayed(options)
-    copies = read(whole(1, 10_000), replicas, "replicas")
+    copies = read_as(whole(1, 10_000), replicas, "replicas")
     way: Router = one_of(router, get_args(Router), "router")
     prefixes = one_of(prefix_cache, PREFIXES, "prefix_cache")
     load = Coming(trace, process, input_lengths, output_lengths, speed, requests, seed)
@@ -88,7 +87,7 @@ def simulate(
     if traffic.prefixes and prefixes != "off" and options.get("cached") is not None:
         hint = "leave it out, or say --prefix-cache off"
         raise CostcalcError("the trace tells which prefixes are cached", where="cached", hint=hint)
-    multiples = () if loads is None else values_of(loads, lambda value: read(multiple, value, "loads"), "loads")
+    multiples = () if loads is None else values_of(loads, lambda value: read_as(multiple, value, "loads"), "loads")
     if multiples and traffic.rate is None:
         raise CostcalcError("the load is no rate", where="loads", hint="say one with --demand, or a trace")
     scenario = asked(model, gpu, given, catalog)

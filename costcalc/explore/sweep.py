@@ -29,8 +29,8 @@ from costcalc.model.spec import ModelSpec
 from costcalc.predict.options import SWEPT, Options, check_context, is_several, read_option, refuse_unknown, values_of
 from costcalc.predict.predict import Prediction
 from costcalc.predict.quantities import (
-    BLENDED,
     BOUNDS,
+    MIXED,
     QUANTITIES,
     SIDES,
     Answered,
@@ -121,7 +121,7 @@ class Cells(Mapping[str, Array]):
         return np.asarray(np.nan if value is None else value)
 
     def _end(self, each: Quantity, side: str) -> Array:
-        value = 0.0 if each.path == BLENDED else self._number(each)
+        value = 0.0 if each.path in MIXED else self._number(each)
         return np.asarray(end_of(self._answered, each, value, self._spread, side))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.fields import Record
-from costcalc.predict.options import read_option, whole
+from costcalc.predict.options import read_as, read_option, whole
 from costcalc.predict.scenario import DEFAULT_INPUT, DEFAULT_OUTPUT
 from costcalc.replay.blocks import PREFIX_TOKENS
 from costcalc.replay.traffic import LENGTHS, PROCESSES, Draw, Traffic, drawn, drawn_by, faster, part, read_trace
@@ -42,7 +42,7 @@ LEVELS = ("ttft", "tpot")
 
 def levels_of(options: Mapping[str, Any]) -> tuple[dict[str, Level], dict[str, Any]]:
     """Return the service levels asked for by keyword, and the options with their times alone."""
-    found = {name: read(parse_level, options[name], name) for name in LEVELS if options.get(name) is not None}
+    found = {name: read_as(parse_level, options[name], name) for name in LEVELS if options.get(name) is not None}
     return found, {**options, **{name: level.seconds for name, level in found.items()}}
 
 
@@ -105,9 +105,9 @@ class Offered(Record):
 def offered(load: Coming, options: Mapping[str, Any]) -> tuple[Offered, dict[str, Any]]:
     """Return what comes, and the options of the scenario that it makes; raises CostcalcError."""
     told = dict(options)
-    speed = read(multiple, load.speed, "speed")
+    speed = read_as(multiple, load.speed, "speed")
     demand = (
-        None if told.get("demand") is None else read(lambda text: parse_demand(str(text)), told["demand"], "demand")
+        None if told.get("demand") is None else read_as(lambda text: parse_demand(str(text)), told["demand"], "demand")
     )
     if load.trace is not None:
         return _traced(load, told, speed, demand)
@@ -168,7 +168,7 @@ def _traced(load: Coming, told: dict[str, Any], speed: float, demand: Demand | N
 def count_of(load: Coming, users: float | None) -> int:
     """How many requests to draw: those asked for, or enough for every user to ask several times."""
     if load.requests is not None:
-        return int(read(whole(1, MOST_REQUESTS), load.requests, "requests"))
+        return int(read_as(whole(1, MOST_REQUESTS), load.requests, "requests"))
     number = max(DEFAULT_REQUESTS, 10 * round(users or 0))
     if number > MOST_REQUESTS:
         hint = "ask for fewer users, or say --requests"
@@ -204,14 +204,14 @@ class Day(Record):
 def day_of(peak: Any, hourly: Any) -> Day:
     """Return the day that a ratio of peak to mean, or the loads of 24 hours, tell; raises CostcalcError."""
     if hourly is None:
-        ratio = 1.0 if peak is None else read(multiple, peak, "peak")
+        ratio = 1.0 if peak is None else read_as(multiple, peak, "peak")
         if ratio < 1:
             hint = "it is the busiest load over the mean, as in 3"
             raise CostcalcError(f"{shown(peak)} is less than the mean", where="peak", hint=hint)
         return Day(ratio)
     if peak is not None:
         raise CostcalcError("the hours tell it", where="peak", hint="leave one of --peak and --hourly out")
-    values = [read(lambda each: parse_quantity(each, "count"), each, "hourly") for each in _hours(hourly)]
+    values = [read_as(lambda each: parse_quantity(each, "count"), each, "hourly") for each in _hours(hourly)]
     if len(values) != HOURS or not sum(values):
         what = f"{len(values)} loads" if sum(values) else "no load at all"
         raise CostcalcError(f"{what} where a day has {HOURS} hours", where="hourly", hint="as in 1,1,1,2,4, ...")
@@ -259,15 +259,7 @@ def multiple(value: Any) -> float:
 
 def seed_of(value: Any) -> int:
     """Return the seed of what is drawn."""
-    return int(read(whole(0, 2**32 - 1), value, "seed"))
-
-
-def read(reader: Any, value: Any, where: str) -> Any:
-    """Return a value as a reader takes it; its error names where it stood."""
-    try:
-        return reader(value)
-    except CostcalcError as error:
-        raise CostcalcError(error.message, where=where, hint=error.hint) from None
+    return int(read_as(whole(0, 2**32 - 1), value, "seed"))
 
 
 def one_of(value: str, words: tuple[str, ...], where: str) -> Any:

@@ -24,7 +24,7 @@ from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.owning import OwnedTerms, charged
 from costcalc.hardware.prices import Date, Provenance
 from costcalc.model.spec import ModelSpec
-from costcalc.predict.options import MOST_GPUS, Options, quantity, read_option, whole
+from costcalc.predict.options import MOST_GPUS, Options, quantity, read_as, read_option, whole
 from costcalc.predict.quantities import Range, plain_tree
 from costcalc.predict.scenario import counted, owner_of, the_gpu, the_model
 from costcalc.units import format_count, format_percent, format_usd
@@ -164,9 +164,9 @@ def train(
     if precision not in ("bf16", "fp8"):
         hint = did_you_mean(str(precision), ("bf16", "fp8")) or "one of bf16, fp8"
         raise CostcalcError(f"{shown(precision)} is unknown", where="precision", hint=hint)
-    count = None if given.get("gpus") is None else _read("gpus", given["gpus"], whole(1, MOST_GPUS))
-    length = SEQUENCE if sequence is None else _read("sequence", sequence, quantity("count", 1, MOST_SEQUENCE))
-    amount = _read("tokens", tokens, quantity("count", 1, MOST_TOKENS))
+    count = None if given.get("gpus") is None else read_as(whole(1, MOST_GPUS), given["gpus"], "gpus")
+    length = SEQUENCE if sequence is None else read_as(quantity("count", 1, MOST_SEQUENCE), sequence, "sequence")
+    amount = read_as(quantity("count", 1, MOST_TOKENS), tokens, "tokens")
     each, peak = float(training_flops_per_token(spec, length)), _peak(machine, precision)
     share, spread, runs, notes = _share(mfu, precision)
     flops = amount * each
@@ -203,13 +203,6 @@ def train(
         days_range=None if limits is None or days is None else _range(each * days for each in limits),
         usd_range=None if limits is None or usd is None else _range(training_usd(each, usd) for each in limits),
     )
-
-
-def _read(name: str, value: Any, read: Any) -> Any:
-    try:
-        return read(value)
-    except CostcalcError as error:
-        raise CostcalcError(error.message, where=name, hint=error.hint) from None
 
 
 def _range(values: Any) -> Range:
@@ -259,7 +252,7 @@ def _shares(told: Any) -> Range:
     if len(parts) not in (1, 2):
         raise CostcalcError(f"{shown(told)} is no share", where="mfu", hint="write it like 40% or 38%-43%")
     read = quantity("ratio", 0, 1, low_too=False)
-    low, high = (_read("mfu", each, read) for each in (parts[0], parts[-1]))
+    low, high = (read_as(read, each, "mfu") for each in (parts[0], parts[-1]))
     if low > high:
         hint = f"write it like {format_percent(high)}-{format_percent(low)}"
         raise CostcalcError(f"{shown(told)} is no range", where="mfu", hint=hint)

@@ -632,6 +632,14 @@ def _is_list(text: str, read: Read) -> bool:
         return False
 
 
+def read_as(reader: Read, value: Any, where: str) -> Any:
+    """Return a value as a reader takes it; its error names where it stood."""
+    try:
+        return reader(value)
+    except CostcalcError as error:
+        raise CostcalcError(error.message, where=where, hint=error.hint) from None
+
+
 # Several values of one quantity, as people write them: '1,8,64', '1:256:x2', '4k:128k:x2', '1:3:0.5'.
 
 

@@ -674,6 +674,8 @@ def _grams(a: Answered) -> Number | None:
 WATTS = "energy.watts_per_gpu"
 BLENDED = "cost.usd_per_million_blended_tokens"
 REQUEST = "cost.usd_per_request"
+MIXED = (BLENDED, REQUEST)
+"""Dollars of prompts and answers together, whose ranges follow from those of both."""
 QUANTITIES: tuple[Quantity, ...] = (
     Quantity("prefill.time_s", "A pass of prefill", "s", lambda a: a.at.prefill.seconds, "prefill"),
     Quantity(
@@ -776,7 +778,7 @@ def value_of(answered: Answered, each: Quantity) -> Number | None:
 
 def has_range(each: Quantity, spread: Ranges80) -> bool:
     """Whether a number has a range at 80% coverage."""
-    if each.path in (BLENDED, REQUEST):
+    if each.path in MIXED:
         return bool(spread.decode and spread.prefill)
     return bool(each.times) and getattr(spread, each.times) is not None
 
@@ -784,7 +786,7 @@ def has_range(each: Quantity, spread: Ranges80) -> bool:
 def end_of(answered: Answered, each: Quantity, value: Number, spread: Ranges80, side: str) -> Number:
     """The low or the high end of the range of a number that has one."""
     end = SIDES.index(side)
-    if each.path in (BLENDED, REQUEST):
+    if each.path in MIXED:
         assert spread.decode and spread.prefill
         entered, output = _input_usd(answered) * spread.prefill[end], _output_usd(answered) * spread.decode[end]
         blended = _blended(answered, entered, output)
