@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from costcalc.catalog.catalog import Catalog, load_gpu, load_model
     from costcalc.catalog.summary import Listing, gpus, models
     from costcalc.errors import CostcalcError
-    from costcalc.explore.breakeven import breakeven
     from costcalc.explore.capacity import Capacity, capacity
     from costcalc.explore.compare import attention_curves, compare_attention, compare_gpus, compare_models
     from costcalc.explore.diff import Diff, diff
     from costcalc.explore.estimate import estimate
+    from costcalc.explore.fleet.plan import Plan, plan
     from costcalc.explore.frontier import Frontier, frontier
-    from costcalc.explore.launch import launch_line
-    from costcalc.explore.launch_line import Launch, from_launch_line
-    from costcalc.explore.plan import Plan, plan
-    from costcalc.explore.sensitivity import Sensitivity, sensitivity
+    from costcalc.explore.launch.emit import launch_line
+    from costcalc.explore.launch.read import Launch, from_launch_line
+    from costcalc.explore.money.breakeven import breakeven
+    from costcalc.explore.money.sensitivity import Sensitivity, sensitivity
+    from costcalc.explore.money.train import Training, train
     from costcalc.explore.simulate import simulate
     from costcalc.explore.sweep import Sweep, sweep, sweep_chunks
-    from costcalc.explore.train import Training, train
     from costcalc.hardware.accelerator import Accelerator
     from costcalc.model.spec import ModelSpec
     from costcalc.predict.quantities import BreakEven, Comparison, Estimate
@@ -46,37 +46,37 @@ _HOMES = {
     "Diff": "explore.diff",
     "Estimate": "predict.quantities",
     "Frontier": "explore.frontier",
-    "Launch": "explore.launch_line",
+    "Launch": "explore.launch.read",
     "Listing": "catalog.summary",
     "ModelSpec": "model.spec",
-    "Plan": "explore.plan",
+    "Plan": "explore.fleet.plan",
     "Priced": "validation.price",
-    "Sensitivity": "explore.sensitivity",
+    "Sensitivity": "explore.money.sensitivity",
     "Simulation": "replay.results",
     "Sweep": "explore.sweep",
-    "Training": "explore.train",
+    "Training": "explore.money.train",
     "attention_curves": "explore.compare",
-    "breakeven": "explore.breakeven",
+    "breakeven": "explore.money.breakeven",
     "capacity": "explore.capacity",
     "compare_attention": "explore.compare",
     "compare_gpus": "explore.compare",
     "compare_models": "explore.compare",
     "diff": "explore.diff",
     "estimate": "explore.estimate",
-    "from_launch_line": "explore.launch_line",
+    "from_launch_line": "explore.launch.read",
     "frontier": "explore.frontier",
     "gpus": "catalog.summary",
-    "launch_line": "explore.launch",
+    "launch_line": "explore.launch.emit",
     "load_gpu": "catalog.catalog",
     "load_model": "catalog.catalog",
     "models": "catalog.summary",
-    "plan": "explore.plan",
+    "plan": "explore.fleet.plan",
     "price": "validation.price",
-    "sensitivity": "explore.sensitivity",
+    "sensitivity": "explore.money.sensitivity",
     "simulate": "explore.simulate",
     "sweep": "explore.sweep",
     "sweep_chunks": "explore.sweep",
-    "train": "explore.train",
+    "train": "explore.money.train",
 }
 """The module of every name, imported when the name is first used."""
 _METHODS = {

@@ -59,7 +59,7 @@ def breakeven(
     given = output.with_tokens(given)
     with output.opened(CHART_KINDS["breakeven"]) as opened:
         (name, machine), catalog = subject(model, gpu), sources.opened()
-        from costcalc.explore.breakeven import breakeven as answered
+        from costcalc.explore.money.breakeven import breakeven as answered
 
         listed = [each for part in against for each in part.split(",")] if against else None
         result = answered(
@@ -101,7 +101,7 @@ def sensitivity(
     given = output.with_tokens(given)
     with output.opened(CHART_KINDS["sensitivity"]) as opened:
         (name, machine), catalog = subject(model, gpu), sources.opened()
-        from costcalc.explore.sensitivity import sensitivity as answered
+        from costcalc.explore.money.sensitivity import sensitivity as answered
 
         ranges = [each for part in vary or () for each in part.split(",")]
         result = answered(
@@ -167,7 +167,7 @@ def train(
         (name, machine), catalog = subject(model, gpu), sources.opened()
         if tokens is None:
             raise CostcalcError("--tokens is missing", hint="say how many, as in --tokens 15T")
-        from costcalc.explore.train import train as trained
+        from costcalc.explore.money.train import train as trained
 
         result = trained(
             name, machine, tokens=tokens, gpus=gpus, mfu=mfu, sequence=sequence, precision=precision or "bf16",

@@ -65,7 +65,7 @@ def estimate(
     notes: tuple[str, ...] = ()
     if line is not None:
         machine, typed = gpu_named(gpu), given.get("backend")
-        from costcalc.explore.launch_line import from_launch_line
+        from costcalc.explore.launch.read import from_launch_line
 
         text = sys.stdin.read(LONGEST_LINE + 1) if line.strip() == "-" else line
         launch = from_launch_line(text, gpu=machine, model=model, catalog=sources.opened(), **given)
@@ -97,7 +97,7 @@ def _emit(
     from costcalc.report.files import new_file, write
 
     with new_file(output.file(), "--output-file") as file:
-        from costcalc.explore.launch import emitted
+        from costcalc.explore.launch.emit import emitted
 
         text, more = emitted(model, gpu, engine, catalog=sources.opened(), **given)
         write(text, file)
@@ -521,7 +521,7 @@ def plan(
     given = output.with_tokens(given)
     with output.opened(CHART_KINDS["plan"]) as opened:
         (name, machines), catalog = subject(model, ",".join(gpu) if gpu else None), sources.opened()
-        from costcalc.explore.plan import plan as planned
+        from costcalc.explore.fleet.plan import plan as planned
 
         listed = [each for each in machines.split(",") if each.strip()]
         own = {each: value for each, value in told.items() if value is not None}

@@ -12,8 +12,7 @@ import numpy as np
 from costcalc.catalog.catalog import Catalog
 from costcalc.engine.parallelism import Deployment
 from costcalc.errors import CostcalcError
-from costcalc.explore.search import check_prefill_workers, choose_deployment
-from costcalc.explore.traffic import (
+from costcalc.explore.fleet.traffic import (
     PREFIXES,
     Coming,
     check_replayed,
@@ -24,6 +23,7 @@ from costcalc.explore.traffic import (
     one_of,
     seed_of,
 )
+from costcalc.explore.search import check_prefill_workers, choose_deployment
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.spec import ModelSpec
 from costcalc.predict.options import read_as, values_of, whole

@@ -288,7 +288,7 @@ def whole_page(result: Result, explain: bool, plot: bool, curves: Curves | None)
 
 
 PAGES = {
-    "BreakEven": "breakeven:breakeven_page",
+    "BreakEven": "money.breakeven:breakeven_page",
     "Capacity": "capacity:capacity_page",
     "Comparison": "comparison:comparison_page",
     "Diff": "diff:diff_page",
@@ -296,11 +296,11 @@ PAGES = {
     "Frontier": "frontier:frontier_page",
     "Listing": "catalog:list_page",
     "Plan": "plan:plan_page",
-    "Priced": "price:price_page",
-    "Sensitivity": "sensitivity:sensitivity_page",
+    "Priced": "money.price:price_page",
+    "Sensitivity": "money.sensitivity:sensitivity_page",
     "Simulation": "simulation:simulation_page",
     "Sweep": "sweep:sweep_page",
-    "Training": "train:train_page",
+    "Training": "money.train:train_page",
 }
 """The page of each kind of result, in costcalc.report, imported when it is shown."""
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from costcalc.explore.fleets import MULTIPLES
-from costcalc.explore.plan import FAR, Plan, PlannedFleet
+from costcalc.explore.fleet.fleets import MULTIPLES
+from costcalc.explore.fleet.plan import FAR, Plan, PlannedFleet
 from costcalc.report.page import (
     MARK,
     RANGE,

@@ -10,11 +10,11 @@ from costcalc.catalog.check import json_schema
 from costcalc.catalog.summary import ClosedSummary, GpuSummary, ModelSummary
 from costcalc.explore.capacity import QUESTIONS, Capacity, Fit
 from costcalc.explore.diff import REMAINDER, TOKENS, Headline
+from costcalc.explore.fleet.plan import Asked, PlannedFleet
 from costcalc.explore.frontier import Point
-from costcalc.explore.plan import Asked, PlannedFleet
-from costcalc.explore.sensitivity import Sensitivity
+from costcalc.explore.money.sensitivity import Sensitivity
+from costcalc.explore.money.train import Training
 from costcalc.explore.sweep import CELL
-from costcalc.explore.train import Training
 from costcalc.fields import hints
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.spec import ClosedModel, ClosedModels, ModelSpec

@@ -20,7 +20,7 @@ from terminal import fitted
 import costcalc
 from costcalc.cli import main
 from costcalc.predict.quantities import BreakEven
-from costcalc.report.breakeven import breakeven_page, conclusion
+from costcalc.report.money.breakeven import breakeven_page, conclusion
 from costcalc.report.page import plain_page
 from costcalc.report.schema import schema_of
 

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 import costcalc
 from costcalc.catalog.catalog import Catalog, load_gpu
 from costcalc.errors import CostcalcError
-from costcalc.explore.launch import emitted
-from costcalc.explore.launch_line import DEGREES, from_launch_line
+from costcalc.explore.launch.emit import emitted
+from costcalc.explore.launch.read import DEGREES, from_launch_line
 from costcalc.predict.options import OPTIONS, Options
 from costcalc.units import parse_machine
 

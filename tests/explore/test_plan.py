@@ -16,8 +16,8 @@ import costcalc
 from costcalc.cli import main
 from costcalc.engine.parallelism import Deployment
 from costcalc.errors import CostcalcError
-from costcalc.explore.fleets import MULTIPLES
-from costcalc.explore.plan import Plan, PlannedFleet
+from costcalc.explore.fleet.fleets import MULTIPLES
+from costcalc.explore.fleet.plan import Plan, PlannedFleet
 from costcalc.explore.search import fewest, single_replicas
 from costcalc.predict.odds import chance_within
 from costcalc.predict.scenario import asked
@@ -159,7 +159,7 @@ def test_hours_of_a_day_make_its_peak_and_its_bill() -> None:
 
 
 def test_hours_are_read_from_a_list_a_text_and_files(tmp_path: Path) -> None:
-    from costcalc.explore.traffic import day_of
+    from costcalc.explore.fleet.traffic import day_of
 
     hours = [*range(1, 13), *range(12, 0, -1)]
     (tmp_path / "day.csv").write_text("hour,load\n" + "".join(f"{at},{load}\n" for at, load in enumerate(hours)))

@@ -9,7 +9,7 @@ import costcalc
 from costcalc.catalog.catalog import Catalog
 from costcalc.cli import main
 from costcalc.errors import CostcalcError
-from costcalc.explore.train import published_runs, reached, train
+from costcalc.explore.money.train import published_runs, reached, train
 from costcalc.report.schema import schema_of
 
 
@@ -55,7 +55,7 @@ def test_large_runs_are_within_the_default_range(model, hours):
 
 def test_most_published_runs_are_in_the_range_that_is_made_of_the_others(monkeypatch):
     # Eight of ten, by its definition; the smallest Llama 3 took longer, with all that its card counts.
-    import costcalc.explore.train as module
+    import costcalc.explore.money.train as module
 
     every = published_runs()
     kept = 0

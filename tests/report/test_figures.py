@@ -17,13 +17,13 @@ from costcalc.errors import CostcalcError
 from costcalc.explore.compare import Curve, Curves
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.predict.quantities import BreakEven, Comparison, Estimate, OpResult
-from costcalc.report.breakeven import use_curve
 from costcalc.report.charts.comparison import draw_breakeven, draw_comparison, draw_sweep
 from costcalc.report.charts.estimate import draw_estimate, draw_roofline, draw_step_time
 from costcalc.report.charts.frontier import draw_frontier
 from costcalc.report.charts.style import VARIANT_COLOURS, draw_over, look, panels, spread, variant_colour
 from costcalc.report.charts.terminal import plots
 from costcalc.report.comparison import COST, RATE, USER
+from costcalc.report.money.breakeven import use_curve
 from costcalc.report.page import plain_page
 from costcalc.report.sweep import SWEPT_PANELS, curves_of
 

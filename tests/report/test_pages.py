@@ -26,11 +26,11 @@ from costcalc.predict.quantities import (
     Row,
     ServingResult,
 )
-from costcalc.report.breakeven import breakeven_page
 from costcalc.report.charts.terminal import bars, plots
 from costcalc.report.comparison import comparison_page
 from costcalc.report.estimate import estimate_page, explanation
 from costcalc.report.frontier import frontier_page
+from costcalc.report.money.breakeven import breakeven_page
 from costcalc.report.page import (
     RANGE,
     Block,

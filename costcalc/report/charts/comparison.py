@@ -14,7 +14,6 @@ from costcalc.explore.diff import Diff
 from costcalc.explore.sweep import Sweep
 from costcalc.predict.quantities import BLENDED, BreakEven, Comparison, Row
 from costcalc.report.accuracy import KIND_TITLES, amount, percent
-from costcalc.report.breakeven import use_curve
 from costcalc.report.capacity import MOST_ROWS, names
 from costcalc.report.charts.library import Axes, LogLocator, MaxNLocator
 from costcalc.report.charts.style import (
@@ -33,8 +32,9 @@ from costcalc.report.charts.style import (
 from costcalc.report.comparison import COST, EXCEEDS, RATE, USER, by_context, cost_or_reason, row_name
 from costcalc.report.diff import WHOLE, Step, diff_title, signed, steps_of
 from costcalc.report.estimate import is_term, price_basis
+from costcalc.report.money.breakeven import use_curve
+from costcalc.report.money.price import TITLES
 from costcalc.report.page import Show, quantity
-from costcalc.report.price import TITLES
 from costcalc.report.sweep import NAMES, SWEPT_PANELS, SweptLine, SweptLines, curves_of, value_shown
 from costcalc.units import counted, format_bytes, format_count, format_percent, format_seconds, format_usd
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from costcalc.errors import CostcalcError
-from costcalc.explore.plan import Plan, PlannedFleet
+from costcalc.explore.fleet.plan import Plan, PlannedFleet
 from costcalc.report.charts.library import Axes
 from costcalc.report.charts.style import FAINT, INK, look, panels, saved, shown_ticks, variant_colour
 from costcalc.report.plan import asked_told, fleet_name, missed

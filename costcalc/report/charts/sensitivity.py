@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from costcalc.explore.sensitivity import Sensitivity
+from costcalc.explore.money.sensitivity import Sensitivity
 from costcalc.report.charts.style import BOUND_COLOURS, FAINT, INK, look, panels, saved, shown_ticks
-from costcalc.report.sensitivity import NAMES, ends_of, range_told, tokens_named
+from costcalc.report.money.sensitivity import NAMES, ends_of, range_told, tokens_named
 from costcalc.units import format_count, format_usd
 
 CHEAPER, DEARER = BOUND_COLOURS["memory"], BOUND_COLOURS["compute"]

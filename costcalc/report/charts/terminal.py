@@ -12,16 +12,16 @@ from plotille import Figure, color
 
 from costcalc.errors import escaped
 from costcalc.explore.capacity import Capacity
+from costcalc.explore.fleet.plan import Plan
 from costcalc.explore.frontier import USER, Frontier
-from costcalc.explore.plan import Plan
 from costcalc.explore.sweep import Sweep
 from costcalc.fields import Record
 from costcalc.predict.quantities import BLENDED, BreakEven, Comparison, Estimate
 from costcalc.replay.results import Simulation
-from costcalc.report.breakeven import use_curve
 from costcalc.report.capacity import MOST_ROWS, names
 from costcalc.report.comparison import COST, RATE, by_context, row_name
 from costcalc.report.frontier import FRONTIER_PANELS, lines_of
+from costcalc.report.money.breakeven import use_curve
 from costcalc.report.page import Block, Column, Grid, Line, Show, Shown, bar, quantity, seconds
 from costcalc.report.plan import fleet_name
 from costcalc.report.sweep import NAMES, SWEPT_PANELS, curves_of, value_shown

@@ -14,6 +14,7 @@ from math import ceil
 import numpy as np
 
 from costcalc.engine.parallelism import Deployment, DoesNotFit, Parallelism
+from costcalc.explore.fleet.traffic import Day, Offered
 from costcalc.explore.misfits import does_not_fit
 from costcalc.explore.search import (
     deployments_asked_for,
@@ -24,7 +25,6 @@ from costcalc.explore.search import (
     stacked,
 )
 from costcalc.explore.sizing import Size, sizes
-from costcalc.explore.traffic import Day, Offered
 from costcalc.fields import Record
 from costcalc.predict.options import MOST_SECONDS
 from costcalc.predict.predict import predict

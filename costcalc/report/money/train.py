@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from costcalc.explore.train import Training
+from costcalc.explore.money.train import Training
 from costcalc.predict.quantities import Range
 from costcalc.report.page import Block, Column, Grid, Line, Show, filled_grid, notes, numbers, span
 from costcalc.units import NOTHING, format_count, format_percent, format_rate, format_usd

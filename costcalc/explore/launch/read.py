@@ -1,6 +1,6 @@
 """A pasted launch line, or a manifest of Kubernetes, as the options of an estimate.
 
-hardware_profiles/efficiency/launch.yaml says which flag of which engine is which option; `launch.py`, which writes such
+hardware_profiles/efficiency/launch.yaml says which flag of which engine is which option; `emit.py`, which writes such
 lines, goes by the same table.
 """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from costcalc.explore.sensitivity import PREDICTION, Influence, Sensitivity
+from costcalc.explore.money.sensitivity import PREDICTION, Influence, Sensitivity
 from costcalc.predict.options import OPTIONS
 from costcalc.report.page import DASH, MARK, Block, Column, Line, filled_grid, notes
 from costcalc.units import NOTHING, format_count, format_percent, format_rate, format_seconds, format_usd

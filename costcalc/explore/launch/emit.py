@@ -1,6 +1,6 @@
 """A deployment as the command, or the manifest, that starts it.
 
-hardware_profiles/efficiency/launch.yaml says which flag of which engine is which option; `launch_line.py`, which reads
+hardware_profiles/efficiency/launch.yaml says which flag of which engine is which option; `read.py`, which reads
 such commands, goes by the same table.
 """
 
@@ -19,7 +19,7 @@ from costcalc.catalog.catalog import Catalog, catalog_of
 from costcalc.catalog.names import is_hub_id
 from costcalc.engine.parallelism import Chosen, Parallelism
 from costcalc.errors import CostcalcError, did_you_mean, escaped, shown
-from costcalc.explore.launch_line import DEGREES, MANIFEST, PREFILL, Launch, ranks_are_replicas
+from costcalc.explore.launch.read import DEGREES, MANIFEST, PREFILL, Launch, ranks_are_replicas
 from costcalc.explore.search import choose_deployment
 from costcalc.formats import WEIGHT_FORMATS
 from costcalc.hardware.accelerator import Accelerator

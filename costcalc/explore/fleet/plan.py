@@ -20,9 +20,8 @@ from costcalc.engine.parallelism import Deployment, layout_name
 from costcalc.errors import CostcalcError
 from costcalc.explore.assumptions import defaults_of_plan, of_the_price
 from costcalc.explore.compare import mixed_prices
-from costcalc.explore.fleets import TIMES, Card, Found, Miss, Search
-from costcalc.explore.frontier import named
-from costcalc.explore.traffic import (
+from costcalc.explore.fleet.fleets import TIMES, Card, Found, Miss, Search
+from costcalc.explore.fleet.traffic import (
     PREFIXES,
     Coming,
     check_replayed,
@@ -32,6 +31,7 @@ from costcalc.explore.traffic import (
     one_of,
     seed_of,
 )
+from costcalc.explore.frontier import named
 from costcalc.fields import Record, Result
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.spec import ModelSpec

@@ -1,0 +1,1 @@
+"""What to run for a traffic, and how many of it."""

@@ -1,0 +1,1 @@
+"""Launch lines of serving engines, written and read."""
