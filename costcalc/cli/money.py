@@ -6,9 +6,9 @@ from typing import Annotated
 
 from typer import Option
 
-from costcalc.cli.parameters import CHART_KINDS, Given, Gpu, Model, Output, Sources, Written, subject
+from costcalc.cli.parameters import CHART_KINDS, Given, Gpu, Model, Output, PayerGiven, Sources, Written, subject
 from costcalc.errors import CostcalcError
-from costcalc.predict.options import LAYOUT, LOAD, MONEY, NUMBERS, OPTIONS
+from costcalc.predict.options import LAYOUT, LOAD, MONEY, NUMBERS
 
 # Self-host, or pay an API.
 
@@ -136,10 +136,6 @@ Products = Annotated[
     Option("--precision", metavar="bf16|fp8", rich_help_panel=NUMBERS,
            help="Precision of the products, whose dense peak counts; default: bf16."),
 ]  # fmt: skip
-Price = Annotated[
-    str | None,
-    Option("--price", metavar=OPTIONS["price"].metavar, rich_help_panel=MONEY, help=OPTIONS["price"].help),
-]  # fmt: skip
 
 
 def train(
@@ -151,7 +147,7 @@ def train(
     sequence: Sequence = None,
     mfu: Mfu = None,
     precision: Products = None,
-    price: Price = None,
+    paid: PayerGiven,
     written: Written,
     sources: Sources,
 ) -> None:
@@ -171,6 +167,6 @@ def train(
 
         result = trained(
             name, machine, tokens=tokens, gpus=gpus, mfu=mfu, sequence=sequence, precision=precision or "bf16",
-            price=price, catalog=catalog,
+            catalog=catalog, **paid,
         )  # fmt: skip
         show(form, file, lambda: page_of(result), result.to_dict, lambda: csv_rows(result))

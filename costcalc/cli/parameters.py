@@ -177,6 +177,12 @@ class OwnerGiven(Given):
     }
 
 
+class PayerGiven(Given):
+    """What GPU-hours are paid by, as typed."""
+
+    rows: ClassVar[Mapping[str, Row]] = {name: OPTIONS[name] for name in ("price", "owned", "pue", "power_price")}
+
+
 def with_options(function: Callable[..., None]) -> Callable[..., None]:
     """Return a command in which `Given` stands for the rows of OPTIONS, and a dataclass for its fields.
 

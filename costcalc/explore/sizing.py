@@ -144,6 +144,8 @@ def demand_of(
     gpus = replicas * int(deployment.layout.gpus) + pool
     hourly = None if usd_per_hour is None else gpus * usd_per_hour
     each = None if hourly is None else hourly / (requests * 3600)
+    users = asked.amount if asked.of == "users" else None
+    month = None if hourly is None else hourly * HOURS_OF_A_MONTH
     return DemandResult(
         requests,
         requests * output,
@@ -151,9 +153,10 @@ def demand_of(
         gpus,
         load,
         hourly,
-        None if hourly is None else hourly * HOURS_OF_A_MONTH,
-        asked.amount if asked.of == "users" else None,
+        month,
+        users,
         None if each is None else each / (float(q.input_tokens) + output) * 1e6,
         None if each is None else each / output * 1e6,
         each,
+        None if month is None or users is None else month / users,
     )

@@ -655,4 +655,16 @@ def demand_formulas(q: Scenario, r: Estimate, found: DemandResult) -> list[Formu
                 "730 hours are a twelfth of a year",
             )
         )
+    if found.usd_per_user_month is not None and found.usd_per_month is not None:
+        formulas.append(
+            Formula(
+                "demand.usd_per_user_month",
+                "Dollars per user and month",
+                "dollars per month / users at once",
+                f"{_usd(found.usd_per_month)} / {format_count(found.users)}",
+                found.usd_per_user_month,
+                "$/month",
+                "docs/method.md, demand",
+            )
+        )
     return formulas

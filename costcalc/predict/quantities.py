@@ -199,6 +199,7 @@ class DemandResult(Record):
     usd_per_million_tokens: float | None = None  # in and out
     usd_per_million_output_tokens: float | None = None
     usd_per_request: float | None = None
+    usd_per_user_month: float | None = None  # of 730 hours, where the demand is of users
 
 
 class OpResult(Record):

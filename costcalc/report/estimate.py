@@ -276,7 +276,9 @@ def demand(result: Estimate) -> Iterator[Block]:
         yield Line(
             f"Of all its GPUs, busy or not, that is {usd(found.usd_per_million_tokens)} per million tokens in and out, "
             f"{usd(found.usd_per_million_output_tokens)} per million output tokens, their prompts included, "
-            f"{usd(found.usd_per_request)} per request.",
+            f"{usd(found.usd_per_request)} per request"
+            + ("" if found.usd_per_user_month is None else f", {usd(found.usd_per_user_month)} per user and month")
+            + ".",
             indent=2,
         )
     yield Line()

@@ -431,8 +431,11 @@ def _pool(row: Row, catalog: Catalog, constants: ServingEfficiency) -> Scored:
     weights = weights_bytes_per_gpu(q.model, layout, q.formats)
     each = held_bytes_per_sequence(q.model, q.machine, layout, q.formats, row["max_length"], q.budget)
     measured = row.get(POOL)
+    reason = str(row.get("suspect") or "") or ("" if measured else "not measured")
+    if pool <= 0:  # of which no ratio can be had
+        reason = reason or "predicted to leave no memory for the cache"
     return {
-        **unpredicted(row, POOL, str(row.get("suspect") or "") or ("" if measured else "not measured")),
+        **unpredicted(row, POOL, reason),
         "predicted": pool,
         "low": pool * RANGE[0],
         "high": pool * RANGE[1],

@@ -179,6 +179,14 @@ def test_errors_on_points_that_the_fit_has_seen_are_called_so_behind_those_left_
     assert "fitted mean" in divided and "left out" not in divided.partition("Worst points")[0]
 
 
+def test_a_start_up_without_memory_for_the_cache_is_not_scored(capsys, tmp_path):
+    row = "vLLM 0.19.0,h100-sxm,Qwen/Qwen2.5-7B-Instruct,1,{},8192,58.53"
+    told = "engine,gpu,model,tp,memory_utilization,max_length,kv_pool_gib"
+    (tmp_path / "own.csv").write_text("\n".join([told, row.format("1e-9"), row.format("0.95")]) + "\n")
+    text = out_of(capsys, "--data", str(tmp_path / "own.csv"))
+    assert "1 row: predicted to leave no memory for the cache (own.csv:2)" in text
+
+
 def test_classes_can_be_divided(capsys):
     text = out_of(capsys, "--kind", "gemm", "--by", "family", "--worst", "2")
     for family in ("hopper", "blackwell", "ampere", "ada"):

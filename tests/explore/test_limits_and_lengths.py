@@ -87,6 +87,15 @@ def test_a_demand_takes_whole_replicas(asked: str) -> None:
     assert explained["demand.usd_per_month"].value == found.usd_per_month
 
 
+def test_a_user_pays_a_share_of_the_month() -> None:
+    found = costcalc.estimate("llama-3.1-70b", "h100", gpus=4, demand="1000 users").demand
+    assert found is not None and found.users == 1000
+    assert found.usd_per_user_month == pytest.approx(found.gpus * 3.24 * 730 / 1000)
+    # Nobody is counted where requests are.
+    found = costcalc.estimate("llama-3.1-70b", "h100", gpus=4, demand="50 requests/s").demand
+    assert found is not None and found.usd_per_month and found.usd_per_user_month is None
+
+
 def test_pools_of_their_own_are_sized_together() -> None:
     answer = costcalc.estimate("llama-3.1-70b", "h100", gpus=4, demand="50 requests/s", disaggregated=True)
     found, serving = answer.demand, answer.serving

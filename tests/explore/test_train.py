@@ -94,6 +94,15 @@ def test_days_and_dollars_follow_from_gpu_hours():
     assert (found.days, found.usd) == pytest.approx((found.gpu_hours / 1024 / 24, 3 * found.gpu_hours))
 
 
+def test_an_owner_trains_at_what_owning_costs_an_hour():
+    own = costcalc.estimate("llama-3.1-8b", "h100", owned="years=5,rate=6%", power_price=0.05).deployment
+    found = train("llama-3.1-8b", "h100", tokens="1T", mfu="40%", owned="years=5,rate=6%", power_price=0.05)
+    assert found.usd_per_gpu_hour == own.usd_per_gpu_hour and found.price_kind == "owned"
+    assert found.usd == pytest.approx(own.usd_per_gpu_hour * found.gpu_hours)
+    dearer = train("llama-3.1-8b", "h100", tokens="1T", mfu="40%", price="owned", pue=2)
+    assert dearer.usd > train("llama-3.1-8b", "h100", tokens="1T", mfu="40%", price="owned").usd
+
+
 def test_longer_sequences_take_more():
     flops = [train("v3", "h800", tokens="1T", sequence=each).flops for each in (4096, 32768, 131072)]
     assert flops == sorted(flops)
@@ -111,6 +120,7 @@ def test_longer_sequences_take_more():
         ({"gpu": "a100", "precision": "fp8"}, "computes nothing in fp8"),
         ({"price": "nowhere"}, "no price of"),
         ({"gpus": "2.5"}, "gpus"),
+        ({"owned": "yeers=4"}, "is no term of owning"),
     ],
 )
 def test_what_cannot_be_is_told(options, message):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import field
 from functools import cache
 from pathlib import Path
@@ -21,12 +22,12 @@ from costcalc.engine.cost import (
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.fields import Count, Limits, Record, Result, Size, Spec
 from costcalc.hardware.accelerator import Accelerator
-from costcalc.hardware.owning import OwnedTerms, charged
+from costcalc.hardware.owning import Owning, charged
 from costcalc.hardware.prices import Date, Provenance
 from costcalc.model.spec import ModelSpec
-from costcalc.predict.options import MOST_GPUS, Options, quantity, read_as, read_option, whole
+from costcalc.predict.options import MOST_GPUS, Options, quantity, read_as, whole
 from costcalc.predict.quantities import Range, plain_tree
-from costcalc.predict.scenario import counted, owner_of, the_gpu, the_model
+from costcalc.predict.scenario import counted, owner_of, the_gpu, the_model, words_of_price
 from costcalc.units import format_count, format_percent, format_usd
 
 Precision = Literal["bf16", "fp8"]
@@ -146,6 +147,9 @@ def train(
     sequence: str | float | None = None,
     precision: str = "bf16",
     price: str | float | None = None,
+    owned: str | None = None,
+    pue: str | float | None = None,
+    power_price: str | float | None = None,
     catalog: Catalog | str | Path | None = None,
 ) -> Training:
     """What it takes to train `model` on `tokens` tokens: FLOPs, GPU-hours, days and dollars, each with its range.
@@ -155,7 +159,8 @@ def train(
 
     tokens: such as '14.8T'. gpus: for the days. mfu: share of the dense peak over all GPU-hours, or two as in
         '38%-43%'; by default that of published runs: their median, and the 10th and the 90th percentile. sequence:
-        length that attention spans [tokens]. precision: 'bf16' or 'fp8', of the products. price: as of an estimate.
+        length that attention spans [tokens]. precision: 'bf16' or 'fp8', of the products. price, owned, pue,
+        power_price: as of an estimate.
     Raises CostcalcError for names and values that cannot be.
     """
     folders = catalog_of(catalog)
@@ -172,7 +177,8 @@ def train(
     flops = amount * each
     hours = float(training_gpu_hours(flops, peak, share))
     limits = None if spread is None else _range(training_gpu_hours(flops, peak, end) for end in reversed(spread))
-    choice = _price(machine, price, owner_of(Options(), folders.serving_efficiency().of_owning))
+    paid = {"price": price, "owned": owned, "pue": pue, "power_price": power_price}
+    choice = _price(machine, paid, folders.serving_efficiency().of_owning)
     usd = None if choice is None else choice.usd_per_gpu_hour
     days = None if count is None else 1 / (count * HOURS_OF_A_DAY)
     if choice is None:
@@ -219,10 +225,11 @@ def _peak(gpu: Accelerator, precision: str) -> float:
     return float(rates[precision])
 
 
-def _price(gpu: Accelerator, price: Any, owner: OwnedTerms) -> Any:
-    asked = read_option("price", price)
+def _price(gpu: Accelerator, paid: Mapping[str, Any], owning: Owning | None) -> Any:
+    options = Options(**{name: value for name, value in paid.items() if value is not None})
+    owner = owner_of(options, owning)
     try:
-        return charged(gpu, asked, owner)
+        return charged(gpu, words_of_price(options), owner)
     except CostcalcError as error:
         raise CostcalcError(error.message, where="price", hint=error.hint) from None
 
