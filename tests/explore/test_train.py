@@ -44,17 +44,24 @@ def test_llama_3_405b_takes_what_its_paper_says_of_mfu_and_of_time_lost():
 
 @pytest.mark.parametrize(
     ("model", "hours"),
-    [("llama-3.1-405b", 30.84e6), ("llama-3.1-70b", 7.0e6), ("llama-3-70b", 6.4e6), ("llama-2-70b", 1720320)],
+    [("llama-3.1-405b", 30.84e6), ("llama-3.1-70b", 7.0e6), ("llama-3-70b", 6.4e6), ("olmo-3-32b", 1.05e6)],
 )
 def test_large_runs_are_within_the_default_range(model, hours):
     run = of(model)
     assert run.gpu_hours == hours
     low, high = asked(run).gpu_hours_range
-    assert low * 0.95 < hours < high
+    assert low < hours < high
+
+
+def test_the_default_range_holds_eight_of_ten_runs():
+    # Llama-2-70B reached the most and Llama-3.1-8B the least.
+    runs = [run for run in published_runs() if run.precision == "bf16"]
+    out = [run.model for run in runs if not (ends := asked(run).gpu_hours_range)[0] <= run.gpu_hours <= ends[1]]
+    assert len(runs) == 10 and sorted(out) == ["llama-2-70b", "llama-3.1-8b"]
 
 
 def test_most_published_runs_are_in_the_range_that_is_made_of_the_others(monkeypatch):
-    # Eight of ten, by its definition; the smallest Llama 3 took longer, with all that its card counts.
+    # Eight of ten where it is in it; of ten points left out one by one the two at each end may fall out.
     import costcalc.explore.money.train as module
 
     every = published_runs()
@@ -64,7 +71,7 @@ def test_most_published_runs_are_in_the_range_that_is_made_of_the_others(monkeyp
         monkeypatch.setattr(module, "published_runs", lambda others=others: others)
         low, high = asked(run).gpu_hours_range
         kept += low <= run.gpu_hours <= high
-    assert kept >= 5
+    assert kept >= 6
 
 
 @pytest.mark.parametrize("run", published_runs(), ids=lambda each: each.model)
