@@ -301,7 +301,8 @@ def _aiperf(data: Mapping[str, Any], source: str) -> Iterator[Run]:
     into = _above(mean("input_sequence_length", "num_input_token"), "input_sequence_length") * rate
     e2e = _number(mean("request_latency"))
     unit = _SECONDS.get(_text(_at(metrics, "request_latency", "unit")) or "ms", 1e-3)
-    phases = [each for each in _at(config, "phases") or [] if not _at(each, "exclude_from_results")]
+    told = _at(config, "phases")
+    phases = [each for each in (told if isinstance(told, list) else []) if not _at(each, "exclude_from_results")]
     places = [_at(phases, -1), _at(config, "loadgen"), config, _at(config, "perf_analyzer", "stimulus")]
     spread = [_number(_at(metrics, f"{which}_sequence_length", "std")) for which in ("input", "output")]
     backend = _text(_at(config, "backend"))
@@ -322,7 +323,7 @@ def _aiperf(data: Mapping[str, Any], source: str) -> Iterator[Run]:
         _at(config, "model_names", 0), _at(config, "model", 0), _at(config, "model"),
         _at(config, "tokenizer", "name"), _at(config, "tokenizer"),
     ]  # fmt: skip
-    tool = "aiperf" if "aiperf_version" in data or "phases" in (config or {}) else "genai-perf"
+    tool = "genai-perf" if "aiperf_version" not in data and told is None else "aiperf"
     yield Run(source, tool, 1.0, rate, into, output, False, _names(*models), row | load, note=note)
 
 

@@ -276,6 +276,31 @@ def test_what_a_file_does_not_say_is_asked_for(options, message):
     assert message in str(error.value)
 
 
+def spots(tree, path=()):
+    """The path of every value of a tree."""
+    for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ():
+        yield (*path, key)
+        yield from spots(value, (*path, key))
+
+
+@pytest.mark.parametrize("name", ["aiperf.json", "genai-perf.json", "guidellm.json", "inferencex.json", "vllm.json"])
+@pytest.mark.parametrize("wrong", [5, -1, "x", True, None, [], [5], {}, {"x": 5}], ids=repr)
+def test_any_value_of_another_type_is_read_or_told(tmp_path, name, wrong):
+    # A profile whose "phases" was a number ended in a TypeError.
+    base = json.loads((FILES / name).read_text())
+    base = base if isinstance(base, dict) else base[0]
+    for path in [*spots(base), *((name,) for name in ("config", "input_config", "records", "phases"))]:
+        changed = json.loads(json.dumps(base))
+        inner = changed
+        for key in path[:-1]:
+            inner = inner[key]
+        inner[path[-1]] = wrong
+        try:
+            assert load_benchmarks([written(tmp_path, changed)]).read
+        except CostcalcError as error:
+            assert error.message
+
+
 def test_a_run_that_cannot_be_read_is_left_out_and_told(tmp_path):
     good = json.loads((FILES / "vllm.json").read_text(encoding="utf-8"))
     found = price(written(tmp_path, [good, {**good, "completed": 0}]), gpu="8xh200")
