@@ -1,7 +1,8 @@
 """Fit the efficiencies of hardware_profiles/efficiency/ to what measurements/ holds, and show their errors.
 
 python tools/fit.py kernels|serving|energy DATE writes the file of that name there. Serving takes over an
-hour of CPU, cross-validated, and some of what it holds from kernels.yaml: fit that first. Afterwards: python docs/generate.py.
+hour of CPU, cross-validated, and some of what it holds from kernels.yaml: fit that first. Afterwards: python
+docs/generate.py.
 """
 
 from __future__ import annotations
