@@ -82,14 +82,11 @@ def new_files(paths: Sequence[Path]) -> Iterator[list[NewFile]]:
 
     Nothing else of costcalc writes into these folders meanwhile: what it found would be lost.
     """
-    from costcalc.report.files import new_file, new_folder, unfinished
+    from costcalc.report.files import new_file, unfinished
 
     with ExitStack() as stack:
         stack.enter_context(unfinished())
-        folders = list(dict.fromkeys(path.parent for path in paths))
-        for folder in folders:
-            new_folder(folder, "--output")
-        for folder in folders:
+        for folder in dict.fromkeys(path.parent for path in paths):
             stack.enter_context(_alone_in(folder))
         opened = [stack.enter_context(new_file(str(path), "--output", is_update=True)) for path in paths]
         yield [file for file in opened if file is not None]
@@ -97,20 +94,26 @@ def new_files(paths: Sequence[Path]) -> Iterator[list[NewFile]]:
 
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
-    """Wait until no other process works inside, where the system knows of locks."""
-    try:
-        import fcntl
+    """Make a folder, and wait until no other process works inside, where the system knows of locks."""
+    from costcalc.report.files import new_folder
 
-        handle = os.open(folder, os.O_RDONLY)
-    except (ImportError, OSError):
+    with ExitStack() as held:
+        while True:
+            new_folder(folder, "--output")
+            try:
+                import fcntl
+
+                handle = os.open(folder, os.O_RDONLY)
+            except (ImportError, OSError):
+                break
+            held.callback(os.close, handle)
+            with suppress(OSError):
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            # Whoever was inside may have been ended, and have taken the folder away that it had made.
+            with suppress(OSError):
+                if os.path.samestat(os.fstat(handle), folder.stat()):
+                    break
         yield
-        return
-    try:
-        with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def machines_with(path: Path | None, fits: Sequence[UserFit]) -> Machines:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import MagicMock
@@ -15,6 +17,7 @@ import pytest
 from costcalc import microbench
 from costcalc.catalog.catalog import MACHINES, Catalog, load_gpu, load_machines
 from costcalc.cli import main
+from costcalc.cli.calibrate import new_files
 from costcalc.engine.efficiency import calibrated_efficiency
 from costcalc.engine.op_times import op_time
 from costcalc.engine.ops import Op
@@ -196,6 +199,23 @@ def test_a_folder_keeps_what_other_files_said(capsys, tmp_path):
     both = load_machines(folder / MACHINES)["h100-sxm"]
     assert set(both) == {"gemm", "experts"} and both["gemm"] == first["gemm"]
     assert load_gpu("h100", catalog=folder) == load_gpu("h100")
+
+
+def test_a_folder_that_an_ended_writer_takes_away_is_made_again(tmp_path):
+    fcntl = pytest.importorskip("fcntl")
+    folder = tmp_path / "own"
+    folder.mkdir()
+    handle = os.open(folder, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+
+    def end():
+        folder.rmdir()
+        os.close(handle)
+
+    threading.Timer(0.2, end).start()
+    with new_files([folder / "machines.yaml"]) as (file,):
+        file.write_text("x")
+    assert (folder / "machines.yaml").read_text() == "x" and len(list(folder.iterdir())) == 1
 
 
 def test_the_example_of_readme(capsys, tmp_path, monkeypatch):
