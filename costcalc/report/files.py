@@ -167,6 +167,8 @@ def new_folder(folder: Path, option: str) -> None:
 
 def _checked(path: Path) -> os.stat_result | None:
     """What is there of a file to write, or None; raises CostcalcError where a file cannot take its place."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        path.lstat()  # raises for a name that no file can have, of which Path.exists() says that it is not there
     if not path.name or path.is_dir():
         raise CostcalcError(f"{shown(str(path))} is a folder", hint="name a file in it")
     if path.is_symlink():

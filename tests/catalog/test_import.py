@@ -161,13 +161,20 @@ def test_a_hub_id_is_read_from_the_local_cache(monkeypatch: pytest.MonkeyPatch) 
     assert (spec.name, spec.hf_id) == ("Llama-3.1-8B", "meta-llama/Llama-3.1-8B")
 
 
+def missing(address: str) -> HTTPError:
+    """What the hub answers of a file that it does not have, read to its end."""
+    answer = HTTPError(address, 404, "", Message(), None)
+    answer.close()
+    return answer
+
+
 def test_a_hub_id_is_fetched_only_online(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
     def read(address: str) -> bytes | Exception:
         asked.append(address)
         content = (CONFIGS / "llama-3.1-8b.json").read_bytes()
-        return content if address.endswith("/config.json") else HTTPError(address, 404, "", Message(), None)
+        return content if address.endswith("/config.json") else missing(address)
 
     monkeypatch.setitem(sys.modules, "huggingface_hub", hub({}))
     monkeypatch.setattr(web, "_read", read)
@@ -183,7 +190,7 @@ def test_a_hub_id_is_fetched_only_online(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
-        (HTTPError("x", 404, "", Message(), None), "the model has no such file"),
+        (missing("x"), "the model has no such file"),
         (URLError("no route to host"), "no route to host"),
         (b"x" * 8_000_001, "it is larger than 8 MB"),
         (b"\xff\xfe\xff", "invalid start byte"),

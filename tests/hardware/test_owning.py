@@ -14,6 +14,7 @@ import costcalc
 from costcalc.catalog.catalog import Catalog
 from costcalc.cli import main
 from costcalc.errors import CostcalcError
+from costcalc.fields import total
 from costcalc.hardware.owning import OwnedTerms, apportioned, monthly_capital, owned
 from costcalc.report.owning import owned_block
 from costcalc.report.page import Grid
@@ -72,7 +73,7 @@ def test_parts_sum_to_the_whole_and_to_what_is_shown(told: OwnedTerms) -> None:
     cost = owned(H100, told)
     assert cost is not None
     parts = asdict(cost.parts)
-    assert cost.usd_per_gpu_hour == sum(parts.values())
+    assert cost.usd_per_gpu_hour == total(parts.values())
     assert cost.fixed_usd_per_gpu_hour + cost.variable_usd_per_gpu_hour == cost.usd_per_gpu_hour
     shown = apportioned(parts)
     assert all(abs(shown[name] - parts[name]) < 1.0001e-4 for name in parts)
@@ -128,7 +129,7 @@ def test_an_owned_price_stands_in_the_tree_with_its_parts() -> None:
     machine = found.to_dict()["deployment"]
     assert machine["price_kind"] == "owned" and machine["owned"]["terms"]["years"] == 4
     assert (
-        machine["usd_per_gpu_hour"] == machine["owned"]["usd_per_gpu_hour"] == sum(machine["owned"]["parts"].values())
+        machine["usd_per_gpu_hour"] == machine["owned"]["usd_per_gpu_hour"] == total(machine["owned"]["parts"].values())
     )
     assert machine["price_range"] == [1.3, 1.69]  # what studies publish
     cells = costcalc.sweep("llama-3.1-8b", "h100", batch=8, price=["owned", "spot"], owned="years=4")
@@ -151,6 +152,6 @@ def test_the_command_shows_parts_and_terms(capsys: pytest.CaptureFixture[str]) -
     assert "as typed" in page and "IEA, Electricity 2025" in page
     assert main(["gpus", "own", "h100", "--format", "json"]) == 0
     tree = json.loads(capsys.readouterr().out)
-    assert tree["usd_per_gpu_hour"] == sum(tree["parts"].values()) and tree["gpu"] == H100.name
+    assert tree["usd_per_gpu_hour"] == total(tree["parts"].values()) and tree["gpu"] == H100.name
     assert main(["gpus", "own", "mi355x"]) == 2
     assert "say it with --owned capital=USD" in capsys.readouterr().err
