@@ -37,7 +37,7 @@ class Drawing(bytes):
 def html(result: Result) -> str:
     """Return an answer as the page that the command line shows, in HTML."""
     from costcalc.report.files import page_of
-    from costcalc.report.page import html_page
+    from costcalc.report.html.blocks import html_page
 
     return html_page(page_of(result))
 

@@ -20,7 +20,8 @@ from costcalc.cli import main
 from costcalc.fields import Result
 from costcalc.predict.options import OPTIONS, SWEPT
 from costcalc.report.files import PAGES, as_csv, page_of
-from costcalc.report.page import Column, Command, Grid, Line, html_page
+from costcalc.report.html.blocks import html_page
+from costcalc.report.page import Column, Command, Grid, Line
 
 RUNS = Path(__file__).parent / "validation" / "benchmarks"
 SMALL = ("llama-3.1-8b", "h100")
@@ -62,7 +63,7 @@ class Checked(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: Any) -> None:
         self.seen.append(tag)
-        assert {name for name, _ in attrs} <= {"style"}
+        assert {name for name, _ in attrs} <= {"style", "scope", "aria-hidden"}
         if tag != "br":
             self.open.append(tag)
 

@@ -51,6 +51,14 @@ COMMANDS: Table = {
             "costcalc estimate --from 'vllm serve Qwen/Qwen3-32B -tp 2' -g h100",
         ),
     ),
+    "report": Command(
+        "costcalc.cli.questions:report",
+        "All of it in one file to send around: HTML with sliders, or a workbook.",
+        (
+            "costcalc report -m v3 -g h100 -o report.html",
+            "costcalc report -m llama-3.1-70b -g 8xh100 --utilization 40% -o report.xlsx",
+        ),
+    ),
     "capacity": Command(
         "costcalc.cli.questions:capacity",
         "What fits on these GPUs: context, users, model or bits.",

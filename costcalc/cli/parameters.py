@@ -27,6 +27,7 @@ from costcalc.units import SHOWN_IN, format_count, format_usd, parse_currency, p
 if TYPE_CHECKING:
     from costcalc.catalog.catalog import Catalog
     from costcalc.explore.compare import Curves
+    from costcalc.explore.overview import Overview
     from costcalc.explore.sweep import Sweep
     from costcalc.predict.quantities import Assumption
     from costcalc.report.files import NewFile
@@ -368,6 +369,7 @@ FORMATS = ("table", "json", "csv", "markdown", "latex")
 FILE_FORMATS = {
     ".json": "json", ".csv": "csv", ".md": "markdown", ".markdown": "markdown", ".tex": "latex", ".txt": "table",
 }  # fmt: skip
+_NO_TEXT = {"parquet": "cells.parquet", "xlsx": "report.xlsx"}
 CHART_SUFFIXES = (".png", ".svg", ".pdf")
 _ENDINGS = ".json, .csv, .md, .tex or .txt"
 
@@ -381,8 +383,8 @@ def form_of(format: str | None, file: str | None, option: str, rows: Mapping[str
     files = {**FILE_FORMATS, **rows}
     chosen = choice(format, "--format", dict.fromkeys([*FORMATS, *rows.values()]))
     if file is None:
-        if chosen == "parquet":
-            raise CostcalcError("Parquet is no text", where="--format", hint="name a file: -o cells.parquet")
+        if chosen in _NO_TEXT:
+            raise CostcalcError(f"{chosen} is no text", where="--format", hint=f"name a file: -o {_NO_TEXT[chosen]}")
         return chosen or "table"
     _check_folder(file, option, "json")
     ending = Path(file).suffix.lower()
@@ -658,6 +660,25 @@ class Opened(Record):
             return
         with self.text.opened() as stream:
             write_rows(self.form, parts, stream)
+
+    def show_report(self, found: Overview) -> None:
+        """Write the chart where one was asked for, and a report, in HTML or as a workbook."""
+        from costcalc import __version__
+        from costcalc.report.files import csv_rows
+
+        self.draw(found.estimate)
+        if TAKEN:
+            found = replace(found, estimate=_with_taken(found.estimate).on(found.estimate.machine))
+        if self.text is not None and self.form == "html":
+            from costcalc.report.html.document import report_html
+
+            self.text.write_text(report_html(found, join(TYPED), __version__))
+        elif self.text is not None:
+            from costcalc.report.workbook import report_xlsx
+
+            self.text.write_bytes(report_xlsx(found, join(TYPED), __version__))
+        if self.limit is not None:
+            self.above.extend(self.limit.broken_by(csv_rows(found.estimate)))
 
     def show(self, result: Result, curves: Curves | None = None) -> None:
         """Write the chart where one was asked for, and the answer.

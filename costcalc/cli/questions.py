@@ -1,9 +1,10 @@
-"""The commands about deployments: `estimate`, `capacity`, `compare`, `sweep`, `frontier`, `simulate` and `plan`."""
+"""The commands about deployments: `estimate`, `report`, `capacity`, `compare`, `sweep`, `frontier` and others."""
 
 from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 from typer import Argument, Option
@@ -61,18 +62,11 @@ def estimate(
 
     A model and a GPU are enough: what is left out is chosen, marked in the answer, and explained.
     """
-    given = output.with_tokens(given)
-    notes: tuple[str, ...] = ()
-    if line is not None:
-        machine, typed = gpu_named(gpu), given.get("backend")
-        from costcalc.explore.launch.read import from_launch_line
-
-        text = sys.stdin.read(LONGEST_LINE + 1) if line.strip() == "-" else line
-        launch = from_launch_line(text, gpu=machine, model=model, catalog=sources.opened(), **given)
-        model, notes, given = launch.model, launch.notes, Given(**launch.options)
-        if emit is not None and typed is None:
-            del given["backend"]  # the line of one engine as that of another
+    typed = output.with_tokens(given)
+    model, given, notes = _launched(line, model, gpu, typed, sources)
     if emit is not None:
+        if line is not None and "backend" not in typed:
+            del given["backend"]  # the line of one engine as that of another
         _emit(emit, *subject(model, gpu), notes, given, output, sources)
         return
     with output.opened(CHART_KINDS["estimate"]) as opened:
@@ -84,6 +78,20 @@ def estimate(
             result = replace(result, notes=(*notes, *result.notes)).on(result.machine)
 
         opened.show(result)
+
+
+def _launched(
+    line: str | None, model: str | None, gpu: str | None, given: Given, sources: Sources
+) -> tuple[str | None, Given, tuple[str, ...]]:
+    """Return model and options as typed, or as a launch line says them, and what is to be noted of it."""
+    if line is None:
+        return model, given, ()
+    machine = gpu_named(gpu)
+    from costcalc.explore.launch.read import from_launch_line
+
+    text = sys.stdin.read(LONGEST_LINE + 1) if line.strip() == "-" else line
+    launch = from_launch_line(text, gpu=machine, model=model, catalog=sources.opened(), **given)
+    return launch.model, Given(**launch.options), launch.notes
 
 
 def _emit(
@@ -103,6 +111,37 @@ def _emit(
         write(text, file)
     for note in (*notes, *more):
         tell(f"note: {note}")
+
+
+# All of it in one file.
+
+
+REPORT_FORMATS = {".html": "html", ".htm": "html", ".xlsx": "xlsx"}
+
+
+def report(
+    *, model: Model = None, gpu: Gpu = None, line: Line = None, given: Given, output: Output, sources: Sources
+) -> None:
+    """A report of a deployment in one file: verdict, attention variants, frontier, memory, formulas, assumptions.
+
+    report.html needs no network; its sliders change price, utilization, batch and context, and its address keeps them.
+    report.xlsx has the dollars as formulas of the same (extra xlsx).
+    """
+    if output.plot:
+        raise CostcalcError("a report is no terminal", where="--plot", hint="it has charts of its own")
+    if Path(output.file() or "").suffix.lower() not in REPORT_FORMATS:
+        hint = "name one that ends in .html or .xlsx, as in -o report.html"
+        raise CostcalcError("a report is a file", where="--output-file", hint=hint)
+    model, given, noted = _launched(line, model, gpu, output.with_tokens(given), sources)
+    with output.opened(CHART_KINDS["estimate"], REPORT_FORMATS) as opened:
+        (name, machine), catalog = subject(model, gpu), sources.opened()
+        from costcalc.explore.overview import overview
+
+        found = overview(name, machine, catalog=catalog, **given)
+        if noted:
+            own = replace(found.estimate, notes=(*noted, *found.estimate.notes)).on(found.estimate.machine)
+            found = replace(found, estimate=own)
+        opened.show_report(found)
 
 
 # What fits at most.

@@ -1,4 +1,4 @@
-"""Pages: blocks of lines and grids, for a terminal, a pipe, Markdown, LaTeX or HTML, every digit kept."""
+"""Pages: blocks of lines and grids, for a terminal, a pipe, Markdown or LaTeX, every digit kept."""
 
 from __future__ import annotations
 
@@ -260,7 +260,8 @@ def safe(blocks: Iterable[Block]) -> Iterator[Block]:
 
 GAP = "  "
 RULE = "─"
-_COLOURS = r"\x1b\[[0-9;]*m"
+COLOURS = r"\x1b\[[0-9;]*m"
+"""What colours a terminal in a line of a drawing."""
 
 
 def plain_page(blocks: Iterable[Block]) -> str:
@@ -271,13 +272,13 @@ def plain_page(blocks: Iterable[Block]) -> str:
 def _text_lines(block: Block) -> Iterator[str]:
     margin = " " * block.indent
     if isinstance(block, Line):
-        yield margin + re.sub(_COLOURS, "", block.text)
+        yield margin + re.sub(COLOURS, "", block.text)
         return
     if isinstance(block, Command):
         yield from _command_lines(block)
         return
     sizes = [_width(block, at) for at in range(len(block.columns))]
-    head = [[each.title for each in block.columns], [RULE * size for size in sizes]] if _has_head(block) else []
+    head = [[each.title for each in block.columns], [RULE * size for size in sizes]] if has_head(block) else []
     for row in [*head, *block.rows]:
         cells = zip(block.columns, row, sizes, strict=True)
         yield margin + GAP.join(cell.rjust(size) if each.right else cell.ljust(size) for each, cell, size in cells)
@@ -296,7 +297,8 @@ def _command_lines(command: Command, width: int | None = None) -> Iterator[str]:
     yield line
 
 
-def _has_head(grid: Grid) -> bool:
+def has_head(grid: Grid) -> bool:
+    """Return whether any column of a grid has a title."""
     return any(each.title for each in grid.columns)
 
 
@@ -385,7 +387,7 @@ def _latex_table(grid: Grid, caption: str) -> Iterator[str]:
             yield r"  \par\medskip"
         yield rf"  \begin{{tabular}}{{{''.join('r' if shown.columns[at].right else 'l' for at in part)}}}"
         yield r"    \toprule"
-        if _has_head(shown):
+        if has_head(shown):
             yield from (_latex_row([shown.columns[at].title for at in part]), r"    \midrule")
         yield from (_latex_row([row[at] for at in part]) for row in shown.rows)
         yield from (r"    \bottomrule", r"  \end{tabular}")
@@ -412,71 +414,6 @@ _LATEX_SIGNS = re.compile(rf"-(?=-)|[^\w\s!'()+,./:;=?@-]|_|[^\x00-\x7f{_LATIN}]
 def _latex(text: str) -> str:
     """Text as LaTeX sets it: no sign of it commands, joins another, or is taken for an option of a row."""
     return _LATEX_SIGNS.sub(lambda found: _LATEX.get(found[0]) or f"U+{ord(found[0]):04X}", text).strip()
-
-
-# Pages as HTML for notebooks: every look is written beside its element, and takes the colours of the page around it,
-# light or dark; those of roles are dark enough for white and light enough for black.
-
-
-_HTML_LOOKS: dict[Role, str] = {
-    "title": "font-weight:bold;font-size:115%",
-    "heading": "font-weight:bold;margin-top:0.8em",
-    "value": "font-weight:bold",
-    "headline": "font-weight:bold;color:#2e9350",
-    "dim": "opacity:0.7",
-    "memory": "color:#3d85d8",
-    "compute": "color:#b07d10",
-    "communication": "color:#b455b4",
-    "overhead": "opacity:0.7",
-    "good": "color:#2e9350",
-    "bad": "font-weight:bold;color:#d9534f",
-}
-_MONOSPACED = "font-family:monospace;white-space:pre"
-
-
-def html_page(blocks: Iterable[Block]) -> str:
-    """Return a page as HTML, without a style sheet or a script."""
-    parts = "".join(_html_block(block) for block in safe(blocks))
-    return f'<div style="color:inherit;line-height:1.4;overflow-x:auto">{parts}</div>'
-
-
-def _html_block(block: Block) -> str:
-    margin = f"margin-left:{block.indent / 2:g}em" if block.indent else "margin-left:0"
-    if isinstance(block, Command):
-        label = f"{html_text(block.label)} " if block.label else ""
-        return f'<div style="{margin}">{label}<code>{html_text(block.text)}</code></div>'
-    if isinstance(block, Line):
-        look = f"{margin};{_HTML_LOOKS.get(block.role, '')}{';' + _MONOSPACED if block.drawn else ''}"
-        text = re.sub(_COLOURS, "", block.text)
-        return f'<div style="{look}">{html_text(text)}</div>' if text else "<br>"
-    head = "".join(_html_cell("th", each, each.title, "text") for each in block.columns)
-    rows = "".join(
-        f"<tr>{''.join(_html_cell('td', *each) for each in _html_cells(block, number, row))}</tr>"
-        for number, row in enumerate(block.rows)
-    )
-    head = f"<thead><tr>{head}</tr></thead>" if _has_head(block) else ""
-    style = f"{margin};color:inherit;border-collapse:collapse"
-    return f'<table style="{style}">{head}<tbody>{rows}</tbody></table>'
-
-
-def _html_cells(grid: Grid, number: int, row: Sequence[str]) -> Iterator[tuple[Column, str, Role]]:
-    for at, (column, text) in enumerate(zip(grid.columns, row, strict=True)):
-        yield column, text, grid.roles.get((number, at), column.role)
-
-
-def _html_cell(tag: str, column: Column, text: str, role: Role) -> str:
-    side = "right" if column.right else "left"
-    rule = ";border-bottom:1px solid currentColor" if tag == "th" else ""
-    look = _HTML_LOOKS.get(role, "")
-    more = f";{_MONOSPACED}" if column.drawing else "" if column.wrap else ";white-space:nowrap"
-    return f'<{tag} style="text-align:{side};padding:1px 8px{rule}{more};{look}">{html_text(text)}</{tag}>'
-
-
-def html_text(text: str) -> str:
-    """Return text as HTML shows it: no name is markup, and no `$` begins a formula in a notebook."""
-    from html import escape
-
-    return escape(text).replace("$", "&#36;")
 
 
 # Pages on a terminal: plain tables that fit its width, in colours unless NO_COLOR is set.
@@ -584,12 +521,12 @@ def _table(grid: Grid, part: Sequence[int], *, first: bool) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, padding=(0, len(GAP), 0, 0), pad_edge=False, show_header=_has_head(grid))
+    table = Table(box=None, padding=(0, len(GAP), 0, 0), pad_edge=False, show_header=has_head(grid))
     for at in part:
         column = grid.columns[at]
         side: Any = "right" if column.right else "left"
         table.add_column(column.title, justify=side, no_wrap=not column.wrap, overflow="fold", header_style="bold")
-    if _has_head(grid):
+    if has_head(grid):
         table.add_row(*(Rule(style="dim") for _ in part))
     keys = sum(grid.columns[at].key for at in part) or 1
     for number, row in enumerate(grid.rows):

@@ -43,6 +43,7 @@ def modules_of(*arguments: str) -> set[str]:
         ["sweep", "--help"],
         ["frontier", "--help"],
         ["capacity", "--help"],
+        ["report", "--help"],
     ],
     ids=" ".join,
 )
