@@ -94,6 +94,7 @@ _WRAPPED = 50
 
 
 def _inputs(book: Any, found: Overview, made_by: str) -> None:
+    from openpyxl.styles import PatternFill
     from openpyxl.worksheet.datavalidation import DataValidation
 
     result, choices = found.estimate, found.choices
@@ -114,17 +115,19 @@ def _inputs(book: Any, found: Overview, made_by: str) -> None:
         ),
         ("Fits", Formula(f"=INDEX({_column(found, 'memory.fits')},B9)"), "whether memory holds that many sequences"),
         (),
-        ("Verdict", verdict(result), "as asked"),
+        ("As asked", None, verdict(result)),
         ("GPUs", result.deployment.gpus, result.deployment.gpu),
         ("Replicas", result.deployment.replicas, result.deployment.layout),
         ("Model", result.model.name, choices.held),
-        ("Made by", made_by, "money in US dollars"),
+        ("Made by", None, f"{made_by}; money in US dollars"),
     ]
     sheet = _table(book, "Inputs", ("Input", "value", "unit"), rows, (18, 24, 90))
     for cell, listed in (("B4", batches), ("B5", contexts)):
         choice = DataValidation(type="list", formula1=listed, allow_blank=False)
         sheet.add_data_validation(choice)
         choice.add(cell)
+    for row in range(2, 6):
+        sheet.cell(row, 2).fill = PatternFill("solid", fgColor="FFF2CC")  # what may be changed
 
 
 def _dollars(book: Any, found: Overview) -> None:
