@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from inspect import Parameter, cleandoc, signature
 from os import PathLike, fspath
@@ -12,7 +11,7 @@ from typing import Any
 
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.fields import Result
-from costcalc.predict.options import OPTIONS, SWEPT, Options
+from costcalc.predict.options import OPTIONS, SWEPT, Options, by_keyword
 
 # Answers: methods of `Result` in costcalc/fields.py.
 
@@ -117,12 +116,5 @@ def describe(function: Any) -> None:
     function.__doc__ = "\n".join([cleandoc(function.__doc__ or ""), "", "Options:", *(f"    {line}" for line in lines)])
 
 
-_FLAGS = {flag: name for name, row in SWEPT.items() for flag in row.flags} | {
-    flag: name for name, row in OPTIONS.items() for flag in row.flags
-}
-
-
 def _in_python(text: str) -> str:
-    """A line of the help with options by their keywords; other programs' flags stay."""
-    keyword = re.sub(r"--[\w-]+", lambda flag: _FLAGS.get(flag[0], flag[0]), text)
-    return keyword.replace(": {backends}; default", ", as in `costcalc estimate --help`; default")
+    return by_keyword(text).replace(": {backends}; default", ", as in `costcalc estimate --help`; default")

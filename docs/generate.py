@@ -15,14 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from accuracy import accuracy_page, readme_table
+from agents import agents_page
+from attention import attention_page
 from commands import commands_page
+from gallery import PICTURES, Picture, gallery_page
 from inventory import catalog_counts, catalog_page
 from measuring import measuring_page
 from planning import planning_page
 from pricing import pricing_page
 from scenarios import scenarios_page
 from simulating import simulating_page
-from worked import FRONTIER, frontier_page
+from worked import frontier_page
 
 from costcalc import estimate
 from costcalc.cli import main as costcalc
@@ -96,9 +99,12 @@ GENERATED: dict[str, Callable[[], str]] = {
     **{f"schemas/{kind}.json": partial(schema, kind) for kind in SCHEMAS},
     "catalog.md": catalog_page,
     "accuracy.md": accuracy_page,
+    "agents.md": agents_page,
+    "attention.md": attention_page,
     "measuring.md": measuring_page,
     "cli.md": commands_page,
     "frontier.md": frontier_page,
+    "gallery.md": gallery_page,
     "planning.md": planning_page,
     "scenarios.md": scenarios_page,
     "simulating.md": simulating_page,
@@ -107,22 +113,12 @@ GENERATED: dict[str, Callable[[], str]] = {
 }
 
 
-# Charts of the documentation, and the commands that draw them.
-CHARTS = {
-    "images/attention-v3.svg": "compare attention --model v3 --gpu h100",
-    "images/estimate-v3.svg": "estimate --model v3 --gpu h100",
-    "images/frontier-gpt-oss.svg": FRONTIER.removeprefix("costcalc "),
-    "images/accuracy.png": "validate",
-}
-
-
 def draw() -> None:
-    """Draw every chart by its command."""
-    for name, command in CHARTS.items():
-        path = DOCS / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with redirect_stdout(io.StringIO()):
-            costcalc([*command.split(), "--chart", str(path)])
+    """Draw the charts that the repository keeps, each by its command."""
+    images = DOCS / "images"
+    for each in (*PICTURES, Picture("accuracy.png", "Predicted and measured", "costcalc validate", kept=True)):
+        if each.kept:
+            each.draw(images)
 
 
 def outdated() -> list[str]:

@@ -35,6 +35,7 @@ def page() -> str:
     [
         "catalog.md",
         "cli.md",
+        "gallery.md",
         "planning.md",
         "simulating.md",
         "pricing.md",
@@ -142,6 +143,34 @@ def test_links_lead_somewhere() -> None:
     for file in [ROOT / "README.md", *DOCS.glob("*.md")]:
         for target in re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+)", file.read_text(encoding="utf-8")):
             assert (file.parent / target).exists(), f"{file.name}: {target}"
+
+
+def test_what_a_page_says_is_in_a_file_is_there() -> None:
+    """Names behind a link to code, as in "[`cost.py`](../costcalc/engine/cost.py): `usd_per_million`"."""
+    named = 0
+    for file in DOCS.glob("*.md"):
+        for target, names in re.findall(
+            r"\]\(\.\./([\w/]+\.py)\):\s((?:`\w+`(?:,\s)?)+)", file.read_text(encoding="utf-8")
+        ):
+            code = (ROOT / target).read_text(encoding="utf-8")
+            for name in re.findall(r"`(\w+)`", names):
+                assert re.search(rf"(?m)^\s*(def|class) {name}\b", code), f"{file.name}: {name} in {target}"
+                named += 1
+    assert named > 60
+
+
+def test_formulas_name_the_functions_that_compute_them() -> None:
+    blocks = re.findall(r"\n\n((?:    .*\n)+)\n(.*)", (DOCS / "method.md").read_text(encoding="utf-8"))
+    assert len(blocks) >= 8
+    assert all(behind.startswith("In code: ") for _, behind in blocks), [
+        block for block in blocks if "In code" not in block[1]
+    ]
+
+
+def test_the_site_has_every_page() -> None:
+    _, _, nav = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:\n")
+    listed = re.findall(r": (\S+\.md)$", nav, re.MULTILINE)
+    assert sorted(listed) == sorted(["index.md", *(path.name for path in DOCS.glob("*.md"))])
 
 
 def test_editors_find_the_schema_that_each_yaml_file_names() -> None:

@@ -14,7 +14,7 @@ from costcalc.catalog.files import KINDS, packaged_root
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-DATA = (*KINDS, "measurements")
+DATA = (*KINDS, "measurements", "skills")
 
 
 @pytest.mark.parametrize("folder", DATA)

@@ -215,6 +215,7 @@ COMMANDS: Table = {
         "Defaults of your own: where each value comes from.",
         ("costcalc config", "costcalc config --format json"),
     ),
+    "mcp": Command("costcalc.cli.mcp.server:mcp", "Questions as tools of agents: the Model Context Protocol on stdio."),
     "validate": Command("costcalc.cli.validate:validate", "How far predictions are from measurements."),
     "calibrate": Command("costcalc.cli.calibrate:calibrate", "Fit the constants on measurements of your own."),
     "schema": Command(
@@ -288,8 +289,7 @@ def run(arguments: list[str]) -> int:
     """
     sys.stdout = ClosedStream() if sys.stdout is None else whole_writes(sys.stdout)
     tolerate_narrow_encodings(sys.stdout, sys.stderr)
-    if yaml := sys.modules.get("costcalc.catalog.yaml"):
-        yaml.READ.clear()
+    forget_files()
     try:
         _check_words(arguments)
         try:
@@ -317,8 +317,19 @@ def run(arguments: list[str]) -> int:
     except Exception as error:
         if _debugging():
             raise
-        what = shortened(" ".join(f"{type(error).__name__}: {error}".split()), 240)
-        return _fail(f"unexpected {what}; set COSTCALC_DEBUG=1 to see where", OWN_FAULT)
+        return _fail(as_told(error), OWN_FAULT)
+
+
+def forget_files() -> None:
+    """Forget which files were read: the next question may read them again."""
+    if yaml := sys.modules.get("costcalc.catalog.yaml"):
+        yaml.READ.clear()
+
+
+def as_told(error: Exception) -> str:
+    """Return a fault of costcalc's own in a line."""
+    what = shortened(" ".join(f"{type(error).__name__}: {error}".split()), 240)
+    return f"unexpected {what}; set COSTCALC_DEBUG=1 to see where"
 
 
 def _check_words(words: list[str]) -> None:
@@ -367,6 +378,8 @@ def invoke(arguments: list[str]) -> int:
     arguments: the words after the program's name.
     """
     command: Any = build()
+    if {"--install-completion", "--show-completion"} & {*arguments}:
+        _complete_at_once()
     # Shells ask for completions through this variable; only the library's own entry answers them.
     if os.environ.get("_COSTCALC_COMPLETE"):
         if not os.environ.keys() >= {"COMP_WORDS", "COMP_CWORD"} and "_TYPER_COMPLETE_ARGS" not in os.environ:
@@ -378,6 +391,24 @@ def invoke(arguments: list[str]) -> int:
     except typer.Exit as stop:
         return int(stop.exit_code)
     return 0
+
+
+_AT_ONCE = """
+if [[ ${zsh_eval_context[-1]} == loadautofunc ]]; then %(complete_func)s "$@"; fi
+"""
+
+
+def _complete_at_once() -> None:
+    """Let zsh complete at the first Tab of a session.
+
+    It loads typer's file then, which names the function to be called from the next Tab on. Source: the file of Click,
+    on which typer stands, calls it.
+    """
+    from typer import _completion_shared
+
+    scripts = getattr(_completion_shared, "_completion_scripts", {})
+    if "zsh" in scripts and "loadautofunc" not in scripts["zsh"]:
+        scripts["zsh"] = f"{scripts['zsh'].rstrip()}\n{_AT_ONCE}"
 
 
 def _debugging() -> bool:

@@ -575,6 +575,14 @@ def flag_of(name: str) -> str | None:
     return row.flag if row else None
 
 
+_KEYWORDS = {flag: name for name, row in (OPTIONS | SWEPT).items() for flag in row.flags}
+
+
+def by_keyword(text: str) -> str:
+    """Return a line of the help with options by their keywords, `--tp` as `tensor_parallel`; others' flags stay."""
+    return re.sub(r"--[\w-]+", lambda flag: _KEYWORDS.get(flag[0], flag[0]), text)
+
+
 def command_of(model: str, gpu: str, options: Mapping[str, Any], sources: Sequence[str] = ()) -> str:
     """Return the `costcalc estimate` that answers for a model on a GPU.
 

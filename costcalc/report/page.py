@@ -385,17 +385,36 @@ def _latex_table(grid: Grid, caption: str) -> Iterator[str]:
     for number, part in enumerate(tables_of(shown, LATEX_WIDTH)):
         if number:
             yield r"  \par\medskip"
-        yield rf"  \begin{{tabular}}{{{''.join('r' if shown.columns[at].right else 'l' for at in part)}}}"
+        broken = _latex_broken(shown, part)
+        sides = ("r" if shown.columns[at].right else "l" for at in part)
+        columns = "".join(broken.get(at, side) for at, side in zip(part, sides, strict=True))
+        yield rf"  \begin{{tabular}}{{{columns}}}"
         yield r"    \toprule"
         if has_head(shown):
-            yield from (_latex_row([shown.columns[at].title for at in part]), r"    \midrule")
-        yield from (_latex_row([row[at] for at in part]) for row in shown.rows)
+            yield from (_latex_row([_latex(shown.columns[at].title) for at in part]), r"    \midrule")
+        for row in shown.rows:
+            yield _latex_row([_latex_lines(row[at]) if at in broken else _latex(row[at]) for at in part])
         yield from (r"    \bottomrule", r"  \end{tabular}")
     yield r"\end{table}"
 
 
+def _latex_broken(grid: Grid, part: Sequence[int]) -> dict[int, str]:
+    """The columns of a table whose text goes on in the next line, where it would not fit, each with its width."""
+    wrapped = [at for at in part if grid.columns[at].wrap]
+    taken = sum(_width(grid, at, len) + 1 for at in part if at not in wrapped)
+    if not wrapped or taken + sum(_width(grid, at, len) for at in wrapped) <= LATEX_WIDTH:
+        return {}
+    share = max(LATEX_WIDTH - taken, len(wrapped) * LEAST_WRAPPED) / len(wrapped) / LATEX_WIDTH
+    return dict.fromkeys(wrapped, rf"p{{{0.95 * share:.2f}\textwidth}}")
+
+
+def _latex_lines(text: str) -> str:
+    """A cell of several lines; addresses break behind their slashes."""
+    return rf"{{\raggedright {_latex(text)}\par}}".replace("/", r"/\allowbreak{}")
+
+
 def _latex_row(cells: Iterable[str]) -> str:
-    return f"    {' & '.join(map(_latex, cells))} \\\\"
+    return f"    {' & '.join(cells)} \\\\"
 
 
 _LATEX = {

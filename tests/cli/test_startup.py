@@ -44,6 +44,7 @@ def modules_of(*arguments: str) -> set[str]:
         ["frontier", "--help"],
         ["capacity", "--help"],
         ["report", "--help"],
+        ["mcp", "--help"],
     ],
     ids=" ".join,
 )

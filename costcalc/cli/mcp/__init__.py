@@ -1,0 +1,1 @@
+"""Questions as tools of agents, by the Model Context Protocol."""
