@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
+from costcalc.catalog.files import packaged_root
+from costcalc.catalog.yaml import load_yaml
 from costcalc.engine.kernel_choice import CUSTOM_LIMIT
 from costcalc.formats import spellings
 from costcalc.report.accuracy import KIND_TITLES
@@ -47,11 +50,45 @@ without. What was not measured stays as it is: other GPUs, and other kernels of 
 | prefill_attention | prefill |
 | comm | NCCL's collectives, an engine's own all-reduce, exchange of routed tokens: each by its rows |
 
-Runs (`e2e`) move the constants of serving themselves, in `hardware_profiles/efficiency/serving.yaml`, as far as their
-number warrants: on top of the kernels in that folder, so calibrate kernels first, or in the same call. On a machine
-with a GPU, `costcalc calibrate` measures products and decode attention itself and keeps its points in
+On a machine with a GPU, `costcalc calibrate` measures products and decode attention itself and keeps its points in
 `measurements/`. These are PyTorch's kernels: what those are over the kernels of engines (rows whose `framework` is
 `torch`), as one H100 showed, is not taken for the machine's, and its range is no narrower than the shipped one.
+
+## From five runs
+
+Runs (`e2e`) move the constants of serving themselves, in `hardware_profiles/efficiency/serving.yaml`: every estimate
+from that folder follows, whatever its GPU, so keep a folder for each machine and engine. Groups of runs, a GPU under an
+engine of a version, differ from all that was fitted in every constant by so much, and runs of one group err together,
+those of one deployment most, and the more the nearer their loads are. Both spreads are learnt from the shipped groups,
+each left out of the fit, and stand in [groups.yaml](../measurements/groups.yaml). The constants that are most likely
+given the runs follow from them, as a Gaussian posterior. Of that,
+
+- rows of one deployment count as few: the page says how many rows were effective, and that many over one more is
+  believed;
+- nothing moves where rows left out in turn are predicted worse than by the shipped constants;
+- a constant that the runs say nothing of stays; shares of a peak stay at most 1;
+- ranges narrow as far as the constants are known better, and hold the runs themselves, predicted by each other.
+
+Kernels and runs together count once. Rows of kernels go first, into the factors of their kernels; runs are then
+predicted with these, and move constants only by what is left. A row that stands in two files is one row, and constants
+that runs moved are no start for the same runs. 200 rows at most are weighed, evenly spaced.
+
+```sh
+costcalc calibrate --from gemm.csv --from runs.csv -o mine        # kernels and runs, in one call or in this order
+```
+
+What five runs are worth, tried on {groups} groups of the shipped rows (`python benchmarks/calibrate.py`): the constants
+before are fitted without the group, linearly; five of its rows move them, with spreads of the other groups, and the
+median error of its other rows is taken, of times per output token or throughput. The five are drawn at random, or from
+one deployment.
+
+{summary}
+
+So five runs help most where most is wrong. They do not cut the error of a typical group by a third: half of the groups
+are predicted to 10% before, and what is left there is mostly of single deployments and loads ({deployment:.0%} and
+{load:.0%}, as standard deviations), which no constant moves.
+
+{table}
 """
 RULES = """\
 ## Which rows are left out
@@ -267,7 +304,41 @@ def measuring_page() -> str:
     empty = ", ".join(f"`{word}`" for word in sorted(EMPTY) if word)
     named = ", ".join(f"`{name}`" for name in unheeded)
     parts.append(RULES.format(empty=empty, beats=1 - BEATS_ROOFLINE, unheeded=named))
-    return "\n".join([*parts, AFTER])
+    own = _own()
+    noise = {name: own["noise"][f"{name}_rate"] for name in ("deployment", "load")}
+    return "\n".join([*parts, AFTER.format(groups=len(own["groups"]), summary=_summary(), table=_groups(), **noise)])
+
+
+def _own() -> Mapping[str, Any]:
+    """What benchmarks/calibrate.py wrote."""
+    return load_yaml(packaged_root() / "measurements" / "groups.yaml")[0]
+
+
+_WAYS = {"at_random": "at random", "one_deployment": "one deployment"}
+
+
+def _summary() -> str:
+    lines = [
+        "| the five rows | median cut | mean error | worst | 2 points worse | in range | range wider |",
+        "| :-- | --: | --: | --: | --: | --: | --: |",
+    ]
+    for way, name in _WAYS.items():
+        each = _own()["five_rows"][way]
+        lines.append(
+            f"| {name} | {each['median_cut']:.0%} | {each['before']:.1%} to {each['after']:.1%} | "
+            f"{100 * each['worst']:+.1f} points | {each['worse_by_2_points']:.0f} groups | "
+            f"{each['in_range_before']:.0%} to {each['in_range_after']:.0%} | {each['wider']:+.0%} |"
+        )
+    return "\n".join(lines)
+
+
+def _groups() -> str:
+    lines = ["| GPU | engine | version | rows | at random | one deployment |", "| :-- | :-- | :-- | --: | --: | --: |"]
+    for each in sorted(_own()["groups"], key=lambda each: -each["at_random_before"]):
+        errors = [f"{each[f'{way}_before']:.1%} to {each[f'{way}_after']:.1%}" for way in _WAYS]
+        version = str(each["version"] or "-").rpartition("/")[2]
+        lines.append(f"| {each['gpu']} | {each['engine']} | {version} | {each['rows']} | {' | '.join(errors)} |")
+    return "\n".join(lines)
 
 
 def _table(kind: str, columns: Columns) -> Iterator[str]:

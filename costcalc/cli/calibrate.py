@@ -37,13 +37,13 @@ def from_files(files: list[str], kind: str | None, output: str | None, form: str
     from costcalc.catalog.catalog import MACHINES, SERVING
     from costcalc.report.accuracy import calibration_page, calibration_rows
     from costcalc.report.files import show
-    from costcalc.validation.calibrate import fit_files, fit_serving_files, shipped_alone
+    from costcalc.validation.calibrate import fit_files, fit_serving_files, shipped_alone, shipped_serving
     from costcalc.validation.files import load_measurements
     from costcalc.validation.kernel_fit import machines_yaml
     from costcalc.validation.score import validate
     from costcalc.validation.serving_fit import serving_yaml
 
-    (folder, one), today = _target(output), date.today().isoformat()
+    (folder, one), today, own = _target(output), date.today().isoformat(), None
     measurements = [load_measurements(each, kind) for each in files]
     efficiency = shipped_alone(catalog.kernel_efficiency())
     scored = validate(measurements, efficiency, catalog=catalog)
@@ -65,15 +65,15 @@ def from_files(files: list[str], kind: str | None, output: str | None, form: str
             if sys.stderr.isatty():  # fits without each part of the runs, one after the other
                 runs = counted(sum(len(each.rows) for each in serving), "run")
                 tell(f"note: fitting the constants of serving on {runs}, for up to a minute")
-            # On top of the kernels that stand beside them, so that nothing counts twice.
-            own = fit_serving_files(serving, catalog.serving_efficiency(machines), catalog, date=today)
+            # On top of the kernels that stand beside them, and of constants that no runs moved: nothing counts twice.
+            own = fit_serving_files(serving, shipped_serving(catalog, machines), catalog, date=today)
             fits += own.fits
             if (file := files_of.get(SERVING)) is not None:
                 file.write_text(serving_yaml(own.constants))
     if form in ("json", "csv") and (lost := sum(len(each.unusable) for each in measurements)):
         tell(f"note: {counted(lost, 'row')} could not be read; the table says why")
     notes = [*_notes(folder, list(paths.values()), bool(serving))]
-    show(form, None, lambda: calibration_page(fits, notes, scored), lambda: calibration_rows(fits))
+    show(form, None, lambda: calibration_page(fits, notes, scored, own), lambda: calibration_rows(fits, own))
 
 
 @contextmanager

@@ -9,11 +9,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from costcalc.catalog.check import MISTAKES
-from costcalc.report.page import DASH, RANGE, Block, Column, Grid, Line, filled_grid, notes, numbers, section
+from costcalc.report.page import (
+    DASH,
+    RANGE,
+    Block,
+    Column,
+    Command,
+    Grid,
+    Line,
+    filled_grid,
+    notes,
+    numbers,
+    section,
+)
 from costcalc.units import NOTHING, capital, counted, format_count
 
 if TYPE_CHECKING:
-    from costcalc.validation.calibrate import UserFit
+    from costcalc.validation.calibrate import UserFit, UserServing
     from costcalc.validation.published import Compared, Published, PublishedCase
     from costcalc.validation.score import Group, Point, Summary, Validation
 
@@ -349,8 +361,8 @@ def figure(value: float | None, digits: int) -> str:
 
 CALIBRATION_LEGEND = (
     "before: median error of the shipped fit on these points, and its bias; after: of the fit on them; left out: of "
-    "every shape, or fifth of the runs, by a fit without it, which is what to expect of others; range: measured over "
-    "predicted in 80% of cases. Factors are on the parameters of the shipped fit, those that change most first: few "
+    "every shape, or run, by a fit without it, which is what to expect of others; range: measured over predicted in "
+    "80% of cases. Factors are on the parameters of the shipped fit, those that change most first: few "
     "points move them little, and there are none where what was left out was predicted worse with them than without."
 )
 _ERRORS = ("in_sample", "gpu_left_out", "shape_left_out")
@@ -364,11 +376,12 @@ def calibration_page(
     fits: Sequence[UserFit],
     notes: Sequence[str] = (),
     scored: Validation | None = None,
+    own: UserServing | None = None,
 ) -> list[Block]:
     """Return what a calibration found as a page.
 
     fits: by machine and kernel. notes: what else to say.
-    scored: the points, of which those that could not be used are listed.
+    scored: the points, of which those that could not be used are listed. own: the constants of serving.
     """
     columns = (
         Column("", role="value"),
@@ -381,21 +394,90 @@ def calibration_page(
     )
     page: list[Block] = [Line("Calibrated on your measurements", "title"), Line()]
     page += [Grid(columns, list(_rows(fits))), Line(), Line(CALIBRATION_LEGEND, "dim"), Line()]
+    page += _constants(own) if own is not None else []
     page += listed("Left out", scored.excluded()) if scored is not None else []
     return page + [Line(note) for note in notes]
 
 
-def calibration_rows(fits: Sequence[UserFit]) -> list[dict[str, Any]]:
+MOVED_LEGEND = (
+    "Runs of one deployment say much the same, the more so at loads near each other: effective rows are those of "
+    "deployments of their own that would say as much. A constant moves as far as groups of runs (a GPU under an engine "
+    "of a version) differ in it, +- one standard deviation, and as these runs need it."
+)
+MOST_MOVED = 12
+"""Constants that a table lists; JSON has all."""
+
+
+def _constants(own: UserServing) -> Iterator[Block]:
+    """Which constants of serving runs moved, and what that makes of one estimate."""
+    from costcalc.validation.serving_fit import constant_text
+
+    yield Line(f"Constants of serving: {counted(own.rows, 'row')}, {own.effective:.1f} effective", "heading")
+    if not own.moved:
+        yield Line("All stay: they predict runs left out no worse than constants moved by the other runs.", indent=2)
+        yield Line()
+        return
+    columns = (
+        Column("constant", role="value"),
+        *numbers("shipped", "+-"),
+        Column("calibrated", right=True, role="headline"),
+        *numbers("+-"),
+        Column("what", role="dim", wrap=True),
+    )
+    cells = [
+        (
+            each.path,
+            constant_text(each.path, each.shipped),
+            percent(each.spread),
+            constant_text(each.path, each.calibrated),
+            percent(each.spread_left),
+            each.meaning.removesuffix(" [s]").removesuffix(" [B/s]"),
+        )
+        for each in own.moved[:MOST_MOVED]
+    ]
+    yield Grid(columns, cells)
+    if (more := len(own.moved) - MOST_MOVED) > 0:
+        yield Line(f"{more} more moved less: --format json lists them", "dim", indent=2)
+    yield Line()
+    yield Line(MOVED_LEGEND, "dim")
+    yield Line()
+    example = own.example
+    unit = UNITS.get(example.quantity, "")
+    then, now = (
+        f"{amount(value)} [{amount(low)}{DASH}{amount(high)}]" for value, low, high in (example.before, example.after)
+    )
+    seen = f", measured {amount(example.measured)} {unit}" if example.measured else ""
+    yield Line(f"{EXAMPLES[example.quantity]} of this estimate: {then} before, {now} {unit} with them{seen}")
+    yield Command(example.command)
+    yield Line()
+
+
+EXAMPLES = {
+    "tpot_ms": "Time per output token",
+    "ttft_ms": "Time to first token",
+    "out_tok_s_gpu": "Output tokens/s of a GPU",
+    "prefill_ms": "Prefill",
+}
+
+
+def calibration_rows(fits: Sequence[UserFit], own: UserServing | None = None) -> list[dict[str, Any]]:
     """Return what a calibration found as plain dictionaries, one for each machine and kernel.
 
     fits: by machine and kernel; biases as `costcalc validate` has them: median of predicted over measured, less 1.
+    own: the constants of serving, which stand with every class of runs.
     """
     rows = []
     for each in fits:
         tree = asdict(each.fit)
         for name in _ERRORS:
             tree["fit"][name]["bias"] = expm1(tree["fit"][name]["bias"])
-        rows.append({"gpu": each.gpu, "op": each.op, "op_class": each.label, **tree})
+        more: dict[str, Any] = {}
+        if own is not None and each.op == "serving":
+            moved = {
+                one.path: {k: v for k, v in asdict(one).items() if k not in ("path", "meaning")} for one in own.moved
+            }
+            more = {"effective_rows": own.effective, "constants": moved}
+        rows.append({"gpu": each.gpu, "op": each.op, "op_class": each.label, **tree, **more})
     return rows
 
 

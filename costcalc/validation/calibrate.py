@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from math import log
+from math import ceil, log
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from costcalc.catalog.catalog import Catalog
+from costcalc.catalog.catalog import Catalog, Machines
 from costcalc.engine.kernels import curve_of
 from costcalc.errors import CostcalcError
 from costcalc.fields import Array
@@ -34,10 +34,18 @@ from costcalc.validation.kernel_rows import (
     KernelRows,
     predict_seconds,
 )
-from costcalc.validation.score import FIRST_TOKEN, parameters_of
-from costcalc.validation.serving_fit import PARAMETERS, fit_serving, values_of
-from costcalc.validation.serving_rows import serving_groups
-from costcalc.validation.serving_score import LABELS, measured_of, resolve, score_serving
+from costcalc.validation.own_runs import OwnConstants, Points, own_constants, with_vendors
+from costcalc.validation.score import parameters_of
+from costcalc.validation.serving_fit import values_of
+from costcalc.validation.serving_rows import ServingRow, serving_groups
+from costcalc.validation.serving_score import (
+    LABELS,
+    first_token_class,
+    measured_of,
+    resolve,
+    score_serving,
+    serving_class,
+)
 
 # Calibration on a few points of one's own: what they change, machine by machine, about the shipped fit.
 #
@@ -110,6 +118,24 @@ def shipped_alone(efficiency: KernelEfficiency) -> KernelEfficiency:
     """Return fitted parameters without those of measured machines."""
     every = {op.name: replace(getattr(efficiency, op.name), machines={}) for op in fields(KernelEfficiency)}
     return replace(efficiency, **every)
+
+
+def shipped_serving(catalog: Catalog, machines: Machines) -> ServingEfficiency:
+    """Return the constants of serving that a calibration begins with, on the kernels of a catalog and of `machines`.
+
+    Those of the catalog, unless runs of one's own moved them before: else the same runs would count twice.
+    """
+    found = catalog.serving_efficiency(machines)
+    if not (found.provenance.note or "").startswith(AROUND):
+        return found
+    shipped = Catalog().serving_efficiency()
+    return replace(shipped, of_kernels=found.of_kernels, of_memory=found.of_memory)
+
+
+MOST_ROWS = 200
+"""Rows that are weighed, evenly spaced: of one machine more would say the same, in minutes."""
+AROUND = "around the constants of: "
+"""Begins the note of constants that runs of one's own moved."""
 
 
 def _fit_machine(
@@ -194,11 +220,32 @@ def user_ranges(residuals: Sequence[Array], shipped: Ranges) -> Ranges:
 # Calibration of serving on a few runs of one's own: the shipped constants, moved as far as the runs ask for.
 
 
-FOLDS = 5
-"""Parts of the rows that are left out in turn."""
 EVERY_GPU = "all GPUs"
 LEAST_MOVE = 0.005
 """Change of a constant that is worth telling, relative."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A constant of serving that runs moved."""
+
+    path: str
+    meaning: str
+    shipped: float  # in SI
+    calibrated: float
+    spread: float  # standard deviation of its logarithm between groups of runs
+    spread_left: float  # ... given these
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """What a calibration does to one estimate."""
+
+    command: str
+    quantity: str
+    measured: float | None  # in the unit of the quantity's column
+    before: tuple[float, float, float]  # predicted, low and high
+    after: tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,83 +254,91 @@ class UserServing:
 
     constants: ServingEfficiency
     fits: tuple[UserFit, ...]
+    moved: tuple[Moved, ...]
+    rows: int
+    effective: float  # rows that say something of their own
+    example: Example
 
 
 def fit_serving_files(
     files: Sequence[Measurements], shipped: ServingEfficiency, catalog: Catalog | None = None, *, date: str
 ) -> UserServing:
-    """Return the constants of serving that fit the runs of files, close to the shipped ones where those say little.
+    """Return the constants of serving that runs of files make most likely, given how groups of runs differ.
 
-    files: of e2e measurements, taken together; rows excluded by rule are not used. shipped: the constants to stay
-    close to. date: of the fit, '2026-11-23'.
+    files: of e2e measurements, taken together, each row once, and of many 200; rows excluded by rule are not used.
+    shipped: the constants before, on the kernels beside them: those hold what rows of kernels told, runs tell the rest.
+    date: of the fit, '2026-11-23'.
     Raises CostcalcError when no row can be used.
     """
-    catalog, rows = catalog or Catalog(), [row for file in files for row in file.rows]
+    catalog, rows = catalog or Catalog(), _once([row for file in files for row in file.rows])
     scored = score_serving(rows, shipped, catalog)
     usable = [row for row, each in zip(rows, scored, strict=True) if not each["excluded"]]
     if not usable:
         raise CostcalcError(f"no row can be used: {scored[0]['excluded'] if scored else 'there is none'}")
-    fitted = _fit(usable, shipped, catalog)
-    before, after = (_residuals(score_serving(usable, constants, catalog)) for constants in (shipped, fitted))
-    left_out, source = _residuals(_runs_left_out(usable, shipped, catalog)), names_of(files)
-    if _size(left_out) > _size(before):
-        # On runs that it has not seen the fit does worse than none: the shipped one stands.
-        fitted, after, left_out = shipped, before, before
-    else:
-        note = f"around the constants of: {shipped.provenance.source}"
+    usable = usable[:: ceil(len(usable) / MOST_ROWS)]
+    cases, index, _ = resolve(usable, shipped, catalog)
+    groups = serving_groups(cases, index)
+    found = own_constants(usable, groups, [measured_of(usable, group) for group in groups], shipped)
+    source, fitted, moved = names_of(files), found.constants, _moved(found, shipped)
+    if moved:
+        note = f"{AROUND}{shipped.provenance.source}"
         provenance = Provenance(source=source, date=date, points=len(usable), note=note)
         fitted = replace(fitted, provenance=provenance, errors={})
-    factors = {} if fitted is shipped else _factors(fitted, shipped)
     told = {"source": source, "date": date, "gpus": tuple(sorted({str(row["gpu"]) for row in usable}))}
+    factors = {each.path: float(f"{each.calibrated / each.shipped:.3g}") for each in moved}
     fits, ranges = [], dict(fitted.ranges)
-    for label, residuals in before.items():
-        name = next(key for key, each in LABELS.items() if each == label)
+    for name, at in _by_class(found.points, dict(zip(index, cases, strict=True))).items():
+        sign = np.ones(len(at)) if name == "throughput" else found.points.sign[at]  # other classes are of times
+        before, after, left_out = (sign * each[at] for each in (found.before, found.after, found.left_out))
         usual = shipped.ranges.get(name, shipped.ranges["decode"])
-        ranges[name] = user_ranges([left_out[label], after[label]], usual)
-        record = _record(residuals, after[label], left_out[label], ranges[name], told)
-        fits.append(UserFit(EVERY_GPU, "serving", label, MachineFit(factors=factors, fit=record)))
-    return UserServing(replace(fitted, ranges=ranges), tuple(fits))
+        ranges[name] = own_ranges(left_out, after, found.narrower[at], usual)
+        record = _record(before, after, left_out, ranges[name], told)
+        fits.append(UserFit(EVERY_GPU, "serving", LABELS[name], MachineFit(factors=factors, fit=record)))
+    fitted = replace(fitted, ranges=ranges)
+    example = _example(usable, shipped, fitted, catalog)
+    return UserServing(fitted, tuple(fits), moved, len(usable), found.effective, example)
 
 
-def _fit(rows: Sequence[Row], shipped: ServingEfficiency, catalog: Catalog) -> ServingEfficiency:
-    cases, index, _ = resolve(rows, shipped, catalog)
-    groups = serving_groups(cases, index)
-    return fit_serving(groups, [measured_of(rows, group) for group in groups], shipped, around=shipped)
+def _by_class(points: Points, cases: Mapping[int, ServingRow]) -> dict[str, list[int]]:
+    """Points by their class: one of each row, that of its time where its rate was measured too."""
+    found: dict[str, dict[int, int]] = {}
+    for at, (row, first) in enumerate(zip(points.row, points.first_token, strict=True)):
+        name = first_token_class(cases[row]) if first else serving_class(cases[row])
+        found.setdefault(name, {}).setdefault(int(row), at)
+    return {name: list(rows.values()) for name, rows in found.items()}
 
 
-def _runs_left_out(rows: Sequence[Row], shipped: ServingEfficiency, catalog: Catalog) -> list[dict[str, Any]]:
-    """Every row predicted by a fit without its part of the rows; one row alone by the shipped fit."""
-    parts = min(FOLDS, len(rows))
-    if parts < 2:
-        return score_serving(rows, shipped, catalog)
-    found = []
-    for part in range(parts):
-        without = _fit([row for number, row in enumerate(rows) if number % parts != part], shipped, catalog)
-        found += score_serving(rows[part::parts], without, catalog)
-    return found
+def own_ranges(left_out: Array, after: Array, narrower: Array, shipped: Ranges) -> Ranges:
+    """Return the 80% ranges of a class after runs: narrower as constants are known better, and as wide as its points.
+
+    left_out, after: ln(predicted / measured) of its points, by the other rows and by all. narrower: of `Weighed`.
+    """
+    by = float(np.mean(narrower))
+    known = Quantiles(low=shipped.known.low**by, high=shipped.known.high**by)
+    return user_ranges([left_out, after], replace(shipped, known=known))
 
 
-def _residuals(scored: Sequence[Mapping[str, Any]]) -> dict[str, Array]:
-    """ln(predicted / measured) by class: of rates, and of the times to first token beside them."""
-    found: dict[str, list[float]] = {}
-    for row in scored:
-        pairs = [(str(row["op_class"]), row["predicted"], row[str(row["quantity"])])]
-        if label := FIRST_TOKEN.get(str(row["op_class"])):
-            pairs.append((label, row["ttft_ms_predicted"], row["ttft_ms"]))
-        for name, predicted, measured in pairs:
-            if measured:
-                found.setdefault(name, []).append(log(predicted / measured))
-    return {label: np.array(values) for label, values in found.items()}
+def _once(rows: Sequence[Row]) -> list[Row]:
+    """Rows, of which one that stands in several files counts once."""
+    return list({tuple(sorted((name, str(value)) for name, value in row.items())): row for row in rows}.values())
 
 
-def _size(residuals: Mapping[str, Array]) -> float:
-    """Mean error of rates; times to first token scatter too much to decide, unless nothing else was measured."""
-    rates = [values for label, values in residuals.items() if label not in FIRST_TOKEN.values()]
-    return float(np.abs(np.concatenate(rates or list(residuals.values()))).mean())
+def _moved(found: OwnConstants, shipped: ServingEfficiency) -> tuple[Moved, ...]:
+    """The constants that runs moved, those that moved most first."""
+    before, after = (
+        np.exp(values_of(with_vendors(each, found.parameters), found.parameters)) for each in (shipped, found.constants)
+    )
+    every = [
+        Moved(each.path, each.meaning, *map(float, numbers))
+        for each, *numbers in zip(found.parameters, before, after, *found.spread, strict=True)
+    ]
+    moved = [each for each in every if abs(each.calibrated / each.shipped - 1) >= LEAST_MOVE]
+    return tuple(sorted(moved, key=lambda each: -abs(log(each.calibrated / each.shipped))))
 
 
-def _factors(fitted: ServingEfficiency, shipped: ServingEfficiency) -> dict[str, float]:
-    """What the constants that the runs moved are, over the shipped ones."""
-    ratios = np.exp(values_of(fitted) - values_of(shipped))
-    moved = zip(PARAMETERS, ratios, strict=True)
-    return {each.path: float(f"{ratio:.3g}") for each, ratio in moved if abs(ratio - 1) >= LEAST_MOVE}
+def _example(rows: Sequence[Row], shipped: ServingEfficiency, fitted: ServingEfficiency, catalog: Catalog) -> Example:
+    """The row in the middle of the file, asked with the shipped constants and with those fitted."""
+    (before,), (after,) = (score_serving([rows[len(rows) // 2]], each, catalog) for each in (shipped, fitted))
+    quantity = str(before["quantity"])
+    numbers = [(float(each["predicted"]), float(each["low"]), float(each["high"])) for each in (before, after)]
+    return Example(str(before["command"]), quantity, before.get(quantity), *numbers)

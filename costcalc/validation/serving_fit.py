@@ -62,16 +62,20 @@ PARAMETERS = tuple(
 """All fitted constants, with priors from kernel measurements and datasheets."""
 
 
-def values_of(constants: ServingEfficiency) -> Array:
-    """Logarithms of the constants, in the order of PARAMETERS."""
+def values_of(constants: ServingEfficiency, parameters: Sequence[ServingParameter] = PARAMETERS) -> Array:
+    """Logarithms of constants, in the order of `parameters`."""
     tree: Any = tree_of(constants)
-    return np.log([float(reduce(getitem, each.path.split("."), tree)) for each in PARAMETERS])
+    return np.log([float(reduce(getitem, each.path.split("."), tree)) for each in parameters])
 
 
-def with_values(constants: ServingEfficiency, values: Sequence[float] | Array) -> ServingEfficiency:
-    """The constants with the exponentials of `values` in their places; shares are capped at 1."""
+def with_values(
+    constants: ServingEfficiency,
+    values: Sequence[float] | Array,
+    parameters: Sequence[ServingParameter] = PARAMETERS,
+) -> ServingEfficiency:
+    """The constants with the exponentials of `values` in the places of `parameters`; shares are capped at 1."""
     tree = tree_of(constants)
-    for parameter, value in zip(PARAMETERS, np.exp(np.asarray(values)), strict=True):
+    for parameter, value in zip(parameters, np.exp(np.asarray(values)), strict=True):
         *levels, last = parameter.path.split(".")
         inner = reduce(getitem, levels, tree)
         if last not in inner:
@@ -121,14 +125,12 @@ def fit_serving(
     constants: ServingEfficiency,
     rounds: int = 3,
     steps: int = 4,
-    around: ServingEfficiency | None = None,
 ) -> ServingEfficiency:
     """Return `constants` with all PARAMETERS fitted to the measured rows.
 
-    rounds: how often the batches are found anew. steps: of Gauss-Newton in each. around: an earlier fit to stay
-    close to, instead of the priors.
+    rounds: how often the batches are found anew. steps: of Gauss-Newton in each.
     """
-    centre = np.log([each.prior.value for each in PARAMETERS]) if around is None else values_of(around)
+    centre = np.log([each.prior.value for each in PARAMETERS])
     for _ in range(rounds):
         held = [_held(group, seen, constants) for group, seen in zip(groups, measured, strict=True)]
         constants = with_values(constants, _descend(held, constants, centre, steps))
@@ -398,7 +400,7 @@ def _errors(off: Mapping[str, _Off]) -> dict[str, Any]:
 def serving_yaml(constants: ServingEfficiency) -> str:
     """Return the text of serving.yaml that holds `constants`: each with its meaning and prior."""
     notes = {
-        each.path: f"{each.meaning}; prior {_shown(each.path, each.prior.value)} +- {each.prior.spread:.0%}"
+        each.path: f"{each.meaning}; prior {constant_text(each.path, each.prior.value)} +- {each.prior.spread:.0%}"
         for each in PARAMETERS
     }
     lines: list[str] = []
@@ -417,10 +419,11 @@ def _lines(key: str, value: Any, path: str, notes: Mapping[str, str], indent: st
         inner = [line for k, v in value.items() for line in _lines(k, v, f"{path}.{k}", notes, indent + "  ")]
         return [f"{indent}{key}:", *inner] if inner else [f"{indent}{key}: {{}}"]
     note = f"  # {notes[path]}" if path in notes else ""
-    return [f"{indent}{key}: {_shown(path, value)}{note}"]
+    return [f"{indent}{key}: {constant_text(path, value)}{note}"]
 
 
-def _shown(path: str, value: Any) -> str:
+def constant_text(path: str, value: Any) -> str:
+    """A constant by its path as serving.yaml writes it: '35.1 us', '1.063'."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float) and path.rpartition(".")[2] in _TIMES:

@@ -188,12 +188,21 @@ FORMATS = ("weights", "bits", "experts", "kv_cache", "activations")
 """Options that say in which formats numbers are stored."""
 
 
+Stored = dict[tuple[Any, ...], Formats]
+"""In which formats numbers are stored, by model, GPU and what a row says of them."""
+
+
 def serving_row(
-    row: Row, catalog: Catalog, constants: ServingEfficiency | None = None, given: Mapping[str, Any] | None = None
+    row: Row,
+    catalog: Catalog,
+    constants: ServingEfficiency | None = None,
+    given: Mapping[str, Any] | None = None,
+    known: Stored | None = None,
 ) -> ServingRow:
     """Resolve a row of e2e measurements; raises CostcalcError for what the engine cannot be asked.
 
     constants: of serving, else those of the catalog. given: options that are told besides, and go before the row's.
+    known: formats of rows before under the same constants, to which those of this one are added.
     """
     constants, given = constants or catalog.serving_efficiency(), given or {}
     name = str(row["model"])
@@ -202,7 +211,10 @@ def serving_row(
     if kind != OFFLINE and not row["concurrency"]:
         raise CostcalcError("concurrency is empty", hint="a closed loop or static batch needs the number of requests")
     formats = format_options(row, model) | {name: given[name] for name in FORMATS if name in given}
-    stored = scenario_of(model, machine, Options(**formats), constants).formats
+    known = {} if known is None else known
+    if (of := (model.name, gpu, *formats.items())) not in known:
+        known[of] = scenario_of(model, machine, Options(**formats), constants).formats
+    stored = known[of]
     apart = bool(row.get("disagg")) and row["n_gpus"] > 1
     layout, mended = layout_of(decode_worker(row) if apart else row, model, machine, stored)
     drafted, warnings = _drafts(row, model)

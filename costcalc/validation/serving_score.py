@@ -38,6 +38,7 @@ from costcalc.validation.serving_rows import (
     STATIC_OFFLINE,
     ServingGroup,
     ServingRow,
+    Stored,
     find_model,
     serving_backend,
     serving_groups,
@@ -96,10 +97,10 @@ def resolve(
     """
     catalog = catalog or Catalog()
     constants = constants or catalog.serving_efficiency()
-    asked, index, refused = [], [], {}
+    asked, index, refused, known = [], [], {}, Stored()
     for number, row in enumerate(rows):
         try:
-            asked.append(serving_row(row, catalog, constants))
+            asked.append(serving_row(row, catalog, constants, known=known))
             index.append(number)
         except CostcalcError as error:
             refused[number] = str(error)

@@ -404,7 +404,13 @@ def test_serving_follows_runs_of_ones_own(capsys, tmp_path, slow_serving):
     assert constants.provenance.source == "runs.csv" and constants.provenance.points == 4
     # Runs that take longer find kernels slower or overheads higher; every class is told what moved.
     factors = rates["factors"]
-    assert factors["speed.experts"] < 1 or factors["expert_layer"] > 1
+    assert factors["vendor_bandwidth.nvidia"] < 1 or factors["expert_layer"] > 1
+    assert all(row["effective_rows"] < 4 for row in rows)
+    moved = rates["constants"]
+    assert factors.keys() == moved.keys()
+    for path, each in moved.items():
+        assert each["calibrated"] / each["shipped"] == pytest.approx(factors[path], rel=1e-2)
+        assert 0 < each["spread_left"] < each["spread"]
     assert all(row["factors"] == factors for row in rows)
     assert own["coverage"] >= 0.75
     for row in rows:

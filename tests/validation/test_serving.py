@@ -163,14 +163,15 @@ def test_the_fit_finds_constants_again_from_its_own_predictions() -> None:
     cases, index, _ = resolve(rows)
     slower = np.array(["vllm.layer" in each.path for each in PARAMETERS])
     truth = with_values(constants, values_of(constants) + 0.1 * slower)
-    made = score_serving(rows, truth)
-    synthetic = [
-        {**each, each["quantity"]: each["predicted"], "ttft_ms": each.get("ttft_ms_predicted")} for each in made
-    ]
-    groups = serving_groups(cases, index)
-    measured = [measured_of(synthetic, group) for group in groups]
-    fitted = fit_serving(groups, measured, constants, rounds=1, steps=3, around=constants)
-    assert fitted.backends["vllm"].layer > constants.backends["vllm"].layer * 1.05
+    groups, layers = serving_groups(cases, index), []
+    for each in (constants, truth):
+        synthetic = [
+            {**row, row["quantity"]: row["predicted"], "ttft_ms": row.get("ttft_ms_predicted")}
+            for row in score_serving(rows, each)
+        ]
+        measured = [measured_of(synthetic, group) for group in groups]
+        layers.append(fit_serving(groups, measured, constants, rounds=1, steps=3).backends["vllm"].layer)
+    assert layers[1] > layers[0] * 1.05
 
 
 def test_the_written_constants_read_back(tmp_path_factory: pytest.TempPathFactory) -> None:
