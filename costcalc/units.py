@@ -231,7 +231,7 @@ _DIMENSIONS = {
     ),
     "flops": _Dimension("a compute rate", "'989 TFLOP/s' or '1.979 PFLOP/s'", _flops, 1e21, least=1e3, bare_from=1e5),
     "time": _Dimension(
-        "a time", "'50 ms', '0.05 s' or '5 us'", lambda unit: _SECONDS.get(unit.lower()), 1e10, 1e-12, bare_text=False
+        "a time", "'50 ms', '0.05 s' or '5 µs'", lambda unit: _SECONDS.get(unit.lower()), 1e10, 1e-12, bare_text=False
     ),
     "power": _Dimension("a power", "'700 W' or '1.73 kW'", _power, 1e10, 1e-9),
     "price_per_hour": _Dimension(
@@ -252,7 +252,7 @@ _DIMENSIONS = {
 NOTHING = "-"
 _PREFIXES = ((18, "E"), (15, "P"), (12, "T"), (9, "G"), (6, "M"), (3, "k"), (0, ""))
 _COUNTS = ((12, "T"), (9, "B"), (6, "M"), (3, "k"), (0, ""))
-_TIMES = ((0, "s"), (-3, "ms"), (-6, "us"), (-9, "ns"))
+_TIMES = ((0, "s"), (-3, "ms"), (-6, "µs"), (-9, "ns"))
 _LONG_TIMES = ((2 * 86400, 86400, "days"), (2 * 3600, 3600, "h"), (2 * 60, 60, "min"))
 
 Steps = tuple[tuple[int, str], ...]
@@ -265,6 +265,18 @@ def format_bytes(value: float | None, digits: int | None = 4) -> str:
     digits: significant digits, or None for all of them.
     """
     return format_rate(value, "B", digits)
+
+
+_BINARY_UNITS = ((40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB"), (0, "B"))
+
+
+def format_binary(value: float, digits: int = 3) -> str:
+    """Return a size such as '79.6 GiB', in binary units, as nvidia-smi and the logs of engines count.
+
+    value: size [bytes]. digits: significant digits.
+    """
+    power, unit = next((each for each in _BINARY_UNITS if value >= 2 ** each[0]), _BINARY_UNITS[-1])
+    return f"{_decimal(value / 2**power, 0, digits)} {unit}"
 
 
 def format_rate(value: float | None, unit: str = "B/s", digits: int | None = 4) -> str:
@@ -314,7 +326,7 @@ def capital(text: str) -> str:
 
 
 def format_seconds(value: float | None, digits: int | None = 4) -> str:
-    """Return a time such as '5 us', '50 ms', '1.5 s', '3 min' or '2.5 days'.
+    """Return a time such as '5 µs', '50 ms', '1.5 s', '3 min' or '2.5 days'.
 
     value: time [s], or None when unknown.
     digits: significant digits, or None for all of them.
@@ -338,6 +350,25 @@ def format_percent(value: float | None, digits: int | None = 3) -> str:
     if value is None or not math.isfinite(value):
         return NOTHING
     return f"{_decimal(value, -2, digits)}%"
+
+
+_END = re.compile(r"(?P<before>[^\d.]*)(?P<number>\d[\d.,]*)(?P<after>\D*)")
+
+
+def ends_in_one_unit(low: float, high: float, show: Callable[[float, int], str], digits: int = 2) -> tuple[str, str]:
+    """Return the ends of a range in one unit, which is said once: '41' and '100 ms', '$1.14' and '2.91'.
+
+    show: writes a number to so many digits.
+    """
+    first, last = show(low, digits), show(high, digits)
+    a, b, exact = (_END.fullmatch(text) for text in (first, last, show(high, 15)))
+    if a is None or b is None or exact is None or (a["after"] != b["after"] and not high):
+        return first, last
+    number = a["number"]
+    if a["after"] != b["after"]:
+        unit = high / float(exact["number"].replace(",", ""))
+        number = f"{float(f'{low / unit:.{digits - 1}e}'):,.10g}"
+    return a["before"] + number, (b["number"] if a["before"] == b["before"] else b["before"] + b["number"]) + b["after"]
 
 
 class Currency(NamedTuple):

@@ -47,7 +47,8 @@ def first_screen() -> str:
     with redirect_stdout(shown):
         costcalc(["estimate", "--model", "v3", "--gpu", "h100"])
     head, _, _ = shown.getvalue().partition("\nMarket")
-    return f"```text\n{head.rstrip()}\n\n… list prices of APIs, notes, and every default (°) with its reason\n```\n"
+    more = "… list prices of APIs and notes; -v lists every default (°) with its reason"
+    return f"```text\n{head.rstrip()}\n\n{more}\n```\n"
 
 
 OTHERWISE: dict[str, dict[str, Any]] = {

@@ -16,7 +16,7 @@ CLOSE = 5e-3
 
 TOKEN = re.compile(
     r"(?P<number>\$?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:e[+-]?\d+)?)"
-    r"(?:(?P<suffix>[kMBT]\b)| (?P<unit>[kMGTPE]?(?:B|FLOP|exp)(?:/s)?|[kMGTPE]?tokens/s|[mun]?s|min|h|days)"
+    r"(?:(?P<suffix>[kMBT]\b)| (?P<unit>[kMGTPE]?(?:B|FLOP|exp)(?:/s)?|[kMGTPE]?tokens/s|[muµn]?s|min|h|days)"
     r"(?![\w(-]))?"
     r"|(?P<call>(?:max|min|floor|ceil)(?=\())|(?P<word>[A-Za-z][\w-]*)|(?P<sign>[-+×/^(),\[\]])|\s+"
 )

@@ -282,7 +282,9 @@ def test_no_machines(text: str, fragment: str) -> None:
         (units.format_count(1.5e6), "1.5M"),
         (units.format_count(2.5), "2.5"),
         (units.format_seconds(0.05), "50 ms"),
-        (units.format_seconds(5e-6), "5 us"),
+        (units.format_seconds(5e-6), "5 µs"),
+        (units.format_binary(81559 * 2**20), "79.6 GiB"),  # nvidia-smi of an H100
+        (units.format_binary(512), "512 B"),
         (units.format_seconds(1.23456), "1.235 s"),
         (units.format_seconds(0), "0 s"),
         (units.format_seconds(90), "90 s"),

@@ -297,6 +297,8 @@ def run(arguments: list[str]) -> int:
         except AboveLimit as error:
             code, above = ABOVE_LIMIT, str(error)
         sys.stdout.flush()
+        if files := sys.modules.get("costcalc.report.files"):
+            files.tell_files()
         if above is not None:
             tell(f"limit: {above}")
         return code
@@ -321,9 +323,11 @@ def run(arguments: list[str]) -> int:
 
 
 def forget_files() -> None:
-    """Forget which files were read: the next question may read them again."""
+    """Forget which files were read and written: the next question may read them again."""
     if yaml := sys.modules.get("costcalc.catalog.yaml"):
         yaml.READ.clear()
+    if files := sys.modules.get("costcalc.report.files"):
+        files.FINISHED.clear()
 
 
 def as_told(error: Exception) -> str:

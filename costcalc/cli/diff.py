@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +12,7 @@ from typer import Argument, Option
 
 from costcalc.cli.app import COMMANDS, PROGRAM, build
 from costcalc.cli.lazy import USAGE_ERROR, load_command, told
-from costcalc.cli.parameters import Given, Output, Written, check_chart, choice, subject
+from costcalc.cli.parameters import Brief, Given, Output, Written, check_chart, choice, subject
 from costcalc.cli.scenario_files import only, questions_of
 from costcalc.errors import CostcalcError, shown
 from costcalc.predict.options import OPTIONS
@@ -35,7 +36,7 @@ Chart = Annotated[
 ]
 
 
-def diff(*, sides: Sides = None, of: Of = None, chart: Chart = None, written: Written) -> None:
+def diff(*, sides: Sides = None, of: Of = None, chart: Chart = None, brief: Brief = False, written: Written) -> None:
     """What changed between two estimates, and how much of the difference in cost each change explains.
 
     A change explains what it adds in the mean of all orders in which the changes can be made (its Shapley value), so
@@ -50,7 +51,7 @@ def diff(*, sides: Sides = None, of: Of = None, chart: Chart = None, written: Wr
     tokens: Any = choice(of, "--of", TOKENS) or TOKENS[0]
     if len(sides or ()) != 2:
         raise CostcalcError(f"two are compared, not {len(sides or ())}", where=SIDE, hint=f"each is {_ANY}")
-    from costcalc.report.files import csv_rows, new_file, page_of, show
+    from costcalc.report.files import csv_rows, new_file, show, whole_page
 
     with new_file(written.output, "--output") as file, new_file(chart, "--chart") as drawing:
         before, after = map(side_of, sides or ())
@@ -59,7 +60,8 @@ def diff(*, sides: Sides = None, of: Of = None, chart: Chart = None, written: Wr
             from costcalc.report.charts import drawn
 
             drawing.write_bytes(drawn(result, drawing.path.suffix))
-        show(form, file, lambda: page_of(result), result.to_dict, lambda: csv_rows(result))
+        page = partial(whole_page, result, depth="brief" if brief else "usual")
+        show(form, file, page, result.to_dict, lambda: csv_rows(result))
 
 
 # What stands for one side.

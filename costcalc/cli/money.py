@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from typer import Option
 
-from costcalc.cli.parameters import CHART_KINDS, Given, Gpu, Model, Output, PayerGiven, Sources, Written, subject
+from costcalc.cli.parameters import CHART_KINDS, Brief, Given, Gpu, Model, Output, PayerGiven, Sources, Written, subject
 from costcalc.errors import CostcalcError
 from costcalc.predict.options import LAYOUT, LOAD, MONEY, NUMBERS
 
@@ -148,6 +149,7 @@ def train(
     mfu: Mfu = None,
     precision: Products = None,
     paid: PayerGiven,
+    brief: Brief = False,
     written: Written,
     sources: Sources,
 ) -> None:
@@ -157,7 +159,7 @@ def train(
     reached.
     """
     form = written.form()
-    from costcalc.report.files import csv_rows, new_file, page_of, show
+    from costcalc.report.files import csv_rows, new_file, show, whole_page
 
     with new_file(written.output, "--output") as file:
         (name, machine), catalog = subject(model, gpu), sources.opened()
@@ -169,4 +171,5 @@ def train(
             name, machine, tokens=tokens, gpus=gpus, mfu=mfu, sequence=sequence, precision=precision or "bf16",
             catalog=catalog, **paid,
         )  # fmt: skip
-        show(form, file, lambda: page_of(result), result.to_dict, lambda: csv_rows(result))
+        page = partial(whole_page, result, depth="brief" if brief else "usual")
+        show(form, file, page, result.to_dict, lambda: csv_rows(result))

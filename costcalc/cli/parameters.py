@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from costcalc.explore.sweep import Sweep
     from costcalc.predict.quantities import Assumption
     from costcalc.report.files import NewFile
-    from costcalc.report.page import Block
+    from costcalc.report.page import Block, Depth
 
 
 # Names for shells to complete, found without reading more than the names of the files.
@@ -129,11 +129,11 @@ class Taken(NamedTuple):
 
     def assumption(self) -> Assumption:
         """It among the defaults of an answer."""
-        from costcalc.predict.quantities import Assumption
+        from costcalc.predict.quantities import SET_BY, Assumption
 
         flag = next(each for each in self.param.opts if each.startswith("--"))
         return Assumption(
-            self.param.name, self.text, f"set by {self.where}", f"{flag} {self.param.metavar or ''}".strip()
+            self.param.name, self.text, f"{SET_BY}{self.where}", f"{flag} {self.param.metavar or ''}".strip()
         )
 
     def concerns(self, error: CostcalcError) -> bool:
@@ -443,6 +443,18 @@ class Written(Record):
         return form_of(self.format, self.output, "--output")
 
 
+Brief = Annotated[
+    bool,
+    Option("--brief", rich_help_panel=SHOW,
+           help="Show the head of a page alone: verdict and headline, or the table; of CSV the columns of tables."),
+]  # fmt: skip
+Verbose = Annotated[
+    bool,
+    Option("--verbose", "-v", rich_help_panel=SHOW,
+           help="List every value that was taken by default, with its reason and the option for it."),
+]  # fmt: skip
+
+
 class Output(Record):
     """What is written and drawn, as typed."""
 
@@ -474,6 +486,8 @@ class Output(Record):
                      "replays and plans have none.",
                      rich_help_panel=SHOW),
     ] = False  # fmt: skip
+    brief: Brief = False
+    verbose: Verbose = False
     plot: Annotated[bool, Option("--plot", help="Draw bars and lines in the terminal.", rich_help_panel=SHOW)] = False
     chart: Annotated[
         str | None,
@@ -519,6 +533,17 @@ class Output(Record):
         files = [each for each in self.output or [] if names_a_file(each)]
         return _only([*files, self.output_file], "the output file is given twice", "--output-file")
 
+    def depth(self, form: str) -> Depth:
+        """Return how much of a page is shown in a form; raises CostcalcError where less and more is asked for."""
+        more = {"--verbose": self.verbose, "--explain": self.explain}
+        if self.brief and any(more.values()):
+            hint = f"keep it or {next(flag for flag, given in more.items() if given)}"
+            raise CostcalcError("less of a page and more of it", where="--brief", hint=hint)
+        if self.brief:
+            return "brief"
+        # LaTeX has such lists as comments.
+        return "verbose" if any(more.values()) or form == "latex" else "usual"
+
     @contextmanager
     def opened(self, chart_kinds: tuple[str, ...], rows: Mapping[str, str] = MappingProxyType({})) -> Iterator[Opened]:
         """Check and open the files asked for; nothing of them stays behind when the work inside fails.
@@ -537,7 +562,7 @@ class Output(Record):
         form = form_of(self.format, self.file(), "--output-file", rows)
         files = new_file(self.file(), "--output-file"), new_file(self.chart, "--chart")
         with _shown_in(self.currency), files[0] as text, files[1] as chart:
-            opened = Opened(form, text, chart, kind, self.explain, self.plot, limit, [])
+            opened = Opened(form, text, chart, kind, self.explain, self.plot, self.depth(form), limit, [])
             yield opened
         if opened.above:
             raise AboveLimit(opened.above[0])
@@ -637,6 +662,7 @@ class Opened(Record):
     chart_kind: str | None
     explain: bool
     plot: bool
+    depth: Depth
     limit: Limit | None
     above: list[str]  # what is to be said of an answer above the limit
 
@@ -685,7 +711,7 @@ class Opened(Record):
 
         curves: of a comparison, for its lines.
         """
-        from costcalc.report.files import csv_rows, show, whole_page
+        from costcalc.report.files import csv_rows, narrow, show, whole_page
         from costcalc.report.page import Command, Line
 
         self.draw(result, curves)
@@ -697,12 +723,17 @@ class Opened(Record):
         def page() -> list[Block]:
             # LaTeX stands far from where it was made.
             made_by = [Command(command)] if self.form == "latex" else []
-            found, money = whole_page(result, self.explain, self.plot, curves), SHOWN_IN.get()
+            found, money = whole_page(result, self.explain, self.plot, curves, self.depth), SHOWN_IN.get()
             if money.per_usd == 1:
                 return [*made_by, *found]
             return [*made_by, *found, Line(f"Money in {money.name}, {money.per_usd:g} to the US dollar.", "dim")]
 
-        show(self.form, self.text, page, result.to_dict, lambda: csv_rows(result))
+        def rows() -> list[dict[str, Any]]:
+            found = csv_rows(result)
+            whole = found and "kv_cache.bytes_per_token" in found[0]
+            return narrow(found) if self.depth == "brief" and whole else found
+
+        show(self.form, self.text, page, result.to_dict, rows)
         if self.limit is not None:
             self.above.extend(self.limit.broken_by(csv_rows(result)))
 

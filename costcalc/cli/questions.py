@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -178,10 +179,22 @@ def capacity(
 # Deployments side by side.
 
 
+POOLS: dict[str, bool | list[bool]] = {"one": False, "apart": True, "both": [False, True]}
+
+
+def _set_pools(given: Given, pools: str | None, words: Iterable[str]) -> None:
+    """Say among the options what --pools says, one of the words of POOLS."""
+    if pools is None:
+        return
+    if "disaggregated" in given:
+        raise CostcalcError("--disaggregated is given too", where="--pools", hint="keep one of them")
+    given["disaggregated"] = POOLS[str(choice(pools, "--pools", words))]
+
+
 Contexts = Annotated[
     str | None,
     Option("--contexts", metavar="TOKENS,...", rich_help_panel=LOAD,
-           help="Several KV lengths, as in 4k,32k,128k: every variant at each."),
+           help="Several KV lengths, as in 4k,32k,128k: every row at each."),
 ]  # fmt: skip
 Variants = Annotated[
     str | None,
@@ -201,12 +214,21 @@ Gpus = Annotated[
 ]
 
 
+OnePool = Annotated[
+    str | None,
+    Option("--pools", metavar="one|apart", autocompletion=one_of("one", "apart"), rich_help_panel=LOAD,
+           help="Prefill and decode in one pool, or apart as with --disaggregated; default: one, but apart where a "
+                "context is asked about and prompts of its length would take a third of the GPU time."),
+]  # fmt: skip
+
+
 def compare_attention(
     *,
     model: Model = None,
     gpu: Gpu = None,
     variants: Variants = None,
     contexts: Contexts = None,
+    pools: OnePool = None,
     given: Given,
     output: Output,
     sources: Sources,
@@ -215,11 +237,10 @@ def compare_attention(
 
     Bytes, tokens per second and dollars of each, on as many GPUs as the model itself takes. GQA-8 has 8 KV heads.
     """
-    if contexts is not None and "context" in given:
-        raise CostcalcError("--context is given too", where="--contexts", hint="keep one of them")
-    lengths = [] if contexts is None else _split(contexts)
+    lengths = _lengths(contexts, given)
     chosen = [] if variants is None else _split(variants)
     given = output.with_tokens(given)
+    _set_pools(given, pools, ("one", "apart"))
     with output.opened(CHART_KINDS["attention"]) as opened:
         (name, machine), catalog = subject(model, gpu), sources.opened()
         from costcalc.explore.compare import attention_curves
@@ -234,32 +255,55 @@ def compare_attention(
         opened.show(result, curves)
 
 
-def compare_models(*, names: Models = None, gpu: Gpu = None, given: Given, output: Output, sources: Sources) -> None:
+def compare_models(
+    *,
+    names: Models = None,
+    gpu: Gpu = None,
+    contexts: Contexts = None,
+    given: Given,
+    output: Output,
+    sources: Sources,
+) -> None:
     """Several models on one kind of GPU; the first one is the reference."""
-    given = output.with_tokens(given)
+    lengths, given = _lengths(contexts, given), output.with_tokens(given)
     with output.opened(CHART_KINDS["models"]) as opened:
         machine = gpu_named(gpu)
         wanted = _some(names, "MODEL", "costcalc compare models v3 llama-3.1-70b --gpu h100")
         from costcalc.explore.compare import compare_models as compared
 
-        opened.show(compared(wanted, machine, catalog=sources.opened(), **given))
+        opened.show(compared(wanted, machine, contexts=lengths, catalog=sources.opened(), **given))
 
 
-def compare_gpus(*, names: Gpus = None, model: Model = None, given: Given, output: Output, sources: Sources) -> None:
+def compare_gpus(
+    *,
+    names: Gpus = None,
+    model: Model = None,
+    contexts: Contexts = None,
+    given: Given,
+    output: Output,
+    sources: Sources,
+) -> None:
     """One model on several kinds of GPU, each with a count of its own if need be; the first is the reference."""
-    given = output.with_tokens(given)
+    lengths, given = _lengths(contexts, given), output.with_tokens(given)
     with output.opened(CHART_KINDS["gpus"]) as opened:
         name = model_named(model)
         wanted = _some(names, "GPU", "costcalc compare gpus h100 b200 --model v3")
         from costcalc.explore.compare import compare_gpus as compared
 
         try:
-            result = compared(wanted, name, catalog=sources.opened(), **given)
+            result = compared(wanted, name, contexts=lengths, catalog=sources.opened(), **given)
         except CostcalcError as error:
             if error.where != "gpu":
                 raise
             raise CostcalcError(error.message, where="GPU", hint=error.hint) from None
         opened.show(result)
+
+
+def _lengths(contexts: str | None, given: Given) -> list[str]:
+    """The contexts typed as a list, none without one; raises CostcalcError where one is given alone, too."""
+    if contexts is not None and "context" in given:
+        raise CostcalcError("--context is given too", where="--contexts", hint="keep one of them")
+    return [] if contexts is None else _split(contexts)
 
 
 def _split(text: str) -> list[str]:
@@ -314,8 +358,6 @@ def sweep(*, model: Model = None, gpu: Gpu = None, given: SweepGiven, output: Ou
 # Whole spaces: what nothing else beats.
 
 
-POOLS: dict[str, bool | list[bool]] = {"one": False, "apart": True, "both": [False, True]}
-
 SeveralModels = Annotated[
     list[str] | None,
     Option("--model", "-m", metavar="NAME,...", autocompletion=model_names, rich_help_panel=SUBJECT,
@@ -359,10 +401,7 @@ def frontier(
     if output.explain:
         hint = "add --explain to the command of a point"
         raise CostcalcError("a frontier has no formulas of its own", where="--explain", hint=hint)
-    if pools is not None:
-        if "disaggregated" in options:
-            raise CostcalcError("--disaggregated is given too", where="--pools", hint="keep one of them")
-        options["disaggregated"] = POOLS[str(choice(pools, "--pools", POOLS))]
+    _set_pools(options, pools, POOLS)
     with output.opened(CHART_KINDS["frontier"]) as opened:
         names, machines = (",".join(each) if each else None for each in (model, gpu))
         subject(names, machines)

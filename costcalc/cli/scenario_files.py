@@ -12,7 +12,7 @@ from costcalc.catalog.check import QUESTIONS, KeyPath, Position, Positions, plac
 from costcalc.cli.app import COMMANDS, as_typed, invoke
 from costcalc.cli.elsewhere import beside, meant, plain, typed, unknown, words
 from costcalc.cli.lazy import USAGE_ERROR, every_option, options_of, questions, told
-from costcalc.cli.parameters import Written, is_about
+from costcalc.cli.parameters import Brief, Verbose, Written, is_about
 from costcalc.errors import AboveLimit, CostcalcError, did_you_mean, shown
 from costcalc.fields import Record
 
@@ -170,7 +170,15 @@ FailAbove = Annotated[
 ]  # fmt: skip
 
 
-def run(*, file: File, named: Only = None, fail_above: FailAbove = None, written: Written) -> None:
+def run(
+    *,
+    file: File,
+    named: Only = None,
+    fail_above: FailAbove = None,
+    brief: Brief = False,
+    verbose: Verbose = False,
+    written: Written,
+) -> None:
     """Answer the questions of a file: a command each, its options by their names, defaults shared at the top.
 
     Files that are read are named from the scenario's folder, files that are written from the current one. Nothing is
@@ -185,9 +193,11 @@ def run(*, file: File, named: Only = None, fail_above: FailAbove = None, written
         with together() as found:
             for question in only(questions_of(file), named, file):
                 before = len(found.answers)
-                limit = [] if fail_above is None or "fail_above" in question.given else [f"--fail-above={fail_above}"]
+                shared = {"brief": ["--brief"] * brief, "verbose": ["--verbose"] * verbose}
+                shared["fail_above"] = [] if fail_above is None else [f"--fail-above={fail_above}"]
+                more = [word for name, own in shared.items() for word in own if name not in question.given]
                 try:
-                    question.ask(limit)
+                    question.ask(more)
                 except AboveLimit as error:
                     above.append(f"{question.name}: {error}")
                 answers += [(question.name, each) for each in found.answers[before:]]

@@ -14,7 +14,7 @@ from costcalc.engine.parallelism import Chosen, expert_degree, layout_name
 from costcalc.engine.roofline import reach
 from costcalc.explore.search import customary_layout
 from costcalc.hardware.prices import NEWEST, OLD_MONTHS, PriceChoice, age_in_months, means_owned, price_of_kind
-from costcalc.predict.options import OPTIONS, Options
+from costcalc.predict.options import OPTIONS, WEIGHED, Options
 from costcalc.predict.predict import Prediction, halves_of, prefill_layout
 from costcalc.predict.quantities import Assumption, hidden_share, ranges_of
 from costcalc.predict.scenario import Scenario, words_of_price
@@ -43,7 +43,8 @@ def _default_deployment(q: Scenario, chosen: Chosen) -> Iterator[Assumption]:
         why = "of one replica: the size of which the demand takes the fewest" if told else why
         yield Assumption("gpus", str(chosen.deployment.gpus), why, "--gpus N")
     if chosen.layout_chosen:
-        yield Assumption("layout", _degrees(chosen), _why_this_layout(q, chosen), "--tp --pp --dp --ep")
+        flags = "--tp --pp --dp --ep" + " --cp" * (q.options.context_parallel == WEIGHED)
+        yield Assumption("layout", _degrees(chosen), _why_this_layout(q, chosen), flags)
     elif left := _left_out(q, chosen):
         taken = ", ".join(f"{name} {degree}" for name, degree in left.items())
         why = f"cheapest of {chosen.weighed} that fit beside the degrees typed"
@@ -177,6 +178,7 @@ def _left_out(q: Scenario, chosen: Chosen) -> dict[str, int]:
 def _degrees(chosen: Chosen) -> str:
     layout, replicas = chosen.deployment.layout, chosen.deployment.replicas
     degrees = f"tp {layout.tp}, pp {layout.pp}, dp {layout.attention_dp}, ep {layout.ep}"
+    degrees += f", cp {layout.cp}" if layout.cp > 1 else ""
     return f"{replicas} replicas of {degrees}" if replicas > 1 else degrees
 
 

@@ -30,9 +30,9 @@ from costcalc.hardware.prices import BY_COMPARABILITY, kinds_priced
 from costcalc.model.spec import ModelSpec
 from costcalc.model.variants import CONTROLS, AttentionVariant, attention_variants
 from costcalc.predict.odds import chance_cheaper
-from costcalc.predict.options import Options, read_option
+from costcalc.predict.options import WEIGHED, Options, read_option
 from costcalc.predict.predict import predict
-from costcalc.predict.quantities import Answered, Comparison, Estimate, Row, numbers_of
+from costcalc.predict.quantities import Answered, Assumption, Comparison, Estimate, Row, numbers_of
 from costcalc.predict.scenario import Scenario, asked, listed, scenario_of
 from costcalc.units import format_percent, format_seconds, format_usd
 
@@ -83,26 +83,45 @@ def compare_attention(
     Raises CostcalcError for names, values and layouts that cannot be, and where no variant fits.
     """
     lengths, whole = _contexts(contexts), asked(model, gpu, options, catalog)
+    whole = _apart(whole, lengths) if whole.disaggregated else whole
     given, gpus, twins, left_out = variants_on(whole, variants)
+    rows = _variant_rows(twins, whole, given, lengths)
+    notes = [*_prefill(rows, given)]
+    if _may_be_apart(whole, lengths, options) and (share := _most_prefill(rows)) >= PREFILL_DECIDES:
+        whole = _apart(whole, lengths)
+        given, gpus, twins, left_out = variants_on(whole, variants)
+        rows = [_said_apart(row, share) for row in _variant_rows(twins, whole, given, lengths)]
+        notes = [*_prefill(rows, given, share)]
+    _check_any_fits(rows)
+    rules = [f"{twin.variant}: {twin.rule}; {twin.model.total_parameters / 1e9:,.4g}B parameters" for twin in twins]
+    notes = [*rules, *left_out, *_controls(twins), *notes]
+    notes += filter(None, [beyond_training(whole.at(max(lengths)) if lengths else whole)])
+    notes += [*_without_effect(rows), *_whole_caches(rows, given)]
+    pools = ", prefill on a pool of its own" if whole.decode_alone else ""
+    title = f"{whole.model.name} on {gpus} × {whole.gpu.name}, attention replaced{pools}{_under(rows)}"
+    return Comparison(title, tuple(rows), lengths, tuple(notes))
+
+
+def _variant_rows(
+    twins: Sequence[AttentionVariant], whole: Scenario, given: Options, lengths: Sequence[float]
+) -> list[Row]:
+    """The variants at each context [tokens], or at the workload's own."""
     rows: list[Row] = []
-    whole_caches: dict[str, None] = {}
     for context in lengths or (given.context,):
         at = replace(given, context=context)
-        mark = f" @ {context:,.0f}" if len(lengths) > 1 else ""
-        scenarios = [variant_scenario(twin, whole, at) for twin in twins]
-        rows += _related([twin.variant + mark for twin in twins], scenarios)
-        own = zip(twins, scenarios, strict=True)
-        whole_caches |= {each.variant: None for each, q in own if q.options.context_parallel != at.context_parallel}
-    _check_any_fits(rows)
-    notes = [f"{twin.variant}: {twin.rule}; {twin.model.total_parameters / 1e9:,.4g}B parameters" for twin in twins]
-    notes += [*left_out, *_controls(twins), *_prefill(rows, given)]
-    notes += filter(None, [beyond_training(whole.at(max(lengths)) if lengths else whole)])
-    notes += _without_effect(rows)
-    if whole_caches:
-        told = f"--cp {given.context_parallel}"
-        notes.append(f"Without {told}, as no tensor ranks hold copies of one cache: {', '.join(whole_caches)}.")
-    title = f"{whole.model.name} on {gpus} × {whole.gpu.name}, attention replaced{_under(rows)}"
-    return Comparison(title, tuple(rows), lengths, tuple(notes))
+        names = [twin.variant + _mark(context, lengths) for twin in twins]
+        rows += _related(names, [variant_scenario(twin, whole, at) for twin in twins])
+    return rows
+
+
+def _whole_caches(rows: Sequence[Row], given: Options) -> Iterator[str]:
+    """The note on variants that run without the context parallelism that was typed."""
+    degree = given.context_parallel
+    if not isinstance(degree, int) or degree == 1:
+        return
+    found = {row.variant.partition(" @ ")[0]: None for row in rows if row.estimate.deployment.context_parallel == 1}
+    if found:
+        yield f"Without --cp {degree}, as no tensor ranks hold copies of one cache: {', '.join(found)}."
 
 
 def _under(rows: Sequence[Row]) -> str:
@@ -128,15 +147,54 @@ PREFILL_DECIDES = 1 / 3
 with weights and overheads."""
 
 
-def _prefill(rows: Sequence[Row], given: Options) -> Iterator[str]:
-    """What isolates attention's reads where prefill is most of the GPU time of a row."""
-    shares = [share for row in rows if (share := row.estimate.serving.prefill_share) is not None]
-    if given.terms != "all" or given.disaggregated or not shares or max(shares) < PREFILL_DECIDES:
+def _most_prefill(rows: Sequence[Row]) -> float:
+    """The largest share of a row's GPU time that its prompts take."""
+    return max((row.estimate.serving.prefill_share or 0.0 for row in rows), default=0.0)
+
+
+def _may_be_apart(q: Scenario, lengths: Sequence[float], given: Mapping[str, Any]) -> bool:
+    """Whether prompts may get a pool of their own unasked: a context is asked about, and that they are as long, and
+    stand in its way, is nobody's wish."""
+    told = {"disaggregated", "input_tokens"} & {name for name, value in given.items() if value is not None}
+    of_contexts = bool(lengths) or q.options.context is not None
+    return of_contexts and not told and q.options.terms == "all" and not (q.options.load_told or q.options.offloads)
+
+
+def _apart(q: Scenario, lengths: Sequence[float]) -> Scenario:
+    """The question of decoding alone, as at its longest context: with prompts on a pool of their own, and ranks that
+    share a cache's tokens weighed."""
+    if q.options.terms != "all":
+        return q
+    degree = q.options.context_parallel or WEIGHED
+    options = replace(q.options, disaggregated=True, context_parallel=degree)
+    if lengths:
+        options, q = replace(options, context=max(lengths)), q.at(max(lengths))
+    return replace(q, options=options, disaggregated=True, decode_alone=True)
+
+
+def _said_apart(row: Row, share: float) -> Row:
+    """A row that says among its defaults that prompts have a pool of their own, for the share that they would take."""
+    why = f"in one, prompts take up to {format_percent(share, 2)} of a row's GPU time"
+    told = (Assumption("pools", "prefill apart", why, "--pools one"), *row.estimate.assumptions)
+    return replace(row, estimate=replace(row.estimate, assumptions=told))
+
+
+def _prefill(rows: Sequence[Row], given: Options, share: float | None = None) -> Iterator[str]:
+    """What isolates attention's reads where prefill is most of the GPU time of a row, or what was done about it.
+
+    share: of the GPU time that prompts would take in one pool, where they have their own unasked.
+    """
+    if given.terms != "all":
         return
-    yield (
-        f"Prefill takes up to {format_percent(max(shares), 2)} of a row's GPU time, and its chunks hold up decode: "
-        "--disaggregated puts it on a pool of its own, and --terms kv counts the reads of the cache alone."
-    )
+    if given.disaggregated:
+        why = "" if share is None else f"In one pool they take up to {format_percent(share, 2)} of a row's GPU time, "
+        why += "and their chunks hold up decode: --pools one asks for that." if why else ""
+        yield f"Prompts have GPUs of their own; layout and batch are those that decode most cheaply. {why}".rstrip()
+    elif (most := _most_prefill(rows)) >= PREFILL_DECIDES:
+        yield (
+            f"Prefill takes up to {format_percent(most, 2)} of a row's GPU time, and its chunks hold up decode: "
+            "--pools apart puts it on a pool of its own, and --terms kv counts the reads of the cache alone."
+        )
 
 
 def _contexts(values: object) -> tuple[float, ...]:
@@ -179,12 +237,14 @@ def variants_on(scenario: Scenario, variants: object) -> tuple[Options, int, lis
 def variant_scenario(twin: AttentionVariant, asked: Scenario, options: Options) -> Scenario:
     """What a variant is asked; modes of MLA are variants of their own here."""
     found = scenario_of(twin.model, asked.gpu, replace(options, mla=None), asked.constants)
-    return _with_copies(replace(found, recompute=twin.recompute))
+    return _with_copies(replace(found, recompute=twin.recompute, decode_alone=asked.decode_alone))
 
 
 def _with_copies(q: Scenario) -> Scenario:
     """The question, without context parallelism where no layout has copies of a cache to share."""
     degree, options = q.options.context_parallel or 1, q.options
+    if not isinstance(degree, int):
+        return replace(q, options=replace(options, context_parallel=None)) if q.recompute else q
     if degree == 1:
         return q
     known = options.gpus or options.degrees.layout_given
@@ -198,16 +258,18 @@ def compare_models(
     models: Sequence[ModelSpec | str | Path],
     gpu: Accelerator | str | Path,
     *,
+    contexts: Sequence[float | str] = (),
     catalog: Catalog | str | Path | None = None,
     **options: Any,
 ) -> Comparison:
     """Several models on one kind of GPU; the first one is the reference.
 
+    contexts: KV lengths [tokens] to evaluate each model at; none: the workload's own.
     Raises CostcalcError for names, values and layouts that cannot be, and where no model fits.
     """
-    folders = catalog_of(catalog)
+    folders, lengths = catalog_of(catalog), _contexts(contexts)
     scenarios = [asked(each, gpu, options, folders) for each in listed(models, "models", "['v3', 'llama-3.1-70b']")]
-    return _compared(f"Models on {scenarios[0].gpu.name}", [q.model.name for q in scenarios], scenarios)
+    return _compared(f"Models on {scenarios[0].gpu.name}", [q.model.name for q in scenarios], scenarios, lengths)
 
 
 @np.errstate(all="ignore")
@@ -217,6 +279,7 @@ def compare_gpus(
     /,
     *,
     counts: Sequence[int | None] = (),
+    contexts: Sequence[float | str] = (),
     catalog: Catalog | str | Path | None = None,
     **options: Any,
 ) -> Comparison:
@@ -225,23 +288,42 @@ def compare_gpus(
     Each is charged its own default where no price is asked for; a note says where these differ in kind or year.
 
     counts: how many of each kind, where they differ; None leaves one to be chosen.
+    contexts: KV lengths [tokens] to evaluate the model at on each; none: the workload's own.
     Raises CostcalcError for names, values and layouts that cannot be, and where the model fits on none.
     """
     folders, names = catalog_of(catalog), listed(accelerators, "accelerators", "['h100', '4xb200']")
+    lengths = _contexts(contexts)
     if counts and len(counts) != len(names):
         raise CostcalcError(f"{len(counts)} counts for {len(names)} GPUs", where="counts", hint="give one for each")
     each = [{**options, "gpus": count} for count in counts] if counts else [options] * len(names)
     scenarios = [asked(model, gpu, given, folders) for gpu, given in zip(names, each, strict=True)]
     title = f"{scenarios[0].model.name} on several accelerators"
-    result = _compared(title, [q.gpu.name for q in scenarios], scenarios)
+    result = _compared(title, [q.gpu.name for q in scenarios], scenarios, lengths)
     return replace(result, notes=(*price_notes(scenarios), *result.notes))
 
 
-def _compared(title: str, names: Sequence[str], scenarios: Sequence[Scenario]) -> Comparison:
-    rows = _related(names, scenarios)
+def _compared(
+    title: str, names: Sequence[str], scenarios: Sequence[Scenario], lengths: tuple[float, ...]
+) -> Comparison:
+    """The rows of questions, at each context [tokens] or at the workload's own, with what is said of them."""
+    rows: list[Row] = []
+    notes: dict[str, None] = {}
+    for context in lengths or (None,):
+        at, mark = scenarios, ""
+        if context is not None:
+            told = [replace(q.options, context=context) for q in scenarios]
+            at = [scenario_of(q.model, q.gpu, o, q.constants) for q, o in zip(scenarios, told, strict=True)]
+            mark = _mark(context, lengths)
+        part = _related([name + mark for name in names], at)
+        notes |= dict.fromkeys([*filter(None, map(beyond_training, at)), *_nearest_call(part)])
+        rows += part
     _check_any_fits(rows)
-    notes = dict.fromkeys([*filter(None, map(beyond_training, scenarios)), *_nearest_call(rows)])
-    return Comparison(title, tuple(rows), notes=(*notes, *_without_effect(rows)))
+    return Comparison(f"{title}{_under(rows)}", tuple(rows), lengths, (*notes, *_without_effect(rows)))
+
+
+def _mark(context: float | None, lengths: Sequence[float]) -> str:
+    """What tells the rows of one of several contexts [tokens] from the others."""
+    return f" @ {context:,.0f}" if len(lengths) > 1 else ""
 
 
 def _without_effect(rows: Sequence[Row]) -> Iterator[str]:
@@ -370,6 +452,22 @@ def attention_curves(
     contexts: KV lengths [tokens] that the table has; the curves have these and others around them.
     """
     points, whole = _contexts(contexts), asked(model, gpu, options, catalog)
+    whole = _apart(whole, points) if whole.disaggregated else whole
+    found = _curves_of(whole, variants, points)
+    asked_at = points or (whole.options.context or 0.0,)
+    shares = [_at(each, "serving.prefill_share", asked_at) for each in found.curves]
+    if _may_be_apart(whole, points, options) and max(shares, default=0.0) >= PREFILL_DECIDES:
+        return _curves_of(_apart(whole, points), variants, points)
+    return found
+
+
+def _at(curve: Curve, path: str, contexts: Sequence[float]) -> float:
+    """The most of a number at some contexts [tokens] of a curve."""
+    return float(np.nanmax(np.interp(contexts, curve.contexts, np.nan_to_num(curve.numbers[path]))))
+
+
+def _curves_of(whole: Scenario, variants: Sequence[str], points: tuple[float, ...]) -> Curves:
+    """The curves of a question; points: contexts that the table has [tokens], none where it has the workload's own."""
     given, gpus, twins, _ = variants_on(whole, variants)
     price = whole.price
     usd = price.usd_per_gpu_hour if price else None
@@ -411,6 +509,5 @@ def _chosen(found: LayoutSearch, best: Array) -> tuple[Parallelism, Array, int]:
     """The layouts chosen at every context as one of arrays, their replicas, and the GPUs of all of them."""
     chosen = [found.deployments[int(index)] for index in best]
     layouts = [s.layout for s in chosen]
-    degrees = np.array([(x.tp, x.attention_dp, x.ep, x.pp) for x in layouts], dtype=np.int64).T
-    tensor, data, expert, pipeline = degrees
-    return Parallelism(tensor, data, expert, pipeline), np.array([s.replicas for s in chosen]), chosen[0].gpus
+    degrees = np.array([(x.tp, x.attention_dp, x.ep, x.pp, x.cp) for x in layouts], dtype=np.int64).T
+    return Parallelism(*degrees), np.array([s.replicas for s in chosen]), chosen[0].gpus

@@ -36,7 +36,7 @@ from costcalc.fields import Array, Record, Result
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.spec import ModelSpec
 from costcalc.predict.odds import HALF, deviation, deviation_between
-from costcalc.predict.options import Options, command_of, is_several, read_option, values_of
+from costcalc.predict.options import WEIGHED, Options, command_of, is_several, read_option, values_of
 from costcalc.predict.predict import predict, scheduled_at_most
 from costcalc.predict.quantities import BLENDED, Answered, Range, numbers_of, plain_tree
 from costcalc.predict.scenario import Scenario, asked_by, counted, scenario_of, the_gpu, the_model
@@ -495,4 +495,5 @@ def _point(part: Part, index: int, number: int, on: tuple[str, ...], sources: Se
 def _options_of(part: Part, deployment: Deployment, batch: int) -> dict[str, Any]:
     """The options of the estimate that is one point."""
     degrees = {**options_of(deployment), "batch": batch}
-    return {**degrees, **{name: value for name, value in part.scenario.options.told.items() if name not in degrees}}
+    told = {name: value for name, value in part.scenario.options.told.items() if value != WEIGHED}
+    return {**degrees, **{name: value for name, value in told.items() if name not in degrees}}

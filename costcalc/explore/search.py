@@ -38,6 +38,7 @@ from costcalc.fields import Array, Number, Record
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.attention.linear import RecurrentAttention
 from costcalc.model.spec import ModelSpec
+from costcalc.predict.options import WEIGHED
 from costcalc.predict.predict import (
     Prediction,
     capacity,
@@ -57,16 +58,38 @@ FEW_REPLICAS = 8
 """Up to so many replicas any size is weighed that divides the GPUs; beyond, powers of two and whole nodes."""
 
 
-def deployments_on(model: ModelSpec, gpu: Accelerator, gpus: int) -> list[Deployment]:
+def deployments_on(
+    model: ModelSpec, gpu: Accelerator, gpus: int, context_parallel: int | str | None = None
+) -> list[Deployment]:
     """Ways to spread a model over `gpus`: one replica or several, the customary layout of the largest first.
 
-    GPUs that no replica takes are left idle, and are paid for.
+    GPUs that no replica takes are left idle, and are paid for. context_parallel: WEIGHED, or nothing of it is.
     """
     found = []
     for size in replica_sizes(gpu, gpus):
         replicas = gpus // size
-        found += [Deployment(each, replicas, gpus - replicas * size) for each in candidate_layouts(model, gpu, size)]
+        layouts = sharing_context(model, candidate_layouts(model, gpu, size), context_parallel)
+        found += [Deployment(each, replicas, gpus - replicas * size) for each in layouts]
     return found
+
+
+def sharing_context(
+    model: ModelSpec, layouts: Sequence[Parallelism], context_parallel: int | str | None
+) -> list[Parallelism]:
+    """Layouts, behind them those whose tensor ranks share the tokens of a cache where that is WEIGHED: by powers of two
+    of ranks that would hold copies."""
+    found = list(layouts)
+    if context_parallel != WEIGHED:
+        return found
+    for tensor in sorted({int(each.tp) for each in layouts}):
+        degrees = [n for n in _divisors(tensor)[1:] if n & (n - 1) == 0 and shares_context(model, tensor, n)]
+        found += [replace(each, cp=n) for each in layouts if each.tp == tensor for n in degrees]
+    return found
+
+
+def _layouts_on(q: Scenario, gpus: int) -> list[Parallelism]:
+    """The layouts of one replica to weigh for a question."""
+    return sharing_context(q.model, candidate_layouts(q.model, q.gpu, gpus), q.options.context_parallel)
 
 
 def replica_sizes(gpu: Accelerator, gpus: int) -> list[int]:
@@ -101,7 +124,7 @@ def single_replicas(scenario: Scenario, least: int, most: int | None = None) -> 
     q = scenario
     most = most or max(WIDER * least, q.gpu.domain, q.gpu.node_size)
     counts = [each for each in node_counts(q.gpu) if least <= each <= most]
-    return [Deployment(each) for count in counts for each in candidate_layouts(q.model, q.gpu, count)]
+    return [Deployment(each) for count in counts for each in _layouts_on(q, count)]
 
 
 class _Same:
@@ -259,7 +282,8 @@ def held_by(scenario: Scenario, deployments: Sequence[Deployment]) -> tuple[list
 
 def _as_engines_run(q: Scenario, deployments: Sequence[Deployment]) -> tuple[list[Deployment], Array]:
     """The deployments with the context parallelism asked for, and which of them engines would run."""
-    degree = q.options.context_parallel or 1
+    told = q.options.context_parallel
+    degree = told if isinstance(told, int) else 1
     can = np.array([shares_context(q.model, int(each.layout.tp), degree) for each in deployments])
     if not can.any():
         hint = "plain and grouped attention and MLA have copies where tp is a multiple of KV heads × cp"
@@ -355,7 +379,12 @@ def excess_of_limits(scenario: Scenario, at: Prediction) -> Number:
 
 
 def seconds_per_request(scenario: Scenario, at: Prediction) -> Number:
-    """Time of a replica for one request [s], prefill and all decode steps: what its price is proportional to."""
+    """Time of a replica for one request [s], prefill and all decode steps: what its price is proportional to.
+
+    Of a question of decoding alone that of its decode steps.
+    """
+    if scenario.decode_alone:
+        return scenario.output_tokens / at.decode_tokens_per_s()
     return at.request_seconds(scenario.output_tokens)
 
 
@@ -411,6 +440,7 @@ def options_of(deployment: Deployment) -> dict[str, Any]:
         "pipeline_parallel": int(layout.pp),
         "expert_parallel": int(layout.ep),
         "attention_data_parallel": int(layout.attention_dp),
+        **({"context_parallel": int(layout.cp)} if layout.cp > 1 else {}),
     }
 
 
@@ -440,7 +470,7 @@ def choose_deployment(scenario: Scenario) -> Chosen:
 def _own_choice(scenario: Scenario, smallest: int) -> list[Deployment]:
     """Layouts on the fewest GPUs that fit, and on more of them inside a node: of these one is chosen."""
     counts = [smallest, *_counts_in_node(scenario, smallest)]
-    return [Deployment(x) for gpus in counts for x in candidate_layouts(scenario.model, scenario.gpu, gpus)]
+    return [Deployment(x) for gpus in counts for x in _layouts_on(scenario, gpus)]
 
 
 NOWHERE = -1
@@ -528,7 +558,7 @@ def deployments_asked_for(scenario: Scenario) -> list[Deployment]:
     if asked.layout_given:
         return _with_degrees(scenario, asked)
     assert asked.gpus is not None
-    return deployments_on(scenario.model, scenario.gpu, asked.gpus)
+    return deployments_on(scenario.model, scenario.gpu, asked.gpus, scenario.options.context_parallel)
 
 
 def _with_degrees(scenario: Scenario, asked: Degrees) -> list[Deployment]:
@@ -537,13 +567,14 @@ def _with_degrees(scenario: Scenario, asked: Degrees) -> list[Deployment]:
     customary = given_deployment(q.model, q.gpu, asked, q.formats)
     gpus = customary.gpus
     typed = {"tp": asked.tp, "pp": asked.pp, "ep": asked.ep, "attention_dp": asked.attention_dp}
+    context = q.options.context_parallel
     if None not in typed.values():
-        return [customary]
+        return [replace(customary, layout=each) for each in sharing_context(q.model, [customary.layout], context)]
 
     def kept(layout: Parallelism) -> bool:
         return all(degree in (None, int(getattr(layout, name))) for name, degree in typed.items())
 
-    found = [each for each in deployments_on(q.model, q.gpu, gpus) if not each.idle and kept(each.layout)]
+    found = [each for each in deployments_on(q.model, q.gpu, gpus, context) if not each.idle and kept(each.layout)]
     # Pipelines and data parallelism that nobody would weigh unless they are typed have their experts spread, too.
     layout = customary.layout
     for expert in _expert_degrees(q.model, int(layout.stage)) if asked.ep is None and q.model.has_experts else ():
@@ -641,7 +672,7 @@ def fewest(scenario: Scenario) -> list[Deployment]:
     if gpus is None:
         most = node_counts(scenario.gpu)[-1]
         raise does_not_fit(scenario, Deployment(customary_layout(scenario.model, scenario.gpu, most)), None)
-    return [Deployment(x) for x in candidate_layouts(scenario.model, scenario.gpu, gpus)]
+    return [Deployment(x) for x in _layouts_on(scenario, gpus)]
 
 
 def needed(scenario: Scenario) -> int | None:
@@ -662,7 +693,7 @@ def needed_each(scenario: Scenario, along: Mapping[str, Array], batch: Array) ->
     for gpus in node_counts(q.gpu) if q.machine.host is None else [1]:
         if gpus * usable <= whole:
             continue
-        layouts = stacked([Deployment(x) for x in candidate_layouts(q.model, q.gpu, gpus)])
+        layouts = stacked([Deployment(x) for x in _layouts_on(q, gpus)])
         pool = kv_pool_bytes_per_gpu(q.model, q.machine, layouts, q.formats, q.budget)
         at = q.over({name: along_cells(values[left]) for name, values in lengths.items()})
         fits = (np.asarray(started(at, layouts, pool, at.full_length)) >= along_cells(batch[left])).any(axis=(0, 2))
@@ -686,7 +717,7 @@ def _beyond(scenario: Scenario, smallest: int) -> list[Deployment]:
     most = reach(gpu)
     found = []
     for gpus in sorted(n for n in counts if max(smallest, gpu.node_size) < n <= most):
-        layouts = candidate_layouts(scenario.model, gpu, gpus)
+        layouts = _layouts_on(scenario, gpus)
         largest = max(int(x.ep) for x in layouts)
         deployment = [x for x in layouts[1:] if x.tp == 1 and x.pp == 1 and x.ep == largest]
         found += [Deployment(x) for x in (layouts[0], *deployment)]

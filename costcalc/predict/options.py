@@ -61,6 +61,16 @@ def _batch(value: Any) -> int | None:
     return int(whole(1, MOST_SEQUENCES)(value))
 
 
+WEIGHED = "auto"
+"""Degree that is weighed like those that are not typed."""
+
+
+def _context_degree(value: Any) -> int | str:
+    if isinstance(value, str) and value.strip().lower() == WEIGHED:
+        return WEIGHED
+    return int(_DEGREE(value))
+
+
 def _expert_layers(value: Any) -> int | str:
     if isinstance(value, str) and value.strip().lower() == "all":
         return "all"
@@ -265,10 +275,10 @@ class Options(Record):
     attention_data_parallel: int | None = option(
         "--dp", "N", LAYOUT, _DEGREE,
         "Attention data parallel degree: sequences spread over N groups.", several=True, also="dp")
-    context_parallel: int | None = option(
-        "--cp", "N", LAYOUT, _DEGREE,
+    context_parallel: int | str | None = option(
+        "--cp", "N|auto", LAYOUT, _context_degree,
         "Context parallel degree of decoding: N tensor ranks that would hold copies of a KV head or a latent share its "
-        "tokens instead.", also="cp dcp decode_context_parallel_size")
+        "tokens instead; auto weighs all that can.", also="cp dcp decode_context_parallel_size")
     memory_utilization: float | None = option(
         "--memory-utilization", "SHARE", LAYOUT, _SHARE_OF_ALL,
         "Share of the GPU's memory that the engine takes; default: the engine's, 90% of vLLM.",

@@ -233,6 +233,10 @@ class MarketPrice(Record):
     usd_per_month_at_demand: float | None = None  # what the API asks for a demand, where one is told
 
 
+SET_BY = "set by "
+"""Begins the reason of a value that is the user's, of a variable or a file."""
+
+
 class Assumption(Record):
     """A value that was not given, why it was taken, and how to override it."""
 

@@ -89,6 +89,7 @@ class Scenario(Record):
     disaggregated: bool = False
     context: Number | None = None  # KV length at which decode is evaluated, where it was given
     recompute: bool = False  # no cache: every step prefills the context again
+    decode_alone: bool = False  # layouts and batches are those that decode most cheaply, whatever prompts cost apart
 
     @property
     def calibrated(self) -> bool:
@@ -330,7 +331,7 @@ def _on_one_gpu(options: Options) -> Options:
     why = "what is in host memory is modelled beside one GPU"
     degrees = {name: getattr(options, name) for name in options.__dataclass_fields__ if name.endswith("_parallel")}
     for name, degree in {"gpus": options.gpus, **degrees}.items():
-        if (degree or 1) > 1:
+        if isinstance(degree, int) and degree > 1:
             raise CostcalcError(f"{degree} share host memory", where=name, hint=why)
     if options.disaggregated:
         raise CostcalcError("pools apart share host memory", where="disaggregated", hint=why)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from costcalc.explore.capacity import Capacity, Fit
 from costcalc.report.estimate import price_basis, unmet
 from costcalc.report.page import (
+    HEAD_ENDS,
     RANGE,
     Block,
     Column,
@@ -35,7 +36,7 @@ def capacity_page(result: Capacity) -> list[Block]:
     page: list[Block] = [Line(result.title, "title"), Line(), Line(_answer(result), "headline", indent=2)]
     if result.beyond is not None:
         page.append(Line(f"Not {result.beyond}.", indent=2))
-    page += [Line(), *unmet(first), capacity_grid(result.rows[:MOST_ROWS], result.question), Line()]
+    page += [Line(), *unmet(first), capacity_grid(result.rows[:MOST_ROWS], result.question), HEAD_ENDS]
     page += [Line(text, "dim") for text in _legend(result)]
     page += [Line(), Line("The estimate of it" if len(result.rows) == 1 else "The estimate of the first", "heading")]
     page += [Command(first.command or ""), Line()]

@@ -8,6 +8,7 @@ from dataclasses import replace
 from costcalc.predict.quantities import Assumption, Comparison, Row
 from costcalc.report.estimate import bound_role, demand_asked, is_term, price_basis
 from costcalc.report.page import (
+    HEAD_ENDS,
     RANGE,
     Block,
     Column,
@@ -17,6 +18,7 @@ from costcalc.report.page import (
     filled_grid,
     marked,
     notes,
+    numbers,
     quantity,
     seconds,
     times,
@@ -37,10 +39,17 @@ def comparison_page(comparison: Comparison) -> list[Block]:
     basis = price_basis(row.estimate.deployment for row in comparison.rows)
     page: list[Block] = [Line(comparison.title, "title"), Line(capital(basis), "dim"), Line()]
     same = _same_in_all(comparison.rows)
+    if len(comparison.contexts) > 1:
+        page += [
+            Line("$ per million output tokens, by tokens of context", "heading"),
+            contexts_grid(comparison),
+            Line(),
+        ]
     for context, rows in by_context(comparison):
         if len(comparison.contexts) > 1:
             page.append(Line(f"At {format_count(context)} tokens of context", "heading"))
         page += [comparison_grid(rows, same), Line()]
+    page[-1] = HEAD_ENDS
     unfit = [f"{row.variant}: {row.note}" for row in comparison.rows if row.note]
     page += [Line(text, "dim") for text in _legend(comparison, same)]
     page += [*_load(comparison, same), Line()]
@@ -101,6 +110,15 @@ def by_context(comparison: Comparison) -> Iterator[tuple[float, list[Row]]]:
         key = row.estimate.workload.context_tokens if len(comparison.contexts) > 1 else 0.0
         found.setdefault(key, []).append(row)
     yield from found.items()
+
+
+def contexts_grid(comparison: Comparison) -> Grid:
+    """Return what rows cost at each context as a grid, a column each."""
+    groups = [(context, {row_name(row): row for row in rows}) for context, rows in by_context(comparison)]
+    columns = [Column(""), *numbers(*(format_count(context) for context, _ in groups))]
+    names = dict.fromkeys(map(row_name, comparison.rows))
+    cells = [[cost_or_reason(rows[name]) + _exceeds(rows[name]) for _, rows in groups] for name in names]
+    return Grid(columns, [[name, *costs] for name, costs in zip(names, cells, strict=True)])
 
 
 def row_name(row: Row) -> str:

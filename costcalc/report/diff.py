@@ -9,7 +9,7 @@ from costcalc.explore.assumptions import value_text
 from costcalc.explore.diff import PATHS, Change, Diff, Headline
 from costcalc.fields import Record
 from costcalc.predict.options import flag_of
-from costcalc.report.page import Block, Column, Grid, Line, Role, notes, quantity, users
+from costcalc.report.page import HEAD_ENDS, Block, Column, Grid, Line, Role, notes, quantity, users
 from costcalc.units import NOTHING, format_percent, format_usd
 
 WIDTH = 24
@@ -73,7 +73,7 @@ def diff_page(result: Diff) -> list[Block]:
     told = quantity(f"cost.usd_per_million_{result.of}_tokens")
     page: list[Block] = [Line(diff_title(result), "title")]
     page += [Line(f"{name}  {side.command or 'no command is known'}", "dim", indent=2) for name, side in _sides(result)]
-    page += [Line(), Line(told.title, "heading"), _waterfall(result), Line()]
+    page += [Line(), Line(told.title, "heading"), _waterfall(result), HEAD_ENDS]
     return [*page, Line("Both sides", "heading"), _figures(result), Line(), *notes(result.notes)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from costcalc.hardware.prices import OLD_MONTHS
@@ -13,11 +14,12 @@ from costcalc.predict.quantities import (
     DeploymentResult,
     Estimate,
     Formula,
-    MarketPrice,
     MemoryResult,
 )
+from costcalc.report.market import market
 from costcalc.report.owning import energy_block, owned_block
 from costcalc.report.page import (
+    HEAD_ENDS,
     Block,
     Column,
     Grid,
@@ -25,21 +27,22 @@ from costcalc.report.page import (
     Role,
     bar,
     defaults_taken,
-    filled_grid,
     marked,
     notes,
     numbers,
     quantity,
     seconds,
-    span,
     speed,
     times,
     users,
 )
+from costcalc.report.verdict import verdict
 from costcalc.units import (
     NOTHING,
     capital,
     counted,
+    ends_in_one_unit,
+    format_binary,
     format_bytes,
     format_count,
     format_percent,
@@ -150,7 +153,7 @@ def headline(result: Estimate) -> Iterator[Block]:
     yield from _at_list_prices(result)
     if result.decode.step_time_s is not None and not is_term(result):
         yield Line(_decoding_alone(result), "dim", indent=2)
-    yield Line()
+    yield HEAD_ENDS
 
 
 def _at_list_prices(result: Estimate) -> Iterator[Block]:
@@ -302,80 +305,6 @@ def _owned(result: Estimate) -> Iterator[Block]:
             yield Line()
 
 
-# List prices of APIs beside the cost of a deployment.
-
-
-_MARKET = (
-    Column(""),
-    *numbers("input", "output", "blended", "price/cost", "break-even use"),
-    Column("date", role="dim"),
-)
-
-
-def market(result: Estimate) -> Iterator[Block]:
-    """Yield the newest list price of each provider beside the cost."""
-    if not result.market:
-        return
-    yield Line("Market: list prices of APIs, per million tokens", "heading")
-    yield _market_grid(result, newest(result.market))
-    yield Line()
-
-
-def newest(prices: Sequence[MarketPrice]) -> list[MarketPrice]:
-    """Return the newest list price of each provider, in the order of their dates."""
-    found: dict[tuple[str, str | None], MarketPrice] = {}
-    for price in sorted(prices, key=lambda each: each.date or "", reverse=True):
-        found.setdefault((price.provider, price.model), price)
-    return list(found.values())
-
-
-def distinct(prices: Sequence[MarketPrice]) -> list[MarketPrice]:
-    """Return list prices without those that repeat what the same provider asks at a later date."""
-
-    def asked(price: MarketPrice) -> tuple[object, ...]:
-        dollars = (price.input_usd_per_million, price.cached_input_usd_per_million, price.output_usd_per_million)
-        return (price.provider, price.model, *dollars)
-
-    latest = {asked(each): each for each in sorted(prices, key=lambda each: each.date or "")}
-    return [each for each in prices if latest[asked(each)] is each]
-
-
-def _market_grid(result: Estimate, prices: Sequence[MarketPrice]) -> Grid:
-    """List prices beside the cost of a deployment."""
-    cost = result.cost
-    own = (
-        cost.usd_per_million_input_tokens,
-        cost.usd_per_million_output_tokens,
-        cost.usd_per_million_blended_tokens,
-    )
-    rows = [["here, at cost", *map(usd, own), *[""] * 3]]
-    rows += [
-        [
-            price.provider,
-            usd(price.input_usd_per_million),
-            usd(price.output_usd_per_million),
-            usd(price.blended_usd_per_million),
-            times(price.price_over_cost),
-            break_even_use(price),
-            price.date or NOTHING,
-        ]
-        for price in prices
-    ]
-    roles: dict[tuple[int, int], Role] = {(0, at): "headline" for at in (1, 2, 3)}
-    return filled_grid(_MARKET, rows, roles)
-
-
-def break_even_use(price: MarketPrice) -> str:
-    """Return the share of the paid hours at which both cost the same, such as '46%', or 'never'."""
-    share = price.break_even_utilization
-    return "never" if share is not None and share > 1 else format_percent(share, 2)
-
-
-def break_even_range(price: MarketPrice) -> str:
-    """Return the range of the break-even use that follows from that of the cost, such as '[38%–62%]'."""
-    return span(price.break_even_utilization_range, format_percent)
-
-
 # An estimate as a page: the headline first, then what it stands on.
 
 
@@ -386,6 +315,8 @@ _BOUNDS: tuple[Role, ...] = ("memory", "compute", "communication", "overhead")
 def estimate_page(result: Estimate) -> list[Block]:
     """Return an estimate as a page."""
     return [
+        Line(verdict(result), "headline"),
+        Line(),
         *_title(result),
         *unmet(result),
         *headline(result),
@@ -508,12 +439,13 @@ def _memory(result: Estimate) -> Iterator[Block]:
     cache = result.kv_cache
     if not is_term(result):
         capacity = result.memory.capacity_bytes_per_gpu
-        yield Line(f"Memory of a GPU: {format_bytes(capacity, 3)}", "heading")
+        yield Line(f"Memory of a GPU: {format_binary(capacity)} ({format_bytes(capacity, 3)})", "heading")
         yield _memory_grid(result.memory)
         if result.memory.host_bytes is not None:
             room = result.memory.host_capacity_bytes
-            of = "" if room is None else f" of the {format_bytes(room, 3)} there"
-            yield Line(f"In host memory: {format_bytes(result.memory.host_bytes, 3)}{of}.", indent=2)
+            of = "" if room is None else f" of the {format_binary(room)} there"
+            yield Line(f"In host memory: {format_binary(result.memory.host_bytes)}{of}.", indent=2)
+        yield Line("GiB of 1,073,741,824 B, as nvidia-smi and the logs of engines count.", "dim", indent=2)
     fixed = f" and {format_bytes(cache.fixed_bytes_per_sequence)} at most" if cache.fixed_bytes_per_sequence else ""
     yield Line(
         f"KV cache: {cache.bytes_per_token:,.0f} B per token{fixed}, {format_bytes(cache.bytes_per_sequence)} per "
@@ -529,7 +461,7 @@ def _memory_grid(memory: MemoryResult) -> Grid:
     rest = capacity - sum(size for _, size in parts)
     parts += [("workspace and reserve", rest)] if rest > 0 else []
     rows = [
-        (name, format_bytes(size, 3), format_percent(size / capacity, 2), bar(size / capacity, BAR))
+        (name, format_binary(size), format_percent(size / capacity, 2), bar(size / capacity, BAR))
         for name, size in parts
     ]
     columns = (Column(), Column(right=True), Column(right=True, role="dim"), Column(role="memory", drawing=True))
@@ -610,10 +542,14 @@ def _formulas(formulas: Sequence[Formula]) -> Iterator[Block]:
         for part in each.parts:
             yield Line(f"{part.title} {shown_value(part)} = {part.numbers}", indent=4)
         if each.value_range is not None:
-            low, high = (shown_value(each, limit).removesuffix(PER_MILLION) for limit in each.value_range)
+            low, high = ends_in_one_unit(*each.value_range, partial(_end_shown, each), 4)
             yield Line(f"range {low} to {high}: {each.range_source}", indent=2)
         yield Line(f"{each.quantity}; {each.source}", "dim", indent=2)
         yield Line()
+
+
+def _end_shown(formula: Formula, value: float, _digits: int) -> str:
+    return shown_value(formula, value).removesuffix(PER_MILLION)
 
 
 def shown_value(formula: Formula, other: float | None = None) -> str:

@@ -7,6 +7,7 @@ import errno
 import io
 import math
 import os
+import re
 import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -20,7 +21,18 @@ from costcalc.errors import CostcalcError, escaped, shortened, shown, tell
 from costcalc.fields import Record, Result
 from costcalc.predict.quantities import BreakEven, Comparison, Estimate
 from costcalc.replay.results import Simulation
-from costcalc.report.page import Block, Line, is_terminal, latex_page, markdown_page, plain_page, print_page
+from costcalc.report.page import (
+    Block,
+    Depth,
+    Line,
+    at_depth,
+    is_terminal,
+    latex_page,
+    markdown_page,
+    plain_page,
+    print_page,
+)
+from costcalc.units import format_bytes
 
 if TYPE_CHECKING:
     from costcalc.explore.compare import Curves
@@ -28,6 +40,39 @@ if TYPE_CHECKING:
 
 UNFINISHED: list[Path] = []
 """Drafts, and folders made for files that are not there yet: whatever ends the work takes them away, last first."""
+
+
+FINISHED: list[NewFile] = []
+"""Files that the command has written."""
+
+
+def tell_files() -> None:
+    """Tell on stderr what was written where; what is no terminal hears only of files that were replaced.
+
+    Of files whose content was read to be kept, answers tell.
+    """
+    watched = False
+    with contextlib.suppress(AttributeError, ValueError):  # whoever started the program may have closed it
+        watched = is_terminal(sys.stderr)
+    for file in FINISHED:
+        name, replaced = shown(str(file.path), 200), file.before is not None
+        if file.is_update:
+            continue
+        if watched:
+            instead = ", in place of the one that was there" if replaced else ""
+            size = format_bytes(float(file.path.stat().st_size), 3) if file.path.is_file() else "gone"
+            tell(f"wrote {name}: {_CONTENT.get(file.path.suffix.lower(), 'text')}, {size}{instead}")
+        elif replaced:
+            tell(f"note: {name} was there before and is replaced")
+    FINISHED.clear()
+
+
+_CONTENT = {
+    ".json": "JSON", ".jsonl": "JSON lines", ".csv": "CSV", ".parquet": "Parquet", ".md": "Markdown", ".tex": "LaTeX",
+    ".html": "HTML", ".xlsx": "a workbook", ".yaml": "YAML", ".yml": "YAML", ".png": "a chart", ".svg": "a chart",
+    ".pdf": "a chart",
+}  # fmt: skip
+"""What files have, by their endings."""
 
 
 class NewFile:
@@ -77,11 +122,10 @@ class NewFile:
                 file.close()
 
     def finish(self) -> None:
-        """Put the file in its place, and tell on stderr what it replaces."""
+        """Put the file in its place."""
         with self.told(str(self.path)):
             self.draft.replace(self.path)
-        if self.before is not None and not self.is_update:
-            tell(f"note: {shown(str(self.path), 200)} was there before and is replaced")
+        FINISHED.append(self)
 
     @contextmanager
     def told(self, name: str) -> Iterator[None]:
@@ -273,9 +317,11 @@ def write(text: str, file: NewFile | None = None) -> None:
         file.write_text(text)
 
 
-def whole_page(result: Result, explain: bool, plot: bool, curves: Curves | None) -> list[Block]:
+def whole_page(
+    result: Result, explain: bool = False, plot: bool = False, curves: Curves | None = None, depth: Depth = "usual"
+) -> list[Block]:
     """Return a result as a page, with bars and lines to `plot`, and the formulas behind it to `explain`."""
-    page = page_of(result)
+    page = at_depth(page_of(result), depth)
     if plot:
         from costcalc.report.charts.terminal import plots
 
@@ -327,6 +373,23 @@ _LISTS = ("breakdown.", "market.")
 """Branches that are as long as a model has ops or list prices: their columns come last."""
 _NAMING = ("variant", "against", "usd_per_month", "left_usd_per_month", "bits_per_weight")
 """What a row is about, which comes first."""
+
+
+_SHOWN = re.compile(
+    r"question|variant|against|.*_ratio|chance_cheaper|note|needs_gpus|model\.name|limits\.kept|decode\.bound_by"
+    r"|deployment\.(gpu|gpus|layout|usd_per_gpu_hour)|workload\.(batch|context_tokens|input_tokens|output_tokens)"
+    r"|kv_cache\.bytes_per_token|memory\.(fits|max_sequences)|demand\.(gpus|usd_per_month|usd_per_request)"
+    r"|cost\.usd_per_[a-z_]+(?<!price_range)(\.low|\.high)?|decode\.tokens_per_s_per_gpu"
+    r"|serving\.(output_tokens_per_s_per_gpu|tokens_per_s_per_user|time_[a-z_]+_s)(_range\.(low|high))?"
+)
+"""Columns of whole trees that their tables show: all that CSV has of them with `--brief`."""
+
+
+def narrow(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows of CSV with the columns alone that tables show, and without those that nothing is known of."""
+    kept = [name for name in dict.fromkeys(key for row in rows for key in row) if _SHOWN.fullmatch(name)]
+    kept = [name for name in kept if any(row.get(name) is not None for row in rows)]
+    return [{name: row.get(name) for name in kept} for row in rows]
 
 
 def csv_rows(result: Result) -> list[dict[str, Any]]:

@@ -10,7 +10,19 @@ from typing import Any
 from costcalc.explore.frontier import RATE, TOLD, TPOT, TTFT, USER, Configuration, Front, Frontier, Point
 from costcalc.fields import Record
 from costcalc.predict.quantities import BLENDED
-from costcalc.report.page import RANGE, Block, Column, Command, Grid, Line, Shown, filled_grid, notes, quantity
+from costcalc.report.page import (
+    HEAD_ENDS,
+    RANGE,
+    Block,
+    Column,
+    Command,
+    Grid,
+    Line,
+    Shown,
+    filled_grid,
+    notes,
+    quantity,
+)
 from costcalc.units import format_count, format_usd
 
 NAMES = {
@@ -30,9 +42,11 @@ def frontier_page(result: Frontier) -> list[Block]:
         if "model" in differ:
             page.append(Line(model, "heading"))
         rows = _rows(list(points))
-        page += [_grid(rows, [each for each in differ if each != "model"]), Line()]
+        page += [_grid(rows, [each for each in differ if each != "model"])]
+        page.append(Line() if "model" in differ else HEAD_ENDS)
         page += [Command(first.command, str(first.set)) for first, _ in rows]
         page.append(Line())
+    page[-1] = HEAD_ENDS
     page += [Line(text, "dim") for text in _legend(result)]
     return [*page, Line(), *notes(result.notes)]
 

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeVar
 
 from costcalc.errors import escaped
 from costcalc.fields import Record
-from costcalc.predict.quantities import QUANTITIES, Assumption, Estimate, Range
+from costcalc.predict.quantities import QUANTITIES, SET_BY, Assumption, Estimate, Range
 from costcalc.units import (
     NOTHING,
     SHOWN_IN,
+    counted,
+    ends_in_one_unit,
     format_percent,
     format_power,
     format_rate,
@@ -32,6 +34,10 @@ Role = Literal[
 """What a piece of text is for; a terminal with colours gives each role a look."""
 
 
+Depth = Literal["brief", "usual", "verbose"]
+"""How much of a page is shown: its head alone, all but its long lists, or everything."""
+
+
 class Line(Record):
     """A paragraph, which a terminal breaks between words."""
 
@@ -39,6 +45,7 @@ class Line(Record):
     role: Role = "text"
     indent: int = 0
     drawn: bool = False  # a line of a drawing, which has colours of its own
+    only: Depth | None = None  # where it is shown, if not at every depth
 
 
 class Command(Record):
@@ -75,9 +82,12 @@ class Grid(Record):
     roles: dict[tuple[int, int], Role] = field(default_factory=dict)  # of cells by (row, column)
     indent: int = 2
     listed: bool = False
+    only: Depth | None = None  # where it is shown, if not at every depth
 
 
 Block = Line | Command | Grid
+HEAD_ENDS = Line()
+"""The empty line below what `--brief` shows of a page."""
 Item = TypeVar("Item")
 
 
@@ -109,8 +119,8 @@ Show = Callable[[float | None], str]
 
 
 def span(limits: Range | None, show: Callable[[float, int], str]) -> str:
-    """Return a range as '[23–34]', to two digits, or nothing where there is none."""
-    return "" if limits is None else f"[{show(limits[0], 2)}{DASH}{show(limits[1], 2)}]"
+    """Return a range as '[23–34 ms]', to two digits and in one unit, or nothing where there is none."""
+    return "" if limits is None else f"[{DASH.join(ends_in_one_unit(*limits, show))}]"
 
 
 def users(batch: float) -> str:
@@ -218,12 +228,36 @@ def marked(result: Estimate, name: str, text: str) -> str:
 
 
 def defaults_taken(assumptions: Sequence[Assumption]) -> Iterator[Block]:
-    """Yield the footnotes to the marks: what was taken, why, and the option that overrides it."""
+    """Yield the footnotes to the marks: what was taken, why, and the option that overrides it; or how many."""
     if assumptions:
-        yield Line(f"{MARK} taken by default; to override:", "dim")
+        yield Line(_how_many(assumptions), "dim", only="usual")
+        yield Line(f"{MARK} taken by default; to override:", "dim", only="verbose")
         columns = [Column(title, role="dim") for title in ("", "value", "option")]
         rows = [(each.name.replace("_", " "), each.value, each.override, each.why) for each in assumptions]
-        yield Grid([*columns, Column("why", role="dim", wrap=True)], rows)
+        yield Grid([*columns, Column("why", role="dim", wrap=True)], rows, only="verbose")
+
+
+def _how_many(assumptions: Sequence[Assumption]) -> str:
+    """How many values were not typed, and which of them a variable or a file sets."""
+    own = [f"{each.name.replace('_', ' ')} {each.value}, {each.why}" for each in assumptions if is_set_elsewhere(each)]
+    told = "".join(f"; {each}" for each in own)
+    return f"{MARK} {counted(len(assumptions), 'value')} taken by default{told}: -v lists them with their reasons"
+
+
+def is_set_elsewhere(assumption: Assumption) -> bool:
+    """Return whether a value comes from a variable or a file of the user's."""
+    return assumption.why.startswith(SET_BY)
+
+
+def at_depth(blocks: Iterable[Block], depth: Depth) -> list[Block]:
+    """Return what a page shows at a depth."""
+    found: list[Block] = []
+    for block in blocks:
+        if isinstance(block, Command) or block.only in (None, depth):
+            found.append(block if isinstance(block, Command) else replace(block, only=None))
+        if depth == "brief" and block is HEAD_ENDS:
+            break
+    return found
 
 
 def section(title: str, texts: Iterable[str], role: Role = "text") -> Iterator[Block]:
@@ -242,8 +276,13 @@ def notes(texts: Sequence[str]) -> Iterator[Block]:
 
 
 def safe(blocks: Iterable[Block]) -> Iterator[Block]:
-    """Yield the blocks of a page, all of their text escaped, and titles in the currency that is shown."""
+    """Yield the blocks of a page, all of their text escaped, and titles in the currency that is shown.
+
+    A page of no depth shows its long lists.
+    """
     for block in blocks:
+        if not isinstance(block, Command) and block.only not in (None, "verbose"):
+            continue
         if isinstance(block, Grid):
             columns = [replace(each, title=in_currency(escaped(each.title))) for each in block.columns]
             yield replace(

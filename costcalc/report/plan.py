@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from costcalc.explore.fleet.fleets import MULTIPLES
 from costcalc.explore.fleet.plan import FAR, Plan, PlannedFleet
 from costcalc.report.page import (
+    HEAD_ENDS,
     MARK,
     RANGE,
     Block,
@@ -33,7 +34,7 @@ def plan_page(found: Plan) -> list[Block]:
     lost = [each for each in found.fleets if each.gpus is None]
     if sized:
         page += [Line("Run", "heading"), Grid((Column(), Column(wrap=True)), list(_told(found, sized[0]))), Line()]
-        page += [Line("Fleets, the cheapest first", "heading"), _grid(sized), Line()]
+        page += [Line("Fleets, the cheapest first", "heading"), _grid(sized), HEAD_ENDS]
         page += [Line(f"{number}  {each.command}", indent=2) for number, each in enumerate(sized, start=1)]
         if sized[0].start:
             page += [Line(), Line("To start a replica of the first, as long as its requests are:")]

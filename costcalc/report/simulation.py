@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from costcalc.replay.results import Fleet, LoadPoint, Percentiles, Simulation
-from costcalc.report.page import Block, Column, Grid, Line, filled_grid, notes, numbers, seconds, speed
+from costcalc.report.page import HEAD_ENDS, Block, Column, Grid, Line, filled_grid, notes, numbers, seconds, speed
 from costcalc.units import counted, format_count, format_percent, format_rate, format_seconds, format_usd
 
 PERCENTILES = ("p50", "p90", "p95", "p99", "mean")
@@ -20,7 +20,7 @@ def simulation_page(found: Simulation) -> list[Block]:
         Line(),
         *_warnings(found),
         _waits(found),
-        Line(),
+        HEAD_ENDS,
         Line("Fleet", "heading"),
         Grid((Column(), Column(wrap=True)), list(_fleet(found))),
         Line(),

@@ -16,6 +16,7 @@ from costcalc.fields import Array, Record
 from costcalc.predict.quantities import BLENDED, Assumption
 from costcalc.report.estimate import degrees, price_basis
 from costcalc.report.page import (
+    HEAD_ENDS,
     MARK,
     RANGE,
     Block,
@@ -53,6 +54,7 @@ def sweep_page(sweep: Sweep) -> list[Block]:
             page.append(Line(_heading(sweep, ahead), "heading"))
         behind = [(*ahead, *each) for each in np.ndindex(sweep.shape[outer:])]
         page += [_grid(sweep, behind, outer), Line()]
+    page[-1] = HEAD_ENDS
     page += [Line(text, "dim") for text in _legend(sweep)]
     page += [Line(), *notes(sweep.notes), *defaults_taken(_shared(sweep))]
     return page

@@ -2,34 +2,103 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+
 from costcalc.predict.quantities import Estimate
-from costcalc.report.estimate import newest
-from costcalc.report.page import quantity, users
-from costcalc.units import NOTHING, format_percent, format_usd
+from costcalc.report.market import newest
+from costcalc.report.page import quantity, seconds, speed, users
+from costcalc.units import NOTHING, SHOWN_IN, format_percent, format_rate, format_usd
+
+_MAKERS, _LINES = "NVIDIA|AMD|Intel|Google|AWS|Huawei", "GeForce|Tesla|Radeon(?= RX| Inst)|Instinct"
+BLENDED, OUTPUT = "cost.usd_per_million_blended_tokens", "cost.usd_per_million_output_tokens"
 
 
 def verdict(estimate: Estimate) -> str:
-    """Return an estimate in one sentence, without what is not known."""
-    machine, load = estimate.deployment, estimate.workload
-    gpus = f"{machine.gpus:,} × {machine.gpu}"
-    if not estimate.memory.fits:
-        return f"{estimate.model.name} does not fit on {gpus}."
-    speed, cost = (
-        quantity(path, estimate) for path in ("serving.tokens_per_s_per_user", "cost.usd_per_million_blended_tokens")
-    )
-    people = load.batch * machine.replicas
-    said = f"{gpus} serve{'' if machine.gpus > 1 else 's'} {users(people)} user{'' if people == 1 else 's'}"
-    said += f" at {speed.text} tok/s each" if speed.text != NOTHING else ""
-    said += f" for {cost.text} {cost.range}".rstrip() + " per million tokens" if cost.text != NOTHING else ""
-    parts = [said]
+    """Return an estimate in one sentence, without what is not known.
+
+    Dollars are per million tokens by the mix of the workload, of a demand those of its fleet; the list price is the
+    lowest of the newest ones, at the same mix, and leaves a gain or a loss of the cost.
+    """
+    gpus = machines(estimate.deployment.gpus, estimate.deployment.gpu)
+    if estimate.decode.step_time_s is None:
+        return f"{estimate.model.name} does not fit on {gpus}"
+    if estimate.serving.tokens_per_s_per_user is None:
+        what = f"A term of the bill alone: {_dollars(estimate, OUTPUT)} per million output tokens on {gpus}"
+        return "; ".join([what, *_binds(estimate)])
+    return "".join([*_missed(estimate), "; ".join([_served(estimate), *_binds(estimate), *_sold(estimate)])])
+
+
+def machines(count: int, name: str) -> str:
+    """Return GPUs in short, such as '16 H100s', '1 RTX 4090' or '2 × RTX 3060 Ti'.
+
+    name: of the accelerator, as in 'NVIDIA H100 SXM5 80GB'.
+    """
+    short = re.sub(r"\s*(\(.*\)|\b(\d+GB|SXM\d*|PCIe)\b)", "", name)
+    short = re.sub(rf"^({_MAKERS}) +(({_LINES}) +)*", "", short)
+    if count == 1:
+        return f"1 {short}"
+    return f"{count:,} {short}s" if re.search(r"[0-9A-Z]$", short) else f"{count:,} × {short}"
+
+
+def _missed(estimate: Estimate) -> Iterator[str]:
+    """What is said first of limits of time that are not kept."""
+    limits, serving = estimate.limits, estimate.serving
+    if limits.kept is not False:
+        return
+    named = {"time_per_output_token_s": "per token", "time_to_first_token_s": "to the first"}
+    pairs = [(getattr(serving, name), getattr(limits, name), of) for name, of in named.items()]
+    broken = [f"{seconds(limit)} {of}" for reached, limit, of in pairs if limit is not None and reached > limit]
+    yield f"Not within {' and '.join(broken)}: "
+
+
+def _served(estimate: Estimate) -> str:
+    """Who is served by which GPUs, how fast and for how much."""
+    machine, demand, pool = estimate.deployment, estimate.demand, estimate.serving.prefill_gpus
+    count = machine.gpus if demand is None else demand.gpus
+    gpus = machines(count, machine.gpu)
+    if pool and demand is None:
+        gpus += f", with {pool:,.3g} more for prefill,"
+    asked = estimate.workload.batch * machine.replicas if demand is None else demand.users
+    if asked is not None:
+        who = f"{users(asked)} user{'' if asked == 1 else 's'}"
+    else:
+        who = f"{format_rate(demand.requests_per_s, '', 3).strip()} requests/s" if demand else ""
+    each = " each" if asked != 1 else ""
+    rate = f"at {speed(estimate.serving.tokens_per_s_per_user)} tok/s{each}"
+    verb = "serves" if count == 1 and not pool else "serve"
+    return f"{gpus} {verb} {who} {rate}{_price(estimate)}"
+
+
+def _price(estimate: Estimate) -> str:
+    if (demand := estimate.demand) is not None and demand.usd_per_month is not None:
+        month, tokens = format_usd(demand.usd_per_month), format_usd(demand.usd_per_million_tokens)
+        return f" for {month} a month, {tokens} per million tokens"
+    told = _dollars(estimate, BLENDED)
+    return f" for {told} per million tokens" if told else "; no price is known"
+
+
+def _dollars(estimate: Estimate, path: str) -> str:
+    """A number of dollars with its range, which needs no sign of its own: '$1.42 [1.14–2.91]'."""
+    cost = quantity(path, estimate)
+    limits = cost.range.replace(SHOWN_IN.get().sign, "")
+    return "" if cost.text == NOTHING else f"{cost.text} {limits}".rstrip()
+
+
+def _binds(estimate: Estimate) -> Iterator[str]:
     if estimate.decode.bound_by:
-        parts.append(f"{estimate.decode.bound_by} binds")
-    priced = [each for each in newest(estimate.market) if each.blended_usd_per_million and each.price_over_cost]
-    if priced:
-        least = min(priced, key=lambda each: each.blended_usd_per_million or 0.0)
-        left = gain_or_loss(least.price_over_cost or 0.0)
-        parts.append(f"list price {format_usd(least.blended_usd_per_million)} ({least.provider}): {left}")
-    return f"{'; '.join(parts)}."
+        yield f"{estimate.decode.bound_by} binds"
+
+
+def _sold(estimate: Estimate) -> Iterator[str]:
+    """The lowest list price, and what selling at it leaves."""
+    cost = estimate.cost.usd_per_million_blended_tokens
+    if estimate.demand is not None:
+        cost = estimate.demand.usd_per_million_tokens
+    asked = min(newest(estimate.market), key=lambda each: each.blended_usd_per_million, default=None)
+    if asked is not None:
+        left = f": {gain_or_loss(asked.blended_usd_per_million / cost)}" if cost else ""
+        yield f"list price {format_usd(asked.blended_usd_per_million)} ({asked.provider}){left}"
 
 
 def gain_or_loss(price_over_cost: float) -> str:

@@ -13,8 +13,8 @@ from costcalc.errors import CostcalcError
 from costcalc.explore.overview import TOLD, Overview
 from costcalc.fields import Result
 from costcalc.predict.quantities import SIDES, Estimate
-from costcalc.report.estimate import newest
 from costcalc.report.files import cell_text, csv_cell, csv_rows
+from costcalc.report.market import newest
 from costcalc.report.page import quantity
 from costcalc.report.verdict import verdict
 

@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 from schemacheck import complaints
 
+from costcalc.cli import main
 from costcalc.cli.app import COMMANDS, START
 from costcalc.cli.lazy import Command, Group
 from costcalc.report.schema import schema_of
+from costcalc.units import format_usd
 
 Run = Callable[..., str]
 RunJson = Callable[..., Any]
@@ -25,8 +27,9 @@ LLAMA = ("estimate", "--model", "llama-3.1-8b", "--gpu", "h100")
 
 def test_two_options_are_enough(run: Run) -> None:
     page = run(*V3)
-    assert page.startswith("DeepSeek-V3 on 16 × NVIDIA H100 SXM5 80GB\n")
-    assert "70,272 B per token" in page and "°" in page and "--batch N" in page
+    assert "\n\nDeepSeek-V3 on 16 × NVIDIA H100 SXM5 80GB\n" in page
+    assert "70,272 B per token" in page and "100°" in page and "° 12 values taken by default: -v lists them" in page
+    assert "--batch N" not in page and "--batch N" in run(*V3, "-v")
 
 
 def test_the_article_in_one_command(run: Run, run_json: RunJson) -> None:
@@ -103,7 +106,7 @@ def test_output_is_a_number_or_a_file(run: Run) -> None:
 
 @pytest.mark.parametrize(
     ("name", "start"),
-    [("a.json", "{"), ("a.csv", "model.name,"), ("a.md", "# Llama"), ("a.txt", "Llama-3.1-8B on 1 × ")],
+    [("a.json", "{"), ("a.csv", "model.name,"), ("a.md", "1 H100 serves"), ("a.txt", "1 H100 serves")],
 )
 def test_the_ending_of_the_file_is_its_format(run: Run, name: str, start: str) -> None:
     assert run(*LLAMA, "-o", name) == ""
@@ -124,7 +127,7 @@ def test_a_file_holds_what_stdout_would_show(run: Run) -> None:
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
 def test_charts_beside_the_table(run: Run, command: str, suffix: str) -> None:
     page = run(*command.split(), "--model", "llama-3.1-8b", "--gpu", "h100", "--chart", f"chart{suffix}")
-    assert page.startswith("Llama-3.1-8B on")
+    assert "Llama-3.1-8B on" in page
     assert Path(f"chart{suffix}").stat().st_size > 5000
 
 
@@ -384,3 +387,61 @@ def test_a_table_for_a_paper_says_the_command_that_made_it(
     assert f"%   costcalc {' '.join(words)} -o table.tex\n" in text
     assert "    GQA-8 & 249.9 kB & 16$\\times$ & \\$" in text and "% needs \\usepackage{booktabs}\n" in text
     assert run(*words, "-f", "latex").replace(" -f latex", " -o table.tex") == text
+
+
+def test_brief_shows_the_head_of_a_page_and_verbose_all_of_it(run: Run) -> None:
+    head, usual, whole = (run(*V3, *more) for more in (["--brief"], [], ["--verbose"]))
+    assert usual.startswith(head.rstrip()) and len(head.splitlines()) < 20 and "Deployment" not in head
+    told = json.loads(run(*V3, "-v", "--format", "json"))
+    assert told == json.loads(run(*V3, "--brief", "--format", "json"))
+    for each in told["assumptions"]:
+        assert each["why"] in whole and each["why"] not in head
+    assert (
+        run("train", "-m", "v3", "-g", "h800", "--tokens", "1T", "--brief").splitlines()[-1].lstrip().startswith("Doll")
+    )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("compare", "gpus", "h100", "h200", "-m", "llama-3.1-8b"),
+        ("compare", "attention", "-m", "llama-3.1-8b", "-g", "h100"),
+        ("breakeven", "-m", "llama-3.1-8b", "-g", "h100"),
+        ("capacity", "-m", "llama-3.1-8b", "-g", "h100"),
+        ("sweep", "-m", "llama-3.1-8b", "-g", "h100", "--batch", "1,8"),
+        ("frontier", "-m", "llama-3.1-8b", "-g", "h100", "--batch", "1,8"),
+        ("sensitivity", "-m", "llama-3.1-8b", "-g", "h100"),
+    ],
+)
+def test_every_page_has_a_head(run: Run, command: tuple[str, ...]) -> None:
+    head, whole = run(*command, "--brief"), run(*command)
+    assert whole.startswith(head.rstrip()) and 2 < len(head.splitlines()) < len(whole.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("what", "subject"), [("gpus h100 h200", ["-m", "llama-3.1-8b"]), ("models qwen3-8b llama-3.1-8b", ["-g", "h100"])]
+)
+def test_every_comparison_takes_contexts(run: Run, run_json: RunJson, what: str, subject: list[str]) -> None:
+    several = run_json("compare", *what.split(), *subject, "--contexts", "4k,64k")["rows"]
+    alone = [run_json("compare", *what.split(), *subject, "--context", each)["rows"] for each in ("4k", "64k")]
+    assert [row["cost"] for row in several] == [row["cost"] for rows in alone for row in rows]
+    assert [row["cost_ratio"] for row in several] == [row["cost_ratio"] for rows in alone for row in rows]
+    page = run("compare", *what.split(), *subject, "--contexts", "4k,64k", "--brief")
+    by_context = page[page.index("by tokens of context") :].splitlines()
+    assert by_context[1].split() == ["4,000", "64,000"]
+    shown = [format_usd(several[at]["cost"]["usd_per_million_output_tokens"]) for at in (0, 2)]
+    assert by_context[3].split()[-2:] == shown
+    assert "under 50 ms per token" in page
+
+
+def test_contexts_beside_a_context_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["compare", "gpus", "h100", "h200", "-m", "v3", "--context", "4k", "--contexts", "8k,16k"]
+    assert main(words) == 2 and "--contexts: --context is given too" in capsys.readouterr().err
+
+
+def test_brief_csv_has_what_the_table_shows(run: Run) -> None:
+    command = ("compare", "gpus", "h100", "h200", "-m", "llama-3.1-8b", "-f", "csv")
+    whole, narrow = (list(csv.DictReader(io.StringIO(run(*command, *more)))) for more in ([], ["--brief"]))
+    assert set(narrow[0]) < set(whole[0]) and len(narrow[0]) < 50
+    assert [{name: row[name] for name in narrow[0]} for row in whole] == narrow
+    assert {"variant", "deployment.layout", "cost.usd_per_million_output_tokens", "chance_cheaper"} <= set(narrow[0])

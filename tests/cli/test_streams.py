@@ -160,3 +160,14 @@ def test_our_own_faults_are_one_line_without_a_traceback() -> None:
     assert result.returncode == 1
     assert result.stderr == b"error: unexpected KeyError: 'x'; set COSTCALC_DEBUG=1 to see where\n"
     assert b"Traceback" in run([sys.executable, "-c", code], COSTCALC_DEBUG="1").stderr
+
+
+def test_a_terminal_is_told_what_was_written_where(tmp_path: Path) -> None:
+    answer, chart = tmp_path / "answer.json", tmp_path / "chart.svg"
+    command = [*ESTIMATE, "-o", str(answer), "--chart", str(chart)]
+    told = visible(on_a_terminal(command, 200))
+    assert len(told) == 2
+    assert any(re.fullmatch(rf"wrote '{re.escape(str(answer))}': JSON, [\d.]+ kB", line) for line in told)
+    assert any(line.startswith(f"wrote '{chart}': a chart, ") for line in told)
+    assert all(line.endswith(", in place of the one that was there") for line in visible(on_a_terminal(command, 200)))
+    assert run([*ESTIMATE, "-o", str(tmp_path / "other.json")]).stderr == b""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 import costcalc
 from costcalc.errors import CostcalcError
+from costcalc.explore.search import TIE
 from costcalc.model.attention.gqa import GroupedAttention, LowRankAttention
 from costcalc.model.attention.mla import LatentAttention
 from costcalc.model.spec import ModelSpec
@@ -137,17 +139,70 @@ def test_every_variant_is_built_and_named_once(name: str) -> None:
 
 
 def test_a_limit_of_time_and_what_prefill_takes_are_told() -> None:
-    short, long = (costcalc.compare_attention("v3", "h100", context=context) for context in (4096, 65_536))
+    short, long = (
+        costcalc.compare_attention("v3", "h100", context=context, disaggregated=False) for context in (4096, 65_536)
+    )
     assert short.title.endswith("attention replaced, under 50 ms per token")
     assert not any("Prefill takes" in note for note in short.notes)
     [told] = [note for note in long.notes if "Prefill takes" in note]
-    assert "--disaggregated" in told and "--terms kv" in told
+    assert "--pools apart" in told and "--terms kv" in told
     most = max(row.estimate.serving.prefill_share or 0.0 for row in long.rows)
     assert f"up to {most:.0%}" in told
     apart = costcalc.compare_attention("v3", "h100", context=65_536, disaggregated=True, variants=["mla", "mqa"])
     assert not any("Prefill takes" in note or "control" in note for note in apart.notes)
     assert costcalc.compare_attention("v3", "h100", batch=16).title.endswith("attention replaced")
     assert "Low rank and No cache are controls of cost" in " ".join(short.notes)
+
+
+LADDER = ["gqa:32", "gqa:16", "gqa:8", "mla", "mqa"]
+"""Variants of DeepSeek-V3 by the bytes that they cache of a token, most first."""
+
+
+def test_at_long_contexts_prompts_have_a_pool_of_their_own_in_every_row() -> None:
+    # What is asked about is decoding at a context: prompts as long as it are a default, and must not decide.
+    found = costcalc.compare_attention("v3", "h100", context="128k", variants=LADDER)
+    assert found.title.endswith("attention replaced, prefill on a pool of its own, under 50 ms per token")
+    assert all(row.estimate.workload.disaggregated for row in found.rows)
+    [told] = [each for each in found.rows[0].estimate.assumptions if each.name == "pools"]
+    assert told.override == "--pools one" and "of a row's GPU time" in told.why
+    assert any("--pools one" in note for note in found.notes)
+    costs = [row.estimate.cost.usd_per_million_output_tokens or 0.0 for row in found.rows]
+    caches = [row.estimate.kv_cache.bytes_per_token for row in found.rows]
+    assert caches == sorted(caches, reverse=True) and costs == sorted(costs, reverse=True)
+    curves = costcalc.attention_curves("v3", "h100", context="128k", variants=LADDER).curves
+    drawn = [
+        curve.numbers["cost.usd_per_million_output_tokens"][list(curve.contexts).index(128_000)] for curve in curves
+    ]
+    assert drawn == pytest.approx(costs)
+
+
+@pytest.mark.parametrize(
+    "told", [{"context": "4k"}, {"input_tokens": "64k"}, {"context": "64k", "disaggregated": False}, {"terms": "kv"}]
+)
+def test_elsewhere_prompts_stay_in_the_one_pool(told: dict[str, Any]) -> None:
+    found = costcalc.compare_attention("v3", "h100", variants=["mla", "mqa"], **told)
+    assert not any(row.estimate.workload.disaggregated for row in found.rows)
+    assert "pool" not in found.title
+
+
+def test_at_a_million_tokens_ranks_share_the_latent() -> None:
+    # A latent is copied to every rank of a tensor-parallel group; vLLM's --decode-context-parallel-size splits it.
+    found = costcalc.compare_attention("v3", "h100", context="1M", variants=["mla", "gqa:8"], gpus=16)
+    mla, grouped = (row.estimate for row in found.rows)
+    assert mla.deployment.context_parallel == mla.deployment.tensor_parallel == 8
+    assert grouped.deployment.context_parallel == 1  # its 8 heads lie on a rank each
+    whole = costcalc.compare_attention("v3", "h100", context="1M", variants=["mla"], gpus=24, context_parallel=1)
+    assert mla.memory.max_sequences > whole.rows[0].estimate.memory.max_sequences
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_weighed_context_parallelism_is_the_best_of_all_degrees(apart: bool) -> None:
+    def seconds(degree: int | str) -> float:
+        given = {"gpus": 8, "context": "64k", "disaggregated": apart, "context_parallel": degree}
+        return costcalc.estimate("v3", "h200", **given).cost.usd_per_million_blended_tokens or 0.0
+
+    best = min(seconds(degree) for degree in (1, 2, 4, 8))
+    assert 0 < seconds("auto") <= best * TIE
 
 
 def test_states_stay_as_they_are() -> None:

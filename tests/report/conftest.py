@@ -95,7 +95,9 @@ def estimate() -> Estimate:
             tokens_per_s_per_gpu_range=(560, 820),
             tokens_per_s_per_user_range=(23, 34),
         ),
-        serving=ServingResult(0.63, 0.0495, 484, output_tokens_per_s_per_gpu_range=(405, 593)),
+        serving=ServingResult(
+            0.63, 0.0495, 484, tokens_per_s_per_user=20.2, output_tokens_per_s_per_gpu_range=(405, 593)
+        ),
         cost=CostResult(0.8304, 0.0793, None, (0.68, 0.99), (0.048, 0.15), None),
         breakdown=(
             OpResult("routed experts", 15.7e12, 654e9, 0.020, "memory"),

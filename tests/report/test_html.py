@@ -19,8 +19,8 @@ from browser import CHROMIUM, Browser
 import costcalc
 from costcalc.cli import app
 from costcalc.explore.overview import TOLD, Overview, overview
-from costcalc.report.estimate import newest
 from costcalc.report.html.document import report_html
+from costcalc.report.market import newest
 from costcalc.report.page import quantity
 from costcalc.report.verdict import verdict
 

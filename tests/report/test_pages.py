@@ -42,6 +42,8 @@ from costcalc.report.page import (
     latex_page,
     markdown_page,
     plain_page,
+    quantity,
+    seconds,
     span,
     speed,
     times,
@@ -55,10 +57,11 @@ def row(page: str, start: str) -> str:
 
 
 def test_the_headline_comes_first_with_its_ranges(estimate: Estimate) -> None:
-    lines = plain_page(estimate_page(estimate)).splitlines()
+    verdict, blank, *lines = plain_page(estimate_page(estimate)).splitlines()
+    assert verdict.startswith("16 GPU-Ys serve 384 users at 20.2 tok/s each") and not blank
     assert lines[0] == "Model-X on 16 × GPU-Y"
     assert lines[3].split()[:5] == ["$", "per", "M", "output", "tokens"]
-    assert "$0.83" in lines[3] and "[$0.68–$0.99]" in lines[3]
+    assert "$0.83" in lines[3] and "[$0.68–0.99]" in lines[3]
 
 
 def test_an_unknown_price_is_a_dash_and_never_zero(estimate: Estimate) -> None:
@@ -98,7 +101,7 @@ def test_drafts_and_pools_are_said(estimate: Estimate) -> None:
     load = replace(estimate.workload, draft_tokens=2, tokens_per_step=2.57, disaggregated=True)
     serving = replace(estimate.serving, prefill_share=0.25, prefill_gpus=16 / 3)
     page = plain_page(estimate_page(replace(estimate, workload=load, serving=serving)))
-    assert page.startswith("Model-X on 16 × GPU-Y for decode, and 5.3 for prefill\n")
+    assert "\n\nModel-X on 16 × GPU-Y for decode, and 5.3 for prefill\n" in page
     assert "2 tokens drafted per step, 2.57 tokens out of one" in row(page, "Speculation")
     assert "decode on 16 GPUs, prefill on 5.3 of their own: 25% of the GPU time" in row(page, "Pools")
     assert "prefills run elsewhere" in page and "of both pools" in row(page, "Tokens/s per GPU")
@@ -164,7 +167,7 @@ def test_contexts_are_sections_of_their_own(comparison: Comparison) -> None:
     )
     page = plain_page(comparison_page(replace(comparison, rows=rows, contexts=(4096.0, 131_072.0))))
     assert "At 4,096 tokens of context" in page and "At 131,072 tokens of context" in page
-    assert len(re.findall(r"^  MQA  ", page, re.MULTILINE)) == 2
+    assert len(re.findall(r"^  MQA  ", page, re.MULTILINE)) == 3  # and one of the dollars at each
 
 
 def test_a_cache_that_is_the_same_everywhere_is_no_column(comparison: Comparison) -> None:
@@ -274,7 +277,7 @@ def test_explanations_show_formula_numbers_result_and_source(estimate: Estimate)
 
 def test_markdown_has_tables_and_no_bars(estimate: Estimate) -> None:
     text = markdown_page(estimate_page(estimate))
-    assert text.startswith("# Model-X on 16 × GPU-Y\n")
+    assert "\n\n# Model-X on 16 × GPU-Y\n" in text
     assert "| op | time | share | bound by | bytes | work |" in text and "█" not in text
     tables = [block for block in text.split("\n\n") if block.startswith("|")]
     for table in tables:
@@ -369,6 +372,12 @@ def test_a_bar_is_as_long_as_its_share(share: float, width: int) -> None:
         (speed(27.876), "27.9"),
         (span(None, speed), ""),
         (span((560.4, 821.7), speed), "[560–820]"),
+        (span((0.0412, 0.0998), seconds), "[41–100 ms]"),
+        (span((0.00099, 0.0012), seconds), "[0.99–1.2 ms]"),
+        (span((90.0, 150.0), seconds), "[1.5–2.5 min]"),
+        (span((1.14, 2.91), quantity("cost.usd_per_request").show_end), "[$1.14–2.91]"),
+        (span((-0.12, 0.1), quantity("cost.usd_per_request").show_end), "[-$0.12–$0.10]"),
+        (span((0.0, 0.005), seconds), "[0–5 ms]"),
         (plain_text("8×, ≈1, 90–100, 2·K, 5 µs, █▌"), "8x, ~1, 90-100, 2|K, 5 us, #="),
         (plain_text("日"), "?"),
     ],
@@ -380,12 +389,12 @@ def test_numbers_as_shown(shown: str, expected: str) -> None:
 def test_a_limit_that_is_not_met_is_said_first_with_what_comes_nearest(estimate: Estimate) -> None:
     def head(late: Estimate, *assumed: str) -> list[str]:
         known = tuple(Assumption(name, "", "", "") for name in assumed)
-        return plain_page(estimate_page(replace(late, assumptions=known))).splitlines()[3:6]
+        return plain_page(estimate_page(replace(late, assumptions=known))).splitlines()[5:8]
 
     machine = replace(estimate.deployment, layout="dp16 ep16")
     late = replace(estimate, deployment=machine, limits=LimitsResult(1e-6, None, False))
     assert head(late, "batch", "layout", "gpus") == [
-        "  Limit not met: time per output token is 49.5 ms, 49,500× the limit of 1 us.",
+        "  Limit not met: time per output token is 49.5 ms, 49,500× the limit of 1 µs.",
         "  No batch and no layout that was weighed keeps it. This is the nearest: 384 users at once, dp16 ep16. "
         "The dollars are its own.",
         "",

@@ -17,7 +17,7 @@ import costcalc
 from costcalc.cli import app
 from costcalc.explore.overview import TOLD, Overview, overview
 from costcalc.predict.quantities import SIDES
-from costcalc.report.estimate import newest
+from costcalc.report.market import newest
 from costcalc.report.page import quantity
 from costcalc.report.workbook import report_xlsx
 

@@ -226,7 +226,7 @@ def _draw(kind: str, axes: Axes, rows: Sequence[Row], curves: Curves | None) -> 
 
 
 def _subtitle(comparison: Comparison, lines: bool) -> str:
-    estimates = [row.estimate for row in comparison.rows]
+    estimates = [row.estimate for row in comparison.rows if row.note is None]
     load, machine = estimates[0].workload, estimates[0].deployment
     term = is_term(estimates[0])
     chosen = not term and any(each.name == "batch" for each in estimates[0].assumptions)

@@ -16,10 +16,11 @@ from costcalc.explore.overview import TOLD, Overview
 from costcalc.predict.quantities import Comparison, Estimate, MarketPrice
 from costcalc.report.charts import drawn
 from costcalc.report.comparison import comparison_page
-from costcalc.report.estimate import estimate_page, explanation, newest
+from costcalc.report.estimate import estimate_page, explanation
 from costcalc.report.frontier import frontier_page
 from costcalc.report.html.blocks import document_blocks, html_text
 from costcalc.report.html.drawings import Drawings
+from costcalc.report.market import newest
 from costcalc.report.page import Block, Column, Grid, Line, defaults_taken, notes, numbers, quantity
 from costcalc.report.verdict import gain_or_loss, verdict
 from costcalc.units import NOTHING, SHOWN_IN, in_currency

@@ -25,7 +25,8 @@
     const [whole, fraction = ""] = rounded(amount, digits).split(".");
     return `${sign}${whole}.${fraction.padEnd(2, "0")}`;
   };
-  const usdEnd = (value) => (value * data.per_usd >= 100 ? data.sign + grouped(value * data.per_usd, 0) : usd(value, 2));
+  const usdEnd = (value, digits) =>
+    value * data.per_usd >= 100 ? data.sign + grouped(value * data.per_usd, 0) : usd(value, digits);
   const speed = (value, digits = 3) => {
     if (value >= 1000) return grouped(Number(value.toPrecision(digits)), 0);
     return value >= 1 ? rounded(value, digits) : `${rounded(value * 1e3, digits)} m`;
@@ -34,13 +35,19 @@
     for (const [least, unit, name] of [[172800, 86400, "days"], [7200, 3600, "h"], [120, 60, "min"]])
       if (value >= least) return `${rounded(value / unit, digits)} ${name}`;
     const near = Number(value.toPrecision(digits));
-    for (const [unit, name] of [[1, "s"], [1e-3, "ms"], [1e-6, "us"]])
+    for (const [unit, name] of [[1, "s"], [1e-3, "ms"], [1e-6, "µs"]])
       if (near >= unit) return `${rounded(value / unit, digits)} ${name}`;
     return `${rounded(value / 1e-9, digits)} ns`;
   };
-  const ways = {
-    "$/M": [usd, usdEnd], "$": [usd, usdEnd],
-    "tokens/s": [speed, (value) => speed(value, 2)], "s": [seconds, (value) => seconds(value, 2)],
+  const ways = { "$/M": [usd, usdEnd], "$": [usd, usdEnd], "tokens/s": [speed, speed], "s": [seconds, seconds] };
+  // The ends of a range in one unit, which is said once.
+  const parts = (text) => /^([^\d.]*)(\d[\d.,]*)(\D*)$/.exec(text);
+  const ends = (low, high, show) => {
+    const first = show(low, 2), last = show(high, 2), a = parts(first), b = parts(last);
+    if (!a || !b) return `${first}–${last}`;
+    const unit = a[3] === b[3] ? 0 : high / Number(parts(show(high, 15))[2].replaceAll(",", ""));
+    const number = unit ? rounded(low / unit, 2) : a[2];
+    return `${a[1]}${number}–${a[1] === b[1] ? "" : b[1]}${b[2]}${b[3]}`;
   };
   const written = (value, show) => (value === null || !Number.isFinite(value) ? "-" : show(value));
   const percent = (share) => `${rounded(share * 100, 2)}%`;
@@ -58,14 +65,14 @@
 
   const show = () => {
     for (const each of document.querySelectorAll("#results data")) {
-      const path = each.dataset.path, [value, end] = ways[each.dataset.unit];
+      const path = each.dataset.path, [value, ofEnd] = ways[each.dataset.unit];
       const known = number(path), low = number(`${path}_range.low`), high = number(`${path}_range.high`);
       each.value = known === null ? "" : String(known);
       each.textContent = written(known, value);
       const range = each.closest("tr").querySelector(".range");
       range.dataset.low = low === null ? "" : String(low);
       range.dataset.high = high === null ? "" : String(high);
-      range.textContent = low === null || high === null ? "" : `[${end(low)}–${end(high)}]`;
+      range.textContent = low === null || high === null ? "" : `[${ends(low, high, ofEnd)}]`;
     }
     const cost = number("cost.usd_per_million_blended_tokens");
     for (const each of document.querySelectorAll("#list-prices [data-list]")) {

@@ -7,17 +7,10 @@ from collections.abc import Iterator, Sequence
 from costcalc.fields import Record
 from costcalc.hardware.prices import OLD_MONTHS, age_in_months
 from costcalc.predict.quantities import BreakEven, Estimate, MarketPrice, Range
-from costcalc.report.estimate import (
-    break_even_range,
-    break_even_use,
-    demand_asked,
-    distinct,
-    newest,
-    pool_size,
-    price_basis,
-    unmet,
-)
+from costcalc.report.estimate import demand_asked, pool_size, price_basis, unmet
+from costcalc.report.market import break_even_range, break_even_use, distinct, newest
 from costcalc.report.page import (
+    HEAD_ENDS,
     RANGE,
     Block,
     Column,
@@ -113,7 +106,7 @@ def breakeven_page(result: BreakEven) -> list[Block]:
         Line(first, "headline"),
         Line(),
         _grid(result),
-        Line(),
+        HEAD_ENDS,
         *(Line(text) for text in others),
         Line(),
         Line(

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from costcalc.report.page import (
+    HEAD_ENDS,
     RANGE,
     Block,
     Column,
@@ -45,7 +46,7 @@ def price_page(result: Priced) -> list[Block]:
     """Return priced runs as a page."""
     rows = result.rows[:MOST_ROWS]
     page: list[Block] = [Line("What was measured, in dollars", "title"), Line(_basis(result.rows), "dim"), Line()]
-    page += [_costs(rows), Line()]
+    page += [_costs(rows), HEAD_ENDS]
     if any(len(each.offers) > 1 for each in rows):
         page += [Line("$ per M tokens, blended, at each kind of price", "heading"), _kinds(rows), Line()]
     page += list(_against(rows))

@@ -6,7 +6,7 @@ from typing import Any
 
 from costcalc.explore.money.sensitivity import PREDICTION, Influence, Sensitivity
 from costcalc.predict.options import OPTIONS
-from costcalc.report.page import DASH, MARK, Block, Column, Line, filled_grid, notes
+from costcalc.report.page import DASH, HEAD_ENDS, MARK, Block, Column, Line, filled_grid, notes
 from costcalc.units import NOTHING, format_count, format_percent, format_rate, format_seconds, format_usd
 
 NAMES = {
@@ -52,7 +52,7 @@ def sensitivity_page(result: Sensitivity) -> list[Block]:
         Line(f"{format_usd(result.usd_per_million)} per million {tokens_named(result)}; {at}", "headline"),
         Line(),
         filled_grid(columns, rows),
-        Line(),
+        HEAD_ENDS,
         Line(
             "Each input alone, the others as they are, on as many GPUs; layout and batch are chosen anew unless they"
             f" were told. {MARK} chosen. Ranges of your own: --vary price=1.5:4,batch=16:64.",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from costcalc.explore.money.train import Training
 from costcalc.predict.quantities import Range
-from costcalc.report.page import Block, Column, Grid, Line, Show, filled_grid, notes, numbers, span
+from costcalc.report.page import HEAD_ENDS, Block, Column, Grid, Line, Show, filled_grid, notes, numbers, span
 from costcalc.units import NOTHING, format_count, format_percent, format_rate, format_usd
 
 
@@ -15,7 +15,7 @@ def train_page(found: Training) -> list[Block]:
     title = f"Training {found.model} on {format_count(found.tokens)} tokens: {_machine(found)}"
     page: list[Block] = [Line(title, "title"), Line(_how(found), "dim"), Line()]
     columns = [Column(), Column(right=True, role="value"), Column("range", role="dim", beside=True)]
-    page += [filled_grid(columns, list(_numbers(found))), Line()]
+    page += [filled_grid(columns, list(_numbers(found))), HEAD_ENDS]
     if found.runs:
         page += [Line("Share of the peak that published runs reached", "heading"), _runs(found), Line()]
     return [*page, *notes([*_told(found), *found.notes])]
