@@ -113,8 +113,29 @@ def _names(kind: str, incomplete: str, prefix: str) -> list[str]:
         roots = catalog_roots()
     except CostcalcError:
         return []
-    stems = {path.stem for root in roots for path in (root / kind).glob("*.y*ml")} - {NO_MODEL}
-    return [prefix + stem for stem in sorted(stems) if stem.startswith(incomplete.lower())]
+    files = {path.stem: path for root in reversed(roots) for path in (root / kind).glob("*.y*ml")}
+    files.pop(NO_MODEL, None)
+    typed, found = incomplete.lower(), set[str]()
+    for stem, path in files.items():
+        begun = stem.startswith(typed)
+        found |= {stem} if begun else set()
+        # Of a file that is offered, only what is short for it: h100 of h100-sxm.
+        found |= {each for each in _aliases(path) if each.startswith(typed) and (not begun or stem.startswith(each))}
+    return [prefix + name for name in sorted(found)]
+
+
+_HEAD = 4096  # bytes of a file in which its aliases stand
+
+
+def _aliases(path: Path) -> list[str]:
+    """Other names of a file of the catalog, found without a YAML parser."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(_HEAD).decode(errors="replace")
+    except OSError:
+        return []
+    listed = re.search(r"^aliases: *\[([^\]\n]*)\]", text, re.MULTILINE)
+    return re.findall(r"[\w.-]+", listed[1]) if listed else []
 
 
 # What commands take, besides typer's own parameters: options of an estimate, and dataclasses of typer options.

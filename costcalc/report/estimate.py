@@ -136,9 +136,13 @@ def _nearest(result: Estimate) -> str:
 def headline(result: Estimate) -> Iterator[Block]:
     """Yield the dollars, speeds, users and bound of an estimate, and what its brackets mean."""
     shown = [(quantity(path, result), why) for path, why in _headline_numbers(result)]
-    # A term of the bill has no prefill: what was not asked for is left out, rather than shown as unknown.
+    # A term of the bill has no prefill: what was not asked for is left out, rather than shown as unknown. So are the
+    # dollars of a GPU without a price, which verdict and notes tell.
+    unpriced = result.deployment.usd_per_gpu_hour is None
     rows = [
-        (each.title, each.text, each.range, why) for each, why in shown if each.text != NOTHING or not is_term(result)
+        (each.title, each.text, each.range, why)
+        for each, why in shown
+        if each.text != NOTHING or not (is_term(result) or (unpriced and each.unit.startswith("$")))
     ]
     rows.append(_at_once(result))
     rows.append(("Bound by", result.decode.bound_by or NOTHING, "", _why(result)))
@@ -369,7 +373,11 @@ def _deployment(result: Estimate) -> Iterator[Block]:
         efficiency = f"as measured, overheads of {told('backend', backend)}, started {how}"
     rows = [
         ("GPUs", gpus),
-        ("Price", f"{told('price', usd(each))} per GPU-hour, {usd(hourly)} per hour in all"),
+        *(
+            [("Price", f"{told('price', usd(each))} per GPU-hour, {usd(hourly)} per hour in all")]
+            if each is not None
+            else []
+        ),
         *(("", terms) for terms in [price_terms(machine)] if terms),
         ("Layout", told("layout", degrees(machine))),
         (

@@ -9,6 +9,7 @@ from costcalc.report.page import Block, Column, Grid, Line, Role, filled_grid, n
 from costcalc.units import NOTHING, format_percent
 from costcalc.units import format_usd as usd
 
+OWN = "here, at cost"
 _MARKET = (
     Column(""),
     *numbers("input", "output", "blended", "price/cost", "break-even use"),
@@ -52,7 +53,7 @@ def _market_grid(result: Estimate, prices: Sequence[MarketPrice]) -> Grid:
         cost.usd_per_million_output_tokens,
         cost.usd_per_million_blended_tokens,
     )
-    rows = [["here, at cost", *map(usd, own), *[""] * 3]]
+    rows = [[OWN, *map(usd, own), *[""] * 3]] if any(each is not None for each in own) else []
     rows += [
         [
             price.provider,
@@ -65,7 +66,7 @@ def _market_grid(result: Estimate, prices: Sequence[MarketPrice]) -> Grid:
         ]
         for price in prices
     ]
-    roles: dict[tuple[int, int], Role] = {(0, at): "headline" for at in (1, 2, 3)}
+    roles: dict[tuple[int, int], Role] = {(0, at): "headline" for at in (1, 2, 3)} if rows[0][0] == OWN else {}
     return filled_grid(_MARKET, rows, roles)
 
 

@@ -170,6 +170,8 @@ def test_a_new_gpu_names_the_architectures_and_asks_for_what_is_needed(
 @pytest.mark.parametrize(
     ("words", "completed"),
     [
+        ("costcalc estimate --gpu h100", {"h100", "h100-sxm", "h100-pcie"}),
+        ("costcalc estimate --model v3", {"v3"}),
         ("costcalc estimate --weights int", {"int4", "int8"}),
         ("costcalc estimate --kv q", {"q8_0", "q4_0"}),
         ("costcalc estimate --price s", {"spot"}),

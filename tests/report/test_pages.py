@@ -64,19 +64,6 @@ def test_the_headline_comes_first_with_its_ranges(estimate: Estimate) -> None:
     assert "$0.83" in lines[3] and "[$0.68–0.99]" in lines[3]
 
 
-def test_an_unknown_price_is_a_dash_and_never_zero(estimate: Estimate) -> None:
-    unpriced = replace(
-        estimate,
-        cost=CostResult(None, None, None),
-        deployment=replace(estimate.deployment, usd_per_gpu_hour=None),
-        market=(),
-    )
-    page = plain_page(estimate_page(unpriced))
-    assert row(page, "$ per M output tokens").split()[5] == "-"
-    assert "$0" not in page
-    assert row(page, "Price").split()[1].startswith("-")
-
-
 def test_defaults_are_marked_and_their_options_named(estimate: Estimate) -> None:
     page = plain_page(estimate_page(estimate))
     assert "384°" in row(page, "Users at once") and "$2.00°" in row(page, "Price")
@@ -496,3 +483,11 @@ def test_a_demand_is_a_block_of_its_own(estimate: Estimate) -> None:
     start = next(place for place, line in enumerate(narrow) if line.startswith("Demand"))
     assert max(map(len, narrow[start : narrow.index("", start)])) <= 80
     assert "Demand" not in plain_page(estimate_page(estimate))
+
+
+def test_a_gpu_without_a_price_says_so_instead_of_unknown_dollars(estimate: Estimate) -> None:
+    machine = replace(estimate.deployment, usd_per_gpu_hour=None)
+    page = plain_page(estimate_page(replace(estimate, deployment=machine, cost=CostResult(None, None, None))))
+    assert page.count("no price is known") == 1 and "$ per M" not in page and "$0." not in page.partition("Market")[0]
+    assert "here, at cost" not in page
+    assert "Somebody" in page and not re.search(r"^  Price ", page, re.MULTILINE)
