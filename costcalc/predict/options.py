@@ -68,7 +68,10 @@ WEIGHED = "auto"
 def _context_degree(value: Any) -> int | str:
     if isinstance(value, str) and value.strip().lower() == WEIGHED:
         return WEIGHED
-    return int(_DEGREE(value))
+    try:
+        return int(_DEGREE(value))
+    except CostcalcError as error:
+        raise CostcalcError(error.message, hint=f"{error.hint or 'write a whole number'}; or auto") from None
 
 
 def _expert_layers(value: Any) -> int | str:

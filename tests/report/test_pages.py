@@ -488,6 +488,6 @@ def test_a_demand_is_a_block_of_its_own(estimate: Estimate) -> None:
 def test_a_gpu_without_a_price_says_so_instead_of_unknown_dollars(estimate: Estimate) -> None:
     machine = replace(estimate.deployment, usd_per_gpu_hour=None)
     page = plain_page(estimate_page(replace(estimate, deployment=machine, cost=CostResult(None, None, None))))
-    assert page.count("no price is known") == 1 and "$ per M" not in page and "$0." not in page.partition("Market")[0]
+    assert page.count("no price is known") == 1 and "$ per M" not in page
     assert "here, at cost" not in page
     assert "Somebody" in page and not re.search(r"^  Price ", page, re.MULTILINE)
