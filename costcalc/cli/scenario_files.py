@@ -195,6 +195,8 @@ def run(
                 before = len(found.answers)
                 shared = {"brief": ["--brief"] * brief, "verbose": ["--verbose"] * verbose}
                 shared["fail_above"] = [] if fail_above is None else [f"--fail-above={fail_above}"]
+                if {"brief", "verbose", "explain"} & {*question.given}:  # which says itself how much of it is shown
+                    del shared["brief"], shared["verbose"]
                 more = [word for name, own in shared.items() for word in own if name not in question.given]
                 try:
                     question.ask(more)

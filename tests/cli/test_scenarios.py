@@ -369,3 +369,12 @@ def test_limits_of_a_scenario(limited: Callable[..., tuple[int, str, str]]) -> N
 def test_what_is_no_limit(refused: Callable[..., str], limit: str) -> None:
     told = refused("estimate", *ONE, f"--fail-above={limit}", "-o", "x.json")
     assert told.startswith("error: --fail-above: ") and "write it like '$0.50/M' or '$2/M output'" in told
+
+
+def test_brief_and_verbose_are_of_all_questions_that_do_not_say_themselves(run: Run) -> None:
+    Path("s.yaml").write_text(
+        "model: v3\nquestions:\n  a: {gpu: h100}\n  b: {gpu: h200, brief: true}\n", encoding="utf-8"
+    )
+    usual, brief, verbose = (run("run", "s.yaml", *more) for more in ([], ["--brief"], ["-v"]))
+    assert [page.count("Deployment") for page in (usual, brief, verbose)] == [1, 0, 1]
+    assert "--batch N or --tpot TIME" in verbose and "--batch N or --tpot TIME" not in usual
