@@ -186,14 +186,16 @@ class Result(Record):
         """Return the rows as a DataFrame of pandas; raises CostcalcError where pandas is not installed."""
         return _method("frame")(self)
 
-    def chart(self, path: str | PathLike[str] | None = None, kinds: str | Iterable[str] = ()) -> bytes:
+    def chart(
+        self, path: str | PathLike[str] | None = None, kinds: str | Iterable[str] = (), theme: str = "light"
+    ) -> bytes:
         """Return the chart that `--chart` draws, which notebooks show: SVG, or what the ending of a file says.
 
         path: a file to write, in .svg, .png or .pdf. kinds: the panels, as `--chart-kind` names them; default: the
-            first three.
+            first three. theme: light or dark, the ground that it is drawn on.
         Raises CostcalcError where there is nothing to draw, for unknown panels and files that cannot be written.
         """
-        drawn: bytes = _method("chart")(self, path, kinds)
+        drawn: bytes = _method("chart")(self, path, kinds, theme)
         return drawn
 
 

@@ -58,11 +58,15 @@ def frame(result: Result) -> Any:
     return pandas.DataFrame(result.to_rows())
 
 
-def chart(result: Result, path: str | PathLike[str] | None = None, kinds: str | Iterable[str] = ()) -> Drawing:
+def chart(
+    result: Result, path: str | PathLike[str] | None = None, kinds: str | Iterable[str] = (), theme: str = "light"
+) -> Drawing:
     """Return the chart of an answer, and write it to a file where one is named; as `Result.chart`."""
-    from costcalc.report.charts import drawn, panels_of
+    from costcalc.report.charts import THEMES, drawn, panels_of
     from costcalc.report.files import new_file
 
+    if theme not in THEMES:
+        raise CostcalcError(f"{shown(theme)} is unknown", where="theme", hint=f"one of: {', '.join(THEMES)}")
     wanted, known = (kinds,) if isinstance(kinds, str) else tuple(kinds), panels_of(result)
     for each in wanted if known else ():
         if each not in known:
@@ -73,7 +77,7 @@ def chart(result: Result, path: str | PathLike[str] | None = None, kinds: str | 
     if suffix not in (".svg", ".png", ".pdf"):
         raise CostcalcError(f"{shown(file)} has an unknown ending", where="path", hint="end it in .svg, .png or .pdf")
     with new_file(file, "path") as written:
-        drawing = Drawing(drawn(result, suffix, wanted))
+        drawing = Drawing(drawn(result, suffix, wanted, theme=theme))
         drawing.suffix = suffix
         if written is not None:
             written.write_bytes(drawing)

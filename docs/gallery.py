@@ -38,6 +38,19 @@ PICTURES = (
         "costcalc compare attention --model v3 --gpu h100",
         kept=True,
     ),
+    Picture(
+        "memory-v3.svg",
+        "What fits a GPU's memory, and how many users",
+        "costcalc estimate --model v3 --gpu h200 --chart-kind memory",
+        kept=True,
+    ),
+    Picture(
+        "load-8b.svg",
+        "Percentiles against load",
+        "costcalc simulate -m llama-3.1-8b -g 1xh100 --demand 25rps --input 1000 --output-tokens 200 "
+        "--ttft 2s --tpot 50ms --chart-kind load",
+        kept=True,
+    ),
     Picture("frontier-gpt-oss.svg", "Every GPU, layout and batch", FRONTIER, kept=True),
     Picture(
         "gpus-gpt-oss.svg", "GPUs side by side", "costcalc compare gpus h100 h200 b200 mi300x --model gpt-oss-120b"

@@ -30,6 +30,10 @@ replays the same requests at other rates:
 
 {loads}
 
+`--chart load.svg --chart-kind load` draws it, and replays the loads by itself where none are told:
+
+![First and output tokens at the 50th, 90th and 99th percentile against requests per second](images/load-8b.svg)
+
 Twice the load on two replicas, each request on that with the fewest unanswered:
 
 {replicas}

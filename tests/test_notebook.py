@@ -168,7 +168,7 @@ def test_a_chart_is_the_one_of_the_command(tmp_path: Path) -> None:
         ("Estimate", {"path": "x.gif"}, "path: 'x.gif' has an unknown ending; end it in .svg, .png or .pdf"),
         ("Estimate", {"path": "/nowhere/x.svg"}, "path: there is no folder '/nowhere'; create it first"),
         ("Estimate", {"kinds": "rooflin"}, "kinds: 'rooflin' is unknown; did you mean 'roofline'?"),
-        ("Comparison", {"kinds": ["cache"]}, "kinds: 'cache' is unknown; one of: throughput, speed, cost"),
+        ("Comparison", {"kinds": ["cache"]}, "kinds: 'cache' is unknown; one of: throughput, speed, cost, memory"),
         ("Simulation", {"kinds": ["load"]}, "kinds: there is one load; add `loads`, as in 0.5:1.5:0.25"),
         ("Training", {}, "chart: this answer has no chart"),
     ],

@@ -12,7 +12,7 @@ from typer import Argument, Option
 
 from costcalc.cli.app import COMMANDS, PROGRAM, build
 from costcalc.cli.lazy import USAGE_ERROR, load_command, told
-from costcalc.cli.parameters import Brief, Given, Output, Written, check_chart, choice, subject
+from costcalc.cli.parameters import Brief, ChartTheme, Given, Output, Written, check_chart, choice, drawn_on, subject
 from costcalc.cli.scenario_files import only, questions_of
 from costcalc.errors import CostcalcError, shown
 from costcalc.predict.options import OPTIONS
@@ -36,7 +36,15 @@ Chart = Annotated[
 ]
 
 
-def diff(*, sides: Sides = None, of: Of = None, chart: Chart = None, brief: Brief = False, written: Written) -> None:
+def diff(
+    *,
+    sides: Sides = None,
+    of: Of = None,
+    chart: Chart = None,
+    chart_theme: ChartTheme = None,
+    brief: Brief = False,
+    written: Written,
+) -> None:
     """What changed between two estimates, and how much of the difference in cost each change explains.
 
     A change explains what it adds in the mean of all orders in which the changes can be made (its Shapley value), so
@@ -53,7 +61,8 @@ def diff(*, sides: Sides = None, of: Of = None, chart: Chart = None, brief: Brie
         raise CostcalcError(f"two are compared, not {len(sides or ())}", where=SIDE, hint=f"each is {_ANY}")
     from costcalc.report.files import csv_rows, new_file, show, whole_page
 
-    with new_file(written.output, "--output") as file, new_file(chart, "--chart") as drawing:
+    files = new_file(written.output, "--output"), new_file(chart, "--chart")
+    with drawn_on(chart_theme, chart), files[0] as file, files[1] as drawing:
         before, after = map(side_of, sides or ())
         result = compared(before, after, of=tokens)
         if drawing is not None:

@@ -21,7 +21,7 @@ from costcalc.formats import CACHE_FORMATS, COMPUTE_PRECISIONS, WEIGHT_FORMATS
 from costcalc.hardware.prices import KINDS as PRICE_KINDS
 from costcalc.predict.options import LOAD, OPTIONS, SWEPT
 from costcalc.predict.options import Option as Row
-from costcalc.report.charts import CHARTS, OF_GPUS
+from costcalc.report.charts import CHARTS, OF_GPUS, THEME, THEMES
 from costcalc.units import SHOWN_IN, format_count, format_usd, parse_currency, parse_quantity, parse_whole
 
 if TYPE_CHECKING:
@@ -439,6 +439,26 @@ def check_chart(file: str | None) -> None:
         )
 
 
+ChartTheme = Annotated[
+    str | None,
+    Option("--chart-theme", metavar="|".join(THEMES), autocompletion=one_of(*THEMES), rich_help_panel=SHOW,
+           help="On which ground the chart is drawn; default: light."),
+]  # fmt: skip
+
+
+@contextmanager
+def drawn_on(theme: str | None, chart: str | None) -> Iterator[None]:
+    """Draw charts on the ground typed while the work inside lasts; raises CostcalcError where there is no chart."""
+    chosen = choice(theme, "--chart-theme", THEMES)
+    if chosen is not None and chart is None:
+        raise CostcalcError("there is no chart to draw", where="--chart-theme", hint="add --chart chart.svg")
+    before = THEME.set(chosen or THEME.get())
+    try:
+        yield
+    finally:
+        THEME.reset(before)
+
+
 NewYaml = Annotated[
     str | None, Option("--output", "-o", "--output-file", metavar="FILE", help="Write to this new YAML file.")
 ]
@@ -518,11 +538,13 @@ class Output(Record):
     chart_kind: Annotated[
         str | None,
         Option("--chart-kind", metavar="KIND", autocompletion=chart_kinds, rich_help_panel=SHOW,
-               help="One panel of the chart alone: roofline or time of an estimate; cache, throughput, speed or cost "
-                    "of a comparison; speed, throughput or cost of what fits; cost, throughput, speed or wait of a "
-                    "sweep; throughput or cost of a frontier; queue or load of a simulation; cost or day of a "
+               help="One panel of the chart alone: roofline, time or memory (of a GPU, and the users that fit) of an "
+                    "estimate; cache, throughput, speed, cost or memory of a comparison; speed, throughput, cost or "
+                    "memory of what fits; cost, throughput, speed or wait of a sweep; throughput or cost of a "
+                    "frontier; queue or load (percentiles of waits against it) of a simulation; cost or day of a "
                     "plan; cost, throughput, speed or wait of priced runs."),
     ] = None  # fmt: skip
+    chart_theme: ChartTheme = None
 
     fail_above: Annotated[
         str | None,
@@ -582,7 +604,7 @@ class Output(Record):
             raise CostcalcError("there is no chart to draw", where="--chart-kind", hint="add --chart chart.png")
         form = form_of(self.format, self.file(), "--output-file", rows)
         files = new_file(self.file(), "--output-file"), new_file(self.chart, "--chart")
-        with _shown_in(self.currency), files[0] as text, files[1] as chart:
+        with _shown_in(self.currency), drawn_on(self.chart_theme, self.chart), files[0] as text, files[1] as chart:
             opened = Opened(form, text, chart, kind, self.explain, self.plot, self.depth(form), limit, [])
             yield opened
         if opened.above:

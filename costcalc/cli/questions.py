@@ -76,7 +76,7 @@ def estimate(
 
         result = answer(name, machine, catalog=catalog, **given)
         if notes:
-            result = replace(result, notes=(*notes, *result.notes)).on(result.machine)
+            result = replace(result, notes=(*notes, *result.notes)).on(result.machine, result.ladder)
 
         opened.show(result)
 
@@ -243,7 +243,7 @@ def compare_attention(
     _set_pools(given, pools, ("one", "apart"))
     with output.opened(CHART_KINDS["attention"]) as opened:
         (name, machine), catalog = subject(model, gpu), sources.opened()
-        from costcalc.explore.compare import attention_curves
+        from costcalc.explore.compare import attention_curves, batch_of_all
         from costcalc.explore.compare import compare_attention as compared
 
         result = compared(name, machine, contexts=lengths, variants=chosen, catalog=catalog, **given)
@@ -251,6 +251,9 @@ def compare_attention(
         # A term of the bill is no deployment, of which curves would be drawn.
         whole = given.get("terms", "all").strip().lower() == "all"
         if whole and (opened.chart is not None or opened.plot):
+            if opened.chart_kind == "speed" and "batch" not in given:
+                # With batches of lowest cost, which shrink, users would seem to be served faster at longer contexts.
+                given["batch"] = str(batch_of_all(result))
             curves = attention_curves(name, machine, contexts=lengths, variants=chosen, catalog=catalog, **given)
         opened.show(result, curves)
 
@@ -486,6 +489,10 @@ FailMissed = Annotated[
 ]  # fmt: skip
 
 
+LOADS = "0.25:1.5:0.25"
+"""Multiples of the load that are replayed where percentiles against it are to be drawn and none are told."""
+
+
 def simulate(
     *,
     model: Model = None,
@@ -527,6 +534,8 @@ def simulate(
         (name, machine), catalog = subject(model, gpu), sources.opened()
         from costcalc.explore.simulate import simulate as replayed
 
+        if opened.chart_kind == "load" and loads is None and (trace or "demand" in given):
+            told["loads"] = LOADS
         own = {each: value for each, value in told.items() if value is not None}
         result = replayed(name, machine, catalog=catalog, **own, **given)
 

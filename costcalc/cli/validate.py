@@ -13,12 +13,14 @@ from costcalc.cli import parameters
 from costcalc.cli.parameters import (
     CHART_KINDS,
     CatalogFolder,
+    ChartTheme,
     Given,
     Output,
     Sources,
     Written,
     check_chart,
     choice,
+    drawn_on,
     whole,
 )
 from costcalc.errors import CostcalcError, tell
@@ -78,6 +80,7 @@ def validate(
     worst: Worst = None,
     against: Against = None,
     chart: Chart = None,
+    chart_theme: ChartTheme = None,
     folder: CatalogFolder,
 ) -> None:
     """How far predictions are from measurements, beside the error of the ideal bound.
@@ -91,7 +94,8 @@ def validate(
     catalog = folder.opened()
     asked_for = {"gpu": gpu or [], "model": model or [], "backend": backend or []}
     if against is not None:
-        measured_alone = {"--kind": kind, "--data": data, "--by": by, "--worst": worst, "--chart": chart}
+        measured_alone = {"--kind": kind, "--data": data, "--by": by, "--worst": worst}
+        measured_alone |= {"--chart": chart, "--chart-theme": chart_theme}
         measured_alone |= {f"--{facet}": names for facet, names in asked_for.items()}
         _against(against, measured_alone, form, written.output, catalog)
         return
@@ -100,20 +104,22 @@ def validate(
     from costcalc.validation.score import left_out_records
     from costcalc.validation.score import validate as scored
 
-    with new_file(written.output, "--output") as file, new_file(chart, "--chart") as drawing:
+    opened = new_file(written.output, "--output"), new_file(chart, "--chart")
+    with drawn_on(chart_theme, chart), opened[0] as file, opened[1] as drawing:
         files = _measurements(kind or [], data or [])
         wanted, efficiency = _wanted(files, asked_for, catalog), catalog.kernel_efficiency()
         result = scored(files, efficiency, wanted, catalog)
+        chosen = data or any(asked_for.values())
+        records = None if chosen else left_out_records(efficiency, catalog.serving_efficiency())
         if drawing is not None:
-            from costcalc.report.charts.comparison import draw_accuracy
+            from costcalc.report.charts.measured import draw_accuracy
 
-            drawing.write_bytes(draw_accuracy(result, drawing.path.suffix))
+            groups = result.groups(None, records)
+            drawing.write_bytes(draw_accuracy(result, drawing.path.suffix, groups=groups))
         if not result.predicted:
             tell("note: not one row could be predicted; each says why")
 
         def page() -> list[Block]:
-            chosen = data or any(asked_for.values())
-            records = None if chosen else left_out_records(efficiency, catalog.serving_efficiency())
             named = f": {', '.join(Path(each.path).name for each in files)}" if data else ""
             title = f"Predicted against measured{named}"
             return accuracy_page(result, result.groups(division, records), count, division, title, fitted=not data)

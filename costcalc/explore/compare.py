@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 
 from costcalc.catalog.catalog import Catalog, catalog_of
 from costcalc.engine.memory import cache_bytes_per_token
-from costcalc.engine.parallelism import DoesNotFit, Parallelism, shares_context
+from costcalc.engine.parallelism import Deployment, DoesNotFit, Parallelism, shares_context
 from costcalc.errors import CostcalcError
 from costcalc.explore.assumptions import WITHOUT_EFFECT, beyond_training
 from costcalc.explore.estimate import answer, unanswered
@@ -21,6 +21,7 @@ from costcalc.explore.search import (
     choose_deployment,
     deployments_asked_for,
     fewest,
+    held_by,
     search_layouts,
 )
 from costcalc.explore.sizing import deployment_for
@@ -400,7 +401,10 @@ def _width(result: Estimate) -> float:
 
 
 Band = tuple[Array, Array]
-FIRST, LAST, POINTS = 1_000, 128_000, 43
+FIRST, LAST, POINTS = 1_000, 128_000, 11
+"""Contexts of curves [tokens], three in two octaves: between them lines are as good as straight on logarithmic axes."""
+FINE = 96
+"""Contexts at which is looked whether a sequence fits: a curve ends within a few percent of the longest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -415,10 +419,28 @@ class Curve:
     keeps_limits: Array | None = None  # whether the limits of time are kept
     table: tuple[float, ...] = ()  # contexts [tokens] that the table has too
 
+    @property
+    def steps(self) -> bool:
+        """Whether the batch goes in whole sequences from context to context, and is not one of all."""
+        return len(np.unique(self.batch[np.isfinite(self.batch)])) > 1
+
+    def envelope(self, path: str, end: str = "") -> Array:
+        """A number such that longer contexts are never better: whole sequences make teeth of what is between.
+
+        path: of the number. end: '_range.low' or '_range.high', of which the envelope is.
+        """
+        values = np.asarray(self.numbers[path + end], dtype=float)
+        if not self.steps:
+            return values
+        worst = np.fmax if path.startswith("cost.") else np.fmin
+        return np.where(np.isfinite(values), worst.accumulate(values), np.nan)
+
     def band(self, path: str) -> Band | None:
-        """Low and high of a number at 80% coverage."""
-        ends = [self.numbers.get(f"{path}_range.{end}") for end in ("low", "high")]
-        return None if ends[0] is None or ends[1] is None else (ends[0], ends[1])
+        """Low and high of a number at 80% coverage, as envelopes."""
+        ends = [f"_range.{end}" for end in ("low", "high")]
+        if any(self.numbers.get(path + end) is None for end in ends):
+            return None
+        return self.envelope(path, ends[0]), self.envelope(path, ends[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -428,6 +450,14 @@ class Curves:
     title: str
     gpus: int
     curves: tuple[Curve, ...]
+    batch: float | None = None  # of every context, where one was asked for
+    as_long: bool = False  # prompts are as long as the context; else shorter by half an answer, or as told
+
+
+def batch_of_all(comparison: Comparison) -> int:
+    """The largest batch that every row with a cache was given [sequences of a replica], at least 1."""
+    rows = (row.estimate for row in comparison.rows if row.estimate.kv_cache.bytes_per_token)
+    return max(1, int(min((each.workload.batch for each in rows if each.memory.fits), default=1)))
 
 
 def contexts_to_draw(asked: Sequence[float]) -> Array:
@@ -471,18 +501,28 @@ def _curves_of(whole: Scenario, variants: Sequence[str], points: tuple[float, ..
     given, gpus, twins, _ = variants_on(whole, variants)
     price = whole.price
     usd = price.usd_per_gpu_hour if price else None
+    around = given.context is None and not points and given.input_tokens is None
     curves = []
     for twin in twins:
         scenario = variant_scenario(twin, whole, given)
-        alone = given.context is None and not points
         # The table of a workload without a context is at half of its answer; its curve is of answers half written.
         table = points or (float(scenario.decode_context),)
+        over = scenario.around if around else scenario.at
         lengths = contexts_to_draw(table)
-        over = scenario.around if alone and given.input_tokens is None else scenario.at
+        lengths = np.unique([*lengths, *_longest(over, deployments_asked_for(scenario), lengths)])
         at = over(along_cells(lengths))
         curve = _curve(at, over(lengths), twin.variant, lengths, usd)
         curves.append(replace(curve, table=table))
-    return Curves(f"{whole.model.name} on {gpus} × {whole.gpu.name}", gpus, tuple(curves))
+    title = f"{whole.model.name} on {gpus} × {whole.gpu.name}"
+    return Curves(title, gpus, tuple(curves), given.batch, not around and given.input_tokens is None)
+
+
+def _longest(over: Callable[[Array], Scenario], deployments: Sequence[Deployment], lengths: Array) -> Array:
+    """The longest context of which the batch asked for, or one sequence, fits [tokens]; none where all of them do."""
+    fine = np.round(np.geomspace(lengths[0], lengths[-1], FINE), -2)
+    at = over(along_cells(fine))
+    fits = (held_by(at, deployments)[1][:, :, 0] >= (at.options.batch or 1)).any(axis=0)
+    return fine[[]] if fits.all() or not fits.any() else fine[[int(np.flatnonzero(fits)[-1])]]
 
 
 def _curve(along: Scenario, flat: Scenario, variant: str, contexts: Array, usd: float | None) -> Curve:

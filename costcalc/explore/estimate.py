@@ -22,6 +22,7 @@ from costcalc.engine.memory import (
 )
 from costcalc.engine.parallelism import Chosen, Deployment, layout_name
 from costcalc.explore.assumptions import assumptions_of, notes_of, settings_of
+from costcalc.explore.ladder import Ladder
 from costcalc.explore.sizing import demand_of, deployment_for
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.owning import owned
@@ -79,8 +80,9 @@ def estimate(
     """
     folders = catalog_of(catalog)
     scenario = asked(model, gpu, options, folders)
-    found = answer(scenario, deployment_for(scenario))
-    return replace(found, command=_command(scenario, model, gpu, folders)).on(scenario.gpu)
+    chosen = deployment_for(scenario)
+    found = replace(answer(scenario, chosen), command=_command(scenario, model, gpu, folders))
+    return found.on(scenario.gpu, Ladder(scenario, int(chosen.deployment.layout.gpus)))
 
 
 def _command(q: Scenario, model: object, gpu: object, catalog: Catalog) -> str | None:

@@ -283,15 +283,16 @@ class Estimate(Result):
     energy: EnergyResult = NO_ENERGY
     command: str | None = None  # that asks for it; null of one row among several, and of passed specifications
     machine: ClassVar[Any] = None  # the Accelerator, whose roofs a chart has; of what `costcalc.estimate` returned
+    ladder: ClassVar[Any] = None  # the Ladder, of which a chart finds the memory of other numbers of GPUs
 
     @property
     def about(self) -> str:
         """Model, GPUs and dollars."""
         return f"{self.model.name} on {self.deployment.gpus} × {self.deployment.gpu}: {self.headline}"
 
-    def on(self, machine: Any) -> Estimate:
-        """Itself, with the Accelerator whose roofs its chart has: beside the fields, which are the answer."""
-        self.__dict__["machine"] = machine
+    def on(self, machine: Any, ladder: Any = None) -> Estimate:
+        """Itself, with the Accelerator and the ladder that its chart draws: beside the fields, which are the answer."""
+        self.__dict__.update(machine=machine, ladder=ladder)
         return self
 
     @property

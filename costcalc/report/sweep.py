@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from costcalc.engine.parallelism import Deployment, Parallelism, layout_name
+from costcalc.errors import CostcalcError
 from costcalc.explore.cells import Axis
 from costcalc.explore.sweep import Sweep
 from costcalc.fields import Array, Record
@@ -222,6 +223,7 @@ class SweptLine(Record):
     place: int  # of its first combination among all, for a colour that is the same in every panel
     points: list[tuple[float, float]]
     band: list[tuple[float, float]]  # low and high beside each point; empty where there is no range
+    cut: bool = False  # it ends before the axis does: what lies beyond does not fit
 
 
 class SweptLines(Record):
@@ -230,6 +232,45 @@ class SweptLines(Record):
     along: str
     lines: list[SweptLine]
     count: int  # of the lines that differ, of which those above are some
+    nowhere: list[float]  # places along the bottom at which nothing fits
+
+
+LENGTHS = ("context", "input_tokens", "output_tokens")
+"""Axes along which a batch of lowest cost shrinks."""
+_APART = ("gpus", "tensor_parallel", "pipeline_parallel", "expert_parallel", "attention_data_parallel")
+_SAME = 1.01
+"""A panel whose numbers differ by no more than this factor says nothing."""
+
+
+def stands_alone(along: str) -> bool:
+    """Whether an axis has nothing between its values, of which a line would tell: counts of GPUs, degrees."""
+    return along in _APART
+
+
+def panels_to_draw(sweep: Sweep, kinds: Sequence[str], most: int, *, asked: bool) -> dict[str, SweptLines]:
+    """Return the lines of each panel that says something.
+
+    The speed for a user is left out along contexts whose batches shrink with them: it would seem to rise with context.
+    most: lines of a panel. asked: whether somebody named the panels; else one in which nothing changes is left out.
+    Raises CostcalcError where such a speed alone is asked for.
+    """
+    found = {kind: curves_of(sweep, SWEPT_PANELS[kind], most) for kind in kinds}
+    found = {kind: each for kind, each in found.items() if any(line.points for line in each.lines)}
+    chosen = any(each.name == "batch" for one in sweep.references for each in one.assumptions)
+    if "speed" in found and found["speed"].along in LENGTHS and chosen:
+        if len(kinds) == 1:
+            raise CostcalcError(
+                "each context has a batch of its own, so that the speed for a user would not be that of contexts",
+                where="batch",
+                hint="give one, as in 16",
+            )
+        del found["speed"]
+    return found if asked else {kind: each for kind, each in found.items() if not _constant(each)} or found
+
+
+def _constant(found: SweptLines) -> bool:
+    values = [y for line in found.lines for _, y in line.points]
+    return len(values) > 1 and max(values) <= _SAME * min(values)
 
 
 def curves_of(sweep: Sweep, name: str, most: int) -> SweptLines:
@@ -258,8 +299,11 @@ def curves_of(sweep: Sweep, name: str, most: int) -> SweptLines:
         points = list(zip(below, values[index][known].tolist(), strict=True))
         band = list(zip(low[index][known].tolist(), high[index][known].tolist(), strict=True)) if limits else []
         place = int(np.ravel_multi_index(index, shape)) if shape and prod(shape) <= _COLOURS else number
-        lines.append(SweptLine(_label(others, members), place, points, band))
-    return SweptLines(sweep.axes[along].name, lines, len(alike))
+        cut = bool(points) and not bool(known[-1])
+        lines.append(SweptLine(_label(others, members), place, points, band, cut))
+    fits = (np.isfinite(values) & (values > 0)).reshape(-1, values.shape[-1]).any(axis=0)
+    nowhere = [float(x) for x, there in zip(sweep.axes[along].coordinates, fits, strict=True) if not there]
+    return SweptLines(sweep.axes[along].name, lines, len(alike), nowhere)
 
 
 def _label(axes: Sequence[Axis], members: Sequence[Index]) -> str:

@@ -136,6 +136,8 @@ COMMAND_LINES: list[tuple[list[str], str]] = [
     ([*V3, "--chart", "no/such/folder/chart.png"], "there is no folder"),
     ([*V3, "--chart-kind", "roofline"], "add --chart"),
     ([*V3, "--chart", "chart.png", "--chart-kind", "pie"], "one of: roofline, time"),
+    ([*V3, "--chart-theme", "dark"], "--chart-theme: there is no chart to draw"),
+    ([*V3, "--chart", "chart.png", "--chart-theme", "drak"], "--chart-theme: 'drak' is unknown; did you mean 'dark'?"),
     ([*V3, "--chart", "chart.png", "--gpus", "1"], "does not fit"),
     ([*V3, "--output", "out.json", "--gpus", "1"], "does not fit"),
     ([*ATTENTION, "--contexts", "4k,x"], "--contexts: 'x'"),
@@ -178,8 +180,8 @@ COMMAND_LINES: list[tuple[list[str], str]] = [
         "--batch: the batch is what is asked for",
     ),
     (
-        ["capacity", "-m", "qwq-32b", "-g", "h100", "--chart", "a.png"],
-        "--chart: there is one answer, and nothing",
+        ["capacity", "-m", "qwq-32b", "-g", "h100", "--chart", "a.png", "--chart-kind", "speed"],
+        "--chart-kind: there is one answer, and nothing",
     ),
     # frontiers
     (["frontier"], "--model and --gpu are missing"),

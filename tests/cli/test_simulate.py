@@ -155,3 +155,10 @@ def test_a_trace_is_sped_up_to_a_demand(run_json: RunJson) -> None:
     tree = run_json(*trace, "--demand", "3rps")
     assert tree["requests_per_s"] == pytest.approx(3.0)
     assert tree["requests"] == run_json(*trace)["requests"]
+
+
+def test_percentiles_against_load_replay_loads_by_themselves(run_json: RunJson, tmp_path: Path) -> None:
+    chart = tmp_path / "load.svg"
+    tree = run_json(*ASKED, "--demand", "6rps", "--chart", str(chart), "--chart-kind", "load")
+    assert [each["load"] for each in tree["loads"]] == [0.25, 0.5, 0.75, 1.0, 1.25, 1.5]
+    assert "P99" in chart.read_text() and "Time to first token against load" in chart.read_text()

@@ -17,10 +17,12 @@ from costcalc.errors import CostcalcError
 from costcalc.explore.compare import Curve, Curves
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.predict.quantities import BreakEven, Comparison, Estimate, OpResult
-from costcalc.report.charts.comparison import draw_breakeven, draw_comparison, draw_sweep
+from costcalc.report.charts.comparison import draw_comparison
 from costcalc.report.charts.estimate import draw_estimate, draw_roofline, draw_step_time
 from costcalc.report.charts.frontier import draw_frontier
+from costcalc.report.charts.money import draw_breakeven
 from costcalc.report.charts.style import VARIANT_COLOURS, draw_over, look, panels, spread, variant_colour
+from costcalc.report.charts.sweep import draw_sweep
 from costcalc.report.charts.terminal import plots
 from costcalc.report.comparison import COST, RATE, USER
 from costcalc.report.money.breakeven import use_curve
@@ -36,6 +38,11 @@ def h100() -> Accelerator:
 
 
 @pytest.fixture
+def placed(estimate: Estimate, h100: Accelerator) -> Estimate:
+    return replace(estimate).on(h100)
+
+
+@pytest.fixture
 def curves() -> Curves:
     contexts = np.array([1e3, 8e3, 64e3, 128e3])
     lines = []
@@ -48,10 +55,10 @@ def curves() -> Curves:
 
 
 @pytest.mark.parametrize("suffix", MAGIC)
-def test_charts_of_an_estimate_are_the_same_every_time(estimate: Estimate, h100: Accelerator, suffix: str) -> None:
-    first = draw_estimate(estimate, h100, suffix)
+def test_charts_of_an_estimate_are_the_same_every_time(placed: Estimate, suffix: str) -> None:
+    first = draw_estimate(placed, suffix)
     assert first.startswith(MAGIC[suffix])
-    assert draw_estimate(estimate, h100, suffix) == first
+    assert draw_estimate(placed, suffix) == first
 
 
 @pytest.mark.parametrize("suffix", MAGIC)
@@ -61,9 +68,9 @@ def test_charts_of_a_comparison_are_the_same_every_time(comparison: Comparison, 
     assert draw_comparison(comparison, curves, suffix) == first
 
 
-def test_files_tell_no_date(estimate: Estimate, h100: Accelerator) -> None:
-    assert b"<dc:date>" not in draw_estimate(estimate, h100, ".svg")
-    assert b"CreationDate" not in draw_estimate(estimate, h100, ".pdf")
+def test_files_tell_no_date(placed: Estimate) -> None:
+    assert b"<dc:date>" not in draw_estimate(placed, ".svg")
+    assert b"CreationDate" not in draw_estimate(placed, ".pdf")
 
 
 @pytest.mark.parametrize("kind", ["cache", "throughput", "speed", "cost"])
@@ -74,22 +81,22 @@ def test_every_panel_can_stand_alone(comparison: Comparison, curves: Curves, kin
 
 
 @pytest.mark.parametrize("kind", ["roofline", "time"])
-def test_either_panel_of_an_estimate(estimate: Estimate, h100: Accelerator, kind: str) -> None:
-    assert draw_estimate(estimate, h100, ".png", kind).startswith(MAGIC[".png"])
+def test_either_panel_of_an_estimate(placed: Estimate, kind: str) -> None:
+    assert draw_estimate(placed, ".png", (kind,), asked=True).startswith(MAGIC[".png"])
 
 
-def test_what_does_not_fit_has_no_chart(comparison: Comparison, h100: Accelerator) -> None:
+def test_what_does_not_fit_has_no_chart(comparison: Comparison) -> None:
     with pytest.raises(CostcalcError, match="does not fit"):
-        draw_estimate(comparison.rows[2].estimate, h100, ".png")
+        draw_estimate(comparison.rows[2].estimate, ".png")
 
 
 def test_reads_alone_have_a_chart_of_their_time_and_no_empty_roofline(estimate: Estimate, h100: Accelerator) -> None:
-    term = replace(estimate, breakdown=(OpResult("attention core", 0.0, 124e9, 0.012, "memory"),))
-    assert draw_estimate(term, h100, ".png").startswith(MAGIC[".png"])
-    both, one = (draw_estimate(term, h100, ".svg", kind) for kind in (None, "time"))
+    term = replace(estimate, breakdown=(OpResult("attention core", 0.0, 124e9, 0.012, "memory"),)).on(h100)
+    assert draw_estimate(term, ".png").startswith(MAGIC[".png"])
+    both, one = (draw_estimate(term, ".svg", kinds) for kinds in (("roofline", "time"), ("time",)))
     assert both == one
     with pytest.raises(CostcalcError, match="no arithmetic to stand on a roofline; draw time alone"):
-        draw_estimate(term, h100, ".png", "roofline")
+        draw_estimate(term, ".png", ("roofline",), asked=True)
 
 
 def test_ops_stand_on_the_roofline_at_their_intensity(estimate: Estimate, h100: Accelerator) -> None:
@@ -125,7 +132,7 @@ def test_dollars_are_no_mathematics(
     monkeypatch.setattr("matplotlib.mathtext.MathTextParser.parse", refused)
     dear = replace(estimate.cost, usd_per_million_blended_tokens=12.5)
     named = replace(estimate, model=replace(estimate.model, name="$x$ and $y$"), cost=dear)
-    assert draw_estimate(named, h100, ".png")
+    assert draw_estimate(named.on(h100), ".png")
     assert draw_breakeven(BreakEven("$z$", named), ".png")
     for lines in (curves, None):
         assert draw_comparison(replace(comparison, title="$1 or $2"), lines, ".png")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -13,54 +14,49 @@ if TYPE_CHECKING:
     from costcalc.fields import Result
 
 CHARTS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "BreakEven": ("comparison:draw_breakeven", ("use",)),
-    "Capacity": ("comparison:draw_capacity", ("speed", "throughput", "cost")),
-    "Comparison": ("comparison:draw_comparison", ("cache", "throughput", "cost", "speed")),
-    "Diff": ("comparison:draw_diff", ("steps",)),
-    "Estimate": ("estimate:draw_estimate", ("roofline", "time")),
+    "BreakEven": ("money:draw_breakeven", ("use",)),
+    "Capacity": ("comparison:draw_capacity", ("speed", "throughput", "cost", "memory")),
+    "Comparison": ("comparison:draw_comparison", ("cache", "throughput", "cost", "speed", "memory")),
+    "Diff": ("money:draw_diff", ("steps",)),
+    "Estimate": ("estimate:draw_estimate", ("roofline", "time", "memory")),
     "Frontier": ("frontier:draw_frontier", ("throughput", "cost")),
     "Plan": ("plan:draw_plan", ("cost", "day")),
-    "Priced": ("comparison:draw_price", ("cost", "throughput", "speed", "wait")),
-    "Sensitivity": ("sensitivity:draw_sensitivity", ("tornado",)),
+    "Priced": ("measured:draw_price", ("cost", "throughput", "speed", "wait")),
+    "Sensitivity": ("money:draw_sensitivity", ("tornado",)),
     "Simulation": ("simulation:draw_simulation", ("queue", "load")),
-    "Sweep": ("comparison:draw_sweep", ("cost", "throughput", "speed", "wait")),
+    "Sweep": ("sweep:draw_sweep", ("cost", "throughput", "speed", "wait")),
+    "Validation": ("measured:draw_accuracy", ("accuracy",)),
 }
 """What draws each kind of result, in this folder, and its panels, the first three of which are drawn by default."""
-OF_GPUS = ("throughput", "speed", "cost")
+OF_GPUS = ("throughput", "speed", "cost", "memory")
 """Panels of a comparison of GPUs, on which a model's cache is the same."""
+THEMES = ("light", "dark")
+THEME: ContextVar[str] = ContextVar("THEME", default=THEMES[0])
+"""On which ground charts are drawn."""
+_FIRST = {"Estimate": 2}
+"""Panels drawn by default, where they are fewer than three: how many users fit is searched for when it is asked for."""
 
 
-def drawn(result: Result, suffix: str, kinds: Sequence[str] = (), curves: Curves | None = None) -> bytes:
+def drawn(
+    result: Result, suffix: str, kinds: Sequence[str] = (), curves: Curves | None = None, theme: str | None = None
+) -> bytes:
     """Return the chart of a result as the content of a file.
 
     suffix: '.png', '.svg' or '.pdf'. kinds: its panels; none are the default. curves: of a comparison, for its lines.
+    theme: one of THEMES; by default the one that is set.
     Raises CostcalcError for a result that has no chart, and where there is nothing to draw.
     """
-    panels = panels_of(result)
+    panels, name = panels_of(result), type(result).__name__
     if not panels:
         raise CostcalcError("this answer has no chart", where="chart")
-    module, _, name = CHARTS[type(result).__name__][0].partition(":")
-    draw: Any = getattr(import_module(f"{__name__}.{module}"), name)
-    wanted = tuple(kinds) or panels[:3]
-    content: bytes
-    if len(panels) == 1:
-        content = draw(result, suffix)
-    elif name == "draw_estimate":
-        content = _of_estimate(draw, result, suffix, kinds)
-    elif name == "draw_comparison":
-        content = draw(result, curves, suffix, wanted)
-    else:
-        content = draw(result, suffix, wanted)
-    return content
-
-
-def _of_estimate(draw: Any, result: Any, suffix: str, kinds: Sequence[str]) -> Any:
-    """The chart of an estimate; without its accelerator, as one row of several is, the times of its ops alone."""
-    if result.machine is None and "roofline" in kinds:
-        hint = "ask `costcalc.estimate` for this row, or draw time alone"
-        raise CostcalcError("one row of several has no roofline", where="kinds", hint=hint)
-    kind = kinds[0] if len(kinds) == 1 else None
-    return draw(result, result.machine, suffix, "time" if result.machine is None else kind)
+    module, _, function = CHARTS[name][0].partition(":")
+    more = (curves,) if name == "Comparison" else ()
+    before = THEME.set(theme or THEME.get())
+    try:
+        draw: Callable[..., bytes] = getattr(import_module(f"{__name__}.{module}"), function)
+        return draw(result, *more, suffix, tuple(kinds) or panels[: _FIRST.get(name, 3)], bool(kinds))
+    finally:
+        THEME.reset(before)
 
 
 def panels_of(result: Any) -> tuple[str, ...]:

@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from costcalc.errors import CostcalcError
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.predict.quantities import Estimate, OpResult
-from costcalc.report.charts.library import Axes, MaxNLocator, Patch
-from costcalc.report.charts.style import BOUND_COLOURS, FAINT, GRID, INK, look, panels, saved, shown_ticks, spread
-from costcalc.report.estimate import price_basis
+from costcalc.report.charts.library import Axes, Patch
+from costcalc.report.charts.memory import draw_memory, length_told
+from costcalc.report.charts.style import (
+    BOUND_COLOURS,
+    FAINT,
+    GRID,
+    INK,
+    PAPER,
+    held_fixed,
+    legend_below,
+    look,
+    name_rows,
+    panels,
+    saved,
+    say_below,
+    share_along,
+    shown_ticks,
+    spread,
+)
 from costcalc.units import format_count, format_percent, format_rate, format_seconds, format_usd
 
 
@@ -31,12 +48,8 @@ def draw_step_time(axes: Axes, result: Estimate) -> None:
     axes.text(
         longest * 0.015, len(ops) + (0.1 if span else 0.0), f"{format_seconds(total, 3)}{reach}", va="center", size=9
     )
-    axes.set_yticks(range(len(ops) + 1), [*(op.op for op in ops), "whole step"])
-    axes.tick_params(axis="y", length=0)
-    axes.grid(visible=False, axis="y")
-    axes.spines["left"].set_visible(False)
+    name_rows(axes, [*(op.op for op in ops), "whole step"])
     axes.set_xlim(0.0, longest * 1.06)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
     shown_ticks(axes.xaxis, lambda value: format_seconds(value, 3))
     axes.set_xlabel("time of one decode step")
     step = format_seconds(result.decode.step_time_s, 3)
@@ -44,7 +57,7 @@ def draw_step_time(axes: Axes, result: Estimate) -> None:
     axes.set_title(f"Decode step of {step}: batch {batch}, context {context}")
     seen = dict.fromkeys(op.bound_by for op in result.breakdown)
     handles = [Patch(color=BOUND_COLOURS.get(each, FAINT), label=each) for each in seen]
-    axes.legend(handles=handles, title="bound by", loc="center right", frameon=False, alignment="left")
+    legend_below(axes, handles, title="bound by")
 
 
 # The roofline of a GPU with the ops of a decode step placed on it.
@@ -124,72 +137,54 @@ def _place_ops(axes: Axes, points: list[Point]) -> None:
     for op, intensity, rate in points:
         colour = BOUND_COLOURS.get(op.bound_by, FAINT)
         area = 30 + 500 * op.time_s / total
-        axes.scatter([intensity], [rate], s=area, color=colour, alpha=0.85, zorder=4, lw=0.8, edgecolor="white")
-    low, high = (math.log(edge) for edge in axes.get_ylim())
-    groups = _neighbours(points)
-    heights = [(math.log(group[0][2]) - low) / (high - low) for group in groups]
-    lines = [len(group) for group in groups]
-    for group, height, label in zip(groups, heights, _apart(heights, lines), strict=True):
-        moved = abs(label - height) > 0.02
-        axes.annotate(
-            "\n".join(op.op for op, _, _ in group),
-            (group[0][1], group[0][2]),
-            xytext=(18, (label - height) * axes.get_window_extent().height * 72 / axes.figure.dpi),
-            textcoords="offset points",
-            ha="left",
-            va="center",
-            size=9,
-            linespacing=1.25,
-            arrowprops={"arrowstyle": "-", "color": FAINT, "lw": 0.6} if moved else None,
-            zorder=5,
-        )
-
-
-def _neighbours(points: list[Point]) -> list[list[Point]]:
-    """Ops that share a place on the chart, so that one label can name them all."""
-    groups: list[list[Point]] = []
-    for point in sorted(points, key=lambda each: -each[0].time_s):
-        for group in groups:
-            if _near(point[1], group[0][1]) and _near(point[2], group[0][2]):
-                group.append(point)
-                break
-        else:
-            groups.append([point])
-    return groups
-
-
-def _near(one: float, other: float) -> bool:
-    return abs(math.log(one / other)) < 0.45
-
-
-def _apart(heights: list[float], lines: list[int]) -> list[float]:
-    """Heights of labels of several lines, moved apart."""
-    return spread(heights, 0.048 * (max(lines, default=1) + 1) / 2, 0.05, 0.95) if heights else []
+        axes.scatter([intensity], [rate], s=area, color=colour, alpha=0.85, zorder=4, lw=0.8, edgecolor=PAPER)
+    # Names stand in a column beside all points, under the roof, so that they cover none.
+    at = [(share_along(axes.xaxis, intensity), share_along(axes.yaxis, rate)) for _, intensity, rate in points]
+    column = max((x for x, _ in at), default=0.0) + 0.07
+    places = spread([y for _, y in at], 0.05, 0.03, 0.8)
+    for (op, _, _), (x, y), place in zip(points, at, places, strict=True):
+        axes.plot([x, column - 0.01], [y, place], color=FAINT, lw=0.6, transform=axes.transAxes)
+        axes.text(column, place, op.op, va="center", size=9, transform=axes.transAxes, zorder=5)
 
 
 # The chart of an estimate: the roofline, and the time of a decode step by op.
 
 
-def draw_estimate(result: Estimate, gpu: Accelerator, suffix: str, kind: str | None = None) -> bytes:
+PANELS = ("roofline", "time")
+"""What is drawn unless something else is asked for."""
+
+
+def draw_estimate(result: Estimate, suffix: str, kinds: Sequence[str] = PANELS, asked: bool = False) -> bytes:
     """Return the chart of an estimate as the content of a file.
 
     suffix: '.png', '.svg' or '.pdf'.
-    kind: 'roofline' or 'time' for one panel alone.
+    kinds: of 'roofline', 'time', and 'memory' of a GPU. asked: whether somebody named them; else what there is not, of
+    one row of several or of a term of the bill, is left out.
     Raises CostcalcError when there is nothing to draw.
     """
     if not result.breakdown:
         raise CostcalcError("there is no decode step to draw: the deployment does not fit", where="chart")
+    if asked and result.machine is None and set(kinds) & {"roofline", "memory"}:
+        hint = "ask `costcalc.estimate` for this row, or draw time alone"
+        raise CostcalcError(f"one row of several has no {kinds[0]}", where="kinds", hint=hint)
     computes = bool(points_of(result))
-    if kind == "roofline" and not computes:
+    if asked and "roofline" in kinds and not computes:
         message = "reads alone have no arithmetic to stand on a roofline"
         raise CostcalcError(message, where="kinds", hint="draw time alone, or leave `terms` out")
-    kinds = (("roofline", "time") if computes else ("time",)) if kind is None else (kind,)
+    kinds = [each for each in kinds if each != "roofline" or (computes and result.machine is not None)]
     with look():
-        width = 6.8 if len(kinds) > 1 else 8.0
-        figure, axes = panels(len(kinds), _title(result), _subtitle(result, computes), width=width)
+        width = 6.2 if len(kinds) > 1 else 8.0
+        more = [f"decode at {format_count(result.workload.context_tokens)} tokens of context"]
+        more += [] if computes else ["reads alone: no roofline"]
+        subtitle = held_fixed([result], *more)
+        if tuple(kinds) == ("memory",):
+            subtitle = held_fixed([result], varied=("gpus", "batch", "price"))
+        figure, axes = panels(len(kinds), _title(result), subtitle, width=width)
         for each, where in zip(kinds, axes, strict=True):
             if each == "roofline":
-                draw_roofline(where, result, gpu)
+                draw_roofline(where, result, result.machine)
+            elif each == "memory":
+                say_below(figure, draw_memory(where, result.ladder.rungs(), length_told([result])))
             else:
                 draw_step_time(where, result)
         return saved(figure, suffix)
@@ -199,13 +194,3 @@ def _title(result: Estimate) -> str:
     cost = result.cost.usd_per_million_output_tokens
     price = "" if cost is None else f": {format_usd(cost)} per million output tokens"
     return f"{result.model.name} on {result.deployment.gpus} × {result.deployment.gpu}{price}"
-
-
-def _subtitle(result: Estimate, computes: bool) -> str:
-    load, machine = result.workload, result.deployment
-    return (
-        f"{format_count(load.input_tokens)} tokens in, {format_count(load.output_tokens)} out; "
-        f"weights {machine.precision.weights}, KV cache {machine.precision.kv_cache}; {price_basis([machine])}; "
-        f"{'ideal bound' if machine.efficiency == 'ideal' else 'efficiency as measured'}"
-        f"{'' if computes else '; reads alone: no roofline'}"
-    )

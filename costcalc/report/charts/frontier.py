@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from costcalc.errors import CostcalcError
 from costcalc.explore.frontier import USER, Frontier
-from costcalc.report.charts.library import Axes, LogLocator
-from costcalc.report.charts.style import FAINT, GRID, INK, look, panels, saved, shown_ticks, variant_colour
+from costcalc.report.charts.library import Axes
+from costcalc.report.charts.style import (
+    FAINT,
+    INK,
+    legend_below,
+    look,
+    panels,
+    saved,
+    shown_ticks,
+    variant_colour,
+)
 from costcalc.report.frontier import FRONTIER_PANELS, FrontLine, lines_of, shown
 from costcalc.report.page import quantity
 from costcalc.units import format_count
@@ -18,7 +27,7 @@ MOST_BANDS = 4
 """Lines with a band: of two GPUs, pools together and apart."""
 
 
-def draw_frontier(result: Frontier, suffix: str, kinds: Sequence[str] = ("throughput", "cost")) -> bytes:
+def draw_frontier(result: Frontier, suffix: str, kinds: Sequence[str] = ("throughput", "cost"), *_: object) -> bytes:
     """Return the chart of a frontier as the content of a file.
 
     suffix: '.png', '.svg' or '.pdf'.
@@ -42,7 +51,7 @@ def _draw(axes: Axes, kind: str, lines: Sequence[FrontLine], result: Frontier) -
     for line in reversed(lines):
         x, y = zip(*line.points, strict=True)
         named = line.place < MOST_NAMED
-        colour = variant_colour("", line.place) if named else GRID
+        colour = variant_colour("", line.place) if named else FAINT
         name = (line.label or None) if named else ("others" if line is lines[-1] else None)
         axes.plot(x, y, color=colour, lw=1.8 if line.reaches else 1.2, label=name, zorder=3 if named else 1)
         if line.band and line.place < MOST_BANDS:
@@ -50,15 +59,11 @@ def _draw(axes: Axes, kind: str, lines: Sequence[FrontLine], result: Frontier) -
             axes.fill_between(x, low, high, color=colour, alpha=0.12, lw=0)
     _mark(axes, kind, result)
     axes.set(xscale="log", yscale="log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     shown_ticks(axes.xaxis, user.show)
     shown_ticks(axes.yaxis, of.show)
     axes.set_xlabel(f"{user.title.lower()} as served")
     axes.set_title(of.title)
-    handles, names = axes.get_legend_handles_labels()
-    if names:
-        axes.legend(handles[::-1], names[::-1], frameon=False, fontsize=8, labelspacing=0.3, labelcolor=INK)
-    axes.tick_params(which="minor", color=FAINT)
+    legend_below(axes, axes.get_legend_handles_labels()[0][::-1])
 
 
 def _mark(axes: Axes, kind: str, result: Frontier) -> None:
@@ -93,6 +98,7 @@ def _subtitle(result: Frontier, lines: Sequence[FrontLine]) -> str:
     parts = [
         f"{format_count(result.input_tokens)} tokens in, {format_count(result.output_tokens)} out",
         f"the best of {result.cells:,} layouts and batches",
+        *_same(result),
         "ideal bound" if result.efficiency == "ideal" else "efficiency as measured",
     ]
     if any(each.band and each.place < MOST_BANDS for each in lines):
@@ -100,3 +106,11 @@ def _subtitle(result: Frontier, lines: Sequence[FrontLine]) -> str:
         parts.append(f"bands{some}: hold in 8 of 10 cases")
         parts.append("numbers: sets of points that cannot be told apart")
     return "; ".join(parts)
+
+
+def _same(result: Frontier) -> Iterator[str]:
+    """What is the same in every combination: formats and engine, of which the lines say nothing."""
+    for name, title in (("weights", "weights"), ("kv_cache", "KV cache"), ("backend", "engine")):
+        values = {getattr(each.of, name) for each in result.fronts} - {None}
+        if len(values) == 1:
+            yield f"{title} {values.pop()}"

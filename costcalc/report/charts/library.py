@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 __all__ = [
-    "Axes", "Axis", "ConstrainedLayoutEngine", "Figure", "FixedFormatter", "FuncFormatter", "LogLocator", "MaxNLocator",
-    "NullLocator", "Patch", "Text", "findfont", "get_font", "mpl",
+    "AutoLocator", "Axes", "Axis", "ConstrainedLayoutEngine", "Figure", "FixedFormatter", "FixedLocator",
+    "FuncFormatter", "MaxNLocator", "NullFormatter", "NullLocator", "Patch", "ScaledTranslation",
+    "Text", "findfont", "get_font",
+    "get_named_colors_mapping", "mpl",
 ]  # fmt: skip
 
 
@@ -38,9 +40,19 @@ with _as_delivered():
     import matplotlib as mpl
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
+    from matplotlib.colors import get_named_colors_mapping
     from matplotlib.figure import Figure
     from matplotlib.font_manager import findfont, get_font
     from matplotlib.layout_engine import ConstrainedLayoutEngine
     from matplotlib.patches import Patch
     from matplotlib.text import Text
-    from matplotlib.ticker import FixedFormatter, FuncFormatter, LogLocator, MaxNLocator, NullLocator
+    from matplotlib.ticker import (
+        AutoLocator,
+        FixedFormatter,
+        FixedLocator,
+        FuncFormatter,
+        MaxNLocator,
+        NullFormatter,
+        NullLocator,
+    )
+    from matplotlib.transforms import ScaledTranslation

@@ -7,7 +7,19 @@ from collections.abc import Collection
 from costcalc.errors import CostcalcError
 from costcalc.explore.fleet.plan import Plan, PlannedFleet
 from costcalc.report.charts.library import Axes
-from costcalc.report.charts.style import FAINT, INK, look, panels, saved, shown_ticks, variant_colour
+from costcalc.report.charts.style import (
+    BLUE,
+    FAINT,
+    GREY,
+    INK,
+    legend_below,
+    look,
+    name_rows,
+    panels,
+    saved,
+    say_below,
+    shown_ticks,
+)
 from costcalc.report.plan import asked_told, fleet_name, missed
 from costcalc.units import format_count, format_usd
 
@@ -15,7 +27,7 @@ MOST = 12
 """Fleets that are drawn, the cheapest."""
 
 
-def draw_plan(found: Plan, suffix: str, wanted: Collection[str]) -> bytes:
+def draw_plan(found: Plan, suffix: str, wanted: Collection[str], *_: object) -> bytes:
     """Return the chart as the content of a file of an ending; raises CostcalcError where the panel has nothing."""
     fleets = [each for each in found.fleets if each.usd_per_month is not None][:MOST]
     if not fleets:
@@ -31,14 +43,17 @@ def draw_plan(found: Plan, suffix: str, wanted: Collection[str]) -> bytes:
                 _draw_cost(each, fleets)
             else:
                 _draw_day(each, found, fleets[0])
+        if "cost" in kinds:
+            marks = "blue: what is advised; lines: hold in 8 of 10 cases; behind them what fewer GPUs miss"
+            say_below(figure, [marks])
         return saved(figure, suffix)
 
 
 def _draw_cost(axes: Axes, fleets: list[PlannedFleet]) -> None:
     places = range(len(fleets))
     costs = [each.usd_per_month or 0.0 for each in fleets]
-    colours = [variant_colour("", 0) if each.why_not is None else FAINT for each in fleets]
-    axes.barh(places, costs, color=colours, height=0.62, alpha=0.85)
+    colours = [BLUE if each.why_not is None else GREY for each in fleets]
+    axes.barh(places, costs, color=colours, height=0.62)
     furthest = max(costs)
     for place, each, cost in zip(places, fleets, costs, strict=True):
         end = cost
@@ -48,13 +63,10 @@ def _draw_cost(axes: Axes, fleets: list[PlannedFleet]) -> None:
             end = max(high, cost)
         furthest = max(furthest, end)
         axes.text(end, place, f"  {each.gpus:,} GPUs; {_bound(each)}", va="center", size=8, color=INK)
-    axes.set_yticks(list(places), [fleet_name(each) for each in fleets])
+    name_rows(axes, [fleet_name(each) for each in fleets])
     axes.invert_yaxis()
     axes.set_xlim(0, furthest * 1.75)
-    axes.locator_params(axis="x", nbins=5)
     shown_ticks(axes.xaxis, format_usd)
-    axes.grid(visible=False, axis="y")
-    axes.set_xlabel("line: holds in 8 of 10 cases; behind it what fewer GPUs miss")
     axes.set_title("$ per month")
 
 
@@ -65,7 +77,7 @@ def _bound(fleet: PlannedFleet) -> str:
 def _draw_day(axes: Axes, found: Plan, best: PlannedFleet) -> None:
     hours = list(range(len(found.load_by_hour) + 1))
     gpus = [*best.gpus_by_hour, best.gpus_by_hour[-1]]
-    axes.step(hours, gpus, where="post", color=variant_colour("", 0), lw=2, label=f"GPUs of {fleet_name(best)}")
+    axes.step(hours, gpus, where="post", color=BLUE, lw=2, label=f"GPUs of {fleet_name(best)}")
     peak = max(found.load_by_hour)
     load = [each / peak * (best.gpus or 0) for each in (*found.load_by_hour, found.load_by_hour[-1])]
     axes.step(hours, load, where="post", color=FAINT, lw=1.6, label="load, its peak as high as the peak's GPUs")
@@ -74,4 +86,4 @@ def _draw_day(axes: Axes, found: Plan, best: PlannedFleet) -> None:
     axes.set_xticks(range(0, 25, 4))
     axes.set_xlabel("hour of the day")
     axes.set_title("GPUs by the hour")
-    axes.legend(frameon=False, loc="lower right")
+    legend_below(axes)

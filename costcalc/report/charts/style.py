@@ -1,65 +1,77 @@
-"""One look for every chart, lines that run along each other, files that are the same byte for byte."""
+"""One look for every chart, light or dark; axes, legends and marks that collide with nothing; stable bytes."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import groupby, pairwise
-from math import isnan, log
+from math import ceil, floor, isnan, log, log10
 from textwrap import wrap
 from typing import Any
 
 from costcalc.errors import escaped, shortened
+from costcalc.predict.quantities import Estimate
+from costcalc.report.charts import THEME
 from costcalc.report.charts.library import (
+    AutoLocator,
     Axes,
     Axis,
     ConstrainedLayoutEngine,
     Figure,
     FixedFormatter,
+    FixedLocator,
     FuncFormatter,
     MaxNLocator,
-    NullLocator,
+    NullFormatter,
+    ScaledTranslation,
     Text,
     findfont,
     get_font,
+    get_named_colors_mapping,
     mpl,
 )  # fmt: skip
-from costcalc.units import in_currency
+from costcalc.report.estimate import price_basis
+from costcalc.units import format_count, format_percent, format_seconds, in_currency
 
-INK = "#1f2933"
-FAINT = "#7b8794"
-GRID = "#e4e7eb"
+INK, FAINT, GRID, PAPER = "costcalc:ink", "costcalc:faint", "costcalc:grid", "costcalc:paper"
+_THEMES = {
+    "light": {INK: "#1f2933", FAINT: "#6b7885", GRID: "#e4e7eb", PAPER: "#ffffff"},
+    "dark": {INK: "#e6eaee", FAINT: "#9aa5b1", GRID: "#323b45", PAPER: "#161b22"},
+}
+"""What differs between themes, by names that matplotlib reads as colours; all other colours are seen on both."""
 
-BOUND_COLOURS = {"memory": "#2f6fab", "compute": "#e0952b", "communication": "#8f4fa8", "overhead": "#9aa5b1"}
+# Okabe and Ito, "Color Universal Design" (2008): told apart with any colour vision. Their yellow is too faint on white.
+BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9"
+GREY = "#68727d"
+SERIES = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, GREY, INK)
+"""Colours of lines and points, in their order."""
+BOUND_COLOURS = {"memory": BLUE, "compute": ORANGE, "communication": PURPLE, "overhead": GREY}
 
-# Grouped variants are shades of one blue, darker with more cache; latent ones are red; others have a hue each.
+# Grouped variants are blue, lighter with less cache; latent ones are red; others have a hue each.
 VARIANT_COLOURS = {
-    "MHA": "#0b2f5b",
-    "MQA": "#7cc0ea",
-    "MLA absorbed": "#d64545",
-    "MLA expanded": "#f0a3a3",
-    "Low rank": "#3f9142",
-    "No cache": "#9aa5b1",
+    "MHA": INK,
+    "MQA": "#8fc6ea",
+    "MLA absorbed": RED,
+    "MLA expanded": "#f0a273",
+    "Low rank": GREEN,
+    "No cache": GREY,
 }
 _SHADES = {
-    "GQA-": ("#15508f", "#2f7cc4", "#539fdc"),
-    "MLA ": ("#8f1d1d", "#e0952b", "#b5651d"),
-    "SWA ": ("#0f9b8e", "#0a6b62", "#5fcfc4"),
-    "DSA ": ("#e377c2", "#a8327f", "#f2b0dd"),
-    "KDA ": ("#8f4fa8", "#5e2d73", "#bd8fd0"),
-    "Linear ": ("#7c5e10", "#b8901f", "#4d3a08"),
+    "GQA-": ("#0a5f96", BLUE, "#3f9bd0"),
+    "MLA ": ("#a34700", RED, "#f0a273"),
+    "SWA ": ("#7b68c8", "#5b4bb0", "#b3a8e6"),
+    "DSA ": (PURPLE, "#a34d7d", "#e6b0cd"),
+    "KDA ": (ORANGE, "#b07a00", "#f4c95d"),
+    "Linear ": ("#7c6a3a", "#a8935a", "#5c4e26"),
 }
-_OTHERS = (
-    "#2f6fab", "#d64545", "#3f9142", "#e0952b", "#8f4fa8", "#0f9b8e",
-    "#9aa5b1", "#7c5e10", "#e377c2", "#1f2933", "#9acd32", "#5bc0eb",
-)  # fmt: skip
 
 FONT = "DejaVu Sans"
 _RC: Any = {
     "font.family": FONT,
     "font.size": 10,
     "axes.edgecolor": FAINT,
+    "axes.facecolor": PAPER,
     "axes.labelcolor": INK,
     "axes.titlecolor": INK,
     "axes.titlesize": 11,
@@ -78,18 +90,18 @@ _RC: Any = {
     "ytick.labelcolor": INK,
     "text.color": INK,
     "text.parse_math": False,  # dollars are dollars: two of them in one text would be read as mathematics
-    "savefig.facecolor": "white",
+    "savefig.facecolor": PAPER,
     "svg.hashsalt": "costcalc",
     "svg.fonttype": "path",
     "pdf.fonttype": 42,
 }
-LETTER, BOLD_LETTER = 0.54, 0.62
+LETTER, BOLD_LETTER = 0.56, 0.65
 """Width of a letter of this font over its height, about."""
-SMALLEST = 8.5
-"""Size of text that is still read [points]."""
+SIZE, SMALLEST = 10.0, 8.5
+"""Size of text, and the smallest that is still read [points]."""
 _LONGEST_TITLE = 160
-_SHORT = 20.0
-"""A logarithmic axis that is shorter may hold one power of ten or none, and is labelled in even steps."""
+_MOST_ACROSS = 3
+"""Panels side by side; with more of them a picture on a page is too small to read."""
 _METADATA: dict[str, dict[str, Any]] = {
     "png": {"Software": None},
     "svg": {"Date": None, "Creator": "costcalc"},
@@ -98,7 +110,9 @@ _METADATA: dict[str, dict[str, Any]] = {
 
 
 def look() -> Any:
-    """Return a context in which figures get costcalc's look."""
+    """Return a context in which figures get costcalc's look, in the theme that is asked for."""
+    for name, colour in _THEMES[THEME.get()].items():
+        get_named_colors_mapping()[name] = colour  # one by one: what was looked up before is forgotten
     return mpl.rc_context({**{name: mpl.rcParamsDefault[name] for name in mpl.rcParams if name != "backend"}, **_RC})
 
 
@@ -132,43 +146,206 @@ def _sign(sign: str) -> str:
 
 
 def panels(count: int, title: str, subtitle: str, width: float = 6.2, height: float = 5.0) -> tuple[Figure, list[Axes]]:
-    """Return a figure with panels side by side under a title.
+    """Return a figure with panels under a title, as many side by side as are read on a page.
 
     width, height: of one panel [inches].
     """
     title = shortened(title, _LONGEST_TITLE)
-    across = width * count
+    columns = min(count, _MOST_ACROSS)
+    rows = ceil(count / columns)
+    across = width * columns
     room = (across - 0.3) * 72  # [points]
     below = wrap(subtitle, int(room / LETTER / SMALLEST), break_on_hyphens=False) or [""]
-    top = height + 0.9 + 0.18 * (len(below) - 1)
-    engine = ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.08, rect=(0, 0, 1, 1 - (top - height - 0.18) / top))
+    top = height * rows + 0.9 + 0.18 * (len(below) - 1)
+    engine = ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.08, rect=(0, 0, 1, 1 - (top - height * rows - 0.18) / top))
     figure = Figure(figsize=(across, top), layout=engine)
     # A long title is set smaller; conditions that would become too small to read take another line.
     size = min(14.0, room / BOLD_LETTER / max(len(title), 1))
     figure.text(0.12 / across, 1 - 0.14 / top, title, size=size, weight="bold", va="top", color=INK)
-    size = min(10.0, room / LETTER / max(len(subtitle), 1)) if len(below) == 1 else SMALLEST
+    size = min(SIZE, room / LETTER / max(len(subtitle), 1)) if len(below) == 1 else SMALLEST
     figure.text(0.12 / across, 1 - 0.43 / top, "\n".join(below), size=size, va="top", color=FAINT)
-    return figure, [figure.add_subplot(1, count, index + 1) for index in range(count)]
+    return figure, [figure.add_subplot(rows, columns, index + 1) for index in range(count)]
+
+
+def held_fixed(estimates: Sequence[Estimate], *more: str, varied: Sequence[str] = ()) -> str:
+    """Return the subtitle: everything that is the same in all of the answers drawn, and is not an axis.
+
+    more: what else is to be known. varied: options that the chart has along an axis or tells of each line.
+    """
+    answered = [each for each in estimates if each.memory.fits] or list(estimates)
+    parts = dict.fromkeys(
+        part
+        for names, told in _CONDITIONS
+        if not set(names) & set(varied) and (part := _only({told(each) for each in answered}))
+    )
+    price = [] if "price" in varied else [price_basis(each.deployment for each in answered)]
+    return "; ".join([*parts, *price, *more])
+
+
+def _only(told: set[str]) -> str:
+    return told.pop() if len(told) == 1 else ""
+
+
+def _batch_told(result: Estimate) -> str:
+    limit = result.limits.time_per_output_token_s
+    chosen = any(each.name == "batch" for each in result.assumptions)
+    if chosen and not result.demand:
+        return f"layout and batch of lowest cost{f', TPOT up to {format_seconds(limit)}' if limit else ''}"
+    return f"batch {format_count(result.workload.batch)}"
+
+
+def _is_ideal(result: Estimate) -> bool:
+    return result.deployment.efficiency == "ideal"
+
+
+_CONDITIONS: Sequence[tuple[Sequence[str], Callable[[Estimate], str]]] = (
+    (("input_tokens", "context"), lambda each: f"{format_count(each.workload.input_tokens)} tokens in"),
+    (("output_tokens",), lambda each: f"{format_count(each.workload.output_tokens)} out"),
+    (("cached",), lambda each: f"{format_percent(share)} cached" if (share := each.workload.cached_share) else ""),
+    (("batch",), _batch_told),
+    (("gpus", "layout"), lambda each: each.deployment.layout),
+    (("weights",), lambda each: f"weights {each.deployment.precision.weights}"),
+    (("kv_cache",), lambda each: f"KV cache {each.deployment.precision.kv_cache}"),
+    (("backend",), lambda each: f"engine {each.deployment.backend}" if each.deployment.backend else ""),
+    (
+        ("efficiency",),
+        lambda each: "ideal bound" if _is_ideal(each) else "efficiency as measured",
+    ),
+    (
+        ("utilization",),
+        lambda each: f"{format_percent(use)} used" if (use := each.deployment.utilization) < 1 else "",
+    ),
+)
+"""What an answer holds fixed, and the options that vary it."""
+
+
+def own_colour(name: str, index: int) -> str | None:
+    """Return the colour that a variant of attention has wherever it is drawn; None for other names."""
+    shades = next((shades for kind, shades in _SHADES.items() if name.startswith(kind)), None)
+    return VARIANT_COLOURS.get(name) or (None if shades is None else shades[(index - 1) % len(shades)])
 
 
 def variant_colour(name: str, index: int) -> str:
-    """Return the colour of a variant, a model or a GPU."""
-    if name in VARIANT_COLOURS:
-        return VARIANT_COLOURS[name]
-    for kind, shades in _SHADES.items():
-        if name.startswith(kind):
-            return shades[(index - 1) % len(shades)]
-    return _OTHERS[index % len(_OTHERS)]
+    """Return the colour of a variant, of a line or of points."""
+    return own_colour(name, index) or SERIES[index % len(SERIES)]
 
 
-def shown_ticks(axis: Any, show: Any) -> None:
-    """Label an axis with numbers as tables show them, however short it is."""
+# Axes, legends and marks.
+
+
+def name_rows(axes: Axes, names: Sequence[str]) -> None:
+    """Name the rows of a panel at its left, from 0 on."""
+    axes.yaxis.set_major_locator(FixedLocator(range(len(names))))
+    axes.yaxis.set_major_formatter(FixedFormatter(names))
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False, axis="y")
+    axes.spines["left"].set_visible(False)
+
+
+def shown_ticks(axis: Any, show: Callable[[float], str]) -> None:
+    """Label an axis with numbers as tables show them: a logarithmic one at 1, 2 and 5, as many as there is room for."""
     low, high = sorted(axis.get_view_interval())
-    if axis.get_scale() == "log" and high < low * _SHORT:
-        axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
-        axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: show(value)))
-    axis.set_minor_formatter(FuncFormatter(lambda _value, _place: ""))
+    locator, minor = axis.get_major_locator(), list[float]()
+    even = MaxNLocator(
+        max(2, min(5, int(_room(axis) / _label_room(axis, [low, high], show)))), steps=[1, 2, 2.5, 5, 10]
+    )
+    if axis.get_scale() == "log":
+        places, every = _log_places(axis, low, high, show)
+        # So short an axis has one of 1, 2 and 5, or two: even steps are labelled.
+        axis.set_major_locator(FixedLocator(places) if places else even)
+        minor = every if places else []
+    elif isinstance(locator, FixedLocator) and axis.axis_name == "x":
+        axis.set_major_locator(FixedLocator(_thinned(axis, axis.get_majorticklocs(), show)))
+    elif not isinstance(locator, FixedLocator | MaxNLocator) or isinstance(locator, AutoLocator):
+        axis.set_major_locator(even)
+    axis.set_minor_locator(FixedLocator(minor))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: show(float(f"{value:.12g}"))))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _log_places(axis: Any, low: float, high: float, show: Callable[[float], str]) -> tuple[list[float], list[float]]:
+    """Places at 1, 2 and 5 of every decade of which labels have room, none where they are too few, and all of them."""
+    decades = range(floor(log10(low)), ceil(log10(high)) + 1)
+    length = log10(high / low)
+
+    def within(steps: Sequence[float], every: int = 1) -> list[float]:
+        found = [float(f"{step}e{power}") for power in decades if power % every == 0 for step in steps]
+        return [each for each in found if low * 0.999 <= each <= high * 1.001]
+
+    all_places = within((1, 2, 5))
+    for places in (all_places, within((1, 5)), *(within((1,), every) for every in (1, 2, 3, 4, 6))):
+        gaps = [log10(after / before) / length for before, after in pairwise(places)]
+        if len(all_places) > 2 and len(places) > 1 and min(gaps) * _room(axis) >= _label_room(axis, places, show):
+            return places, all_places
+    return [], all_places
+
+
+def _thinned(axis: Any, places: Sequence[float], show: Callable[[float], str]) -> list[float]:
+    """Every place that was set, or every second, third ..., such that labels have room."""
+    ends = axis.get_view_interval()
+    along = log if axis.get_scale() == "log" else float
+    length = abs(along(ends[1]) - along(ends[0])) or 1.0
+    for every in range(1, len(places) + 1):
+        some = list(places[::every])
+        gaps = [abs(along(after) - along(before)) / length for before, after in pairwise(some)]
+        if not gaps or min(gaps) * _room(axis) >= _label_room(axis, some, show):
+            return some
+    return list(places[:1])
+
+
+def _room(axis: Any) -> float:
+    """Length of an axis [points], before the layout takes its share for labels beside it."""
+    box, figure = axis.axes.get_window_extent(), axis.axes.figure
+    if axis.axis_name == "y":
+        return float(0.85 * box.height * 72 / figure.dpi)
+    names = axis.axes.yaxis.get_major_formatter()
+    if isinstance(names, FixedFormatter):
+        longest = max((len(line) for each in names.seq for line in each.split("\n")), default=0)
+        return float(max(1.2 * box.width * 72 / figure.dpi - longest * LETTER * SIZE, 60.0))
+    return float(0.8 * box.width * 72 / figure.dpi)
+
+
+def _label_room(axis: Any, places: Sequence[float], show: Callable[[float], str]) -> float:
+    """What the widest label takes along an axis, with its distance to the next [points]."""
+    if axis.axis_name == "y":
+        return 1.7 * SIZE
+    return (max(len(in_currency(show(each))) for each in places) * LETTER + 0.9) * SIZE
+
+
+def legend_below(axes: Axes, handles: Sequence[Any] = (), title: str | None = None, **how: Any) -> None:
+    """Name lines under the panel, where they cover nothing."""
+    found = list(handles) or axes.get_legend_handles_labels()[0]
+    if not found:
+        return
+    longest = max(len(str(each.get_label())) for each in found)
+    room = axes.get_window_extent().width * 72 / axes.figure.dpi
+    columns = max(1, min(len(found), 4, int(room / ((longest + 5) * 0.6 * SMALLEST))))
+    below = 24 + (16 + 14 * axes.get_xlabel().count("\n") if axes.get_xlabel() else 0)  # [points]
+    drop = axes.transAxes + ScaledTranslation(0, -below / 72, axes.figure.dpi_scale_trans)
+    axes.legend(
+        handles=found, title=title, loc="upper left", bbox_to_anchor=(0.0, 0.0), bbox_transform=drop, ncols=columns,
+        frameon=False, fontsize=SMALLEST, title_fontsize=SMALLEST, labelspacing=0.3, borderaxespad=0.0,
+        alignment="left", **how,
+    )  # fmt: skip
+
+
+def mark_end(axes: Axes, x: float, y: float, colour: str) -> None:
+    """Mark where a line ends because what lies beyond does not fit."""
+    axes.plot([x], [y], "x", color=colour, ms=7, mew=1.8, zorder=5, clip_on=False)
+
+
+ENDS = "×: beyond it nothing fits"
+"""What `mark_end` means."""
+
+
+def say_below(figure: Figure, remarks: Sequence[str]) -> None:
+    """Say at the foot of a chart what is to be known of its lines and marks."""
+    if not remarks:
+        return
+    width = figure.get_figwidth()
+    text = "; ".join(dict.fromkeys(remarks))
+    lines = wrap(text, int((width - 0.3) * 72 / LETTER / SMALLEST), break_on_hyphens=False)
+    figure.supxlabel("\n".join(lines), x=0.12 / width, ha="left", size=SMALLEST, color=FAINT)
 
 
 def spread(heights: Sequence[float], gap: float, low: float = 0.0, high: float = 1.0) -> list[float]:
@@ -192,20 +369,26 @@ End = tuple[str, str, float, float]
 """A line's name, its colour, and the point where it ends at the right."""
 
 
-def name_ends(axes: Axes, ends: Sequence[End]) -> None:
-    """Name lines of a logarithmic axis at their right ends, the names moved apart where lines lie close."""
-    low, high = (log(edge) for edge in axes.get_ylim())
-    inside = [each for each in ends if low <= log(each[3]) <= high]
-    places = spread([(log(y) - low) / (high - low) for *_, y in inside], 0.05)
-    leader = {"arrowstyle": "-", "color": "#cbd2d9", "lw": 0.6, "shrinkA": 1, "shrinkB": 1, "relpos": (0.0, 0.5)}
+def name_ends(axes: Axes, ends: Sequence[End]) -> list[str]:
+    """Name lines at their right ends, the names moved apart where lines lie close; return those that lie outside."""
+    shares = [(share_along(axes.xaxis, x), share_along(axes.yaxis, y)) for *_, x, y in ends]
+    inside = [(*end[:2], *share) for end, share in zip(ends, shares, strict=True) if 0 <= share[1] <= 1]
+    places = spread([y for *_, y in inside], 0.055)
+    point = axes.figure.dpi / 72 / axes.get_window_extent().width
+    beside: Any = {"transform": axes.transAxes, "clip_on": False, "in_layout": False}
     for (name, colour, x, y), place in zip(inside, places, strict=True):
-        axes.annotate(
-            name, (x, y), xytext=(1.04, place), textcoords="axes fraction", color=colour, size=9, va="center",
-            arrowprops=leader, annotation_clip=False,
-        )  # fmt: skip
-    if outside := [each[0] for each in ends if each not in inside]:
-        text = f"off the chart: {', '.join(outside)} "
-        axes.text(0.995, 0.01, text, transform=axes.transAxes, ha="right", size=8, color=FAINT)
+        # The name in ink, which is read on any ground, after a dash in the colour of the line.
+        axes.plot([x, 1 + 11 * point], [y, place], color=colour, lw=0.7, alpha=0.6, **beside)
+        axes.plot([1 + 11 * point, 1 + 18 * point], [place, place], color=colour, lw=2.4, **beside)
+        axes.text(1 + 24 * point, place, name, size=9, va="center", transform=axes.transAxes)
+    return [end[0] for end, share in zip(ends, shares, strict=True) if not 0 <= share[1] <= 1]
+
+
+def share_along(axis: Any, value: float) -> float:
+    """Where a value lies along an axis, from 0 to 1."""
+    low, high = axis.get_view_interval()
+    along = log if axis.get_scale() == "log" else float
+    return (along(value) - along(low)) / (along(high) - along(low))
 
 
 # Lines that run along each other, drawn so that none hides another.

@@ -24,7 +24,7 @@ from costcalc.report.frontier import FRONTIER_PANELS, lines_of
 from costcalc.report.money.breakeven import use_curve
 from costcalc.report.page import Block, Column, Grid, Line, Show, Shown, bar, quantity, seconds
 from costcalc.report.plan import fleet_name
-from costcalc.report.sweep import NAMES, SWEPT_PANELS, curves_of, value_shown
+from costcalc.report.sweep import NAMES, SWEPT_PANELS, panels_to_draw, stands_alone, value_shown
 from costcalc.units import format_bytes, format_count, format_percent, format_usd
 from costcalc.validation.price import Priced
 
@@ -114,7 +114,7 @@ def _compared(curves: Curves) -> Iterator[Block]:
     for path in (RATE, COST):
         drawn = []
         for curve in curves.curves:
-            points = list(zip(curve.contexts.tolist(), curve.numbers[path].tolist(), strict=True))
+            points = list(zip(curve.contexts.tolist(), curve.envelope(path).tolist(), strict=True))
             # Without a cache every token costs a whole prefill; on one scale with it the others would be one line.
             drawn.append(Drawn(curve.variant, points, curve.bytes_per_token > 0))
         if any(value == value for line in drawn for _, value in line.points):
@@ -122,13 +122,20 @@ def _compared(curves: Curves) -> Iterator[Block]:
 
 
 def _swept(sweep: Sweep) -> Iterator[Block]:
-    """Yield the numbers of a sweep against its longest axis."""
-    for path in SWEPT_PANELS.values():
-        found = curves_of(sweep, path, len(MARKS))
-        if any(len(line.points) > 1 for line in found.lines):
-            some = f", {len(found.lines)} of {found.count:,} lines" if found.count > len(found.lines) else ""
+    """Yield the numbers of a sweep against its longest axis; bars where nothing lies between its values."""
+    for kind, found in panels_to_draw(sweep, tuple(SWEPT_PANELS), len(MARKS), asked=False).items():
+        of, show_below = quantity(SWEPT_PANELS[kind]), partial(value_shown, found.along)
+        some = f", {len(found.lines)} of {found.count:,} lines" if found.count > len(found.lines) else ""
+        if stands_alone(found.along):
+            values = [
+                (", ".join(filter(None, [line.label, f"{show_below(x)} {NAMES[found.along]}"])), y)
+                for line in found.lines
+                for x, y in line.points
+            ]
+            yield from bars(f"{of.title}{some}", values[:MOST_BARS], of.show)
+        elif any(len(line.points) > 1 for line in found.lines):
             drawn = [Drawn(line.label, line.points) for line in found.lines]
-            yield from _chart(quantity(path), NAMES[found.along], drawn, partial(value_shown, found.along), some)
+            yield from _chart(of, NAMES[found.along], drawn, show_below, some)
 
 
 def _frontiers(result: Frontier) -> Iterator[Block]:
@@ -144,7 +151,7 @@ def _frontiers(result: Frontier) -> Iterator[Block]:
 
 def _against_load(found: Simulation) -> Iterator[Block]:
     """Yield percentiles of the first token against load; without loads, those of one as bars."""
-    shares = ("p50", "p90", "p95", "p99")
+    shares = ("p50", "p90", "p99")
     if len(found.loads) < 2:
         yield from bars(
             "Time to first token", [(each.upper(), getattr(found.ttft_s, each)) for each in shares], seconds

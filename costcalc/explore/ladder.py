@@ -1,0 +1,66 @@
+"""What of a GPU's memory is weights, workspace and cache, and how many users fit, as more GPUs share a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from costcalc.engine.memory import kv_pool_bytes_per_gpu, weights_bytes_per_gpu
+from costcalc.engine.parallelism import Deployment, layout_name, node_counts
+from costcalc.explore.search import candidate_layouts, held_by, needed, stacked
+from costcalc.fields import Record
+from costcalc.predict.quantities import Estimate
+from costcalc.predict.scenario import Scenario
+
+HIGHEST = 4
+"""The ladder ends at so many times the fewest GPUs that fit, or at those that were chosen."""
+RUNGS = 6
+
+
+class Rung(Record):
+    """The memory of one GPU of a replica, and what the replica holds."""
+
+    name: str
+    capacity_bytes: float
+    weights_bytes: float
+    cache_bytes: float  # of the pool; 0 where the weights leave none
+    sequences: int  # of full length, of all replicas
+
+    @classmethod
+    def of(cls, name: str, result: Estimate) -> Rung:
+        """The rung of an answer."""
+        memory = result.memory
+        held = memory.max_sequences * result.deployment.replicas
+        return cls(
+            name,
+            memory.capacity_bytes_per_gpu,
+            memory.weights_bytes_per_gpu,
+            memory.kv_pool_bytes_per_gpu,
+            held,
+        )
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """What is asked, of which the ladder is found when it is drawn."""
+
+    scenario: Scenario = field(compare=False, repr=False)  # which is told by the answer that has this ladder
+    gpus: int  # of one replica of the answer, up to which the ladder goes at least
+
+    def rungs(self) -> tuple[Rung, ...]:
+        """One replica on each number of GPUs, in the layout that holds most sequences of full length there."""
+        q = self.scenario
+        most = max(self.gpus, HIGHEST * (needed(q) or 1))
+        counts = sorted({self.gpus, *(each for each in node_counts(q.gpu) if each <= most)})
+        return tuple(_rung(q, each) for each in counts[-RUNGS:])
+
+
+def _rung(q: Scenario, gpus: int) -> Rung:
+    deployments, held = held_by(q, [Deployment(each) for each in candidate_layouts(q.model, q.gpu, gpus)])
+    layouts = stacked(deployments)
+    weights = np.broadcast_to(weights_bytes_per_gpu(q.model, layouts, q.formats), held.shape).ravel()
+    pool = np.broadcast_to(kv_pool_bytes_per_gpu(q.model, q.machine, layouts, q.formats, q.budget), held.shape).ravel()
+    best = int(np.lexsort((-pool, -held.ravel()))[0])
+    name = f"{gpus} × {q.gpu.name}, {layout_name(deployments[best])}"
+    return Rung(name, float(q.machine.memory), float(weights[best]), max(float(pool[best]), 0.0), int(held.flat[best]))
