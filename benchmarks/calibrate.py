@@ -8,7 +8,7 @@ chosen at random, and as users measure: one deployment at five loads, where it h
 
 All is linear, around the shipped constants. --exact sets beside it one choice of each group as `calibrate` itself fits,
 nonlinear: minutes more. --write writes measurements/groups.yaml, the spreads of all groups
-and this table, from which docs/measuring.md is made. Four minutes of one core.
+and this table, from which docs/measuring.md is made. Three minutes of one core.
 """
 
 from __future__ import annotations

@@ -315,7 +315,9 @@ def own_ranges(left_out: Array, after: Array, narrower: Array, shipped: Ranges) 
     """
     by = float(np.mean(narrower))
     known = Quantiles(low=shipped.known.low**by, high=shipped.known.high**by)
-    return user_ranges([left_out, after], replace(shipped, known=known))
+    # An engine that was predicted better than others no longer narrows what holds these runs.
+    backends = {name: max(wider, 1.0) for name, wider in shipped.backends.items()}
+    return user_ranges([left_out, after], replace(shipped, known=known, backends=backends))
 
 
 def _once(rows: Sequence[Row]) -> list[Row]:
