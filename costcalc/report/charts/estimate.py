@@ -27,6 +27,7 @@ from costcalc.report.charts.style import (
     shown_ticks,
     spread,
 )
+from costcalc.report.page import span as range_told
 from costcalc.units import format_count, format_percent, format_rate, format_seconds, format_usd
 
 
@@ -44,10 +45,8 @@ def draw_step_time(axes: Axes, result: Estimate) -> None:
     if span:
         # Under the words, which it would strike through.
         axes.plot(span, [len(ops) - 0.24] * 2, color=INK, lw=1.6, solid_capstyle="butt")
-    reach = f"  [{format_seconds(span[0], 2)}–{format_seconds(span[1], 2)}]" if span else ""
-    axes.text(
-        longest * 0.015, len(ops) + (0.1 if span else 0.0), f"{format_seconds(total, 3)}{reach}", va="center", size=9
-    )
+    reach = f"{format_seconds(total, 3)}  {range_told(span, format_seconds)}".rstrip()
+    axes.text(longest * 0.015, len(ops) + (0.1 if span else 0.0), reach, va="center", size=9)
     name_rows(axes, [*(op.op for op in ops), "whole step"])
     axes.set_xlim(0.0, longest * 1.06)
     shown_ticks(axes.xaxis, lambda value: format_seconds(value, 3))
