@@ -35,7 +35,7 @@ PICTURES = (
     Picture(
         "attention-v3.svg",
         "Attention variants in dollars",
-        "costcalc compare attention --model v3 --gpu h100",
+        "costcalc compare attention --model v3 --gpu h100 --contexts 4k,128k",
         kept=True,
     ),
     Picture(

@@ -77,11 +77,16 @@ def extended(
     if kind == "models" and own.keys() - _OF_NO_WEIGHTS:
         base.pop("published", None)  # the count is of the other's weights
     joined = _joined(base, own, ())
+    if kind == "hardware_profiles":
+        consequences(joined, {key: value for key, value in own.items() if key in _MEMORY}, "gpu", inherited)
     if kind == "hardware_profiles" and isinstance(base.get("sources"), list):
         added = own.get("sources")
         if added is None or isinstance(added, list):
             joined["sources"] = [*(added or []), *_sources_of_the_rest(base, own)]
     return joined
+
+
+_MEMORY = ("memory", "memory_reported", "runtime_memory")
 
 
 def _other(kind: Kind, path: str | Path, name: Any, where: str, folders: Folders) -> Path:
@@ -223,7 +228,7 @@ def consequences(
             what = f"what the system lets the GPU have, stays {share}."
         data["memory_reported"] = seen
         told.append(f"--set gpu.memory: memory_reported, {what}")
-    if "memory" in overrides or "memory_reported" in overrides:
+    if ("memory" in overrides or "memory_reported" in overrides) and data.get("runtime_memory") is not None:
         data["runtime_memory"] = overrides.get("runtime_memory")
     if "price.usd_per_gpu_hour" in overrides and isinstance(price := data.get("price"), dict):
         kept = {key: value for key, value in price.items() if f"price.{key}" in overrides or key == "kind"}

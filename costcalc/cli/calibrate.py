@@ -51,6 +51,9 @@ def from_files(files: list[str], kind: str | None, output: str | None, form: str
         raise CostcalcError(_no_points(scored), where=files[0])
     serving = [each for each in measurements if each.kind == "e2e" and scored.counted("e2e")]
     kernels = [each for each in measurements if each.kind in KERNEL_KINDS and scored.counted(each.kind)]
+    if not serving and not kernels:
+        hint = f"rows of {', '.join(KINDS)} are; costcalc validate --data {files[0]} scores these"
+        raise CostcalcError(f"no constant is fitted on rows of {measurements[0].kind}", where=files[0], hint=hint)
     if one is not None and serving and kernels:
         raise CostcalcError("kernels and serving are two files", where="--output", hint="name a folder")
     wanted = [*([MACHINES] if kernels else []), *([SERVING] if serving else [])]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import lcm
 from pathlib import Path
 from typing import Any
 
@@ -93,11 +94,16 @@ def compare_attention(
         given, gpus, twins, left_out = variants_on(whole, variants)
         rows = [_said_apart(row, share) for row in _variant_rows(twins, whole, given, lengths)]
         notes = [*_prefill(rows, given, share)]
+    elif _weighs_copies(whole, lengths, _most_prefill(rows)):
+        whole = replace(whole, options=replace(whole.options, context_parallel=WEIGHED))
+        given, gpus, twins, left_out = variants_on(whole, variants)
+        rows = _variant_rows(twins, whole, given, lengths)
+        notes = [*_prefill(rows, given)]
     _check_any_fits(rows)
     rules = [f"{twin.variant}: {twin.rule}; {twin.model.total_parameters / 1e9:,.4g}B parameters" for twin in twins]
     notes = [*rules, *left_out, *_controls(twins), *notes]
     notes += filter(None, [beyond_training(whole.at(max(lengths)) if lengths else whole)])
-    notes += [*_without_effect(rows), *_whole_caches(rows, given)]
+    notes += [*_without_effect(rows), *_whole_caches(rows, given, twins)]
     pools = ", prefill on a pool of its own" if whole.decode_alone else ""
     title = f"{whole.model.name} on {gpus} × {whole.gpu.name}, attention replaced{pools}{_under(rows)}"
     return Comparison(title, tuple(rows), lengths, tuple(notes))
@@ -115,14 +121,23 @@ def _variant_rows(
     return rows
 
 
-def _whole_caches(rows: Sequence[Row], given: Options) -> Iterator[str]:
-    """The note on variants that run without the context parallelism that was typed."""
+def _whole_caches(rows: Sequence[Row], given: Options, twins: Sequence[AttentionVariant]) -> Iterator[str]:
+    """The note on variants that run without the context parallelism that was typed, or that others have."""
     degree = given.context_parallel
-    if not isinstance(degree, int) or degree == 1:
+    of_rows = {row.variant.partition(" @ ")[0]: row.estimate.deployment.context_parallel for row in rows}
+    if degree in (None, 1) or not any(each > 1 for each in of_rows.values()):
         return
-    found = {row.variant.partition(" @ ")[0]: None for row in rows if row.estimate.deployment.context_parallel == 1}
-    if found:
-        yield f"Without --cp {degree}, as no tensor ranks hold copies of one cache: {', '.join(found)}."
+    never = [twin.variant for twin in twins if not twin.recompute and not _splits(twin.model)]
+    if never:
+        yield f"No context parallelism: {', '.join(never)}; engines split no windows, states or indexes over ranks."
+    found = [name for name, each in of_rows.items() if each == 1 and name not in never]
+    if degree != WEIGHED and found:
+        yield f"Without --cp {degree}, as no ranks of these layouts hold copies of one cache: {', '.join(found)}."
+
+
+def _splits(model: ModelSpec) -> bool:
+    """Whether there is a tensor degree at which ranks may share the tokens of a cache."""
+    return shares_context(model, 2 * lcm(*(layer.kv_heads for _, layer in model.attention_layers())), 2)
 
 
 def _under(rows: Sequence[Row]) -> str:
@@ -159,6 +174,13 @@ def _may_be_apart(q: Scenario, lengths: Sequence[float], given: Mapping[str, Any
     told = {"disaggregated", "input_tokens"} & {name for name, value in given.items() if value is not None}
     of_contexts = bool(lengths) or q.options.context is not None
     return of_contexts and not told and q.options.terms == "all" and not (q.options.load_told or q.options.offloads)
+
+
+def _weighs_copies(q: Scenario, lengths: Sequence[float], share: float) -> bool:
+    """Whether ranks that share a cache's tokens are weighed where long prompts stay in the pool of answers."""
+    of_contexts = bool(lengths) or q.options.context is not None
+    free = q.options.context_parallel is None and not q.disaggregated and q.options.terms == "all"
+    return of_contexts and free and share >= PREFILL_DECIDES
 
 
 def _apart(q: Scenario, lengths: Sequence[float]) -> Scenario:
@@ -488,6 +510,9 @@ def attention_curves(
     shares = [_at(each, "serving.prefill_share", asked_at) for each in found.curves]
     if _may_be_apart(whole, points, options) and max(shares, default=0.0) >= PREFILL_DECIDES:
         return _curves_of(_apart(whole, points), variants, points)
+    if _weighs_copies(whole, points, max(shares, default=0.0)):
+        whole = replace(whole, options=replace(whole.options, context_parallel=WEIGHED))
+        return _curves_of(whole, variants, points)
     return found
 
 

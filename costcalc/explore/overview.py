@@ -22,6 +22,9 @@ from costcalc.predict.quantities import SIDES, Comparison, Estimate
 from costcalc.predict.scenario import Scenario, asked, counted
 from costcalc.units import counted as times_of
 
+CONTEXTS = ("4k", "128k")
+"""Of the attention variants where no context is told: one of a chat, and one at which caches decide."""
+
 
 class Choices(Record):
     """Numbers of the same deployment at every batch and context of a grid, at $1 per GPU-hour, busy all of the time.
@@ -66,10 +69,11 @@ def overview(
     folders = catalog_of(catalog)
     found = estimate(model, gpu, catalog=folders, **options)
     scenario = asked(model, gpu, options, folders)
-    variants = _or_why(lambda: compare_attention(model, gpu, catalog=folders, **options))
+    at = () if scenario.options.context is not None or scenario.options.load_told else CONTEXTS
+    variants = _or_why(lambda: compare_attention(model, gpu, contexts=at, catalog=folders, **options))
     # A term of the bill is no deployment, of which curves would be drawn.
     drawn = isinstance(variants, Comparison) and scenario.options.terms == "all"
-    lines = _or_why(lambda: attention_curves(model, gpu, catalog=folders, **options)) if drawn else None
+    lines = _or_why(lambda: attention_curves(model, gpu, contexts=at, catalog=folders, **options)) if drawn else None
     return Overview(
         found,
         _choices(found, scenario, model, gpu, folders),

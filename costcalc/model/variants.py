@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import groupby
+from typing import Any
 
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.fields import Record
@@ -46,14 +47,14 @@ def attention_variants(model: ModelSpec, names: Sequence[str] = ()) -> tuple[lis
     """Return variants of a model, and what cannot be built on it: a line each, with the reason.
 
     names: as in 'gqa:8', see VARIANTS; none: MHA, GQA of 4, 8 and 16 query heads per KV head, MQA, MLA absorbed and
-    expanded, the low-rank control, and no cache.
+    expanded, the model's own DSA, the low-rank control, and no cache.
     Raises CostcalcError for unknown names and values, where none can be built, and for a model none of whose layers
     caches keys and values per token.
     """
     base = _Base(model, _reference_layer(model))
     left_out: list[str] = []
     found: dict[str, AttentionVariant] = {}
-    for name in names or _usual(base.heads):
+    for name in names or _usual(base):
         try:
             each = _built(base, str(name))
             found.setdefault(each.variant, each)
@@ -64,10 +65,14 @@ def attention_variants(model: ModelSpec, names: Sequence[str] = ()) -> tuple[lis
     return list(found.values()), left_out
 
 
-def _usual(heads: int) -> Iterator[str]:
+def _usual(base: _Base) -> Iterator[str]:
+    heads = base.heads
     yield "mha"
     yield from (f"gqa:{heads // each}" for each in SHARED if heads % each == 0 and each < heads)
-    yield from ("mqa", "mla", "mla-expanded", "lowrank", "none")
+    yield from ("mqa", "mla", "mla-expanded")
+    if isinstance(base.layer, IndexedLatentAttention):
+        yield f"dsa:{base.layer.index_topk}"
+    yield from ("lowrank", "none")
 
 
 class _Base(Record):
@@ -165,23 +170,23 @@ def _of_heads(name: str, kv_heads: int) -> Callable[[_Base], AttentionVariant]:
     return build
 
 
+def _plain_mla(own: LatentAttention, **changed: Any) -> LatentAttention:
+    """MLA of these shapes that reads every token."""
+    shape = {each.name: getattr(own, each.name) for each in fields(LatentAttention) if each.name != "kind"}
+    return LatentAttention(**shape | changed)
+
+
 def _mla(base: _Base, mode: MlaMode = "absorbed") -> AttentionVariant:
-    layer = replace(base.latent(), mode=mode)
-    return AttentionVariant(f"MLA {mode}", _in_all(base.model, layer), base.latent_rule)
+    own = base.latent()
+    indexed = ", without its indexer" if isinstance(own, IndexedLatentAttention) else ""
+    model = _in_all(base.model, _plain_mla(own, mode=mode))
+    return AttentionVariant(f"MLA {mode}", model, f"{base.latent_rule}{indexed}")
 
 
 def _mla_of_rank(base: _Base, text: str) -> AttentionVariant:
     own = base.latent()
     rank, rope = _numbers(text, (0, own.qk_rope_head_dim), least=(1, 0))
-    layer = LatentAttention(
-        num_attention_heads=own.num_attention_heads,
-        q_lora_rank=own.q_lora_rank,
-        kv_lora_rank=rank,
-        qk_nope_head_dim=own.qk_nope_head_dim,
-        qk_rope_head_dim=rope,
-        v_head_dim=own.v_head_dim,
-        output_gate=own.output_gate,
-    )
+    layer = _plain_mla(own, kv_lora_rank=rank, qk_rope_head_dim=rope, mode="absorbed")
     name = f"MLA {rank}/{rope}" if "/" in text else f"MLA {rank}"
     return AttentionVariant(name, _in_all(base.model, layer), f"latent {rank}, rope {rope}, absorbed")
 

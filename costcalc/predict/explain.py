@@ -24,7 +24,7 @@ from costcalc.engine.step import Step
 from costcalc.predict.predict import UNBOUNDED, Prediction
 from costcalc.predict.quantities import DemandResult, Estimate, Formula, OpResult, breakdown_of, ranges_of
 from costcalc.predict.scenario import Scenario
-from costcalc.units import format_bytes, format_count, format_rate, format_seconds, format_usd
+from costcalc.units import SHOWN_IN, format_bytes, format_count, format_rate, format_seconds, format_usd
 
 _INPUT = "cost.usd_per_million_input_tokens"
 _BLENDED = "cost.usd_per_million_blended_tokens"
@@ -385,8 +385,10 @@ def _price(r: Estimate, usd: float) -> Formula:
 
 def _usd(value: float) -> str:
     """Dollars with the four digits that a product of them takes, where whole cents would be too few."""
-    precise = f"${value:.3f}"
-    return precise if 1 <= value < 10 and not precise.endswith("0") else format_usd(value, 4)
+    shown = SHOWN_IN.get()
+    amount = value * shown.per_usd
+    precise = f"{shown.sign}{amount:.3f}"
+    return precise if 1 <= amount < 10 and not precise.endswith("0") else format_usd(value, 4)
 
 
 # Where the time of a pass comes from, op by op: the terms and additions that the engine timed it by.

@@ -204,7 +204,8 @@ def draw_comparison(
     kinds: the panels: 'cache', 'throughput' of a GPU, 'speed' for a user, 'cost', 'memory' of a GPU.
     asked: whether somebody named the panels; else those in which all rows are the same are left out.
     """
-    rows = next(rows for _, rows in by_context(comparison))
+    # Lines have an axis of contexts, and one panel of caches that none of them changes; bars stand for all contexts.
+    rows = comparison.rows if curves is None else next(rows for _, rows in by_context(comparison))
     if not asked:
         kinds = [each for each in kinds if not _constant(each, rows, curves)] or kinds
     wide = 5.0 if len(kinds) > 1 else 8.0

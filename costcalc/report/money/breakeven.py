@@ -252,7 +252,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _fleet(here: Estimate) -> str:
-    pool = f", and {pool_size(here.serving.prefill_gpus)} that prefill," if here.serving.prefill_gpus else ""
+    pool = f" and {pool_size(here.serving.prefill_gpus)} that prefill" if here.serving.prefill_gpus else ""
     return f"{here.deployment.gpus:,} × {here.deployment.gpu}{pool}"
 
 
