@@ -404,7 +404,11 @@ def _largest_model(asked: _Asked, names: Sequence[str]) -> Capacity:
 def _most_bits(asked: _Asked, name: str, spec: ModelSpec) -> Capacity:
     found = list(_widest(asked, spec))
     if not found:
-        raise _nothing([*_formats(asked, spec, "weights")][-1])
+        narrowest = [*_formats(asked, spec, "weights")][-1]
+        error = _nothing(narrowest)
+        if asked.options.backend is None and narrowest.backend != "llamacpp":
+            raise CostcalcError(error.message, where=error.where, hint="--backend llamacpp has narrower formats")
+        raise error
     rows = tuple(_listed(asked, name, q) for q in found)
     fitting = {q.options.weights for q in found}
     left = [q.weights_name for q in _formats(asked, spec, "weights") if q.options.weights not in fitting]

@@ -278,7 +278,7 @@ def scenario_of(
         machine = replace(machine, link_bandwidth=options.link, switched=True)
     precision = asked_precision(model, options)
     constants = constants or Catalog().serving_efficiency()
-    usual = engine_with_host(options) or constants.backend_for(gpu.vendor)
+    usual = usual_backend(options, precision.weights, gpu, constants)
     backend = constants.backend_called(options.backend) if options.backend else usual
     if backend not in constants.engines:
         hint = did_you_mean(backend, constants.engines) or f"one of {', '.join(constants.engines)}"
@@ -343,6 +343,12 @@ def engine_with_host(options: Options) -> str | None:
     if not options.offloads:
         return None
     return "llamacpp" if options.cpu_offload_gb is None else "vllm"
+
+
+def usual_backend(options: Options, weights: str, gpu: Accelerator, constants: ServingEfficiency) -> str:
+    """The engine where none is told: by what is in host memory, by the weights' format, by the GPU's vendor."""
+    of_files = "llamacpp" if weight_format(weights).note == "GGUF" else None
+    return engine_with_host(options) or of_files or constants.backend_for(gpu.vendor)
 
 
 def placement_asked(model: ModelSpec, options: Options, formats: Formats, backend: str) -> Placement:

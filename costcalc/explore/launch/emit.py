@@ -27,7 +27,7 @@ from costcalc.hardware.engines import EngineFlags, LaunchFlag
 from costcalc.model.spec import ModelSpec
 from costcalc.predict.options import read_option
 from costcalc.predict.predict import prefill_layout
-from costcalc.predict.scenario import Scenario, asked, engine_with_host
+from costcalc.predict.scenario import Scenario, asked, usual_backend
 from costcalc.units import counted
 
 _AS_THEY_ARE = (
@@ -83,7 +83,7 @@ def emitted(
             raise CostcalcError(f"{told} contradicts {shown(engine)}", where="backend", hint="leave one out")
         options["backend"] = wanted
     q = asked(model, gpu, options, folders)
-    usual = engine_with_host(q.options) or constants.backend_for(q.gpu.vendor)
+    usual = usual_backend(q.options, q.precision.weights, q.gpu, constants)
     name = constants.backend_called(q.options.backend) if q.options.backend else usual
     if name not in known:
         raise _unknown_engine(name, known)

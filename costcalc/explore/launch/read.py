@@ -23,6 +23,7 @@ from costcalc.formats import WEIGHT_FORMATS, weight_format
 from costcalc.hardware.engines import EngineFlags, LaunchFlag
 from costcalc.model.spec import ModelSpec
 from costcalc.predict.options import MOST_GPUS, OPTIONS, read_option
+from costcalc.predict.scenario import DEFAULT_INPUT, DEFAULT_OUTPUT
 from costcalc.units import parse_machine, parse_whole
 
 MANIFEST = "k8s"
@@ -83,7 +84,13 @@ def from_launch_line(
     for option, value in options.items():
         if option in told and read_option(option, value) != told[option]:
             raise CostcalcError(f"{value} contradicts the line's {told[option]}", where=option, hint="leave one out")
-    return Launch(launch.engine, name, {**options, **told}, launch.max_context, (*model_notes, *launch.notes))
+    notes = [*model_notes, *launch.notes]
+    limit, lengths = launch.max_context, {"input_tokens", "output_tokens", "context"}
+    if limit is not None and limit < DEFAULT_INPUT + DEFAULT_OUTPUT and not lengths & options.keys():
+        answer = max(1, limit // 5)
+        told |= {"input_tokens": float(max(1, limit - answer)), "output_tokens": float(answer)}
+        notes.append(f"Requests are as long as the line allows, {limit:,} tokens, a fifth of them answer.")
+    return Launch(launch.engine, name, {**options, **told}, launch.max_context, tuple(notes))
 
 
 # Text to commands.

@@ -99,6 +99,7 @@ def breakeven_page(result: BreakEven) -> list[Block]:
     load = here.workload
     cached = f", {format_percent(load.cached_share)} of the input cached" if load.cached_share else ""
     first, *others = [*_of_the_demand(here), *conclusion(result)]
+    busy = "" if here.demand is None else ", on GPUs that are never idle, unlike those of the demand above"
     return [
         Line(f"{here.model.name} on {_fleet(here)}, or {result.against} by API", "title"),
         Line(),
@@ -111,8 +112,8 @@ def breakeven_page(result: BreakEven) -> list[Block]:
         Line(),
         Line(
             f"Over a request of {format_count(load.input_tokens)} tokens in and "
-            f"{format_count(load.output_tokens)} out{cached}. price/cost: above 1, self-hosting is cheaper. "
-            "margin: what a price leaves above the cost. break-even use: share of the paid hours that the GPUs must be "
+            f"{format_count(load.output_tokens)} out{cached}{busy}. price/cost: above 1, self-hosting is cheaper. "
+            "margin: what a price leaves above the cost, as a share of the price. break-even use: share of the paid hours that the GPUs must be "
             "busy for both to cost the same; in brackets, the range that holds in 8 of 10 cases. "
             "tokens/day: that use in tokens of this mix, in and out. A month has 730 hours. "
             f"GPUs: {price_basis([here.deployment])}.",
