@@ -447,13 +447,11 @@ class Curve:
         return len(np.unique(self.batch[np.isfinite(self.batch)])) > 1
 
     def envelope(self, path: str, end: str = "") -> Array:
-        """A number such that longer contexts are never better: whole sequences make teeth of what is between.
+        """A number such that longer contexts are never better: whole sequences, and other layouts, make teeth.
 
         path: of the number. end: '_range.low' or '_range.high', of which the envelope is.
         """
         values = np.asarray(self.numbers[path + end], dtype=float)
-        if not self.steps:
-            return values
         worst = np.fmax if path.startswith("cost.") else np.fmin
         return np.where(np.isfinite(values), worst.accumulate(values), np.nan)
 

@@ -207,7 +207,7 @@ def test_a_replica_is_started_for_the_longest_request_and_the_page_tells_its_def
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     asked = ["-m", "llama-3.1-70b", "-g", "b200", "--trace", str(CONVERSATIONS["trace"]), "--tpot", "p99=50ms"]
-    assert main(["plan", *asked, "--pools", "one"]) == 0
+    assert main(["plan", *asked, "--pools", "one", "-v"]) == 0
     page = capsys.readouterr().out
     rows = CONVERSATIONS["trace"].read_text().splitlines()[1:]
     longest = max(sum(int(each) for each in row.split(",")[-2:]) for row in rows)

@@ -299,7 +299,7 @@ def test_variants_without_copies_to_share_run_without_context_parallelism() -> N
     assert layouts["MQA"] == layouts["MLA absorbed"] == 2
     alone = {name for name, degree in layouts.items() if degree == 1}
     assert {"MHA", "No cache"} & layouts.keys() <= alone
-    [note] = [each for each in found.notes if each.startswith("Without --cp 2, as no tensor ranks hold copies")]
+    [note] = [each for each in found.notes if each.startswith("Without --cp 2, as no ranks of these layouts hold")]
     assert "MHA" in note and "MQA" not in note
     curves = costcalc.attention_curves("v3", "h200", gpus=8, tensor_parallel=8, context_parallel=2)
     assert len(curves.curves) == len(found.rows)

@@ -235,8 +235,12 @@ def test_every_variant_gets_its_own_best_layout() -> None:
     assert len({each.deployment.layout for each in rows.values()}) > 2
     # The latent is a quarter of GQA-32's cache and more: on its best layout it is no dearer.
     assert blended(rows["MLA absorbed"]) < blended(rows["GQA-32"])
-    alone = costcalc.estimate("v3", "h100", gpus=16, context=32_000)
-    assert rows["MLA absorbed"].deployment == alone.deployment
+    # What is typed as it was chosen answers the same.
+    alone = costcalc.estimate(
+        "v3", "h100", gpus=16, context=32_000, disaggregated=True, tensor_parallel=4, context_parallel=4,
+        attention_data_parallel=4, expert_parallel=1,
+    )  # fmt: skip
+    assert rows["MLA absorbed"].deployment.layout == alone.deployment.layout == "tp4 dp4 cp4"
 
 
 def test_switched_machines_have_no_stages_inside_a_node_unless_asked() -> None:

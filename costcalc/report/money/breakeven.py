@@ -113,8 +113,9 @@ def breakeven_page(result: BreakEven) -> list[Block]:
         Line(
             f"Over a request of {format_count(load.input_tokens)} tokens in and "
             f"{format_count(load.output_tokens)} out{cached}{busy}. price/cost: above 1, self-hosting is cheaper. "
-            "margin: what a price leaves above the cost, as a share of the price. break-even use: share of the paid hours that the GPUs must be "
-            "busy for both to cost the same; in brackets, the range that holds in 8 of 10 cases. "
+            "margin: what a price leaves above the cost, as a share of the price. "
+            "break-even use: share of the paid hours that the GPUs must be busy for both to cost the same; "
+            "in brackets, the range that holds in 8 of 10 cases. "
             "tokens/day: that use in tokens of this mix, in and out. A month has 730 hours. "
             f"GPUs: {price_basis([here.deployment])}.",
             "dim",
