@@ -47,6 +47,8 @@ class Client:
             stderr=subprocess.PIPE,
             cwd=folder,
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+            # A shell that puts tests into the background has them ignore Ctrl-C, and whatever they start.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         self.asked = 0
 

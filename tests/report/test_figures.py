@@ -214,7 +214,7 @@ def test_the_range_of_a_step_strikes_through_no_words(estimate: Estimate) -> Non
         _, [axes] = panels(1, "Title", "subtitle")
         draw_step_time(axes, wide)
         [spread_line] = axes.lines
-        words = next(text for text in axes.texts if "[20 ms" in text.get_text())
+        words = next(text for text in axes.texts if "[20–" in text.get_text())
         across = words.get_window_extent().transformed(axes.transData.inverted())
     assert not across.y0 <= spread_line.get_ydata()[0] <= across.y1
 
