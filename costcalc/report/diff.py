@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ from costcalc.explore.diff import PATHS, Change, Diff, Headline
 from costcalc.fields import Record
 from costcalc.predict.options import flag_of
 from costcalc.report.page import HEAD_ENDS, Block, Column, Grid, Line, Role, notes, quantity, users
-from costcalc.units import NOTHING, format_percent, format_usd
+from costcalc.units import NOTHING, SHOWN_IN, format_percent, format_usd
 
 WIDTH = 24
 """Characters of the bars: those of one change begin where those of the one before end."""
@@ -27,7 +28,8 @@ class Step(Record):
     after: str
     low: float  # where the bar begins [$/M]
     high: float
-    effect: float  # what is written beside it [$/M]
+    effect: float  # its height and direction [$/M]
+    shown: str  # what is written beside it
 
     @property
     def role(self) -> Role:
@@ -40,13 +42,24 @@ def steps_of(result: Diff) -> list[Step]:
     first, last = (side.usd_per_million(result.of) for side in (result.before, result.after))
     if first is None or last is None:
         return []
-    steps, reached = [Step("from", "", "", 0.0, first, first)], first
+    steps, reached = [Step("from", "", "", 0.0, first, first, _dollars(first, result))], first
     for change in result.changes:
         effect = change.effect_usd_per_million or 0.0
         ends = sorted((reached, reached + effect))
-        steps.append(Step(name_of(change), value_of(change, 0), value_of(change, 1), ends[0], ends[1], effect))
+        said = _dollars(reached + effect, result, reached)
+        steps.append(Step(name_of(change), value_of(change, 0), value_of(change, 1), ends[0], ends[1], effect, said))
         reached += effect
-    return [*steps, Step("to", "", "", 0.0, last, last)]
+    return [*steps, Step("to", "", "", 0.0, last, last, _dollars(last, result))]
+
+
+def _dollars(value: float, result: Diff, since: float | None = None) -> str:
+    """A cost in the digits of both sides, or what it is more than `since`: so that effects as shown add up, too."""
+    sign, rate, _ = SHOWN_IN.get()
+    most = rate * max(side.usd_per_million(result.of) or 0.0 for side in (result.before, result.after))
+    digits = min(max(0, 3 - math.floor(math.log10(most))), 9) if most > 0 else 2
+    amount = round(value * rate, digits) - (0.0 if since is None else round(since * rate, digits))
+    before = "-" if amount < 0 else "+" if since is not None and round(amount, digits) > 0 else ""
+    return f"{before}{sign}{abs(amount):,.{digits}f}"
 
 
 def name_of(change: Change) -> str:
@@ -85,15 +98,10 @@ def diff_title(result: Diff) -> str:
     """Return the costs of both sides and their difference in one line."""
     first, last = result.before.usd_per_million(result.of), result.after.usd_per_million(result.of)
     of = "tokens, blended" if result.of == "blended" else f"{result.of} tokens"
-    said = f"From {format_usd(first)} to {format_usd(last)} per M {of}"
     if first is None or last is None or result.difference is None:
-        return said
-    return f"{said}: {signed(result.difference)}" + (f", {_percent(last / first - 1)}" if first else "")
-
-
-def signed(dollars: float) -> str:
-    """Return a difference in dollars, such as '+$0.12'."""
-    return f"{'+' if dollars > 0 else ''}{format_usd(dollars)}"
+        return f"From {format_usd(first)} to {format_usd(last)} per M {of}"
+    said = f"From {_dollars(first, result)} to {_dollars(last, result)} per M {of}: {_dollars(last, result, first)}"
+    return said + (f", {_percent(last / first - 1)}" if first else "")
 
 
 def _percent(share: float) -> str:
@@ -109,10 +117,9 @@ def _waterfall(result: Diff) -> Grid:
     most = max(step.high for step in steps) or 1.0
     rows = []
     for step in steps:
-        shown = format_usd(step.effect) if step.label in WHOLE else signed(step.effect)
         begin, end = (round(WIDTH * max(each, 0.0) / most) for each in (step.low, step.high))
         drawn = " " * min(begin, WIDTH - 1) + "█" * max(end - begin, 1)
-        rows.append([step.label, step.before, step.after, shown, drawn])
+        rows.append([step.label, step.before, step.after, step.shown, drawn])
     return Grid(columns, rows, {(number, 4): step.role for number, step in enumerate(steps)})
 
 

@@ -43,14 +43,16 @@ def owned_block(cost: OwnedResult, usd_per_million: float | None = None) -> Iter
 
     usd_per_million: the cost of output tokens [$/M], whose parts are shown too; none without it.
     """
-    per_hour = apportioned(asdict(cost.parts))
+    rate = SHOWN_IN.get().per_usd  # of which the parts shown sum to the whole shown
+    per_hour = apportioned({name: value * rate for name, value in asdict(cost.parts).items()})
     million = usd_per_million is not None
-    scaled = {name: value / cost.usd_per_gpu_hour * (usd_per_million or 0.0) for name, value in per_hour.items()}
+    whole = cost.usd_per_gpu_hour * rate
+    scaled = {name: value / whole * (usd_per_million or 0.0) * rate for name, value in per_hour.items()}
     per_million = apportioned(scaled)
     fixed = [sum(each[name] for name in _FIXED) for each in (per_hour, per_million)]
-    rows = [_row(name.replace("_", " "), value, per_million[name], cost) for name, value in per_hour.items()]
-    rows.insert(len(_FIXED), _row("fixed", fixed[0], fixed[1], cost))
-    rows.append(_row("in all", sum(per_hour.values()), sum(per_million.values()), cost))
+    rows = [_row(name.replace("_", " "), value, per_million[name], whole) for name, value in per_hour.items()]
+    rows.insert(len(_FIXED), _row("fixed", fixed[0], fixed[1], whole))
+    rows.append(_row("in all", sum(per_hour.values()), sum(per_million.values()), whole))
     columns = (Column("of an hour"), *numbers("$/GPU-h", *(["$/M output"] if million else []), "share"))
     width = len(columns)
     shown = [[row[0], row[1], *([row[2]] if million else []), row[3]] for row in rows]
@@ -67,14 +69,10 @@ def owned_block(cost: OwnedResult, usd_per_million: float | None = None) -> Iter
     yield Line()
 
 
-def _row(name: str, per_hour: float, per_million: float, cost: OwnedResult) -> list[str]:
-    sign, rate, _ = SHOWN_IN.get()
-    return [
-        name,
-        f"{sign}{per_hour * rate:.4f}",
-        f"{sign}{per_million * rate:.4f}",
-        format_percent(per_hour / cost.usd_per_gpu_hour, 2),
-    ]
+def _row(name: str, per_hour: float, per_million: float, whole: float) -> list[str]:
+    """Money in the currency shown."""
+    sign = SHOWN_IN.get().sign
+    return [name, f"{sign}{per_hour:.4f}", f"{sign}{per_million:.4f}", format_percent(per_hour / whole, 2)]
 
 
 def owning_page(gpu: Accelerator, cost: OwnedResult, owning: Owning, use: float) -> list[Block]:

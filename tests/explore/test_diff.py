@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from decimal import Decimal
 from itertools import permutations
 from math import factorial
 
@@ -11,6 +13,8 @@ from hypothesis import strategies as st
 
 from costcalc import CostcalcError, diff, estimate
 from costcalc.explore.diff import MOST_CHANGES, in_order, shapley
+from costcalc.report.diff import diff_title, steps_of
+from costcalc.units import SHOWN_IN, Currency
 
 NAMES = ("a", "b", "c", "d")
 States = dict[frozenset[str], float | None]
@@ -148,3 +152,21 @@ def test_what_cannot_be_asked(before: dict[str, object], after: dict[str, object
 def test_of_unknown_tokens() -> None:
     with pytest.raises(CostcalcError, match="one of: blended, output, input"):
         diff(V3, V3, of="all")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("currency", [Currency("$", 1.0), Currency("€", 0.92), Currency("¥", 157.0)])
+def test_what_is_shown_adds_up_to_the_last_digit(currency: Currency) -> None:
+    found = diff(
+        {"model": "v3", "gpu": "h100"},
+        {"model": "v3", "gpu": "h200", "tuning": "tuned", "utilization": 0.7, "output_tokens": 700},
+    )
+    token = SHOWN_IN.set(currency)
+    try:
+        first, *between, last = (Decimal(re.sub(r"[^0-9.-]", "", step.shown)) for step in steps_of(found))
+        title = diff_title(found)
+    finally:
+        SHOWN_IN.reset(token)
+    assert len(between) >= 3 and first + sum(between) == last
+    assert [Decimal(re.sub(r"[^0-9.-]", "", each)) for each in re.findall(r"-?[$€¥][0-9.,]+[0-9]", title)] == [
+        first, last, last - first,
+    ]  # fmt: skip

@@ -18,6 +18,7 @@ from costcalc.fields import total
 from costcalc.hardware.owning import OwnedTerms, apportioned, monthly_capital, owned
 from costcalc.report.owning import owned_block
 from costcalc.report.page import Grid
+from costcalc.units import SHOWN_IN, Currency
 
 H100 = costcalc.load_gpu("h100")
 OWNING = Catalog().owning()
@@ -81,6 +82,18 @@ def test_parts_sum_to_the_whole_and_to_what_is_shown(told: OwnedTerms) -> None:
     cents = [round(float(row[1].lstrip("$")) * 1e4) for row in grid.rows]
     assert sum(cents[:5]) == cents[5] and cents[5] + cents[6] == cents[7]
     assert cents[7] == round(cost.usd_per_gpu_hour * 1e4)
+
+
+def test_parts_sum_to_what_is_shown_in_any_currency() -> None:
+    cost = owned(H100, Catalog().owning().told(None, {}))
+    assert cost is not None
+    for rate in (0.92, 0.79, 157.0):
+        token = SHOWN_IN.set(Currency("¤", rate))
+        [grid] = [block for block in owned_block(cost, 4.56) if isinstance(block, Grid)]
+        SHOWN_IN.reset(token)
+        for column in (1, 2):
+            units = [round(float(row[column].lstrip("¤")) * 1e4) for row in grid.rows]
+            assert sum(units[:5]) == units[5] and units[5] + units[6] == units[7]
 
 
 @given(terms, st.floats(0.1, 10))

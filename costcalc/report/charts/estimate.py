@@ -178,7 +178,8 @@ def draw_estimate(result: Estimate, suffix: str, kinds: Sequence[str] = PANELS, 
         subtitle = held_fixed([result], *more)
         if tuple(kinds) == ("memory",):
             subtitle = held_fixed([result], varied=("gpus", "batch", "price"))
-        figure, axes = panels(len(kinds), _title(result), subtitle, width=width)
+        title = f"{result.model.name} on {result.deployment.gpu}" if tuple(kinds) == ("memory",) else _title(result)
+        figure, axes = panels(len(kinds), title, subtitle, width=width)
         for each, where in zip(kinds, axes, strict=True):
             if each == "roofline":
                 draw_roofline(where, result, result.machine)

@@ -22,7 +22,7 @@ from costcalc.report.charts.style import (
     shown_ticks,
     variant_colour,
 )
-from costcalc.report.diff import WHOLE, Step, diff_title, signed, steps_of
+from costcalc.report.diff import WHOLE, Step, diff_title, steps_of
 from costcalc.report.money.breakeven import use_curve
 from costcalc.report.money.sensitivity import NAMES, ends_of, range_told, tokens_named
 from costcalc.report.page import quantity
@@ -93,7 +93,7 @@ def draw_diff(result: Diff, suffix: str, *_: object) -> bytes:
             if row:
                 axes.plot([reached, reached], [row - 0.69, row + 0.31], color=FAINT, lw=0.9)
             reached = step.high if step.label in WHOLE else reached + step.effect
-            text = format_usd(step.effect) if step.label in WHOLE else signed(step.effect)
+            text = step.shown
             axes.text(step.high + most * 0.012, row, text, va="center", size=9)
         name_rows(axes, [_step_label(step) for step in steps])
         axes.set(ylim=(len(steps) - 0.4, -0.6), xlim=(1.12 * min(0.0, *(step.low for step in steps)), most * 1.12))
