@@ -40,7 +40,7 @@ def machines_told(f: Fleet) -> str:
 def traffic_told(found: Simulation) -> str:
     """Return what was replayed, in a line."""
     mean = f"{found.input_tokens:,.0f} tokens in and {found.output_tokens:,.0f} out in the mean"
-    rate = "" if found.requests_per_s is None else f"; {found.requests_per_s:.3g} requests a second"
+    rate = "" if found.requests_per_s is None else f"; {speed(found.requests_per_s)} requests a second"
     seed = "" if found.seed is None else f"; seed {found.seed}"
     return f"{found.traffic}{rate}, {mean}{seed}"
 
@@ -78,8 +78,8 @@ def _fleet(found: Simulation) -> Iterator[tuple[str, str]]:
         f"{f.layout}{pool}{router}; {f.backend or 'ideal'}, at most {f.max_num_seqs:,} sequences a replica",
     )
     yield "Output", f"{speed(found.output_tokens_per_s)} tokens/s over {format_seconds(found.duration_s, 3)}"
-    yield "At work", f"{format_percent(found.utilization)} of the time; {found.running:.3g} requests run in the mean"
-    queue = f"{found.queue.mean:.3g} in the mean, {found.queue.most:,} at most"
+    yield "At work", f"{format_percent(found.utilization)} of the time; {speed(found.running)} requests run in the mean"
+    queue = f"{speed(found.queue.mean)} in the mean, {found.queue.most:,} at most"
     lost = f"; {counted(found.preemptions, 'preemption')} for a full cache" if found.preemptions else ""
     yield "Queue", queue + lost
     held = "" if cache.occupancy is None else f"{format_percent(cache.occupancy)} held by running requests"
@@ -88,7 +88,7 @@ def _fleet(found: Simulation) -> Iterator[tuple[str, str]]:
     if found.goodput is not None:
         limits = (("first token", found.ttft_limit_s), ("output token", found.tpot_limit_s))
         levels = ", ".join(f"{what} in {format_seconds(limit)}" for what, limit in limits if limit is not None)
-        good = f"{format_percent(found.goodput.share)} of requests, {found.goodput.requests_per_s:.3g} a second"
+        good = f"{format_percent(found.goodput.share)} of requests, {speed(found.goodput.requests_per_s)} a second"
         yield "Goodput", f"{good}: {levels}"
     for each in found.levels:
         what = "to first token" if each.of == "ttft" else "per output token"

@@ -288,7 +288,7 @@ def _row(search: Search, found: Found, best: Found, command: str, start: str | N
         usd_per_million_tokens=None if monthly is None else monthly / (requests * sum(search.coming.lengths)) * 1e6,
         usd_per_request=None if monthly is None else monthly / requests,
         headroom=search.headroom(found),
-        binds=_binds(miss, search.levels),
+        binds=_binds(found, miss, search.levels),
         missed_by=None if miss is None or np.isinf(miss.outcome.worst) else miss.outcome.worst - 1,
         replay=_replayed(search, found),
         command=command,
@@ -349,20 +349,22 @@ def _of_gpus(found: Found, spread: Range | None) -> Range | None:
     return low / found.gpus, high / found.gpus
 
 
-def _binds(miss: Miss | None, levels: Mapping[str, Level]) -> str:
+def _binds(found: Found, miss: Miss | None, levels: Mapping[str, Level]) -> str:
     """What fewer GPUs miss, and by how much, or that they do not hold the model."""
+    if miss is None and found.kind.prefill is not None:
+        return "step times, by which the pools are sized: no smaller ones were replayed"
     if miss is None:
         return "memory: no fewer GPUs hold the model and its cache"
     named, gpus = " and ".join(_level_named(name, levels) for name in miss.names), amount(miss.gpus, "GPU")
     name = miss.names[0] if miss.names else ""
     if name not in levels:
         return f"{named}: {gpus} do not serve all"
-    found = getattr(getattr(miss.outcome.found, f"{name}_s"), levels[name].of)
+    reached = getattr(getattr(miss.outcome.found, f"{name}_s"), levels[name].of)
     if miss.outcome.keeps:
-        return f"{named}: {gpus} reach {format_seconds(found, 3)}, too near to it to hold with other seeds"
+        return f"{named}: {gpus} reach {format_seconds(reached, 3)}, too near to it to hold with other seeds"
     over = f" by {format_percent(miss.outcome.worst - 1, 2)}" if miss.outcome.worst < FAR else ""
     which = "it" if len(miss.names) == 1 else "the first"
-    return f"{named}: {gpus} miss {which}{over}, at {format_seconds(found, 3)}"
+    return f"{named}: {gpus} miss {which}{over}, at {format_seconds(reached, 3)}"
 
 
 def _level_named(name: str, levels: Mapping[str, Level]) -> str:
