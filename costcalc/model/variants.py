@@ -191,9 +191,14 @@ def _mla_of_rank(base: _Base, text: str) -> AttentionVariant:
     return AttentionVariant(name, _in_all(base.model, layer), f"latent {rank}, rope {rope}, absorbed")
 
 
+_WINDOW_KV_HEADS = 8
+"""Of windows for a model whose attention has no KV heads: as many as Mistral-7B's and gpt-oss's have."""
+
+
 def _window(base: _Base, text: str) -> AttentionVariant:
     window, period = _numbers(text, (0, 1))
-    grouped = base.layer if isinstance(base.layer, GroupedAttention) else base.grouped(base.heads)
+    few = _WINDOW_KV_HEADS if base.heads % _WINDOW_KV_HEADS == 0 else base.heads
+    grouped = base.layer if isinstance(base.layer, GroupedAttention) else base.grouped(few)
     layer = SlidingWindowAttention(
         num_attention_heads=grouped.num_attention_heads,
         num_key_value_heads=grouped.num_key_value_heads,
