@@ -89,16 +89,13 @@ def compare_attention(
     given, gpus, twins, left_out = variants_on(whole, variants)
     rows = _variant_rows(twins, whole, given, lengths)
     notes = [*_prefill(rows, given)]
-    if _may_be_apart(whole, lengths, options) and (share := _most_prefill(rows)) >= PREFILL_DECIDES:
-        whole = _apart(whole, lengths)
-        given, gpus, twins, left_out = variants_on(whole, variants)
-        rows = [_said_apart(row, share) for row in _variant_rows(twins, whole, given, lengths)]
-        notes = [*_prefill(rows, given, share)]
-    elif _weighs_copies(whole, lengths, _most_prefill(rows)):
-        whole = replace(whole, options=replace(whole.options, context_parallel=WEIGHED))
+    share = _most_prefill(rows)
+    if (freed := _freed(whole, lengths, options, share)) is not whole:
+        apart, whole = freed.disaggregated and not whole.disaggregated, freed
         given, gpus, twins, left_out = variants_on(whole, variants)
         rows = _variant_rows(twins, whole, given, lengths)
-        notes = [*_prefill(rows, given)]
+        rows = [_said_apart(row, share) for row in rows] if apart else rows
+        notes = [*_prefill(rows, given, share if apart else None)]
     _check_any_fits(rows)
     rules = [f"{twin.variant}: {twin.rule}; {twin.model.total_parameters / 1e9:,.4g}B parameters" for twin in twins]
     notes = [*rules, *left_out, *_controls(twins), *notes]
@@ -176,11 +173,19 @@ def _may_be_apart(q: Scenario, lengths: Sequence[float], given: Mapping[str, Any
     return of_contexts and not told and q.options.terms == "all" and not (q.options.load_told or q.options.offloads)
 
 
-def _weighs_copies(q: Scenario, lengths: Sequence[float], share: float) -> bool:
-    """Whether ranks that share a cache's tokens are weighed where long prompts stay in the pool of answers."""
+def _freed(q: Scenario, lengths: Sequence[float], given: Mapping[str, Any], share: float) -> Scenario:
+    """The question as it is asked where prompts decide it: decoding alone, or, where they stay in the pool of answers
+    by wish, with ranks that share a cache's tokens weighed; itself where they do not.
+
+    share: the largest of a row's GPU time that prompts take.
+    """
+    if share < PREFILL_DECIDES:
+        return q
+    if _may_be_apart(q, lengths, given):
+        return _apart(q, lengths)
     of_contexts = bool(lengths) or q.options.context is not None
     free = q.options.context_parallel is None and not q.disaggregated and q.options.terms == "all"
-    return of_contexts and free and share >= PREFILL_DECIDES
+    return replace(q, options=replace(q.options, context_parallel=WEIGHED)) if of_contexts and free else q
 
 
 def _apart(q: Scenario, lengths: Sequence[float]) -> Scenario:
@@ -506,12 +511,8 @@ def attention_curves(
     found = _curves_of(whole, variants, points)
     asked_at = points or (whole.options.context or 0.0,)
     shares = [_at(each, "serving.prefill_share", asked_at) for each in found.curves]
-    if _may_be_apart(whole, points, options) and max(shares, default=0.0) >= PREFILL_DECIDES:
-        return _curves_of(_apart(whole, points), variants, points)
-    if _weighs_copies(whole, points, max(shares, default=0.0)):
-        whole = replace(whole, options=replace(whole.options, context_parallel=WEIGHED))
-        return _curves_of(whole, variants, points)
-    return found
+    freed = _freed(whole, points, options, max(shares, default=0.0))
+    return found if freed is whole else _curves_of(freed, variants, points)
 
 
 def _at(curve: Curve, path: str, contexts: Sequence[float]) -> float:
