@@ -633,7 +633,7 @@ def _with_taken(result: Any) -> Any:
     names = {each.name for each in taken}
     if isinstance(result, Estimate):
         rest = [each for each in result.assumptions if each.name not in names]
-        return replace(result, assumptions=(*taken, *rest))
+        return result.changed(assumptions=(*taken, *rest))
     if isinstance(result, BreakEven):
         return replace(result, estimate=_with_taken(result.estimate))
     if isinstance(result, Comparison):
@@ -737,7 +737,7 @@ class Opened(Record):
 
         self.draw(found.estimate)
         if TAKEN:
-            found = replace(found, estimate=_with_taken(found.estimate).on(found.estimate.machine))
+            found = replace(found, estimate=_with_taken(found.estimate))
         if self.text is not None and self.form == "html":
             from costcalc.report.html.document import report_html
 

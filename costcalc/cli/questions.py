@@ -76,7 +76,7 @@ def estimate(
 
         result = answer(name, machine, catalog=catalog, **given)
         if notes:
-            result = replace(result, notes=(*notes, *result.notes)).on(result.machine, result.ladder)
+            result = result.changed(notes=(*notes, *result.notes))
 
         opened.show(result)
 
@@ -140,8 +140,7 @@ def report(
 
         found = overview(name, machine, catalog=catalog, **given)
         if noted:
-            own = replace(found.estimate, notes=(*noted, *found.estimate.notes)).on(found.estimate.machine)
-            found = replace(found, estimate=own)
+            found = replace(found, estimate=found.estimate.changed(notes=(*noted, *found.estimate.notes)))
         opened.show_report(found)
 
 

@@ -7,7 +7,7 @@ Numbers are SI: bytes, seconds, tokens per second, dollars. A time, throughput o
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping
-from dataclasses import field, fields, is_dataclass
+from dataclasses import field, fields, is_dataclass, replace
 from functools import cached_property
 from math import exp, hypot, log
 from typing import Any, ClassVar
@@ -294,6 +294,10 @@ class Estimate(Result):
         """Itself, with the Accelerator and the ladder that its chart draws: beside the fields, which are the answer."""
         self.__dict__.update(machine=machine, ladder=ladder)
         return self
+
+    def changed(self, **values: Any) -> Estimate:
+        """A copy with other values of its fields, and with what its chart draws."""
+        return replace(self, **values).on(self.machine, self.ladder)
 
     @property
     def headline(self) -> str:

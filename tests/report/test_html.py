@@ -356,6 +356,14 @@ def test_a_report_is_a_file_of_the_command(tmp_path: Path, capsys: pytest.Captur
     assert f"costcalc report -m llama-3.1-8b -g h100 -o {file} --currency EUR=0.5" in text
 
 
+def test_a_report_of_a_launch_line_that_leaves_notes_draws_its_memory(tmp_path: Path) -> None:
+    line, chart = "vllm serve Qwen/Qwen3-8B --max-model-len 2048", tmp_path / "memory.svg"
+    asked = ["report", "--from", line, "-g", "h100", "-o", str(tmp_path / "report.html"), "--chart", str(chart)]
+    assert app.run([*asked, "--chart-kind", "memory"]) == 0
+    assert "users that fit on all" in chart.read_text(encoding="utf-8")
+    assert "as long as the line allows" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("more", "told"),
     [
