@@ -132,7 +132,7 @@ NOT_MODELLED = """\
 - **Prefix caches and drafts.** The share of hits is an input, and so is that of accepted drafts, which is else the one
   measured with DeepSeek-R1 on random prompts; what decides them is not modelled.
 - **Most throughput of experts.** Deployments that serve as many requests as memory holds are slower than predicted
-  where experts are many and small: on H200, DeepSeek-R1 by 40 to 55%, Qwen3-235B by 45%, gpt-oss-120b by 100%. What
+  where experts are many and small: on H200, DeepSeek-R1 by 40 to 55% and Qwen3-235B by 45%. What
   ranks wait for each other, and what a full scheduler costs, is not there; a limit on TPOT keeps clear of it.
 - **The host.** Sampling, detokenizing and HTTP are a time per sequence and one per request.
 - **What was never measured here.** Linear attention, state spaces, sparse and compressed attention, windows, caches

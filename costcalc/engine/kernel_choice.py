@@ -92,7 +92,9 @@ def experts_kernel(backend: str, family: str, weights: str, kernel: str = "", tu
 
     backend: 'trtllm', 'vllm' or 'sglang'. family: the GPU's architecture. weights: format of the weights.
     kernel: its name as a profiler records it, where known. tuned: by a recipe that names the fastest; vLLM and SGLang
-    start with Triton's on Blackwell unless a flag chooses another (moe-runner-backend, VLLM_USE_FLASHINFER_MOE).
+    start with Triton's on Blackwell unless a flag chooses another (moe-runner-backend, VLLM_USE_FLASHINFER_MOE). MXFP4
+    on Hopper is Triton's in all three (TensorRT-LLM's deployment guide for gpt-oss, 1.4.0rc4: the default is TRITON);
+    vLLM leaves it to Marlin where that does not run (get_mxfp4_backend: compute capability 9.0 to 10.x).
     """
     for name in ("deepgemm", "marlin"):
         if name in kernel:
@@ -110,10 +112,14 @@ def experts_kernel(backend: str, family: str, weights: str, kernel: str = "", tu
             return "triton"
         return "trtllm-gen"
     if backend == "trtllm":
-        return "cutlass"
-    if weights.startswith("int4"):
+        return "triton" if weights == "mxfp4" else "cutlass"
+    if weights.startswith("int4") or (weights == "mxfp4" and backend == "vllm" and family in MXFP4_BY_MARLIN):
         return "marlin"
     return "cutlass" if backend == "vllm" and weights.startswith("fp8") and family == "hopper" else "triton"
+
+
+MXFP4_BY_MARLIN = ("ampere", "ada", "rtx-blackwell")
+"""Architectures whose MXFP4 experts vLLM unpacks in Marlin."""
 
 
 EXPERT_PAIRS_OF_ALL = ("triton", "marlin")

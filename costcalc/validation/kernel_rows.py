@@ -35,7 +35,7 @@ from costcalc.engine.ops import ACTIVATION_WIDTHS, Op, buffer_bytes, unfiltered_
 from costcalc.engine.roofline import FLOPS_PER_MULTIPROCESSOR, Machine
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.fields import Array
-from costcalc.formats import cache_format, number_type
+from costcalc.formats import cache_format, number_type, weight_format
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.attention.base import TILE_ROWS
 from costcalc.model.ffn import MOST_EXPERTS
@@ -458,18 +458,18 @@ def describe_experts(row: Row, gpu: Accelerator) -> Described:
     hits = min(experts / ranks, np.ceil(pairs))  # every pair another one, until all are
     if row["distribution"].startswith("power_law"):
         pairs, hits = power_law_load(int(tokens), int(experts), int(topk), int(ranks), _exponent(row))
-    width = kind.weights.bytes
+    stored = kind.weights
     if kind.name == "mxfp4" and backend == "sglang" and gpu.architecture != "blackwell":
-        width = 2.0  # Triton multiplies a 16-bit copy of the weights
+        stored = weight_format("bf16")  # Triton multiplies a 16-bit copy of the weights
     if kernel in EXPERT_PAIRS_OF_ALL:
         buffers = unfiltered_buffer_bytes(tokens * topk, row["hidden"], inter)
     else:
         buffers = buffer_bytes(pairs, row["hidden"], inter)
     return "experts", {
         "kernel": kernel,
-        "kernel_format": f"{kernel} {precision_class(kind.weights.name, kind.compute)}",
+        "kernel_format": f"{kernel} {precision_class(stored.name, kind.compute)}",
         "flops": 6 * pairs * row["hidden"] * inter,
-        "bytes": hits * 3 * row["hidden"] * inter * width,
+        "bytes": hits * 3 * row["hidden"] * inter * stored.bytes,
         "rows": pairs / hits,
         "routed": pairs,
         "held": experts / ranks,

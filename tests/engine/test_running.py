@@ -54,7 +54,10 @@ def test_the_busiest_gpu_takes_as_long_with_one_sequence_as_with_one_on_each_ran
     assert one == all_of_them
 
 
-@pytest.mark.parametrize("layout", [{"attention_data_parallel": 16}, {"tensor_parallel": 8, "pipeline_parallel": 2}])
+EXPERTS_KEPT = {"attention_data_parallel": 16, "expert_parallel": 16}  # which layout is best, the terms decide, too
+
+
+@pytest.mark.parametrize("layout", [EXPERTS_KEPT, {"tensor_parallel": 8, "pipeline_parallel": 2}])
 @pytest.mark.parametrize("batch", [1, 16, 128])
 def test_reads_alone_never_take_longer_than_in_the_whole_step(layout: dict[str, int], batch: int) -> None:
     whole = costcalc.estimate("v3", "h100", batch=batch, gpus=16, **layout)  # type: ignore[arg-type]

@@ -176,6 +176,11 @@ def test_kernels_that_stacks_run():
     assert experts_kernel("vllm", "ampere", "int4_wo") == "marlin"
     assert experts_kernel("trtllm", "blackwell", "fp8_block") == "deepgemm"
     assert experts_kernel("sglang", "hopper", "bf16") == "triton"
+    # TensorRT-LLM 1.4.0rc4, deployment guide for GPT-OSS: "For Hopper, the default MoE backend is TRITON."
+    assert experts_kernel("trtllm", "hopper", "mxfp4") == experts_kernel("vllm", "hopper", "mxfp4") == "triton"
+    assert experts_kernel("trtllm", "hopper", "fp8") == "cutlass"
+    # vLLM 0.12, quantization/mxfp4.py: Triton from 9.0 to below 11.0, else Marlin.
+    assert {experts_kernel("vllm", family, "mxfp4") for family in ("ampere", "ada", "rtx-blackwell")} == {"marlin"}
 
 
 def test_members_never_fitted_keep_the_global_value():

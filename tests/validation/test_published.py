@@ -23,13 +23,8 @@ def golden_cases():
     return module.CASES
 
 
-MISSED = {"trtllm-13": "gpt-oss-120b at its most on one H200 is predicted at 2.3 times the published rate"}
-
-
 @pytest.mark.parametrize("found", EVERY, ids=lambda each: each.id)
-def test_every_figure_is_answered_and_near(found, request):
-    if found.id in MISSED:
-        request.applymarker(pytest.mark.xfail(reason=MISSED[found.id], strict=True))
+def test_every_figure_is_answered_and_near(found):
     assert found.failed == ""
     if found.follows == "exact":
         # The furthest is 0.14 s: the text rounds 471.9 GB / 3.3 TB/s to two digits.
