@@ -26,7 +26,16 @@ from costcalc.hardware.efficiency import Ranges, ServingEfficiency
 from costcalc.validation.calibrate import own_ranges
 from costcalc.validation.files import Row, shipped_measurements
 from costcalc.validation.fitting import block, flow
-from costcalc.validation.own_runs import (
+from costcalc.validation.serving.fit import (
+    NOISE,
+    OUTLIER,
+    PARAMETERS,
+    QUANTITIES,
+    ServingParameter,
+    values_of,
+    with_values,
+)
+from costcalc.validation.serving.own_runs import (
     Points,
     Spreads,
     directions,
@@ -40,17 +49,8 @@ from costcalc.validation.own_runs import (
     weigh,
     with_vendors,
 )
-from costcalc.validation.serving_fit import (
-    NOISE,
-    OUTLIER,
-    PARAMETERS,
-    QUANTITIES,
-    ServingParameter,
-    values_of,
-    with_values,
-)
-from costcalc.validation.serving_rows import ServingGroup, ServingRow, serving_groups
-from costcalc.validation.serving_score import (
+from costcalc.validation.serving.rows import ServingGroup, ServingRow, serving_groups
+from costcalc.validation.serving.score import (
     LABELS,
     Measured,
     as_serving_row,

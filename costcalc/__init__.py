@@ -15,22 +15,23 @@ if TYPE_CHECKING:
     from costcalc.catalog.catalog import Catalog, load_gpu, load_model
     from costcalc.catalog.summary import Listing, gpus, models
     from costcalc.errors import CostcalcError
+    from costcalc.explore.attention import attention_curves, compare_attention
     from costcalc.explore.capacity import Capacity, capacity
-    from costcalc.explore.compare import attention_curves, compare_attention, compare_gpus, compare_models
+    from costcalc.explore.compare import compare_gpus, compare_models
     from costcalc.explore.diff import Diff, diff
     from costcalc.explore.estimate import estimate
     from costcalc.explore.fleet.plan import Plan, plan
-    from costcalc.explore.frontier import Frontier, frontier
     from costcalc.explore.launch.emit import launch_line
     from costcalc.explore.launch.read import Launch, from_launch_line
     from costcalc.explore.money.breakeven import breakeven
     from costcalc.explore.money.sensitivity import Sensitivity, sensitivity
     from costcalc.explore.money.train import Training, train
     from costcalc.explore.simulate import simulate
-    from costcalc.explore.sweep import Sweep, sweep, sweep_chunks
+    from costcalc.explore.spaces.frontier import Frontier, frontier
+    from costcalc.explore.spaces.sweep import Sweep, sweep, sweep_chunks
     from costcalc.hardware.accelerator import Accelerator
     from costcalc.model.spec import ModelSpec
-    from costcalc.predict.quantities import BreakEven, Comparison, Estimate
+    from costcalc.predict.results import BreakEven, Comparison, Estimate
     from costcalc.replay.results import Simulation
     from costcalc.validation.price import Priced, price
 
@@ -38,14 +39,14 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Accelerator": "hardware.accelerator",
-    "BreakEven": "predict.quantities",
+    "BreakEven": "predict.results",
     "Capacity": "explore.capacity",
     "Catalog": "catalog.catalog",
-    "Comparison": "predict.quantities",
+    "Comparison": "predict.results",
     "CostcalcError": "errors",
     "Diff": "explore.diff",
-    "Estimate": "predict.quantities",
-    "Frontier": "explore.frontier",
+    "Estimate": "predict.results",
+    "Frontier": "explore.spaces.frontier",
     "Launch": "explore.launch.read",
     "Listing": "catalog.summary",
     "ModelSpec": "model.spec",
@@ -53,18 +54,18 @@ _HOMES = {
     "Priced": "validation.price",
     "Sensitivity": "explore.money.sensitivity",
     "Simulation": "replay.results",
-    "Sweep": "explore.sweep",
+    "Sweep": "explore.spaces.sweep",
     "Training": "explore.money.train",
-    "attention_curves": "explore.compare",
+    "attention_curves": "explore.attention",
     "breakeven": "explore.money.breakeven",
     "capacity": "explore.capacity",
-    "compare_attention": "explore.compare",
+    "compare_attention": "explore.attention",
     "compare_gpus": "explore.compare",
     "compare_models": "explore.compare",
     "diff": "explore.diff",
     "estimate": "explore.estimate",
     "from_launch_line": "explore.launch.read",
-    "frontier": "explore.frontier",
+    "frontier": "explore.spaces.frontier",
     "gpus": "catalog.summary",
     "launch_line": "explore.launch.emit",
     "load_gpu": "catalog.catalog",
@@ -74,8 +75,8 @@ _HOMES = {
     "price": "validation.price",
     "sensitivity": "explore.money.sensitivity",
     "simulate": "explore.simulate",
-    "sweep": "explore.sweep",
-    "sweep_chunks": "explore.sweep",
+    "sweep": "explore.spaces.sweep",
+    "sweep_chunks": "explore.spaces.sweep",
     "train": "explore.money.train",
 }
 """The module of every name, imported when the name is first used."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from inspect import Parameter, cleandoc, signature
 from os import PathLike, fspath
@@ -12,6 +13,7 @@ from typing import Any
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.fields import Result
 from costcalc.predict.options import OPTIONS, SWEPT, Options, by_keyword
+from costcalc.predict.readers import split
 
 # Answers: methods of `Result` in costcalc/fields.py.
 
@@ -22,9 +24,11 @@ class Drawing(bytes):
     suffix: str
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        """The picture in the form that it has; a PDF is none that notebooks show."""
+        """The picture in the form that it has, as wide as its cell; a PDF is none that notebooks show."""
         if self.suffix == ".svg":
-            return {"image/svg+xml": self.decode()}
+            # At its own size it would be cut: notebooks set it in a box of their width.
+            fitting = r'width="100%" style="max-width:\1"'
+            return {"image/svg+xml": re.sub(r'width="([\d.]+pt)" height="[\d.]+pt"', fitting, self.decode(), count=1)}
         if self.suffix == ".png":
             return {"image/png": bytes(self)}
         return {"text/plain": repr(self)}
@@ -35,7 +39,7 @@ class Drawing(bytes):
 
 def html(result: Result) -> str:
     """Return an answer as the page that the command line shows, in HTML."""
-    from costcalc.report.files import page_of
+    from costcalc.report.export.files import page_of
     from costcalc.report.html.blocks import html_page
 
     return html_page(page_of(result))
@@ -43,7 +47,7 @@ def html(result: Result) -> str:
 
 def rows(result: Result) -> list[dict[str, Any]]:
     """Return the rows of an answer as CSV has them."""
-    from costcalc.report.files import csv_rows
+    from costcalc.report.export.files import csv_rows
 
     return csv_rows(result)
 
@@ -63,11 +67,11 @@ def chart(
 ) -> Drawing:
     """Return the chart of an answer, and write it to a file where one is named; as `Result.chart`."""
     from costcalc.report.charts import THEMES, drawn, panels_of
-    from costcalc.report.files import new_file
+    from costcalc.report.export.files import new_file
 
     if theme not in THEMES:
         raise CostcalcError(f"{shown(theme)} is unknown", where="theme", hint=f"one of: {', '.join(THEMES)}")
-    wanted, known = (kinds,) if isinstance(kinds, str) else tuple(kinds), panels_of(result)
+    wanted, known = tuple(split(kinds) if isinstance(kinds, str) else kinds), panels_of(result)
     for each in wanted if known else ():
         if each not in known:
             hint = did_you_mean(str(each), known) or f"one of: {', '.join(known)}"

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Literal, NamedTuple
 
@@ -238,7 +239,7 @@ _DIMENSIONS = {
         "a price per hour in US dollars", "'$2/h', '2 USD/h' or '2'", _price_per_hour, 1e7, 1e-9
     ),
     "price": _Dimension("a price in US dollars", "'$25,000', '$25k' or '25000'", _price, 1e13, 1e-9),
-    "count": _Dimension("a count", "'100k', '1M', '671B' or '4,096'", _count, 1e18, 1e-9),
+    "count": _Dimension("a count", "'100k', '128Ki' (131,072), '1M', '671B' or '4,096'", _count, 1e18, 1e-9),
     "ratio": _Dimension("a share", "'90%' or '0.9'", lambda unit: _SHARES.get(unit.lower()), 1.0, 1e-9),
 }
 
@@ -379,7 +380,8 @@ class Currency(NamedTuple):
     name: str = "USD"
 
 
-SHOWN_IN: ContextVar[Currency] = ContextVar("shown_in", default=Currency("$", 1.0))  # noqa: B039 - a tuple
+DOLLARS = Currency("$", 1.0)
+SHOWN_IN: ContextVar[Currency] = ContextVar("shown_in", default=DOLLARS)
 _SIGNS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "INR": "₹", "KRW": "₩"}
 
 
@@ -393,10 +395,22 @@ def parse_currency(text: str) -> Currency:
     return Currency(_SIGNS.get(code, f"{code} "), per_usd, code)
 
 
+@contextmanager
+def shown_in(currency: Currency) -> Iterator[None]:
+    """Show money in a currency while the work inside lasts."""
+    before = SHOWN_IN.set(currency)
+    try:
+        yield
+    finally:
+        SHOWN_IN.reset(before)
+
+
 def in_currency(text: str) -> str:
-    """Return a title or a sentence whose '$' stands for money in general as the currency shown; amounts stay."""
-    sign = SHOWN_IN.get().sign
-    return text if sign == "$" else re.sub(r"\$(?![0-9])", sign.strip(), text)
+    """Return a title or a sentence whose '$' or 'dollars' is money in general in the currency shown; amounts stay."""
+    money = SHOWN_IN.get()
+    if money == DOLLARS:
+        return text
+    return re.sub(r"\$(?![0-9])", money.sign.strip(), re.sub(r"(?<!US )\b[Dd]ollars\b", money.name, text))
 
 
 def format_usd(value: float | None, digits: int | None = 3) -> str:
@@ -420,6 +434,22 @@ def format_usd(value: float | None, digits: int | None = 3) -> str:
     text = _decimal(amount, 0, digits)
     whole, _, fraction = text.partition(".")
     return f"{sign}{whole}.{fraction:0<2}"
+
+
+def format_price(value: float | None, currency: Currency | None = None) -> str:
+    """Return the price of an hour such as '$2.00' or '$3.2425': with the parts of a cent that it has.
+
+    So that price times hours is what a page says of both. Shown to four digits behind the point, and to three
+    significant ones.
+
+    value: amount [USD], or None when unknown. currency: to show it in, or None for the one that is `SHOWN_IN`.
+    """
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    currency = currency or SHOWN_IN.get()
+    amount = value * currency.per_usd
+    whole, _, fraction = (f"{amount:,.4f}" if amount >= 0.1 else _decimal(amount, 0, 3)).partition(".")
+    return f"{currency.sign}{whole}.{fraction.rstrip('0'):0<2}"
 
 
 def _scaled(value: float, steps: Steps, digits: int | None) -> tuple[str, str]:

@@ -13,13 +13,13 @@ from costcalc.catalog.files import packaged_root
 from costcalc.cli.validate import asked
 from costcalc.report.accuracy import KIND_TITLES, UNITS, amount, covered, described, figure, percent, signed
 from costcalc.units import NOTHING
-from costcalc.validation.energy import score_energy
 from costcalc.validation.files import load_measurements, shipped_measurements
-from costcalc.validation.kernel_fit import KERNEL_KINDS
-from costcalc.validation.pairs import pairs_of, tenths
+from costcalc.validation.kernels.fit import KERNEL_KINDS
 from costcalc.validation.published import compare, published_figures
 from costcalc.validation.score import Group, Point, Validation, score, summary, validate
-from costcalc.validation.serving_score import LABELS, as_serving_row
+from costcalc.validation.serving.energy import score_energy
+from costcalc.validation.serving.pairs import pairs_of, tenths
+from costcalc.validation.serving.score import LABELS, as_serving_row
 
 INTRODUCTION = """\
 # Accuracy

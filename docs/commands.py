@@ -12,13 +12,15 @@ INTRODUCTION = """\
 # Commands
 
 Every command with its options, as `costcalc COMMAND --help` tells them. Numbers are read as people write them: `100k`,
-`50 ms`, `60%`, `$2/h`, `3.35 TB/s`. A wrong command line is one line on stderr and exit code 2, and leaves no file
+`50 ms`, `60%`, `$2/h`, `3.35 TB/s`; `128k` is 128,000 and `128Ki` 131,072, which
+model cards call 128K. A wrong command line is one line on stderr and exit code 2, and leaves no file
 behind. `--format json` is described by `costcalc schema WHAT`, published in [docs/schemas](schemas); `--output FILE`
 picks the format by its ending. In Python the same questions are `costcalc.estimate`, `capacity`,
 `compare_attention`, `compare_models`, `compare_gpus`, `sweep`, `frontier`, `sensitivity`, `simulate`, `plan`,
 `breakeven`, `train`, `price` and `diff`, whose keywords are spelled out: `--tp` is `tensor_parallel`, `--kv` is
 `kv_cache`, `--input` is `input_tokens`.
 [Scenarios](scenarios.md) are questions in files; `COSTCALC_GPU` and the like are defaults.
+`costcalc --install-completion` lets bash, zsh, fish and PowerShell complete all of this with Tab.
 
 | exit code | |
 | --: | :-- |

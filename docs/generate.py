@@ -30,7 +30,7 @@ from worked import frontier_page
 from costcalc import estimate
 from costcalc.cli import main as costcalc
 from costcalc.cli.catalog import SCHEMAS, schema_named
-from costcalc.report.files import as_json
+from costcalc.report.export.files import as_json
 
 DOCS = Path(__file__).parent
 

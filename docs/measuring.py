@@ -7,11 +7,10 @@ from typing import Any
 
 from costcalc.catalog.files import packaged_root
 from costcalc.catalog.yaml import load_yaml
-from costcalc.engine.kernel_choice import CUSTOM_LIMIT
+from costcalc.engine.latency.kernel_choice import CUSTOM_LIMIT
 from costcalc.formats import spellings
 from costcalc.report.accuracy import KIND_TITLES
-from costcalc.validation.files import EMPTY, KINDS, Columns
-from costcalc.validation.kernel_fit import BEATS_ROOFLINE
+from costcalc.validation.files import BEATS_ROOFLINE, EMPTY, KINDS, Columns
 
 INTRODUCTION = """\
 # Measurements of your own

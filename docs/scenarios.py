@@ -75,6 +75,9 @@ made one after the other, which is said.
 because constants, prices or data sheets are others, that is a change of its own, `engine or catalog`.
 
 `--of output` tells dollars of output tokens instead of the blend, `--chart waterfall.svg` draws the bars, and
+Two files of several questions (`costcalc diff before.yaml after.yaml`) are compared estimate by estimate: by their
+names, or in their order where no name is common.
+
 `--format json` ([schema](schemas/diff.json)) has `from`, `to` and the `changes` with their effects. In Python it is
 `costcalc.diff({{"model": "v3", "gpu": "h100"}}, {{"model": "v3", "gpu": "h200", "batch": 64}})`.
 """

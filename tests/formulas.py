@@ -8,7 +8,7 @@ from math import ceil, floor
 
 import pytest
 
-from costcalc.predict.quantities import Estimate, Formula
+from costcalc.predict.results import Estimate, Formula
 from costcalc.units import parse_quantity
 
 CLOSE = 5e-3

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from costcalc.engine.op_times import Efficiency
+from costcalc.engine.latency.op_times import Efficiency
 from costcalc.engine.ops import decode_batch, prefill_batch, step_ops
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import Formats

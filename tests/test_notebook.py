@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+import json
 import pickle
 import re
 import sys
@@ -19,7 +21,7 @@ import costcalc
 from costcalc.cli import main
 from costcalc.fields import Result
 from costcalc.predict.options import OPTIONS, SWEPT
-from costcalc.report.files import PAGES, as_csv, page_of
+from costcalc.report.export.files import PAGES, as_csv, page_of
 from costcalc.report.html.blocks import html_page
 from costcalc.report.page import Column, Command, Grid, Line
 
@@ -87,7 +89,7 @@ def test_an_answer_is_one_line_a_table_and_rows(kind: str) -> None:
     assert line.startswith(f"<{kind}: ") and line.endswith(">") and "\n" not in line and len(line) < 200
     shown = Checked(found._repr_html_())
     assert not shown.open and {"div", "table", "td"} <= set(shown.seen) <= {
-        "br", "code", "div", "table", "tbody", "td", "th", "thead", "tr",
+        "br", "code", "div", "span", "table", "tbody", "td", "th", "thead", "tr",
     }  # fmt: skip
     for block in page_of(found):  # every cell of the page is there
         for cell in [each for row in block.rows for each in row] if isinstance(block, Grid) else []:
@@ -148,7 +150,8 @@ def test_a_chart_is_a_picture(kind: str) -> None:
     found: Any = asked(kind)
     drawing = found.chart()
     assert b"<svg" in drawing[:2000]
-    assert drawing._repr_mimebundle_()["image/svg+xml"] == drawing.decode()
+    shown = drawing._repr_mimebundle_()["image/svg+xml"]
+    assert len(shown) < len(drawing) + 40 and re.search(r'<svg [^>]*width="100%" style="max-width:[\d.]+pt"', shown)
 
 
 def test_a_chart_is_the_one_of_the_command(tmp_path: Path) -> None:
@@ -243,9 +246,25 @@ def test_a_derived_gpu_is_what_set_makes_of_its_file() -> None:
     derived = costcalc.load_gpu("h100").derive(memory="141 GB", memory_bandwidth="4.8 TB/s", power=None)
     set_ = costcalc.load_gpu("h100", overrides={"memory": "141 GB", "memory_bandwidth": "4.8 TB/s", "power": None})
     assert derived.memory == 141e9 and derived.power is None
-    assert replace(derived, caveats=()) == replace(set_, caveats=())
+    assert replace(derived, caveats=(), name=set_.name, measured_as=None) == replace(set_, caveats=())
     assert derived.caveats == ("memory: memory_reported, 85.52 GB, is of the card as sold and left out.",)
     assert costcalc.estimate("v3", derived).deployment.gpus < costcalc.estimate("v3", "h100").deployment.gpus
+
+
+def test_what_is_derived_says_in_its_name_what_was_changed() -> None:
+    card, model = costcalc.load_gpu("h100"), costcalc.load_model("llama-3.1-8b")
+    wider = card.derive(memory="141 GB")
+    assert wider.name == "NVIDIA H100 SXM5 80GB, memory 141 GB"
+    assert wider.derive(power="600 W").name == "NVIDIA H100 SXM5 80GB, memory 141 GB, power 600 W"
+    assert card.derive(memory="141 GB", name="H141").name == "H141"
+    assert model.derive(precision={"kv_cache": "fp8"}).name == "Llama-3.1-8B, kv cache fp8"
+    rows = costcalc.compare_gpus([card, wider], "llama-3.1-8b").rows
+    assert [row.variant for row in rows] == [card.name, wider.name]
+    # What was measured of the card is still known of it.
+    found, plain = (
+        costcalc.estimate("llama-3.1-8b", each, batch=8) for each in (card.derive(released="2022-10"), card)
+    )
+    assert (found.cost, found.energy) == (plain.cost, plain.energy)
 
 
 def test_a_derived_model_has_other_attention() -> None:
@@ -285,3 +304,23 @@ def test_listings_have_names_sizes_and_prices() -> None:
     h100 = next(each for each in gpus if each.id == "h100-sxm")
     assert isinstance(h100.to_dict()["usd_per_gpu_hour"], float) and "memory_bytes" in h100.to_dict()
     assert "h100-sxm" in gpus._repr_html_()
+
+
+# The notebook of the examples.
+
+
+def test_the_notebook_of_the_examples_runs_and_shows_what_ends_its_cells() -> None:
+    file = Path(__file__).parents[1] / "examples" / "costs.ipynb"
+    cells = [each for each in json.loads(file.read_text(encoding="utf-8"))["cells"] if each["cell_type"] == "code"]
+    names: dict[str, Any] = {}
+    shown = []
+    for cell in cells:
+        assert cell["outputs"] == [] and cell["execution_count"] is None  # what it answers follows the catalog
+        *before, last = ast.parse("".join(cell["source"])).body
+        exec(compile(ast.Module(before, []), "cell", "exec"), names)
+        if isinstance(last, ast.Expr):
+            shown.append(eval(compile(ast.Expression(last.value), "cell", "eval"), names))
+        else:
+            exec(compile(ast.Module([last], []), "cell", "exec"), names)
+    assert len([each for each in shown if hasattr(each, "_repr_html_")]) == 2
+    assert len([each for each in shown if "image/svg+xml" in getattr(each, "_repr_mimebundle_", dict)()]) == 3

@@ -48,8 +48,9 @@ from costcalc.fields import Number, total
 from costcalc.formats import CACHE_FORMATS
 from costcalc.model.attention.gqa import GroupedAttention
 from costcalc.model.ffn import experts_touched
+from costcalc.predict.breakdown import breakdown_of
 from costcalc.predict.predict import Prediction, predict, sequences_held, started
-from costcalc.predict.quantities import BLENDED, QUANTITIES, Answered, breakdown_of, numbers_of
+from costcalc.predict.quantities import BLENDED, QUANTITIES, Answered, numbers_of
 from costcalc.predict.scenario import Options, Scenario, scenario_of
 from costcalc.units import parse_quantity
 

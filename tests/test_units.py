@@ -371,10 +371,25 @@ def test_money_is_shown_in_the_currency_told(typed: str, shown: str) -> None:
         assert units.format_usd(1.0) == shown
         # Titles follow; what somebody listed in dollars stays what it was.
         said = units.in_currency("$ per M, listed at $3.29")
-        assert said == f"{units.SHOWN_IN.get().sign.strip()} per M, listed at $3.29"
+        money = units.SHOWN_IN.get()
+        assert said == f"{money.sign.strip()} per M, listed at $3.29"
+        assert units.in_currency("Dollars a month, of US dollars").split()[0] == (
+            "Dollars" if money == units.DOLLARS else money.name
+        )
     finally:
         units.SHOWN_IN.reset(before)
     assert units.format_usd(1.0) == "$1.00"
+
+
+def test_a_price_of_an_hour_keeps_its_parts_of_a_cent() -> None:
+    shown = ["$3.2425", "$2.00", "$0.50", "$1,234.5678", "$0.00123"]
+    assert [*map(units.format_price, (3.2425, 2.0, 0.5, 1234.56784, 0.0012345))] == shown
+    assert (units.format_price(None), units.format_price(3.2425, units.parse_currency("EUR=0.5"))) == ("-", "€1.6213")
+
+
+@given(st.integers(1000, 10**8))
+def test_a_price_in_parts_of_a_cent_is_read_back_whole(parts: int) -> None:
+    assert parse_quantity(units.format_price(parts / 10_000), "price_per_hour") == parts / 10_000
 
 
 @pytest.mark.parametrize("typed", ["EUR", "0.92", "EUR=", "EUR=0", "EURO=1", "E\x1bR=1", "=1", "EUR=nan"])

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from costcalc.catalog.catalog import Catalog
 from costcalc.hardware.efficiency import FitError
-from costcalc.validation.energy import energy_yaml, fit_energy
 from costcalc.validation.files import shipped_measurements
-from costcalc.validation.kernel_fit import KERNEL_KINDS, fit, kernels_yaml
-from costcalc.validation.serving_fit import LEFT_OUT, fit_serving_rows, serving_yaml
-from costcalc.validation.serving_score import as_serving_row
+from costcalc.validation.kernels.fit import KERNEL_KINDS, fit, kernels_yaml
+from costcalc.validation.serving.energy import energy_yaml, fit_energy
+from costcalc.validation.serving.fit import LEFT_OUT, fit_serving_rows, serving_yaml
+from costcalc.validation.serving.score import as_serving_row
 
 EFFICIENCY = Path(__file__).parent.parent / "hardware_profiles" / "efficiency"
 SOURCES = {

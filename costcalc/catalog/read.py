@@ -23,7 +23,7 @@ from costcalc.catalog.check import (
 )
 from costcalc.catalog.files import Folders, Kind
 from costcalc.catalog.yaml import Scalar, load_yaml, parse_yaml, resolve_scalar
-from costcalc.errors import CostcalcError, did_you_mean, nearest, shortened, shown
+from costcalc.errors import LONGEST_NAME, CostcalcError, did_you_mean, nearest, shortened, shown
 from costcalc.fields import Spec
 from costcalc.units import format_bytes, parse_quantity
 
@@ -34,7 +34,7 @@ _ADDED = ("prices", "api_prices")
 """Lists that are put before those of the other entry; every other list replaces its own."""
 _OF_NO_WEIGHTS = {
     *("name", "aliases", "same_shape", "hf_id", "family", "released", "max_context", "precision", "published"),
-    *("api_prices", "sources", "notes", "caveats"),
+    *("api_prices", "sources", "notes", "caveats", "measured_as"),
 }
 """What a variant of a model may say without having other weights than the entry that it extends."""
 
@@ -372,6 +372,8 @@ def _with_caveats(data: dict[str, Any], remarks: Sequence[str]) -> dict[str, Any
 def derived(base: SpecT, changes: Mapping[str, Any]) -> SpecT:
     """Return a model or an accelerator with some values changed, read as files and `--set` are.
 
+    Its name says what was changed, unless that is changed too.
+
     changes: by name or dotted path. A mapping changes the values inside its group, key by key; one of another `kind`,
         and a list, replace what was there.
     Raises CostcalcError, which names the path, for what is unknown and for what cannot be.
@@ -384,6 +386,9 @@ def derived(base: SpecT, changes: Mapping[str, Any]) -> SpecT:
             _put(data, tuple(path.split(".")), value)
         else:
             texts[path] = as_text(value)
+    if changes and "name" not in changes:
+        data["name"] = _name_of(str(before["name"]), changes)
+        data["measured_as"] = before.get("measured_as") or before["name"]
     try:
         with_values = apply_overrides(data, texts, prefix=kind, spec=type(base), positions=positions)
         remarks = consequences(with_values, texts, kind, before)
@@ -391,6 +396,26 @@ def derived(base: SpecT, changes: Mapping[str, Any]) -> SpecT:
         return validate(type(base), _with_caveats(with_values, typed), positions)
     except CostcalcError as error:
         raise by_path(error, kind) from None
+
+
+_TOLD = 3
+"""Changes that a derived name tells."""
+
+
+def _name_of(name: str, changes: Mapping[str, Any]) -> str:
+    """A name with what was changed: 'NVIDIA H100 SXM5 80GB, memory 141 GB'."""
+    told = [f"{path.rpartition('.')[2].replace('_', ' ')} {text}" for path, text in _leaves(changes)]
+    more = [f"{len(told) - _TOLD} more"] if len(told) > _TOLD else []
+    return shortened(", ".join([name, *told[:_TOLD], *more]), LONGEST_NAME)
+
+
+def _leaves(changes: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for key, value in changes.items():
+        own = raw(value)
+        if isinstance(own, dict):
+            yield from _leaves(own)
+        else:
+            yield key, "otherwise" if isinstance(own, list) else as_text(own)
 
 
 def raw(value: Any) -> Any:

@@ -58,7 +58,7 @@ def _be_a_program() -> None:
 
 def _end(number: int, _frame: object) -> "NoReturn":
     # An exception would not do: it can come while a library cleans up, which tells of it on stderr and goes on.
-    discard = getattr(sys.modules.get("costcalc.report.files"), "discard", None)
+    discard = getattr(sys.modules.get("costcalc.report.export.files"), "discard", None)
     if discard is not None:  # else nothing is written yet
         discard()
     os._exit(128 + number)

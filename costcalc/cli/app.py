@@ -113,7 +113,7 @@ COMMANDS: Table = {
         ),
     ),
     "simulate": Command(
-        "costcalc.cli.questions:simulate",
+        "costcalc.cli.traffic:simulate",
         "What users see under real traffic: requests replayed through the scheduler.",
         (
             "costcalc simulate -m llama-3.1-8b -g 1xh100 --demand 6rps --input 1000 --output 200",
@@ -122,7 +122,7 @@ COMMANDS: Table = {
         ),
     ),
     "plan": Command(
-        "costcalc.cli.questions:plan",
+        "costcalc.cli.traffic:plan",
         "What to run, and how many: the cheapest fleet for a demand and its service levels.",
         (
             "costcalc plan -m llama-3.1-70b -g h100,h200,b200 --demand 20rps --ttft p95=2s --tpot p99=50ms",
@@ -297,7 +297,7 @@ def run(arguments: list[str]) -> int:
         except AboveLimit as error:
             code, above = ABOVE_LIMIT, str(error)
         sys.stdout.flush()
-        if files := sys.modules.get("costcalc.report.files"):
+        if files := sys.modules.get("costcalc.report.export.files"):
             files.tell_files()
         if above is not None:
             tell(f"limit: {above}")
@@ -326,7 +326,7 @@ def forget_files() -> None:
     """Forget which files were read and written: the next question may read them again."""
     if yaml := sys.modules.get("costcalc.catalog.yaml"):
         yaml.READ.clear()
-    if files := sys.modules.get("costcalc.report.files"):
+    if files := sys.modules.get("costcalc.report.export.files"):
         files.FINISHED.clear()
 
 

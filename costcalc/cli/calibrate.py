@@ -18,7 +18,7 @@ from costcalc.units import counted
 
 if TYPE_CHECKING:
     from costcalc.catalog.catalog import Catalog, Machines
-    from costcalc.report.files import NewFile
+    from costcalc.report.export.files import NewFile
     from costcalc.validation.calibrate import UserFit
     from costcalc.validation.score import Validation
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 
 _MOST_REASONS = 3
+_MOST_WAITS = 100
+"""Runs waited for whose folder went with them; there are file systems that never know a folder again."""
 
 
 def from_files(files: list[str], kind: str | None, output: str | None, form: str, catalog: Catalog) -> None:
@@ -36,12 +38,12 @@ def from_files(files: list[str], kind: str | None, output: str | None, form: str
     """
     from costcalc.catalog.catalog import MACHINES, SERVING
     from costcalc.report.accuracy import calibration_page, calibration_rows
-    from costcalc.report.files import show
+    from costcalc.report.export.files import show
     from costcalc.validation.calibrate import fit_files, fit_serving_files, shipped_alone, shipped_serving
     from costcalc.validation.files import load_measurements
-    from costcalc.validation.kernel_fit import machines_yaml
+    from costcalc.validation.kernels.fit import machines_yaml
     from costcalc.validation.score import validate
-    from costcalc.validation.serving_fit import serving_yaml
+    from costcalc.validation.serving.fit import serving_yaml
 
     (folder, one), today, own = _target(output), date.today().isoformat(), None
     measurements = [load_measurements(each, kind) for each in files]
@@ -85,7 +87,7 @@ def new_files(paths: Sequence[Path]) -> Iterator[list[NewFile]]:
 
     Nothing else of costcalc writes into these folders meanwhile: what it found would be lost.
     """
-    from costcalc.report.files import new_file, unfinished
+    from costcalc.report.export.files import new_file, unfinished
 
     with ExitStack() as stack:
         stack.enter_context(unfinished())
@@ -98,10 +100,10 @@ def new_files(paths: Sequence[Path]) -> Iterator[list[NewFile]]:
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
     """Make a folder, and wait until no other process works inside, where the system knows of locks."""
-    from costcalc.report.files import new_folder
+    from costcalc.report.export.files import new_folder
 
     with ExitStack() as held:
-        while True:
+        for _ in range(_MOST_WAITS):
             new_folder(folder, "--output")
             try:
                 import fcntl
@@ -230,10 +232,10 @@ def _from_this_machine(gpu: str | None, folder: Path, form: str, catalog: Catalo
     from costcalc.catalog.catalog import MACHINES
     from costcalc.microbench import as_measurements, cases, find_device, measure, measurements_csv
     from costcalc.report.accuracy import calibration_page, calibration_rows, percent
-    from costcalc.report.files import show
+    from costcalc.report.export.files import show
     from costcalc.validation.calibrate import fit_files, shipped_alone
     from costcalc.validation.files import find_gpu
-    from costcalc.validation.kernel_fit import machines_yaml
+    from costcalc.validation.kernels.fit import machines_yaml
 
     device = find_device()
     name = catalog.find("hardware_profiles", gpu).stem if gpu is not None else find_gpu(device.name, catalog)[0]

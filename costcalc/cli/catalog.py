@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -18,7 +19,7 @@ from costcalc.cli.parameters import (
     NewYaml,
     OwnerGiven,
     Sources,
-    Written,
+    WrittenInMoney,
     choice,
     gpu_names,
     model_names,
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from costcalc.catalog.files import CatalogEntry
     from costcalc.catalog.files import Kind as FolderKind
     from costcalc.catalog.summary import Finding
-    from costcalc.report.files import NewFile
     from costcalc.report.page import Block
 
 
@@ -167,20 +167,17 @@ def list_command(kind: Kind) -> Command:
 
     def listed(
         *,
-        written: Written,
+        written: WrittenInMoney,
         filters: Any,
         search: str | None = None,
         sort: str | None = None,
         reverse: bool = False,
         folder: CatalogFolder,
     ) -> None:
-        form = written.form()
-        from costcalc.report.files import new_file, show
-
         closed = getattr(filters, "closed", False)
         if closed and (given := [f"--{name}" for name in kind.filtered_by if getattr(filters, name) is not None]):
             raise CostcalcError("models that only have prices have no shape", where=given[0], hint="leave one out")
-        with new_file(written.output, "--output") as file:
+        with written.opened() as show:
             catalog = folder.opened()
             named, page = _closed(catalog) if closed else _entries(kind, catalog)
             text_of = {id(facts): text for facts, text in named}
@@ -188,13 +185,13 @@ def list_command(kind: Kind) -> Command:
             for name, value in () if closed else kind.filtered_by.items():
                 found = matching(found, value, getattr(filters, name), f"--{name}")
             found = ordered(found, CLOSED_SORTED_BY if closed else kind.sorted_by, sort, reverse)
-            show(form, file, lambda: page(found), lambda: [each.to_dict() for each in found])
+            show(lambda: page(found), lambda: [each.to_dict() for each in found])
 
     sorts, words = "|".join(kind.sorted_by), f"names, {' or '.join(kind.filtered_by)}"
     return _command(
         listed,
         f"The {kind.nouns} of the catalog, one line each.",
-        written=Written,
+        written=WrittenInMoney,
         filters=kind.filters,
         folder=CatalogFolder,
         search=Annotated[str | None, Argument(metavar="[TEXT]", help=f"Only {kind.nouns} with this in their {words}.")],
@@ -206,29 +203,27 @@ def list_command(kind: Kind) -> Command:
 def show_command(kind: Kind) -> Command:
     """Return the command that shows all that is known of an entry."""
 
-    def show(*, written: Written, name: str, folder: CatalogFolder) -> None:
-        form = written.form()
-        from costcalc.catalog.check import place
-        from costcalc.report.files import new_file
+    def show(*, written: WrittenInMoney, name: str, folder: CatalogFolder) -> None:
+        with written.opened() as shows:
+            from costcalc.catalog.check import place
 
-        with new_file(written.output, "--output") as file:
             catalog = folder.opened()
             try:
                 path = catalog.find(kind.folder, name)
             except CostcalcError:
-                if kind is not MODELS or not _show_closed(name, form, file, catalog):
+                if kind is not MODELS or not _show_closed(name, shows, catalog):
                     raise
                 return
             tools = _tools(kind)
             spec = tools.load(catalog, name)
             facts = tools.summary(path.stem, spec).to_dict()
-            _show_card(form, file, facts, spec, lambda: tools.page(path.stem, spec, place(path)))
+            _show_card(shows, facts, spec, lambda: tools.page(path.stem, spec, place(path)))
 
     known = f"{kind.noun[0].upper()}{kind.noun[1:]}'s name, alias or YAML file."
     return _command(
         show,
         f"Everything that the catalog knows of {kind.noun}, with its sources{kind.shown}.",
-        written=Written,
+        written=WrittenInMoney,
         folder=CatalogFolder,
         name=Annotated[str, Argument(metavar="NAME", help=known, autocompletion=kind.names)],
     )
@@ -383,7 +378,7 @@ def write_template(text: str, output: str | None) -> None:
 
     Raises CostcalcError for a file that exists or cannot be written.
     """
-    from costcalc.report.files import new_file, write
+    from costcalc.report.export.files import new_file, write
 
     if output is not None and os.path.lexists(output):
         raise CostcalcError(f"{shown(output)} exists already", where="--output", hint="name a new file")
@@ -404,7 +399,7 @@ def _closed(catalog: Catalog) -> tuple[list[tuple[Any, str]], Callable[[Sequence
     return [(each, f"{each.id} {each.name} {each.provider}") for each in facts], closed_models_page
 
 
-def _show_closed(name: str, form: str, file: NewFile | None, catalog: Catalog) -> bool:
+def _show_closed(name: str, shows: Callable[..., None], catalog: Catalog) -> bool:
     """Print all that is known of a model that only has list prices; return whether there is one."""
     from costcalc.catalog.check import place
     from costcalc.catalog.summary import closed_summaries
@@ -414,17 +409,13 @@ def _show_closed(name: str, form: str, file: NewFile | None, catalog: Catalog) -
     if entry is None:
         return False
     facts = closed_summaries(entry.model).to_dict()
-    _show_card(form, file, facts, entry.model, lambda: closed_model_page(entry.model, place(entry.path)))
+    _show_card(shows, facts, entry.model, lambda: closed_model_page(entry.model, place(entry.path)))
     return True
 
 
-def _show_card(
-    form: str, file: NewFile | None, facts: dict[str, Any], spec: Any, page: Callable[[], list[Block]]
-) -> None:
+def _show_card(shows: Callable[..., None], facts: dict[str, Any], spec: Any, page: Callable[[], list[Block]]) -> None:
     """Show one entry of the catalog."""
-    from costcalc.report.files import show
-
-    show(form, file, page, lambda: {**facts, "spec": asdict(spec)}, lambda: [facts])
+    shows(page, lambda: {**facts, "spec": asdict(spec)}, lambda: [facts])
 
 
 list_models, show_model = list_command(MODELS), show_command(MODELS)
@@ -436,34 +427,27 @@ check_gpus, new_gpu = check_command(GPUS), new_command(GPUS)
 GpuName = Annotated[str, Argument(metavar="NAME", help="A GPU's name, alias or YAML file.", autocompletion=gpu_names)]
 
 
-def own_gpu(name: GpuName, given: OwnerGiven, written: Written, folder: Sources) -> None:
+def own_gpu(name: GpuName, given: OwnerGiven, written: WrittenInMoney, folder: Sources) -> None:
     """What owning an accelerator costs an hour, around the clock: each part, and the terms with their sources.
 
     Terms that are typed take the place of defaults, which stand in hardware_profiles/efficiency/owning.yaml.
     """
-    form = written.form()
-    from costcalc.hardware.owning import owned
-    from costcalc.predict.options import Options
-    from costcalc.predict.quantities import plain_tree
-    from costcalc.predict.scenario import owner_of
-    from costcalc.report.files import flattened, new_file, show
-    from costcalc.report.owning import owning_page
+    with written.opened() as show:
+        from costcalc.hardware.owning import not_known, owned
+        from costcalc.predict.options import Options
+        from costcalc.predict.results import plain_tree
+        from costcalc.predict.scenario import owner_of
+        from costcalc.report.export.files import flattened
+        from costcalc.report.owning import owning_page
 
-    with new_file(written.output, "--output") as file:
         catalog, options = folder.opened(), Options(**given)
         gpu, owning = catalog.gpu(name), catalog.owning()
         cost = owned(gpu, owner_of(options, owning))
         if cost is None:
-            lacks = "--owned capital=USD" if gpu.power else "--set gpu.power=WATTS"
-            raise CostcalcError(f"what owning {gpu.name} takes is not known", hint=f"say it with {lacks}")
+            raise not_known(gpu)
         whole = {"gpu": gpu.name, "utilization": options.utilization, **plain_tree(cost)}
-        show(
-            form,
-            file,
-            lambda: owning_page(gpu, cost, owning, options.utilization),
-            lambda: whole,
-            lambda: [dict(flattened(whole))],
-        )
+        page = partial(owning_page, gpu, cost, owning, options.utilization)
+        show(page, lambda: whole, lambda: [dict(flattened(whole))])
 
 
 # `costcalc models import`: a Hugging Face config.json turned into a model of the catalog.
@@ -527,7 +511,7 @@ What = Annotated[
 def schema(what: What) -> None:
     """The JSON Schema of what --format json prints, or of a YAML file."""
     kind = choice(what, "WHAT", SCHEMAS)
-    from costcalc.report.files import as_json, write
+    from costcalc.report.export.files import as_json, write
 
     write(as_json(schema_named(str(kind))))
 
@@ -535,6 +519,6 @@ def schema(what: What) -> None:
 def schema_named(kind: str) -> dict[str, Any]:
     """Return one of SCHEMAS: what a scenario may hold follows from the commands, everything else from records."""
     from costcalc.cli.scenario_files import scenario_schema
-    from costcalc.report.schema import schema_of
+    from costcalc.report.export.schema import schema_of
 
     return scenario_schema() if kind == "scenario" else schema_of(kind)

@@ -38,11 +38,9 @@ def config(*, written: Written) -> None:
     A variable is named after its option: COSTCALC_GPU=8xh100, COSTCALC_KV=fp8, COSTCALC_DISAGGREGATED=1. The file is
     config.yaml in the user's configuration folder, with options by their names as in a scenario.
     """
-    form = written.form()
-    from costcalc.report.files import new_file, show
     from costcalc.report.page import Block, Column, Line, grid_of, notes
 
-    with new_file(written.output, "--output") as file:
+    with written.opened() as show:
         params, path = _parameters(), config_file()
         settings, unknown = list(_settings(params)), _unknown(params)
         there = path is not None and os.path.lexists(path)
@@ -68,7 +66,7 @@ def config(*, written: Written) -> None:
             "settings": [each.to_dict() for each in settings],
             "unknown_variables": [*unknown],
         }
-        show(form, file, page, lambda: tree, lambda: [each.to_dict() for each in settings])
+        show(page, lambda: tree, lambda: [each.to_dict() for each in settings])
 
 
 def _parameters() -> dict[str, Any]:

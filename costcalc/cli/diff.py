@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,10 +12,22 @@ from typer import Argument, Option
 
 from costcalc.cli.app import COMMANDS, PROGRAM, build
 from costcalc.cli.lazy import USAGE_ERROR, load_command, told
-from costcalc.cli.parameters import Brief, ChartTheme, Given, Output, Written, check_chart, choice, drawn_on, subject
-from costcalc.cli.scenario_files import only, questions_of
-from costcalc.errors import CostcalcError, shown
+from costcalc.cli.parameters import (
+    TYPED,
+    Brief,
+    ChartTheme,
+    Given,
+    Output,
+    WrittenInMoney,
+    check_chart,
+    choice,
+    drawn_on,
+    subject,
+)
+from costcalc.cli.scenario_files import Question, joined, only, questions_of
+from costcalc.errors import CostcalcError, shown, tell
 from costcalc.predict.options import OPTIONS
+from costcalc.units import DOLLARS, shown_in
 
 if TYPE_CHECKING:
     from costcalc.explore.diff import Asked
@@ -43,15 +55,15 @@ def diff(
     chart: Chart = None,
     chart_theme: ChartTheme = None,
     brief: Brief = False,
-    written: Written,
+    written: WrittenInMoney,
 ) -> None:
     """What changed between two estimates, and how much of the difference in cost each change explains.
 
     A change explains what it adds in the mean of all orders in which the changes can be made (its Shapley value), so
     that effects add up to the difference. A saved estimate is asked again: what costcalc answers today and did not
-    then is told as engine or catalog.
+    then is told as engine or catalog. Questions of two files are compared by their names, or in their order where none
+    is common. JSON of several is {"questions": {name: difference}}.
     """
-    form = written.form()
     check_chart(chart)
     from costcalc.explore.diff import TOKENS
     from costcalc.explore.diff import diff as compared
@@ -59,25 +71,54 @@ def diff(
     tokens: Any = choice(of, "--of", TOKENS) or TOKENS[0]
     if len(sides or ()) != 2:
         raise CostcalcError(f"two are compared, not {len(sides or ())}", where=SIDE, hint=f"each is {_ANY}")
-    from costcalc.report.files import csv_rows, new_file, show, whole_page
+    form, money = written.form(), written.money()
+    from costcalc.report.export.files import csv_rows, new_file, show, together, whole_page
 
     files = new_file(written.output, "--output"), new_file(chart, "--chart")
     with drawn_on(chart_theme, chart), files[0] as file, files[1] as drawing:
-        before, after = map(side_of, sides or ())
-        result = compared(before, after, of=tokens)
-        if drawing is not None:
-            from costcalc.report.charts import drawn
+        pairs = paired(*(sides or ()))
+        if drawing is not None and len(pairs) > 1:
+            hint = f"compare one, as in x.yaml#{next(iter(pairs))}"
+            raise CostcalcError(f"{len(pairs)} questions in one chart", where="--chart", hint=hint)
+        with together() as found, shown_in(money):
+            for before, after in pairs.values():
+                result = compared(before, after, of=tokens)
+                page = partial(whole_page, result, depth="brief" if brief else "usual")
+                show(form, None, page, result.to_dict, partial(csv_rows, result))
+            if drawing is not None:
+                from costcalc.report.charts import drawn
 
-            drawing.write_bytes(drawn(result, drawing.path.suffix))
-        page = partial(whole_page, result, depth="brief" if brief else "usual")
-        show(form, file, page, result.to_dict, lambda: csv_rows(result))
+                drawing.write_bytes(drawn(result, drawing.path.suffix))
+        with shown_in(DOLLARS):  # as pages are in their money already
+            show(form, file, *joined([*zip(pairs, found.answers, strict=True)]), shlex.join(TYPED))
 
 
 # What stands for one side.
 
 
-def side_of(text: str) -> Asked:
-    """Return what is asked, of a file or of options as they are typed.
+def paired(before: str, after: str) -> dict[str, tuple[Asked, Asked]]:
+    """Return the questions of two sides that are compared, by name, or in their order where none is common.
+
+    Raises CostcalcError where none is common and one side has more than the other.
+    """
+    sides = sides_of(before), sides_of(after)
+    common = [name for name in sides[0] if name in sides[1]]
+    counts = [len(each) for each in sides]
+    if counts == [1, 1] or (not common and counts[0] == counts[1]):
+        both = zip(sides[0].items(), sides[1].values(), strict=True)
+        return {name: (asked_before(), asked_after()) for (name, asked_before), asked_after in both}
+    if not common or 1 in counts:
+        text, side = max(zip((before, after), sides, strict=True), key=lambda each: len(each[1]))
+        hint = f"name one, as in {text.partition('#')[0]}#{next(iter(side))}"
+        raise CostcalcError(f"{text} has {len(side)} estimates", where=SIDE, hint=hint)
+    for text, side in zip((before, after), sides, strict=True):
+        if alone := [name for name in side if name not in common]:
+            tell(f"note: only {text} has an estimate {', '.join(alone)}")
+    return {name: (sides[0][name](), sides[1][name]()) for name in common}
+
+
+def sides_of(text: str) -> dict[str, Callable[[], Asked]]:
+    """Return what is asked, of a file or of options as they are typed, by the names of questions.
 
     text: a scenario file or a saved estimate, with '#name' of a question behind it, or options.
     Raises CostcalcError where it is none of them.
@@ -85,16 +126,17 @@ def side_of(text: str) -> Asked:
     file, _, name = text.strip().partition("#")
     ending = Path(file).suffix.lower()
     if file.startswith("-") or not ending or " -" in file:
-        return asked_by(_split(text))
+        return {"": lambda: asked_by(_split(text))}
     if ending == ".json":
         return _saved(file, name)
     if ending not in (".yaml", ".yml"):
         raise CostcalcError(f"{shown(text)} is no side", where=SIDE, hint=f"write {_ANY}")
     listed = only(questions_of(file), [name] if name else None, file)
-    if len(listed) > 1:
-        hint = f"name one, as in {file}#{listed[0].name}"
-        raise CostcalcError(f"{file} asks {len(listed)} questions", where=SIDE, hint=hint)
-    question = listed[0]
+    estimates = [each for each in listed if each.command == "estimate"]
+    return {each.name: partial(_asked, each) for each in estimates or listed}
+
+
+def _asked(question: Question) -> Asked:
     try:
         if question.command != "estimate":
             raise CostcalcError(f"{question.command} has no single cost", hint="estimates are compared")
@@ -134,20 +176,26 @@ def asked_by(words: Sequence[str], *, defaults: bool = True) -> Asked:
     return Asked(*subject(typed["model"], typed["gpu"]), dict(given), paths, typed["catalog"])
 
 
-def _saved(file: str, name: str) -> Asked:
+def _saved(file: str, name: str) -> dict[str, Callable[[], Asked]]:
+    """The questions of saved estimates, by name, with what they were answered."""
+    from costcalc.catalog.huggingface.config import read_document
+
+    tree: Any = read_document(file, "saved estimate").data
+    if "questions" not in tree:
+        return {"": lambda: _answered(tree, file)}
+    several = tree["questions"] if isinstance(tree["questions"], dict) else {}
+    if not several or (name and name not in several):
+        hint = f"name one, as in {file}#{next(iter(several), 'name')}"
+        raise CostcalcError(f"{file} has {len(several)} answers", where=SIDE, hint=hint)
+    return {each: partial(_answered, own, file) for each, own in several.items() if not name or each == name}
+
+
+def _answered(tree: Any, file: str) -> Asked:
     """The question of a saved estimate, and what it was answered."""
     from dataclasses import replace
 
-    from costcalc.catalog.huggingface.config import read_document
     from costcalc.explore.diff import headline_of
 
-    tree: Any = read_document(file, "saved estimate").data
-    if "questions" in tree:
-        several = tree["questions"] if isinstance(tree["questions"], dict) else {}
-        if name not in several:
-            hint = f"name one, as in {file}#{next(iter(several), 'name')}"
-            raise CostcalcError(f"{file} has {len(several)} answers", where=SIDE, hint=hint)
-        tree = several[name]
     try:
         found = headline_of(tree)
         if found.command is None:

@@ -214,6 +214,7 @@ def load_command(name: str, entry: Command | Group, *, defaults: bool = True) ->
         return typer.main.get_command(app)
     from costcalc.cli.elsewhere import take_variables
     from costcalc.cli.parameters import with_options
+    from costcalc.cli.parameters.completion import complete_words
 
     app = _new_app(name)
     function = with_options(entry.function())
@@ -221,6 +222,7 @@ def load_command(name: str, entry: Command | Group, *, defaults: bool = True) ->
     own = {"examples": entry.examples, "quoted": entry.quoted, "takes_defaults": takes}
     app.command(name, cls=type("Sectioned", (SectionedCommand,), own))(function)
     command = typer.main.get_command(app)
+    complete_words(command.params)
     if takes:
         take_variables(command.params)
     return command

@@ -7,7 +7,18 @@ from typing import Annotated
 
 from typer import Option
 
-from costcalc.cli.parameters import CHART_KINDS, Brief, Given, Gpu, Model, Output, PayerGiven, Sources, Written, subject
+from costcalc.cli.parameters import (
+    CHART_KINDS,
+    Brief,
+    Given,
+    Gpu,
+    Model,
+    Output,
+    PayerGiven,
+    Sources,
+    WrittenInMoney,
+    subject,
+)
 from costcalc.errors import CostcalcError
 from costcalc.predict.options import LAYOUT, LOAD, MONEY, NUMBERS
 
@@ -150,7 +161,7 @@ def train(
     precision: Products = None,
     paid: PayerGiven,
     brief: Brief = False,
-    written: Written,
+    written: WrittenInMoney,
     sources: Sources,
 ) -> None:
     """FLOPs, GPU-hours, days and dollars of a training run, each with its range.
@@ -158,10 +169,9 @@ def train(
     FLOPs follow from the model's shape and the tokens, GPU-hours from the share of the peak that published runs
     reached.
     """
-    form = written.form()
-    from costcalc.report.files import csv_rows, new_file, show, whole_page
+    with written.opened() as show:
+        from costcalc.report.export.files import csv_rows, whole_page
 
-    with new_file(written.output, "--output") as file:
         (name, machine), catalog = subject(model, gpu), sources.opened()
         if tokens is None:
             raise CostcalcError("--tokens is missing", hint="say how many, as in --tokens 15T")
@@ -172,4 +182,4 @@ def train(
             catalog=catalog, **paid,
         )  # fmt: skip
         page = partial(whole_page, result, depth="brief" if brief else "usual")
-        show(form, file, page, result.to_dict, lambda: csv_rows(result))
+        show(page, result.to_dict, lambda: csv_rows(result))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,12 +14,13 @@ from costcalc.catalog.check import QUESTIONS, KeyPath, Position, Positions, plac
 from costcalc.cli.app import COMMANDS, as_typed, invoke
 from costcalc.cli.elsewhere import beside, meant, plain, typed, unknown, words
 from costcalc.cli.lazy import USAGE_ERROR, every_option, options_of, questions, told
-from costcalc.cli.parameters import Brief, Verbose, Written, is_about
+from costcalc.cli.parameters import Brief, Verbose, WrittenInMoney, is_about
 from costcalc.errors import AboveLimit, CostcalcError, did_you_mean, shown
 from costcalc.fields import Record
+from costcalc.units import shown_in
 
 if TYPE_CHECKING:
-    from costcalc.report.files import Answer
+    from costcalc.report.export.files import Answer
     from costcalc.report.page import Block
 
 DEFAULT_COMMAND = "estimate"
@@ -177,7 +180,7 @@ def run(
     fail_above: FailAbove = None,
     brief: Brief = False,
     verbose: Verbose = False,
-    written: Written,
+    written: WrittenInMoney,
 ) -> None:
     """Answer the questions of a file: a command each, its options by their names, defaults shared at the top.
 
@@ -185,12 +188,13 @@ def run(
     shown or written unless every question is answered. JSON of several is {"questions": {name: answer}}.
     """
     form = written.form() if written.format or written.output else None
-    from costcalc.report.files import new_file, show, together
+    from costcalc.report.export.files import new_file, show, together
 
     above = []
+    money = written.money()
     with new_file(written.output, "--output") as output:
         answers: list[tuple[str, Answer]] = []
-        with together() as found:
+        with shown_in(money), together() as found:
             for question in only(questions_of(file), named, file):
                 before = len(found.answers)
                 shared = {"brief": ["--brief"] * brief, "verbose": ["--verbose"] * verbose}
@@ -204,7 +208,9 @@ def run(
                     above.append(f"{question.name}: {error}")
                 answers += [(question.name, each) for each in found.answers[before:]]
         if answers:
-            show(form or _form_of(answers), output, *_joined(answers))
+            chosen = form or _form_of(answers)
+            shown_alike = [(name, replace(each, form=chosen)) for name, each in answers]
+            show(chosen, output, *joined(shown_alike))
         elif form is not None:
             raise CostcalcError("every question writes a file of its own", where="--format", hint="leave it out")
     if above:
@@ -219,18 +225,22 @@ def _form_of(answers: Sequence[tuple[str, Answer]]) -> str:
     return next(iter(forms))
 
 
-def _joined(
+def joined(
     answers: Sequence[tuple[str, Answer]],
 ) -> tuple[Callable[[], list[Block]], Callable[[], Any], Callable[[], list[dict[str, Any]]]]:
     """The answers as one page, one tree and one list of rows; a single one is as its command has it."""
     if len(answers) == 1:
         alone = answers[0][1]
-        return alone.page, alone.tree, alone.rows
+        return alone.paid, alone.tree, alone.rows
 
     def page() -> list[Block]:
         from costcalc.report.page import Line
 
-        return [block for name, each in answers for block in (Line(f"Question: {name}", "title"), *each.page(), Line())]
+        following = [each.money for _, each in answers[1:]]
+        parts: list[Block] = []
+        for (name, each), after in zip_longest(answers, following):
+            parts += [Line(f"Question: {name}", "title"), *each.paid(told=each.money != after), Line()]
+        return parts
 
     return (
         page,
@@ -244,7 +254,7 @@ def _joined(
 
 def scenario_schema() -> dict[str, Any]:
     """Return the JSON Schema of a scenario file: the options of every question's command, by all of their names."""
-    from costcalc.report.schema import DIALECT
+    from costcalc.report.export.schema import DIALECT
 
     commands = dict(questions(COMMANDS))
     named: dict[str, Any] = {}

@@ -24,6 +24,7 @@ from costcalc.cli.parameters import (
     whole,
 )
 from costcalc.errors import CostcalcError, tell
+from costcalc.predict.readers import read_as
 
 if TYPE_CHECKING:
     from costcalc.catalog.catalog import Catalog
@@ -87,7 +88,6 @@ def validate(
 
     Without --data, the measurements that costcalc ships: those that its constants were fitted on.
     """
-    form = written.form()
     division = choice(by, "--by", GROUPINGS)
     count = 0 if worst is not None and worst.strip() == "0" else whole(worst, "--worst", most=MOST_POINTS) or 3
     check_chart(chart)
@@ -97,15 +97,14 @@ def validate(
         measured_alone = {"--kind": kind, "--data": data, "--by": by, "--worst": worst}
         measured_alone |= {"--chart": chart, "--chart-theme": chart_theme}
         measured_alone |= {f"--{facet}": names for facet, names in asked_for.items()}
-        _against(against, measured_alone, form, written.output, catalog)
+        _against(against, measured_alone, written, catalog)
         return
     from costcalc.report.accuracy import accuracy_page
-    from costcalc.report.files import new_file, show
+    from costcalc.report.export.files import new_file
     from costcalc.validation.score import left_out_records
     from costcalc.validation.score import validate as scored
 
-    opened = new_file(written.output, "--output"), new_file(chart, "--chart")
-    with drawn_on(chart_theme, chart), opened[0] as file, opened[1] as drawing:
+    with written.opened() as show, drawn_on(chart_theme, chart), new_file(chart, "--chart") as drawing:
         files = _measurements(kind or [], data or [])
         wanted, efficiency = _wanted(files, asked_for, catalog), catalog.kernel_efficiency()
         result = scored(files, efficiency, wanted, catalog)
@@ -127,29 +126,25 @@ def validate(
         def tree() -> dict[str, Any]:
             return result.to_dict(division)
 
-        show(form, file, page, tree, lambda: tree()["groups" if division else "rows"])
+        show(page, tree, lambda: tree()["groups" if division else "rows"])
 
 
-def _against(name: str, others: Mapping[str, object], form: str, output: str | None, catalog: Catalog) -> None:
+def _against(name: str, others: Mapping[str, object], written: Written, catalog: Catalog) -> None:
     """Compare with published figures, which know none of the options of measurements."""
     for option, given in others.items():
         if given:
             raise CostcalcError("published figures know no such choice", where=option, hint="leave it or --against out")
     from costcalc.report.accuracy import papers_page, papers_tree, published_page
-    from costcalc.report.files import new_file, show
     from costcalc.validation.published import compare, published_figures
 
     published, wanted = published_figures(), name.strip().lower()
-    with new_file(output, "--output") as file:
+    with written.opened() as show:
         if wanted == "list":
-            show(form, file, lambda: papers_page(published), lambda: papers_tree(published))
+            show(lambda: papers_page(published), lambda: papers_tree(published))
             return
-        try:
-            cases = published.of_paper(wanted)
-        except CostcalcError as error:
-            raise CostcalcError(error.message, where="--against", hint=error.hint) from None
+        cases = read_as(published.of_paper, wanted, "--against")
         compared = compare(cases, partial(asked, catalog=catalog))
-        show(form, file, lambda: published_page(compared), lambda: [each.to_dict() for each in compared])
+        show(lambda: published_page(compared), lambda: [each.to_dict() for each in compared])
 
 
 def asked(case: PublishedCase, catalog: Catalog | None = None) -> dict[str, Any]:
@@ -181,10 +176,7 @@ def _measurements(kinds: list[str], data: list[str]) -> list[Measurements]:
 
     wanted = list(dict.fromkeys(each.strip().lower() for each in kinds))
     for each in wanted:
-        try:
-            columns_of(each)
-        except CostcalcError as error:
-            raise CostcalcError(error.message, where="--kind", hint=error.hint) from None
+        read_as(columns_of, each, "--kind")
     if not data:
         return [shipped_measurements(each) for each in wanted or KINDS]
     if len(wanted) > 1:

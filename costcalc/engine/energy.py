@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from costcalc.engine.op_times import OpTime
+from costcalc.engine.latency.op_times import OpTime
 from costcalc.engine.step import Step
 from costcalc.fields import Number, Record, total
 

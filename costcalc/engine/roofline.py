@@ -62,7 +62,7 @@ def machine_of(gpu: Accelerator) -> Machine:
         vendor=gpu.vendor,
         switched=up is not None and not up.technology.upper().startswith("PCIE"),
         sm_count=gpu.sm_count or gpu.peak("bf16").flops / FLOPS_PER_MULTIPROCESSOR,
-        name=gpu.name,
+        name=gpu.known_as,
     )
 
 

@@ -10,8 +10,8 @@ from typing import Literal
 
 import numpy as np
 
-from costcalc.engine.kernels import reads_only
-from costcalc.engine.op_times import Curve, Efficiency, FastestCurve, OpTime, op_seconds, op_times
+from costcalc.engine.latency.kernels import reads_only
+from costcalc.engine.latency.op_times import Curve, Efficiency, FastestCurve, OpTime, op_seconds, op_times
 from costcalc.engine.ops import (
     ATTENTION,
     CACHE_KINDS,

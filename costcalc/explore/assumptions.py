@@ -13,12 +13,24 @@ from costcalc.engine.memory import memory_share
 from costcalc.engine.parallelism import Chosen, expert_degree, layout_name
 from costcalc.engine.roofline import reach
 from costcalc.explore.search import customary_layout
+from costcalc.explore.search.misfits import on_the_gpu
 from costcalc.hardware.prices import NEWEST, OLD_MONTHS, PriceChoice, age_in_months, means_owned, price_of_kind
+from costcalc.predict.breakdown import hidden_share
 from costcalc.predict.options import OPTIONS, WEIGHED, Options
 from costcalc.predict.predict import Prediction, halves_of, prefill_layout
-from costcalc.predict.quantities import Assumption, hidden_share, ranges_of
+from costcalc.predict.quantities import ranges_of
+from costcalc.predict.results import Assumption
 from costcalc.predict.scenario import Scenario, words_of_price
-from costcalc.units import counted, format_bytes, format_count, format_percent, format_rate, format_seconds, format_usd
+from costcalc.units import (
+    counted,
+    format_bytes,
+    format_count,
+    format_percent,
+    format_price,
+    format_rate,
+    format_seconds,
+    format_usd,
+)
 
 
 def assumptions_of(q: Scenario, chosen: Chosen, price: PriceChoice | None) -> tuple[Assumption, ...]:
@@ -84,7 +96,7 @@ def _default_formats(q: Scenario) -> Iterator[Assumption]:
 
 def _default_price(q: Scenario, price: PriceChoice | None) -> Iterator[Assumption]:
     if price is not None and words_of_price(q.options) is None:
-        shown = f"{format_usd(price.usd_per_gpu_hour)} per GPU-hour"
+        shown = f"{format_price(price.usd_per_gpu_hour)} per GPU-hour"
         yield Assumption("price", shown, f"{price.offer}: {price.source}", "--price X or --price KIND")
     if q.options.utilization == 1.0:
         yield Assumption("utilization", format_percent(1.0), "GPUs busy all the time", "--utilization 60%")
@@ -104,6 +116,13 @@ def _default_running(q: Scenario) -> Iterator[Assumption]:
 def _default_host(q: Scenario) -> Iterator[Assumption]:
     """What is taken of the host beside the GPU, where a part of the model is there."""
     host = q.machine.host
+    if q.fitted:
+        experts, layers = q.options.offload_experts, q.options.gpu_layers
+        taken = f"{layers} of {q.model.num_layers + 1}" + (f", without experts of {experts}" if experts else "")
+        held = f"as many as fit beside {counted(q.options.batch or 1, 'sequence')} of {q.full_length:,.0f} tokens"
+        yield Assumption(
+            "layers on the GPU", taken, held, "--gpu-layers N" + (" --offload-experts N" if experts else "")
+        )
     if host is None:
         return
     if q.calibrated:
@@ -337,7 +356,7 @@ def of_the_price(q: Scenario, price: PriceChoice | None) -> Iterator[str]:
     said = f"The price is of {price.date}, {age} months older than the catalog's newest ({NEWEST})"
     newer = now is not None and now.date is not None and age_in_months(now.date) < age
     if newer and now is not None and abs(now.usd_per_gpu_hour / price.usd_per_gpu_hour - 1) > _PRICES_APART:
-        said += f"; on demand, {now.provider} is {format_usd(now.usd_per_gpu_hour)} ({now.date})"
+        said += f"; on demand, {now.provider} is {format_price(now.usd_per_gpu_hour)} ({now.date})"
     yield f"{said}."
 
 
@@ -345,8 +364,17 @@ _USUAL_MEMORY = (0.5, 0.98)
 """Shares of a GPU's memory that an engine may well be given."""
 
 
+def _as_an_owner(q: Scenario) -> str:
+    """The option that asks what owning the accelerator costs: at home, where it is no server's."""
+    terms = ["home"] * (not q.gpu.memory_type.upper().startswith("HBM")) + ["capital=USD"] * (q.gpu.capex is None)
+    return f"--owned {','.join(terms)}" if terms else "--price owned"
+
+
 def _of_the_memory(q: Scenario, chosen: Chosen) -> Iterator[str]:
-    """The note that the share of the memory asked for is hardly what anyone runs."""
+    """Notes on what one card of a desktop holds of the model, and on a share of memory that hardly anyone runs."""
+    alone = int(chosen.deployment.layout.gpus) == 1 or q.options.gpus is not None or q.backend != "llamacpp"
+    if held := None if alone else on_the_gpu(q):
+        yield f"One {q.gpu.name} alone: {held}."
     share = q.options.memory_utilization
     if share is None or q.options.terms != "all" or _USUAL_MEMORY[0] <= share <= _USUAL_MEMORY[1]:
         return
@@ -373,7 +401,8 @@ def notes_of(
     """
     notes = [*q.model.caveats, *q.gpu.caveats]
     if price is None:
-        notes.append(f"No price per hour of {q.gpu.name} is known: give one with --price to see dollars.")
+        own = f", or own it with {_as_an_owner(q)}" if q.gpu.power is not None else ""
+        notes.append(f"No price per hour of {q.gpu.name} is known: give one with --price to see dollars{own}.")
     notes += of_the_price(q, price)
     if q.options.terms != "all":
         what = "cache" if q.options.terms == "kv" else "weight"

@@ -38,7 +38,7 @@ from costcalc.hardware.efficiency import ServingEfficiency
 from costcalc.model.spec import ModelSpec
 from costcalc.predict.options import MOST_SEQUENCES, MOST_TOKENS, Options, command_of
 from costcalc.predict.predict import UNBOUNDED, predict, scheduled_at_most
-from costcalc.predict.quantities import Estimate
+from costcalc.predict.results import Estimate
 from costcalc.predict.scenario import Scenario, asked_by, counted, scenario_of, the_gpu, the_model
 from costcalc.units import format_count, format_seconds
 

@@ -13,7 +13,7 @@ from costcalc.errors import CostcalcError, shown
 from costcalc.explore.estimate import estimate
 from costcalc.fields import Record, Result
 from costcalc.predict.options import OPTIONS, Options
-from costcalc.predict.quantities import Estimate, plain_tree
+from costcalc.predict.results import Estimate, plain_tree
 from costcalc.predict.scenario import counted
 from costcalc.units import format_usd
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from costcalc.engine.memory import (
     host_weights_bytes,
     weights_bytes_per_gpu,
 )
-from costcalc.engine.parallelism import Chosen, Deployment, layout_name
+from costcalc.engine.parallelism import Chosen, Deployment, DoesNotFit, layout_name
 from costcalc.explore.assumptions import assumptions_of, notes_of, settings_of
 from costcalc.explore.ladder import Ladder
 from costcalc.explore.sizing import demand_of, deployment_for
@@ -29,13 +30,14 @@ from costcalc.hardware.owning import owned
 from costcalc.hardware.prices import PriceChoice, age_in_months, range_of_kind
 from costcalc.model.attention.gqa import GroupedAttention
 from costcalc.model.spec import ApiPrice, ModelSpec
+from costcalc.predict.breakdown import breakdown_of, step_bound
 from costcalc.predict.energy import kwh_of_a_month
 from costcalc.predict.explain import explain
 from costcalc.predict.options import command_of
 from costcalc.predict.predict import Prediction, capacity, predict
-from costcalc.predict.quantities import (
+from costcalc.predict.quantities import Answered, group_of, numbers_of
+from costcalc.predict.results import (
     NO_ENERGY,
-    Answered,
     CostResult,
     DecodeResult,
     DeploymentResult,
@@ -52,12 +54,9 @@ from costcalc.predict.quantities import (
     Range,
     ServingResult,
     WorkloadResult,
-    breakdown_of,
-    group_of,
-    numbers_of,
-    step_bound,
 )
-from costcalc.predict.scenario import Scenario, asked, counted, owner_of
+from costcalc.predict.scenario import Scenario, asked, counted, owner_of, scenario_of
+from costcalc.units import format_percent, format_usd
 
 
 @np.errstate(all="ignore")  # what leaves the range of floats is infinite, or nothing
@@ -82,7 +81,35 @@ def estimate(
     scenario = asked(model, gpu, options, folders)
     chosen = deployment_for(scenario)
     found = replace(answer(scenario, chosen), command=_command(scenario, model, gpu, folders))
-    return found.on(scenario.gpu, Ladder(scenario, int(chosen.deployment.layout.gpus)))
+    found = replace(found, notes=(*found.notes, *_cheaper_apart(scenario, chosen, found)))
+    return found.on(scenario.gpu, Ladder(scenario, chosen.deployment.layout))
+
+
+CHEAPER = 0.9
+"""Of the GPUs of a demand, from which down pools apart are told: less is within what whole workers round up to."""
+
+
+def _cheaper_apart(q: Scenario, chosen: Chosen, found: Estimate) -> Iterator[str]:
+    """The note that a demand takes fewer GPUs where prompts have a pool of their own, and how many."""
+    here, options = found.demand, q.options
+    if here is None or q.disaggregated or options.load_told or options.offloads:
+        return
+    apart = scenario_of(q.model, q.gpu, replace(options, disaggregated=True), q.constants)
+    try:
+        other = deployment_for(apart)
+    except DoesNotFit:
+        return
+    at = predict(apart, other.deployment.layout, other.batch, other.deployment.replicas)
+    serving, usd = numbers_alone(apart, other, at).serving, found.deployment.usd_per_gpu_hour
+    there = demand_of(apart, other.deployment, other.batch, serving, usd)
+    if there is None or there.gpus > CHEAPER * here.gpus or (chosen.keeps_limits and not other.keeps_limits):
+        return
+    month = "" if there.usd_per_month is None else f" and {format_usd(there.usd_per_month)} a month"
+    fewer = format_percent(1 - there.gpus / here.gpus, 2)
+    yield (
+        f"Prompts hold up decode: with a pool of their own the demand takes {there.gpus:,} GPUs{month}, {fewer} less. "
+        "--disaggregated asks for it; costcalc plan replays both."
+    )
 
 
 def _command(q: Scenario, model: object, gpu: object, catalog: Catalog) -> str | None:
@@ -254,7 +281,16 @@ def _memory(q: Scenario, chosen: Chosen) -> MemoryResult:
         return found
     each = host_cache_bytes_per_sequence(q.model, layout, q.formats, q.full_length)
     held = float(host_weights_bytes(q.model, layout, q.formats) + chosen.batch * each)
-    return replace(found, host_bytes=held, host_capacity_bytes=q.machine.host.memory)
+    layers, experts = q.options.gpu_layers, q.options.offload_experts
+    if experts is not None:
+        experts = q.model.num_layers if isinstance(experts, str) else min(experts, q.model.num_layers)
+    return replace(
+        found,
+        host_bytes=held,
+        host_capacity_bytes=q.machine.host.memory,
+        gpu_layers=None if layers is None else int(layers),
+        host_expert_layers=experts,
+    )
 
 
 # List prices beside the cost of an estimate, at the same mix of tokens.

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from costcalc.engine.memory import kv_pool_bytes_per_gpu, weights_bytes_per_gpu
-from costcalc.engine.parallelism import Deployment, layout_name, node_counts
+from costcalc.engine.parallelism import Deployment, Parallelism, layout_name, node_counts
 from costcalc.explore.search import candidate_layouts, held_by, needed, stacked
 from costcalc.fields import Record
-from costcalc.predict.quantities import Estimate
+from costcalc.predict.results import Estimate
 from costcalc.predict.scenario import Scenario
 
 HIGHEST = 4
@@ -43,24 +44,32 @@ class Rung(Record):
 
 @dataclass(frozen=True)
 class Ladder:
-    """What is asked, of which the ladder is found when it is drawn."""
+    """What is asked, of which the ladder is found when it is drawn: the answer, and twice as many GPUs a rung."""
 
     scenario: Scenario = field(compare=False, repr=False)  # which is told by the answer that has this ladder
-    gpus: int  # of one replica of the answer, up to which the ladder goes at least
+    layout: Parallelism  # of one replica of the answer, up to whose GPUs the ladder goes at least
 
     def rungs(self) -> tuple[Rung, ...]:
-        """One replica on each number of GPUs, in the layout that holds most sequences of full length there."""
-        q = self.scenario
-        most = max(self.gpus, HIGHEST * (needed(q) or 1))
-        counts = sorted({self.gpus, *(each for each in node_counts(q.gpu) if each <= most)})
-        return tuple(_rung(q, each) for each in counts[-RUNGS:])
+        """One replica on each number of GPUs: in the layout of the answer, or in that which holds most sequences.
+
+        They are of full length.
+        """
+        q, own = self.scenario, int(self.layout.gpus)
+        most = max(own, HIGHEST * (needed(q) or 1))
+        doubled: list[int] = []
+        for each in (count for count in node_counts(q.gpu) if count <= most):
+            doubled += [each] if not doubled or each >= 2 * doubled[-1] else []
+        counts = sorted({own, *doubled})[-RUNGS:]
+        return tuple(
+            _rung(q, [self.layout] if gpus == own else candidate_layouts(q.model, q.gpu, gpus)) for gpus in counts
+        )
 
 
-def _rung(q: Scenario, gpus: int) -> Rung:
-    deployments, held = held_by(q, [Deployment(each) for each in candidate_layouts(q.model, q.gpu, gpus)])
+def _rung(q: Scenario, candidates: Iterable[Parallelism]) -> Rung:
+    deployments, held = held_by(q, [Deployment(each) for each in candidates])
     layouts = stacked(deployments)
     weights = np.broadcast_to(weights_bytes_per_gpu(q.model, layouts, q.formats), held.shape).ravel()
     pool = np.broadcast_to(kv_pool_bytes_per_gpu(q.model, q.machine, layouts, q.formats, q.budget), held.shape).ravel()
     best = int(np.lexsort((-pool, -held.ravel()))[0])
-    name = f"{gpus} × {q.gpu.name}, {layout_name(deployments[best])}"
+    name = f"{int(deployments[best].gpus)} × {q.gpu.name}, {layout_name(deployments[best])}"
     return Rung(name, float(q.machine.memory), float(weights[best]), max(float(pool[best]), 0.0), int(held.flat[best]))

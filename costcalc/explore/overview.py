@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
 
 from costcalc.catalog.catalog import Catalog, catalog_of
 from costcalc.errors import CostcalcError
-from costcalc.explore.cells import DEGREES
-from costcalc.explore.compare import Curves, attention_curves, compare_attention
+from costcalc.explore.attention import AttentionAsked, Curves, attention_asked, attention_table, curves_beside
 from costcalc.explore.estimate import estimate
-from costcalc.explore.frontier import Frontier, frontier
-from costcalc.explore.sweep import sweep
+from costcalc.explore.spaces.cells import DEGREES
+from costcalc.explore.spaces.frontier import Frontier, frontier
+from costcalc.explore.spaces.sweep import sweep
 from costcalc.fields import Record
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.spec import ModelSpec
 from costcalc.predict.options import command_of
-from costcalc.predict.quantities import SIDES, Comparison, Estimate
+from costcalc.predict.quantities import SIDES
+from costcalc.predict.results import Comparison, Estimate
 from costcalc.predict.scenario import Scenario, asked, counted
 from costcalc.units import counted as times_of
 
@@ -70,15 +72,21 @@ def overview(
     found = estimate(model, gpu, catalog=folders, **options)
     scenario = asked(model, gpu, options, folders)
     at = () if scenario.options.context is not None or scenario.options.load_told else CONTEXTS
-    variants = _or_why(lambda: compare_attention(model, gpu, contexts=at, catalog=folders, **options))
-    # A term of the bill is no deployment, of which curves would be drawn.
-    drawn = isinstance(variants, Comparison) and scenario.options.terms == "all"
-    lines = _or_why(lambda: attention_curves(model, gpu, contexts=at, catalog=folders, **options)) if drawn else None
+    question = _or_why(lambda: attention_asked(model, gpu, contexts=at, catalog=folders, **options))
+    variants: Comparison | CostcalcError
+    lines = None
+    if isinstance(question, AttentionAsked):
+        variants = _or_why(partial(attention_table, question))
+        # A term of the bill is no deployment, of which curves would be drawn.
+        if isinstance(variants, Comparison) and scenario.options.terms == "all":
+            lines = curves_beside(question)
+    else:
+        variants = question
     return Overview(
         found,
         _choices(found, scenario, model, gpu, folders),
         variants,
-        lines if isinstance(lines, Curves) else None,
+        lines,
         _or_why(lambda: frontier(model, gpu, catalog=folders, **options)),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -26,14 +26,15 @@ from costcalc.explore.fleet.traffic import (
 from costcalc.explore.search import check_prefill_workers, choose_deployment
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.spec import ModelSpec
-from costcalc.predict.options import read_as, values_of, whole
 from costcalc.predict.predict import prefill_layout
 from costcalc.predict.quantities import ranges_of
+from costcalc.predict.readers import read_as, values_of, whole
 from costcalc.predict.scenario import Scenario, asked
 from costcalc.replay.results import LoadPoint, Simulation, Verdict
 from costcalc.replay.run import Pool, simulated, workers_on
 from costcalc.replay.scheduler import Router
 from costcalc.replay.traffic import Traffic, faster
+from costcalc.units import format_rate, format_usd
 
 
 @np.errstate(all="ignore")
@@ -113,7 +114,21 @@ def simulate(
     found = replayed(traffic)
     points = tuple(LoadPoint.of(each, replayed(faster(traffic, each))) for each in multiples)
     verdicts = tuple(Verdict.of_level(found, name, level) for name, level in levels.items() if level.told)
-    return replace(found, levels=verdicts, loads=points, notes=tuple(_notes(scenario, traffic, trace, seed)))
+    notes = (*_notes(scenario, traffic, trace, seed), *_for_ever(found, coming.rate))
+    return replace(found, levels=verdicts, loads=points, notes=notes)
+
+
+def _for_ever(found: Simulation, rate: float | None) -> Iterator[str]:
+    """The note that a request costs otherwise at its rate without end: a replay draws its own, and ends with few."""
+    hourly, here = found.fleet.usd_per_hour, found.usd_per_request
+    if hourly is None or here is None or not rate or found.saturated or found.refused:
+        return
+    steady = hourly / 3600 / rate
+    if abs(here / steady - 1) > 0.01:
+        yield (
+            f"Dollars are of this replay, until its last answer. At {format_rate(rate, '', 3).strip()} requests/s "
+            f"without end, as costcalc plan counts, a request costs {format_usd(steady)}."
+        )
 
 
 def _pool_of(

@@ -11,12 +11,13 @@ from costcalc.engine.parallelism import Chosen, Degrees, Deployment
 from costcalc.explore.search import TIE, choose_deployment, fewest, search_layouts, single_replicas, stacked
 from costcalc.fields import Record
 from costcalc.predict.predict import predict, prefill_layout
-from costcalc.predict.quantities import HOURS_OF_A_MONTH, Answered, DemandResult, ServingResult, numbers_of
+from costcalc.predict.quantities import Answered, numbers_of
+from costcalc.predict.results import HOURS_OF_A_MONTH, DemandResult, ServingResult
 from costcalc.predict.scenario import Scenario
 from costcalc.units import Demand, parse_demand
 
 _SERVED = frozenset({"serving.output_tokens_per_s", "serving.prefill_gpus"})
-_HAIR = 1 - 1e-9
+A_HAIR = 1 - 1e-9
 """A hair of rounding must not buy a replica."""
 
 
@@ -50,13 +51,13 @@ def replicas_for(demand: Demand, output_tokens: float, served: float, batch: flo
     """
     rate = demand.requests_per_s(output_tokens)
     exact = demand.amount / batch if rate is None else rate / (served * utilization)
-    return max(1, ceil(exact * _HAIR))
+    return max(1, ceil(exact * A_HAIR))
 
 
 def pool_for(q: Scenario, deployment: Deployment, replicas: int, prefill_gpus: float) -> int:
     """GPUs of a pool of its own that prefills for all replicas, in whole workers; prefill_gpus: for one of them."""
     worker = int(prefill_layout(q, deployment.layout).gpus)
-    return worker * ceil(replicas * prefill_gpus / worker * _HAIR)
+    return worker * ceil(replicas * prefill_gpus / worker * A_HAIR)
 
 
 def sizes(q: Scenario, demand: Demand, deployments: Sequence[Deployment]) -> list[Size]:

@@ -154,6 +154,12 @@ class Accelerator(Derivable, Spec):
     disputed: tuple[Dispute, ...] = ()
     notes: tuple[str, ...] = ()
     caveats: tuple[str, ...] = ()  # what every estimate has to say
+    measured_as: str | None = None  # name that measurements know it by, where its own says what was changed
+
+    @property
+    def known_as(self) -> str:
+        """The name that measurements know it by."""
+        return self.measured_as or self.name
 
     @property
     def usable_memory(self) -> float:

@@ -17,7 +17,7 @@ Factor = Annotated[float, Limits(ge=1e-6, le=100)]
 
 
 class GroupedDecodeParameters(Spec):
-    """Decode attention of MHA, GQA and MQA: see engine.kernels.GroupedDecodeCurve."""
+    """Decode attention of MHA, GQA and MQA: see engine.latency.kernels.GroupedDecodeCurve."""
 
     launch: Seconds
     bandwidth: Share
@@ -25,7 +25,7 @@ class GroupedDecodeParameters(Spec):
 
 
 class LatentDecodeParameters(Spec):
-    """Decode attention of absorbed MLA: see engine.kernels.LatentDecodeCurve."""
+    """Decode attention of absorbed MLA: see engine.latency.kernels.LatentDecodeCurve."""
 
     launch: Seconds
     bandwidth: Share
@@ -33,7 +33,7 @@ class LatentDecodeParameters(Spec):
 
 
 class PrefillParameters(Spec):
-    """Causal prefill attention: see engine.kernels.PrefillCurve."""
+    """Causal prefill attention: see engine.latency.kernels.PrefillCurve."""
 
     launch: Seconds
     flops: Share
@@ -42,7 +42,7 @@ class PrefillParameters(Spec):
 
 
 class GemmParameters(Spec):
-    """Matrix products: see engine.kernels.GemmCurve."""
+    """Matrix products: see engine.latency.kernels.GemmCurve."""
 
     launch: Seconds
     bandwidth: Share
@@ -52,7 +52,7 @@ class GemmParameters(Spec):
 
 
 class ExpertsParameters(Spec):
-    """Fused routed experts: see engine.kernels.ExpertsCurve."""
+    """Fused routed experts: see engine.latency.kernels.ExpertsCurve."""
 
     launch: Seconds
     bandwidth: Share
@@ -62,7 +62,7 @@ class ExpertsParameters(Spec):
 
 
 class CollectiveParameters(Spec):
-    """NCCL's and RCCL's collectives: see engine.kernels.CollectiveCurve."""
+    """NCCL's and RCCL's collectives: see engine.latency.collectives.CollectiveCurve."""
 
     latency: Seconds
     link: Share
@@ -70,7 +70,7 @@ class CollectiveParameters(Spec):
 
 
 class CustomAllReduceParameters(Spec):
-    """A serving engine's own all-reduce: see engine.kernels.CustomAllReduceCurve."""
+    """A serving engine's own all-reduce: see engine.latency.collectives.CustomAllReduceCurve."""
 
     latency: Seconds
     link: Share
@@ -79,7 +79,7 @@ class CustomAllReduceParameters(Spec):
 
 
 class ExchangeParameters(Spec):
-    """Dispatch and combination of routed tokens: see engine.kernels.ExchangeCurve."""
+    """Dispatch and combination of routed tokens: see engine.latency.collectives.ExchangeCurve."""
 
     latency: Seconds
     link: Share

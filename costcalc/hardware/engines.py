@@ -84,6 +84,8 @@ class EngineMemory(Spec):
     earlier: tuple[Earlier, ...] = ()  # the newest first
     weights: OnArchitectures = field(default_factory=dict)  # formats that it loads
     caches: OnArchitectures = field(default_factory=dict)  # and keeps a cache in
+    usual_on: tuple[str, ...] = ()  # architectures that people run it on, where they are not their vendor's usual ones
+    cache_formats: tuple[str, ...] = ()  # all that its flag of the cache takes, the default first; empty: not limited
 
     def weights_on(self, architecture: str) -> list[str]:
         """Formats of weights that it loads on GPUs of an architecture, as listed."""
@@ -156,6 +158,9 @@ class EngineFlags(Spec):
     positional: bool = False  # whether the model stands without one
     hub: tuple[str, ...] = ()  # flags that name a repository of Hugging Face, where others name a file
     abbreviates: bool = False  # whether a flag may be cut short
+    slots: Annotated[int, Limits(ge=1)] | None = None  # requests at once that share one cache, where none are told
+    one_cache: tuple[str, ...] = ()  # switches by which those that are told share it too, instead of a part each
+    cache_of_one: str | None = None  # flag of the most tokens of it that one request takes
     one_of_several: str = ""  # words by which it takes one GPU, where it would take all that it sees
     beyond_node: str | None = None  # words for several nodes; null: the engine joins the GPUs of one
     beyond_node_ranks: str | None = None  # the same, where only attention data ranks are on several

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, field, fields
 from math import expm1, log1p
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.fields import Limits, Record, Spec
@@ -37,6 +37,8 @@ class OwnedTerms(Record):
     power_price: float
     grid_co2: float
     capital: float | None = None  # of the accelerator [$]; null for that of its profile
+    preset: str | None = None  # whose terms stand in for the others
+    typed: tuple[str, ...] = ()  # names of the terms that were
 
     @property
     def load(self) -> float:
@@ -66,37 +68,63 @@ class Term(Spec):
         return value
 
 
+class PresetTerm(Spec):
+    """What a term is for owners of one kind, and where that comes from."""
+
+    value: float
+    source: str
+    date: Date
+    note: str | None = None
+
+
 class Owning(Spec):
     """Every term of owning; one file, hardware_profiles/efficiency/owning.yaml."""
 
     terms: Annotated[dict[str, Term], Limits(min_length=1)]
+    presets: dict[str, dict[str, PresetTerm]] = field(default_factory=dict)  # terms of one kind of owner, by its name
 
     def __post_init__(self) -> None:
+        for preset, own in self.presets.items():
+            for name in own:
+                if name not in self.terms:
+                    raise CostcalcError(f"no term is called {name!r}", path=("presets", preset))
         for name in (each.name for each in fields(OwnedTerms) if each.default is MISSING):
             if name not in self.terms:
                 raise CostcalcError(f"lacks the key {name!r}", path=("terms",))
 
     def told(self, words: str | None = None, site: Mapping[str, float | None] | None = None) -> OwnedTerms:
-        """Return the terms: those typed as 'years=4, rate=8%', those of the site that are given, else the defaults.
+        """Return the terms: those typed as 'home, years=4', those of the site that are given, else the defaults.
 
-        words: with `capital` [$], where it is not the profile's. site: by name, null for defaults.
+        words: a preset, if any, and terms, with `capital` [$], where it is not the profile's. site: by name, null for
+        defaults.
         Raises CostcalcError for names and values that cannot be.
         """
-        found = {each.name: self.terms[each.name].value for each in fields(OwnedTerms) if each.default is MISSING}
+        parts = [part.strip() for part in _SPLIT.split((words or "").strip()) if part.strip()]
+        preset = next((part.lower() for part in parts if part.lower() in self.presets), None)
+        found: dict[str, Any] = {
+            each.name: self.terms[each.name].value for each in fields(OwnedTerms) if each.default is MISSING
+        }
+        found |= {name: each.value for name, each in self.presets.get(preset or "", {}).items()}
         found |= {name: value for name, value in (site or {}).items() if value is not None}
         own = ["capital", *(name.replace("_", "-") for name in found if name not in SITE)]
-        for part in filter(None, _SPLIT.split((words or "").strip())):
+        told = list[str]()
+        for part in parts:
+            if part.lower() == preset:
+                continue
             typed, equals, text = (each.strip() for each in part.partition("="))
             name = typed.lower().replace("_", "-")
             if name in own and not equals:
                 raise CostcalcError(f"the term {name} has no value", hint=f"write it like {name}=VALUE")
             if name not in own:
                 of_site = f"--{name} is an option of its own" if name.replace("-", "_") in SITE else None
-                hint = of_site or did_you_mean(name, own) or f"write it like 'years=4,rate=8%'; of {', '.join(own)}"
+                known = [*self.presets, *own]
+                listed = f"write it like 'years=4,rate=8%'; of {', '.join(known)}"
+                hint = of_site or did_you_mean(name, known) or listed
                 raise CostcalcError(f"{shown(part)} is no term of owning", hint=hint)
             key = name.replace("-", "_")
             found[key] = parse_quantity(text, "price") if key == "capital" else self.terms[key].read(name, text)
-        return OwnedTerms(**found)
+            told.append(key)
+        return OwnedTerms(**found, preset=preset, typed=tuple(told))
 
 
 _SPLIT = re.compile(r"[,;]\s*(?=[A-Za-z])|\s+(?=[A-Za-z_-]+\s*=)")
@@ -169,6 +197,12 @@ def owned(gpu: Accelerator, terms: OwnedTerms) -> OwnedResult | None:
     )
 
 
+def not_known(gpu: Accelerator) -> CostcalcError:
+    """The error where nobody knows what owning an accelerator takes, with the option that says what lacks."""
+    lacks = "--owned capital=USD" if gpu.power else "--set gpu.power=WATTS"
+    return CostcalcError(f"what owning {gpu.name} takes is not known", hint=f"say it with {lacks}")
+
+
 def _whole(gpu: Accelerator, terms: OwnedTerms) -> bool:
     """Whether the capital is of a whole machine."""
     return gpu.capex is not None and gpu.capex.whole and terms.capital is None
@@ -187,7 +221,12 @@ def charged(gpu: Accelerator, words: str | float | None, terms: OwnedTerms) -> P
     """
     cost = owned(gpu, terms) if means_owned(words) else None
     if cost is None:
-        return gpu.price_for(words)
+        try:
+            return gpu.price_for(words)
+        except CostcalcError as error:
+            if not means_owned(words):
+                raise
+            raise not_known(gpu) from error
     capex = gpu.capex if terms.capital is None else None
     bought = f"{format_usd(cost.capital_usd)} with server and network, capital"
     return PriceChoice(

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, get_args
 
 from costcalc.errors import CostcalcError, nearest, shown
 from costcalc.fields import Examples, Limits, Size, Spec, Usd, UsdPerHour, read_date
-from costcalc.units import parse_quantity
+from costcalc.units import DOLLARS, format_price, parse_quantity
 
 Provenance = Literal["seen", "recalled", "derived"]
 """How a fact got here: read in the named source, remembered from it, or computed from other facts."""
@@ -167,7 +167,9 @@ def price_of_kind(kind: str, default: Price | None, prices: Sequence[ProviderPri
         return _chosen(default) if default is not None and default.kind == kind else None
     if len(counted) == 1:
         return _chosen(counted[0])
-    listed = ", ".join(f"{each.provider} ${each.usd_per_gpu_hour:.4g}" for each in counted[:_MOST_LISTED])
+    listed = ", ".join(
+        f"{each.provider} {format_price(each.usd_per_gpu_hour, DOLLARS)}" for each in counted[:_MOST_LISTED]
+    )
     more = f" and {len(counted) - _MOST_LISTED} more" if len(counted) > _MOST_LISTED else ""
     return PriceChoice(
         usd_per_gpu_hour=median(each.usd_per_gpu_hour for each in counted),

@@ -187,12 +187,6 @@ def experts_touched(experts: Number, per_token: Number, tokens: Number) -> Numbe
     return experts * (1 - miss)
 
 
-def experts_touched_skewed(chances: Number, tokens: Number) -> Number:
-    """Expected distinct experts when expert i is among a token's k with chance `chances[..., i]`: Σ 1-(1-p)^n."""
-    p = np.asarray(chances, dtype=float)
-    return np.sum(1 - (1 - p) ** np.asarray(tokens)[..., None], axis=-1)
-
-
 # Feed-forward variants, one file each: shape and arithmetic side by side.
 
 

@@ -142,6 +142,7 @@ class ModelSpec(Derivable, Spec):
     sources: tuple[Source, ...] = ()
     notes: tuple[str, ...] = ()
     caveats: tuple[str, ...] = ()  # what every estimate has to say
+    measured_as: str | None = None  # name that measurements know it by, where its own says what was changed
 
     def __post_init__(self) -> None:
         for index, group in enumerate(self.layers):
@@ -155,6 +156,11 @@ class ModelSpec(Derivable, Spec):
                 if label not in (known := getattr(self, table)):
                     hint = did_you_mean(label, known) or f"{table} has: {', '.join(known) or 'nothing'}"
                     raise CostcalcError(f"{label!r} is not defined under {table}", hint=hint, path=(*path, table))
+
+    @property
+    def known_as(self) -> str:
+        """The name that measurements know it by."""
+        return self.measured_as or self.name
 
     @property
     def num_layers(self) -> int:

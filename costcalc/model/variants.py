@@ -205,8 +205,11 @@ def _window(base: _Base, text: str) -> AttentionVariant:
         head_dim=base.width,
         window=window,
     )
-    model = _in_share(base.model, layer, max(period - 1, 1), period)
-    full = f", 1 layer in {period} as the model ships" if period > 1 else ""
+    # Layers that stay see all tokens, also of a model that ships windows itself.
+    whole = _in_all(base.model, base.layer)
+    model = _in_share(whole, layer, max(period - 1, 1), period)
+    rest = "as the model ships" if whole.attention == base.model.attention else "full"
+    full = f", 1 layer in {period} {rest}" if period > 1 else ""
     rule = f"{counted(grouped.num_key_value_heads, 'KV head')} × {base.width}, the last {window:,} tokens{full}"
     return AttentionVariant(f"SWA {window:,}" + (f"/{period}" if period > 1 else ""), model, rule)
 

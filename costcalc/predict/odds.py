@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from costcalc.fields import Number
-from costcalc.predict.quantities import Range, ranges_of
+from costcalc.predict.quantities import ranges_of
+from costcalc.predict.results import Range
 from costcalc.predict.scenario import Scenario
 
 HALF = 1.2816
@@ -32,7 +33,7 @@ def combination(scenario: Scenario) -> tuple[Any, ...]:
     """Return what two predictions have to agree in, to have errors in common."""
     q = scenario
     formats = q.weights_name, q.formats.cache.name, q.formats.compute
-    return q.model.name, q.gpu.name, q.backend, q.options.tuning, formats, q.options.disaggregated
+    return q.model.known_as, q.gpu.known_as, q.backend, q.options.tuning, formats, q.options.disaggregated
 
 
 def deviation_between(first: Number, second: Number, same: Any) -> Number:

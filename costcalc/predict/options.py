@@ -7,17 +7,29 @@ is read here alone, wherever it comes from; every error is one line that names t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import field
-from numbers import Integral, Real
 from shlex import join
 from typing import TYPE_CHECKING, Any, Literal
 
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.fields import Record, read_date
 from costcalc.formats import COMPUTE_PRECISIONS, cache_format, weight_format
-from costcalc.units import parse_demand, parse_level, parse_quantity, parse_whole
+from costcalc.predict.readers import (
+    Read,
+    format_of,
+    is_list,
+    kind_of,
+    per_kwh,
+    quantity,
+    text_of,
+    whole,
+    within,
+    word,
+    yes_or_no,
+)
+from costcalc.units import parse_demand, parse_level, parse_quantity
 
 if TYPE_CHECKING:
     from costcalc.engine.parallelism import Degrees
@@ -40,19 +52,8 @@ MOST_USD_PER_HOUR = 1e7
 MOST_DRAFTS = 64
 MOST_LAYERS = 10_000
 
-Read = Callable[[Any], Any]
 
-
-# How a value is read: from text as people type it, or from a number in SI. Each returns a reader for a row of OPTIONS.
-
-
-def whole(least: int, most: float) -> Read:
-    """A whole number within limits."""
-
-    def read(value: Any) -> int:
-        return int(_within(value, parse_whole(_number(value), least=least), least, most))
-
-    return read
+# How the value of one option is read.
 
 
 def _batch(value: Any) -> int | None:
@@ -74,40 +75,29 @@ def _context_degree(value: Any) -> int | str:
         raise CostcalcError(error.message, hint=f"{error.hint or 'write a whole number'}; or auto") from None
 
 
+def _gpu_layers(value: Any) -> int | str:
+    """Layers as llama.cpp's -ngl has them: a number, auto, or all, which is more than any model has."""
+    text = value.strip().lower() if isinstance(value, str) else value
+    if text == WEIGHED:
+        return WEIGHED
+    try:
+        return MOST_LAYERS if text == "all" else int(whole(0, MOST_LAYERS)(value))
+    except CostcalcError as error:
+        raise CostcalcError(error.message, hint=f"{error.hint or 'write a whole number'}; or auto") from None
+
+
 def _expert_layers(value: Any) -> int | str:
     if isinstance(value, str) and value.strip().lower() == "all":
         return "all"
     return int(whole(0, MOST_LAYERS)(value))
 
 
-def quantity(dimension: str, low: float, high: float, *, low_too: bool = True, high_too: bool = True) -> Read:
-    """A quantity of `costcalc.units` within limits, which belong to it unless told otherwise."""
-
-    def read(value: Any) -> float:
-        return _within(value, parse_quantity(_number(value), dimension), low, high, low_too, high_too)
-
-    return read
-
-
 def _gibibytes(value: Any) -> float:
     """GiB, as of vLLM's flag, also where a size has its own unit."""
     text = value.strip() if isinstance(value, str) else value
     if isinstance(text, str) and text[-1:].isalpha():
-        return _within(value, parse_quantity(text, "bytes") / 2**30, 0.0, 1e6)
+        return within(value, parse_quantity(text, "bytes") / 2**30, 0.0, 1e6)
     return quantity("count", 0, 1e6)(text)
-
-
-def word(*words: str) -> Read:
-    """One of several words, or any where none is named."""
-    listed = f"one of {', '.join(words[:12])}{', ...' if len(words) > 12 else ''}" if words else None
-
-    def read(value: Any) -> str:
-        text = _text(value, "name").strip().lower()
-        if words and text not in words:
-            raise CostcalcError(f"{shown(value)} is unknown", hint=did_you_mean(text, words) or listed)
-        return text
-
-    return read
 
 
 def _price(value: Any) -> float | str:
@@ -121,7 +111,7 @@ def _price(value: Any) -> float | str:
 
 
 def _demand(value: Any) -> str:
-    text = _text(value, "demand")
+    text = text_of(value, "demand")
     parse_demand(text)
     return text
 
@@ -137,26 +127,11 @@ def _limit(value: Any) -> float:
     return float(_TIME(level.seconds if level.told else value))
 
 
-def _per_kwh(dimension: str, unit: str, most: float) -> Read:
-    """A quantity of a kilowatt-hour, with or without its unit."""
-    read = quantity(dimension, 0, most)
-    return lambda value: read(re.sub(rf"\s*{unit}$", "", value.strip()) if isinstance(value, str) else value)
-
-
 def _month(value: Any) -> str:
-    text = _text(value, "month").strip()
+    text = text_of(value, "month").strip()
     if (found := read_date(text)) is None or found[1] is None:
         raise CostcalcError(f"{shown(value)} is no month", hint="write it like 2026-06 or 2026-06-15")
     return text
-
-
-def _format_of(meaning: Callable[[str], str]) -> Read:
-    """A number format in any spelling, by the name that it is known by."""
-
-    def read(value: Any) -> str:
-        return meaning(_text(value, "name"))
-
-    return read
 
 
 def _weights(text: str) -> str:
@@ -177,49 +152,8 @@ def _imbalance(value: Any) -> str:
     if kind not in ("", "zipf") or factor is None:
         hint = "write uniform, measured, zipf:1.2, or one factor such as 1.5"
         raise CostcalcError(f"{shown(value)} is no imbalance", hint=hint)
-    found = _within(value, factor, 0.0 if kind else 1.0, 100.0)
+    found = within(value, factor, 0.0 if kind else 1.0, 100.0)
     return f"zipf:{found:g}" if kind else f"{found:g}"
-
-
-def _yes_or_no(value: Any) -> bool:
-    if type(value).__name__ not in ("bool", "bool_"):
-        raise CostcalcError(f"{shown(value)} is neither True nor False")
-    return bool(value)
-
-
-def _number(value: Any) -> str | int | float:
-    """The value as units read it: text, or a number of Python, also where it was one of numpy."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise _wrong_kind(value, "number")
-    return int(value) if isinstance(value, Integral) else float(value)
-
-
-def _text(value: Any, what: str) -> str:
-    if isinstance(value, bool) or not isinstance(value, str | Real):
-        raise _wrong_kind(value, what)
-    return str(value)
-
-
-def _wrong_kind(value: Any, what: str) -> CostcalcError:
-    return CostcalcError(f"{kind_of(value)} where a {what} belongs")
-
-
-def kind_of(value: object) -> str:
-    """Return a value of a wrong type as an error tells it: '3 (int)', 'a value of type list'."""
-    if value is None:
-        return "None"
-    kind = type(value).__name__
-    return f"{shown(value)} ({kind})" if isinstance(value, str | Real) else f"a value of type {kind}"
-
-
-def _within(value: Any, number: float, low: float, high: float, low_too: bool = True, high_too: bool = True) -> float:
-    if (number < low if low_too else number <= low) or (number > high if high_too else number >= high):
-        floor = f"at least {low:,.10g}" if low_too else f"more than {low:,.10g}"
-        roof = f"at most {high:,.10g}" if high_too else f"less than {high:,.10g}"
-        raise CostcalcError(f"{shown(value)} is out of range", hint=f"it must be {floor} and {roof}")
-    return number
 
 
 # The table.
@@ -298,16 +232,17 @@ class Options(Record):
         "--link", "BANDWIDTH", LAYOUT, quantity("bandwidth", 0, 1e15, low_too=False),
         "What a GPU sends to the others of its server, one direction, as measured there; default: its own links, or a"
         " share of PCIe.")
-    gpu_layers: int | None = option(
-        "--gpu-layers", "N", LAYOUT, whole(0, MOST_LAYERS),
+    gpu_layers: int | str | None = option(
+        "--gpu-layers", "N|auto", LAYOUT, _gpu_layers,
         "Layers on the one GPU, the LM head counted, as llama.cpp's -ngl; the others, their cache included, are in host"
-        " memory and computed by the CPU.", also="n_gpu_layers ngl num_gpu")
+        " memory and computed by the CPU. auto: as many as fit, and experts leave the GPU first.",
+        also="n_gpu_layers ngl num_gpu")
     offload_experts: int | str | None = option(
         "--offload-experts", "N|all", LAYOUT, _expert_layers,
         "First layers whose routed experts are in host memory, as llama.cpp's --n-cpu-moe, or all, as its --cpu-moe.",
         also="n_cpu_moe cpu_moe")
     offload_cache: bool = option(
-        "--offload-cache", "", LAYOUT, _yes_or_no,
+        "--offload-cache", "", LAYOUT, yes_or_no,
         "Keep the cache in host memory, where the CPU attends to it, as llama.cpp's --no-kv-offload.",
         default=False, also="no_kv_offload")
     cpu_offload_gb: float | None = option(
@@ -330,7 +265,8 @@ class Options(Record):
         several=True, also="batch_size users")
     context: float | None = option(
         "--context -c", "TOKENS", LOAD, _TOKENS,
-        "KV length at which decode is evaluated; default: the input and half of the output.",
+        "KV length at which decode is evaluated, as in 32k (32,000) or 32Ki (32,768); default: the input and half of "
+        "the output.",
         several=True, also="context_tokens context_length")
     input_tokens: float | None = option(
         "--input --input-tokens", "TOKENS", LOAD, _TOKENS,
@@ -351,14 +287,14 @@ class Options(Record):
         "Requests or output tokens to serve, or users who ask again, as in '50 requests/s', '1B tokens/day' or '100"
         " users': how many GPUs, in replicas of the cheapest size; of simulate and plan, how requests come.")
     weights: str | None = option(
-        "--weights", "FORMAT", NUMBERS, _format_of(_weights),
+        "--weights", "FORMAT", NUMBERS, format_of(_weights),
         "Number format of the weights, such as bf16, fp8, int4, q4_k_m or exl2-4.65, of parts apart as in"
         " nvfp4,attention=bf16; default: the model's.")
     bits: float | None = option(
         "--bits", "BITS", NUMBERS, quantity("count", 1, 16),
         "Bits per weight of weight-only formats, scales included; default: as the format has.")
     kv_cache: str | None = option(
-        "--kv", "FORMAT", NUMBERS, _format_of(lambda text: cache_format(text).name),
+        "--kv", "FORMAT", NUMBERS, format_of(lambda text: cache_format(text).name),
         "Number format of the KV cache, such as bf16, fp8 or q8_0; default: as engines keep this model's.", also="kv")
     activations: str | None = option(
         "--activations", "FORMAT", NUMBERS, word(*COMPUTE_PRECISIONS),
@@ -382,7 +318,7 @@ class Options(Record):
         "--accepted", "TOKENS", LOAD, quantity("count", 1, MOST_DRAFTS + 1),
         "Tokens that a pass yields for a sequence, its own included, as tools print it; instead of --acceptance.")
     disaggregated: bool = option(
-        "--disaggregated", "", LOAD, _yes_or_no,
+        "--disaggregated", "", LOAD, yes_or_no,
         "Prefill and decode on pools of GPUs of their own: --gpus of them decode, and as many more prefill as keep"
         " those busy.", default=False)
     prefill_gpus: float | None = option(
@@ -400,7 +336,7 @@ class Options(Record):
         "Ranks of theirs that share the tokens of each prompt (prefill context parallelism); they take --prefill-cp"
         " times the GPUs.")
     two_batch_overlap: bool = option(
-        "--two-batch-overlap", "", LAYOUT, _yes_or_no,
+        "--two-batch-overlap", "", LAYOUT, yes_or_no,
         "Decode in two half batches, one computing while the other's tokens travel to experts and back.",
         default=False)
     imbalance: str | None = option(
@@ -438,7 +374,7 @@ class Options(Record):
         "--engine-date", "YYYY-MM", NUMBERS, _month,
         "Month of the serving engine: older ones are slower; default: that of the newest measurements.")
     experts: str | None = option(
-        "--experts", "FORMAT", NUMBERS, _format_of(lambda text: weight_format(text).name),
+        "--experts", "FORMAT", NUMBERS, format_of(lambda text: weight_format(text).name),
         "Number format of the routed experts; default: as --weights says.")
     terms: Terms = option(
         "--terms", "all|kv|weights", NUMBERS, word("all", "kv", "weights"),
@@ -452,17 +388,18 @@ class Options(Record):
         "--utilization", "SHARE", MONEY, _SHARE_OF_ALL,
         "Share of the paid hours in which the GPUs work; default: 100%.", default=1.0, several=True)
     owned: str | None = option(
-        "--owned", "TERMS", MONEY, lambda value: _text(value, "list of terms"),
+        "--owned", "TERMS", MONEY, lambda value: text_of(value, "list of terms"),
         "Terms of an owner, which mean --price owned, as in years=4,rate=8%: capital, years, rate, residual, server, "
-        "space, host-power, draw, idle, busy, staff, support; costcalc gpus own has the defaults.")
+        "space, host-power, draw, idle, busy, staff, support; or home, a card in a PC at home, as in home,capital=1800;"
+        " costcalc gpus own has the defaults.")
     pue: float | None = option(
         "--pue", "X", MONEY, quantity("count", 1, 10),
         "Watts at the site's meter for one of its machines; default: 1.54, the average of sites.")
     power_price: float | None = option(
-        "--power-price", "USD", MONEY, _per_kwh("price", "/ *kWh", 100),
+        "--power-price", "USD", MONEY, per_kwh("price", "/ *kWh", 100),
         "Dollars per kWh, of an owner; default: $0.086, US industry's of 2025.", also="electricity_price")
     grid_co2: float | None = option(
-        "--grid-co2", "GRAMS", MONEY, _per_kwh("count", "g(/ *kWh)?", 5000),
+        "--grid-co2", "GRAMS", MONEY, per_kwh("count", "g(/ *kWh)?", 5000),
         "Grams of CO2 of a kWh; default: 445, the world's of 2024.")
     output_tokens: float | None = option(
         "--output-tokens", "TOKENS", LOAD, _TOKENS,
@@ -637,119 +574,8 @@ def read_option(name: str, value: Any) -> Any:
     try:
         return row.read(value)
     except CostcalcError as error:
-        if isinstance(value, str) and _is_list(value, row.read):
+        if isinstance(value, str) and is_list(value, row.read):
             hint = "costcalc sweep takes several of it" if row.several else "give one"
             hint = "; ".join(filter(None, [hint, error.hint]))
             raise CostcalcError(f"{shown(value)} are several values", where=name, hint=hint) from None
         raise CostcalcError(error.message, where=name, hint=error.hint) from None
-
-
-def _is_list(text: str, read: Read) -> bool:
-    """Whether text is values between commas, each of which could be read."""
-    parts = [each for each in text.split(",") if each.strip()]
-    try:
-        return len(parts) > 1 and all(read(each.strip()) is not None for each in parts)
-    except CostcalcError:
-        return False
-
-
-def read_as(reader: Read, value: Any, where: str) -> Any:
-    """Return a value as a reader takes it; its error names where it stood."""
-    try:
-        return reader(value)
-    except CostcalcError as error:
-        raise CostcalcError(error.message, where=where, hint=error.hint) from None
-
-
-# Several values of one quantity, as people write them: '1,8,64', '1:256:x2', '4k:128k:x2', '1:3:0.5'.
-
-
-MOST_VALUES = 10_000
-"""Values of one quantity."""
-EXAMPLES = "'1,8,64', '1:256:x2' (doubling) or '10:50:10' (in steps)"
-_BETWEEN = r"\s*,\s*|\s+"
-_THOUSANDS = r"0[0-9]{2}"
-_RANGE = r"(?P<low>[^:]+):(?P<high>[^:]+):(?P<step>[^:]+)"
-
-
-def is_several(value: object) -> bool:
-    """Return whether a value stands for several: a list, an array, or text with a comma or a range in it.
-
-    value: what was passed or typed.
-    """
-    if isinstance(value, str):
-        return len(split(value)) > 1 or ":" in value
-    # What numpy makes of a single number has no dimension.
-    return isinstance(value, Iterable) and getattr(value, "ndim", 1) > 0
-
-
-def split(text: str) -> list[str]:
-    """Return the parts between commas, which never stand inside of a number here.
-
-    text: what was typed.
-    """
-    return re.split(_BETWEEN, text.strip())
-
-
-def values_of(given: Any, read: Read, where: str) -> tuple[Any, ...]:
-    """Return the values that a list, an array, or text stands for, each once, in the order given.
-
-    given: what was passed or typed. read: reads one value. where: the option or argument, for errors.
-    Raises CostcalcError for what cannot be read, and for more values than anyone reads.
-    """
-    if getattr(given, "ndim", 1) > 1:
-        raise CostcalcError(f"an array of {given.ndim} dimensions", where=where, hint="give a list of one")
-    parts = split(given) if isinstance(given, str) else list(given)
-    if len(parts) > MOST_VALUES:
-        raise _too_many(where)
-    found: list[Any] = []
-    for part in parts:
-        text = part.strip() if isinstance(part, str) else part
-        if isinstance(text, str) and re.fullmatch(_THOUSANDS, text):
-            hint = "commas stand between values: write 128000 or 128k"
-            raise CostcalcError(f"{shown(given)} has a value {shown(text)}", where=where, hint=hint)
-        found += _range(text, read, where) if isinstance(text, str) and ":" in text else [read(text)]
-    if not found:
-        raise CostcalcError("the list is empty", where=where, hint=f"write it like {EXAMPLES}")
-    if any(value is None for value in found):
-        raise CostcalcError("one of several values must be a value", where=where, hint="leave 'auto' out of the list")
-    if len(found) > MOST_VALUES:
-        raise _too_many(where)
-    return tuple(dict.fromkeys(found))
-
-
-def _range(text: str, read: Read, where: str) -> list[Any]:
-    """Return the values of 'low:high:step' or 'low:high:xfactor'; the last is the largest that is no more than high."""
-    match = re.fullmatch(_RANGE, text)
-    if match is None:
-        raise CostcalcError(f"{shown(text)} is no range", where=where, hint=f"write it like {EXAMPLES}")
-    low, high = read(match["low"]), read(match["high"])
-    if isinstance(low, str) or isinstance(high, str) or low is None or high is None:
-        raise CostcalcError(f"{shown(text)} is no range of numbers", where=where, hint=f"write it like {EXAMPLES}")
-    step = match["step"].strip()
-    factor = step[0] in "xX×*"
-    by = _factor(step[1:], text, where) if factor else float(read(step.lstrip("+")))
-    if by <= (1 if factor else 0) or low > high:
-        raise CostcalcError(f"{shown(text)} never ends", where=where, hint="low:high:step, from low to high")
-    values = [low]
-    while (following := values[-1] * by if factor else low + len(values) * by) <= high * (1 + 1e-12):
-        # Whole numbers stay whole where the quantity is.
-        whole = isinstance(low, int) and not isinstance(low, bool)
-        following = min(round(following) if whole else following, high)
-        if following <= values[-1]:
-            raise CostcalcError(f"{shown(text)} has steps of less than one", where=where, hint="take a larger factor")
-        values.append(following)
-        if len(values) > MOST_VALUES:
-            raise _too_many(where)
-    return values
-
-
-def _factor(text: str, whole: str, where: str) -> float:
-    try:
-        return parse_quantity(text, "count")
-    except CostcalcError:
-        raise CostcalcError(f"{shown(whole)} has no factor", where=where, hint=f"write it like {EXAMPLES}") from None
-
-
-def _too_many(where: str) -> CostcalcError:
-    return CostcalcError(f"more than {MOST_VALUES:,} values", where=where, hint="take larger steps")

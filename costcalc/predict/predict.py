@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from costcalc.engine.latency.op_times import IDEAL, OpTime, op_times
 from costcalc.engine.memory import (
     doubted_bytes,
     held_bytes_per_sequence,
@@ -19,7 +20,6 @@ from costcalc.engine.memory import (
     kv_pool_bytes_per_gpu,
     max_sequences,
 )
-from costcalc.engine.op_times import IDEAL, OpTime, op_times
 from costcalc.engine.ops import OF_SEQUENCES, Batch, Op, decode_batch, prefill_batch, step_ops
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.queueing import (

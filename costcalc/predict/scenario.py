@@ -1,10 +1,12 @@
 """A scenario: options as a person gives them, joined with the specifications they name. What they leave out,
-`explore/search.py` chooses.
+`explore/search/` chooses.
 """
 
 from __future__ import annotations
 
 import math
+import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +15,17 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from costcalc.catalog.catalog import Catalog, catalog_of
-from costcalc.engine.efficiency import calibrated_efficiency
 from costcalc.engine.host import Placement, host_of, placement_of, streamed
-from costcalc.engine.memory import MemoryBudget, copy_buffer_bytes, host_weights_bytes
-from costcalc.engine.op_times import IDEAL, Efficiency
+from costcalc.engine.latency.efficiency import calibrated_efficiency
+from costcalc.engine.latency.op_times import IDEAL, Efficiency
+from costcalc.engine.memory import (
+    MemoryBudget,
+    copy_buffer_bytes,
+    held_bytes_per_sequence,
+    host_weights_bytes,
+    kv_pool_bytes_per_gpu,
+    max_sequences,
+)
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import Formats, checkpoint_precision, resolve_formats, with_bits
 from costcalc.engine.roofline import Machine, machine_of
@@ -31,7 +40,8 @@ from costcalc.hardware.owning import OwnedTerms, Owning, charged
 from costcalc.hardware.prices import PriceChoice
 from costcalc.model.attention.mla import LatentAttention, MlaMode
 from costcalc.model.spec import ModelSpec, Precision
-from costcalc.predict.options import Arrivals, Options, is_several, kind_of, read_option
+from costcalc.predict.options import WEIGHED, Arrivals, Options, read_option
+from costcalc.predict.readers import is_several, kind_of, read_as
 from costcalc.units import parse_machine
 
 SpecT = TypeVar("SpecT", bound=Spec)
@@ -89,6 +99,7 @@ class Scenario(Record):
     disaggregated: bool = False
     context: Number | None = None  # KV length at which decode is evaluated, where it was given
     recompute: bool = False  # no cache: every step prefills the context again
+    fitted: bool = False  # as much is on the GPU as fits, by --gpu-layers auto
     decode_alone: bool = False  # layouts and batches are those that decode most cheaply, whatever prompts cost apart
 
     @property
@@ -214,10 +225,7 @@ def counted(gpu: object, given: Mapping[str, Any]) -> tuple[object, dict[str, An
     """Return the name of '8xh100', and options with the count, which must not contradict their `gpus`."""
     if not isinstance(gpu, str):
         return gpu, dict(given)
-    try:
-        count, name = parse_machine(gpu)
-    except CostcalcError as error:
-        raise CostcalcError(error.message, where="gpu", hint=error.hint) from None
+    count, name = read_as(parse_machine, gpu, "gpu")
     if count is None:
         return name, dict(given)
     gpus = given.get("gpus")
@@ -255,13 +263,21 @@ def _known(
 
 
 def listed(values: object, argument: str, example: str) -> list[Any]:
-    """Return the values of a list that must not be empty, nor a single name; raises CostcalcError."""
-    if isinstance(values, str) or not isinstance(values, Iterable):
+    """Return the values of a list that must not be empty, or of text between commas or spaces; raises CostcalcError.
+
+    Commas between the thousands of a number, as in 128,000, do not divide it.
+    """
+    if isinstance(values, str):
+        return [each for each in re.split(_BETWEEN, values.strip()) if each] or [""]
+    if not isinstance(values, Iterable):
         raise CostcalcError(f"{shown(values)} is no list", where=argument, hint=f"write it like {example}")
     found = list(values)
     if not found:
         raise CostcalcError("the list is empty", where=argument, hint=f"write it like {example}")
     return found
+
+
+_BETWEEN = r",(?!(?<=[0-9],)[0-9]{3}(?![0-9A-Za-z]))|\s+"
 
 
 # Options, specifications and constants joined.
@@ -271,6 +287,10 @@ def scenario_of(
     model: ModelSpec, gpu: Accelerator, options: Options, constants: ServingEfficiency | None = None
 ) -> Scenario:
     """Join options, specifications and the constants of serving; raises CostcalcError for what cannot be."""
+    if options.gpu_layers is not None:
+        if options.gpu_layers == WEIGHED:
+            return _fitted(model, gpu, options, constants)
+        options = replace(options, gpu_layers=min(int(options.gpu_layers), model.num_layers + 1))
     if options.mla:
         model = with_mla_mode(model, options.mla)
     machine = machine_of(gpu)
@@ -278,18 +298,16 @@ def scenario_of(
         machine = replace(machine, link_bandwidth=options.link, switched=True)
     precision = asked_precision(model, options)
     constants = constants or Catalog().serving_efficiency()
-    usual = usual_backend(options, precision.weights, gpu, constants)
+    usual = usual_backend(options, precision, gpu, constants)
     backend = constants.backend_called(options.backend) if options.backend else usual
     if backend not in constants.engines:
         hint = did_you_mean(backend, constants.engines) or f"one of {', '.join(constants.engines)}"
         raise CostcalcError(f"unknown backend {shown(backend)}", where="backend", hint=hint)
     owner = owner_of(options, constants.of_owning)
-    try:
-        charged(gpu, words_of_price(options), owner)
-    except CostcalcError as error:
-        raise CostcalcError(error.message, where="price", hint=error.hint) from None
+    charged_as_told(gpu, words_of_price(options), owner)
     calibrated = options.efficiency == "calibrated"
     load, budget = load_of(options), budget_of(model, options, constants, backend)
+    precision = _kept_by(budget, precision, options, backend)
     formats = resolve_formats(precision, machine.peak_flops, machine.architecture)
     assert budget.engine is not None
     formats = replace(formats, padded_inputs=budget.engine.expert_inputs.get(formats.experts.name, 1))
@@ -326,16 +344,53 @@ def scenario_of(
     )
 
 
+def _fitted(model: ModelSpec, gpu: Accelerator, options: Options, constants: ServingEfficiency | None) -> Scenario:
+    """The scenario with as much on the GPU as fits beside the cache of the sequences asked for, one by default.
+
+    As llama.cpp's --fit does it (common/fit.cpp, 2026-10): experts leave the GPU before layers do, and several GPUs
+    share the layers instead.
+    """
+    if _several_gpus(options):
+        return scenario_of(
+            model, gpu, replace(options, gpu_layers=None, backend=options.backend or "llamacpp"), constants
+        )
+    everything, experts = model.num_layers + 1, options.offload_experts
+    if host_of(gpu, None, None, None) is None:  # its memory is the host's
+        return scenario_of(model, gpu, replace(options, gpu_layers=everything), constants)
+    steps: list[dict[str, Any]] = [{"gpu_layers": everything - n} for n in range(everything + 1)]
+    if model.has_experts and experts is None:
+        first = [{"gpu_layers": everything, "offload_experts": n or None} for n in range(everything)]
+        steps = [*first, *({**each, "offload_experts": "all"} for each in steps[1:])]
+    sequences, one = options.batch or math.ceil(options.concurrency or 1), Parallelism()
+
+    def at(step: int) -> Scenario:
+        return scenario_of(model, gpu, replace(options, **steps[step]), constants)
+
+    def fits(step: int) -> bool:
+        q = at(step)
+        pool = kv_pool_bytes_per_gpu(q.model, q.machine, one, q.formats, q.budget)
+        each = held_bytes_per_sequence(q.model, q.machine, one, q.formats, q.full_length, q.budget)
+        return bool(max_sequences(pool, each, one) >= sequences)
+
+    found = bisect_left(range(len(steps) - 1), True, key=fits)
+    return replace(at(found), fitted=True)
+
+
 def _on_one_gpu(options: Options) -> Options:
     """The options, whose GPU is the one that host memory serves; raises CostcalcError where several are asked for."""
     why = "what is in host memory is modelled beside one GPU"
-    degrees = {name: getattr(options, name) for name in options.__dataclass_fields__ if name.endswith("_parallel")}
-    for name, degree in {"gpus": options.gpus, **degrees}.items():
-        if isinstance(degree, int) and degree > 1:
-            raise CostcalcError(f"{degree} share host memory", where=name, hint=why)
+    for name, degree in _several_gpus(options).items():
+        raise CostcalcError(f"{degree} share host memory", where=name, hint=why)
     if options.disaggregated:
         raise CostcalcError("pools apart share host memory", where="disaggregated", hint=why)
     return replace(options, gpus=1)
+
+
+def _several_gpus(options: Options) -> dict[str, int]:
+    """The options that ask for more than one GPU, by keyword."""
+    names = ("gpus", *(name for name in options.__dataclass_fields__ if name.endswith("_parallel")))
+    told = {name: getattr(options, name) for name in names}
+    return {name: degree for name, degree in told.items() if isinstance(degree, int) and degree > 1}
 
 
 def engine_with_host(options: Options) -> str | None:
@@ -345,10 +400,27 @@ def engine_with_host(options: Options) -> str | None:
     return "llamacpp" if options.cpu_offload_gb is None else "vllm"
 
 
-def usual_backend(options: Options, weights: str, gpu: Accelerator, constants: ServingEfficiency) -> str:
-    """The engine where none is told: by what is in host memory, by the weights' format, by the GPU's vendor."""
-    of_files = "llamacpp" if weight_format(weights).note == "GGUF" else None
-    return engine_with_host(options) or of_files or constants.backend_for(gpu.vendor)
+def _kept_by(budget: MemoryBudget, precision: Precision, options: Options, backend: str) -> Precision:
+    """The precision with a cache that the engine keeps: its default for the model's own format, where that is none.
+
+    Raises CostcalcError for one that was asked for.
+    """
+    known = budget.engine.cache_formats if budget.engine else ()
+    if not known or precision.kv_cache in known:
+        return precision
+    if options.kv_cache is None:
+        return replace(precision, kv_cache="bf16")  # as large as its fp16
+    hint = f"one of {', '.join(known)}"
+    raise CostcalcError(f"{backend} keeps no cache in {options.kv_cache}", where="kv_cache", hint=hint)
+
+
+def usual_backend(options: Options, precision: Precision, gpu: Accelerator, constants: ServingEfficiency) -> str:
+    """The engine where none is told: by what is in host memory, by formats of GGUF, by the GPU."""
+    of_files = "llamacpp" if "llama.cpp" in cache_format(precision.kv_cache).note else None
+    of_files = "llamacpp" if weight_format(precision.weights).note == "GGUF" else of_files
+    engines = constants.of_memory.engines if constants.of_memory else {}
+    usual = next((name for name, each in engines.items() if gpu.architecture in each.usual_on), None)
+    return engine_with_host(options) or of_files or usual or constants.backend_for(gpu.vendor)
 
 
 def placement_asked(model: ModelSpec, options: Options, formats: Formats, backend: str) -> Placement:
@@ -364,7 +436,8 @@ def placement_asked(model: ModelSpec, options: Options, formats: Formats, backen
     if experts is not None and not model.has_experts:
         hint = "leave it out, or say `gpu_layers`"
         raise CostcalcError(f"{model.name} has no experts", where="offload_experts", hint=hint)
-    return placement_of(model, options.gpu_layers, experts, options.offload_cache)
+    on_gpu = None if options.gpu_layers is None else int(options.gpu_layers)
+    return placement_of(model, on_gpu, experts, options.offload_cache)
 
 
 def efficiency_of(options: Options, constants: ServingEfficiency, machine: Machine, backend: str) -> Efficiency:
@@ -429,10 +502,14 @@ def owner_of(options: Options, owning: Owning | None) -> OwnedTerms:
     if owning is None:
         raise ValueError("constants of serving without the terms of owning")
     site = {"pue": options.pue, "power_price": options.power_price, "grid_co2": options.grid_co2}
-    try:
-        return owning.told(options.owned, site)
-    except CostcalcError as error:
-        raise CostcalcError(error.message, where="owned", hint=error.hint) from None
+    told: OwnedTerms = read_as(lambda text: owning.told(text, site), options.owned, "owned")
+    return told
+
+
+def charged_as_told(gpu: Accelerator, told: float | str | None, owner: OwnedTerms) -> PriceChoice | None:
+    """What is charged for a GPU-hour by what `--price` says; an error in that names the option."""
+    choice: PriceChoice | None = read_as(lambda words: charged(gpu, words, owner), told, "price")
+    return choice
 
 
 def asked_precision(model: ModelSpec, options: Options) -> Precision:

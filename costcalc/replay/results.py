@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from costcalc.fields import Array, Record, Result
-from costcalc.predict.quantities import plain_tree
+from costcalc.predict.results import plain_tree
 from costcalc.units import Level, format_seconds, format_usd
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import ceil, floor
 from typing import Any
 
@@ -22,6 +23,7 @@ from costcalc.predict.predict import (
     predict,
     prefill_layout,
     scheduled_at_most,
+    settled_batch,
     startup_seconds,
     tokens_of_pass,
 )
@@ -155,15 +157,14 @@ def simulated(
     if q.disaggregated:
         prefill = prefill or _balanced(q, deployment, batch, usd_per_gpu_hour)
         p = prefill.scenario
-        prompts = times if p is q else times_of(p, prefill.layout, 1, longest, (), reuse)
+        prompts = times if p is q else times_of(p, prefill.layout, 1, longest, _lengths(traffic), reuse)
         pool = _pool(q, layout, prefill, engine, prompts, longest)
         engine = Engine(**{**engine.__dict__, "startup": 0.0})
     first = Replica(engine, times)
     replicas = [first, *(Replica(engine, times, first.cache) for _ in range(deployment.replicas - 1))]
     requests = requests_of(traffic, reuse)
     if traffic.concurrency and not np.any(q.load.equal_lengths):
-        at = predict(q, layout, batch, deployment.replicas)
-        life = float(at.time_to_first_token + q.output_tokens * at.time_per_output_token)
+        life = _life_of_a_request(q, deployment, traffic.concurrency)
         for user, request in enumerate(requests[: traffic.concurrency]):
             request.arrival = user * life / traffic.concurrency
     found = _replayed(requests, traffic, replicas, router, pool)
@@ -187,6 +188,14 @@ def simulated(
         hourly,
     )
     return _told(fleet, traffic, found, replicas, pool, (q.options.ttft, q.options.tpot), router, seed)
+
+
+def _life_of_a_request(scenario: Scenario, deployment: Deployment, users: float) -> float:
+    """From arrival to the last token, of so many users at all replicas together [s]."""
+    told = replace(scenario.options, batch=None, concurrency=users)
+    q = replace(scenario, options=told, load=replace(scenario.load, concurrency=users))
+    at = predict(q, deployment.layout, settled_batch(q, deployment.layout, deployment.replicas), deployment.replicas)
+    return float(at.time_to_first_token + q.output_tokens * at.time_per_output_token)
 
 
 def requests_of(traffic: Traffic, reuse: bool) -> list[Request]:

@@ -16,6 +16,7 @@ import numpy as np
 from costcalc.catalog.yaml import READ, identity
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.fields import Array, Record
+from costcalc.predict.readers import read_as
 from costcalc.replay.blocks import PREFIX_TOKENS
 from costcalc.units import parse_quantity
 
@@ -95,10 +96,7 @@ def drawn_by(text: str, words: dict[str, Any], where: str) -> Draw:
         raise CostcalcError(f"{shown(text)} cannot be read", where=where, hint=f"write it like {example}")
     if not varies:
         return words[name]
-    try:
-        variation = parse_quantity(number, "count", positive=True)
-    except CostcalcError as error:
-        raise CostcalcError(error.message, where=where, hint=error.hint) from None
+    variation = read_as(lambda told: parse_quantity(told, "count", positive=True), number, where)
     if variation > MOST_VARIATION:
         raise CostcalcError(f"{shown(text)} is out of range", where=where, hint=f"at most {MOST_VARIATION:g}")
     return words[name](variation)

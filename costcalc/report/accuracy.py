@@ -410,7 +410,7 @@ MOST_MOVED = 12
 
 def _constants(own: UserServing) -> Iterator[Block]:
     """Which constants of serving runs moved, and what that makes of one estimate."""
-    from costcalc.validation.serving_fit import constant_text
+    from costcalc.validation.serving.fit import constant_text
 
     yield Line(f"Constants of serving: {counted(own.rows, 'row')}, {own.effective:.1f} effective", "heading")
     if not own.moved:

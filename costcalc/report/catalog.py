@@ -22,7 +22,16 @@ from costcalc.hardware.accelerator import Accelerator, Source
 from costcalc.hardware.prices import Price, PriceChoice, kinds_priced
 from costcalc.model.spec import ApiPrice, ClosedModel, ModelSpec
 from costcalc.report.page import Block, Column, Grid, Line, filled_grid, grid_of, notes, numbers, section
-from costcalc.units import NOTHING, counted, format_bytes, format_count, format_power, format_rate, format_usd
+from costcalc.units import (
+    NOTHING,
+    counted,
+    format_bytes,
+    format_count,
+    format_power,
+    format_price,
+    format_rate,
+    format_usd,
+)
 
 OWN = "*"
 """Stands behind the name of an entry that is not of costcalc's own catalog."""
@@ -77,7 +86,7 @@ _GPUS = (
     _right("bandwidth", lambda each: format_rate(each.memory_bandwidth, "B/s", 3)),
     _right("bf16", lambda each: _bare(each.bf16) if each.bf16 or not each.fp16 else f"{_bare(each.fp16)} (fp16)"),
     _right("fp8", lambda each: _bare(each.fp8)),
-    _right("$/h", lambda each: format_usd(each.usd_per_gpu_hour)),
+    _right("$/h", lambda each: format_price(each.usd_per_gpu_hour)),
     _right("fp4", lambda each: _bare(each.fp4)),
     _right("power", lambda each: format_power(each.power_w)),
     _right("domain", lambda each: str(each.domain or 1)),
@@ -267,7 +276,7 @@ _SOURCE = Column("source", role="dim", wrap=True)
 def _price_grid(prices: Sequence[tuple[str, Price | PriceChoice, str]], last: Column) -> Grid:
     columns = (Column("provider"), *numbers("$/h"), Column("kind"), Column("date"), Column("provenance"), last)
     rows = [
-        (who, format_usd(each.usd_per_gpu_hour), each.kind or "", each.date or "", each.provenance or "", where)
+        (who, format_price(each.usd_per_gpu_hour), each.kind or "", each.date or "", each.provenance or "", where)
         for who, each, where in prices
     ]
     return Grid(columns, rows)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
-from costcalc.predict.quantities import Assumption, Comparison, Row
-from costcalc.report.estimate import bound_role, demand_asked, is_term, price_basis
+from costcalc.predict.quantities import SIDES
+from costcalc.predict.results import Assumption, Comparison, Row
+from costcalc.report.estimate import HEADLINE, OF_POOLS, bound_role, demand_asked, is_term, pool_size, price_basis
 from costcalc.report.page import (
     HEAD_ENDS,
     RANGE,
@@ -24,12 +26,13 @@ from costcalc.report.page import (
     times,
     users,
 )
-from costcalc.units import NOTHING, capital, counted, format_bytes, format_count
+from costcalc.units import NOTHING, capital, counted, format_bytes, format_count, format_price
 from costcalc.units import format_usd as usd
 
 COST = "cost.usd_per_million_output_tokens"
 RATE, USER = "serving.output_tokens_per_s_per_gpu", "serving.tokens_per_s_per_user"
 _UNLIMITED = 10**8
+PER_SEQUENCE = "KV cache per sequence"
 EXCEEDS = "†"
 """Stands behind what breaks the limits of time."""
 
@@ -59,12 +62,31 @@ def comparison_page(comparison: Comparison) -> list[Block]:
 
 def _same_in_all(rows: Sequence[Row]) -> list[str]:
     """Columns whose value is the same in every row, and is told once beside the table."""
-    values: dict[tuple[str, ...], set[float | None]] = {
-        ("GPUs",): {row.estimate.deployment.gpus for row in rows},
+    values: dict[tuple[str, ...], set[Any]] = {
+        ("GPUs",): {_gpus(row) for row in rows},
         ("$/GPU-h",): {row.estimate.deployment.usd_per_gpu_hour for row in rows},
-        ("KV/token", "smaller"): {row.estimate.kv_cache.bytes_per_token for row in rows},
+        ("KV/token", "KV/seq", "smaller"): {_held(row) for row in rows},
     }
-    return [title for titles, found in values.items() for title in titles if len(found) == 1]
+    same = [title for titles, found in values.items() for title in titles if len(found) == 1]
+    return same if _windows(rows) or "KV/seq" in same else [*same, "KV/seq"]
+
+
+def _held(row: Row) -> tuple[float, float]:
+    """What a row's cache grows by with each token, and what windows and states hold besides [B]."""
+    cache = row.estimate.kv_cache
+    return cache.bytes_per_token, cache.fixed_bytes_per_sequence
+
+
+def _windows(rows: Iterable[Row]) -> bool:
+    """Whether windows or states hold a part of a cache, which bytes per further token leave out."""
+    return any(fixed for _, fixed in map(_held, rows))
+
+
+def caches(rows: Sequence[Row]) -> tuple[str, list[float]]:
+    """Return the bytes that tell caches apart, and what they are of: a token, or a sequence where windows are there."""
+    if _windows(rows):
+        return PER_SEQUENCE, [row.estimate.kv_cache.bytes_per_sequence for row in rows]
+    return "KV cache per token", [row.estimate.kv_cache.bytes_per_token for row in rows]
 
 
 def _legend(comparison: Comparison, same: Collection[str]) -> Iterator[str]:
@@ -74,24 +96,42 @@ def _legend(comparison: Comparison, same: Collection[str]) -> Iterator[str]:
         to += "the first that has one"
     title = _versus(comparison.rows)
     if "KV/token" in same:
-        cache = format_bytes(comparison.rows[0].estimate.kv_cache.bytes_per_token)
-        yield f"{title}: $/M out, {to}. KV cache per token: {cache} in every row."
-    else:
-        cache = (
-            "KV/token: cache that each further token adds in all layers, windows and states apart. "
-            "smaller: its size, to the first row."
+        grown, fixed = map(format_bytes, _held(comparison.rows[0]))
+        cache = f"KV cache per token: {grown}"
+        if _windows(comparison.rows):
+            cache = f"KV cache per further token: {grown}, with {fixed} of windows and states per sequence,"
+        yield f"{title}: $/M out, {to}. {cache} in every row."
+    elif _windows(comparison.rows):
+        yield (
+            "KV/token: cache that each further token adds, once windows are full. KV/seq: that of a whole sequence, "
+            f"windows and states included. smaller: its size, to the first row. {title}: $/M out, {to}."
         )
+    else:
+        cache = "KV/token: cache that each further token adds in all layers. smaller: its size, to the first row."
         yield f"{cache} {title}: $/M out, {to}."
     if any(row.chance_cheaper is not None for row in comparison.rows):
         yield "cheaper?: the chance that it costs less than that row, by the ranges of both and what they share."
     if not is_term(comparison.rows[0].estimate):
-        yield "TPOT, TTFT and tok/s: as served, prefills included; decode tok/s: while no prompt is prefilled."
+        yield from _counted(comparison.rows, "GPUs" not in same)
     broken = [row for row in comparison.rows if row.estimate.limits.kept is False]
     if broken:
         limits = broken[0].estimate.limits
         tpot, ttft = limits.time_per_output_token_s, limits.time_to_first_token_s
         asked = [f"TPOT of {seconds(tpot)}" if tpot else "", f"TTFT of {seconds(ttft)}" if ttft else ""]
         yield f"{EXCEEDS} breaks the limit, {' and '.join(filter(None, asked))}: no batch and no layout keeps it."
+
+
+def _counted(rows: Sequence[Row], gpus: bool) -> Iterator[str]:
+    """What speeds and dollars count, with pools apart or without.
+
+    gpus: whether there is a column of them.
+    """
+    apart = {row.estimate.workload.disaggregated for row in rows}
+    if False in apart:
+        yield "TPOT, TTFT and tok/s: as served, prefills included; decode tok/s: while no prompt is prefilled."
+    if True in apart:
+        pools = "GPUs: those that decode + those that prefill for them. " if gpus else ""
+        yield f"{pools}{OF_POOLS}"
 
 
 def _reference(rows: Sequence[Row]) -> Row | None:
@@ -141,12 +181,18 @@ def comparison_grid(rows: Sequence[Row], same: Collection[str] = ()) -> Grid:
 Cell = Callable[[Row], str]
 
 
+def _gpus(row: Row) -> str:
+    """The GPUs of a row: those that decode, and those that prefill for them."""
+    pool = row.estimate.serving.prefill_gpus
+    return f"{row.estimate.deployment.gpus}" + (f" + {pool_size(pool)}" if pool else "")
+
+
 def _number(path: str) -> tuple[Column, Cell]:
-    return Column(quantity(path).short, right=True), lambda row: quantity(path, row.estimate).text
+    return Column(quantity(path).short, right=True, path=path), lambda row: quantity(path, row.estimate).text
 
 
 def _range(path: str) -> tuple[Column, Cell]:
-    return RANGE, lambda row: quantity(path, row.estimate).range
+    return replace(RANGE, path=f"{path}_range"), lambda row: quantity(path, row.estimate).range
 
 
 def _chosen(text: Cell) -> Cell:
@@ -183,38 +229,66 @@ _TPOT = _number("serving.time_per_output_token_s")
 _IN = _number("cost.usd_per_million_input_tokens")
 _BLENDED = _number("cost.usd_per_million_blended_tokens")
 _COLUMNS: tuple[tuple[Column, Cell], ...] = (
-    (Column(""), row_name),
-    (Column("GPUs", right=True), lambda row: str(row.estimate.deployment.gpus)),
-    (Column("$/GPU-h", right=True), _chosen(lambda row: usd(row.estimate.deployment.usd_per_gpu_hour))),
-    (Column("for it", right=True), lambda row: f"{row.estimate.demand.gpus:,}" if row.estimate.demand else ""),
-    (Column("$/month", right=True), lambda row: usd(row.estimate.demand.usd_per_month) if row.estimate.demand else ""),
+    (Column("", path="variant"), row_name),
+    (Column("GPUs", right=True, path="deployment.gpus"), lambda row: _gpus(row)),
     (
-        Column("$/request", right=True),
+        Column("$/GPU-h", right=True, path="deployment.usd_per_gpu_hour"),
+        _chosen(lambda row: format_price(row.estimate.deployment.usd_per_gpu_hour)),
+    ),
+    (
+        Column("for it", right=True, path="demand.gpus"),
+        lambda row: f"{row.estimate.demand.gpus:,}" if row.estimate.demand else "",
+    ),
+    (
+        Column("$/month", right=True, path="demand.usd_per_month"),
+        lambda row: usd(row.estimate.demand.usd_per_month) if row.estimate.demand else "",
+    ),
+    (
+        Column("$/request", right=True, path="demand.usd_per_request"),
         lambda row: usd(row.estimate.demand.usd_per_request) if row.estimate.demand else "",
     ),
-    (Column("KV/token", right=True), lambda row: format_bytes(row.estimate.kv_cache.bytes_per_token)),
-    (Column("smaller", right=True), lambda row: times(row.cache_ratio)),
+    (
+        Column("KV/token", right=True, path="kv_cache.bytes_per_token"),
+        lambda row: format_bytes(row.estimate.kv_cache.bytes_per_token),
+    ),
+    (
+        Column("KV/seq", right=True, path="kv_cache.bytes_per_sequence"),
+        lambda row: format_bytes(row.estimate.kv_cache.bytes_per_sequence),
+    ),
+    (Column("smaller", right=True, path="sequence_ratio"), lambda row: times(row.sequence_ratio)),
     (replace(_number(COST)[0], role="headline"), lambda row: cost_or_reason(row) + _exceeds(row)),
     _range(COST),
-    (Column("vs first", right=True), lambda row: times(row.cost_ratio)),
-    (Column("cheaper?", right=True), lambda row: _chance(row.chance_cheaper)),
-    (Column("layout"), _chosen(lambda row: row.estimate.deployment.layout)),
+    (Column("vs first", right=True, path="cost_ratio"), lambda row: times(row.cost_ratio)),
+    (Column("cheaper?", right=True, path="chance_cheaper"), lambda row: _chance(row.chance_cheaper)),
+    (Column("layout", path="deployment.layout"), _chosen(lambda row: row.estimate.deployment.layout)),
     (
-        Column("batch", right=True),
+        Column("batch", right=True, path="workload.batch"),
         _chosen(lambda row: marked(row.estimate, "batch", users(row.estimate.workload.batch))),
     ),
     (_TPOT[0], lambda row: _TPOT[1](row) + _exceeds(row)),
     _number("serving.time_to_first_token_s"),
     _number(RATE),
     _range(RATE),
-    (Column("bound by"), lambda row: row.estimate.decode.bound_by or NOTHING),
+    (Column("bound by", path="decode.bound_by"), lambda row: row.estimate.decode.bound_by or NOTHING),
     _number(USER),
     _number("decode.tokens_per_s_per_gpu"),
-    (Column("fits", right=True, beside=True), _most),
+    (Column("fits", right=True, beside=True, path="memory.max_sequences"), _most),
     (replace(_IN[0], beside=True), _IN[1]),
     (replace(_BLENDED[0], beside=True), _BLENDED[1]),
 )
 """Columns, the first of which a narrow terminal has room for, and their cells."""
+_BESIDE = (
+    "question", "against", "model.name", "deployment.gpu", "limits.kept", "memory.fits", "needs_gpus", "note",
+    *(f"workload.{length}_tokens" for length in ("input", "output", "context")),
+)  # fmt: skip
+"""Columns of CSV that a page says in its title, in a mark or in the lines around its table."""
+
+
+def shown_columns() -> set[str]:
+    """Return the columns of CSV that tables of comparisons and first lines of estimates show: all with `--brief`."""
+    headed = {column.path for column, _ in _COLUMNS} | {*HEADLINE} | {f"{path}_range" for path in HEADLINE}
+    ends = {f"{path}.{side}" for path in headed if path.endswith("_range") for side in SIDES}
+    return headed | ends | {*_BESIDE}
 
 
 def _load(comparison: Comparison, same: Collection[str]) -> Iterator[Block]:
@@ -227,7 +301,11 @@ def _load(comparison: Comparison, same: Collection[str]) -> Iterator[Block]:
             f"{format_count(load.input_tokens)} tokens in, {format_count(load.output_tokens)} out, "
             f"decode at {format_count(load.context_tokens)} of context"
         )
-    gpus = f"; {counted(first.deployment.gpus, 'GPU')} in every row" if "GPUs" in same else ""
+    gpus = ""
+    if "GPUs" in same:
+        pool = first.serving.prefill_gpus
+        gpus = f"; {counted(first.deployment.gpus, 'GPU')}{f' and {pool_size(pool)} for prefill' if pool else ''}"
+        gpus += " in every row"
     yield Line(f"{tokens}; KV cache {precision.kv_cache}{gpus}.", "dim")
     if asked := next((row.estimate.demand for row in comparison.rows if row.estimate.demand), None):
         told = f"Demand: {demand_asked(asked)}. GPUs: of a replica, of the size that serves it with the fewest;"
@@ -257,5 +335,5 @@ def _price_sources(rows: Iterable[Row]) -> str:
     for row in rows:
         machine = row.estimate.deployment
         if machine.usd_per_gpu_hour is not None and machine.price_source:
-            sources[machine.gpu] = f"{usd(machine.usd_per_gpu_hour)} {machine.gpu}: {machine.price_source}"
+            sources[machine.gpu] = f"{format_price(machine.usd_per_gpu_hour)} {machine.gpu}: {machine.price_source}"
     return "; ".join(sources.values())

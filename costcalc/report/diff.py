@@ -11,7 +11,7 @@ from costcalc.explore.diff import PATHS, Change, Diff, Headline
 from costcalc.fields import Record
 from costcalc.predict.options import flag_of
 from costcalc.report.page import HEAD_ENDS, Block, Column, Grid, Line, Role, notes, quantity, users
-from costcalc.units import NOTHING, SHOWN_IN, format_percent, format_usd
+from costcalc.units import NOTHING, SHOWN_IN, format_percent, format_price, format_usd
 
 WIDTH = 24
 """Characters of the bars: those of one change begin where those of the one before end."""
@@ -144,7 +144,7 @@ def _figure(name: str, value: Any) -> str:
     if value is None:
         return NOTHING
     if name == "usd_per_gpu_hour":
-        return format_usd(value)
+        return format_price(value)
     if name == "batch":
         return users(value)
     if name not in _OTHER:

@@ -8,18 +8,12 @@ from typing import TYPE_CHECKING
 
 from costcalc.hardware.prices import OLD_MONTHS
 from costcalc.predict.predict import UNBOUNDED
-from costcalc.predict.quantities import (
-    Comparison,
-    DemandResult,
-    DeploymentResult,
-    Estimate,
-    Formula,
-    MemoryResult,
-)
+from costcalc.predict.results import Comparison, DemandResult, DeploymentResult, Estimate, Formula, MemoryResult
 from costcalc.report.market import market
 from costcalc.report.owning import energy_block, owned_block
 from costcalc.report.page import (
     HEAD_ENDS,
+    MARK,
     Block,
     Column,
     Grid,
@@ -47,12 +41,13 @@ from costcalc.units import (
     format_count,
     format_percent,
     format_power,
+    format_price,
     format_rate,
 )
 from costcalc.units import format_usd as usd
 
 if TYPE_CHECKING:
-    from costcalc.explore.sweep import Sweep
+    from costcalc.explore.spaces.sweep import Sweep
 
 _MEDIAN = "median"
 
@@ -79,7 +74,7 @@ def price_basis(machines: Iterable[DeploymentResult]) -> str:
         return "no price per GPU-hour is known"
     if len(offers) == 1:
         [(price, terms)] = offers
-        return f"{usd(price)} per GPU-hour, {terms}"
+        return f"{format_price(price)} per GPU-hour, {terms}"
     kinds = sorted({each.price_kind or "as given" for each in priced})
     if len(kinds) > 1:
         return f"prices per GPU-hour of different kinds: {', '.join(kinds)}"
@@ -164,35 +159,53 @@ def _at_list_prices(result: Estimate) -> Iterator[Block]:
     """What the dollars would be at the lowest and the highest price of the kind that is charged."""
     asked, cost = result.deployment.price_range, result.cost.usd_per_million_output_tokens_price_range
     if asked and cost:
-        per_hour, told = (f"{usd(low)} to {usd(high)}" for low, high in (asked, cost))
+        per_hour = " to ".join(map(format_price, asked))
+        told = " to ".join(map(usd, cost))
         kind = "Published owners'" if result.deployment.owned else capital(result.deployment.price_kind or "")
         yield Line(f"{kind} prices run from {per_hour} per GPU-hour: {told} per M output tokens.", "dim", indent=2)
 
 
-def _headline_numbers(result: Estimate) -> list[tuple[str, str]]:
-    """Paths of the numbers that come first, and what is said of each."""
+HEADLINE = (
+    "cost.usd_per_million_output_tokens",
+    "cost.usd_per_million_input_tokens",
+    "cost.usd_per_million_blended_tokens",
+    "cost.usd_per_request",
+    "serving.output_tokens_per_s_per_gpu",
+    "serving.tokens_per_s_per_user",
+    "serving.time_per_output_token_s",
+    "serving.time_to_first_token_s",
+)
+"""Paths of the numbers that come first."""
+_OF_A_TERM = {
+    "serving.output_tokens_per_s_per_gpu": "decode.tokens_per_s_per_gpu",
+    "serving.tokens_per_s_per_user": "decode.tokens_per_s_per_user",
+}
+"""What stands in their place where a term of the bill alone is counted, which serves nobody."""
+
+
+def _headline_numbers(result: Estimate) -> Iterator[tuple[str, str]]:
+    """Yield the paths of the numbers that come first, and what is said of each."""
     apart, serving = result.workload.disaggregated, result.serving
     several = result.deployment.gpus > 1 or serving.prefill_gpus
-    served = "of both pools" if apart else "served, prefills included"
+    served = "over the GPUs of both pools" if apart else "served, prefills included"
     in_all = f"; {speed(serving.output_tokens_per_s)} in all" if several else ""
-    speeds = [
-        ("serving.output_tokens_per_s_per_gpu", served + in_all),
-        ("serving.tokens_per_s_per_user", "1 / time per output token"),
-    ]
-    if is_term(result):
-        speeds = [
-            ("decode.tokens_per_s_per_gpu", f"{speed(result.decode.tokens_per_s)} in all"),
-            ("decode.tokens_per_s_per_user", ""),
-        ]
-    return [
-        ("cost.usd_per_million_output_tokens", "GPU time of decoding"),
-        ("cost.usd_per_million_input_tokens", "GPU time that prompts take"),
-        ("cost.usd_per_million_blended_tokens", "all GPU time, by this mix"),
-        ("cost.usd_per_request", "a prompt and its answer"),
-        *speeds,
-        ("serving.time_per_output_token_s", "prefills run elsewhere" if apart else "with prefills in between"),
-        ("serving.time_to_first_token_s", f"{format_count(result.workload.input_tokens)} tokens in"),
-    ]
+    told = (
+        "of the GPUs that decode" if apart else "GPU time of decoding",
+        "of those that prefill" if apart else "GPU time that prompts take",
+        "of both pools, by this mix" if apart else "all GPU time, by this mix",
+        "a prompt and its answer",
+        served + in_all,
+        "1 / time per output token",
+        "prefills run elsewhere" if apart else "with prefills in between",
+        f"{format_count(result.workload.input_tokens)} tokens in",
+    )
+    of_a_term = {
+        "decode.tokens_per_s_per_gpu": f"{speed(result.decode.tokens_per_s)} in all",
+        "decode.tokens_per_s_per_user": "",
+    }
+    for path, said in zip(HEADLINE, told, strict=True):
+        other = _OF_A_TERM.get(path, path) if is_term(result) else path
+        yield other, of_a_term.get(other, said)
 
 
 def is_term(result: Estimate) -> bool:
@@ -203,7 +216,8 @@ def is_term(result: Estimate) -> bool:
 def _decoding_alone(result: Estimate) -> str:
     """What a step yields while no prompt is prefilled: more than a service does, so never the headline."""
     decode = result.decode
-    when = "The decode pool alone" if result.workload.disaggregated else "Decoding alone, while no prompt is prefilled"
+    apart = result.workload.disaggregated
+    when = "Over the GPUs that decode alone" if apart else "Decoding alone, while no prompt is prefilled"
     return (
         f"{when}: {speed(decode.tokens_per_s_per_gpu)} tokens/s per GPU, "
         f"{speed(decode.tokens_per_s_per_user)} per user; a step takes {seconds(decode.step_time_s)}."
@@ -298,11 +312,14 @@ def _owned(result: Estimate) -> Iterator[Block]:
         yield from owned_block(cost, result.cost.usd_per_million_output_tokens)
         drawn, use = result.energy.watts_per_gpu, result.deployment.utilization
         if drawn is not None:
-            busy = "" if use == 1 or cost.terms.busy != 1 else f", busy={format_percent(use)}"
+            typed = cost.terms.typed
+            own = [] if "draw" in typed else [f"draw={drawn / cost.limit_watts:.0%}"]
+            own += [] if use == 1 or "busy" in typed else [f"busy={format_percent(use)}"]
             yield Line(
                 f"An hour's electricity is that of the owner's terms, {format_percent(cost.terms.load)} of a GPU's "
-                f"limit whatever it serves. This load draws {format_power(drawn)} while it works: "
-                f"--owned 'draw={drawn / cost.limit_watts:.0%}{busy}'.",
+                f"limit around the clock, whatever it serves{', as typed' if 'draw' in typed else ''}. Under Energy is "
+                f"what this load draws, {format_power(drawn)} while it works"
+                f"{'; ' * bool(own)}{', '.join(own)}{' in --owned makes it that' * bool(own)}.",
                 "dim",
                 indent=2,
             )
@@ -374,7 +391,7 @@ def _deployment(result: Estimate) -> Iterator[Block]:
     rows = [
         ("GPUs", gpus),
         *(
-            [("Price", f"{told('price', usd(each))} per GPU-hour, {usd(hourly)} per hour in all")]
+            [("Price", f"{told('price', format_price(each))} per GPU-hour, {usd(hourly)} per hour in all")]
             if each is not None
             else []
         ),
@@ -438,9 +455,28 @@ def _waiting(result: Estimate) -> str:
     return ", enough that decode does not wait"
 
 
+OF_POOLS = (
+    "Pools apart: tok/s GPU is over the GPUs of both; $/M out and decode tok/s GPU are of those that decode, $/M in of "
+    "those that prefill."
+)
+"""Which GPUs a column counts where prefill has its own."""
+
+
 def pool_size(gpus: float) -> str:
     """GPUs of a prefill pool, which is sized to the decode pool and so seldom whole."""
     return f"{gpus:,.0f}" if gpus >= 100 or gpus == round(gpus) else f"{gpus:.2g}"
+
+
+def _layers_there(result: Estimate) -> str:
+    """Which layers are in host memory, where llama.cpp puts them there."""
+    memory, count = result.memory, result.model.layers
+    mark = MARK if any(each.name == "layers on the GPU" for each in result.assumptions) else ""
+    told = []
+    if memory.gpu_layers is not None and memory.gpu_layers <= count:
+        told.append(f"{memory.gpu_layers}{mark} of {count + 1} layers are on the GPU")
+    if memory.host_expert_layers:
+        told.append(f"the experts of {memory.host_expert_layers}{mark} of {count} layers are there")
+    return "".join(f"; {each}" for each in told)
 
 
 def _memory(result: Estimate) -> Iterator[Block]:
@@ -452,11 +488,16 @@ def _memory(result: Estimate) -> Iterator[Block]:
         if result.memory.host_bytes is not None:
             room = result.memory.host_capacity_bytes
             of = "" if room is None else f" of the {format_binary(room)} there"
-            yield Line(f"In host memory: {format_binary(result.memory.host_bytes)}{of}.", indent=2)
+            yield Line(
+                f"In host memory: {format_binary(result.memory.host_bytes)}{of}{_layers_there(result)}.", indent=2
+            )
         yield Line("GiB of 1,073,741,824 B, as nvidia-smi and the logs of engines count.", "dim", indent=2)
-    fixed = f" and {format_bytes(cache.fixed_bytes_per_sequence)} at most" if cache.fixed_bytes_per_sequence else ""
+    each = f"{cache.bytes_per_token:,.0f} B per token"
+    if cache.fixed_bytes_per_sequence:
+        each = f"{cache.bytes_per_token:,.0f} B per further token, windows and states "
+        each += f"{format_bytes(cache.fixed_bytes_per_sequence)} at most"
     yield Line(
-        f"KV cache: {cache.bytes_per_token:,.0f} B per token{fixed}, {format_bytes(cache.bytes_per_sequence)} per "
+        f"KV cache: {each}, {format_bytes(cache.bytes_per_sequence)} per "
         f"sequence; one output token reads {format_bytes(cache.bytes_read_per_token)} of it.",
         indent=2,
     )

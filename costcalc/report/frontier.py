@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
-from costcalc.explore.frontier import RATE, TOLD, TPOT, TTFT, USER, Configuration, Front, Frontier, Point
+from costcalc.explore.spaces.frontier import RATE, TOLD, TPOT, TTFT, USER, Configuration, Front, Frontier, Point
 from costcalc.fields import Record
 from costcalc.predict.quantities import BLENDED
 from costcalc.report.page import (
@@ -23,7 +23,7 @@ from costcalc.report.page import (
     notes,
     quantity,
 )
-from costcalc.units import format_count, format_usd
+from costcalc.units import format_count, format_price
 
 NAMES = {
     "model": "model", "gpu": "GPU", "weights": "weights", "kv_cache": "KV cache", "activations": "activations",
@@ -143,6 +143,8 @@ def _legend(result: Frontier) -> Iterator[str]:
         f"{on:,} of {result.cells:,} configurations that fit are on the frontier: none is faster for a user and serves "
         "more tokens/s per GPU, or costs less. Of every set the fastest is shown; --format csv and json have all."
     )
+    if any(point.prefill_gpus for point in result.points):
+        yield "GPUs: of pools apart those that decode + those that prefill for them; tok/s GPU and dollars count both."
     if result.efficiency != "ideal":
         yield (
             "Points of a set cannot be told apart from its first: all their numbers differ by less than both ranges in "
@@ -153,7 +155,9 @@ def _legend(result: Frontier) -> Iterator[str]:
 
 def _prices(result: Frontier) -> str:
     prices = {each.of.gpu: each.of.usd_per_gpu_hour for each in result.fronts}
-    told = [f"{gpu} {format_usd(usd)}" if len(prices) > 1 else format_usd(usd) for gpu, usd in prices.items() if usd]
+    told = [
+        f"{gpu} {format_price(usd)}" if len(prices) > 1 else format_price(usd) for gpu, usd in prices.items() if usd
+    ]
     if not told:
         return "no price per GPU-hour is known"
     more = f" and {len(told) - 2 * _MOST_NAMED} more" if len(told) > 2 * _MOST_NAMED else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from costcalc.predict.quantities import Estimate, MarketPrice
+from costcalc.predict.results import Estimate, MarketPrice
 from costcalc.report.page import Block, Column, Grid, Line, Role, filled_grid, numbers, span, times
 from costcalc.units import NOTHING, format_percent
 from costcalc.units import format_usd as usd

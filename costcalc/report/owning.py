@@ -7,9 +7,9 @@ from dataclasses import asdict
 
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.owning import OwnedResult, OwnedTerms, Owning, apportioned
-from costcalc.predict.quantities import Estimate
+from costcalc.predict.results import Estimate
 from costcalc.report.page import Block, Column, Grid, Line, Role, numbers, quantity
-from costcalc.units import SHOWN_IN, format_percent, format_power, format_usd
+from costcalc.units import SHOWN_IN, format_percent, format_power, format_price, format_usd
 
 _FIXED = ("accelerator", "server_and_network", "space", "staff", "support")
 
@@ -33,6 +33,9 @@ def energy_block(result: Estimate) -> Iterator[Block]:
         ("A month", quantity("energy.kwh_per_month", result).text, f"at the meter, {hours}"),
         ("", f"{quantity('energy.kg_co2_per_month', result).text} CO2", f"at {co2:.4g} g/kWh"),
     ]
+    if (own := result.deployment.owned) is not None:
+        bill = format_usd(found.kwh_per_month * own.terms.power_price)
+        rows.append(("", bill, f"of electricity, at ${own.terms.power_price:g} per kWh"))
     yield Line("Energy", "heading")
     yield Grid((Column(), Column(role="value"), Column(role="dim")), rows)
     yield Line()
@@ -81,34 +84,46 @@ def owning_page(gpu: Accelerator, cost: OwnedResult, owning: Owning, use: float)
     cost: of it. owning: the terms by default, and their sources. use: share of the hours in which it works.
     """
     used = cost.usd_per_gpu_hour / use
-    per_used = "" if use == 1 else f", {format_usd(used)} an hour of work at {format_percent(use)} utilization"
+    per_used = "" if use == 1 else f", {format_price(used)} an hour of work at {format_percent(use)} utilization"
     rows = []
     for name, term in owning.terms.items():
         value = getattr(cost.terms, name)
-        source = f"{term.source}, {term.date}" if value == term.value else "as typed"
-        note = f"; {term.note}" if term.note and value == term.value else ""
-        rows.append((name.replace("_", "-"), f"{value:,.6g} {term.unit}", term.meaning, f"{source}{note}"))
+        whose = owning.presets.get(cost.terms.preset or "", {}).get(name, term)
+        source = f"{whose.source}, {whose.date}" if value == whose.value else "as typed"
+        note = f"; {whose.note}" if whose.note and value == whose.value else ""
+        rows.append((name.replace("_", "-"), _termed(value, term.unit), term.meaning, f"{source}{note}"))
     columns = (Column("term"), Column("value", role="value"), Column("meaning", wrap=True), _SOURCE)
     return [
-        Line(f"{gpu.name}: {format_usd(cost.usd_per_gpu_hour)} an hour to own{per_used}", "title"),
+        Line(f"{gpu.name}: {format_price(cost.usd_per_gpu_hour)} an hour to own{per_used}", "title"),
         Line(),
         *owned_block(cost),
         Line("Terms", "heading"),
         Grid(columns, rows),
-        Line("Others: --owned 'years=4, rate=8%, capital=$28k', --pue, --power-price, --grid-co2.", "dim", indent=2),
+        Line(
+            "Others: --owned 'years=4, rate=8%, capital=$28k', --pue, --power-price, --grid-co2; all at once: "
+            f"{', '.join(f'--owned {name}' for name in owning.presets)}.",
+            "dim",
+            indent=2,
+        ),
     ]
 
 
 _SOURCE = Column("source", role="dim", wrap=True)
 
 
+def _termed(value: float, unit: str) -> str:
+    """A term in its unit, such as '$200/kW a month' or '5 years'."""
+    return f"{format_usd(value)}{unit[1:]}" if unit.startswith("$") else f"{value:,.6g} {unit}"
+
+
 def _terms(terms: OwnedTerms) -> str:
     """The terms of an owner as a sentence."""
+    space, power = format_usd(terms.space), format_usd(terms.power_price)
     rate, left, staff, support, load = (
         format_percent(each) for each in (terms.rate, terms.residual, terms.staff, terms.support, terms.load)
     )
     return (
-        f"{terms.years:g} years at {rate} a year, compounded monthly, {left} left at the end; ${terms.space:g} a kW "
-        f"and month; ${terms.power_price:g} per kWh, PUE {terms.pue:g}; {staff} and {support} of the capital a year "
+        f"{terms.years:g} years at {rate} a year, compounded monthly, {left} left at the end; {space} a kW "
+        f"and month; {power} per kWh, PUE {terms.pue:g}; {staff} and {support} of the capital a year "
         f"for staff and support; the accelerator draws {load} of its limit."
     )

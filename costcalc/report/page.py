@@ -1,4 +1,4 @@
-"""Pages: blocks of lines and grids, for a terminal, a pipe, Markdown or LaTeX, every digit kept."""
+"""Pages: blocks of lines and grids, for a terminal, a pipe or Markdown, every digit kept."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeVar
 
 from costcalc.errors import escaped
 from costcalc.fields import Record
-from costcalc.predict.quantities import QUANTITIES, SET_BY, Assumption, Estimate, Range
+from costcalc.predict.quantities import QUANTITIES
+from costcalc.predict.results import SET_BY, Assumption, Estimate, Range
 from costcalc.units import (
+    DOLLARS,
     NOTHING,
     SHOWN_IN,
     counted,
@@ -66,6 +68,7 @@ class Column(Record):
     key: bool = False  # tells rows apart, and so begins every table of a grid; the first column does
     beside: bool = False  # stays beside the column before it, as a range does
     drawing: bool = False  # bars, which are left out of Markdown and of a terminal without room
+    path: str = ""  # the column of CSV that says the same
 
 
 RANGE = Column("80% range", role="dim", beside=True)
@@ -231,8 +234,8 @@ def defaults_taken(assumptions: Sequence[Assumption]) -> Iterator[Block]:
     """Yield the footnotes to the marks: what was taken, why, and the option that overrides it; or how many."""
     if assumptions:
         yield Line(_how_many(assumptions), "dim", only="usual")
-        yield Line(f"{MARK} taken by default; to override:", "dim", only="verbose")
-        columns = [Column(title, role="dim") for title in ("", "value", "option")]
+        yield Line(f"{MARK} taken by default:", "dim", only="verbose")
+        columns = [Column(title, role="dim") for title in ("", "value", "to override")]
         rows = [(each.name.replace("_", " "), each.value, each.override, each.why) for each in assumptions]
         yield Grid([*columns, Column("why", role="dim", wrap=True)], rows, only="verbose")
 
@@ -276,22 +279,45 @@ def notes(texts: Sequence[str]) -> Iterator[Block]:
 
 
 def safe(blocks: Iterable[Block]) -> Iterator[Block]:
-    """Yield the blocks of a page, all of their text escaped, and titles in the currency that is shown.
-
-    A page of no depth shows its long lists.
-    """
+    """Yield the blocks of a page, all of their text escaped; a page of no depth shows its long lists."""
     for block in blocks:
         if not isinstance(block, Command) and block.only not in (None, "verbose"):
             continue
         if isinstance(block, Grid):
-            columns = [replace(each, title=in_currency(escaped(each.title))) for each in block.columns]
-            yield replace(
-                block, columns=columns, rows=[[in_currency(escaped(cell)) for cell in row] for row in block.rows]
-            )
+            yield _changed(block, escaped)
         elif isinstance(block, Command):
             yield replace(block, text=escaped(block.text), label=escaped(block.label))
         else:
-            yield block if block.drawn else replace(block, text=in_currency(escaped(block.text)))
+            yield block if block.drawn else _changed(block, escaped)
+
+
+def in_money(blocks: Iterable[Block], told: bool = True) -> list[Block]:
+    """Return a page whose titles and sentences name the currency that is shown; told: and what it is worth."""
+    money = SHOWN_IN.get()
+    if money == DOLLARS:
+        return [*blocks]
+    page: list[Block] = [block if isinstance(block, Command) else _changed(block, in_currency) for block in blocks]
+    if not told:
+        return page
+    quoted = any(re.search(r"\$\d", text) for block in page for text in _texts(block))
+    kept = "; amounts with a $ are quoted, and stay in US dollars" if quoted else ""
+    rest = [] if page and page[-1] == Line() else [Line()]
+    return [*page, *rest, Line(f"Money in {money.name}, {money.per_usd:g} to the US dollar{kept}.", "dim")]
+
+
+def _changed(block: Grid | Line, change: Callable[[str], str]) -> Grid | Line:
+    """A block whose texts are changed."""
+    if isinstance(block, Line):
+        return replace(block, text=change(block.text))
+    columns = [replace(each, title=change(each.title)) for each in block.columns]
+    return replace(block, columns=columns, rows=[[*map(change, row)] for row in block.rows])
+
+
+def _texts(block: Block) -> Iterator[str]:
+    if isinstance(block, Grid):
+        yield from (cell for row in block.rows for cell in row)
+    elif isinstance(block, Line):
+        yield block.text
 
 
 # Pages as text for a pipe or a file, however long its lines become.
@@ -305,10 +331,11 @@ COLOURS = r"\x1b\[[0-9;]*m"
 
 def plain_page(blocks: Iterable[Block]) -> str:
     """Return a page as plain text that ends in a line break."""
-    return "".join(f"{line.rstrip()}\n" for block in safe(blocks) for line in _text_lines(block))
+    return "".join(f"{line.rstrip()}\n" for block in safe(blocks) for line in text_lines(block))
 
 
-def _text_lines(block: Block) -> Iterator[str]:
+def text_lines(block: Block) -> Iterator[str]:
+    """Yield the lines of a block, however long."""
     margin = " " * block.indent
     if isinstance(block, Line):
         yield margin + re.sub(COLOURS, "", block.text)
@@ -316,7 +343,7 @@ def _text_lines(block: Block) -> Iterator[str]:
     if isinstance(block, Command):
         yield from _command_lines(block)
         return
-    sizes = [_width(block, at) for at in range(len(block.columns))]
+    sizes = [width_of(block, at) for at in range(len(block.columns))]
     head = [[each.title for each in block.columns], [RULE * size for size in sizes]] if has_head(block) else []
     for row in [*head, *block.rows]:
         cells = zip(block.columns, row, sizes, strict=True)
@@ -341,7 +368,8 @@ def has_head(grid: Grid) -> bool:
     return any(each.title for each in grid.columns)
 
 
-def _width(grid: Grid, at: int, measure: Callable[[str], int] = len) -> int:
+def width_of(grid: Grid, at: int, measure: Callable[[str], int] = len) -> int:
+    """Return the columns of text that a column of a grid takes."""
     return max([measure(grid.columns[at].title), *(measure(row[at]) for row in grid.rows)])
 
 
@@ -388,90 +416,6 @@ _MARKDOWN = re.compile(r"[\\|*_<$`]|\](?=[(\[:])")
 
 def _marked_down(text: str) -> str:
     return _MARKDOWN.sub(r"\\\g<0>", text).strip()
-
-
-# Pages as LaTeX: a table for each grid that is no footnote, captioned by the headings above; all else as comments,
-# which authors turn into sentences of their own. Needs the package booktabs.
-
-
-LATEX_WIDTH = 80
-"""Columns of text that an article's 345 pt hold in footnotesize; what is wider goes on in another table below."""
-
-
-def latex_page(blocks: Iterable[Block]) -> str:
-    """Return a page as LaTeX to \\input, which ends in a line break."""
-    lines = ["% needs \\usepackage{booktabs}"]
-    title = heading = ""
-    for block in safe(blocks):
-        if isinstance(block, Grid) and any(column.role != "dim" for column in block.columns):
-            lines += ["", *_latex_table(block, ". ".join(filter(None, (title, heading)))), ""]
-            continue
-        if isinstance(block, Line) and block.role in ("title", "heading"):
-            title, heading = (block.text, "") if block.role == "title" else (title, block.text)
-        if not (isinstance(block, Line) and block.drawn):
-            lines += [f"% {line}".rstrip() for line in _text_lines(block) if line.strip()]
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"
-
-
-def _latex_table(grid: Grid, caption: str) -> Iterator[str]:
-    drawn = [at for at, column in enumerate(grid.columns) if not column.drawing]
-    shown = replace(
-        grid, columns=[grid.columns[at] for at in drawn], rows=[[row[at] for at in drawn] for row in grid.rows]
-    )
-    yield from (r"\begin{table}", r"  \centering\footnotesize\setlength{\tabcolsep}{4pt}")
-    if caption:
-        yield rf"  \caption{{{_latex(caption)}}}"
-    for number, part in enumerate(tables_of(shown, LATEX_WIDTH)):
-        if number:
-            yield r"  \par\medskip"
-        broken = _latex_broken(shown, part)
-        sides = ("r" if shown.columns[at].right else "l" for at in part)
-        columns = "".join(broken.get(at, side) for at, side in zip(part, sides, strict=True))
-        yield rf"  \begin{{tabular}}{{{columns}}}"
-        yield r"    \toprule"
-        if has_head(shown):
-            yield from (_latex_row([_latex(shown.columns[at].title) for at in part]), r"    \midrule")
-        for row in shown.rows:
-            yield _latex_row([_latex_lines(row[at]) if at in broken else _latex(row[at]) for at in part])
-        yield from (r"    \bottomrule", r"  \end{tabular}")
-    yield r"\end{table}"
-
-
-def _latex_broken(grid: Grid, part: Sequence[int]) -> dict[int, str]:
-    """The columns of a table whose text goes on in the next line, where it would not fit, each with its width."""
-    wrapped = [at for at in part if grid.columns[at].wrap]
-    taken = sum(_width(grid, at, len) + 1 for at in part if at not in wrapped)
-    if not wrapped or taken + sum(_width(grid, at, len) for at in wrapped) <= LATEX_WIDTH:
-        return {}
-    share = max(LATEX_WIDTH - taken, len(wrapped) * LEAST_WRAPPED) / len(wrapped) / LATEX_WIDTH
-    return dict.fromkeys(wrapped, rf"p{{{0.95 * share:.2f}\textwidth}}")
-
-
-def _latex_lines(text: str) -> str:
-    """A cell of several lines; addresses break behind their slashes."""
-    return rf"{{\raggedright {_latex(text)}\par}}".replace("/", r"/\allowbreak{}")
-
-
-def _latex_row(cells: Iterable[str]) -> str:
-    return f"    {' & '.join(cells)} \\\\"
-
-
-_LATEX = {
-    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
-    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$",
-    "|": "$|$", "-": "-{}", "`": r"\textasciigrave{}", "[": "{[}", "]": "{]}", "*": "{*}", '"': "''",
-    DASH: "--", "−": "$-$", "×": r"$\times$", "·": r"$\cdot$",
-    "→": r"$\to$", "†": r"$\dagger$", MARK: r"$^\circ$", "²": "$^2$", "λ": r"$\lambda$", "Σ": r"$\Sigma$",
-    "µ": r"$\mu$", "μ": r"$\mu$", "★": r"$\star$", "●": r"$\bullet$", "○": r"$\circ$",
-}  # fmt: skip
-_LATIN = "\u00c0-\u00cf\u00d1-\u00d6\u00d8-\u00dd\u00df-\u00ef\u00f1-\u00f6\u00f8-\u00fd\u00ff"
-"""Letters that LaTeX, which reads UTF-8 since 2018, has in its first font encoding; others are told by their number."""
-_LATEX_SIGNS = re.compile(rf"-(?=-)|[^\w\s!'()+,./:;=?@-]|_|[^\x00-\x7f{_LATIN}]")
-
-
-def _latex(text: str) -> str:
-    """Text as LaTeX sets it: no sign of it commands, joins another, or is taken for an option of a row."""
-    return _LATEX_SIGNS.sub(lambda found: _LATEX.get(found[0]) or f"U+{ord(found[0]):04X}", text).strip()
 
 
 # Pages on a terminal: plain tables that fit its width, in colours unless NO_COLOR is set.
@@ -569,7 +513,7 @@ def tables_of(grid: Grid, width: int) -> list[list[int]]:
 def _least_width(grid: Grid, part: Sequence[int]) -> int:
     from rich.cells import cell_len  # some signs of a terminal take two cells
 
-    sizes = [min(_width(grid, at, cell_len), LEAST_WRAPPED if grid.columns[at].wrap else 1 << 20) for at in part]
+    sizes = [min(width_of(grid, at, cell_len), LEAST_WRAPPED if grid.columns[at].wrap else 1 << 20) for at in part]
     return grid.indent + sum(sizes) + len(GAP) * (len(part) - 1)
 
 

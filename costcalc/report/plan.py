@@ -21,7 +21,7 @@ from costcalc.report.page import (
     seconds,
     span,
 )
-from costcalc.units import counted, format_count, format_percent, format_rate, format_usd
+from costcalc.units import counted, format_count, format_percent, format_price, format_rate, format_usd
 
 MOST_LOST = 6
 """Fleets without numbers that a page tells of; JSON has all."""
@@ -60,7 +60,8 @@ def asked_told(found: Plan) -> str:
     )
     peak = "" if a.peak == 1 else f", {a.peak:.3g} times as much at the peak"
     lengths = f"{format_count(round(a.input_tokens))} tokens in, {format_count(round(a.output_tokens))} out in the mean"
-    levels = [f"{name} {told}" for name, told in (("TTFT", a.ttft), ("TPOT", a.tpot)) if told]
+    named = (("ttft", a.ttft), ("tpot", a.tpot))
+    levels = [f"{name.upper()} {_marked(found, name, told)}" for name, told in named if told]
     return f"{amount}{peak}; {lengths}; levels: {', '.join(levels)}"
 
 
@@ -107,8 +108,9 @@ def _told(found: Plan, best: PlannedFleet) -> Iterator[tuple[str, str]]:
             month += f"; {format_usd(best.usd_per_month_by_hour)} where GPUs follow the hours"
         yield "Cost", month
         tokens, request = format_usd(best.usd_per_million_tokens), format_usd(best.usd_per_request)
-        yield "Price", f"{_marked(found, 'price', format_usd(best.usd_per_gpu_hour))} per GPU-hour, {best.price}"
-        yield "At this demand", f"{tokens} per M tokens, prompts and answers together; {request} per request"
+        yield "Price", f"{_marked(found, 'price', format_price(best.usd_per_gpu_hour))} per GPU-hour, {best.price}"
+        each = "" if best.usd_per_user_month is None else f", {format_usd(best.usd_per_user_month)} per user and month"
+        yield "At this demand", f"{tokens} per M tokens, prompts and answers together; {request} per request{each}"
     if (r := best.replay) is not None:
         first, each = ((told or "p50").split()[0] for told in (found.asked.ttft, found.asked.tpot))
         kept = f"{'kept' if r.meets else 'missed'} its levels in {counted(r.seeds, 'replay')}"
@@ -155,8 +157,8 @@ def _headroom(share: float) -> str:
 def _grid(fleets: Sequence[PlannedFleet]) -> Grid:
     columns = [
         *numbers("#"), Column("GPU"), *numbers("GPUs"), RANGE, *numbers("off peak"), Column("replicas"),
-        *numbers("$/GPU-h"), Column("$/month", right=True, role="headline"), RANGE, *numbers("$/M", "$/request"),
-        Column("fewer miss"), *numbers("TTFT", "TPOT"), Column("seeds", right=True),
+        *numbers("$/GPU-h"), Column("$/month", right=True, role="headline"), RANGE,
+        *numbers("$/M", "$/request", "$/user month"), Column("fewer miss"), *numbers("TTFT", "TPOT", "seeds"),
         Column("why not", wrap=True),
     ]  # fmt: skip
     rows = [[str(number), *_row(each)] for number, each in enumerate(fleets, start=1)]
@@ -174,11 +176,12 @@ def _row(fleet: PlannedFleet) -> list[str]:
         limits,
         "" if fleet.off_peak_gpus == fleet.gpus else f"{fleet.off_peak_gpus:,}",
         f"{fleet.replicas:,} × {fleet.layout}{limit}{pool}",
-        format_usd(fleet.usd_per_gpu_hour),
+        format_price(fleet.usd_per_gpu_hour),
         format_usd(fleet.usd_per_month),
         span(fleet.usd_per_month_range, format_usd),
         format_usd(fleet.usd_per_million_tokens),
         format_usd(fleet.usd_per_request),
+        "" if fleet.usd_per_user_month is None else format_usd(fleet.usd_per_user_month),
         missed(fleet),
         seconds(r.ttft_s) if r else "",
         seconds(r.tpot_s) if r else "",

@@ -11,11 +11,12 @@ import numpy as np
 
 from costcalc.engine.parallelism import Deployment, Parallelism, layout_name
 from costcalc.errors import CostcalcError
-from costcalc.explore.cells import Axis
-from costcalc.explore.sweep import Sweep
+from costcalc.explore.spaces.cells import Axis
+from costcalc.explore.spaces.sweep import Sweep
 from costcalc.fields import Array, Record
-from costcalc.predict.quantities import BLENDED, Assumption
-from costcalc.report.estimate import degrees, price_basis
+from costcalc.predict.quantities import BLENDED
+from costcalc.predict.results import Assumption
+from costcalc.report.estimate import OF_POOLS, degrees, price_basis
 from costcalc.report.page import (
     HEAD_ENDS,
     MARK,
@@ -30,7 +31,7 @@ from costcalc.report.page import (
     notes,
     quantity,
 )
-from costcalc.units import format_count, format_percent, format_rate, format_usd
+from costcalc.units import format_count, format_percent, format_price, format_rate
 
 Index = tuple[int, ...]
 NAMES = {
@@ -67,7 +68,7 @@ def value_shown(name: str, value: Any) -> str:
     name: the option. value: its value.
     """
     if name == "price":
-        return value if isinstance(value, str) else format_usd(value)
+        return value if isinstance(value, str) else format_price(value)
     if name == "memory_bandwidth":
         return format_rate(value)
     if name == "utilization":
@@ -165,13 +166,15 @@ def _legend(sweep: Sweep) -> Iterator[str]:
         fixed.append(price_basis(each.deployment for each in sweep.references))
     elif price.numbers:
         words = zip(price.values, price.numbers, strict=True)
-        told = [f"{word} {format_usd(usd)}" for word, usd in words if isinstance(word, str)]
+        told = [f"{word} {format_price(usd)}" for word, usd in words if isinstance(word, str)]
         fixed.append(f"per GPU-hour {', '.join(told)}")
     yield f"{'; '.join(fixed)}."
     yield (
         "tok/s, of a GPU and of a user: output tokens served, prefills included; TPOT and TTFT: time per output token "
         "and to the first one; fit: sequences that the memory holds; range: holds in 8 of 10 cases."
     )
+    if sweep.references[0].workload.disaggregated:
+        yield OF_POOLS
     if sweep.chosen:
         yield f"GPUs and layout: in each cell what costs least, as {MARK} costcalc estimate chooses it."
         return

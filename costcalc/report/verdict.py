@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from costcalc.predict.quantities import Estimate
+from costcalc.predict.results import Estimate
 from costcalc.report.market import newest
 from costcalc.report.page import quantity, seconds, speed, users
 from costcalc.units import NOTHING, SHOWN_IN, format_percent, format_rate, format_usd
@@ -18,7 +18,7 @@ def verdict(estimate: Estimate) -> str:
     """Return an estimate in one sentence, without what is not known.
 
     Dollars are per million tokens by the mix of the workload, of a demand those of its fleet; the list price is the
-    lowest of the newest ones, at the same mix, and leaves a gain or a loss of the cost.
+    lowest of the newest ones, at the same mix, and leaves a margin of it, or a loss.
     """
     gpus = machines(estimate.deployment.gpus, estimate.deployment.gpu)
     if estimate.decode.step_time_s is None:
@@ -32,13 +32,15 @@ def verdict(estimate: Estimate) -> str:
 def machines(count: int, name: str) -> str:
     """Return GPUs in short, such as '16 H100s', '1 RTX 4090' or '2 × RTX 3060 Ti'.
 
-    name: of the accelerator, as in 'NVIDIA H100 SXM5 80GB'.
+    name: of the accelerator, as in 'NVIDIA H100 SXM5 80GB', with what was changed in it behind a comma.
     """
+    name, _, changed = name.partition(", ")
+    more = f" ({changed})" if changed else ""
     short = re.sub(r"\s*(\(.*\)|\b(\d+GB|SXM\d*|PCIe)\b)", "", name)
     short = re.sub(rf"^({_MAKERS}) +(({_LINES}) +)*", "", short)
     if count == 1:
-        return f"1 {short}"
-    return f"{count:,} {short}s" if re.search(r"[0-9A-Z]$", short) else f"{count:,} × {short}"
+        return f"1 {short}{more}"
+    return f"{count:,} {short}s{more}" if re.search(r"[0-9A-Z]$", short) else f"{count:,} × {short}{more}"
 
 
 def _missed(estimate: Estimate) -> Iterator[str]:
@@ -95,13 +97,18 @@ def _sold(estimate: Estimate) -> Iterator[str]:
     cost = estimate.cost.usd_per_million_blended_tokens
     if estimate.demand is not None:
         cost = estimate.demand.usd_per_million_tokens
-    asked = min(newest(estimate.market), key=lambda each: each.blended_usd_per_million, default=None)
+    priced = [each for each in newest(estimate.market) if each.blended_usd_per_million]
+    asked = min(priced, key=lambda each: each.blended_usd_per_million, default=None)
     if asked is not None:
-        left = f": {gain_or_loss(asked.blended_usd_per_million / cost)}" if cost else ""
+        left = f": {margin_told(1 - cost / asked.blended_usd_per_million)}" if cost else ""
         yield f"list price {format_usd(asked.blended_usd_per_million)} ({asked.provider}){left}"
 
 
-def gain_or_loss(price_over_cost: float) -> str:
-    """Return what selling at a price leaves of each dollar of cost: 'a loss of 21%'."""
-    over = price_over_cost - 1
-    return f"a {'gain' if over > 0 else 'loss'} of {format_percent(abs(over), 2)}"
+def margin_told(margin: float) -> str:
+    """Return what selling at a price leaves: 'a margin of 21%' of the price, or 'a loss of 21% of the cost'.
+
+    margin: (price - cost) / price.
+    """
+    if margin < 0:
+        return f"a loss of {format_percent(margin / (margin - 1), 2)} of the cost"
+    return f"a margin of {format_percent(margin, 2)}"

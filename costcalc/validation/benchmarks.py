@@ -21,7 +21,7 @@ from costcalc.catalog.yaml import read_text
 from costcalc.errors import CostcalcError, shown
 from costcalc.fields import Record, read_date
 from costcalc.validation.files import KINDS, LEAST, MOST, Columns, Row, read_rows
-from costcalc.validation.serving_rows import condition
+from costcalc.validation.serving.rows import condition
 
 ONLINE, OFFLINE = "online", "max-throughput offline"
 """Kinds of serving measurements: so many requests are kept in flight, or all queue at once."""
@@ -41,6 +41,7 @@ class Run(Record):
     row: Row  # in the columns of serving measurements; what is not told is missing
     options: Mapping[str, Any] = field(default_factory=dict)  # of an estimate, beside the columns
     note: str = ""
+    count: float | None = None  # requests of the whole benchmark, where they are told; those above may be of a second
 
 
 class Runs(NamedTuple):
@@ -248,7 +249,7 @@ def _serving(data: Mapping[str, Any], source: str) -> Iterator[Run]:
     load, note = _load(data.get("max_concurrency"), data.get("request_rate"), requests / seconds, e2e, requests)
     names = _names(data.get("model_id"), data.get("tokenizer_id"), _at(data, "server_info", "model_path"))
     tool = "sglang" if sglang else "vllm"
-    yield Run(source, tool, seconds, requests, into, output, False, names, row | load, note=note)
+    yield Run(source, tool, seconds, requests, into, output, False, names, row | load, note=note, count=requests)
 
 
 def _times(data: Mapping[str, Any], name: str) -> float | None:
@@ -314,9 +315,10 @@ def _aiperf(data: Mapping[str, Any], source: str) -> Iterator[Run]:
         tpot_ms=milliseconds("inter_token_latency"),
         date=_date(_at(data, "start_time")),
     )
+    count = _number(mean("request_count")) or None
     load, note = _load(
         _first(_at(each, "concurrency") for each in places), _first(_at(each, "request_rate") for each in places),
-        rate, None if e2e is None else e2e * unit * 1e3, _number(mean("request_count")) or 1.0,
+        rate, None if e2e is None else e2e * unit * 1e3, count or 1.0,
     )  # fmt: skip
     models = [
         _at(config, "models", "items", 0, "name"), _at(config, "endpoint", "model_names", 0),
@@ -324,7 +326,8 @@ def _aiperf(data: Mapping[str, Any], source: str) -> Iterator[Run]:
         _at(config, "tokenizer", "name"), _at(config, "tokenizer"),
     ]  # fmt: skip
     tool = "genai-perf" if "aiperf_version" not in data and told is None else "aiperf"
-    yield Run(source, tool, 1.0, rate, into, output, False, _names(*models), row | load, note=note)
+    names = _names(*models)
+    yield Run(source, tool, 1.0, rate, into, output, False, names, row | load, note=note, count=count)
 
 
 # GuideLLM: one report of several benchmarks, each a distribution of every metric.
@@ -359,8 +362,9 @@ def _guidellm_run(benchmark: Any, report: Mapping[str, Any], source: str) -> Run
         ttft_ms=of("time_to_first_token_ms", "median"),
         tpot_ms=of("inter_token_latency_ms", "median"),
     )
+    count = of("output_token_count", "count") or None
     if kind == "throughput" or not in_flight:
-        row |= {"kind": OFFLINE, "concurrency": None, "n_requests": of("output_token_count", "count") or 1.0}
+        row |= {"kind": OFFLINE, "concurrency": None, "n_requests": count or 1.0}
     else:
         row |= {"kind": ONLINE, "concurrency": in_flight}
     models = [
@@ -369,7 +373,7 @@ def _guidellm_run(benchmark: Any, report: Mapping[str, Any], source: str) -> Run
         _at(report, "args", "processor"),
     ]  # fmt: skip
     requests = output / length
-    return Run(source, "guidellm", 1.0, requests, requests * into, output, False, _names(*models), row)
+    return Run(source, "guidellm", 1.0, requests, requests * into, output, False, _names(*models), row, count=count)
 
 
 # InferenceX (once InferenceMAX): one line of its results.
@@ -481,8 +485,10 @@ def _llama_bench(data: Mapping[str, Any], source: str) -> Iterator[Run]:
         offload_experts=int(experts) if experts else None,
         offload_cache=True if data.get("no_kv_offload") in (True, "1") else None,
     )
+    times = data.get("samples_ns")  # of every repetition; its table and its CSV do not have them
     yield Run(
         source, "llama-bench", seconds, 1.0, prompt, answer, False, _names(name, plain.replace(" ", "-")), row, options,
+        count=float(len(times)) or None if isinstance(times, list) else None,
     )  # fmt: skip
 
 
@@ -596,4 +602,5 @@ def _own_run(row: Row, source: str) -> Run:
         "concurrency": row.get("concurrency")
     }
     names = _names(row.get("model"))
-    return Run(source, "csv", 1.0, requests, requests * into, requests * out, per_gpu, names, told)
+    inputs, outputs, count = requests * into, requests * out, row.get("n_requests") or None
+    return Run(source, "csv", 1.0, requests, inputs, outputs, per_gpu, names, told, count=count)

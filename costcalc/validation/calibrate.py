@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from costcalc.catalog.catalog import Catalog, Machines
-from costcalc.engine.kernels import curve_of
+from costcalc.engine.latency.kernels import curve_of
 from costcalc.errors import CostcalcError
 from costcalc.fields import Array
 from costcalc.hardware.efficiency import (
@@ -26,19 +26,19 @@ from costcalc.hardware.efficiency import (
 )
 from costcalc.validation.files import Measurements, Row
 from costcalc.validation.fitting import Prior, fit_error, residual_range
-from costcalc.validation.kernel_fit import KERNEL_KINDS, fit_kernel, usable, with_needed
-from costcalc.validation.kernel_rows import (
+from costcalc.validation.kernels.fit import KERNEL_KINDS, fit_kernel, usable, with_needed
+from costcalc.validation.kernels.rows import (
     Features,
     KernelModel,
     KernelParameters,
     KernelRows,
     predict_seconds,
 )
-from costcalc.validation.own_runs import OwnConstants, Points, own_constants, with_vendors
 from costcalc.validation.score import parameters_of
-from costcalc.validation.serving_fit import values_of
-from costcalc.validation.serving_rows import ServingRow, serving_groups
-from costcalc.validation.serving_score import (
+from costcalc.validation.serving.fit import values_of
+from costcalc.validation.serving.own_runs import OwnConstants, Points, own_constants, with_vendors
+from costcalc.validation.serving.rows import ServingRow, serving_groups
+from costcalc.validation.serving.score import (
     LABELS,
     first_token_class,
     measured_of,

@@ -35,6 +35,8 @@ EMPTY = frozenset({"", "-", "--", "na", "n/a", "#n/a", "nan", "nil", "none", "nu
 """What spreadsheets, databases and data frames write where there is nothing, in any case."""
 MOST, LEAST = 1e18, 1e-9
 """No size and no time is larger; none but nothing is smaller."""
+BEATS_ROOFLINE = 0.995
+"""A time below this share of the roofline was not measured from memory, or the bound is wrong."""
 _GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d+)?")
 _WHOLE = re.compile(r"[+-]?\d{1,18}")
 

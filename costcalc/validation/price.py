@@ -20,13 +20,14 @@ from costcalc.hardware.owning import charged
 from costcalc.hardware.prices import PriceChoice, kinds_priced
 from costcalc.predict.options import Options, command_of, read_option, refuse_unknown
 from costcalc.predict.predict import predict
-from costcalc.predict.quantities import BLENDED, Answered, Range, numbers_of, plain_tree
-from costcalc.predict.scenario import counted, owner_of
+from costcalc.predict.quantities import BLENDED, Answered, numbers_of
+from costcalc.predict.results import Range, plain_tree
+from costcalc.predict.scenario import charged_as_told, counted, owner_of
 from costcalc.units import counted as number_of
 from costcalc.validation.benchmarks import Run, load_benchmarks
 from costcalc.validation.files import Row, find_gpu
-from costcalc.validation.serving_rows import ServingGroup, ServingRow, serving_groups, serving_row
-from costcalc.validation.serving_score import predict_group
+from costcalc.validation.serving.rows import ServingGroup, ServingRow, serving_backend, serving_groups, serving_row
+from costcalc.validation.serving.score import predict_group
 
 TTFT, TPOT, RATE = (
     "serving.time_to_first_token_s",
@@ -95,6 +96,17 @@ class PredictedRun(Record):
     usd_per_million_blended_tokens_range: Range | None = None
 
 
+class RunTotal(Record):
+    """The whole of a run, warm-up and set-up apart; null where the file says no duration and no count."""
+
+    requests: float | None = None
+    duration_s: float | None = None
+    input_tokens: float | None = None
+    output_tokens: float | None = None
+    gpu_hours: float | None = None
+    usd: float | None = None  # at the price of the row
+
+
 COMPARED = (
     "time_to_first_token_s", "time_per_output_token_s", "prefill_time_s", "tokens_per_s_per_gpu",
     "usd_per_million_blended_tokens",
@@ -135,6 +147,7 @@ class PricedRun(Record):
     utilization: float
     predicted: PredictedRun | None
     note: str  # what is taken otherwise than recorded, or why nothing is predicted
+    total: RunTotal = RunTotal()
 
     @property
     def prices(self) -> tuple[PriceBasis, ...]:
@@ -173,12 +186,16 @@ class PricedRun(Record):
 
     def to_dict(self) -> dict[str, Any]:
         """The run as plain dictionaries and numbers; what is not known is null."""
-        tree = {name: value for name, value in self.__dict__.items() if name not in ("offers", "predicted", "note")}
+        tree = {name: value for name, value in self.__dict__.items() if name not in _SHOWN_BELOW}
+        tree["total"] = plain_tree(self.total)
         tree["prices"] = plain_tree(self.prices)
         tree["predicted"] = plain_tree(self.predicted)
         tree["measured_over_predicted"] = {name: self.ratio(name) for name in COMPARED}
         tree["as_predicted"] = {name: self.in_range(name) for name in COMPARED}
         return tree | {"differs_in": self.differs_in, "note": self.note}
+
+
+_SHOWN_BELOW = ("offers", "predicted", "note", "total")
 
 
 class Priced(Result):
@@ -346,10 +363,7 @@ def _offers(
         return choice, (choice,)
     terms = {name: given[name] for name in ("owned", "pue", "power_price") if name in given}
     owner = owner_of(Options(**terms), catalog.serving_efficiency().of_owning)
-    try:
-        chosen = charged(machine, asked, owner)
-    except CostcalcError as error:
-        raise CostcalcError(error.message, where="price", hint=error.hint) from None
+    chosen = charged_as_told(machine, asked, owner)
     if asked is not None or chosen is None:
         return chosen, (chosen,) if chosen else ()
     kinds = (charged(machine, kind, owner) for kind in kinds_priced(machine.price, machine.prices))
@@ -415,7 +429,8 @@ def _questions(
     def ask(number: int) -> ServingRow | None:
         run, row = asked[number].run, asked[number].row
         told = {name: value for name, value in given.items() if name not in _COLUMNS} | dict(run.options)
-        if not row.get("kv_dtype") and run.tool not in ("inferencex", "csv"):
+        limited = constants.memory_of(serving_backend(row, constants)).cache_formats
+        if not (row.get("kv_dtype") or limited) and run.tool not in ("inferencex", "csv"):
             told.setdefault("kv_cache", catalog.model(str(row["model"])).precision.kv_cache)
         try:
             its = serving_row(row, catalog, constants, told)
@@ -551,12 +566,19 @@ def _priced(asked: _Asked, prediction: Found, given: Mapping[str, Any]) -> Price
     seconds = {name: row[name] / 1e3 if row.get(name) else None for name in ("ttft_ms", "tpot_ms", "prefill_ms")}
     per_s = run.requests / run.seconds / (1.0 if run.per_gpu else gpus)  # requests of one GPU
     tpot = seconds["tpot_ms"]
+    rate, count = per_s * gpus if gpus else None, run.count
+    total = RunTotal()
+    if count is not None:
+        spent = hours * count
+        total = RunTotal(
+            count, count / rate if rate else None, inputs * count, outputs * count, spent, bill and bill * count
+        )
     return PricedRun(
         run.source, run.tool, asked.model or (run.models[0] if run.models else None), asked.gpu, gpus, inputs, outputs,
-        per_s * gpus if gpus else None, row["concurrency"], seconds["ttft_ms"], tpot, seconds["prefill_ms"],
+        rate, row["concurrency"], seconds["ttft_ms"], tpot, seconds["prefill_ms"],
         1 / tpot if tpot else None, per_s * outputs or None, per_s * inputs or None, hours, share, held, cached,
         split, usd, *dollars(bill, inputs, outputs, share, cached, held), asked.offers, use,
-        prediction.predicted, prediction.note,
+        prediction.predicted, prediction.note, total,
     )  # fmt: skip
 
 

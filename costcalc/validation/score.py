@@ -15,12 +15,12 @@ from costcalc.catalog.catalog import Catalog
 from costcalc.catalog.names import normal_name
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.hardware.efficiency import UNKNOWN_FAMILY, KernelEfficiency, KernelFit, ServingEfficiency
-from costcalc.validation.energy import JOULES, score_energy
 from costcalc.validation.files import KINDS, Measurements, Row, Unusable, columns_of, find_gpu
-from costcalc.validation.kernel_fit import KERNEL_KINDS, exclusions, measured_seconds, predict_kernel, prepared
-from costcalc.validation.kernel_rows import KernelParameters, KernelRows, backend_of
-from costcalc.validation.serving_rows import find_model
-from costcalc.validation.serving_score import (
+from costcalc.validation.kernels.fit import KERNEL_KINDS, exclusions, measured_seconds, predict_kernel, prepared
+from costcalc.validation.kernels.rows import KernelParameters, KernelRows, backend_of
+from costcalc.validation.serving.energy import JOULES, score_energy
+from costcalc.validation.serving.rows import find_model
+from costcalc.validation.serving.score import (
     LABELS,
     MEMORY,
     NUMBERS,

@@ -72,13 +72,14 @@ def test_a_machine_may_have_its_count_in_front() -> None:
         (lambda c: c.estimate("v3", "h100", acceptance=0.5), "there are no drafts to accept"),
         (lambda c: c.estimate("v3", "h100", catalog=3), "catalog: 3 is no folder"),
         (lambda c: c.compare_gpus([], "v3"), "accelerators: the list is empty"),
-        (lambda c: c.compare_gpus("h100", "v3"), "accelerators: 'h100' is no list"),
+        (lambda c: c.compare_gpus(3, "v3"), "accelerators: 3 is no list"),
         (lambda c: c.compare_gpus(["h100", "h200"], "v3", counts=[8]), "counts: 1 counts for 2 GPUs"),
         (lambda c: c.compare_models([], "h100"), "models: the list is empty"),
         (lambda c: c.compare_models(["v3", None], "h100"), "model: None where a model belongs"),
         (lambda c: c.compare_attention("v3", "h100", variants=["gqa:0"]), "expected a positive integer, got '0'"),
         (lambda c: c.compare_attention("v3", "h100", variants=["gqb:8"]), "variants: 'gqb:8' is no variant"),
-        (lambda c: c.compare_attention("v3", "h100", variants="mha"), "variants: 'mha' is no list"),
+        (lambda c: c.compare_attention("v3", "h100", variants="gqa:8,mah"), "variants: 'mah' is no variant"),
+        (lambda c: c.compare_attention("v3", "h100", variants=""), "variants: '' is no variant"),
         (lambda c: c.compare_attention("v3", "h100", contexts=4096), "contexts: 4096 is no list"),
         (lambda c: c.attention_curves("v3", "h100", contexts=(-1,)), "contexts: -1 is not a count: it is negative"),
         (lambda c: c.attention_curves("v3", "h100", contexts=("long",)), "contexts: 'long' is not a count"),
@@ -219,3 +220,12 @@ def test_short_names_of_the_command_line_are_known() -> None:
         for flag in {row.flag, row.flags[0]}:
             word = flag.removeprefix("--").replace("-", "_")
             assert word == name or word in row.also
+
+
+def test_a_list_may_be_text_as_on_the_command_line() -> None:
+    listed = costcalc.compare_attention("v3", "h100", variants=["mla", "gqa:8"], contexts=["4k", 32_000])
+    assert costcalc.compare_attention("v3", "h100", variants="mla,gqa:8", contexts="4k, 32,000").rows == listed.rows
+    cards = costcalc.compare_gpus(["h100", "4xb200"], "llama-3.1-8b", batch=8)
+    assert costcalc.compare_gpus("h100,4xb200", "llama-3.1-8b", batch=8).rows == cards.rows
+    models = costcalc.compare_models(["qwen3-8b", "llama-3.1-8b"], "h100")
+    assert costcalc.compare_models("qwen3-8b llama-3.1-8b", "h100").rows == models.rows

@@ -19,10 +19,10 @@ from terminal import fitted
 
 import costcalc
 from costcalc.cli import main
-from costcalc.predict.quantities import BreakEven
+from costcalc.predict.results import BreakEven
+from costcalc.report.export.schema import schema_of
 from costcalc.report.money.breakeven import breakeven_page, conclusion
 from costcalc.report.page import plain_page
-from costcalc.report.schema import schema_of
 
 Run = Callable[..., str]
 RunJson = Callable[..., Any]

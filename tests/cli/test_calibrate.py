@@ -18,8 +18,8 @@ from costcalc import microbench
 from costcalc.catalog.catalog import MACHINES, Catalog, load_gpu, load_machines
 from costcalc.cli import main
 from costcalc.cli.calibrate import new_files
-from costcalc.engine.efficiency import calibrated_efficiency
-from costcalc.engine.op_times import op_time
+from costcalc.engine.latency.efficiency import calibrated_efficiency
+from costcalc.engine.latency.op_times import op_time
 from costcalc.engine.ops import Op
 from costcalc.engine.roofline import machine_of
 from costcalc.microbench import Copy, Decode, Product, cases

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from schemacheck import complaints
 from costcalc.cli import main
 from costcalc.cli.app import COMMANDS, START
 from costcalc.cli.lazy import Command, Group
-from costcalc.report.schema import schema_of
+from costcalc.report.export.schema import schema_of
 from costcalc.units import format_usd
 
 Run = Callable[..., str]
@@ -378,6 +379,41 @@ def test_a_frontier_writes_its_chart_and_its_file(run: Run) -> None:
     assert Path("cost.png").read_bytes() == Path("again.png").read_bytes()
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "estimate -m llama-3.1-8b -g 1xh100",
+        "compare models llama-3.1-8b qwen3-8b -g 1xh100",
+        "train -m llama-3.1-70b -g 2048xh100 --tokens 15T",
+        "gpus own h100",
+        "gpus show h100",
+        "gpus list h100",
+        "models list --closed",
+        "models show v3",
+    ],
+)
+def test_money_is_shown_in_a_currency_wherever_it_is_shown(run: Run, line: str) -> None:
+    words = line.split()
+    dollars, page = run(*words), run(*words, "--currency", "CHF=0.5")
+    *shown, told = page.rstrip().splitlines()
+    assert "CHF " in page and told.startswith("Money in CHF, 0.5 to the US dollar")
+    # What is quoted keeps its dollars, and is said to; no sign stands for money in general.
+    quoted = {amount for each in shown for amount in re.findall(r"\$[\d.,]*", each)}
+    assert all(len(each) > 1 and each in dollars for each in quoted) and bool(quoted) == ("amounts with a $" in told)
+    assert run(*words, "-f", "csv", "--currency", "CHF=0.5") == run(*words, "-f", "csv")
+
+
+def test_a_file_of_questions_has_one_currency_or_each_its_own(run: Run) -> None:
+    asked = "model: llama-3.1-8b\ngpu: 1xh100\nquestions:\n  a: {}\n  b: {currency: USD=1}\n  c: {}\n"
+    Path("s.yaml").write_text(asked, encoding="utf-8")
+    first, second, third = run("run", "s.yaml", "--brief", "--currency", "EUR=0.5").split("Question: ")[1:]
+    assert "€ per M output" in first and "Money in EUR" in first and "$" not in first
+    assert "$ per M output" in second and "€" not in second and "Money" not in second
+    assert third[1:] == first[1:].rstrip() + "\n"
+    alone = run("diff", "s.yaml#a", "-m llama-3.1-8b -g 2xh100", "--currency", "EUR=0.5")
+    assert "Price of a GPU-hour" in alone and "€1.62" in alone and "$" not in alone
+
+
 def test_a_table_for_a_paper_says_the_command_that_made_it(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -423,16 +459,31 @@ def test_every_page_has_a_head(run: Run, command: tuple[str, ...]) -> None:
     ("what", "subject"), [("gpus h100 h200", ["-m", "llama-3.1-8b"]), ("models qwen3-8b llama-3.1-8b", ["-g", "h100"])]
 )
 def test_every_comparison_takes_contexts(run: Run, run_json: RunJson, what: str, subject: list[str]) -> None:
-    several = run_json("compare", *what.split(), *subject, "--contexts", "4k,64k")["rows"]
-    alone = [run_json("compare", *what.split(), *subject, "--context", each)["rows"] for each in ("4k", "64k")]
+    asked = ("compare", *what.split(), *subject, "--pools", "one")
+    several = run_json(*asked, "--contexts", "4k,64k")["rows"]
+    alone = [run_json(*asked, "--context", each)["rows"] for each in ("4k", "64k")]
     assert [row["cost"] for row in several] == [row["cost"] for rows in alone for row in rows]
     assert [row["cost_ratio"] for row in several] == [row["cost_ratio"] for rows in alone for row in rows]
-    page = run("compare", *what.split(), *subject, "--contexts", "4k,64k", "--brief")
+    page = run(*asked, "--contexts", "4k,64k", "--brief")
     by_context = page[page.index("by tokens of context") :].splitlines()
     assert by_context[1].split() == ["4,000", "64,000"]
     shown = [format_usd(several[at]["cost"]["usd_per_million_output_tokens"]) for at in (0, 2)]
     assert by_context[3].split()[-2:] == shown
     assert "under 50 ms per token" in page
+
+
+@pytest.mark.parametrize("what", ["gpus h100 h200 -m llama-3.1-8b", "models llama-3.1-8b -g h100"])
+def test_pools_of_a_comparison_are_one_apart_or_found(run: Run, capfd: pytest.CaptureFixture[str], what: str) -> None:
+    pages = {
+        way: run("compare", *what.split(), "--context", "64k", "--brief", *more)
+        for way, more in {"": (), "auto": ("--pools", "auto"), "one": ("--pools", "one")}.items()
+    }
+    assert pages[""] == pages["auto"] and "prefill on a pool of its own" in pages[""]
+    assert "prefill on a pool" not in pages["one"] and " + " not in pages["one"].splitlines()[5]
+    assert main(["compare", *what.split(), "--pools", "both"]) == 2
+    assert "--pools: 'both' is unknown" in capfd.readouterr().err
+    assert main(["compare", *what.split(), "--pools", "one", "--disaggregated"]) == 2
+    assert "--disaggregated is given too" in capfd.readouterr().err
 
 
 def test_contexts_beside_a_context_are_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from costcalc.cli import main
 from costcalc.cli.app import COMMANDS
 from costcalc.cli.elsewhere import NO_DEFAULT
 from costcalc.cli.lazy import load_command, options_of, questions
-from costcalc.report.schema import schema_of
+from costcalc.report.export.schema import schema_of
 from tests.schemacheck import complaints
 
 Run = Callable[..., str]

@@ -78,7 +78,7 @@ def test_numbers_below_nothing_stay_numbers(capfd: pytest.CaptureFixture[str]) -
     )
     assert main(["validate", "--data", "f.csv", "-f", "json"]) == 0
     capfd.readouterr()
-    from costcalc.report.files import cell_text
+    from costcalc.report.export.files import cell_text
 
     assert [cell_text(each) for each in ("-5", "-1e-3", "-", "-x", "-inf")] == ["-5", "-1e-3", "-", "'-x", "'-inf"]
 

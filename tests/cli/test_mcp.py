@@ -222,7 +222,7 @@ def test_what_is_wrong_is_said_in_one_line(client: Client, tool: str, arguments:
 
 def test_an_option_that_no_tool_lists_is_found_and_taken(client: Client) -> None:
     text, _ = client.call("options", {"query": "gpu layers"})
-    assert json.loads(text)["rows"][0][:2] == ["gpu_layers", "N"]
+    assert json.loads(text)["rows"][0][:2] == ["gpu_layers", "N|auto"]
     text, wrong = client.call("estimate", {"model": "llama-3.1-8b", "gpu": "rtx-4090", "batch": 1, "gpu_layers": 20})
     assert not wrong and "cost.usd_per_million_output_tokens" in text
 

@@ -16,7 +16,7 @@ from costcalc.cli import main
 from costcalc.cli.app import COMMANDS
 from costcalc.cli.lazy import questions
 from costcalc.cli.scenario_files import scenario_schema
-from costcalc.report.schema import schema_of
+from costcalc.report.export.schema import schema_of
 from tests.schemacheck import complaints
 
 Run = Callable[..., str]
@@ -241,6 +241,29 @@ def test_values_of_the_data_sheet_are_changes(run: Run, run_json: RunJson) -> No
     assert "--batch" in page and "default" in page and Path("my chart.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_questions_of_two_files_are_compared_by_name(run: Run, run_json: RunJson) -> None:
+    one = "  %s: {model: llama-3.1-8b, gpu: h100, batch: %d}\n"
+    for name, asked in {
+        "a": (("chat", 8), ("long", 16)),
+        "b": (("long", 8), ("chat", 32)),
+        "c": (("one", 8), ("two", 32)),
+    }.items():
+        write("questions:\n" + "".join(one % each for each in asked), f"{name}.yaml")
+    by_name, by_order = run_json("diff", "a.yaml", "b.yaml"), run_json("diff", "a.yaml", "c.yaml")
+    for found, batches in ((by_name, [(8, 32), (16, 8)]), (by_order, [None, (16, 32)])):
+        assert list(found["questions"]) == ["chat", "long"]
+        changes = [each["changes"] for each in found["questions"].values()]
+        assert [own and (own[0]["from"], own[0]["to"]) for own in changes] == [each or [] for each in batches]
+    assert run("diff", "a.yaml", "b.yaml").count("Question: ") == 2
+    assert run("diff", "a.yaml", "b.yaml", "-f", "csv").splitlines()[1].startswith("chat,batch,8,32,")
+    for name in "ab":
+        Path(f"{name}.json").write_text(json.dumps(run_json("run", f"{name}.yaml")), encoding="utf-8")
+    saved = run_json("diff", "a.json", "b.json")["questions"]
+    assert {name: each["changes"] for name, each in saved.items()} == {
+        name: each["changes"] for name, each in by_name["questions"].items()
+    }
+
+
 DIFF_MISTAKES = [
     ((), "SIDE: two are compared, not 0"),
     ((LLAMA,), "two are compared, not 1"),
@@ -252,7 +275,7 @@ DIFF_MISTAKES = [
     ((LLAMA, "x.yaml"), "x.yaml: no such file"),
     ((LLAMA, LLAMA, "--of", "outptu"), "did you mean 'output'?"),
     ((LLAMA, LLAMA, "--modle", "v3"), "unknown option '--modle'"),
-    ((LLAMA, "s.yaml"), "s.yaml asks 3 questions; name one, as in s.yaml#base"),
+    ((LLAMA, "s.yaml"), "s.yaml has 2 estimates; name one, as in s.yaml#base"),
     ((LLAMA, "s.yaml#cards"), "s.yaml:12:3: question 'cards': compare gpus has no single cost"),
     ((LLAMA, "none.json"), "none.json: not an estimate: model.name is missing"),
     ((LLAMA, "text.json"), "text.json: not an estimate: cost.usd_per_million_blended_tokens is 'x'"),

@@ -10,9 +10,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import MISSING, fields
 from pathlib import Path
+from typing import Any
 
+import click
 import pytest
+
+from costcalc.cli import main
+from costcalc.cli.app import build
+from costcalc.cli.parameters import completion
+from costcalc.hardware.owning import OwnedTerms
+from costcalc.validation import files
 
 pty = pytest.importorskip("pty", reason="terminals of POSIX")
 
@@ -74,8 +83,9 @@ def terminal(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
             "costcalc capacity --mod\tllama-3.1-8\t-g rtx-409\t\n",
             "context of Llama-3.1-8B on 1 × NVIDIA GeForce RTX 4090",
         ),
+        ("costcalc capacity --max us\t-m llama-3.1-8b -g rtx-4090\n", "users of Llama-3.1-8B on 1"),
     ],
-    ids=["the first Tab of a session", "commands and names", "values of options"],
+    ids=["the first Tab of a session", "commands and names", "values of options", "words that the help names"],
 )
 def test_tab_completes_a_line_that_runs(terminal: Terminal, keys: str, shown: str) -> None:
     assert re.search(shown, terminal.typed(keys, shown))
@@ -84,3 +94,66 @@ def test_tab_completes_a_line_that_runs(terminal: Terminal, keys: str, shown: st
 def test_tab_lists_what_begins_as_typed(terminal: Terminal) -> None:
     text = terminal.typed("costcalc estimate --model deepseek-v2\t\t", r"deepseek-v2\.5")
     assert "deepseek-v2-lite" in text and "deepseek-v2.5" in text
+
+
+def completed(command: Any, option: str, typed: str = "") -> list[str]:
+    context = click.Context(command)
+    param = next(each for each in command.get_params(context) if option in each.opts)
+    return [each.value for each in param.shell_complete(context, typed)]
+
+
+def commands(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if hasattr(command, "list_commands"):
+            yield from commands(command, f"{before}{name} ")
+        else:
+            yield f"{before}{name}", command
+
+
+COMMANDS = dict(commands(build()))
+
+
+def test_every_option_whose_words_the_help_names_completes_them() -> None:
+    found = 0
+    for name, command in COMMANDS.items():
+        for param in command.get_params(click.Context(command)):
+            words = (
+                re.findall(r"(?:^|[|])([a-z][a-z0-9._-]+)", param.metavar or "") if "|" in (param.metavar or "") else []
+            )
+            if words:
+                found += 1
+                assert {*words} <= {*completed(command, param.opts[0])}, f"{name} {param.opts[0]}"
+                assert completed(command, param.opts[0], words[-1][:-1])
+    assert found > 100
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "typed", "wanted"),
+    [
+        ("capacity", "--max", "", ["context", "users", "batch", "model", "bits"]),
+        ("estimate", "--owned", "ho", ["home", "host-power="]),
+        ("estimate", "--owned", "home,cap", ["home,capital="]),
+        ("gpus list", "--vendor", "am", ["amd"]),
+        ("gpus list", "--architecture", "hop", ["hopper"]),
+        ("models list", "--family", "qw", ["qwen"]),
+        ("validate", "--gpu", "h100-s", ["h100-sxm"]),
+        ("frontier", "--pools", "o", ["one"]),
+        ("compare attention", "--variants", "mla,gq", ["mla,gqa:"]),
+        ("models new", "--attention", "kd", ["kda"]),
+    ],
+)
+def test_words_of_a_kind_are_completed(command: str, option: str, typed: str, wanted: list[str]) -> None:
+    assert completed(COMMANDS[command], option, typed) == wanted
+
+
+def test_kinds_that_are_completed_are_those_there_are() -> None:
+    assert {*completion.KINDS} == {*files.KINDS}
+    for kind in completion.ATTENTIONS:
+        assert main(["models", "new", "--attention", kind]) == 0
+    known = {"capital", "home"} | {
+        each.name.replace("_", "-") for each in fields(OwnedTerms) if each.default is MISSING
+    }
+    offered = {each.rstrip("=") for each in completed(COMMANDS["estimate"], "--owned")}
+    assert offered == known - {"pue", "power-price", "grid-co2"}

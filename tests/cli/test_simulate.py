@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 
 from costcalc.cli import main
-from costcalc.report.schema import schema_of
+from costcalc.report.export.schema import schema_of
 
 Run = Callable[..., str]
 RunJson = Callable[..., Any]

@@ -11,9 +11,14 @@ from steps import decode_step
 
 import costcalc
 from costcalc.catalog.catalog import Catalog
-from costcalc.engine.efficiency import calibrated_efficiency
-from costcalc.engine.kernels import all_reduce_bytes, all_reduce_seconds, all_to_all_seconds, transfer_bandwidth
-from costcalc.engine.op_times import IDEAL, op_time
+from costcalc.engine.latency.collectives import (
+    all_reduce_bytes,
+    all_reduce_seconds,
+    all_to_all_seconds,
+    transfer_bandwidth,
+)
+from costcalc.engine.latency.efficiency import calibrated_efficiency
+from costcalc.engine.latency.op_times import IDEAL, op_time
 from costcalc.engine.ops import Op
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import resolve_formats

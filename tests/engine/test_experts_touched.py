@@ -8,7 +8,7 @@ from math import comb
 import numpy as np
 import pytest
 
-from costcalc.model.ffn import experts_touched, experts_touched_skewed
+from costcalc.model.ffn import experts_touched
 
 
 def average_over_all_routings(experts: int, per_token: int, tokens: int) -> float:
@@ -31,25 +31,3 @@ def test_deepseek_v3() -> None:
     # 256(1 - (1 - 8/256)^B): what a decode step of B tokens reads of each expert layer.
     found = experts_touched(256, 8, np.array([1, 8, 32, 64, 128]))
     np.testing.assert_allclose(found, [8.0, 57.4, 163.3, 222.4, 251.6], atol=0.05)
-
-
-@pytest.mark.parametrize("tokens", [1, 2, 3, 4])
-def test_skewed_routing_by_enumeration(tokens: int) -> None:
-    # Every token draws one pair of experts; popular pairs are drawn more often.
-    pairs = list(combinations(range(4), 2))
-    weights = np.array([6, 3, 2, 2, 1, 1]) / 15
-    chances = [sum(w for pair, w in zip(pairs, weights, strict=True) if i in pair) for i in range(4)]
-    counted = sum(
-        np.prod([weights[i] for i in routing]) * len(set().union(*(pairs[i] for i in routing)))
-        for routing in product(range(len(pairs)), repeat=tokens)
-    )
-    assert experts_touched_skewed(np.array(chances), tokens) == pytest.approx(counted, rel=1e-12)
-
-
-def test_skewed_with_equal_chances_is_balanced() -> None:
-    batch = np.array([1, 10, 100])
-    even = experts_touched_skewed(np.full(64, 6 / 64), batch)
-    np.testing.assert_allclose(even, experts_touched(64, 6, batch), rtol=1e-12)
-    # Skew only ever reaches fewer: 1 - (1 - p)^n is concave in p.
-    skewed = experts_touched_skewed(np.linspace(0, 12 / 64, 64), batch)
-    assert np.all(skewed <= even + 1e-12)

@@ -11,7 +11,7 @@ import costcalc
 from costcalc.engine.host import COPIES, READS, placement_of
 from costcalc.errors import CostcalcError
 from costcalc.predict.options import Options
-from costcalc.predict.quantities import Estimate
+from costcalc.predict.results import Estimate
 
 GIB = 2.0**30
 EXPERT_LAYER = 3 * 2880 * 2880 * 4.25 / 8  # [B] of one of gpt-oss-120b's experts in MXFP4, scales included
@@ -204,3 +204,61 @@ def test_what_vllm_offloads_may_be_a_size_with_its_unit() -> None:
     # A plain number is GiB, as of vLLM's own flag ("the space in GiB to offload to CPU, per GPU").
     told = [Options(cpu_offload_gb=each).cpu_offload_gb for each in ("24", 24, "24GiB", "24 GB", "25769803776B")]
     assert told == [24, 24, 24, pytest.approx(24e9 / 2**30), 24]
+
+
+def fits(model: str, gpu: str, **options: Any) -> bool:
+    try:
+        return asked(model, gpu, **options).memory.fits
+    except CostcalcError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("model", "gpu", "options"),
+    [
+        ("llama-3.3-70b", "rtx-4090", {**Q4, "context": 16384}),
+        ("qwen3-32b", "rtx-4090", {**Q4, "batch": 4, "context": 8192}),
+        ("qwen3-30b-a3b", "rtx-3060-12gb", Q4),
+        ("gpt-oss-120b", "rtx-3090", {}),
+        ("deepseek-v3", "rtx-4090", Q4),
+    ],
+)
+def test_auto_is_the_most_that_fits(model: str, gpu: str, options: dict[str, Any]) -> None:
+    """Against every number of layers; llama.cpp's --fit keeps what is dense of a layer on the GPU, not its experts."""
+    spec, found = costcalc.load_model(model), asked(model, gpu, gpu_layers="auto", **options).memory
+    layers, experts = found.gpu_layers, found.host_expert_layers
+    if not spec.has_experts:
+        assert layers == max(n for n in range(spec.num_layers + 2) if fits(model, gpu, gpu_layers=n, **options))
+        assert experts is None
+    else:
+        assert layers == spec.num_layers + 1
+        every = range(1, spec.num_layers + 1)
+        assert experts == min(n for n in every if fits(model, gpu, offload_experts=n, **options))
+    with pytest.raises(CostcalcError) as raised:
+        asked(model, f"1x{gpu}", backend="llamacpp", **options)
+    assert (f"--offload-experts {experts}" if experts else f"--gpu-layers {layers}") in str(raised.value)
+
+
+def test_auto_spreads_over_several_gpus_and_takes_all_where_memory_is_shared() -> None:
+    several = asked("llama-3.3-70b", "2xrtx-4090", gpu_layers="auto", **Q4)
+    assert several.cost == asked("llama-3.3-70b", "2xrtx-4090", backend="llamacpp", **Q4).cost
+    assert asked("llama-3.3-70b", "m4-max", gpu_layers="auto", **Q4).deployment.gpus == 1
+    with pytest.raises(CostcalcError, match="differ along the axes"):
+        costcalc.sweep("llama-3.3-70b", "rtx-4090", gpu_layers="auto", batch=[1, 2])
+
+
+def test_llama_cpp_keeps_a_cache_in_its_own_formats() -> None:
+    """--cache-type-k takes f32, f16, bf16, q8_0, q4_0, q4_1, iq4_nl, q5_0 and q5_1 (tools/server/README.md)."""
+    for kv in ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1"):
+        assert asked("llama-3.1-8b", "rtx-4090", kv_cache=kv, **Q4).deployment.backend == "llamacpp"
+    for options in (Q4, {"backend": "llamacpp"}, {"gpu_layers": 20}):
+        with pytest.raises(CostcalcError, match="keeps no cache in fp8; one of fp16"):
+            asked("llama-3.1-8b", "rtx-4090", kv_cache="fp8", **options)
+    own = asked("deepseek-v3.2", "8xh200", backend="llamacpp", **Q4)
+    assert own.deployment.precision.kv_cache == "bf16"
+
+
+def test_the_engine_where_none_is_told_is_that_of_the_card() -> None:
+    usual = {"strix-halo": "llamacpp", "rx-7900-xtx": "llamacpp", "m4-max": "mlx", "rtx-4090": "vllm", "mi300x": "vllm"}
+    found = {gpu: asked("llama-3.1-8b", gpu).deployment.backend for gpu in usual}
+    assert found == usual

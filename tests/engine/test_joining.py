@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import costcalc
-from costcalc.engine.op_times import IDEAL
+from costcalc.engine.latency.op_times import IDEAL
 from costcalc.engine.ops import Op, prefill_batch, step_ops
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import resolve_formats

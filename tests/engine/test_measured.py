@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from costcalc.catalog.catalog import Catalog, load_gpu
-from costcalc.engine.efficiency import calibrated_efficiency
-from costcalc.engine.kernels import AllReduceCurve
-from costcalc.engine.op_times import IDEAL, op_time
+from costcalc.engine.latency.collectives import AllReduceCurve
+from costcalc.engine.latency.efficiency import calibrated_efficiency
+from costcalc.engine.latency.op_times import IDEAL, op_time
 from costcalc.engine.ops import Op
 from costcalc.engine.roofline import machine_of
 from costcalc.hardware.efficiency import FitError, FitRecord, MachineFit, Quantiles, Ranges
 from costcalc.validation.files import shipped_measurements
-from costcalc.validation.serving_rows import serving_groups
-from costcalc.validation.serving_score import resolve, score_serving
+from costcalc.validation.serving.rows import serving_groups
+from costcalc.validation.serving.score import resolve, score_serving
 
 GEMM = Op("dense FFN", "gemm", 1.0, 2e12, 2e9, weights="bf16", rows=500)
 OPS = (

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from costcalc.catalog.catalog import Catalog, load_gpu, load_model
-from costcalc.engine.efficiency import calibrated_efficiency
-from costcalc.engine.kernels import ExpertsCurve, GemmCurve, GroupedDecodeCurve, experts, gemm, grouped_decode
-from costcalc.engine.op_times import IDEAL, kernel_timing
+from costcalc.engine.latency.efficiency import calibrated_efficiency
+from costcalc.engine.latency.kernels import ExpertsCurve, GemmCurve, GroupedDecodeCurve, experts, gemm, grouped_decode
+from costcalc.engine.latency.op_times import IDEAL, kernel_timing
 from costcalc.engine.ops import Op, decode_batch, step_ops
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import resolve_formats

@@ -6,8 +6,8 @@ import pytest
 
 import costcalc
 from costcalc.catalog.catalog import Catalog
-from costcalc.engine.efficiency import calibrated_efficiency
-from costcalc.engine.kernels import ExpertsCurve
+from costcalc.engine.latency.efficiency import calibrated_efficiency
+from costcalc.engine.latency.kernels import ExpertsCurve
 from costcalc.engine.ops import Op
 from costcalc.engine.roofline import machine_of
 

@@ -5,9 +5,9 @@ import pytest
 from steps import prefill_pass
 
 from costcalc.catalog.catalog import Catalog, load_gpu, load_model
-from costcalc.engine.efficiency import calibrated_efficiency
-from costcalc.engine.kernels import hottest_rank, maximum_load, zipf_skew
-from costcalc.engine.op_times import IDEAL, op_times
+from costcalc.engine.latency.efficiency import calibrated_efficiency
+from costcalc.engine.latency.kernels import hottest_rank, maximum_load, zipf_skew
+from costcalc.engine.latency.op_times import IDEAL, op_times
 from costcalc.engine.ops import decode_batch, step_ops
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import resolve_formats

@@ -10,7 +10,7 @@ import pytest
 from steps import decode_step, prefill_pass
 
 import costcalc
-from costcalc.engine.op_times import IDEAL
+from costcalc.engine.latency.op_times import IDEAL
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import compute_precision, resolve_formats
 from costcalc.engine.roofline import machine_of, roofline_seconds

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import costcalc
-from costcalc.predict.quantities import Estimate
+from costcalc.predict.results import Estimate
 from costcalc.units import format_count
 
 

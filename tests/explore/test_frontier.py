@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 import costcalc
 from costcalc import CostcalcError, Frontier, frontier
 from costcalc.cli import main
-from costcalc.explore.frontier import TOLD, Point, undominated
+from costcalc.explore.spaces.frontier import TOLD, Point, undominated
 from costcalc.predict.odds import COMMON
-from costcalc.report.files import csv_rows
+from costcalc.report.export.files import csv_rows
 from costcalc.validation.files import load_measurements
 from costcalc.validation.score import score
 

@@ -26,7 +26,7 @@ from costcalc.predict.options import OPTIONS, Options
 from costcalc.units import parse_machine
 
 CATALOG = Catalog()
-ENDLESS = replace(load_gpu("h100"), memory=1e16, memory_reported=None)
+ENDLESS = replace(load_gpu("h100"), memory=1e16, memory_reported=None, runtime_memory=None)
 """An H100 that every layout fits."""
 MODELS = ("llama-3.1-70b", "deepseek-v3", "gpt-oss-120b", "qwen3-235b-a22b")
 ENGINES = ("vllm", "sglang", "trtllm", "llama.cpp", "k8s")
@@ -68,7 +68,8 @@ def test_what_is_written_is_read_back(deployment: tuple[str, str, dict[str, Any]
     except CostcalcError as error:
         assert "\n" not in str(error)
         assume(False)
-    launch = from_launch_line(text, gpu=f"{options['gpus']}xh100", catalog=CATALOG)
+    gpu = None if engine == "llama.cpp" else f"{options['gpus']}xh100"  # it asks whether its cache fits
+    launch = from_launch_line(text, gpu=gpu, catalog=CATALOG)
     assert CATALOG.find("models", launch.model) == CATALOG.find("models", model)
     found, asked = Options(**{"gpus": options["gpus"], **launch.options}), Options(**options)
     for name in DEGREES:
@@ -176,6 +177,57 @@ def test_layers_are_spread_over_all_gpus_that_llama_cpp_sees() -> None:
     pasted = "llama-server -m Qwen3-8B-Q8_0.gguf"
     assert from_launch_line(pasted, gpu="4xrtx-4090", catalog=CATALOG).options["pipeline_parallel"] == 4
     assert from_launch_line(pasted, gpu="rtx-4090", catalog=CATALOG).options["pipeline_parallel"] == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "request_at_most", "at_once"),
+    [
+        ("-c 32768 -np 4", 8192, 4),  # n_ctx_seq = n_ctx / n_seq_max (llama.cpp, src/llama-context.cpp)
+        ("-c 32768 -np 4 -kvu", 32768, 4),  # one cache of all slots
+        ("-c 32768", 32768, 4),  # n_parallel = 4 and kv_unified = true (tools/server/server.cpp)
+        ("-c 8192", 8192, 1),  # which hold one request of 5,120 tokens
+        ("-c 0 -np 2", None, 2),  # as the model was trained
+        ("--kv-unified-per-slot 6000", 6000, 4),  # the cache is four times as large
+        ("-c 32768 --kv-unified-per-slot 6000", 6000, 4),
+    ],
+)
+def test_the_context_of_llama_cpp_is_of_all_slots(flags: str, request_at_most: int | None, at_once: int) -> None:
+    launch = from_launch_line(f"llama-server -m Qwen3-8B-Q8_0.gguf {flags}", gpu="rtx-4090", catalog=CATALOG)
+    assert (launch.max_context, launch.options["max_num_seqs"]) == (request_at_most, at_once)
+
+
+def test_the_context_of_all_slots_is_written() -> None:
+    """Four slots of 5,120 tokens, which `-c` has to hold together."""
+    words = shlex.split(line("qwen3-8b", "rtx-4090", "llama.cpp", weights="q8_0", batch=4))
+    assert words[words.index("--parallel") + 1] == "4" and words[words.index("--ctx-size") + 1] == str(4 * 5120)
+
+
+def test_what_llama_cpp_is_told_on_a_gpu_starts_there() -> None:
+    """Slots that were asked for and that no memory holds are not written."""
+    for options in ({"max_num_seqs": 200}, {"gpu_layers": "auto", "context": 32768}, {"kv_cache": "q8_0", "batch": 3}):
+        text = line("qwen3-32b", "rtx-4090", "llama.cpp", weights="q4_k_m", **options)
+        launch = from_launch_line(text, gpu="rtx-4090", catalog=CATALOG)
+        assert launch.options.get("gpu_layers") == (56 if "gpu_layers" in options else None)
+        assert launch.max_context == options.get("context", 5120)
+
+
+def test_layers_leave_a_gpu_whose_cache_is_kept_from_the_start() -> None:
+    """As llama.cpp's --fit does it, unless the line says how many layers are on the GPU."""
+    long = "llama-server -m Qwen3-32B-Q4_K_M.gguf -c 65536"
+    launch = from_launch_line(long, gpu="rtx-5090", catalog=CATALOG)
+    slots = {"weights": "q4_k_m", "context": 65536 / 4, "batch": 4, "max_num_seqs": 4}
+    own = costcalc.estimate("qwen3-32b", "rtx-5090", gpu_layers="auto", **slots)
+    assert launch.options["gpu_layers"] == own.memory.gpu_layers and own.memory.gpu_layers < 65
+    assert "gpu_layers" not in from_launch_line(long.replace("65536", "32768"), gpu="rtx-5090", catalog=CATALOG).options
+    with pytest.raises(CostcalcError, match="a cache of 65,536 tokens is kept from the start"):
+        from_launch_line(f"{long} -ngl all", gpu="rtx-5090", catalog=CATALOG)
+
+
+def test_a_repository_without_a_format_is_the_first_that_llama_cpp_takes() -> None:
+    """Q4_K_M, or the first file where there is none (tools/server/README.md, -hf); gpt-oss is there in MXFP4."""
+    named = {"unsloth/Qwen3-8B-GGUF": "q4_k_m", "ggml-org/gpt-oss-20b-GGUF": None}
+    for repository, weights in named.items():
+        assert from_launch_line(f"llama-server -hf {repository}", catalog=CATALOG).options.get("weights") == weights
 
 
 def test_what_an_estimate_cannot_know_is_said() -> None:

@@ -14,7 +14,7 @@ from costcalc.engine.cost import break_even_utilization, usd_per_million
 from costcalc.errors import CostcalcError
 from costcalc.explore.estimate import market_price
 from costcalc.model.spec import ApiPrice
-from costcalc.predict.quantities import Estimate, MarketPrice
+from costcalc.predict.results import Estimate, MarketPrice
 from costcalc.report.money.breakeven import breakeven_page
 from costcalc.report.page import plain_page
 from costcalc.units import format_usd

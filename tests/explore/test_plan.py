@@ -23,7 +23,10 @@ from costcalc.predict.odds import chance_within
 from costcalc.predict.scenario import asked
 from costcalc.replay.run import simulated
 from costcalc.replay.traffic import LENGTHS, PROCESSES, drawn, drawn_by
-from costcalc.report.schema import schema_of
+from costcalc.report.export.schema import schema_of
+from costcalc.report.page import plain_page
+from costcalc.report.plan import plan_page
+from costcalc.units import format_price, format_usd
 
 TRACES = Path(__file__).parents[1] / "replay" / "traces"
 CHAT: dict[str, Any] = {"demand": "20 rps", "input_tokens": 1000, "output_tokens": 200}
@@ -105,6 +108,48 @@ def test_the_command_replays_the_fleet(chat: Plan, capsys: pytest.CaptureFixture
     found = replayed(best.command, capsys)
     assert (found["fleet"]["gpus"], found["fleet"]["replicas"]) == (best.gpus, best.replicas)
     assert found["fleet"]["usd_per_hour"] * 730 == pytest.approx(best.usd_per_month)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"demand": "200 users", "input_tokens": 2000, "output_tokens": 500, "pools": "one"},
+        {"demand": "5 rps", "input_tokens": 8000, "output_tokens": 500, "pools": "apart"},
+    ],
+)
+def test_users_and_pools_apart_are_replayed_by_the_command_as_by_the_plan(
+    asked: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = costcalc.plan("llama-3.1-70b", ["h100"], seeds=1, **asked)
+    best = found.fleets[0]
+    tree = replayed(best.command or "", capsys)
+    assert best.replay is not None
+    # Of replicas alike one is replayed, and by the command all: their requests differ by the draw.
+    close = 0.01 if best.replicas > 1 and found.asked.users else 0.0
+    assert tree["ttft_s"]["p50"] == pytest.approx(best.replay.ttft_s, rel=close, abs=0)
+    assert tree["tpot_s"]["p50"] == pytest.approx(best.replay.tpot_s, rel=close, abs=0)
+    [told] = [each for each in found.assumptions if each.name == "tpot"]
+    assert told.value == "p50 50 ms" and "TPOT p50 50 ms°" in plain_page(plan_page(found))
+    if found.asked.users:
+        assert best.usd_per_user_month == pytest.approx((best.usd_per_month or 0.0) / 200)
+        assert f"{format_usd(best.usd_per_user_month)} per user and month" in plain_page(plan_page(found))
+    else:  # whose dollars have a rate of their own, and the last answers
+        assert best.usd_per_user_month is None
+        assert any(f"a request costs {format_usd(best.usd_per_request)}" in note for note in tree["notes"])
+
+
+def test_users_are_served_and_do_not_wait_for_their_turn_unless_that_is_asked_for() -> None:
+    # Nobody who says "1,000 users" means 72 who are answered and 928 who wait eleven minutes.
+    found = costcalc.plan("llama-3.1-70b", ["h100"], demand="1000 users", seeds=1)
+    demand = costcalc.estimate("llama-3.1-70b", "h100", demand="1000 users").demand
+    best = found.fleets[0]
+    assert demand is not None and best.replay is not None
+    # An estimate has all of them in its batches; here some wait, for 10 s at most.
+    assert 0.8 * demand.gpus <= best.gpus <= demand.gpus and best.replay.ttft_s < 10
+    assert {each.name: each.value for each in found.assumptions}["ttft"] == "p50 10 s"
+    assert "TTFT p50 10 s°, TPOT p50 50 ms°" in plain_page(plan_page(found))
+    waiting = costcalc.plan("llama-3.1-70b", ["h100"], demand="1000 users", ttft="1h", seeds=1)
+    assert waiting.fleets[0].gpus < best.gpus / 5
 
 
 def test_brute_force_finds_no_smaller_fleet() -> None:
@@ -215,7 +260,7 @@ def test_a_replica_is_started_for_the_longest_request_and_the_page_tells_its_def
     assert main(shlex.split(start)[1:]) == 0
     assert f"--max-model-len {longest}" in capsys.readouterr().out
     price = costcalc.estimate("llama-3.1-70b", "b200", price="on-demand").deployment.usd_per_gpu_hour
-    assert f"${price:.2f}° per GPU-hour" in page and "weights bf16°" in page and "vllm°" in page
+    assert f"{format_price(price)}° per GPU-hour" in page and "weights bf16°" in page and "vllm°" in page
     assert "° taken by default" in page and "--kv FORMAT" in page and "2026" in page
 
 

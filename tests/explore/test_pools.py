@@ -10,6 +10,7 @@ from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import resolve_formats
 from costcalc.engine.roofline import machine_of
 from costcalc.errors import CostcalcError
+from costcalc.units import format_usd
 
 ASKED = {"gpus": 16, "input_tokens": 4096, "output_tokens": 1024, "disaggregated": True}
 
@@ -108,3 +109,20 @@ def test_a_pool_that_prefills_holds_a_whole_worker() -> None:
     assert free.deployment.gpus // free.deployment.replicas <= 2
     odd = costcalc.estimate("llama-3.1-70b", "h100", **asked, prefill_gpus=12)
     assert any("only whole ones start, of --prefill-gpus 8 or 16" in note for note in odd.notes)
+
+
+def test_a_demand_is_told_where_pools_apart_serve_it_with_fewer_gpus() -> None:
+    asked = {"demand": "20 rps", "input_tokens": 8000, "output_tokens": 500}
+    one, apart = (costcalc.estimate("v3", "h100", **asked, disaggregated=told) for told in (False, True))
+    assert one.demand and apart.demand
+    [told] = [note for note in one.notes if "--disaggregated" in note]
+    assert f"{apart.demand.gpus:,} GPUs and {format_usd(apart.demand.usd_per_month)} a month" in told
+    assert f"{1 - apart.demand.gpus / one.demand.gpus:.2g}".removeprefix("0.") in told
+    assert apart.demand.gpus < 0.9 * one.demand.gpus
+    assert not [note for note in apart.notes if "--disaggregated" in note]
+    # Where they hardly save anything nothing is said, nor without a demand.
+    few = {**asked, "input_tokens": 256, "output_tokens": 1024}
+    ways = [costcalc.estimate("llama-3.1-8b", "h100", **few, disaggregated=told) for told in (False, True)]
+    assert ways[0].demand and ways[1].demand and ways[1].demand.gpus >= 0.9 * ways[0].demand.gpus
+    for answer in (ways[0], costcalc.estimate("v3", "h100", input_tokens=8000, output_tokens=500)):
+        assert not any("--disaggregated" in note for note in answer.notes)

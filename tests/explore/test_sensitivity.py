@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
 from costcalc import CostcalcError, estimate, sensitivity
+from costcalc.report.money.sensitivity import sensitivity_page
+from costcalc.report.page import plain_page
 
 BASE = {"price": 2.0, "output_tokens": 512}
 DEGREES = ("tensor_parallel", "pipeline_parallel", "expert_parallel", "attention_data_parallel")
@@ -16,9 +19,8 @@ DEGREES = ("tensor_parallel", "pipeline_parallel", "expert_parallel", "attention
 def test_every_end_is_the_estimate_of_its_options(model: str, gpu: str) -> None:
     found = sensitivity(model, gpu, vary={"price": (1.0, 4.0)}, **BASE)
     base = found.estimate.deployment
-    assert {"price", "utilization", "cached", "batch", "tpot", "input_tokens", "output_tokens", "prediction"} == {
-        each.input for each in found.influences
-    }
+    named = {"price", "utilization", "cached", "batch", "tpot", "input_tokens", "output_tokens", "prediction"}
+    assert {*named, "disaggregated"} == {each.input for each in found.influences}
     for each in found.influences:
         if each.input == "prediction":
             continue
@@ -70,9 +72,23 @@ def test_an_end_that_does_not_fit_is_unknown() -> None:
         ("price=a:b", "no price"),
         ("prediction=1:2", "is no range"),
         ("utilization=0:2", "out of range"),
+        ("pools=one:apart", "two values and no range; both are tried; pools= leaves it out"),
     ],
 )
 def test_ranges_that_cannot_be_say_why(vary: str, said: str) -> None:
     with pytest.raises(CostcalcError) as error:
         sensitivity("llama-3.1-8b", "1xh100", vary=vary)
     assert said in str(error.value)
+
+
+def test_pools_are_one_or_the_other() -> None:
+    one, apart = (sensitivity("llama-3.1-70b", "4xh100", disaggregated=told) for told in (False, True))
+    rows = [next(each for each in found.influences if each.input == "disaggregated") for found in (one, apart)]
+    assert [row.base for row in rows] == [False, True] and rows[0].low is False and rows[0].high is True
+    assert rows[0].usd_per_million_at_low == one.usd_per_million
+    assert rows[0].usd_per_million_at_high == apart.usd_per_million == rows[1].usd_per_million_at_high
+    page = plain_page(sensitivity_page(one))
+    assert re.search(r"pools +one +one +apart ", page)
+    for given in ({"vary": "pools="}, {"vary": "disaggregated="}, {"disaggregated": True, "prefill_gpus": 4}):
+        left = sensitivity("llama-3.1-70b", "4xh100", **given).influences
+        assert "disaggregated" not in {each.input for each in left}

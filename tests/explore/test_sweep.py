@@ -12,8 +12,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import costcalc
-from costcalc.explore import cells
-from costcalc.predict.options import is_several, values_of
+from costcalc.explore.spaces import cells
+from costcalc.predict.readers import is_several, values_of
 
 LLAMA = "llama-3.1-8b"
 SWEEPS: list[tuple[str, str, dict[str, Any]]] = [

@@ -10,7 +10,7 @@ from costcalc.catalog.catalog import Catalog
 from costcalc.cli import main
 from costcalc.errors import CostcalcError
 from costcalc.explore.money.train import published_runs, reached, train
-from costcalc.report.schema import schema_of
+from costcalc.report.export.schema import schema_of
 
 
 def of(model):

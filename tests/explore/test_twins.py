@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,9 @@ from costcalc.model.attention.gqa import GroupedAttention, LowRankAttention
 from costcalc.model.attention.mla import LatentAttention
 from costcalc.model.spec import ModelSpec
 from costcalc.model.variants import VARIANTS, AttentionVariant, attention_variants
+from costcalc.report.comparison import comparison_page
+from costcalc.report.estimate import pool_size
+from costcalc.report.page import plain_page
 
 
 def twins_of(name: str, *variants: str) -> dict[str, AttentionVariant]:
@@ -154,6 +158,50 @@ def test_a_limit_of_time_and_what_prefill_takes_are_told() -> None:
     assert "Low rank and No cache are controls of cost" in " ".join(short.notes)
 
 
+@pytest.mark.parametrize(
+    "compared",
+    [
+        lambda **given: costcalc.compare_models(["llama-3.1-70b", "gpt-oss-120b"], "h100", **given),
+        lambda **given: costcalc.compare_gpus(["h100", "h200"], "llama-3.1-70b", **given),
+        lambda **given: costcalc.compare_attention("llama-3.1-70b", "h100", variants=["gqa:8", "mla"], **given),
+    ],
+)
+def test_all_comparisons_keep_prompts_apart_by_one_rule(compared: Callable[..., costcalc.Comparison]) -> None:
+    # A list is decided as a whole, by its longest context: rows of a table stay comparable along it.
+    auto, one, apart = (compared(contexts=["4k", "64k"], **way) for way in ({}, PLAIN, {"disaggregated": True}))
+    assert ", prefill on a pool of its own, under 50 ms per token" in auto.title and "pool" not in one.title
+    assert [row.estimate.cost for row in auto.rows] == [row.estimate.cost for row in apart.rows]
+    assert {row.estimate.workload.disaggregated for row in one.rows} == {False}
+    assert any("--pools one asks for that" in note for note in auto.notes)
+    assert any("--pools apart puts it on a pool" in note for note in one.notes)
+    assert {each.override for row in auto.rows for each in row.estimate.assumptions if each.name == "pools"} == {
+        "--pools one"
+    }
+    page = plain_page(comparison_page(auto))
+    pool = auto.rows[0].estimate.serving.prefill_gpus or 0.0
+    assert f"{auto.rows[0].estimate.deployment.gpus} + {pool_size(pool)}" in page or "for prefill in every row" in page
+    assert "$/M out and decode tok/s GPU are of those that decode" in page
+    unasked = compared()
+    assert not any(row.estimate.workload.disaggregated for row in unasked.rows) and "pool" not in unasked.title
+
+
+@pytest.mark.parametrize(
+    ("model", "variant", "period"), [("gpt-oss-120b", "window:128/2", 2), ("gemma-3-27b", "window:1024/6", 6)]
+)
+def test_windows_of_a_model_that_ships_them_are_its_own(model: str, variant: str, period: int) -> None:
+    # gpt-oss alternates windows of 128 with full layers; Gemma 3 has 5 local layers of 1,024 to a global one.
+    found = costcalc.compare_attention(model, "h100", variants=[variant], context=32_000)
+    assert found.rows[0].estimate.kv_cache == replace(
+        costcalc.estimate(model, "h100", context=32_000).kv_cache,
+        bytes_per_token_per_gpu=found.rows[0].estimate.kv_cache.bytes_per_token_per_gpu,
+    )
+    assert any(f"1 layer in {period} full" in note for note in found.notes)
+    plain = costcalc.compare_attention(model, "h100", variants=["mqa"], context=32_000)
+    assert any(f"replace its windows, too: --variants {variant} has them" in note for note in plain.notes)
+    assert not any("--variants" in note for note in found.notes)
+
+
+PLAIN = {"disaggregated": False}
 LADDER = ["gqa:32", "gqa:16", "gqa:8", "mla", "mqa"]
 """Variants of DeepSeek-V3 by the bytes that they cache of a token, most first."""
 

@@ -10,7 +10,7 @@ import costcalc
 from costcalc.catalog.catalog import Catalog
 from costcalc.catalog.check import validate
 from costcalc.engine.cost import usd_per_million
-from costcalc.engine.kernels import all_to_all_seconds
+from costcalc.engine.latency.collectives import all_to_all_seconds
 from costcalc.engine.memory import weights_bytes_per_gpu
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import resolve_formats

@@ -16,8 +16,8 @@ from steps import decode_step
 
 import costcalc
 from costcalc.catalog.catalog import Catalog
-from costcalc.engine.kernels import scaled
-from costcalc.engine.op_times import Efficiency, ideal_curve
+from costcalc.engine.latency.kernels import scaled
+from costcalc.engine.latency.op_times import Efficiency, ideal_curve
 from costcalc.engine.parallelism import Parallelism
 from costcalc.engine.precision import resolve_formats
 from costcalc.engine.roofline import machine_of

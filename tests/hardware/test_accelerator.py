@@ -192,7 +192,7 @@ def test_a_choice_tells_where_it_is_from() -> None:
     choice = gpu(**PRICED).price_for("spot")
     assert choice is not None
     assert (choice.provider, choice.kind, choice.date, choice.matches) == ("median of 2 providers", "spot", "2026", 2)
-    assert choice.source == "Verda $0.8, Nebius $1.25"
+    assert choice.source == "Verda $0.80, Nebius $1.25"
     assert choice.offer == "spot, median of 2 providers, 2026"
     for words in ("2.00", 2, 2.0):
         typed = gpu(**PRICED).price_for(words)

@@ -116,7 +116,7 @@ def test_terms_are_typed_as_people_write_them() -> None:
     for words, message in (
         ("yeers=4", "did you mean 'years'?"),
         ("years", "the term years has no value; write it like years=VALUE"),
-        ("x", "write it like 'years=4,rate=8%'; of capital, years"),
+        ("x", "write it like 'years=4,rate=8%'; of home, capital, years"),
         ("years=0", "0.25 to 50 years"),
         ("pue=1.2", "--pue is an option of its own"),
     ):
@@ -148,6 +148,11 @@ def test_an_owned_price_stands_in_the_tree_with_its_parts() -> None:
     cells = costcalc.sweep("llama-3.1-8b", "h100", batch=8, price=["owned", "spot"], owned="years=4")
     assert cells["usd_per_gpu_hour"].ravel()[0] == machine["usd_per_gpu_hour"]
     assert cells["price_kind"].ravel().tolist() == ["owned", "spot"] and cells.axes[0].values == ("owned", "spot")
+    for number, row in enumerate(cells.to_dict()["rows"]):  # as the estimate at that price tells it
+        price = cells.axes[0].values[number]
+        alone = costcalc.estimate("llama-3.1-8b", "1xh100", price=price, owned="years=4").deployment
+        for name in ("usd_per_gpu_hour", "price_kind", "price_provider", "price_date", "price_source"):
+            assert row["deployment"][name] == getattr(alone, name)
 
 
 def test_without_a_capital_published_figures_are_charged_and_terms_are_told_to_do_nothing() -> None:
@@ -161,10 +166,41 @@ def test_without_a_capital_published_figures_are_charged_and_terms_are_told_to_d
 def test_the_command_shows_parts_and_terms(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["gpus", "own", "h100", "--owned", "rate=0%", "--utilization", "50%"]) == 0
     page = capsys.readouterr().out
-    assert re.search(r"\$\d\.\d\d an hour to own, \$\d\.\d\d an hour of work at 50% utilization", page)
+    assert re.search(r"\$\d\.\d{4} an hour to own, \$\d\.\d{4} an hour of work at 50% utilization", page)
     assert "as typed" in page and "IEA, Electricity 2025" in page
     assert main(["gpus", "own", "h100", "--format", "json"]) == 0
     tree = json.loads(capsys.readouterr().out)
     assert tree["usd_per_gpu_hour"] == total(tree["parts"].values()) and tree["gpu"] == H100.name
     assert main(["gpus", "own", "mi355x"]) == 2
     assert "say it with --owned capital=USD" in capsys.readouterr().err
+
+
+def test_a_card_at_home_costs_what_it_loses_and_its_electricity() -> None:
+    """By hand: $1,600 less a third over 60 months of 730 h, and 450 W, shares and losses at a household's price."""
+    told = OWNING.told("home, capital=$1,600")
+    cost = owned(costcalc.load_gpu("rtx-4090"), told)
+    assert cost is not None
+    assert cost.parts.accelerator == pytest.approx(1600 * 0.67 / 60 / 730)
+    assert cost.parts.electricity == pytest.approx(0.45 * 0.78 * 1.15 * 1.11 * 0.19)
+    assert cost.usd_per_gpu_hour == pytest.approx(cost.parts.accelerator + cost.parts.electricity)
+    assert (told.preset, told.typed) == ("home", ("capital",))
+
+
+def test_what_is_typed_goes_before_a_preset() -> None:
+    assert OWNING.told("years=3, home").years == 3
+    assert OWNING.told("home", {"power_price": 0.4}).power_price == 0.4
+    with pytest.raises(CostcalcError, match="did you mean 'home'"):
+        OWNING.told("hone")
+
+
+def test_a_page_does_not_ask_for_a_draw_that_was_typed(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["estimate", "-m", "qwen3-8b", "-g", "1xrtx-4090", "--weights", "q8_0", "-b", "1", "--owned"]
+    pages = []
+    for terms_typed in ("home", "home,draw=70%"):
+        assert main([*words, terms_typed]) == 0
+        pages.append(capsys.readouterr().out)
+    assert "in --owned makes it that" in pages[0] and "of electricity, at $0.19 per kWh" in pages[0]
+    assert (
+        "in --owned makes it that" not in pages[1]
+        and "70% of a GPU's limit around the clock, whatever it serves, as typed" in pages[1]
+    )

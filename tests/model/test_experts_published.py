@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic_core import ValidationError
 
 from costcalc.catalog.check import validator
-from costcalc.model.ffn import AnyFeedForward, FeedForward, experts_touched, experts_touched_skewed
+from costcalc.model.ffn import AnyFeedForward, FeedForward, experts_touched
 
 
 def layer(**spec: Any) -> FeedForward:
@@ -105,18 +105,6 @@ def test_experts_reached_are_bounded(count: int, data: st.DataObject, tokens: in
     touched = experts_touched(count, per_token, tokens)
     assert 0 <= touched <= min(count, per_token * tokens) * (1 + 1e-9)
     assert touched <= experts_touched(count, per_token, tokens + 1)
-
-
-@given(st.integers(1, 64), st.integers(1, 200))
-def test_even_chances_are_balanced_routing(count: int, tokens: int) -> None:
-    chances = np.full(count, 1 / count)
-    assert experts_touched_skewed(chances, tokens) == pytest.approx(experts_touched(count, 1, tokens))
-
-
-def test_skew_reaches_fewer_experts() -> None:
-    chances = np.linspace(0.01, 0.99, 16)
-    skewed = experts_touched_skewed(chances, np.array([1, 4, 16]))
-    assert np.all(skewed <= experts_touched(16, float(chances.sum()), np.array([1, 4, 16])) + 1e-12)
 
 
 def test_experts_reached_against_a_draw() -> None:

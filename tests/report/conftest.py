@@ -7,7 +7,7 @@ from typing import Any, TypeVar, get_type_hints
 
 import pytest
 
-from costcalc.predict.quantities import (
+from costcalc.predict.results import (
     Assumption,
     Comparison,
     CostResult,
@@ -138,8 +138,14 @@ def comparison(estimate: Estimate) -> Comparison:
         breakdown=(),
     )
     rows = (
-        Row("MLA", estimate, 1.0, 1.0),
-        Row("MQA", replace(estimate, kv_cache=replace(estimate.kv_cache, bytes_per_token=31_232)), 2.25, 0.7),
-        Row("MHA", lost, 0.0176, None, "does not fit on 16 × GPU-Y"),
+        Row("MLA", estimate, 1.0, 1.0, sequence_ratio=1.0),
+        Row(
+            "MQA",
+            replace(estimate, kv_cache=replace(estimate.kv_cache, bytes_per_token=31_232)),
+            2.25,
+            0.7,
+            sequence_ratio=2.25,
+        ),
+        Row("MHA", lost, 0.0176, None, "does not fit on 16 × GPU-Y", sequence_ratio=0.0176),
     )
     return Comparison("Model-X on 16 × GPU-Y, attention replaced", rows, (), ("MLA: as it ships",))

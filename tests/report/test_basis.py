@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from costcalc.cli import main
-from costcalc.predict.quantities import DeploymentResult, Estimate
+from costcalc.predict.results import DeploymentResult, Estimate
 from costcalc.report.estimate import price_basis
 
 Machine = Callable[..., DeploymentResult]

@@ -20,12 +20,14 @@ from matplotlib.ticker import FixedFormatter
 
 import costcalc
 from costcalc.catalog.catalog import Catalog
-from costcalc.explore.compare import Curve, batch_of_all
+from costcalc.explore.attention import Curve, batch_of_all
 from costcalc.report.charts import THEMES, drawn
+from costcalc.report.charts.memory import BEYOND, draw_memory
 from costcalc.report.charts.style import _THEMES, INK, PAPER, SERIES, look, panels, shown_ticks
 from costcalc.report.charts.terminal import plots
 from costcalc.report.comparison import COST, RATE, USER
 from costcalc.report.page import plain_page
+from costcalc.units import format_bytes
 
 CONTEXTS = ("4k", "32k", "128k", "1m")
 
@@ -272,6 +274,22 @@ def test_the_ladder_holds_what_capacity_finds(context: str | None) -> None:
         assert rung.weights_bytes + rung.cache_bytes <= rung.capacity_bytes or not rung.sequences
     held = [rung.sequences for rung in rungs]
     assert held == sorted(held) and held[0] == 0
+
+
+def test_weights_far_beyond_a_gpu_are_torn_off_and_written_out() -> None:
+    found = costcalc.estimate("v3", "h100")
+    rungs = found.ladder.rungs()
+    counts = [int(rung.name.split(" × ")[0]) for rung in rungs]
+    assert counts == sorted(counts)
+    assert rungs[counts.index(found.deployment.gpus)].sequences == found.memory.max_sequences  # as the page says
+    assert all(after >= 2 * before for before, after in pairwise(counts))
+    assert rungs[0].weights_bytes > 3 * rungs[0].capacity_bytes
+    with look():
+        axes = Figure().add_subplot()
+        said = draw_memory(axes, rungs, "of 5,120 tokens")
+    ends = [bar.get_x() + bar.get_width() for bar in axes.patches]
+    assert max(ends) == pytest.approx(BEYOND * rungs[0].capacity_bytes) and "torn off" in said[-1]
+    assert axes.texts[0].get_text() == f"{format_bytes(rungs[0].weights_bytes - rungs[0].capacity_bytes)} too much"
 
 
 # Colours.

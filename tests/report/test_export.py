@@ -20,9 +20,9 @@ from costcalc.catalog.files import CLOSED_MODELS, packaged_root
 from costcalc.catalog.yaml import load_yaml
 from costcalc.cli import main
 from costcalc.cli.catalog import SCHEMAS, schema_named
-from costcalc.predict.quantities import BreakEven, Comparison, Estimate
-from costcalc.report.files import as_csv, as_json, csv_rows, flattened, steady_columns
-from costcalc.report.schema import schema_of
+from costcalc.predict.results import BreakEven, Comparison, Estimate
+from costcalc.report.export.files import as_csv, as_json, csv_rows, flattened, steady_columns
+from costcalc.report.export.schema import schema_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -196,7 +196,7 @@ def test_the_schemas_of_the_documentation_are_current(kind: str) -> None:
 
 
 def test_sweeps_keep_their_schema() -> None:
-    from costcalc.explore.sweep import CELL
+    from costcalc.explore.spaces.sweep import CELL
 
     schema = schema_of("sweep")
     for options in ({"batch": [1, 4096]}, {"memory_bandwidth": ["1TB/s", "2TB/s"], "efficiency": "ideal"}):

@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 import costcalc
 from costcalc.catalog.catalog import load_gpu
 from costcalc.errors import CostcalcError
-from costcalc.explore.compare import Curve, Curves
+from costcalc.explore.attention import Curve, Curves
 from costcalc.hardware.accelerator import Accelerator
-from costcalc.predict.quantities import BreakEven, Comparison, Estimate, OpResult
+from costcalc.predict.results import BreakEven, Comparison, Estimate, OpResult
 from costcalc.report.charts.comparison import draw_comparison
 from costcalc.report.charts.estimate import draw_estimate, draw_roofline, draw_step_time
 from costcalc.report.charts.frontier import draw_frontier

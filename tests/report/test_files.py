@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from costcalc.errors import CostcalcError
-from costcalc.report.files import new_file
+from costcalc.report.export.files import new_file
 
 
 def names(folder: Path) -> list[str]:

@@ -14,7 +14,7 @@ from terminal import fitted
 import costcalc
 from costcalc import compare_models, frontier
 from costcalc.cli.app import plain_text
-from costcalc.predict.quantities import (
+from costcalc.predict.results import (
     Assumption,
     BreakEven,
     Comparison,
@@ -29,6 +29,7 @@ from costcalc.predict.quantities import (
 from costcalc.report.charts.terminal import bars, plots
 from costcalc.report.comparison import comparison_page
 from costcalc.report.estimate import estimate_page, explanation
+from costcalc.report.export.latex import latex_page
 from costcalc.report.frontier import frontier_page
 from costcalc.report.money.breakeven import breakeven_page
 from costcalc.report.page import (
@@ -39,7 +40,6 @@ from costcalc.report.page import (
     Grid,
     Line,
     bar,
-    latex_page,
     markdown_page,
     plain_page,
     quantity,
@@ -91,7 +91,7 @@ def test_drafts_and_pools_are_said(estimate: Estimate) -> None:
     assert "\n\nModel-X on 16 × GPU-Y for decode, and 5.3 for prefill\n" in page
     assert "2 tokens drafted per step, 2.57 tokens out of one" in row(page, "Speculation")
     assert "decode on 16 GPUs, prefill on 5.3 of their own: 25% of the GPU time" in row(page, "Pools")
-    assert "prefills run elsewhere" in page and "of both pools" in row(page, "Tokens/s per GPU")
+    assert "prefills run elsewhere" in page and "GPUs of both pools" in row(page, "Tokens/s per GPU")
     assert "$42.67 per hour in all" in row(page, "Price")
     assert "Speculation" not in plain_page(estimate_page(estimate))
     one = replace(estimate, workload=replace(load, draft_tokens=1))
@@ -161,6 +161,25 @@ def test_a_cache_that_is_the_same_everywhere_is_no_column(comparison: Comparison
     rows = tuple(replace(each, estimate=comparison.rows[0].estimate) for each in comparison.rows)
     page = plain_page(comparison_page(replace(comparison, rows=rows)))
     assert "70.27 kB in every row" in page and "smaller" not in page
+
+
+def test_caches_with_windows_are_told_by_the_sequence() -> None:
+    # Gemma 3 (2503.19786): of 62 layers 10 are global and 52 have a window of 1,024 tokens; 16 KV heads of 128, bf16.
+    found = costcalc.compare_models(["gemma-3-27b", "llama-3.1-70b"], "h100", contexts=["4k", "128k"], gpus=8)
+    layer, tokens = 2 * 16 * 128 * 2, (4_000, 128_000)
+    held = [10 * layer * each + 52 * layer * 1024 for each in tokens]
+    assert [row.estimate.kv_cache.bytes_per_sequence for row in found.rows[::2]] == held
+    assert found.rows[0].estimate.kv_cache.bytes_per_token == 10 * layer
+    # Llama-3.1-70B (2407.21783): 80 layers of 8 KV heads of 128.
+    ratios = [mine / (80 * 2 * 8 * 128 * 2 * each) for mine, each in zip(held, tokens, strict=True)]
+    assert [row.sequence_ratio for row in found.rows[1::2]] == pytest.approx(ratios)
+    page = plain_page(comparison_page(found))
+    _, *shown = [line.split() for line in page.splitlines() if line.strip().startswith("Llama-3.1-70B  ")]
+    assert all(f"{ratio:.3g}×" in told for ratio, told in zip(ratios, shown, strict=True))
+    assert "KV/seq: that of a whole sequence, windows and states included" in page
+    alike = costcalc.compare_gpus(["h100", "h200"], "gemma-3-27b", context="4k", gpus=8)
+    said = plain_page(comparison_page(alike))
+    assert "81.92 kB, with 436.2 MB of windows and states per sequence, in every row" in said and "KV/seq" not in said
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])
@@ -294,7 +313,7 @@ def test_latex_prints_every_sign_of_a_cell_and_obeys_none(text: str) -> None:
     assert not set("&%#_") & set(bare) and bare.count("{") == bare.count("}") and bare.count("$") % 2 == 0
 
 
-def test_latex_has_tables_with_booktabs_and_all_else_as_comments(estimate: Estimate) -> None:
+def test_latex_has_a_float_for_each_table_with_caption_label_and_notes(estimate: Estimate) -> None:
     page = comparison_page(compare_models(["llama-3.1-8b", "llama-3.1-70b"], "h100"))
     lines = latex_page([Command("costcalc compare models"), *page]).splitlines()
     assert lines[0] == r"% needs \usepackage{booktabs}" and "costcalc compare models" in lines[1]
@@ -308,12 +327,55 @@ def test_latex_has_tables_with_booktabs_and_all_else_as_comments(estimate: Estim
         if line.endswith(r" \\"):
             assert opened == ["table", "tabular"] and len(re.findall(r"(?<!\\)&", line)) == columns - 1
         assert opened or line.startswith("%") or not line or line == r"\end{table}"
-    assert opened == [] and sum(r"\caption{Models on NVIDIA H100" in line for line in lines) == 1
+    text = "\n".join(lines)
+    captions, labels = re.findall(r"\\caption{(.*)}", text), re.findall(r"\\label{tab:(.*)}", text)
+    floats, tables = text.count(r"\begin{table}"), text.count(r"\begin{tabular}")
+    assert opened == [] and floats == tables == len(captions) == len(labels) == len({*labels})
+    assert labels[:2] == ["compare-models", "compare-models-2"] and captions[1] == f"{captions[0]} (continued)"
+    # What explains columns stands below the last of them, to which the others refer.
+    legend, last = text.index("TPOT, TTFT and tok/"), text.rindex(r"\end{tabular}")
+    assert last < legend < text.rindex(r"\end{table}")
+    assert text.count(rf"\ref{{tab:{labels[-1]}}}") == floats - 1
     assert any(line.startswith("    Llama-3.1-70B & ") for line in lines)
     assert any("327.7 kB & 0.4$\\times$" in line for line in lines)
     assert any("{[}" in line and "--" in line for line in lines)  # ranges, in a column of their own
     # A terminal's bars are no table, and letters that LaTeX lacks are told by their number.
     assert "█" not in latex_page(estimate_page(estimate)) and "{[}U+6A21é" in latex_page([Grid([Column("[模é")], [])])
+
+
+@pytest.mark.parametrize(
+    ("command", "label"),
+    [
+        ("costcalc compare attention -m v3 -g h100 -o table.tex", "compare-attention-v3-h100"),
+        ("costcalc compare attention --model v3 --gpu h100 -f latex --currency EUR=0.9", "compare-attention-v3-h100"),
+        ("costcalc estimate --model=v3 --gpu=8xh100 --context 64k --output t.tex", "estimate-v3-8xh100-context-64k"),
+    ],
+)
+def test_labels_of_latex_follow_the_question(command: str, label: str) -> None:
+    page: list[Block] = [Command(command), Line("16 GPUs", "title"), Line("Memory: 79 GiB", "heading")]
+    told = latex_page([*page, Grid([Column("a")], [["1"]]), Grid([Column("b")], [["2"]])])
+    assert re.findall(r"\\label{tab:(.*)}", told) == [f"{label}-memory", label]
+    long: list[Block] = [Command("costcalc " + "a" * 99), Grid([Column("a")], [["1"]])]
+    assert len(re.findall(r"\\label{tab:(.*)}", latex_page(long))[0]) < 60
+
+
+@given(st.integers(1, 200), st.lists(st.text(st.sampled_from("ab / "), max_size=200), max_size=40))
+def test_no_float_of_latex_is_longer_than_a_page_and_none_of_its_text_is_lost(rows: int, notes: list[str]) -> None:
+    grid = Grid([Column("x", right=True)], [[f"r{row}"] for row in range(rows)])
+    told = latex_page([grid, *map(Line, notes)])
+    floats = told.split(r"\begin{table}")[1:]
+    assert all(each.partition(r"\end{table}")[0].count("\n") < 60 for each in floats)
+    assert re.findall(r"^    (r\d+) ", told, re.MULTILINE) == [f"r{row}" for row in range(rows)]
+    kept = [each.strip().replace("/", "") for each in notes if each.strip()]
+    assert all(each in told.replace(r"/\allowbreak{}", "").replace("/", "") for each in kept)
+
+
+def test_a_cache_per_token_is_drawn_once_for_all_contexts(comparison: Comparison) -> None:
+    longer = [replace(row, estimate=replace(row.estimate, workload=replace(row.estimate.workload, context_tokens=2e5)))
+              for row in comparison.rows]  # fmt: skip
+    both = replace(comparison, rows=(*comparison.rows, *longer), contexts=(1.0, 2e5))
+    page = plain_page(plots(both))
+    assert page.count("KV cache per token") == 1 and page.count("$ per M output tokens at ") == 2
 
 
 def test_markdown_escapes_what_it_would_read_as_markup() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import csv
 import io
 import json
 from pathlib import Path
@@ -12,9 +13,9 @@ import pytest
 
 import costcalc
 from costcalc.cli import app
-from costcalc.explore import sweep as sweeps
-from costcalc.report.files import as_csv, csv_rows
-from costcalc.report.rows import row_texts, write_rows
+from costcalc.explore.spaces import sweep as sweeps
+from costcalc.report.export.files import as_csv, csv_rows
+from costcalc.report.export.rows import row_texts, write_rows
 
 ASKED = {"gpus": [1, 8], "batch": [1, 64, 10_000], "context": [4000, 32_000], "price": [1, 2.5]}
 KINDS: list[tuple[str, str, dict[str, Any]]] = [
@@ -30,10 +31,10 @@ def test_csv_and_json_lines_are_the_rows_of_the_whole(model: str, gpu: str, opti
     parts = list(costcalc.sweep_chunks(model, gpu, cells=5, **options))
     lines = "".join(row_texts("jsonl", parts)).splitlines()
     assert [json.loads(line) for line in lines] == whole.to_dict()["rows"]
-    written = "".join(row_texts("csv", parts)).splitlines()
-    header, *rows = [line.split(",") for line in as_csv(csv_rows(whole)).splitlines()]
-    assert set(header) <= set(written[0].split(","))
-    told = [dict(zip(written[0].split(","), line.split(","), strict=True)) for line in written[1:]]
+    columns, *written = csv.reader(io.StringIO("".join(row_texts("csv", parts))))
+    header, *rows = csv.reader(io.StringIO(as_csv(csv_rows(whole))))
+    assert set(header) <= set(columns)
+    told = [dict(zip(columns, line, strict=True)) for line in written]
     assert [[row[name] for name in header] for row in told] == rows
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 import costcalc
-from costcalc.predict.quantities import CostResult, Estimate, LimitsResult
+from costcalc.predict.results import CostResult, Estimate, LimitsResult
 from costcalc.report.estimate import estimate_page
 from costcalc.report.page import plain_page
-from costcalc.report.verdict import gain_or_loss, machines, verdict
+from costcalc.report.verdict import machines, margin_told, verdict
 
 
 def asked(**options: Any) -> Estimate:
@@ -24,7 +24,7 @@ def test_it_says_who_is_served_how_fast_for_how_much_and_what_binds() -> None:
     says = (
         r"16 H100s serve (?P<users>\d+) users at (?P<speed>[\d.]+) tok/s each for \$(?P<cost>[\d.]+) "
         r"\[(?P<low>[\d.]+)–(?P<high>[\d.]+)\] per million tokens; memory binds; "
-        r"list price \$(?P<price>[\d.]+) \((?P<seller>[\w ]+)\): a loss of (?P<loss>\d+)%"
+        r"list price \$(?P<price>[\d.]+) \((?P<seller>[\w ]+)\): a loss of (?P<loss>\d+)% of the cost"
     )
     told = re.fullmatch(says, verdict(found))
     assert told is not None
@@ -34,8 +34,9 @@ def test_it_says_who_is_served_how_fast_for_how_much_and_what_binds() -> None:
     tokens = found.workload.input_tokens + found.workload.output_tokens
     assert float(told["cost"]) == pytest.approx((found.cost.usd_per_request or 0.0) / tokens * 1e6, rel=0.01)
     assert float(told["low"]) < float(told["cost"]) < float(told["high"])
-    assert float(told["price"]) == pytest.approx(min(each.blended_usd_per_million for each in found.market), rel=0.01)
-    assert int(told["loss"]) == pytest.approx(100 * (1 - float(told["price"]) / float(told["cost"])), abs=1)
+    lowest = min(found.market, key=lambda each: each.blended_usd_per_million)
+    assert float(told["price"]) == pytest.approx(lowest.blended_usd_per_million, rel=0.01)
+    assert int(told["loss"]) == pytest.approx(100 * (1 - (lowest.price_over_cost or 0.0)), rel=0.03)
 
 
 def test_it_is_the_first_line_of_the_page() -> None:
@@ -66,16 +67,19 @@ def test_it_says_what_was_asked(options: dict[str, Any], says: str) -> None:
 def test_what_is_not_known_is_left_out() -> None:
     home = costcalc.estimate("gpt-oss-120b", "m4-max", batch=1)
     assert re.match(r"1 Apple M4 Max serves 1 user at [\d.]+ tok/s; no price is known; memory binds", verdict(home))
-    assert "a loss" not in verdict(home) and "a gain" not in verdict(home)
+    assert "a loss" not in verdict(home) and "a margin" not in verdict(home)
     unlisted = replace(asked(), market=())
     assert verdict(unlisted).endswith("; memory binds")
     free = replace(asked(), cost=CostResult(None, None, None), limits=LimitsResult(1.0, None, True))
     assert "no price is known" in verdict(free)
 
 
-def test_gains_and_losses_are_shares_of_the_cost() -> None:
-    # $1.40 sold at $1.10: 21% of what was paid is lost; at $2.80 as much again is earned.
-    assert [gain_or_loss(price / 1.40) for price in (1.10, 2.80)] == ["a loss of 21%", "a gain of 100%"]
+def test_margins_are_shares_of_the_price_and_losses_of_the_cost() -> None:
+    # $1.40 sold at $2.80 leaves half of that; sold at $1.10, it gets back all but 21%.
+    assert [margin_told(1 - 1.40 / price) for price in (2.80, 1.10)] == ["a margin of 50%", "a loss of 21% of the cost"]
+    found = costcalc.breakeven("llama-3.1-8b", "h100", sell="0.5/0.5")
+    sold = replace(found.estimate, market=(found.sale,))
+    assert f"asked of users): {margin_told(found.sale.margin)}" in verdict(sold)
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,9 @@ import costcalc
 from costcalc.cli import app
 from costcalc.explore.overview import TOLD, Overview, overview
 from costcalc.predict.quantities import SIDES
+from costcalc.report.export.workbook import report_xlsx
 from costcalc.report.market import newest
 from costcalc.report.page import quantity
-from costcalc.report.workbook import report_xlsx
 
 openpyxl = pytest.importorskip("openpyxl")
 
@@ -47,6 +47,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "IF": lambda asked, yes, no: yes if asked else no,
     "ISNUMBER": lambda value: isinstance(value, int | float) and not isinstance(value, bool | Blank),
     "NA": lambda: math.nan,
+    "MAX": max,
+    "ROUNDUP": lambda value, digits: math.ceil(value * 10**digits) / 10**digits,
     "INDEX": lambda values, row: values[int(row) - 1],
     "MATCH": lambda wanted, values, _: values.index(wanted) + 1,
 }
@@ -94,8 +96,37 @@ def test_formulas_give_what_the_library_answers(
         for column, end in zip("CD", getattr(part, f"{field}_range"), strict=True):
             assert computed(book, "Dollars", f"{column}{row}") == pytest.approx(end, rel=1e-9)
     for each in newest(answered.market):
-        over = computed(book, "Dollars", f"C{rows[each.provider]}")
-        assert over == pytest.approx((each.price_over_cost or 0) - 1, rel=1e-9)
+        margin = computed(book, "Dollars", f"C{rows[each.provider]}")
+        assert margin == pytest.approx(each.margin, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("demand", "price", "use"),
+    [
+        ("100 users", None, None), ("100 users", 2.75, 0.5), ("2.2 requests/s", 0.4, 0.3),
+        ("20 requests/s", 6.0, 0.999), ("1B tokens/day", 1.0, 0.6),
+    ],
+)  # fmt: skip
+def test_a_month_and_a_user_of_a_demand_follow_the_price(demand: str, price: float | None, use: float | None) -> None:
+    book = opened(report_xlsx(overview(*SMALL, demand=demand), "costcalc report", "1.2.3"))
+    if price is not None:
+        book["Inputs"]["B2"], book["Inputs"]["B3"] = price, use
+    named = {row[0].value: row[1] for row in book["Dollars"].iter_rows() if row[0].value}
+    money = [name for name in named if name.startswith("$ per") and ("month" in name or "hour" in name)]
+    assert len(money) == 2 + demand.endswith("users") and all(named[each].data_type == "f" for each in money)
+    shape = {"gpus": 1, "batch": int(book["Inputs"]["B4"].value)}
+    asked: Any = costcalc.estimate(*SMALL, demand=demand, price=price, utilization=use, **shape).demand
+    told = {
+        "Replicas": asked.replicas, "GPUs": asked.gpus, "$ per hour": asked.usd_per_hour,
+        "$ per month": asked.usd_per_month, "$ per request, busy or not": asked.usd_per_request,
+        "$ per M tokens, busy or not": asked.usd_per_million_tokens,
+    }  # fmt: skip
+    if asked.users is not None:
+        told["$ per user and month"] = asked.usd_per_user_month
+    for name, value in told.items():
+        assert computed(book, "Dollars", named[name].coordinate) == pytest.approx(value, rel=1e-9)
+    book["Inputs"]["B2"] = None
+    assert math.isnan(computed(book, "Dollars", named["$ per month"].coordinate))
 
 
 def test_what_does_not_fit_or_has_no_price_is_not_known(found: Overview) -> None:

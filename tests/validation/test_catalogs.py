@@ -8,7 +8,7 @@ import pytest
 
 from costcalc.catalog.catalog import Catalog
 from costcalc.validation.files import find_gpu
-from costcalc.validation.serving_rows import find_model
+from costcalc.validation.serving.rows import find_model
 
 
 @pytest.fixture

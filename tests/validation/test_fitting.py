@@ -7,9 +7,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from costcalc.engine.kernels import curve_of
-from costcalc.validation.kernel_fit import fit_kernel
-from costcalc.validation.kernel_rows import DECODE, KernelParameters, KernelRows
+from costcalc.engine.latency.kernels import curve_of
+from costcalc.validation.kernels.fit import fit_kernel
+from costcalc.validation.kernels.rows import DECODE, KernelParameters, KernelRows
 
 TRUTH = KernelParameters(
     {"launch": 9e-6, "bandwidth": 0.8, "flops": 0.5}, {"family": {"hopper": {"flops": 1.2}, "ada": {"flops": 0.8}}}

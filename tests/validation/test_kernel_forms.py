@@ -10,29 +10,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from costcalc.catalog.catalog import Catalog
-from costcalc.engine.kernel_choice import (
+from costcalc.engine.latency.collectives import (
+    CollectiveCurve,
+    CustomAllReduceCurve,
+    all_reduce_bytes,
+    collective,
+    custom_all_reduce,
+    multicast_bytes,
+)
+from costcalc.engine.latency.kernel_choice import (
     experts_kernel,
     grouped_decode_kernel,
     latent_decode_falls_back,
     latent_decode_kernel,
 )
-from costcalc.engine.kernels import (
-    CollectiveCurve,
-    CustomAllReduceCurve,
+from costcalc.engine.latency.kernels import (
     ExpertsCurve,
     GemmCurve,
     GroupedDecodeCurve,
     LatentDecodeCurve,
     PrefillCurve,
-    all_reduce_bytes,
-    collective,
     curve_of,
-    custom_all_reduce,
     experts,
     gemm,
     grouped_decode,
     latent_decode,
-    multicast_bytes,
     prefill_attention,
 )
 from costcalc.engine.ops import Op

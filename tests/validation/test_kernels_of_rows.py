@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from costcalc.catalog.catalog import load_gpu
-from costcalc.engine.kernel_choice import query_tile_rows
+from costcalc.engine.latency.kernel_choice import query_tile_rows
 from costcalc.errors import CostcalcError
-from costcalc.validation.comm_rows import collective_name
 from costcalc.validation.files import load_measurements
+from costcalc.validation.kernels.collectives import collective_name
 from costcalc.validation.score import score
 
 DECODE = "gpu,kind,framework,kernel,kv_dtype,batch,context,q_heads,kv_heads,head_dim,ms,window_size,q_dtype\n"

@@ -17,7 +17,9 @@ from costcalc.cli import main
 from costcalc.fields import Array
 from costcalc.validation.calibrate import fit_serving_files
 from costcalc.validation.files import Measurements, Row, load_measurements
-from costcalc.validation.own_runs import (
+from costcalc.validation.score import score
+from costcalc.validation.serving.fit import PARAMETERS, values_of, with_values
+from costcalc.validation.serving.own_runs import (
     FEW,
     Points,
     Spreads,
@@ -31,9 +33,7 @@ from costcalc.validation.own_runs import (
     shipped_spreads,
     weigh,
 )
-from costcalc.validation.score import score
-from costcalc.validation.serving_fit import PARAMETERS, values_of, with_values
-from costcalc.validation.serving_score import score_serving
+from costcalc.validation.serving.score import score_serving
 
 NOTHING = dict.fromkeys(shipped_spreads().noise, 0.0)
 

@@ -9,8 +9,8 @@ import costcalc
 from costcalc.predict.odds import COMMON, chance_cheaper, deviation, deviation_between
 from costcalc.predict.scenario import asked
 from costcalc.validation.files import shipped_measurements
-from costcalc.validation.pairs import Pairs, pairs_of, tenths
-from costcalc.validation.serving_score import as_serving_row
+from costcalc.validation.serving.pairs import Pairs, pairs_of, tenths
+from costcalc.validation.serving.score import as_serving_row
 
 ROWS = [*shipped_measurements("e2e").rows, *map(as_serving_row, shipped_measurements("field").rows)]
 

@@ -11,9 +11,9 @@ import pytest
 import costcalc
 from costcalc.catalog.catalog import Catalog
 from costcalc.engine.energy import Use, share_of_limit
-from costcalc.validation.energy import energy_yaml, fit_energy, score_energy
 from costcalc.validation.files import shipped_measurements
 from costcalc.validation.score import summary
+from costcalc.validation.serving.energy import energy_yaml, fit_energy, score_energy
 
 FILE = Path(__file__).parents[2] / "measurements/power.csv"
 ROWS = list(csv.DictReader(line for line in FILE.read_text().splitlines() if not line.startswith("#")))

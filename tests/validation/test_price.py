@@ -1,6 +1,7 @@
 """What benchmarks wrote, read by its content and priced: real files, and the bill by hand."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ from jsonschema import Draft202012Validator
 
 import costcalc
 from costcalc.errors import CostcalcError
-from costcalc.report.files import as_csv, csv_rows
-from costcalc.report.schema import schema_of
+from costcalc.report.export.files import as_csv, csv_rows
+from costcalc.report.export.schema import schema_of
+from costcalc.report.money.price import price_page
+from costcalc.report.page import plain_page
 from costcalc.validation.benchmarks import load_benchmarks
 from costcalc.validation.price import dollars, price
 
@@ -313,3 +316,23 @@ def test_a_name_in_a_file_opens_no_file(tmp_path, name):
     told = {**json.loads((FILES / "vllm.json").read_text(encoding="utf-8")), "model_id": name, "tokenizer_id": ""}
     [found] = load_benchmarks([written(tmp_path, told)]).read
     assert not any("/" in each or each.endswith(".yaml") for each in found.models)
+
+
+def test_the_whole_of_a_run_is_told_where_its_file_counts_it(tmp_path):
+    # Its file says 1,280 requests in 156.63 s, on eight GPUs.
+    data = json.loads((FILES / "vllm.json").read_text())
+    [row] = price(FILES / "vllm.json", gpu="8xh200", price=2.0).rows
+    assert (row.total.requests, row.total.duration_s) == pytest.approx((data["completed"], data["duration"]))
+    assert row.total.output_tokens == pytest.approx(data["total_output_tokens"])
+    assert row.total.gpu_hours == pytest.approx(8 * data["duration"] / 3600)
+    assert row.total.usd == pytest.approx(2.0 * 8 * data["duration"] / 3600)
+    # Repetitions of a test, each timed; its table does not have them, nor InferenceX its requests.
+    test = {"avg_ts": 100.0, "n_gen": 200, "n_prompt": 0, "model_type": "llama 8B Q4_0", "samples_ns": [2e9] * 5}
+    (tmp_path / "five.json").write_text(json.dumps([test]))
+    [five] = price(tmp_path / "five.json", gpu="1xh200", price=3.6).rows
+    assert (five.total.requests, five.total.duration_s, five.total.usd) == pytest.approx((5, 10.0, 0.01))
+    for name in ("llama-bench.md", "inferencex.json"):
+        for each in price(FILES / name, gpu="8xh200", price=2.0).rows:
+            assert set(each.to_dict()["total"].values()) == {None}
+    page = plain_page(price_page(price([FILES / "vllm.json", FILES / "sglang.jsonl"], gpu="8xh200")))
+    assert re.search(r"1,280 +2\.61 min +0\.348 ", page) and "1.67 GPU-hours and $7.59 of 3 runs together" in page

@@ -8,7 +8,7 @@ from costcalc.catalog.catalog import Catalog
 from costcalc.errors import CostcalcError
 from costcalc.predict.scenario import month_of
 from costcalc.validation.files import Row
-from costcalc.validation.serving_rows import condition, serving_row
+from costcalc.validation.serving.rows import condition, serving_row
 
 CATALOG = Catalog()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from costcalc.validation.kernel_rows import power_law_load
+from costcalc.validation.kernels.rows import power_law_load
 
 
 def test_one_rank_computes_every_pair():

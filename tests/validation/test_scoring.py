@@ -10,7 +10,7 @@ import pytest
 from costcalc.catalog.catalog import Catalog
 from costcalc.errors import CostcalcError
 from costcalc.validation.files import load_measurements, shipped_measurements
-from costcalc.validation.kernel_fit import KERNEL_KINDS, cross_validate, fit
+from costcalc.validation.kernels.fit import KERNEL_KINDS, cross_validate, fit
 from costcalc.validation.score import binomial_interval, parameters_of, score, summary
 
 TARGETS = {

@@ -10,9 +10,9 @@ from costcalc.catalog.catalog import Catalog
 from costcalc.cli import main
 from costcalc.hardware.efficiency import UNTUNED
 from costcalc.validation.files import Row, shipped_measurements
-from costcalc.validation.serving_fit import PARAMETERS, fit_serving, serving_yaml, values_of, with_values
-from costcalc.validation.serving_rows import find_model, serving_groups, serving_row
-from costcalc.validation.serving_score import LABELS, as_serving_row, measured_of, resolve, score_serving, serving_class
+from costcalc.validation.serving.fit import PARAMETERS, fit_serving, serving_yaml, values_of, with_values
+from costcalc.validation.serving.rows import find_model, serving_groups, serving_row
+from costcalc.validation.serving.score import LABELS, as_serving_row, measured_of, resolve, score_serving, serving_class
 
 ROWS = shipped_measurements("e2e").rows
 

@@ -12,7 +12,7 @@ import costcalc
 from costcalc.cli.parameters import backend_names
 from costcalc.errors import CostcalcError, did_you_mean, shortened, shown
 from costcalc.predict.options import OPTIONS, Options, by_keyword, refuse_unknown
-from costcalc.units import counted
+from costcalc.units import counted, format_price
 
 MOST_BYTES = 2000
 """Bytes of an answer: what an agent can read in passing."""
@@ -42,9 +42,9 @@ _HOW = ("weights", "kv_cache", "backend", "tuning", "efficiency", "disaggregated
 _USUAL = (*_LOAD, *_HOW)
 _OUTPUT, _BLENDED = "cost.usd_per_million_output_tokens", "cost.usd_per_million_blended_tokens"
 _PER_GPU, _PER_USER = "serving.output_tokens_per_s_per_gpu", "serving.tokens_per_s_per_user"
-_CACHED = "kv_cache.bytes_per_token"
+_CACHED, _HELD = "kv_cache.bytes_per_token", "kv_cache.bytes_per_sequence"
 _LAYOUT = ("workload.batch", "deployment.gpus", "deployment.layout")
-_COMPARED = ("variant", _OUTPUT, _PER_GPU, *_LAYOUT, _CACHED, "chance_cheaper", "note")
+_COMPARED = ("variant", _OUTPUT, _PER_GPU, *_LAYOUT, _CACHED, _HELD, "chance_cheaper", "note")
 TOOLS = {
     "estimate": Tool(
         "What serving a model on GPUs costs and does: dollars, tokens/s, latencies, users at once, memory.",
@@ -178,7 +178,7 @@ def _read(name: str, value: Any) -> Any:
 
 
 def _answered(name: str, given: dict[str, Any], fields: list[str]) -> dict[str, Any]:
-    from costcalc.report.files import csv_rows
+    from costcalc.report.export.files import csv_rows
 
     function = getattr(costcalc, name)
     parameters = signature(function).parameters.values()
@@ -305,7 +305,7 @@ def _prices(rows: list[dict[str, Any]]) -> str:
         of = {each: row.get(f"deployment.{each}", row.get(each)) for each in _PRICED}
         if of["usd_per_gpu_hour"] is not None:
             words = row.get("price") or ", ".join(str(each) for each in list(of.values())[2:] if each)
-            told[str(of["gpu"])] = f"${of['usd_per_gpu_hour']:g} per GPU-hour, {words or 'as told'}"
+            told[str(of["gpu"])] = f"{format_price(of['usd_per_gpu_hour'])} per GPU-hour, {words or 'as told'}"
     if len(told) == 1:
         return "; ".join(told.values())
     return "; ".join(f"{gpu}: {text.partition(': ')[0]}" for gpu, text in told.items())

@@ -15,9 +15,9 @@ import numpy as np
 
 from costcalc.engine.parallelism import Deployment, DoesNotFit, Parallelism
 from costcalc.explore.fleet.traffic import Day, Offered
-from costcalc.explore.misfits import does_not_fit
 from costcalc.explore.search import (
     deployments_asked_for,
+    does_not_fit,
     fewest,
     held_by,
     needed,

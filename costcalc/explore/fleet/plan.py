@@ -31,24 +31,16 @@ from costcalc.explore.fleet.traffic import (
     one_of,
     seed_of,
 )
-from costcalc.explore.frontier import named
+from costcalc.explore.spaces.frontier import named
 from costcalc.fields import Record, Result
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.spec import ModelSpec
 from costcalc.predict.odds import chance_within
-from costcalc.predict.options import OPTIONS, Options, read_as, whole
+from costcalc.predict.options import OPTIONS, Options
 from costcalc.predict.predict import predict
-from costcalc.predict.quantities import (
-    BLENDED,
-    HOURS_OF_A_MONTH,
-    Answered,
-    Assumption,
-    Range,
-    numbers_of,
-    plain_tree,
-    ranges_of,
-    scaled,
-)
+from costcalc.predict.quantities import BLENDED, Answered, numbers_of, ranges_of, scaled
+from costcalc.predict.readers import read_as, whole
+from costcalc.predict.results import HOURS_OF_A_MONTH, Assumption, Range, plain_tree
 from costcalc.predict.scenario import DEFAULT_TPOT, Scenario, asked_by, counted, scenario_of, the_gpu, the_model
 from costcalc.replay.fewest import LONG, Trials, summed
 from costcalc.units import Level, format_percent, format_seconds, format_usd
@@ -57,6 +49,8 @@ from costcalc.units import counted as amount
 DEFAULT_SEEDS = 5
 FAR = 10.0
 """Times its level, from which on it does not matter by how much a time misses it."""
+PATIENCE = 10.0
+"""What users wait for a first token [s] where nobody says it: the limit that keeps attention (Nielsen 1993)."""
 POOLS = ("one", "apart", "both")
 
 
@@ -93,6 +87,7 @@ class PlannedFleet(Record):
     usd_per_month_by_hour: float | None  # where only each hour's GPUs are paid
     usd_per_million_tokens: float | None  # prompts and answers together, at this demand
     usd_per_request: float | None
+    usd_per_user_month: float | None  # of 730 hours, where the demand is of users
     headroom: float | None  # by which the peak may grow, replayed, while levels are kept; of the recommended
     binds: str | None  # what fewer GPUs would miss
     missed_by: float | None  # by those, over the level, less 1; null where they do not serve all
@@ -191,9 +186,11 @@ def plan(
             raise CostcalcError("a plan finds it out", where=name, hint=hint)
     folders, ways = catalog_of(catalog), one_of(pools, POOLS, "pools")
     levels, given = levels_of(options)
-    levels.setdefault("tpot", Level("p50", DEFAULT_TPOT, told=False))
     load = Coming(trace, process, input_lengths, output_lengths, 1.0, None, seed)
     coming, given = offered(load, given)
+    levels.setdefault("tpot", Level("p50", DEFAULT_TPOT, told=False))
+    if coming.users is not None:
+        levels.setdefault("ttft", Level("p50", PATIENCE, told=False))
     given.pop("concurrency", None)
     day = day_of(peak, hourly)
     first, tries = seed_of(seed), int(read_as(whole(1, 100), seeds, "seeds"))
@@ -233,8 +230,19 @@ def plan(
         bound,
         day.loads,
         (*_notes(search, ranked), *_notes_of_prices([card.scenario for card in cards])),
-        _defaults(cards),
+        (*_default_levels(levels), *_defaults(cards)),
     )
+
+
+def _default_levels(levels: Mapping[str, Level]) -> Iterator[Assumption]:
+    """The levels that were not told."""
+    reasons = {
+        "ttft": ("users wait for their turn else, and a small fleet looks enough", "--ttft p95=2s"),
+        "tpot": ("in the median, as estimate limits it", "--tpot p99=40ms"),
+    }
+    for name, (why, instead) in reasons.items():
+        if name in levels and not levels[name].told:
+            yield Assumption(name, _level_text(levels[name]) or "", why, instead)
 
 
 def _cards(spec: ModelSpec, accelerators: Any, given: Mapping[str, Any], folders: Catalog) -> list[Card]:
@@ -287,6 +295,7 @@ def _row(search: Search, found: Found, best: Found, command: str, start: str | N
         usd_per_month_by_hour=followed,
         usd_per_million_tokens=None if monthly is None else monthly / (requests * sum(search.coming.lengths)) * 1e6,
         usd_per_request=None if monthly is None else monthly / requests,
+        usd_per_user_month=None if monthly is None or not search.coming.users else monthly / search.coming.users,
         headroom=search.headroom(found),
         binds=_binds(found, miss, search.levels),
         missed_by=None if miss is None or np.isinf(miss.outcome.worst) else miss.outcome.worst - 1,

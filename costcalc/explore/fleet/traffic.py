@@ -11,7 +11,8 @@ import numpy as np
 
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.fields import Record
-from costcalc.predict.options import read_as, read_option, whole
+from costcalc.predict.options import read_option
+from costcalc.predict.readers import read_as, whole
 from costcalc.predict.scenario import DEFAULT_INPUT, DEFAULT_OUTPUT
 from costcalc.replay.blocks import PREFIX_TOKENS
 from costcalc.replay.traffic import LENGTHS, PROCESSES, Draw, Traffic, drawn, drawn_by, faster, part, read_trace

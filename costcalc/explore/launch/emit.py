@@ -26,7 +26,7 @@ from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.engines import EngineFlags, LaunchFlag
 from costcalc.model.spec import ModelSpec
 from costcalc.predict.options import read_option
-from costcalc.predict.predict import prefill_layout
+from costcalc.predict.predict import capacity, prefill_layout
 from costcalc.predict.scenario import Scenario, asked, usual_backend
 from costcalc.units import counted
 
@@ -83,7 +83,7 @@ def emitted(
             raise CostcalcError(f"{told} contradicts {shown(engine)}", where="backend", hint="leave one out")
         options["backend"] = wanted
     q = asked(model, gpu, options, folders)
-    usual = usual_backend(q.options, q.precision.weights, q.gpu, constants)
+    usual = usual_backend(q.options, q.precision, q.gpu, constants)
     name = constants.backend_called(q.options.backend) if q.options.backend else usual
     if name not in known:
         raise _unknown_engine(name, known)
@@ -125,6 +125,8 @@ def launch_of(q: Scenario, chosen: Chosen, engine: str, model: str) -> Launch:
     told["backend"] = engine
     at_once = ceil(float(chosen.batch) / int(layout.attention_dp) - 1e-9)
     told["max_num_seqs"] = o.max_num_seqs or max(at_once, 1)
+    if engine == "llamacpp":  # which keeps the cache of all of them from its start
+        told["max_num_seqs"] = min(told["max_num_seqs"], max(capacity(q, layout)[1], at_once, 1))
     told |= {name: value for name in _AS_THEY_ARE if (value := getattr(o, name)) not in (None, False)}
     usual = q.budget.engine.utilization if q.budget.engine else None
     if o.memory_utilization is None and usual is not None and usual < 1:

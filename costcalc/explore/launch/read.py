@@ -17,14 +17,15 @@ from typing import Any
 from costcalc.catalog.catalog import Catalog, catalog_of
 from costcalc.catalog.names import is_hub_id, squeezed
 from costcalc.catalog.yaml import parse_yaml, read_text
+from costcalc.engine.parallelism import DoesNotFit
 from costcalc.errors import LONGEST_LINE, CostcalcError, nearest, shown
 from costcalc.fields import Record
 from costcalc.formats import WEIGHT_FORMATS, weight_format
 from costcalc.hardware.engines import EngineFlags, LaunchFlag
 from costcalc.model.spec import ModelSpec
-from costcalc.predict.options import MOST_GPUS, OPTIONS, read_option
-from costcalc.predict.scenario import DEFAULT_INPUT, DEFAULT_OUTPUT
-from costcalc.units import parse_machine, parse_whole
+from costcalc.predict.options import MOST_GPUS, OPTIONS, WEIGHED, read_option
+from costcalc.predict.scenario import DEFAULT_INPUT, DEFAULT_OUTPUT, asked
+from costcalc.units import counted, parse_machine, parse_whole
 
 MANIFEST = "k8s"
 """What `--emit` calls a manifest of Kubernetes, beside the names of engines."""
@@ -60,7 +61,8 @@ def from_launch_line(
 
     line: a command of vllm serve, sglang.launch_server, trtllm-serve or llama-server, several of them, a manifest of
         Kubernetes, or the path of a file that holds one.
-    gpu: what it is to run on, whose count a line leaves open. model: instead of the line's.
+    gpu: what it is to run on, whose count a line leaves open, as those of llama.cpp do which layers are on it.
+    model: instead of the line's.
     options: more of the estimate, which may not contradict the line.
     Raises CostcalcError for flags that the engine does not have, and values that no estimate takes.
     """
@@ -85,12 +87,52 @@ def from_launch_line(
         if option in told and read_option(option, value) != told[option]:
             raise CostcalcError(f"{value} contradicts the line's {told[option]}", where=option, hint="leave one out")
     notes = [*model_notes, *launch.notes]
-    limit, lengths = launch.max_context, {"input_tokens", "output_tokens", "context"}
-    if limit is not None and limit < DEFAULT_INPUT + DEFAULT_OUTPUT and not lengths & options.keys():
+    limit = launch.max_context
+    if limit is not None and limit < DEFAULT_INPUT + DEFAULT_OUTPUT and not _LENGTHS & options.keys():
         answer = max(1, limit // 5)
         told |= {"input_tokens": float(max(1, limit - answer)), "output_tokens": float(answer)}
         notes.append(f"Requests are as long as the line allows, {limit:,} tokens, a fifth of them answer.")
+    if how.slots and gpu is not None:
+        more, why = _beside_its_cache(found[0], name, gpu, {**options, **told}, folders)
+        told |= more
+        notes += why
     return Launch(launch.engine, name, {**options, **told}, launch.max_context, tuple(notes))
+
+
+_LENGTHS = {"input_tokens", "output_tokens", "context"}
+_OF_THE_LOAD = {*_LENGTHS, "batch", "concurrency", "requests", "arrivals", "lengths", "demand", "tpot", "ttft"}
+
+
+def _beside_its_cache(
+    worker: _Worker, name: str, gpu: str, told: dict[str, Any], folders: Catalog
+) -> tuple[dict[str, Any], list[str]]:
+    """What follows from a cache that llama.cpp keeps from its start, and the notes on it.
+
+    How many requests of the load it holds, and how many layers are left on the GPU where the line does not say. Raises
+    CostcalcError where it does, and they do not fit.
+    """
+    q = asked(name, gpu, told, folders)
+    slots, request = int(worker.settings["max_num_seqs"]), float(q.full_length)
+    total = worker.cache or int(request)
+    more, notes, kept = dict[str, Any](), list[str](), f"a cache of {total:,} tokens is kept from the start"
+    if worker.cache and (holds := max(1, int(total // request))) < slots:
+        more["max_num_seqs"], fits = holds, counted(holds, "request")
+        notes.append(f"{slots} slots share a cache of {total:,} tokens, which holds {fits} of {request:,.0f}.")
+    from costcalc.explore.search import choose_deployment
+
+    whole = {each: value for each, value in told.items() if each not in _OF_THE_LOAD}
+    whole |= {"batch": slots, "context": max(1, total // slots)}
+    try:
+        choose_deployment(asked(name, gpu, whole, folders))
+    except DoesNotFit as error:
+        if q.options.offloads or error.tried.gpus > 1:
+            raise CostcalcError(f"{error.message}: {kept}", where="from", hint=error.hint) from None
+        fitted = asked(name, gpu, {**whole, "gpu_layers": WEIGHED}, folders)
+        choose_deployment(fitted)
+        of_them = {each: getattr(fitted.options, each) for each in ("gpu_layers", "offload_experts")}
+        more |= {each: value for each, value in of_them.items() if value is not None}
+        notes.append(f"As many layers are on the GPU as fit, as --fit has it: {kept}.")
+    return more, notes
 
 
 # Text to commands.
@@ -164,6 +206,7 @@ class _Worker(Record):
     hub: bool  # whether the model is a repository
     settings: dict[str, Any]  # by option
     copies: int = 1
+    cache: int | None = None  # that all slots of llama.cpp share or divide [tokens]
     split: str | None = None  # how llama.cpp spreads over GPUs, where it says so
     idle: tuple[str, ...] = ()  # flags without effect on the cost
     uncounted: tuple[str, ...] = ()
@@ -267,7 +310,7 @@ class _Reader:
         if row.form == "split":
             self.settings["split"] = len(text.split(","))
             return
-        if text.lower() in ("auto", "null", "none", "all", "-1") or (name == "gpu_layers" and text == "max"):
+        if text.lower() in ("auto", "null", "none", "-1") or (name == "max_context" and text == "0"):
             return  # left to the engine
         told = next((option for option, written in row.values.items() if written == text), text)
         if name == "pool":
@@ -293,15 +336,30 @@ class _Reader:
         other = self.typed.get("--cache-type-v")
         if self.how.hub and other is not None and other != kv and not self._same_format(kv, other):
             self.notes.append(f"--cache-type-v {other} is another format than that of keys, and is not counted.")
-        split = self._spread()
+        cache, split = self._cache(), self._spread()
         told = [each for each in self.typed if each not in self.belonging]
         uncounted = tuple(each for each in told if each in self.uncounted)
         idle = tuple(each for each in told if each not in self.uncounted)
-        return _Worker(self.engine, model, hub, self.settings, copies, split, idle, uncounted, tuple(self.notes))
+        return _Worker(self.engine, model, hub, self.settings, copies, cache, split, idle, uncounted, tuple(self.notes))
 
     def _same_format(self, kv: str | None, other: str) -> bool:
         row = self.how.options["kv_cache"][0]
         return next((option for option, written in row.values.items() if written == other), other) == (kv or "fp16")
+
+    def _cache(self) -> int | None:
+        """The tokens that llama.cpp keeps for all slots, or None; settings get those that a request has of them."""
+        if self.how.slots is None:
+            return None
+        given, of_one = self.settings.get("max_num_seqs"), self.typed.get(self.how.cache_of_one or "")
+        slots = self.settings["max_num_seqs"] = given or self.how.slots
+        most = _whole(self.how.cache_of_one or "", of_one) if of_one else None
+        total = self.settings.get("max_context") or (most and most * slots)
+        if total is None:
+            return None
+        shared = given is None or any(_normal(each) in self.typed for each in self.how.one_cache)
+        self.settings["max_context"] = min(total if shared else max(1, total // slots), most or total)
+        self.belonging |= {_normal(each) for each in (*self.how.one_cache, self.how.cache_of_one or "")}
+        return int(total)
 
     def _spread(self) -> str | None:
         """How llama.cpp spreads over GPUs: by layers unless it says so."""
@@ -419,8 +477,6 @@ def _options_of(worker: _Worker, how: EngineFlags, spec: ModelSpec) -> tuple[dic
     for name, row in ((name, rows[0]) for name, rows in how.options.items() if name in told):
         if row.form == "ranks":
             told[name] = -(-told[name] // told["attention_data_parallel"])
-        elif row.form == "sequences":
-            told[name] = told[name] // told.get("max_num_seqs", 1)
     replicas *= worker.copies
     if replicas > 1:
         told["gpus"] = stage * told["pipeline_parallel"] * replicas
@@ -444,7 +500,7 @@ def _model_named(
     if how.hub and typed is not None:
         if worker.hub:
             typed, _, stored = typed.partition(":")
-            typed, stored = re.sub(r"(?i)-gguf$", "", typed), stored or "Q4_K_M"  # what llama.cpp takes first
+            typed = re.sub(r"(?i)-gguf$", "", typed)
         else:
             file = typed.replace("\\", "/").rpartition("/")[2]
             found = _GGUF.fullmatch(re.sub(r"(?i)\.gguf$", "", file))
@@ -454,12 +510,24 @@ def _model_named(
         plain = re.sub(r"(?i)^ud-", "", stored)
         row = how.options["weights"][0]
         known = next((option for option, written in row.values.items() if written == plain.upper()), plain.lower())
-        if known in WEIGHT_FORMATS:
-            formats["weights"] = weight_format(known).name
+        near = [
+            name for name in (known, *(re.sub(r"_x?l$", size, known) for size in ("_m", ""))) if name in WEIGHT_FORMATS
+        ]
+        if near:
+            formats["weights"] = weight_format(near[0]).name
+            notes += [f"Weights in {stored} are taken as {near[0]}."] if near[0] != known else []
         else:
             notes.append(f"Weights in {stored} are not known: say a near format, as in --weights q4_k_m.")
-    if model is not None:
-        return str(model), formats, notes
+    if model is None:
+        model = _in_the_catalog(typed, how, folders)
+    ships = folders.model(model).precision.experts
+    if worker.hub and how.hub and not stored and ships not in how.options["weights"][0].values:
+        formats["weights"] = "q4_k_m"  # what llama.cpp takes first; gpt-oss is there as it ships alone
+    return str(model), formats, notes
+
+
+def _in_the_catalog(typed: str | None, how: EngineFlags, folders: Catalog) -> str:
+    """The catalog's name of a line's model; raises CostcalcError where it has none."""
     if typed is None:
         hint = "name it with --model" if how.positional or how.model else None
         raise CostcalcError("the line names no model", where="from", hint=hint)
@@ -467,7 +535,7 @@ def _model_named(
     if name is None:
         hint = "name one of the catalog with --model, or import it: costcalc models import"
         raise CostcalcError(f"the line's model {shown(typed)} is not in the catalog", where="from", hint=hint)
-    return name, formats, notes
+    return name
 
 
 def _spellings(typed: str, folders: Catalog) -> Iterator[str]:

@@ -16,8 +16,8 @@ from costcalc.explore.estimate import answer, market_price
 from costcalc.explore.sizing import deployment_for
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.spec import ApiPrice, ModelSpec
-from costcalc.predict.options import quantity, read_as
-from costcalc.predict.quantities import HOURS_OF_A_MONTH, BreakEven, Estimate, MarketPrice
+from costcalc.predict.readers import quantity, read_as
+from costcalc.predict.results import HOURS_OF_A_MONTH, BreakEven, Estimate, MarketPrice
 from costcalc.predict.scenario import asked
 
 ALL = "all"

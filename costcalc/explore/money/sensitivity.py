@@ -19,7 +19,8 @@ from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.owning import OwnedTerms, charged
 from costcalc.model.spec import ModelSpec
 from costcalc.predict.options import OPTIONS, Options, read_option
-from costcalc.predict.quantities import BLENDED, Estimate, plain_tree
+from costcalc.predict.quantities import BLENDED
+from costcalc.predict.results import Estimate, plain_tree
 from costcalc.predict.scenario import Scenario, counted, owner_of, scenario_of, the_gpu, the_model
 from costcalc.units import format_usd
 
@@ -29,6 +30,8 @@ COSTS = {
     "input": "cost.usd_per_million_input_tokens",
 }
 """Dollars per million of which tokens, and where they stand in the tree of an estimate."""
+EITHER = {"disaggregated": "pools"}
+"""Options that are one or the other, of which both are tried, and how their row is called."""
 VARIED = (
     "price", "utilization", "input_tokens", "output_tokens", "context", "cached", "batch", "tpot", "ttft", "gpus",
     "memory_utilization", "acceptance", "drafts", "max_num_seqs", "max_num_batched_tokens", "link", "bits", "pue",
@@ -47,9 +50,9 @@ class Influence(Record):
     """One input at both ends of its range, and what a million tokens cost there."""
 
     input: str  # an option, or 'prediction' for what is observed over what is predicted
-    base: float | str | None  # None where the choice was costcalc's
-    low: float | None  # ends of the range; of the prediction, observed over predicted cost
-    high: float | None
+    base: float | str | bool | None  # None where the choice was costcalc's
+    low: float | bool | None  # ends of the range; of the prediction, observed over predicted cost; one and the other
+    high: float | bool | None
     usd_per_million_at_low: float | None  # None where it does not fit
     usd_per_million_at_high: float | None
     swing: float  # between the ends, and where one does not fit, from the base [$/M]
@@ -173,6 +176,9 @@ def _ranges(
             found[meant] = None
             continue
         parts = ends.split(":") if isinstance(ends, str) else list(ends)
+        if meant in EITHER:
+            hint = f"both are tried; {name}= leaves it out"
+            raise CostcalcError(f"{name} has two values and no range", where="vary", hint=hint)
         if len(parts) != 2 or meant == PREDICTION:
             raise CostcalcError(f"{shown(ends)} is no range of {meant}", where="vary", hint="as in price=1.5:4")
         try:
@@ -195,13 +201,13 @@ def _split(text: str) -> tuple[str, str]:
 def _input(name: str) -> str:
     """The option that a word means: its keyword, its flag without dashes, or another name of it."""
     plain = name.strip().lower().removeprefix("--").replace("-", "_")
-    for each in VARIED:
+    for each in (*VARIED, *EITHER):
         flags = {flag.removeprefix("--").replace("-", "_") for flag in OPTIONS[each].flags}
-        if plain in {each, *flags, *OPTIONS[each].also}:
+        if plain in {each, *flags, *OPTIONS[each].also, EITHER.get(each)}:
             return each
     if plain == PREDICTION:
         return plain
-    known = (*VARIED, PREDICTION)
+    known = (*VARIED, *EITHER, PREDICTION)
     hint = did_you_mean(plain, known) or f"one of {', '.join(known)}"
     raise CostcalcError(f"{shown(name)} has no range", where="vary", hint=hint)
 
@@ -239,6 +245,8 @@ def _usual(q: Scenario, base: Estimate) -> Iterator[_End]:
             yield _End("batch", low, high, fit)
         if not o.batch:
             yield _End("tpot", q.tpot_limit / 2, q.tpot_limit * 2, "half and twice the limit that the batch keeps")
+        if not o.offloads and not any(name.startswith("prefill_") for name in o.told):
+            yield _End("disaggregated", False, True, "prefill and decode in one pool, or apart; the same GPUs decode")
     else:
         users = o.concurrency
         if users is not None and users >= 2:

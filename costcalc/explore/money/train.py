@@ -25,8 +25,9 @@ from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.owning import Owning, charged
 from costcalc.hardware.prices import Date, Provenance
 from costcalc.model.spec import ModelSpec
-from costcalc.predict.options import MOST_GPUS, Options, quantity, read_as, whole
-from costcalc.predict.quantities import Range, plain_tree
+from costcalc.predict.options import MOST_GPUS, Options
+from costcalc.predict.readers import quantity, read_as, whole
+from costcalc.predict.results import Range, plain_tree
 from costcalc.predict.scenario import counted, owner_of, the_gpu, the_model, words_of_price
 from costcalc.units import format_count, format_percent, format_usd
 

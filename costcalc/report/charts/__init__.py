@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from costcalc.errors import CostcalcError
 
 if TYPE_CHECKING:
-    from costcalc.explore.compare import Curves
+    from costcalc.explore.attention import Curves
     from costcalc.fields import Result
 
 CHARTS: dict[str, tuple[str, tuple[str, ...]]] = {

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from costcalc.errors import CostcalcError
+from costcalc.explore.attention import Curve, Curves
 from costcalc.explore.capacity import Capacity
-from costcalc.explore.compare import Curve, Curves
 from costcalc.explore.ladder import Rung
-from costcalc.predict.quantities import Comparison, Row
+from costcalc.predict.results import Comparison, Row
 from costcalc.report.capacity import MOST_ROWS, names
 from costcalc.report.charts.library import Axes
 from costcalc.report.charts.memory import draw_memory, length_told
@@ -34,7 +34,17 @@ from costcalc.report.charts.style import (
     shown_ticks,
     variant_colour,
 )
-from costcalc.report.comparison import COST, EXCEEDS, RATE, USER, by_context, cost_or_reason, row_name
+from costcalc.report.comparison import (
+    COST,
+    EXCEEDS,
+    PER_SEQUENCE,
+    RATE,
+    USER,
+    by_context,
+    caches,
+    cost_or_reason,
+    row_name,
+)
 from costcalc.report.estimate import is_term
 from costcalc.report.page import Show, quantity
 from costcalc.units import format_bytes, format_count
@@ -170,8 +180,10 @@ def _colour(row: Row, number: int) -> str:
 
 
 def names_of(rows: Sequence[Row]) -> list[str]:
-    """What rows are about; of GPUs with how many there are."""
+    """What rows are about, with the context where there are several; of GPUs with how many there are."""
     plain = [row_name(row) for row in rows]
+    if len({*plain}) < len(plain) == len({row.variant for row in rows}):
+        plain = [row.variant for row in rows]
     machines = len({row.estimate.deployment.gpu for row in rows}) > 1
     return [
         f"{row.estimate.deployment.gpus} × {name}" if machines or plain.count(name) > 1 else name
@@ -232,7 +244,7 @@ def _constant(kind: str, rows: Sequence[Row], curves: Curves | None) -> bool:
 
 def _values_of(kind: str, rows: Sequence[Row]) -> list[float | None]:
     if kind == "cache":
-        return [row.estimate.kv_cache.bytes_per_token for row in rows]
+        return [*caches(rows)[1]]
     return [quantity(_path(kind, rows), row.estimate).value for row in rows]
 
 
@@ -267,7 +279,10 @@ def _draw(kind: str, axes: Axes, rows: Sequence[Row], curves: Curves | None, *, 
         rungs = [Rung.of(name, row.estimate) for name, row in zip(names_of(rows), rows, strict=True)]
         return draw_memory(axes, rungs, length_told([row.estimate for row in rows]), named=named)
     if kind == "cache":
-        draw_values(axes, rows, _values_of(kind, rows), format_bytes, "KV cache per token", named=named)
+        title, sizes = caches(rows)
+        if curves is not None and title == PER_SEQUENCE:  # beside lines over contexts, of which it has one
+            title += f", {format_count(rows[0].estimate.workload.context_tokens)} tokens"
+        draw_values(axes, rows, sizes, format_bytes, title, named=named)
         return []
     path = _path(kind, rows)
     of = quantity(path)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from costcalc.errors import CostcalcError
 from costcalc.hardware.accelerator import Accelerator
-from costcalc.predict.quantities import Estimate, OpResult
+from costcalc.predict.results import Estimate, OpResult
 from costcalc.report.charts.library import Axes, Patch
 from costcalc.report.charts.memory import draw_memory, length_told
 from costcalc.report.charts.style import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from costcalc.errors import CostcalcError
-from costcalc.explore.frontier import USER, Frontier
+from costcalc.explore.spaces.frontier import USER, Frontier
 from costcalc.report.charts.library import Axes
 from costcalc.report.charts.style import (
     FAINT,

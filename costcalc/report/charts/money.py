@@ -5,7 +5,8 @@ from __future__ import annotations
 from costcalc.errors import CostcalcError, shortened
 from costcalc.explore.diff import Diff
 from costcalc.explore.money.sensitivity import Sensitivity
-from costcalc.predict.quantities import BLENDED, BreakEven
+from costcalc.predict.quantities import BLENDED
+from costcalc.predict.results import BreakEven
 from costcalc.report.charts.style import (
     BLUE,
     FAINT,

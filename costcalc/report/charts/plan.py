@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from textwrap import wrap
 
 from costcalc.errors import CostcalcError
 from costcalc.explore.fleet.plan import Plan, PlannedFleet
@@ -25,6 +26,8 @@ from costcalc.units import format_count, format_usd
 
 MOST = 12
 """Fleets that are drawn, the cheapest."""
+LONGEST = 34
+"""Letters of a line behind a bar."""
 
 
 def draw_plan(found: Plan, suffix: str, wanted: Collection[str], *_: object) -> bytes:
@@ -54,18 +57,22 @@ def _draw_cost(axes: Axes, fleets: list[PlannedFleet]) -> None:
     costs = [each.usd_per_month or 0.0 for each in fleets]
     colours = [BLUE if each.why_not is None else GREY for each in fleets]
     axes.barh(places, costs, color=colours, height=0.62)
-    furthest = max(costs)
+    furthest = 0.0
     for place, each, cost in zip(places, fleets, costs, strict=True):
         end = cost
         if each.usd_per_month_range:
             low, high = each.usd_per_month_range
             axes.plot([low, high], [place, place], color=INK, lw=1.2)
             end = max(high, cost)
-        furthest = max(furthest, end)
-        axes.text(end, place, f"  {each.gpus:,} GPUs; {_bound(each)}", va="center", size=8, color=INK)
+        lines = wrap(f"{each.gpus:,} GPUs; {_bound(each)}", LONGEST)
+        axes.annotate(
+            "\n".join(lines), (end, place), xytext=(6, 0), textcoords="offset points", va="center", size=8, color=INK
+        )
+        # What is said behind a bar ends inside: its letters are about a seventieth of the panel each.
+        furthest = max(furthest, end / (1 - (max(map(len, lines)) + 3) / 70))
     name_rows(axes, [fleet_name(each) for each in fleets])
     axes.invert_yaxis()
-    axes.set_xlim(0, furthest * 1.75)
+    axes.set_xlim(0, furthest)
     shown_ticks(axes.xaxis, format_usd)
     axes.set_title("$ per month")
 

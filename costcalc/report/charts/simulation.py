@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from costcalc.errors import CostcalcError
 from costcalc.replay.results import Simulation
-from costcalc.report.charts.library import Axes, MaxNLocator
+from costcalc.report.charts.library import Axes, FixedLocator, MaxNLocator
 from costcalc.report.charts.style import (
     BLUE,
     FAINT,
@@ -27,6 +27,8 @@ from costcalc.units import format_count, format_seconds
 
 WAITS = {"ttft": "serving.time_to_first_token_s", "tpot": "serving.time_per_output_token_s"}
 """What is drawn against load, a panel each."""
+UNITS = {"hours": 3600.0, "minutes": 60.0, "s": 1.0}
+"""In which times are told, where there are three of them."""
 SHARES = {"p50": BLUE, "p90": ORANGE, "p99": RED}
 
 
@@ -57,9 +59,11 @@ def _draw_queue(axes: Axes, found: Simulation) -> None:
         axes.step(times, counts, where="post", color=colour, lw=1.6, label=name)
     axes.set_ylim(bottom=0)
     shown_ticks(axes.yaxis, format_count)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 1.2, 1.5, 2, 3, 6, 10]))  # whole minutes, too
-    shown_ticks(axes.xaxis, lambda value: format_seconds(value, 3))
-    axes.set_xlabel("time since the first arrival")
+    name, each = next((name, each) for name, each in UNITS.items() if times[-1] >= 3 * each or each == 1)
+    places = MaxNLocator(nbins=6, steps=[1, 2, 3, 5, 6, 10]).tick_values(0, times[-1] / each)
+    axes.xaxis.set_major_locator(FixedLocator([each * place for place in places if 0 <= place <= times[-1] / each]))
+    shown_ticks(axes.xaxis, lambda value: f"{value / each:g}")
+    axes.set_xlabel(f"time since the first arrival [{name}]")
     axes.set_title("Requests of all replicas")
     legend_below(axes)
 

@@ -11,7 +11,7 @@ from textwrap import wrap
 from typing import Any
 
 from costcalc.errors import escaped, shortened
-from costcalc.predict.quantities import Estimate
+from costcalc.predict.results import Estimate
 from costcalc.report.charts import THEME
 from costcalc.report.charts.library import (
     AutoLocator,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from costcalc.errors import CostcalcError
-from costcalc.explore.sweep import Sweep
+from costcalc.explore.spaces.sweep import Sweep
 from costcalc.report.charts.comparison import tokens_shown
 from costcalc.report.charts.library import Axes
 from costcalc.report.charts.style import (

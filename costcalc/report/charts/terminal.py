@@ -13,13 +13,14 @@ from plotille import Figure, color
 from costcalc.errors import escaped
 from costcalc.explore.capacity import Capacity
 from costcalc.explore.fleet.plan import Plan
-from costcalc.explore.frontier import USER, Frontier
-from costcalc.explore.sweep import Sweep
+from costcalc.explore.spaces.frontier import USER, Frontier
+from costcalc.explore.spaces.sweep import Sweep
 from costcalc.fields import Record
-from costcalc.predict.quantities import BLENDED, BreakEven, Comparison, Estimate
+from costcalc.predict.quantities import BLENDED
+from costcalc.predict.results import BreakEven, Comparison, Estimate
 from costcalc.replay.results import Simulation
 from costcalc.report.capacity import MOST_ROWS, names
-from costcalc.report.comparison import COST, RATE, by_context, row_name
+from costcalc.report.comparison import COST, RATE, by_context, caches, row_name
 from costcalc.report.frontier import FRONTIER_PANELS, lines_of
 from costcalc.report.money.breakeven import use_curve
 from costcalc.report.page import Block, Column, Grid, Line, Show, Shown, bar, quantity, seconds
@@ -29,7 +30,7 @@ from costcalc.units import format_bytes, format_count, format_percent, format_us
 from costcalc.validation.price import Priced
 
 if TYPE_CHECKING:
-    from costcalc.explore.compare import Curves
+    from costcalc.explore.attention import Curves
 
 
 WIDTH = 40
@@ -79,10 +80,15 @@ def plots(
     page: list[Block] = []
     if not isinstance(result, Comparison):  # whose page is drawn already
         return page
+    cached, sizes = caches(result.rows)
+    held = dict.fromkeys(zip(map(row_name, result.rows), sizes, strict=True))
+    same = len(held) == len(dict(held))  # what a token adds is the same at every context
+    if same:
+        page += bars(cached, held, format_bytes)
     for context, rows in by_context(result):
         at = f" at {format_count(context)} tokens" if len(result.contexts) > 1 else ""
-        caches = [(row_name(row), row.estimate.kv_cache.bytes_per_token) for row in rows]
-        page += bars(f"KV cache per token{at}", caches, format_bytes)
+        if not same:
+            page += bars(f"{cached}{at}", list(zip(map(row_name, rows), caches(rows)[1], strict=True)), format_bytes)
         costs = [(row_name(row), quantity(COST, row.estimate)) for row in rows]
         page += bars(f"{quantity(COST).title}{at}", [(name, each.value) for name, each in costs], quantity(COST).show)
     return [*page, *(_compared(curves) if curves is not None else ())]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from html import escape
 
-from costcalc.report.page import COLOURS, Block, Column, Command, Grid, Line, Role, has_head, safe
+from costcalc.report.page import COLOURS, Block, Column, Command, Grid, Line, Role, has_head, in_money, safe
 
 # Both have the same elements and classes. A notebook keeps no style sheet, so there the declarations of a class stand
 # in its place: they take the colours of the page around, light or dark, and those of roles are dark enough for white
@@ -71,7 +71,7 @@ def document_blocks(blocks: Iterable[Block], name: str) -> str:
     name: what a table is about, for those who do not see what stands around it.
     """
     parts = []
-    for block in safe(blocks):
+    for block in safe(in_money(blocks, told=False)):
         heads = isinstance(block, Line) and block.role in ("title", "heading", "value")
         html = _block(block, by_class, "h3" if heads else "p")
         # What is wider than a screen is scrolled by itself, by keys too.
@@ -87,13 +87,18 @@ def _block(block: Block, look: Look, tag: str) -> str:
     further_in = f"indent-{block.indent}"
     if isinstance(block, Command):
         label = f"{html_text(block.label)} " if block.label else ""
-        return f"<{tag}{look(further_in)}>{label}<code>{html_text(block.text)}</code></{tag}>"
+        return f"<{tag}{look(further_in)}>{label}<code>{_whole(html_text(block.text), look)}</code></{tag}>"
     if isinstance(block, Line):
-        text = html_text(re.sub(COLOURS, "", block.text))
+        text = _whole(html_text(re.sub(COLOURS, "", block.text)), look)
         return f"<{tag}{look(further_in, block.role, 'drawing' if block.drawn else '')}>{text}</{tag}>" if text else ""
     head = f"<thead><tr>{''.join(_head(each, look) for each in block.columns)}</tr></thead>" if has_head(block) else ""
     rows = "".join(f"<tr>{''.join(_cells(block, number, row, look))}</tr>" for number, row in enumerate(block.rows))
     return f"<table{look(further_in, 'grid')}>{head}<tbody>{rows}</tbody></table>"
+
+
+def _whole(html: str, look: Look) -> str:
+    """Text whose options stay whole: else a line would break behind the dashes of '--gpus'."""
+    return re.sub(r"(?<![\w&;-])--?[a-z][\w-]*", lambda found: f"<span{look('unbroken')}>{found[0]}</span>", html)
 
 
 def _head(column: Column, look: Look) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from costcalc.errors import CostcalcError, escaped
 from costcalc.explore.overview import TOLD, Overview
-from costcalc.predict.quantities import Comparison, Estimate, MarketPrice
+from costcalc.predict.results import Comparison, Estimate, MarketPrice
 from costcalc.report.charts import drawn
 from costcalc.report.comparison import comparison_page
 from costcalc.report.estimate import estimate_page, explanation
@@ -22,7 +22,7 @@ from costcalc.report.html.blocks import document_blocks, html_text
 from costcalc.report.html.drawings import Drawings
 from costcalc.report.market import newest
 from costcalc.report.page import Block, Column, Grid, Line, defaults_taken, notes, numbers, quantity
-from costcalc.report.verdict import gain_or_loss, verdict
+from costcalc.report.verdict import margin_told, verdict
 from costcalc.units import NOTHING, SHOWN_IN, in_currency
 from costcalc.units import format_usd as usd
 
@@ -70,7 +70,11 @@ def _hash(content: str) -> str:
 
 def _currency() -> str:
     money = SHOWN_IN.get()
-    return "" if money.per_usd == 1 else f"; money in {money.name}, {money.per_usd:g} to the US dollar"
+    return (
+        ""
+        if money.per_usd == 1
+        else f"; money in {money.name}, {money.per_usd:g} to the US dollar, what is quoted in US dollars"
+    )
 
 
 # What follows the settings: numbers of the estimate, which the script writes anew, and its numbers at $1 per GPU-hour.
@@ -93,8 +97,8 @@ def _market(prices: Iterable[MarketPrice]) -> str:
     rows = "".join(
         f'<tr><th scope="row">{_text(each.provider)}</th>'
         f'<td class="right">{_text(usd(each.blended_usd_per_million))}</td>'
-        f'<td data-list="{each.blended_usd_per_million!r}">{_text(_left(each))}</td>'
-        f'<td class="dim">{_text(each.date or NOTHING)}</td></tr>'
+        f'<td class="unbroken" data-list="{each.blended_usd_per_million!r}">{_text(_left(each))}</td>'
+        f'<td class="dim unbroken">{_text(each.date or NOTHING)}</td></tr>'
         for each in prices
         if each.blended_usd_per_million
     )
@@ -108,7 +112,7 @@ def _market(prices: Iterable[MarketPrice]) -> str:
 
 
 def _left(price: MarketPrice) -> str:
-    return NOTHING if price.price_over_cost is None else gain_or_loss(price.price_over_cost)
+    return NOTHING if price.margin is None else margin_told(price.margin)
 
 
 def _data(found: Overview) -> str:

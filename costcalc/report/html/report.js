@@ -76,9 +76,10 @@
     }
     const cost = number("cost.usd_per_million_blended_tokens");
     for (const each of document.querySelectorAll("#list-prices [data-list]")) {
-      const over = cost ? Number(each.dataset.list) / cost - 1 : null;
-      each.textContent = over === null ? "-" : `a ${over > 0 ? "gain" : "loss"} of ${percent(Math.abs(over))}`;
-      each.dataset.over = over === null ? "" : String(over);
+      const margin = cost === null ? null : 1 - cost / Number(each.dataset.list);
+      const told = margin === null ? "" : percent(margin < 0 ? margin / (margin - 1) : margin);
+      each.textContent = margin === null ? "-" : margin < 0 ? `a loss of ${told} of the cost` : `a margin of ${told}`;
+      each.dataset.margin = margin === null ? "" : String(margin);
     }
     const users = state.batch * data.replicas, per_user = number("serving.tokens_per_s_per_user");
     const people = `${count(users)} user${users === 1 ? "" : "s"}`, tokens = `${grouped(state.context, 0)} tokens of context`;
@@ -101,7 +102,13 @@
       if (state.price !== null) told.push(`--price ${state.price}`);
       told.push(`--utilization ${state.use}`);
       element("command").hidden = false;
-      element("command").querySelector("code").textContent = told.join(" ");
+      const words = told.join(" ").split(" ").flatMap((word) => {
+        const whole = document.createElement("span");
+        if (word.startsWith("-")) whole.className = "unbroken";
+        whole.textContent = word;
+        return [whole, " "];
+      });
+      element("command").querySelector("code").replaceChildren(...words.slice(0, -1));
     }
     element("link").href = hash();
   };

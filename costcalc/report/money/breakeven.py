@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from costcalc.fields import Record
 from costcalc.hardware.prices import OLD_MONTHS, age_in_months
-from costcalc.predict.quantities import BreakEven, Estimate, MarketPrice, Range
+from costcalc.predict.results import BreakEven, Estimate, MarketPrice, Range
 from costcalc.report.estimate import demand_asked, pool_size, price_basis, unmet
 from costcalc.report.market import break_even_range, break_even_use, distinct, newest
 from costcalc.report.page import (
@@ -23,7 +23,7 @@ from costcalc.report.page import (
     span,
     times,
 )
-from costcalc.units import format_count, format_percent
+from costcalc.units import format_count, format_percent, format_price
 from costcalc.units import format_usd as usd
 
 # Lines against the share of busy hours.
@@ -157,7 +157,7 @@ def conclusion(result: BreakEven) -> list[str]:
     unbeaten = _alike([each for each in prices if each not in beaten])
     price = here.deployment.usd_per_gpu_hour
     cost = "cost" if here.gpus_paid > 1 else "costs"
-    subject = f"{_fleet(here)} at {usd(price)} per GPU-hour"
+    subject = f"{_fleet(here)} at {format_price(price)} per GPU-hour"
     sentences = []
     if beaten:
         hardest, *others = _alike(beaten)

@@ -21,8 +21,8 @@ from costcalc.report.page import (
     users,
 )
 from costcalc.report.page import seconds as time
-from costcalc.units import NOTHING, format_count, format_usd
-from costcalc.validation.price import Priced, PricedRun
+from costcalc.units import NOTHING, format_count, format_price, format_usd
+from costcalc.validation.price import Priced, PricedRun, RunTotal
 
 MOST_ROWS = 40
 """Runs that a page shows; files of JSON and CSV have all."""
@@ -62,7 +62,7 @@ def _basis(rows: Sequence[PricedRun]) -> str:
             offer = next((each.offer for each in row.offers if each.usd_per_gpu_hour == row.usd_per_gpu_hour), "")
             what = f" ({offer})" if offer else ""
             named = f"{row.gpu} " if row.gpu else ""
-            told.setdefault(named, f"{named}{format_usd(row.usd_per_gpu_hour)}{what}")
+            told.setdefault(named, f"{named}{format_price(row.usd_per_gpu_hour)}{what}")
     if not told:
         return "no price per GPU-hour is known; give one with --price"
     use = "" if rows[0].utilization == 1 else f"; busy {rows[0].utilization:.0%} of the time"
@@ -72,7 +72,8 @@ def _basis(rows: Sequence[PricedRun]) -> str:
 def _costs(rows: Sequence[PricedRun]) -> Grid:
     columns = [Column("run"), Column("model"), Column("GPUs")]
     columns += numbers("users", "in", "out", "tok/s user", "tok/s GPU", "$/M in", "$/M cached", "$/M out")
-    columns += [Column("$/M blended", right=True, role="headline"), Column("$/request", right=True)]
+    columns += [Column("$/M blended", right=True, role="headline")]
+    columns += numbers("$/request", "requests", "time", "GPU-hours", "$ in all")
     return filled_grid(columns, [_cost_row(each) for each in rows])
 
 
@@ -92,7 +93,16 @@ def _cost_row(row: PricedRun) -> list[str]:
         format_usd(row.usd_per_million_output_tokens),
         format_usd(row.usd_per_million_blended_tokens),
         format_usd(row.usd_per_request),
+        *_total(row.total),
     ]
+
+
+def _total(run: RunTotal) -> list[str]:
+    """The whole of a run; nothing where it is not known."""
+    if run.requests is None:
+        return [""] * 4
+    counts = [format_count(run.requests), time(run.duration_s)]
+    return [*counts, format_count(run.gpu_hours, 3), format_usd(run.usd)]
 
 
 def _kinds(rows: Sequence[PricedRun]) -> Grid:
@@ -157,6 +167,11 @@ def _where(row: PricedRun) -> str:
 
 
 def _legend(result: Priced) -> Iterator[str]:
+    whole = [each.total for each in result.rows if each.total.usd is not None]
+    if whole:
+        spent, hours = sum(each.usd or 0.0 for each in whole), sum(each.gpu_hours or 0.0 for each in whole)
+        several = f", {format_count(hours, 3)} GPU-hours and {format_usd(spent)} of {len(whole):,} runs together"
+        yield f"GPU-hours and $ in all: of the whole run, warm-up apart{several if len(whole) > 1 else ''}."
     splits = {each.split for each in result.rows}
     if None in splits:
         yield (

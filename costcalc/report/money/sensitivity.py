@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from costcalc.explore.money.sensitivity import PREDICTION, Influence, Sensitivity
+from costcalc.explore.money.sensitivity import EITHER, PREDICTION, Influence, Sensitivity
 from costcalc.predict.options import OPTIONS
 from costcalc.report.page import DASH, HEAD_ENDS, MARK, Block, Column, Line, filled_grid, notes
-from costcalc.units import NOTHING, format_count, format_percent, format_rate, format_seconds, format_usd
+from costcalc.units import NOTHING, format_count, format_percent, format_price, format_rate, format_seconds, format_usd
 
 NAMES = {
     "input_tokens": "tokens in", "output_tokens": "tokens out", "tpot": "limit of TPOT", "ttft": "limit of TTFT",
-    "power_price": "$ per kWh", "prediction": "observed / predicted",
+    "power_price": "$ per kWh", **EITHER, "prediction": "observed / predicted",
 }  # fmt: skip
 """Inputs as rows, where the option's own name says less."""
 WIDTH = 32
@@ -84,10 +84,12 @@ def value_shown(name: str, value: Any) -> str:
         return NOTHING
     if isinstance(value, str):
         return value
+    if isinstance(value, bool):
+        return "apart" if value else "one"
     if name == PREDICTION:
         return f"{value:.2g}×"
     if name in ("price", "power_price"):
-        return format_usd(value)
+        return format_price(value)
     metavar = OPTIONS[name].metavar
     if metavar == "SHARE":
         return format_percent(value)

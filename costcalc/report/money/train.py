@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from costcalc.explore.money.train import Training
-from costcalc.predict.quantities import Range
+from costcalc.predict.results import Range
 from costcalc.report.page import HEAD_ENDS, Block, Column, Grid, Line, Show, filled_grid, notes, numbers, span
-from costcalc.units import NOTHING, format_count, format_percent, format_rate, format_usd
+from costcalc.units import NOTHING, SHOWN_IN, format_count, format_percent, format_price, format_rate, format_usd
 
 
 def train_page(found: Training) -> list[Block]:
@@ -29,7 +29,7 @@ def _how(found: Training) -> str:
     price = NOTHING
     if found.usd_per_gpu_hour is not None:
         offer = ", ".join(filter(None, (found.price_kind, found.price_provider, found.price_date)))
-        price = format_usd(found.usd_per_gpu_hour) + (f" ({offer})" if offer else "")
+        price = format_price(found.usd_per_gpu_hour) + (f" ({offer})" if offer else "")
     peak = format_rate(found.peak_flops, "FLOP/s")
     return (
         f"sequences of {format_count(found.sequence_tokens)} tokens; {found.precision}, {peak} dense; GPU-hour {price}"
@@ -55,7 +55,10 @@ def _days(value: float | None) -> str:
 
 def _dollars(value: float | None) -> str:
     """Dollars such as '$5.34M', in thousands and more where there are so many."""
-    return NOTHING if value is None else format_usd(value) if value < 1e4 else f"${format_count(value)}"
+    money = SHOWN_IN.get()
+    if value is None or value * money.per_usd < 1e4:
+        return format_usd(value)
+    return money.sign + format_count(value * money.per_usd)
 
 
 def _runs(found: Training) -> Grid:
