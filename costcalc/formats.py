@@ -103,6 +103,17 @@ SIZED = ("exl2", "exl3", "bits")
 _BITS = r"(.+?)[-_](\d{1,2}(?:\.\d+)?)(?:[-_]?(?:bits?|bpw))?"
 
 
+GGUF_FIRST = "q4_k_m"
+"""The file of a repository that llama.cpp takes where nobody says which (tools/server/README.md, -hf)."""
+
+
+def gguf_format(stored: str) -> str | None:
+    """The format of weights that a name of a GGUF file says, or the nearest: 'UD-Q4_K_XL' is q4_k_m; None for none."""
+    plain = stored.lower().removeprefix("ud-")
+    near = (plain, *(re.sub(r"_x?l$", size, plain) for size in ("_m", "")))
+    return next((weight_format(each).name for each in near if each in WEIGHT_FORMATS), None)
+
+
 def weight_format(name: str) -> WeightFormat:
     """Return the weight format that a name means, in any spelling.
 

@@ -70,7 +70,9 @@ precision: {experts: nvfp4}
 Groups are joined key by key, values and lists replaced, `prices` and `api_prices` put before those of the entry. So are
 `sources` of an accelerator: those of the entry stay for what is left as it was, and what is changed needs one of its
 own. Whatever has a `source` of its own, such as a price, is replaced as a whole. Name, aliases and Hugging Face id are
-taken only by a file of the same name. One value for one run is set with `--set gpu.memory_bandwidth=3.3TB/s`.
+taken only by a file of the same name. Prices of others
+stay with the GPU that they are asked for: an entry of another name that has its own, or another memory, bandwidth or
+peak, takes none of them. One value for one run is set with `--set gpu.memory_bandwidth=3.3TB/s`.
 
 To add an entry to costcalc itself, put its file into `models/` or `hardware_profiles/` of the checkout, with a source,
 a date and a provenance (`seen`, `recalled` or `derived`) for every fact, and run `costcalc models check`,

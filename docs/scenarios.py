@@ -74,7 +74,10 @@ made one after the other, which is said.
 **A saved estimate** is asked again by the `command` that its JSON holds. Where costcalc answers otherwise today,
 because constants, prices or data sheets are others, that is a change of its own, `engine or catalog`.
 
-`--of output` tells dollars of output tokens instead of the blend, `--chart waterfall.svg` draws the bars, and
+`--of output` tells dollars of output tokens instead of the blend, `--of month` those of a month of a demand that both
+sides have; `--chart waterfall.svg` draws the bars, and `--currency EUR=0.92` shows them in euros, whatever the sides
+or your defaults ask for.
+
 Two files of several questions (`costcalc diff before.yaml after.yaml`) are compared estimate by estimate: by their
 names, or in their order where no name is common.
 

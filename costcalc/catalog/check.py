@@ -415,6 +415,8 @@ def _mistake(detail: Any, spec: type[Spec], data: Any, positions: Positions) -> 
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         return _wrong_kind(detail, path, positions)
     text, remedy = _wrong_value(detail)
+    if kind in ("dataclass_type", "model_type") and (inside := allowed_keys(spec, data, path)):
+        remedy = f"set a key of it, as {'.'.join(map(str, (*path, inside[0])))}, or all of {', '.join(inside)}"
     cause = detail.get("ctx", {}).get("error") if kind == "value_error" else None
     path += cause.path if isinstance(cause, CostcalcError) else ()
     return _Mistake(path, positions.of_value(path), text, remedy)

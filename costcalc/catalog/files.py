@@ -192,7 +192,9 @@ class Folders:
             raise CostcalcError(f"the name of the {noun} is empty", hint=f"list them with: costcalc {command}")
         looks_like_path = os.sep in text or "/" in text or text.lower().endswith((*_SUFFIXES, ".json"))
         path = Path(os.path.expanduser(text))  # noqa: PTH111 - unlike Path.expanduser, never raises
-        if looks_like_path and os.path.lexists(path):
+        if text.lower().endswith(_FILES_OF_GGUF):  # named after what is in it; nothing is read of it
+            text, looks_like_path = re.split(r"[/\\]", text)[-1], False
+        elif looks_like_path and os.path.lexists(path):
             return Found(path)
         if len(text) > LONGEST_NAME and not looks_like_path:
             raise CostcalcError(f"unknown {noun} {shown(text)}", hint=f"list them with: costcalc {command}")
@@ -235,6 +237,10 @@ class Folders:
         return {}
 
 
+_FILES_OF_GGUF = ".gguf"
+_EXPERTS_OF_GGUF = "experts: mxfp4"
+
+
 def _named(kind: Kind, text: str, roots: list[Path], without: Path | None) -> Path | None:
     # Hyphens are easily forgotten or made up, as in rtx4090 or gaudi-3; a name spelled right goes first.
     return _by_name(kind, text, normal_name, roots, without) or _by_name(kind, text, squeezed, roots, without)
@@ -243,8 +249,8 @@ def _named(kind: Kind, text: str, roots: list[Path], without: Path | None) -> Pa
 def _spelled(folders: Folders, kind: Kind, text: str, without: Path | None) -> Found | None:
     """What a name means as drivers, model hubs and benchmarks spell it; raises CostcalcError where it is another."""
     # Names that the catalog has, as most are, need none of it.
-    from costcalc.catalog.names import accelerated, accelerators_alike, same_memory, unquantized, untuned
-    from costcalc.formats import number_type
+    from costcalc.catalog.names import accelerated, accelerators_alike, of_gguf, same_memory, unquantized, untuned
+    from costcalc.formats import GGUF_FIRST, gguf_format, number_type
 
     name, roots = normal_name(text), folders.roots
     if kind == "hardware_profiles":
@@ -260,6 +266,11 @@ def _spelled(folders: Folders, kind: Kind, text: str, without: Path | None) -> F
     for shorter in untuned(name):
         if path := _named(kind, shorter, roots, without):
             return Found(path, _only_the_shape(shorter, path) or _taken_for(text, shorter, path))
+        if (file := of_gguf(shorter)) and (path := _named(kind, file[0], roots, without)):
+            # A repository means what llama.cpp takes first; gpt-oss is there as it ships alone.
+            weights = gguf_format(file[1]) if file[1] else None if _EXPERTS_OF_GGUF in head_of(path) else GGUF_FIRST
+            if weights is not None or not file[1]:
+                return Found(path, _taken_for(text, file[0], path, weights), weights)
         if (stored := unquantized(shorter)) and (path := _named(kind, stored[0], roots, without)):
             weights = number_type(stored[1]).weights.name
             told = _only_the_shape(stored[0], path) or _taken_for(text, stored[0], path, weights)

@@ -140,6 +140,7 @@ _NOISE = {
 }
 _TUNED = r"-(instruct|chat|it|hf|base|thinking|preview|\d{4})(?=-|$)"
 _QUANTIZED = r"-(?:quantized\.)?(fp8|fp4|nvfp4|mxfp4|int4|int8|bf16|awq|gptq|w4a16|w8a8)(?:-(?:dynamic|static))?(?=-|$)"
+_GGUF = r"(?P<name>.+?)(?:-(?:ud-)?(?P<stored>i?q\d(?:-[a-z0-9]+){1,2}|mxfp4))?(?:-\d+-of-\d+)?(?P<file>[.-]gguf)?"
 SAME_MEMORY = 0.02
 """How far rounding takes the memory in a name from that of a data sheet or a driver."""
 
@@ -211,6 +212,17 @@ def unquantized(name: str) -> tuple[str, str] | None:
     """
     found = re.search(_QUANTIZED, name)
     return (re.sub(_QUANTIZED, "", name), found[1]) if found else None
+
+
+def of_gguf(name: str) -> tuple[str, str | None] | None:
+    """Return the name of the model in a file or repository of GGUF, and its format; None for what is neither.
+
+    name: in lower case, with hyphens; of 'qwen3-32b-ud-q4-k-xl.gguf', 'qwen3-32b-gguf' and Ollama's 'qwen3-32b-q4-k-m'.
+    """
+    found = re.fullmatch(_GGUF, name)
+    if found is None or not (found["stored"] or found["file"]):
+        return None
+    return found["name"], found["stored"] and found["stored"].replace("-", "_")
 
 
 def same_memory(gigabytes: float, sizes: Sequence[float | None]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import date
 from pathlib import Path
@@ -25,6 +25,7 @@ from costcalc.catalog.files import Folders, Kind
 from costcalc.catalog.yaml import Scalar, load_yaml, parse_yaml, resolve_scalar
 from costcalc.errors import LONGEST_NAME, CostcalcError, did_you_mean, nearest, shortened, shown
 from costcalc.fields import Spec
+from costcalc.hardware.accelerator import Accelerator
 from costcalc.units import format_bytes, parse_quantity
 
 KEY = "extends"
@@ -32,6 +33,8 @@ _OWN = ("name", "aliases", "hf_id")
 """What belongs to the entry itself and is never taken from another one."""
 _ADDED = ("prices", "api_prices")
 """Lists that are put before those of the other entry; every other list replaces its own."""
+_OF_THE_MACHINE = {"memory", "memory_bandwidth", "peak_flops"}
+"""What prices are asked for: an accelerator with another of these is not one that anybody lets."""
 _OF_NO_WEIGHTS = {
     *("name", "aliases", "same_shape", "hf_id", "family", "released", "max_context", "precision", "published"),
     *("api_prices", "sources", "notes", "caveats", "measured_as"),
@@ -76,6 +79,10 @@ def extended(
     own.setdefault("name", inherited.get("name") if _same_name(path, other) else Path(path).stem)
     if kind == "models" and own.keys() - _OF_NO_WEIGHTS:
         base.pop("published", None)  # the count is of the other's weights
+    machine = own.keys() & _OF_THE_MACHINE if kind == "hardware_profiles" else set()
+    priced = kind == "hardware_profiles" and own.get("price") is not None and not _same_name(path, other)
+    for key in ("prices", "price") if machine else ("prices",) if priced else ():
+        base.pop(key, None)  # are asked for what the entry is not
     joined = _joined(base, own, ())
     if kind == "hardware_profiles":
         consequences(joined, {key: value for key, value in own.items() if key in _MEMORY}, "gpu", inherited)
@@ -381,7 +388,8 @@ def derived(base: SpecT, changes: Mapping[str, Any]) -> SpecT:
     kind = "model" if _KINDS[type(base).__name__] == "models" else "gpu"
     before, positions = raw(base), Positions()
     data, texts = copy.deepcopy(before), dict[str, str]()
-    for path, value in _each_value(changes, before):
+    changed = dict(_each_value(changes, before))
+    for path, value in changed.items():
         if isinstance(value, dict | list):
             _put(data, tuple(path.split(".")), value)
         else:
@@ -392,10 +400,29 @@ def derived(base: SpecT, changes: Mapping[str, Any]) -> SpecT:
     try:
         with_values = apply_overrides(data, texts, prefix=kind, spec=type(base), positions=positions)
         remarks = consequences(with_values, texts, kind, before)
+        if isinstance(base, Accelerator):
+            remarks += _prices_of_another(with_values, {path.partition(".")[0] for path in changed}, base)
         typed = [each.replace(f"--set {kind}.", "") for each in remarks]
         return validate(type(base), _with_caveats(with_values, typed), positions)
     except CostcalcError as error:
         raise by_path(error, kind) from None
+
+
+def _prices_of_another(data: dict[str, Any], changed: Collection[str], base: Accelerator) -> list[str]:
+    """Leave out the prices that others ask for what an accelerator was made of, and say whose price stays.
+
+    data: with the values set; changed in place. changed: the fields that are.
+    """
+    priced, machine = "price" in changed and data.get("price") is not None, _OF_THE_MACHINE & set(changed)
+    if "prices" in changed or not (priced or machine):
+        return []
+    data.pop("prices", None)
+    kept = None if priced else base.price_for()
+    if kept is None or kept.kind is None or kept.date is None:
+        return []
+    source = ", ".join(filter(None, (f"of {base.name}", kept.provider, kept.source)))
+    data["price"] = {"usd_per_gpu_hour": kept.usd_per_gpu_hour, "kind": kept.kind, "source": source, "date": kept.date}
+    return [] if base.measured_as else [f"The price is that of {base.name}; price.usd_per_gpu_hour sets another."]
 
 
 _TOLD = 3

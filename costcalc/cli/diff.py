@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from typer import Argument, Option
 
@@ -22,12 +22,14 @@ from costcalc.cli.parameters import (
     check_chart,
     choice,
     drawn_on,
+    read_currency,
     subject,
 )
 from costcalc.cli.scenario_files import Question, joined, only, questions_of
 from costcalc.errors import CostcalcError, shown, tell
 from costcalc.predict.options import OPTIONS
 from costcalc.units import DOLLARS, shown_in
+from costcalc.units import Currency as Money
 
 if TYPE_CHECKING:
     from costcalc.explore.diff import Asked
@@ -41,7 +43,11 @@ Sides = Annotated[
 ]
 Of = Annotated[
     str | None,
-    Option("--of", metavar="blended|output|input", help="Whose dollars: of all tokens (the default), output or input."),
+    Option(
+        "--of",
+        metavar="blended|output|input|month",
+        help="Whose dollars: of all tokens (the default), of output or of input, or of a month of a demand.",
+    ),
 ]
 Chart = Annotated[
     str | None, Option("--chart", metavar="FILE", help="Draw a waterfall into a file ending in .png, .svg or .pdf.")
@@ -65,13 +71,14 @@ def diff(
     is common. JSON of several is {"questions": {name: difference}}.
     """
     check_chart(chart)
-    from costcalc.explore.diff import TOKENS
+    from costcalc.explore.diff import OF
     from costcalc.explore.diff import diff as compared
 
-    tokens: Any = choice(of, "--of", TOKENS) or TOKENS[0]
+    tokens: Any = choice(of, "--of", OF) or OF[0]
     if len(sides or ()) != 2:
         raise CostcalcError(f"two are compared, not {len(sides or ())}", where=SIDE, hint=f"each is {_ANY}")
-    form, money = written.form(), written.money()
+    form = written.form()
+    written.money()
     from costcalc.report.export.files import csv_rows, new_file, show, together, whole_page
 
     files = new_file(written.output, "--output"), new_file(chart, "--chart")
@@ -80,15 +87,16 @@ def diff(
         if drawing is not None and len(pairs) > 1:
             hint = f"compare one, as in x.yaml#{next(iter(pairs))}"
             raise CostcalcError(f"{len(pairs)} questions in one chart", where="--chart", hint=hint)
-        with together() as found, shown_in(money):
-            for before, after in pairs.values():
-                result = compared(before, after, of=tokens)
-                page = partial(whole_page, result, depth="brief" if brief else "usual")
-                show(form, None, page, result.to_dict, partial(csv_rows, result))
-            if drawing is not None:
-                from costcalc.report.charts import drawn
+        with together() as found:
+            for pair in pairs.values():
+                with shown_in(_money(written, pair)):
+                    result = compared(pair[0].asked, pair[1].asked, of=tokens)
+                    page = partial(whole_page, result, depth="brief" if brief else "usual")
+                    show(form, None, page, result.to_dict, partial(csv_rows, result))
+                    if drawing is not None:
+                        from costcalc.report.charts import drawn
 
-                drawing.write_bytes(drawn(result, drawing.path.suffix))
+                        drawing.write_bytes(drawn(result, drawing.path.suffix))
         with shown_in(DOLLARS):  # as pages are in their money already
             show(form, file, *joined([*zip(pairs, found.answers, strict=True)]), shlex.join(TYPED))
 
@@ -96,7 +104,25 @@ def diff(
 # What stands for one side.
 
 
-def paired(before: str, after: str) -> dict[str, tuple[Asked, Asked]]:
+class Side(NamedTuple):
+    """What is asked, and the currency that is asked for with it, or by the user's own defaults."""
+
+    asked: Asked
+    currency: str | None
+
+
+def _money(written: WrittenInMoney, pair: tuple[Side, Side]) -> Money:
+    """The currency of two sides: the one typed beside them, else theirs; raises CostcalcError where they have two."""
+    if written.currency is not None:
+        return written.money()
+    own = _typed([])["currency"]
+    told = dict.fromkeys(each.currency for each in pair if each.currency not in (None, own))
+    if len(told) > 1:
+        raise CostcalcError(f"the sides are in {' and in '.join(map(str, told))}", where="--currency", hint="type one")
+    return read_currency(next(iter(told), own))
+
+
+def paired(before: str, after: str) -> dict[str, tuple[Side, Side]]:
     """Return the questions of two sides that are compared, by name, or in their order where none is common.
 
     Raises CostcalcError where none is common and one side has more than the other.
@@ -117,7 +143,7 @@ def paired(before: str, after: str) -> dict[str, tuple[Asked, Asked]]:
     return {name: (sides[0][name](), sides[1][name]()) for name in common}
 
 
-def sides_of(text: str) -> dict[str, Callable[[], Asked]]:
+def sides_of(text: str) -> dict[str, Callable[[], Side]]:
     """Return what is asked, of a file or of options as they are typed, by the names of questions.
 
     text: a scenario file or a saved estimate, with '#name' of a question behind it, or options.
@@ -136,7 +162,7 @@ def sides_of(text: str) -> dict[str, Callable[[], Asked]]:
     return {each.name: partial(_asked, each) for each in estimates or listed}
 
 
-def _asked(question: Question) -> Asked:
+def _asked(question: Question) -> Side:
     try:
         if question.command != "estimate":
             raise CostcalcError(f"{question.command} has no single cost", hint="estimates are compared")
@@ -156,7 +182,7 @@ def _split(text: str) -> list[str]:
     return words
 
 
-def asked_by(words: Sequence[str], *, defaults: bool = True) -> Asked:
+def asked_by(words: Sequence[str], *, defaults: bool = True) -> Side:
     """Return what an estimate is asked by words of the command line.
 
     defaults: whether those of the environment and of the user's file count. Raises CostcalcError.
@@ -164,19 +190,25 @@ def asked_by(words: Sequence[str], *, defaults: bool = True) -> Asked:
     from costcalc.catalog.read import split_overrides
     from costcalc.explore.diff import Asked
 
-    command = load_command("estimate", COMMANDS["estimate"], defaults=defaults)
-    try:
-        root = build().make_context(PROGRAM, [])
-        typed = command.make_context("estimate", list(words), parent=root).params
-    except USAGE_ERROR as error:
-        raise told(error) from None
+    typed = _typed(words, defaults=defaults)
     given = Output(output=typed["output"]).with_tokens(Given(**{name: typed[name] for name in OPTIONS}))
     changes = split_overrides(typed["set"] or [])
     paths = {f"{kind}.{path}": text for kind, own in changes.items() for path, text in own.items()}
-    return Asked(*subject(typed["model"], typed["gpu"]), dict(given), paths, typed["catalog"])
+    return Side(Asked(*subject(typed["model"], typed["gpu"]), dict(given), paths, typed["catalog"]), typed["currency"])
 
 
-def _saved(file: str, name: str) -> dict[str, Callable[[], Asked]]:
+def _typed(words: Sequence[str], *, defaults: bool = True) -> dict[str, Any]:
+    """The parameters of an estimate that words of the command line, and defaults set elsewhere, give."""
+    command = load_command("estimate", COMMANDS["estimate"], defaults=defaults)
+    try:
+        root = build().make_context(PROGRAM, [])
+        params: dict[str, Any] = command.make_context("estimate", list(words), parent=root).params
+    except USAGE_ERROR as error:
+        raise told(error) from None
+    return params
+
+
+def _saved(file: str, name: str) -> dict[str, Callable[[], Side]]:
     """The questions of saved estimates, by name, with what they were answered."""
     from costcalc.catalog.huggingface.config import read_document
 
@@ -190,7 +222,7 @@ def _saved(file: str, name: str) -> dict[str, Callable[[], Asked]]:
     return {each: partial(_answered, own, file) for each, own in several.items() if not name or each == name}
 
 
-def _answered(tree: Any, file: str) -> Asked:
+def _answered(tree: Any, file: str) -> Side:
     """The question of a saved estimate, and what it was answered."""
     from dataclasses import replace
 
@@ -201,8 +233,8 @@ def _answered(tree: Any, file: str) -> Asked:
         if found.command is None:
             hint = "costcalc estimate -o x.json tells it; ask again, or give the options"
             raise CostcalcError("it does not tell which command asked for it", hint=hint)
-        asked = asked_by(_split(found.command), defaults=False)
+        side = asked_by(_split(found.command), defaults=False)
     except CostcalcError as error:
         message = f"{error.where}: {error.message}" if error.where else error.message
         raise CostcalcError(message, where=file, hint=error.hint) from None
-    return replace(asked, saved=found)
+    return side._replace(asked=replace(side.asked, saved=found))

@@ -113,36 +113,6 @@ def _emit(
         tell(f"note: {note}")
 
 
-# All of it in one file.
-
-
-REPORT_FORMATS = {".html": "html", ".htm": "html", ".xlsx": "xlsx"}
-
-
-def report(
-    *, model: Model = None, gpu: Gpu = None, line: Line = None, given: Given, output: Output, sources: Sources
-) -> None:
-    """A report of a deployment in one file: verdict, attention variants, frontier, memory, formulas, assumptions.
-
-    report.html needs no network; its sliders change price, utilization, batch and context, and its address keeps them.
-    report.xlsx has the dollars as formulas of the same (extra xlsx).
-    """
-    if output.plot:
-        raise CostcalcError("a report is no terminal", where="--plot", hint="it has charts of its own")
-    if Path(output.file() or "").suffix.lower() not in REPORT_FORMATS:
-        hint = "name one that ends in .html or .xlsx, as in -o report.html"
-        raise CostcalcError("a report is a file", where="--output-file", hint=hint)
-    model, given, noted = _launched(line, model, gpu, output.with_tokens(given), sources)
-    with output.opened(CHART_KINDS["estimate"], REPORT_FORMATS) as opened:
-        (name, machine), catalog = subject(model, gpu), sources.opened()
-        from costcalc.explore.overview import overview
-
-        found = overview(name, machine, catalog=catalog, **given)
-        if noted:
-            found = replace(found, estimate=found.estimate.changed(notes=(*noted, *found.estimate.notes)))
-        opened.show_report(found)
-
-
 # What fits at most.
 
 
@@ -320,6 +290,52 @@ def _some(names: list[str] | None, what: str, example: str) -> list[str]:
     if not names:
         raise CostcalcError(f"{what} is missing", hint=f"name two or more, as in: {example}")
     return names
+
+
+# All of it in one file.
+
+
+REPORT_FORMATS = {".html": "html", ".htm": "html", ".xlsx": "xlsx"}
+
+
+def report(
+    *,
+    model: Model = None,
+    gpu: Gpu = None,
+    line: Line = None,
+    variants: Variants = None,
+    contexts: Contexts = None,
+    pools: ComparedIn = None,
+    given: Given,
+    output: Output,
+    sources: Sources,
+) -> None:
+    """A report of a deployment in one file: verdict, attention variants, frontier, memory, formulas, assumptions.
+
+    --variants, --contexts and --pools are those of compare attention, for its part of the report.
+
+    report.html needs no network; its sliders change price, utilization, batch and context, and its address keeps them.
+    report.xlsx has the dollars as formulas of the same (extra xlsx).
+    """
+    if output.plot:
+        raise CostcalcError("a report is no terminal", where="--plot", hint="it has charts of its own")
+    if Path(output.file() or "").suffix.lower() not in REPORT_FORMATS:
+        hint = "name one that ends in .html or .xlsx, as in -o report.html"
+        raise CostcalcError("a report is a file", where="--output-file", hint=hint)
+    model, given, noted = _launched(line, model, gpu, output.with_tokens(given), sources)
+    compared, typed = Given(**given), {"variants": variants, "contexts": contexts}
+    _lengths(contexts, given)
+    _set_pools(compared, pools, COMPARED_IN)
+    attention = {each: value for each, value in typed.items() if value is not None}
+    attention |= {each: value for each, value in compared.items() if each not in given}
+    with output.opened(CHART_KINDS["estimate"], REPORT_FORMATS) as opened:
+        (name, machine), catalog = subject(model, gpu), sources.opened()
+        from costcalc.explore.overview import overview
+
+        found = overview(name, machine, catalog=catalog, attention=attention, **given)
+        if noted:
+            found = replace(found, estimate=found.estimate.changed(notes=(*noted, *found.estimate.notes)))
+        opened.show_report(found)
 
 
 # The same question at every combination of several values.

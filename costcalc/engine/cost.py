@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from costcalc.fields import Number
 from costcalc.formats import CACHE_FORMATS
 from costcalc.model.spec import ModelSpec
@@ -25,9 +27,17 @@ def blended_usd_per_million(
     return (input_usd * input_tokens + output_usd * output_tokens) / (input_tokens + output_tokens)
 
 
-def break_even_utilization(cost: Number, price: Number) -> Number:
-    """Share of the time that GPUs must be busy for `cost` [$/M at full use] to equal an API's `price` [$/M]."""
-    return cost / price
+def break_even_utilization(cost: Number, price: Number, use: Number = 1.0, idle: Number = 1.0) -> Number:
+    """Share u of the time that GPUs must be busy for what they cost to equal an API's `price` B [$/M].
+
+    cost / price, or where a share of what GPUs cost falls with the work u = c·idle / (B - c·(1 - idle)/use), and above
+    1 where the work alone costs as much as the price.
+
+    cost: c [$/M], that of the hours at `use`, as if all were of use. idle: share of these that an idle GPU pays.
+    """
+    work = cost * (1 - idle) / use
+    pays = work < price
+    return np.where(pays, cost * idle / np.where(pays, price - work, 1.0), (cost * idle + work) / price)
 
 
 # What training takes: FLOPs, GPU-hours and dollars.

@@ -36,6 +36,7 @@ class MemoryBudget(Record):
     drafts: Number = 0  # tokens drafted per step, each of which keeps a state of its own
     engine: EngineMemory | None = None  # its rules; None: the cache is held as the arithmetic needs it
     step_tokens: Number | None = None  # tokens of one step; None: the engine's default
+    prompts_elsewhere: bool = False  # on other GPUs, so that a step has the next tokens of its sequences alone
     sequences: Number | None = None  # that the engine runs at once; None: its default
 
     def default(self, name: str, machine: Machine) -> Number:
@@ -76,11 +77,11 @@ def weights_bytes_per_gpu(model: ModelSpec, layout: Parallelism, formats: Format
             share = slots * routed.parameters / layout.stage * padded_experts(routed, layout, formats)
             routed_bytes = routed_bytes + count * share * formats.experts.bytes
     # The first stage looks tokens up, the last one multiplies the head; alone, a stage may share a tied table.
-    towers = model.tower_parameters * ACTIVATION_BYTES
+    towers = model.tower_parameters * ACTIVATION_BYTES * formats.encoders
     embedding = model.embedding_parameters * formats.embedding.bytes * (1 - place.embedding) + towers
     shared = model.tied_embeddings and not place.embedding
     head = 0.0 if shared else model.head_parameters * formats.head.bytes * (1 - place.head)
-    tables = np.where(np.asarray(layout.pp) > 1, embedding, embedding + head)
+    tables = np.where(np.asarray(layout.pp) > 1, np.maximum(embedding, head), embedding + head)
     layers = projections * formats.projections.weights.bytes + ffn * formats.ffn.weights.bytes + vectors * 2
     layers = layers * (1 - place.layers) + routed_bytes * (1 - place.experts)
     return layers / layout.pp + tables / t
@@ -271,7 +272,8 @@ def held_bytes_per_sequence(
     if engine is None or engine.holding == "exact" or not any(map(_bounded, (layer for _, layer in layers))):
         return exact
     if engine.holding == "pages":
-        tokens = engine.steps_in_flight * budget.tokens_of_step(machine)
+        each = 1 + np.asarray(budget.drafts) if budget.prompts_elsewhere else budget.tokens_of_step(machine)
+        tokens = engine.steps_in_flight * each
         paged = paged_bytes(layers, formats.cache, layout.tp, context, tokens, 1 + budget.drafts)
         return exact if paged is None else np.maximum(paged / layout.pp, exact)
     return _in_pools(layers, layout, formats, context, engine, engine.states + verified_tokens(budget.drafts))

@@ -47,6 +47,7 @@ class Formats(Record):
     indexer: str
     padded_inputs: int = 1  # multiple to which the engine pads the inputs of experts' matrices
     placement: Placement = ON_GPU
+    encoders: float = 1.0  # share of those of images that the engine loads
 
     @property
     def stored(self) -> tuple[Stored, ...]:

@@ -12,11 +12,11 @@ from costcalc.engine.host import COPIES, HAND_OVER, READS, SPREAD
 from costcalc.engine.memory import memory_share
 from costcalc.engine.parallelism import Chosen, expert_degree, layout_name
 from costcalc.engine.roofline import reach
-from costcalc.explore.search import customary_layout
+from costcalc.explore.search import customary_layout, refused_degree, spreads_layers, why_refused
 from costcalc.explore.search.misfits import on_the_gpu
 from costcalc.hardware.prices import NEWEST, OLD_MONTHS, PriceChoice, age_in_months, means_owned, price_of_kind
 from costcalc.predict.breakdown import hidden_share
-from costcalc.predict.options import OPTIONS, WEIGHED, Options
+from costcalc.predict.options import OPTIONS, WEIGHED, Options, flag_of
 from costcalc.predict.predict import Prediction, halves_of, prefill_layout
 from costcalc.predict.quantities import ranges_of
 from costcalc.predict.results import Assumption
@@ -45,7 +45,7 @@ def defaults_of_plan(q: Scenario, price: PriceChoice | None) -> tuple[Assumption
     return tuple(each for each in told if each.name not in ("context_tokens", "utilization"))
 
 
-_FEWEST = "fewest whole nodes; inside one, the cheapest"
+_FEWEST = "fewest that fit, in whole nodes; inside a node more where they are cheaper"
 
 
 def _default_deployment(q: Scenario, chosen: Chosen) -> Iterator[Assumption]:
@@ -221,6 +221,8 @@ _STAGES = ", stages inside a node apart"
 
 
 def _why_this_layout(q: Scenario, chosen: Chosen) -> str:
+    if chosen.deployment.layout.gpus > 1 and spreads_layers(q):
+        return f"how {q.backend or 'the engine'} spreads layers unless it is told; --tp asks for a split of matrices"
     replica = customary_layout(q.model, q.gpu, int(chosen.deployment.layout.gpus))
     if chosen.deployment.layout != replica:
         return f"cheapest of {chosen.weighed} that fit{_STAGES}"
@@ -285,7 +287,11 @@ def _of_the_plan(q: Scenario, chosen: Chosen, at: Prediction, blended: float | N
         else:
             ttft = format_seconds(float(np.asarray(at.time_to_first_token)))
             yield f"{what} a {limits_named(q)}: they are {tpot} and {ttft}."
-    deployment = chosen.deployment
+    deployment, engine = chosen.deployment, q.budget.engine
+    refused = refused_degree(deployment.layout, engine) if q.options.terms == "all" else None
+    if refused and engine and q.backend:
+        why = why_refused(deployment.layout, engine, refused, q.constants.engine(q.backend).name)
+        yield f"{why.replace(f'`{refused}`', str(flag_of(refused)))}."
     if deployment.idle:
         busy = deployment.gpus - deployment.idle
         stays = "stays idle and is" if deployment.idle == 1 else "stay idle and are"
@@ -418,6 +424,10 @@ def notes_of(
         notes.append(
             "Prompts' attention on the CPU is counted at its FLOP/s alone: early llama.cpp took ten times longer."
         )
+    if q.formats.placement.anything and q.formats.placement.copied_from and q.gpu.power is not None:
+        notes.append("The watts leave out what the CPU draws while it computes: no source for them is known here.")
+    if q.options.backend is None and q.backend == "vllm" and q.precision.experts == "mxfp4" and "GeForce" in q.gpu.name:
+        notes.append("Cards at home mostly run this model's MXFP4 in llama.cpp, and this is vLLM: --backend llamacpp.")
     if q.drafts and q.model.mtp is None:
         notes.append("The model ships no prediction head: drafting is charged as one of its layers per token.")
     if q.gpu.status == "announced":

@@ -15,7 +15,15 @@ from costcalc.engine.memory import cache_bytes_per_token
 from costcalc.engine.parallelism import Deployment, Parallelism, shares_context
 from costcalc.errors import CostcalcError
 from costcalc.explore.assumptions import beyond_training
-from costcalc.explore.compare import check_any_fits, contexts_of, mark_of, related, terms_of, without_effect
+from costcalc.explore.compare import (
+    check_any_fits,
+    contexts_of,
+    enough_for_all,
+    mark_of,
+    related,
+    terms_of,
+    without_effect,
+)
 from costcalc.explore.pools import as_told, freed_of_prompts, said_of_prompts
 from costcalc.explore.search import (
     LayoutSearch,
@@ -115,8 +123,8 @@ def attention_table(question: AttentionAsked) -> Comparison:
     rules = [f"{twin.variant}: {twin.rule}; {twin.model.total_parameters / 1e9:,.4g}B parameters" for twin in twins]
     notes = [*rules, *left_out, *_shipped_windows(whole.model, twins), *_controls(twins), *of_prefill]
     notes += filter(None, [beyond_training(whole.at(max(lengths)) if lengths else whole)])
-    notes += [*without_effect(rows), *_whole_caches(rows, given, twins)]
-    title = f"{whole.model.name} on {gpus} × {whole.gpu.name}, attention replaced{terms_of(whole, rows)}"
+    notes += [*without_effect(rows), *_whole_caches(rows, given, twins), *enough_for_all(rows)]
+    title = f"{whole.model.name} on {gpus} × {whole.gpu.name}, attention replaced{terms_of(whole, rows, lengths)}"
     return Comparison(title, tuple(rows), lengths, tuple(notes))
 
 

@@ -82,18 +82,29 @@ class Capacity(Result):
     beyond: str | None  # why one step more does not fit; None where nothing limits it, and of models and bits
     rows: tuple[Fit, ...]  # the answer; of models and bits all that fit, the largest first
     notes: tuple[str, ...] = ()
+    trained: int | None = None  # the longest context that the model was trained for, where memory holds more [tokens]
 
     @property
     def about(self) -> str:
         """Title, and the answer."""
+        return f"{self.title}: {self.answer}"
+
+    @property
+    def answer(self) -> str:
+        """The value in words, and the model's own limit, if that is what limits it."""
         if self.value is None or isinstance(self.value, str):
-            return f"{self.title}: {self.value or 'no limit'}"
-        number = f"{self.value:,}" if isinstance(self.value, int) else f"{self.value:,.4g}"
-        return f"{self.title}: {number} {self.unit}"
+            found = self.value or "no limit"
+        else:
+            found = f"{self.value:,}" if isinstance(self.value, int) else f"{self.value:,.4g}"
+        if self.trained is None:
+            unit = self.unit.removesuffix("s") if self.value == 1 else self.unit
+            return found if self.value is None else f"{found} {unit}".rstrip()
+        beyond = "memory sets none" if self.value is None else f"memory would hold {found}"
+        return f"{self.trained:,} {self.unit}, as trained; {beyond}"
 
     def to_dict(self) -> dict[str, Any]:
-        """`{"question", "title", "value", "unit", "beyond", "rows": [{"bits_per_weight", ...}], "notes"}`."""
-        own = {name: getattr(self, name) for name in ("question", "title", "value", "unit", "beyond")}
+        """`{"question", "title", "value", "unit", "trained", "beyond", "rows": [{"bits_per_weight", ...}], ...}`."""
+        own = {name: getattr(self, name) for name in ("question", "title", "value", "unit", "trained", "beyond")}
         return {**own, "rows": [each.to_dict() for each in self.rows], "notes": list(self.notes)}
 
 
@@ -230,6 +241,8 @@ def _longest_context(asked: _Asked, name: str, spec: ModelSpec) -> Capacity:
     deployments, batch = deployments_asked_for(q), q.options.batch or 1
 
     def accepts(lengths: Array) -> Array:
+        if q.fitted:  # what is on the GPU differs by the length
+            return np.array([[_fits(asked, asked.scenario(spec, context=float(each))) for each in lengths[0]]])
         at = q.at(along_cells(lengths[0]))
         if asked.limited:
             return np.any(search_layouts(at, deployments).excess <= 1, axis=0)[None]
@@ -249,6 +262,7 @@ def _longest_context(asked: _Asked, name: str, spec: ModelSpec) -> Capacity:
         UNITS["context"],
         f"{tokens + 1:,} tokens: {_refusal(beyond)}",
         (_fit(asked, name, found),),
+        trained=spec.max_context if spec.max_context and tokens > spec.max_context else None,
     )
 
 
@@ -256,13 +270,18 @@ def _unlimited(asked: _Asked, name: str, spec: ModelSpec) -> Capacity:
     """The answer where memory holds the longest context that can be asked for, at one that the model knows."""
     found = asked.scenario(spec, context=float(spec.max_context or asked.options.input_tokens or 1))
     note = "A sequence takes no more memory however long it is: nothing limits the context but the model's training."
+    if found.fitted:
+        note = "What the GPU does not hold goes to the host, whose memory is not told: --host-memory limits it."
     title = f"The longest context of {spec.name} on {_machine(found)}"
-    return Capacity("context", title, None, UNITS["context"], None, (_fit(asked, name, found),), (note,))
+    rows = (_fit(asked, name, found),)
+    return Capacity("context", title, None, UNITS["context"], None, rows, (note,), spec.max_context)
 
 
 def _batches(asked: _Asked, q: Scenario) -> tuple[list[Deployment], Array]:
     """The layouts, and the largest batch of each that fits and keeps the limits [sequences]; 0 where none does."""
     deployments = _deployments(q)
+    if q.fitted:
+        return deployments, np.array([_largest_split(asked, q.model)])
     runs, held = held_by(q, deployments)
     most = np.minimum(held[:, 0, 0], MOST_SEQUENCES)
     fitting = np.flatnonzero(most >= 1)
@@ -271,6 +290,19 @@ def _batches(asked: _Asked, q: Scenario) -> tuple[list[Deployment], Array]:
     batch = np.zeros(len(deployments))
     batch[fitting] = largest(accepts, np.ones(len(few)), most[fitting])
     return deployments, batch
+
+
+def _largest_split(asked: _Asked, spec: ModelSpec) -> int:
+    """The largest batch of one GPU and its host, where what is on the GPU differs by the batch [sequences]."""
+
+    def accepts(batches: Array) -> Array:
+        return np.array([[_fits(asked, asked.scenario(spec, batch=int(each))) for each in batches[0]]])
+
+    batch = int(largest(accepts, np.ones(1), np.array([MOST_SEQUENCES]))[0])
+    if batch >= MOST_SEQUENCES:
+        what = "what the GPU does not hold goes to the host, whose memory is not told"
+        raise CostcalcError(what, where="gpu_layers", hint="say it with `host_memory`, or how many layers stay")
+    return batch
 
 
 def _largest_batch(asked: _Asked, name: str, spec: ModelSpec) -> Capacity:

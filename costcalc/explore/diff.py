@@ -17,9 +17,10 @@ from costcalc.predict.results import Estimate, plain_tree
 from costcalc.predict.scenario import counted
 from costcalc.units import format_usd
 
-Tokens = Literal["blended", "output", "input"]
-"""Whose dollars: of all tokens by their mix, of output or of input tokens alone."""
-TOKENS: tuple[Tokens, ...] = get_args(Tokens)
+Of = Literal["blended", "output", "input", "month"]
+"""Whose dollars: of all tokens by their mix, of output or of input tokens alone; or of a month of the demand."""
+OF: tuple[Of, ...] = get_args(Of)
+MONTH: Of = "month"
 MOST_CHANGES = 8
 """Changes that are weighed in every order: 256 estimates, which take some seconds."""
 REMAINDER = "engine or catalog"
@@ -44,18 +45,21 @@ class Headline(Record):
     tokens_per_s_per_user: float | None
     time_per_output_token_s: float | None
     time_to_first_token_s: float | None
+    demand_gpus: int | None = None  # of the fleet that serves the demand, where one was told
+    usd_per_month: float | None = None  # of that fleet
 
-    def usd_per_million(self, tokens: Tokens) -> float | None:
-        """Return the cost of some tokens [$/M], or None where it is not known."""
-        value: float | None = getattr(self, f"usd_per_million_{tokens}_tokens")
+    def usd(self, of: Of) -> float | None:
+        """Return the cost of some tokens [$/M], or of a month of the demand [$], or None where it is not known."""
+        value: float | None = self.usd_per_month if of == MONTH else getattr(self, f"usd_per_million_{of}_tokens")
         return value
 
 
 PATHS = {
     "command": "command", "model": "model.name", "max_sequences": "memory.max_sequences", "batch": "workload.batch",
     **{name: f"deployment.{name}" for name in ("gpu", "gpus", "layout", "usd_per_gpu_hour")},
-    **{f"usd_per_million_{tokens}_tokens": f"cost.usd_per_million_{tokens}_tokens" for tokens in TOKENS},
+    **{f"usd_per_million_{tokens}_tokens": f"cost.usd_per_million_{tokens}_tokens" for tokens in OF if tokens != MONTH},
     **{name: f"serving.{name}" for name in Headline.__dataclass_fields__ if "_s" in name[-8:] or "_per_s_" in name},
+    "demand_gpus": "demand.gpus", "usd_per_month": "demand.usd_per_month",
 }  # fmt: skip
 """Where the figures stand in the tree of an estimate."""
 _TEXT = ("command", "model", "gpu", "layout")
@@ -104,13 +108,13 @@ class Change(Record):
     path: str  # an option's keyword, 'gpu.memory' of --set, or several that only go together
     before: Any  # as read, in SI; None where costcalc chooses
     after: Any
-    effect_usd_per_million: float | None  # None where either cost is not known
+    effect: float | None  # [$/M, or $ of a month]; None where either cost is not known
 
 
 class Diff(Result):
     """Two estimates, what was asked otherwise, and how much of the difference in cost each change makes."""
 
-    of: Tokens
+    of: Of
     before: Headline
     after: Headline
     changes: tuple[Change, ...]
@@ -119,27 +123,27 @@ class Diff(Result):
 
     @property
     def difference(self) -> float | None:
-        """What `after` costs more than `before` [$/M], or None where either is not known."""
-        first, last = self.before.usd_per_million(self.of), self.after.usd_per_million(self.of)
+        """What `after` costs more than `before` [$/M, or $ of a month], or None where either is not known."""
+        first, last = self.before.usd(self.of), self.after.usd(self.of)
         return None if first is None or last is None else last - first
 
     @property
     def about(self) -> str:
         """Both sides, and the dollars of each."""
         told = (f"{each.model} on {each.gpus} × {each.gpu}" for each in (self.before, self.after))
-        costs = (format_usd(each.usd_per_million(self.of)) for each in (self.before, self.after))
-        return f"{' → '.join(told)}: {' → '.join(costs)} per M {self.of} tokens"
+        costs = (format_usd(each.usd(self.of)) for each in (self.before, self.after))
+        return f"{' → '.join(told)}: {' → '.join(costs)} {'a month' if self.of == MONTH else f'per M {self.of} tokens'}"
 
     def to_dict(self) -> dict[str, Any]:
-        """`{"of", "from", "to", "difference_usd_per_million", "changes", "method", "notes"}`."""
+        """`{"of", "from", "to", "difference_usd_per_million" or "..._per_month", "changes", "method", "notes"}`."""
+        unit = "usd_per_month" if self.of == MONTH else "usd_per_million"
         return {
             "of": self.of,
             "from": plain_tree(self.before),
             "to": plain_tree(self.after),
-            "difference_usd_per_million": self.difference,
+            f"difference_{unit}": self.difference,
             "changes": [
-                {"path": each.path, "from": each.before, "to": each.after,
-                 "effect_usd_per_million": each.effect_usd_per_million}
+                {"path": each.path, "from": each.before, "to": each.after, f"effect_{unit}": each.effect}
                 for each in self.changes
             ],
             "method": self.method,
@@ -147,7 +151,7 @@ class Diff(Result):
         }  # fmt: skip
 
 
-def diff(before: Asked | Mapping[str, Any], after: Asked | Mapping[str, Any], *, of: Tokens = "blended") -> Diff:
+def diff(before: Asked | Mapping[str, Any], after: Asked | Mapping[str, Any], *, of: Of = "blended") -> Diff:
     """Why does `after` cost more, or less, than `before`?
 
     Effects are Shapley values: what a change adds, in the mean of all orders in which the changes can be made one after
@@ -156,26 +160,28 @@ def diff(before: Asked | Mapping[str, Any], after: Asked | Mapping[str, Any], *,
     other) do not count, and changes that only go together are one. More than 8 changes are made in one order.
 
     before, after: what `costcalc.estimate` is asked, as in {'model': 'v3', 'gpu': 'h100', 'batch': 32}.
-    of: 'blended', 'output' or 'input' tokens, whose dollars are told.
+    of: 'blended', 'output' or 'input' tokens, whose dollars are told, or the 'month' of a demand that both sides have.
     Raises CostcalcError for what cannot be read, and where either side cannot be answered.
     Source: L. S. Shapley, "A Value for n-Person Games" (1953).
     """
-    if of not in TOKENS:
-        raise CostcalcError(f"{shown(of)} is unknown", where="of", hint=f"one of: {', '.join(TOKENS)}")
+    if of not in OF:
+        raise CostcalcError(f"{shown(of)} is unknown", where="of", hint=f"one of: {', '.join(OF)}")
     sides = _asked(before), _asked(after)
     mixed = Mixed(*sides, of)
     now = mixed.answer(frozenset()), mixed.answer(frozenset(mixed.changed))
     today = [headline_of(found.to_dict()) for found in now]
+    if of == MONTH and any(found.demand_gpus is None for found in today):
+        raise CostcalcError("a month is that of a demand", where="of", hint="give both sides one with --demand")
     told = [side.saved or found for side, found in zip(sides, today, strict=True)]
-    costs = [found.usd_per_million(of) for found in today]
+    costs = [found.usd(of) for found in today]
     method: Literal["shapley", "in order"] = "shapley" if len(mixed.changed) <= MOST_CHANGES else "in order"
     if None in costs:
         effects: dict[tuple[str, ...], float | None] = {(path,): None for path in mixed.changed}
     else:
-        effects = {**(shapley if method == "shapley" else in_order)(mixed.changed, mixed.usd_per_million)}
+        effects = {**(shapley if method == "shapley" else in_order)(mixed.changed, mixed.usd)}
     changes = [_change(paths, effect, mixed) for paths, effect in effects.items()]
     if method == "shapley":
-        changes.sort(key=lambda each: -abs(each.effect_usd_per_million or 0.0))
+        changes.sort(key=lambda each: -abs(each.effect or 0.0))
     result = Diff(of, told[0], told[1], tuple(changes), method, tuple(_notes(method, effects, costs, mixed)))
     return result if costs[0] is None or costs[1] is None else _with_remainder(result, costs[1] - costs[0])
 
@@ -207,7 +213,7 @@ class Mixed:
     changed: the paths of what differs: keywords, 'model', 'gpu', 'catalog', and paths of --set.
     """
 
-    def __init__(self, before: Asked, after: Asked, of: Tokens) -> None:
+    def __init__(self, before: Asked, after: Asked, of: Of) -> None:
         self.of = of
         self.sides = _by_path(before), _by_path(after)
         same = _alike(before, after)
@@ -239,15 +245,15 @@ class Mixed:
         catalog = self._catalogs.setdefault(key, Catalog(given["catalog"], changes))
         return estimate(given["model"], given["gpu"], catalog=catalog, **options)
 
-    def usd_per_million(self, taken: frozenset[str]) -> float | None:
-        """Return the cost of that estimate [$/M], or None where there is none."""
+    def usd(self, taken: frozenset[str]) -> float | None:
+        """Return the cost of that estimate [$/M, or $ of a month], or None where there is none."""
         if taken not in self._costs:
             try:
                 found = self.answer(taken)
             except CostcalcError:
                 self._costs[taken] = None
             else:
-                self._costs[taken] = headline_of(found.to_dict()).usd_per_million(self.of)
+                self._costs[taken] = headline_of(found.to_dict()).usd(self.of)
         return self._costs[taken]
 
 
@@ -284,7 +290,8 @@ def _notes(
     if not effects:
         yield "Nothing is asked otherwise."
     if None in costs:
-        yield f"The cost of {mixed.of} tokens is not known on both sides: give a price with --price."
+        what = "a month" if mixed.of == MONTH else f"{mixed.of} tokens"
+        yield f"The cost of {what} is not known on both sides: give a price with --price."
     elif method == "in order":
         yield f"More than {MOST_CHANGES} changes are made one after the other, as listed: another order, other effects."
     elif len(effects) > 1:

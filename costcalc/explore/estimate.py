@@ -37,9 +37,11 @@ from costcalc.predict.options import command_of
 from costcalc.predict.predict import Prediction, capacity, predict
 from costcalc.predict.quantities import Answered, group_of, numbers_of
 from costcalc.predict.results import (
+    HOURS_OF_A_MONTH,
     NO_ENERGY,
     CostResult,
     DecodeResult,
+    DemandResult,
     DeploymentResult,
     EnergyResult,
     Estimate,
@@ -100,8 +102,8 @@ def _cheaper_apart(q: Scenario, chosen: Chosen, found: Estimate) -> Iterator[str
     except DoesNotFit:
         return
     at = predict(apart, other.deployment.layout, other.batch, other.deployment.replicas)
-    serving, usd = numbers_alone(apart, other, at).serving, found.deployment.usd_per_gpu_hour
-    there = demand_of(apart, other.deployment, other.batch, serving, usd)
+    serving = numbers_alone(apart, other, at).serving
+    there = demand_of(apart, other.deployment, other.batch, serving, apart.price_at)
     if there is None or there.gpus > CHEAPER * here.gpus or (chosen.keeps_limits and not other.keeps_limits):
         return
     month = "" if there.usd_per_month is None else f" and {format_usd(there.usd_per_month)} a month"
@@ -133,10 +135,9 @@ def answer(scenario: Scenario, chosen: Chosen) -> Estimate:
         notes=notes_of(q, chosen, at, price, result.cost.usd_per_million_blended_tokens),
         limits=_limits(q, chosen),
     )
+    result = replace(result, demand=demand_of(q, chosen.deployment, chosen.batch, result.serving, q.price_at))
     if q.options.terms == "all":
         result = replace(result, market=tuple(market_price(result, each) for each in q.model.api_prices))
-    usd_per_hour = price.usd_per_gpu_hour if price else None
-    result = replace(result, demand=demand_of(q, chosen.deployment, chosen.batch, result.serving, usd_per_hour))
     result = replace(result, energy=_of_the_demand(q, result))
     return explain(q, chosen, result, at)
 
@@ -297,33 +298,72 @@ def _memory(q: Scenario, chosen: Chosen) -> MemoryResult:
 
 
 def market_price(answer: Estimate, price: ApiPrice) -> MarketPrice:
-    """A list price at the workload's mix of cached, fresh and output tokens, against the cost."""
-    w, cost = answer.workload, answer.cost.usd_per_million_blended_tokens
+    """A list price at the workload's mix of cached, fresh and output tokens, against the cost.
+
+    Of a demand, ratio and margin are against what its whole fleet costs, and a month is the demand's.
+    """
+    w, cost, demand = answer.workload, answer.cost.usd_per_million_blended_tokens, answer.demand
     cached = price.cached_input_usd_per_million
     hit = price.input_usd_per_million if cached is None else cached
     entered = hit * w.cached_share + price.input_usd_per_million * (1 - w.cached_share)
     blended = float(blended_usd_per_million(entered, price.output_usd_per_million, w.input_tokens, w.output_tokens))
     # The costs already carry the utilization assumed; at full use they are that share of it.
     use, limits = answer.deployment.utilization, answer.cost.usd_per_million_blended_tokens_range
-    share = float(break_even_utilization(cost * use, blended)) if cost is not None and blended else None
-    hourly = answer.gpus_paid * (answer.deployment.usd_per_gpu_hour or 0.0)
+    hourly, idle = answer.gpus_paid * (answer.deployment.usd_per_gpu_hour or 0.0), answer.deployment.paid_idle
+
+    def even(at: float) -> float:
+        return float(break_even_utilization(at * use, blended, use, idle))
+
+    share = even(cost) if cost is not None and blended else None
+    hourly *= 1 if share is None else idle + (1 - idle) * share / use
+    paid, scale = cost_served(answer), cost_scale(answer)
+    requests = demand.requests_per_s * paid / blended if demand and paid is not None and blended else None
     return MarketPrice(
         provider=price.provider,
         input_usd_per_million=price.input_usd_per_million,
         cached_input_usd_per_million=cached,
         output_usd_per_million=price.output_usd_per_million,
         blended_usd_per_million=blended,
-        price_over_cost=blended / cost if cost else None,
-        margin=1 - cost / blended if cost is not None and blended else None,
+        price_over_cost=blended / paid if paid else None,
+        margin=1 - paid / blended if paid is not None and blended else None,
         break_even_utilization=share,
         date=price.date or None,
         source=price.source,
         note=price.note,
-        break_even_utilization_range=_times(limits, use / blended) if limits and blended else None,
+        break_even_utilization_range=(even(limits[0]), even(limits[1])) if limits and blended else None,
         # There the API charges what the GPUs cost anyway.
         break_even_tokens_per_day=24 * hourly / blended * 1e6 if share is not None and share <= 1 else None,
-        margin_range=(1 - limits[1] / blended, 1 - limits[0] / blended) if limits and blended else None,
+        margin_range=(1 - scale * limits[1] / blended, 1 - scale * limits[0] / blended) if limits and blended else None,
+        usd_per_month_at_demand=None if demand is None else blended * _tokens_of_a_month(answer, demand) / 1e6,
+        break_even_requests_per_s=_within(answer, requests),
     )
+
+
+def cost_served(answer: Estimate) -> float | None:
+    """What a million tokens cost [$/M]: of a demand over its whole fleet, busy or not, else at the use assumed."""
+    demand = answer.demand
+    return answer.cost.usd_per_million_blended_tokens if demand is None else demand.usd_per_million_tokens
+
+
+def cost_scale(answer: Estimate) -> float:
+    """How often the cost at the use assumed is that of what is served: above 1 where a demand's fleet idles."""
+    cost, served = answer.cost.usd_per_million_blended_tokens, cost_served(answer)
+    return served / cost if cost and served is not None else 1.0
+
+
+def _within(answer: Estimate, requests: float | None) -> float | None:
+    """A rate of requests [1/s] where the fleet of the demand can serve it when never idle, else None."""
+    demand, rate = answer.demand, answer.serving.output_tokens_per_s
+    if demand is None or requests is None or rate is None:
+        return None
+    most = rate / answer.deployment.replicas * demand.replicas / answer.workload.output_tokens
+    return requests if requests <= most else None
+
+
+def _tokens_of_a_month(answer: Estimate, demand: DemandResult) -> float:
+    """Tokens of a demand in a month of 730 hours, in and out."""
+    load = answer.workload
+    return demand.requests_per_s * (load.input_tokens + load.output_tokens) * 3600 * HOURS_OF_A_MONTH
 
 
 def _times(limits: Range, factor: float) -> Range:

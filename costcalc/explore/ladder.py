@@ -9,7 +9,7 @@ import numpy as np
 
 from costcalc.engine.memory import kv_pool_bytes_per_gpu, weights_bytes_per_gpu
 from costcalc.engine.parallelism import Deployment, Parallelism, layout_name, node_counts
-from costcalc.explore.search import candidate_layouts, held_by, needed, stacked
+from costcalc.explore.search import held_by, layouts_on, needed, stacked
 from costcalc.fields import Record
 from costcalc.predict.results import Estimate
 from costcalc.predict.scenario import Scenario
@@ -60,9 +60,7 @@ class Ladder:
         for each in (count for count in node_counts(q.gpu) if count <= most):
             doubled += [each] if not doubled or each >= 2 * doubled[-1] else []
         counts = sorted({own, *doubled})[-RUNGS:]
-        return tuple(
-            _rung(q, [self.layout] if gpus == own else candidate_layouts(q.model, q.gpu, gpus)) for gpus in counts
-        )
+        return tuple(_rung(q, [self.layout] if gpus == own else layouts_on(q, gpus)) for gpus in counts)
 
 
 def _rung(q: Scenario, candidates: Iterable[Parallelism]) -> Rung:

@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from math import isfinite
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from costcalc.catalog.catalog import Catalog, catalog_of
 from costcalc.errors import CostcalcError
 from costcalc.explore.attention import AttentionAsked, Curves, attention_asked, attention_table, curves_beside
 from costcalc.explore.estimate import estimate
+from costcalc.explore.sizing import A_HAIR
 from costcalc.explore.spaces.cells import DEGREES
 from costcalc.explore.spaces.frontier import Frontier, frontier
 from costcalc.explore.spaces.sweep import sweep
@@ -46,6 +48,35 @@ class Choices(Record):
         return {path: values[cell] for path, values in self.columns.items()}
 
 
+class Fleet(Record):
+    """What serves a demand, of which replicas follow the use and dollars the price."""
+
+    each: int  # GPUs of a replica
+    pool: int  # GPUs beside them that prefill
+    replicas: int
+    busy: float | None  # replicas at full use; None: they hold users, or fill a pool, however busy they are
+    requests_per_h: float
+    tokens_per_h: float  # in and out
+    users: float | None
+
+
+def fleet_of(result: Estimate) -> Fleet | None:
+    """What serves the demand of an estimate; None without one."""
+    demand, machine, served = result.demand, result.deployment, result.serving.output_tokens_per_s
+    if demand is None:
+        return None
+    each = (machine.gpus - machine.idle_gpus) // machine.replicas
+    # Users hold a batch however busy it is; a pool for prefill comes in whole workers, which are asked for again.
+    pool = demand.gpus - each * demand.replicas
+    busy = None
+    if demand.users is None and served and not pool:
+        busy = float(demand.output_tokens_per_s / (served / machine.replicas) * A_HAIR)
+    requests = float(demand.requests_per_s) * 3600
+    tokens = requests * float(result.workload.input_tokens + result.workload.output_tokens)
+    users = None if demand.users is None else float(demand.users)
+    return Fleet(each, pool, demand.replicas, busy, requests, tokens, users)
+
+
 class Overview(Record):
     """The answers of a report; a question that cannot be asked has the error that says why."""
 
@@ -61,22 +92,26 @@ def overview(
     gpu: Accelerator | str | Path,
     *,
     catalog: Catalog | str | Path | None = None,
+    attention: Mapping[str, Any] = MappingProxyType({}),
     **options: Any,
 ) -> Overview:
     """Ask what a report of a deployment says.
 
     model, gpu, catalog, options: as of `costcalc.estimate`.
-    Raises CostcalcError as that does; a part that cannot be asked is left out with its reason.
+    attention: what `costcalc.compare_attention` is asked beside them: variants, contexts, disaggregated.
+    Raises CostcalcError as these do; a part that was not asked for and cannot be asked is left out with its reason.
     """
     folders = catalog_of(catalog)
     found = estimate(model, gpu, catalog=folders, **options)
     scenario = asked(model, gpu, options, folders)
     at = () if scenario.options.context is not None or scenario.options.load_told else CONTEXTS
-    question = _or_why(lambda: attention_asked(model, gpu, contexts=at, catalog=folders, **options))
+    told = {"contexts": at, **options, **attention}
+    ask: Callable[[Callable[[], Any]], Any] = _or_why if not attention else lambda question: question()
+    question = ask(lambda: attention_asked(model, gpu, catalog=folders, **told))
     variants: Comparison | CostcalcError
     lines = None
     if isinstance(question, AttentionAsked):
-        variants = _or_why(partial(attention_table, question))
+        variants = ask(partial(attention_table, question))
         # A term of the bill is no deployment, of which curves would be drawn.
         if isinstance(variants, Comparison) and scenario.options.terms == "all":
             lines = curves_beside(question)

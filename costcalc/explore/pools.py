@@ -77,11 +77,11 @@ def decoding_alone(q: Scenario, lengths: Sequence[float]) -> Scenario:
     share a cache's tokens weighed."""
     if q.options.terms != "all":
         return q
-    degree = q.options.context_parallel or WEIGHED
-    options = replace(q.options, disaggregated=True, context_parallel=degree)
+    q = q.with_prompts_apart()
+    options = replace(q.options, context_parallel=q.options.context_parallel or WEIGHED)
     if lengths:
         options, q = replace(options, context=max(lengths)), q.at(max(lengths))
-    return replace(q, options=options, disaggregated=True, decode_alone=True)
+    return replace(q, options=options, decode_alone=True)
 
 
 def _said_apart(row: Row, share: float) -> Row:
@@ -102,8 +102,18 @@ def _prefill(rows: Sequence[Row], given: Options, share: float | None = None) ->
         why = "" if share is None else f"In one pool they take up to {format_percent(share, 2)} of a row's GPU time, "
         why += "and their chunks hold up decode: --pools one asks for that." if why else ""
         yield f"Prompts have GPUs of their own; layout and batch are those that decode most cheaply. {why}".rstrip()
+        if len({row.estimate.deployment.layout for row in rows if row.note is None}) > 1 and not _worker_told(given):
+            yield (
+                "Workers that prefill have the layout in which their row decodes, and TTFT and $/M in are of it: "
+                "--pools apart with --prefill-tp, --prefill-dp or --prefill-ep gives all rows one."
+            )
     elif (most := most_prefill(rows)) >= PREFILL_DECIDES:
         yield (
             f"Prefill takes up to {format_percent(most, 2)} of a row's GPU time, and its chunks hold up decode: "
             "--pools apart puts it on a pool of its own, and --terms kv counts the reads of the cache alone."
         )
+
+
+def _worker_told(given: Options) -> bool:
+    """Whether the layout of workers that prefill was typed."""
+    return any(each is not None for each in (given.prefill_tp, given.prefill_dp, given.prefill_ep))

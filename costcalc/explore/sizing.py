@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import ceil
 
 import numpy as np
@@ -121,11 +121,12 @@ def deployment_for(q: Scenario) -> Chosen:
 
 
 def demand_of(
-    q: Scenario, deployment: Deployment, batch: float, serving: ServingResult, usd_per_hour: float | None
+    q: Scenario, deployment: Deployment, batch: float, serving: ServingResult, price: Callable[[float], float | None]
 ) -> DemandResult | None:
     """What the demand asked for takes of replicas like those of `deployment`, or None where none was asked for.
 
-    serving: of the deployment, at `batch` [sequences] of one replica. usd_per_hour: price of a GPU [$/h].
+    serving: of the deployment, at `batch` [sequences] of one replica. price: of a GPU that works for a share of the
+        hours [$/h].
     """
     asked = demanded(q)
     if asked is None or serving.output_tokens_per_s is None:
@@ -133,17 +134,19 @@ def demand_of(
     output = float(q.output_tokens)
     served = serving.output_tokens_per_s / deployment.replicas / output
     replicas = replicas_for(asked, output, served, batch, q.options.utilization)
-    requests = asked.requests_per_s(output)
+    requests, speed = asked.requests_per_s(output), None
     if requests is None:
         share = asked.amount / replicas
         at = predict(q, deployment.layout, share, replicas)
         requests = asked.amount / float(at.time_to_first_token + output * at.time_per_output_token)
+        speed = 1 / float(at.time_per_output_token)
         load = share / batch
     else:
         load = requests / (served * q.options.utilization * replicas)
     pool = pool_for(q, deployment, replicas, (serving.prefill_gpus or 0.0) / deployment.replicas)
     gpus = replicas * int(deployment.layout.gpus) + pool
-    hourly = None if usd_per_hour is None else gpus * usd_per_hour
+    paid = price(load * q.options.utilization)
+    hourly = None if paid is None else gpus * paid
     each = None if hourly is None else hourly / (requests * 3600)
     users = asked.amount if asked.of == "users" else None
     month = None if hourly is None else hourly * HOURS_OF_A_MONTH
@@ -160,4 +163,5 @@ def demand_of(
         None if each is None else each / output * 1e6,
         each,
         None if month is None or users is None else month / users,
+        speed,
     )

@@ -84,8 +84,20 @@ class EngineMemory(Spec):
     earlier: tuple[Earlier, ...] = ()  # the newest first
     weights: OnArchitectures = field(default_factory=dict)  # formats that it loads
     caches: OnArchitectures = field(default_factory=dict)  # and keeps a cache in
+    beside_experts: dict[str, str] = field(default_factory=dict)  # format of the rest in its files, by that of experts
+    spreads_layers: bool = False  # whether it puts them on GPUs in turn, where nobody says otherwise
+    input_on_host: bool = False  # whether tokens are looked up in host memory, where a GPU has memory of its own
+    encoders: bool = True  # whether those of images are loaded with the model
     usual_on: tuple[str, ...] = ()  # architectures that people run it on, where they are not their vendor's usual ones
     cache_formats: tuple[str, ...] = ()  # all that its flag of the cache takes, the default first; empty: not limited
+    degrees: dict[str, tuple[Literal["one", "stage"], ...]] = field(
+        default_factory=dict
+    )  # GPUs that may share in a degree of parallelism, by option; of others any divisor of a stage
+
+    def takes(self, option: str, number: int, stage: int) -> bool:
+        """Whether a degree of parallelism, by the name of its option, can be `number` on a stage of so many GPUs."""
+        whole = {"one": 1, "stage": stage}
+        return option not in self.degrees or number in (whole[each] for each in self.degrees[option])
 
     def weights_on(self, architecture: str) -> list[str]:
         """Formats of weights that it loads on GPUs of an architecture, as listed."""
@@ -107,8 +119,8 @@ class EngineMemories(Spec):
             raise CostcalcError(f"no engine is called {self.default!r}", path=("default",))
 
     def of(self, engine: str) -> EngineMemory:
-        """How an engine of this name uses memory."""
-        return self.engines.get(engine, self.engines[self.default])
+        """How an engine of this name uses memory; one that is not listed may be started in any layout."""
+        return self.engines.get(engine) or replace(self.engines[self.default], degrees={})
 
 
 def before(engine: EngineMemory, earlier: tuple[Earlier, ...]) -> EngineMemory:

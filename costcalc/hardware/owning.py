@@ -9,7 +9,7 @@ from math import expm1, log1p
 from typing import Annotated, Any, Literal
 
 from costcalc.errors import CostcalcError, did_you_mean, shown
-from costcalc.fields import Limits, Record, Spec
+from costcalc.fields import Limits, Number, Record, Spec
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.prices import COMPUTED, Date, PriceChoice, means_owned
 from costcalc.units import format_usd, parse_quantity
@@ -154,6 +154,15 @@ class OwnedResult(Record):
     parts: OwnedParts
     terms: OwnedTerms
 
+    @property
+    def paid_idle(self) -> float:
+        """Share of the hour that is paid without work too: all where its hours of work were typed."""
+        terms = self.terms
+        if "busy" in terms.typed or not self.parts.electricity:
+            return 1.0
+        work = self.parts.electricity * terms.busy * (terms.draw - terms.idle) / terms.load
+        return 1 - work / self.usd_per_gpu_hour
+
 
 def monthly_capital(capital: float, rate: float, years: float, residual: float = 0.0) -> float:
     """Return the monthly payment that recovers a capital over its life [$/month].
@@ -182,19 +191,29 @@ def owned(gpu: Accelerator, terms: OwnedTerms) -> OwnedResult | None:
     server = 0.0 if _whole(gpu, terms) else usd * terms.server
     recovered = monthly_capital(1.0, terms.rate, terms.years, terms.residual) / HOURS_OF_A_MONTH
     nameplate = gpu.power * (1 + host_share(gpu, terms))
-    watts = nameplate * terms.load * terms.pue
+    electricity = float(electricity_at(gpu, terms, terms.busy))
     parts = OwnedParts(
         accelerator=usd * recovered,
         server_and_network=server * recovered,
         space=nameplate / 1e3 * terms.space / HOURS_OF_A_MONTH,
         staff=(usd + server) * terms.staff / (12 * HOURS_OF_A_MONTH),
         support=(usd + server) * terms.support / (12 * HOURS_OF_A_MONTH),
-        electricity=watts / 1e3 * terms.power_price,
+        electricity=electricity,
     )
+    watts = nameplate * terms.load * terms.pue
     fixed = parts.accelerator + parts.server_and_network + parts.space + parts.staff + parts.support
     return OwnedResult(
         fixed + parts.electricity, fixed, parts.electricity, usd + server, gpu.power, watts, parts, terms
     )
+
+
+def electricity_at(gpu: Accelerator, terms: OwnedTerms, busy: Number) -> Number:
+    """Return what an hour's electricity costs where an accelerator works for a share of the hours [$/GPU-hour].
+
+    busy: that share, an array or one.
+    """
+    drawn = busy * terms.draw + (1 - busy) * terms.idle
+    return (gpu.power or 0.0) * (1 + host_share(gpu, terms)) * drawn * terms.pue / 1e3 * terms.power_price
 
 
 def not_known(gpu: Accelerator) -> CostcalcError:

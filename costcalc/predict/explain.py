@@ -7,6 +7,7 @@ from dataclasses import replace
 from math import ceil, floor, prod
 
 from costcalc.engine.memory import (
+    cache_bytes_per_sequence_per_gpu,
     held_bytes_per_sequence,
     host_cache_bytes_per_sequence,
     host_sequences,
@@ -179,7 +180,10 @@ def _sequences(q: Scenario, chosen: Chosen, r: Estimate) -> tuple[str, str]:
     """Formula and numbers of the sequences that fit: into the GPUs' memory, or the host's where that holds fewer."""
     layout, pool, most = chosen.deployment.layout, r.memory.kv_pool_bytes_per_gpu, r.memory.max_sequences
     each = float(held_bytes_per_sequence(q.model, q.machine, layout, q.formats, q.full_length, q.budget))
-    formula = f"floor(pool / cache on a rank of a sequence of {q.full_length:,.10g} tokens) × attention-data ranks"
+    told = f"a sequence of {q.full_length:,.10g} tokens"
+    if each > (1 + 1e-9) * float(cache_bytes_per_sequence_per_gpu(q.model, layout, q.formats, q.full_length)):
+        told += ", in blocks as the engine holds it, windows with the tokens of steps in flight"
+    formula = f"floor(pool / cache on a rank of {told}) × attention-data ranks"
     room = r.memory.host_capacity_bytes
     if room is not None and most == host_sequences(q.model, q.machine, layout, q.formats, q.full_length):
         pool = room - float(host_weights_bytes(q.model, layout, q.formats))

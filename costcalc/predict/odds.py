@@ -15,7 +15,7 @@ from costcalc.predict.scenario import Scenario
 HALF = 1.2816
 """Standard deviations from the middle to an end of a range that holds in 8 of 10 cases."""
 COMMON = 0.44
-"""Of the variance of a prediction, what another of the same model, GPU, engine, formats and pools shares with it.
+"""Of the variance of a prediction, what another of the same model, attention, GPU, engine, formats and pools shares.
 
 Of 2,032 such pairs of the times per output token in measurements/, of equal lengths at other batches or layouts, 80%
 differ from their predicted ratio by less than 0.74 of both ranges in quadrature, and 0.75² is 1 - 0.44. Where only the
@@ -33,7 +33,8 @@ def combination(scenario: Scenario) -> tuple[Any, ...]:
     """Return what two predictions have to agree in, to have errors in common."""
     q = scenario
     formats = q.weights_name, q.formats.cache.name, q.formats.compute
-    return q.model.known_as, q.gpu.known_as, q.backend, q.options.tuning, formats, q.options.disaggregated
+    model = q.model.known_as, q.model.attention_name  # a variant's kernels are not those that were measured
+    return *model, q.gpu.known_as, q.backend, q.options.tuning, formats, q.options.disaggregated
 
 
 def deviation_between(first: Number, second: Number, same: Any) -> Number:

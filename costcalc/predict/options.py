@@ -202,7 +202,8 @@ class Options(Record):
     # fmt: off
     gpus: int | None = option(
         "--gpus", "N", LAYOUT, _DEGREE,
-        "GPUs in all; default: the fewest that fit, in whole nodes.", several=True, also="num_gpus n_gpus")
+        "GPUs in all; default: the fewest that fit, in whole nodes; inside a node more where they are cheaper.",
+        several=True, also="num_gpus n_gpus")
     tensor_parallel: int | None = option(
         "--tp", "N", LAYOUT, _DEGREE, "Tensor parallel degree.", several=True, also="tp")
     pipeline_parallel: int | None = option(
@@ -396,7 +397,7 @@ class Options(Record):
         "--pue", "X", MONEY, quantity("count", 1, 10),
         "Watts at the site's meter for one of its machines; default: 1.54, the average of sites.")
     power_price: float | None = option(
-        "--power-price", "USD", MONEY, per_kwh("price", "/ *kWh", 100),
+        "--power-price", "USD", MONEY, per_kwh("price", "/ *kWh", 5, "in dollars, at most 5: 30 cents are 0.3"),
         "Dollars per kWh, of an owner; default: $0.086, US industry's of 2025.", also="electricity_price")
     grid_co2: float | None = option(
         "--grid-co2", "GRAMS", MONEY, per_kwh("count", "g(/ *kWh)?", 5000),

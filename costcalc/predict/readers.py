@@ -47,10 +47,17 @@ def word(*words: str) -> Read:
     return read
 
 
-def per_kwh(dimension: str, unit: str, most: float) -> Read:
-    """A quantity of a kilowatt-hour, with or without its unit."""
+def per_kwh(dimension: str, unit: str, most: float, hint: str | None = None) -> Read:
+    """A quantity of a kilowatt-hour, with or without its unit; hint: of one that cannot be."""
     read = quantity(dimension, 0, most)
-    return lambda value: read(re.sub(rf"\s*{unit}$", "", value.strip()) if isinstance(value, str) else value)
+
+    def told(value: Any) -> Any:
+        try:
+            return read(re.sub(rf"\s*{unit}$", "", value.strip()) if isinstance(value, str) else value)
+        except CostcalcError as error:
+            raise CostcalcError(error.message, hint=hint or error.hint) from None
+
+    return told
 
 
 def format_of(meaning: Callable[[str], str]) -> Read:

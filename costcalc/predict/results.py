@@ -61,6 +61,11 @@ class DeploymentResult(Record):
     context_parallel: int = 1  # tensor ranks that share the tokens of a cache
     settings: str = ""  # options told that no other number of the answer shows, as typed
 
+    @property
+    def paid_idle(self) -> float:
+        """Share of an hour's price that a GPU pays which idles: all of it, but for an owner's electricity."""
+        return self.owned.paid_idle if self.owned else 1.0
+
 
 class LimitsResult(Record):
     """Limits that the batch and the layout were chosen under, or that were asked for beside a batch."""
@@ -71,6 +76,8 @@ class LimitsResult(Record):
 
 
 class WorkloadResult(Record):
+    """What is served; `batch` is of one replica, of which `deployment.replicas` run side by side."""
+
     batch: int | float  # sequences of one replica; a mean where a load was told
     input_tokens: float
     output_tokens: float
@@ -90,6 +97,8 @@ class KvCacheResult(Record):
 
 
 class MemoryResult(Record):
+    """What the memory of one GPU holds; `max_sequences` are those of one replica."""
+
     fits: bool
     capacity_bytes_per_gpu: float
     weights_bytes_per_gpu: float
@@ -179,7 +188,7 @@ class DemandResult(Record):
     output_tokens_per_s: float
     replicas: int
     gpus: int
-    load: float  # of what they can serve, at the utilization asked for
+    load: float  # of the requests that they serve at the utilization asked for; of users, of those whom they hold
     usd_per_hour: float | None
     usd_per_month: float | None  # of 730 hours
     users: float | None = None  # who ask again when they are answered, where the demand is of them
@@ -187,7 +196,8 @@ class DemandResult(Record):
     usd_per_million_tokens: float | None = None  # in and out
     usd_per_million_output_tokens: float | None = None
     usd_per_request: float | None = None
-    usd_per_user_month: float | None = None  # of 730 hours, where the demand is of users
+    usd_per_user_month: float | None = None  # of 730 hours, of users who ask again at once, where the demand is of them
+    tokens_per_s_per_user: float | None = None  # while answers come, of so many users; null of a rate of requests
 
 
 class OpResult(Record):
@@ -208,8 +218,8 @@ class MarketPrice(Record):
     cached_input_usd_per_million: float | None
     output_usd_per_million: float
     blended_usd_per_million: float  # at the workload's mix of cached, fresh and output tokens
-    price_over_cost: float | None  # above 1: self-hosting is cheaper
-    margin: float | None  # share of the price that is left above the cost; below 0: the API is cheaper
+    price_over_cost: float | None  # above 1: self-hosting is cheaper; with a demand, of what its whole fleet costs
+    margin: float | None  # share of the price that is left above that cost; below 0: the API is cheaper
     break_even_utilization: float | None  # share of full use at which both cost the same; above 1: never
     date: str | None  # null where it was typed
     source: str
@@ -219,6 +229,7 @@ class MarketPrice(Record):
     model: str | None = None  # whose price it is, where it is another than the deployment's
     margin_range: Range | None = None
     usd_per_month_at_demand: float | None = None  # what the API asks for a demand, where one is told
+    break_even_requests_per_s: float | None = None  # at which the demand's fleet costs that; null beyond what it serves
 
 
 SET_BY = "set by "
@@ -341,15 +352,18 @@ class BreakEven(Result):
 
 
 class Row(Record):
-    """One row of a comparison."""
+    """One row of a comparison; its numbers are those of `estimate`, as in `rows[0].estimate.workload.batch`.
+
+    JSON and CSV have them beside the row's own: `workload.batch`.
+    """
 
     variant: str
     estimate: Estimate
     cache_ratio: float | None = None  # reference row's cache bytes per token over this row's
-    cost_ratio: float | None = None  # this row's $/M output over that of the first row with a price
+    cost_ratio: float | None = None  # $/M output, or a demand's month, over that of the first row with a price
     note: str | None = None
     needs_gpus: int | None = None  # where it does not fit: the fewest GPUs that would do, None for no number
-    chance_cheaper: float | None = None  # than the first row per output token; null for that row, and where unknown
+    chance_cheaper: float | None = None  # than that row, by the same cost; null for that row, and where unknown
     sequence_ratio: float | None = None  # reference row's cache bytes per sequence over this row's
 
 

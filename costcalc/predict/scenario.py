@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from costcalc.catalog.catalog import Catalog, catalog_of
-from costcalc.engine.host import Placement, host_of, placement_of, streamed
+from costcalc.engine.host import ON_GPU, Placement, host_of, placement_of, streamed
 from costcalc.engine.latency.efficiency import calibrated_efficiency
 from costcalc.engine.latency.op_times import IDEAL, Efficiency
 from costcalc.engine.memory import (
@@ -27,7 +27,7 @@ from costcalc.engine.memory import (
     max_sequences,
 )
 from costcalc.engine.parallelism import Parallelism
-from costcalc.engine.precision import Formats, checkpoint_precision, resolve_formats, with_bits
+from costcalc.engine.precision import Formats, checkpoint_precision, read_weights, resolve_formats, with_bits
 from costcalc.engine.roofline import Machine, machine_of
 from costcalc.engine.step import prediction_share, tokens_per_pass
 from costcalc.errors import CostcalcError, did_you_mean, shown
@@ -36,7 +36,7 @@ from costcalc.formats import activation_format, cache_format, weight_format
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.efficiency import ServingEfficiency
 from costcalc.hardware.engines import before
-from costcalc.hardware.owning import OwnedTerms, Owning, charged
+from costcalc.hardware.owning import OwnedTerms, Owning, charged, electricity_at
 from costcalc.hardware.prices import PriceChoice
 from costcalc.model.attention.mla import LatentAttention, MlaMode
 from costcalc.model.spec import ModelSpec, Precision
@@ -102,6 +102,11 @@ class Scenario(Record):
     fitted: bool = False  # as much is on the GPU as fits, by --gpu-layers auto
     decode_alone: bool = False  # layouts and batches are those that decode most cheaply, whatever prompts cost apart
 
+    def with_prompts_apart(self) -> Scenario:
+        """Itself with the prompts on GPUs of their own."""
+        budget = prompts_apart(self.budget, self.options)
+        return replace(self, options=replace(self.options, disaggregated=True), disaggregated=True, budget=budget)
+
     @property
     def calibrated(self) -> bool:
         """Whether measured efficiencies apply, rather than the ideal bound."""
@@ -111,6 +116,14 @@ class Scenario(Record):
     def price(self) -> PriceChoice | None:
         """What an hour of a GPU costs, and by which price; null where none is known."""
         return charged(self.gpu, words_of_price(self.options), owner_of(self.options, self.constants.of_owning))
+
+    def price_at(self, busy: float) -> float | None:
+        """What an hour of a GPU costs that works for a share of the hours: an owner pays the electricity of that."""
+        owner = owner_of(self.options, self.constants.of_owning)
+        if self.price is None or not self.price.computed or "busy" in owner.typed:
+            return self.price.usd_per_gpu_hour if self.price else None
+        more = electricity_at(self.gpu, owner, busy) - electricity_at(self.gpu, owner, owner.busy)
+        return self.price.usd_per_gpu_hour + float(more)
 
     @property
     def weights_name(self) -> str:
@@ -311,8 +324,11 @@ def scenario_of(
     formats = resolve_formats(precision, machine.peak_flops, machine.architecture)
     assert budget.engine is not None
     formats = replace(formats, padded_inputs=budget.engine.expert_inputs.get(formats.experts.name, 1))
+    formats = replace(formats, encoders=float(budget.engine.encoders))
     if options.offloads:
         formats = replace(formats, placement=placement_asked(model, options, formats, backend))
+    if budget.engine.input_on_host and formats.placement == ON_GPU and host_of(gpu, None, None, None) is not None:
+        formats = replace(formats, placement=Placement(embedding=1.0))
     if formats.placement.anything:
         machine = replace(machine, host=host_of(gpu, options.host_bandwidth, options.host_flops, options.host_memory))
         if machine.host is None:
@@ -401,10 +417,14 @@ def engine_with_host(options: Options) -> str | None:
 
 
 def _kept_by(budget: MemoryBudget, precision: Precision, options: Options, backend: str) -> Precision:
-    """The precision with a cache that the engine keeps: its default for the model's own format, where that is none.
+    """The precision of the engine's files, with a cache that it keeps: its default where the model's own is none.
 
     Raises CostcalcError for one that was asked for.
     """
+    rest = budget.engine.beside_experts.get(precision.experts or "") if budget.engine else None
+    told = read_weights(options.weights).get("weights") if options.weights else None
+    if rest and precision.weights in ("bf16", "fp16") and told in (None, precision.experts):
+        precision = replace(precision, weights=rest, head=rest, embedding=None)
     known = budget.engine.cache_formats if budget.engine else ()
     if not known or precision.kv_cache in known:
         return precision
@@ -455,7 +475,7 @@ def budget_of(model: ModelSpec, options: Options, constants: ServingEfficiency, 
     if options.engine_date:
         month = month_of(options.engine_date)
         engine = before(engine, tuple(each for each in engine.earlier if month < month_of(each.until) + 1))
-    return MemoryBudget(
+    budget = MemoryBudget(
         options.memory_utilization or engine.utilization,
         of_free=engine.of == "free",
         reserved_output=constants.engine(backend).reserved_output,
@@ -465,6 +485,12 @@ def budget_of(model: ModelSpec, options: Options, constants: ServingEfficiency, 
         step_tokens=options.max_num_batched_tokens,
         sequences=options.max_num_seqs,
     )
+    return prompts_apart(budget, options) if options.disaggregated else budget
+
+
+def prompts_apart(budget: MemoryBudget, options: Options) -> MemoryBudget:
+    """The memory of an engine that prefills nothing, unless its steps are told to have so many tokens."""
+    return replace(budget, prompts_elsewhere=options.max_num_batched_tokens is None)
 
 
 def load_of(options: Options) -> Load:
@@ -498,12 +524,15 @@ def words_of_price(options: Options) -> float | str | None:
 
 
 def owner_of(options: Options, owning: Owning | None) -> OwnedTerms:
-    """The terms of an owner and of the site, as told or by default; raises CostcalcError."""
+    """The terms of an owner and of the site, as told or by default; raises CostcalcError.
+
+    A GPU is busy for as much of the hours as is paid work, `utilization`, unless its terms say otherwise.
+    """
     if owning is None:
         raise ValueError("constants of serving without the terms of owning")
     site = {"pue": options.pue, "power_price": options.power_price, "grid_co2": options.grid_co2}
     told: OwnedTerms = read_as(lambda text: owning.told(text, site), options.owned, "owned")
-    return told
+    return told if "busy" in told.typed else replace(told, busy=options.utilization)
 
 
 def charged_as_told(gpu: Accelerator, told: float | str | None, owner: OwnedTerms) -> PriceChoice | None:

@@ -89,6 +89,7 @@ class LoadPoint(Record):
     utilization: float
     goodput: Goodput | None
     usd_per_million_output_tokens: float | None
+    usd_per_million_blended_tokens: float | None
     usd_per_request: float | None
 
     @classmethod
@@ -137,6 +138,7 @@ class Simulation(Result):
     utilization: float  # share of the time in which replicas had work
     goodput: Goodput | None  # None without levels
     usd_per_million_output_tokens: float | None
+    usd_per_million_blended_tokens: float | None  # of those that went in and came out
     usd_per_request: float | None
     input_tokens: float  # mean
     output_tokens: float

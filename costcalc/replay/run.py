@@ -276,7 +276,8 @@ def _told(
     ttft, latency = first - arrival, done - arrival
     several = output > 1
     tpot = (done[several] - first[several]) / (output[several] - 1)
-    finished = _column_of([each for each in served if begin < each.done <= end])("output")
+    of_finished = _column_of([each for each in served if begin < each.done <= end])
+    finished = of_finished("output")
     tokens_per_s = float(finished.sum()) / span
     usd = None if fleet.usd_per_hour is None else fleet.usd_per_hour * span / 3600
     whole = max(found.end, 1e-12)
@@ -315,6 +316,9 @@ def _told(
         utilization=_at_work(fleet, replicas, pool) / (whole * fleet.gpus),
         goodput=_goodput(ttft, latency, output, limits, len(found.refused), span),
         usd_per_million_output_tokens=usd / finished.sum() * 1e6 if usd is not None and len(finished) else None,
+        usd_per_million_blended_tokens=usd / (finished + of_finished("input")).sum() * 1e6
+        if usd is not None and len(finished)
+        else None,
         usd_per_request=usd / len(finished) if usd is not None and len(finished) else None,
         input_tokens=float(traffic.inputs.mean()),
         output_tokens=float(traffic.outputs.mean()),

@@ -53,15 +53,13 @@ def names(result: Capacity) -> list[str]:
 
 def _answer(result: Capacity) -> str:
     value = result.value
-    if value is None:
-        return "no limit"
     if isinstance(value, str):
         total = result.rows[0].estimate.model.parameters.total
         return f"{value}, {format_count(total, 3)} parameters at {_formats(result.rows[0])}"
-    if result.question == "bits":
+    if value is not None and result.question == "bits":
         return f"{value:.3g} {result.unit}: {_formats(result.rows[0])}"
-    together = ", prompt and answer together" if result.question == "context" else ""
-    return f"{value:,.0f} {result.unit}{together}"
+    plain = value is not None and result.question == "context" and result.trained is None
+    return f"{result.answer}{', prompt and answer together' * plain}"
 
 
 def _formats(row: Fit) -> str:
@@ -117,11 +115,15 @@ def _taken(row: Fit) -> str:
 def _legend(result: Capacity) -> Iterator[str]:
     first = result.rows[0].estimate
     load = first.workload
+    lengths = f"{format_count(load.input_tokens)} tokens in, {format_count(load.output_tokens)} out, decode at "
+    if result.question == "context":
+        lengths = "Times of a prompt of, and of a decode step at, "
     yield (
-        f"{format_count(load.input_tokens)} tokens in, {format_count(load.output_tokens)} out, decode at "
-        f"{format_count(load.context_tokens)} of context; {price_basis([first.deployment])}; "
+        f"{lengths}{format_count(load.context_tokens)} of context; {price_basis([first.deployment])}; "
         f"{'ideal bound' if first.deployment.efficiency == 'ideal' else 'efficiency as measured'}."
     )
     yield "bits: of a weight on average, with scales. of a GPU: what weights take. fits: sequences. tok/s: as served."
+    if any(row.estimate.deployment.replicas > 1 for row in result.rows):
+        yield "batch and fits: of one replica, as in 2 × tp4."
     if len(result.rows) > MOST_ROWS:
         yield f"{MOST_ROWS} of {len(result.rows):,} are shown; --format csv and json have all, with their commands."

@@ -8,9 +8,19 @@ from typing import Any
 
 from costcalc.predict.quantities import SIDES
 from costcalc.predict.results import Assumption, Comparison, Row
-from costcalc.report.estimate import HEADLINE, OF_POOLS, bound_role, demand_asked, is_term, pool_size, price_basis
+from costcalc.report.estimate import (
+    HEADLINE,
+    OF_POOLS,
+    bound_role,
+    demand_asked,
+    is_term,
+    layers_there,
+    pool_size,
+    price_basis,
+)
 from costcalc.report.page import (
     HEAD_ENDS,
+    MARK,
     RANGE,
     Block,
     Column,
@@ -35,6 +45,10 @@ _UNLIMITED = 10**8
 PER_SEQUENCE = "KV cache per sequence"
 EXCEEDS = "†"
 """Stands behind what breaks the limits of time."""
+FULL = "‡"
+"""Stands behind a batch that the size of memory decides."""
+_BINDS = 0.97
+"""A batch whose TPOT is as near to its limit is the limit's, too."""
 
 
 def comparison_page(comparison: Comparison) -> list[Block]:
@@ -43,17 +57,17 @@ def comparison_page(comparison: Comparison) -> list[Block]:
     page: list[Block] = [Line(comparison.title, "title"), Line(capital(basis), "dim"), Line()]
     same = _same_in_all(comparison.rows)
     if len(comparison.contexts) > 1:
-        page += [
-            Line("$ per million output tokens, by tokens of context", "heading"),
-            contexts_grid(comparison),
-            Line(),
-        ]
+        head = Line("$ per million output tokens, by tokens of context", "heading")
+        page += [head, contexts_grid(comparison), *_signs(comparison), HEAD_ENDS]
     for context, rows in by_context(comparison):
         if len(comparison.contexts) > 1:
-            page.append(Line(f"At {format_count(context)} tokens of context", "heading"))
+            page.append(Line(f"At {context_told(context)} tokens of context", "heading"))
         page += [comparison_grid(rows, same), Line()]
-    page[-1] = HEAD_ENDS
+    if len(comparison.contexts) <= 1:
+        page[-1:] = [*_signs(comparison), HEAD_ENDS]
     unfit = [f"{row.variant}: {row.note}" for row in comparison.rows if row.note]
+    parted = ((row.variant, layers_there(row.estimate, "in host memory")) for row in comparison.rows if not row.note)
+    unfit += [f"{name}: {', '.join(told)}." for name, told in parted if told]
     page += [Line(text, "dim") for text in _legend(comparison, same)]
     page += [*_load(comparison, same), Line()]
     page += [*notes([*unfit, *comparison.notes]), *defaults_taken(_shared_defaults(comparison.rows))]
@@ -95,24 +109,43 @@ def _legend(comparison: Comparison, same: Collection[str]) -> Iterator[str]:
     if reference is not None and reference is not comparison.rows[0]:
         to += "the first that has one"
     title = _versus(comparison.rows)
+    cost = "the month's bill of the demand" if any(row.estimate.demand for row in comparison.rows) else "$/M out"
     if "KV/token" in same:
         grown, fixed = map(format_bytes, _held(comparison.rows[0]))
         cache = f"KV cache per token: {grown}"
         if _windows(comparison.rows):
             cache = f"KV cache per further token: {grown}, with {fixed} of windows and states per sequence,"
-        yield f"{title}: $/M out, {to}. {cache} in every row."
+        yield f"{title}: {cost}, {to}. {cache} in every row."
     elif _windows(comparison.rows):
         yield (
             "KV/token: cache that each further token adds, once windows are full. KV/seq: that of a whole sequence, "
-            f"windows and states included. smaller: its size, to the first row. {title}: $/M out, {to}."
+            f"windows and states included. smaller: its size, to the first row. {title}: {cost}, {to}."
         )
     else:
         cache = "KV/token: cache that each further token adds in all layers. smaller: its size, to the first row."
-        yield f"{cache} {title}: $/M out, {to}."
+        yield f"{cache} {title}: {cost}, {to}."
     if any(row.chance_cheaper is not None for row in comparison.rows):
-        yield "cheaper?: the chance that it costs less than that row, by the ranges of both and what they share."
+        why = "by the ranges of both; errors of one model on one GPU alone are shared"
+        yield f"cheaper?: the chance that it costs less than that row, {why}."
     if not is_term(comparison.rows[0].estimate):
         yield from _counted(comparison.rows, "GPUs" not in same)
+    if any(row.estimate.deployment.replicas > 1 for row in comparison.rows):
+        yield "batch and fits: of all replicas of a row together; --batch is of one."
+    if any(map(_full, comparison.rows)):
+        yield f"{FULL} as many as fit: the size of memory decides, not its speed; more --gpus may change the order."
+    yield from _exceeding(comparison)
+
+
+def _signs(comparison: Comparison) -> Iterator[Block]:
+    """What signs in the table that `--brief` shows mean, which a whole page says below."""
+    told = [*_exceeding(comparison)]
+    if len(comparison.contexts) <= 1 and any(row.estimate.assumptions for row in comparison.rows):
+        told.append(f"{MARK} taken by default")
+    if told:
+        yield from (Line(only="brief"), *(Line(text, "dim", only="brief") for text in told))
+
+
+def _exceeding(comparison: Comparison) -> Iterator[str]:
     broken = [row for row in comparison.rows if row.estimate.limits.kept is False]
     if broken:
         limits = broken[0].estimate.limits
@@ -155,10 +188,16 @@ def by_context(comparison: Comparison) -> Iterator[tuple[float, list[Row]]]:
 def contexts_grid(comparison: Comparison) -> Grid:
     """Return what rows cost at each context as a grid, a column each."""
     groups = [(context, {row_name(row): row for row in rows}) for context, rows in by_context(comparison)]
-    columns = [Column(""), *numbers(*(format_count(context) for context, _ in groups))]
+    columns = [Column(""), *numbers(*(context_told(context) for context, _ in groups))]
     names = dict.fromkeys(map(row_name, comparison.rows))
     cells = [[cost_or_reason(rows[name]) + _exceeds(rows[name]) for _, rows in groups] for name in names]
     return Grid(columns, [[name, *costs] for name, costs in zip(names, cells, strict=True)])
+
+
+def context_told(tokens: float) -> str:
+    """Return a context as headings have it: '4,000', '1M', and '1,048,576', which no shorter number is."""
+    short = format_count(tokens)
+    return short if short == format_count(tokens, None) else f"{tokens:,.0f}"
 
 
 def row_name(row: Row) -> str:
@@ -207,7 +246,24 @@ def _exceeds(row: Row) -> str:
 def _most(row: Row) -> str:
     # Without a cache nothing limits them; a number would only say where counting stopped.
     most = row.estimate.memory.max_sequences
-    return NOTHING if is_term(row.estimate) or most >= _UNLIMITED else f"{most:,}"
+    return NOTHING if is_term(row.estimate) or most >= _UNLIMITED else f"{_of_all(row, most):,}"
+
+
+def _of_all(row: Row, of_one: float) -> float:
+    """Sequences of all replicas of a row, which layouts of one and of several are compared by."""
+    return of_one * row.estimate.deployment.replicas
+
+
+def _full(row: Row) -> str:
+    """The mark of a batch that is chosen, and as large as memory holds, though the limit would allow more."""
+    result, limits = row.estimate, row.estimate.limits
+    most, tpot = limits.time_per_output_token_s, result.serving.time_per_output_token_s
+    chosen = any(each.name == "batch" for each in result.assumptions)
+    if not chosen or is_term(result) or most is None or tpot is None or tpot > _BINDS * most:
+        return ""
+    machine = result.deployment
+    step = machine.attention_data_parallel * machine.pipeline_parallel  # batches are whole ranks of it
+    return FULL if result.workload.batch + step > result.memory.max_sequences else ""
 
 
 def cost_or_reason(row: Row) -> str:
@@ -259,11 +315,15 @@ _COLUMNS: tuple[tuple[Column, Cell], ...] = (
     (replace(_number(COST)[0], role="headline"), lambda row: cost_or_reason(row) + _exceeds(row)),
     _range(COST),
     (Column("vs first", right=True, path="cost_ratio"), lambda row: times(row.cost_ratio)),
+    _IN,
+    (replace(_BLENDED[0], beside=True), _BLENDED[1]),
     (Column("cheaper?", right=True, path="chance_cheaper"), lambda row: _chance(row.chance_cheaper)),
     (Column("layout", path="deployment.layout"), _chosen(lambda row: row.estimate.deployment.layout)),
     (
         Column("batch", right=True, path="workload.batch"),
-        _chosen(lambda row: marked(row.estimate, "batch", users(row.estimate.workload.batch))),
+        _chosen(
+            lambda row: marked(row.estimate, "batch", users(_of_all(row, row.estimate.workload.batch))) + _full(row)
+        ),
     ),
     (_TPOT[0], lambda row: _TPOT[1](row) + _exceeds(row)),
     _number("serving.time_to_first_token_s"),
@@ -273,8 +333,6 @@ _COLUMNS: tuple[tuple[Column, Cell], ...] = (
     _number(USER),
     _number("decode.tokens_per_s_per_gpu"),
     (Column("fits", right=True, beside=True, path="memory.max_sequences"), _most),
-    (replace(_IN[0], beside=True), _IN[1]),
-    (replace(_BLENDED[0], beside=True), _BLENDED[1]),
 )
 """Columns, the first of which a narrow terminal has room for, and their cells."""
 _BESIDE = (

@@ -10,7 +10,7 @@ from costcalc.hardware.prices import OLD_MONTHS
 from costcalc.predict.predict import UNBOUNDED
 from costcalc.predict.results import Comparison, DemandResult, DeploymentResult, Estimate, Formula, MemoryResult
 from costcalc.report.market import market
-from costcalc.report.owning import energy_block, owned_block
+from costcalc.report.owning import electricity_of_a_month, energy_block, owned_block
 from costcalc.report.page import (
     HEAD_ENDS,
     MARK,
@@ -270,9 +270,11 @@ def step_seconds(result: Estimate) -> float:
 
 def demand_asked(found: DemandResult) -> str:
     """Return a demand in words: users, requests and output tokens."""
-    users = "" if found.users is None else f"{found.users:,.0f} users, who make "
+    users = "" if found.users is None else f"{found.users:,.0f} users, who ask again at once: "
     rate = f"{format_rate(found.requests_per_s, '', 3).strip()} requests/s"
-    return f"{users}{rate}, {format_count(found.output_tokens_per_s, 4)} output tokens/s"
+    speeds = found.tokens_per_s_per_user
+    each = "" if speeds is None else f", {speed(speeds)} tokens/s each while answered"
+    return f"{users}{rate}, {format_count(found.output_tokens_per_s, 4)} output tokens/s{each}"
 
 
 def demand(result: Estimate) -> Iterator[Block]:
@@ -286,7 +288,11 @@ def demand(result: Estimate) -> Iterator[Block]:
     replicas = f"{counted(found.replicas, 'replica')} of {counted(each, 'GPU')}"
     replicas += f" and {pool:,} for prefill" if pool else ""
     use = "" if machine.utilization == 1 else f" at {format_percent(machine.utilization)} utilization"
-    takes = f"{found.gpus:,} GPUs: {replicas}, {format_percent(found.load, 2)} of what they can serve{use}"
+    what = f"what they can serve{use}"
+    if found.users is not None:
+        seats = result.workload.batch * found.replicas
+        what = f"the {format_count(seats, 4)} users whom they hold, {users(result.workload.batch)} each"
+    takes = f"{counted(found.gpus, 'GPU')}: {replicas}, {format_percent(found.load, 2)} of {what}"
     yield Line("Demand", "heading")
     yield Line(f"Asked for: {demand_asked(found)}.", indent=2)
     yield Line(f"It takes {takes}.", indent=2)
@@ -298,7 +304,11 @@ def demand(result: Estimate) -> Iterator[Block]:
             f"Of all its GPUs, busy or not, that is {usd(found.usd_per_million_tokens)} per million tokens in and out, "
             f"{usd(found.usd_per_million_output_tokens)} per million output tokens, their prompts included, "
             f"{usd(found.usd_per_request)} per request"
-            + ("" if found.usd_per_user_month is None else f", {usd(found.usd_per_user_month)} per user and month")
+            + (
+                ""
+                if found.usd_per_user_month is None
+                else f", {usd(found.usd_per_user_month)} per user and month, of one who asks again at once"
+            )
             + ".",
             indent=2,
         )
@@ -310,17 +320,24 @@ def _owned(result: Estimate) -> Iterator[Block]:
     cost = result.deployment.owned
     if cost is not None:
         yield from owned_block(cost, result.cost.usd_per_million_output_tokens)
-        drawn, use = result.energy.watts_per_gpu, result.deployment.utilization
+        drawn, asked = result.energy.watts_per_gpu, result.demand
+        if asked is not None and asked.usd_per_hour is not None and "busy" not in cost.terms.typed:
+            busy = asked.load * result.deployment.utilization
+            yield Line(
+                f"For this demand a GPU is busy {format_percent(busy, 2)} of the hours, and costs "
+                f"{usd(asked.usd_per_hour / asked.gpus)} an hour: its electricity is that of a month under Demand.",
+                indent=2,
+            )
         if drawn is not None:
             typed = cost.terms.typed
             own = [] if "draw" in typed else [f"draw={drawn / cost.limit_watts:.0%}"]
-            own += [] if use == 1 or "busy" in typed else [f"busy={format_percent(use)}"]
+            paid, needed = electricity_of_a_month(result, cost)
+            as_typed = ", as typed" if "draw" in typed else ""
             yield Line(
-                f"An hour's electricity is that of the owner's terms, {format_percent(cost.terms.load)} of a GPU's "
-                f"limit around the clock, whatever it serves{', as typed' if 'draw' in typed else ''}. Under Energy is "
-                f"what this load draws, {format_power(drawn)} while it works"
-                f"{'; ' * bool(own)}{', '.join(own)}{' in --owned makes it that' * bool(own)}.",
-                "dim",
+                f"The price has {usd(paid)} of electricity a month, at {format_percent(cost.terms.draw)} of a GPU's "
+                f"limit while it works by the owner's terms{as_typed}; this load draws {format_power(drawn)} while "
+                f"it works, {usd(needed)} a month (under Energy)"
+                f"{': ' * bool(own)}{', '.join(own)}{' in --owned puts that into the price' * bool(own)}.",
                 indent=2,
             )
             yield Line()
@@ -467,16 +484,16 @@ def pool_size(gpus: float) -> str:
     return f"{gpus:,.0f}" if gpus >= 100 or gpus == round(gpus) else f"{gpus:.2g}"
 
 
-def _layers_there(result: Estimate) -> str:
-    """Which layers are in host memory, where llama.cpp puts them there."""
+def layers_there(result: Estimate, where: str = "there") -> list[str]:
+    """Which layers are in host memory, where llama.cpp puts them there, in clauses; where: words for it."""
     memory, count = result.memory, result.model.layers
     mark = MARK if any(each.name == "layers on the GPU" for each in result.assumptions) else ""
     told = []
     if memory.gpu_layers is not None and memory.gpu_layers <= count:
         told.append(f"{memory.gpu_layers}{mark} of {count + 1} layers are on the GPU")
     if memory.host_expert_layers:
-        told.append(f"the experts of {memory.host_expert_layers}{mark} of {count} layers are there")
-    return "".join(f"; {each}" for each in told)
+        told.append(f"the experts of {memory.host_expert_layers}{mark} of {count} layers are {where}")
+    return told
 
 
 def _memory(result: Estimate) -> Iterator[Block]:
@@ -488,9 +505,8 @@ def _memory(result: Estimate) -> Iterator[Block]:
         if result.memory.host_bytes is not None:
             room = result.memory.host_capacity_bytes
             of = "" if room is None else f" of the {format_binary(room)} there"
-            yield Line(
-                f"In host memory: {format_binary(result.memory.host_bytes)}{of}{_layers_there(result)}.", indent=2
-            )
+            held = f"{format_binary(result.memory.host_bytes)}{of}"
+            yield Line(f"In host memory: {'; '.join([held, *layers_there(result)])}.", indent=2)
         yield Line("GiB of 1,073,741,824 B, as nvidia-smi and the logs of engines count.", "dim", indent=2)
     each = f"{cache.bytes_per_token:,.0f} B per token"
     if cache.fixed_bytes_per_sequence:

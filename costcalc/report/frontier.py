@@ -102,7 +102,7 @@ def _grid(rows: Sequence[tuple[Point, Sequence[Point]]], differ: Sequence[str]) 
     columns += [Column("layout"), Column("batch", right=True)]
     columns += [Column(quantity(path).short, right=True) for path in (TPOT, TTFT)]
     columns += [Column("on"), Column("as good, as far as can be told", wrap=True)]
-    cells = []
+    cells: list[list[str]] = []
     for point, others in rows:
         row = [str(point.set)]
         for path in (USER, RATE, BLENDED):
@@ -110,7 +110,8 @@ def _grid(rows: Sequence[tuple[Point, Sequence[Point]]], differ: Sequence[str]) 
         pool = "" if point.prefill_gpus is None else f" + {point.prefill_gpus:.3g}"
         row += [f"{point.gpus}{pool}", *(_word(point, name) for name in differ)]
         row += [point.layout, f"{point.batch:,}", shown(point, TPOT).text, shown(point, TTFT).text]
-        cells.append([*row, _fronts(point), _others(point, others, differ)])
+        again = f"the cheapest of set {point.set}" if cells and cells[-1][0] == row[0] else ""
+        cells.append([*row, _fronts(point), again or _others(point, others, differ)])
     return filled_grid(columns, cells)
 
 
@@ -141,10 +142,13 @@ def _legend(result: Frontier) -> Iterator[str]:
     )
     yield (
         f"{on:,} of {result.cells:,} configurations that fit are on the frontier: none is faster for a user and serves "
-        "more tokens/s per GPU, or costs less. Of every set the fastest is shown; --format csv and json have all."
+        "more tokens/s per GPU, or costs less. Of every set the fastest is shown, of the last the cheapest too; "
+        "--format csv and json have all."
     )
     if any(point.prefill_gpus for point in result.points):
         yield "GPUs: of pools apart those that decode + those that prefill for them; tok/s GPU and dollars count both."
+    if any("×" in point.layout for point in result.points):
+        yield "batch: of one replica, as in 2 × tp4."
     if result.efficiency != "ideal":
         yield (
             "Points of a set cannot be told apart from its first: all their numbers differ by less than both ranges in "

@@ -10,6 +10,7 @@ from costcalc.units import NOTHING, format_percent
 from costcalc.units import format_usd as usd
 
 OWN = "here, at cost"
+OF_THE_DEMAND = "the demand's fleet"
 _MARKET = (
     Column(""),
     *numbers("input", "output", "blended", "price/cost", "break-even use"),
@@ -45,15 +46,23 @@ def distinct(prices: Sequence[MarketPrice]) -> list[MarketPrice]:
     return [each for each in prices if latest[asked(each)] is each]
 
 
+def own_costs(result: Estimate) -> list[tuple[str, float | None]]:
+    """Return what is set against list prices, and its cost [$/M, blended]: with a demand its fleet's comes first."""
+    use, demand = result.deployment.utilization, result.demand
+    label = OWN if demand is None else "never idle" if use == 1 else f"at {format_percent(use)} use"
+    fleet = [] if demand is None else [(OF_THE_DEMAND, demand.usd_per_million_tokens)]
+    return [*fleet, (label, result.cost.usd_per_million_blended_tokens)]
+
+
 def _market_grid(result: Estimate, prices: Sequence[MarketPrice]) -> Grid:
     """List prices beside the cost of a deployment."""
-    cost = result.cost
-    own = (
-        cost.usd_per_million_input_tokens,
-        cost.usd_per_million_output_tokens,
-        cost.usd_per_million_blended_tokens,
-    )
-    rows = [[OWN, *map(usd, own), *[""] * 3]] if any(each is not None for each in own) else []
+    parts = (result.cost.usd_per_million_input_tokens, result.cost.usd_per_million_output_tokens)
+    rows = [
+        [label, *(("", "") if label == OF_THE_DEMAND else map(usd, parts)), usd(cost), "", "", ""]
+        for label, cost in own_costs(result)
+        if cost is not None
+    ]
+    own = len(rows)
     rows += [
         [
             price.provider,
@@ -66,7 +75,7 @@ def _market_grid(result: Estimate, prices: Sequence[MarketPrice]) -> Grid:
         ]
         for price in prices
     ]
-    roles: dict[tuple[int, int], Role] = {(0, at): "headline" for at in (1, 2, 3)} if rows[0][0] == OWN else {}
+    roles: dict[tuple[int, int], Role] = {(0, at): "headline" for at in ((1, 2, 3) if own else ())}
     return filled_grid(_MARKET, rows, roles)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 from costcalc.hardware.accelerator import Accelerator
-from costcalc.hardware.owning import OwnedResult, OwnedTerms, Owning, apportioned
+from costcalc.hardware.owning import HOURS_OF_A_MONTH, OwnedResult, OwnedTerms, Owning, apportioned
 from costcalc.predict.results import Estimate
 from costcalc.report.page import Block, Column, Grid, Line, Role, numbers, quantity
 from costcalc.units import SHOWN_IN, format_percent, format_power, format_price, format_usd
@@ -34,11 +34,21 @@ def energy_block(result: Estimate) -> Iterator[Block]:
         ("", f"{quantity('energy.kg_co2_per_month', result).text} CO2", f"at {co2:.4g} g/kWh"),
     ]
     if (own := result.deployment.owned) is not None:
-        bill = format_usd(found.kwh_per_month * own.terms.power_price)
-        rows.append(("", bill, f"of electricity, at ${own.terms.power_price:g} per kWh"))
+        paid, drawn = electricity_of_a_month(result, own)
+        at = f"of electricity, at {format_price(own.terms.power_price)} per kWh, as this load draws"
+        rows.append(("", format_usd(drawn), f"{at}; the price has {format_usd(paid)}, by the owner's terms"))
     yield Line("Energy", "heading")
     yield Grid((Column(), Column(role="value"), Column(role="dim")), rows)
     yield Line()
+
+
+def electricity_of_a_month(result: Estimate, own: OwnedResult) -> tuple[float, float]:
+    """Return what a month's electricity of all GPUs is in an owner's price, and what they draw as predicted [$]."""
+    in_price = own.parts.electricity * result.gpus_paid * HOURS_OF_A_MONTH
+    if result.demand is not None:  # whose GPUs work as much as it has them do
+        hourly = (result.demand.usd_per_hour or 0.0) - own.fixed_usd_per_gpu_hour * result.demand.gpus
+        in_price = hourly * HOURS_OF_A_MONTH
+    return in_price, (result.energy.kwh_per_month or 0.0) * own.terms.power_price
 
 
 def owned_block(cost: OwnedResult, usd_per_million: float | None = None) -> Iterator[Block]:
@@ -49,13 +59,14 @@ def owned_block(cost: OwnedResult, usd_per_million: float | None = None) -> Iter
     rate = SHOWN_IN.get().per_usd  # of which the parts shown sum to the whole shown
     per_hour = apportioned({name: value * rate for name, value in asdict(cost.parts).items()})
     million = usd_per_million is not None
-    whole = cost.usd_per_gpu_hour * rate
+    whole = cost.usd_per_gpu_hour * rate or 1.0  # of what costs nothing, every part is none of it
     scaled = {name: value / whole * (usd_per_million or 0.0) * rate for name, value in per_hour.items()}
     per_million = apportioned(scaled)
-    fixed = [sum(each[name] for name in _FIXED) for each in (per_hour, per_million)]
-    rows = [_row(name.replace("_", " "), value, per_million[name], whole) for name, value in per_hour.items()]
-    rows.insert(len(_FIXED), _row("fixed", fixed[0], fixed[1], whole))
-    rows.append(_row("in all", sum(per_hour.values()), sum(per_million.values()), whole))
+    percent = apportioned({name: 100 * value * rate / whole for name, value in asdict(cost.parts).items()}, 1)
+    columned = (per_hour, per_million, percent)
+    rows = [_row(name.replace("_", " "), *(each[name] for each in columned)) for name in per_hour]
+    rows.insert(len(_FIXED), _row("fixed", *(sum(each[name] for name in _FIXED) for each in columned)))
+    rows.append(_row("in all", *(sum(each.values()) for each in columned)))
     columns = (Column("of an hour"), *numbers("$/GPU-h", *(["$/M output"] if million else []), "share"))
     width = len(columns)
     shown = [[row[0], row[1], *([row[2]] if million else []), row[3]] for row in rows]
@@ -72,10 +83,10 @@ def owned_block(cost: OwnedResult, usd_per_million: float | None = None) -> Iter
     yield Line()
 
 
-def _row(name: str, per_hour: float, per_million: float, whole: float) -> list[str]:
+def _row(name: str, per_hour: float, per_million: float, percent: float) -> list[str]:
     """Money in the currency shown."""
     sign = SHOWN_IN.get().sign
-    return [name, f"{sign}{per_hour:.4f}", f"{sign}{per_million:.4f}", format_percent(per_hour / whole, 2)]
+    return [name, f"{sign}{per_hour:.4f}", f"{sign}{per_million:.4f}", f"{percent:.1f}%"]
 
 
 def owning_page(gpu: Accelerator, cost: OwnedResult, owning: Owning, use: float) -> list[Block]:

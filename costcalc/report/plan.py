@@ -87,6 +87,14 @@ def fleet_name(fleet: PlannedFleet) -> str:
     return f"{fleet.prefill_gpu} → {fleet.gpu}" if fleet.prefill_gpu != fleet.gpu else f"{fleet.gpu}, pools apart"
 
 
+def prices_of(fleet: PlannedFleet) -> str:
+    """Return what a GPU-hour costs, of two kinds that of those that prefill first, as their names stand."""
+    own = format_price(fleet.usd_per_gpu_hour)
+    if fleet.prefill_gpu in (None, fleet.gpu):
+        return own
+    return f"{format_price(fleet.prefill_usd_per_gpu_hour)} → {own}"
+
+
 def _told(found: Plan, best: PlannedFleet) -> Iterator[tuple[str, str]]:
     own = (best.gpus or 0) - (best.prefill_gpus or 0)
     replicas = f"{counted(best.replicas or 0, 'replica')} of {counted(best.replica_gpus or 0, 'GPU')}, {best.layout}"
@@ -108,7 +116,12 @@ def _told(found: Plan, best: PlannedFleet) -> Iterator[tuple[str, str]]:
             month += f"; {format_usd(best.usd_per_month_by_hour)} where GPUs follow the hours"
         yield "Cost", month
         tokens, request = format_usd(best.usd_per_million_tokens), format_usd(best.usd_per_request)
-        yield "Price", f"{_marked(found, 'price', format_price(best.usd_per_gpu_hour))} per GPU-hour, {best.price}"
+        mixed = best.prefill_gpu not in (None, best.gpu)
+        of = f"{best.gpu}: " if mixed else ""
+        yield "Price", f"{of}{_marked(found, 'price', format_price(best.usd_per_gpu_hour))} per GPU-hour, {best.price}"
+        if mixed:
+            price = _marked(found, "price", format_price(best.prefill_usd_per_gpu_hour))
+            yield "", f"{best.prefill_gpu}: {price} per GPU-hour, {best.prefill_price}"
         each = "" if best.usd_per_user_month is None else f", {format_usd(best.usd_per_user_month)} per user and month"
         yield "At this demand", f"{tokens} per M tokens, prompts and answers together; {request} per request{each}"
     if (r := best.replay) is not None:
@@ -176,7 +189,7 @@ def _row(fleet: PlannedFleet) -> list[str]:
         limits,
         "" if fleet.off_peak_gpus == fleet.gpus else f"{fleet.off_peak_gpus:,}",
         f"{fleet.replicas:,} × {fleet.layout}{limit}{pool}",
-        format_price(fleet.usd_per_gpu_hour),
+        prices_of(fleet),
         format_usd(fleet.usd_per_month),
         span(fleet.usd_per_month_range, format_usd),
         format_usd(fleet.usd_per_million_tokens),

@@ -99,7 +99,9 @@ def _fleet(found: Simulation) -> Iterator[tuple[str, str]]:
         )
     if found.usd_per_million_output_tokens is not None:
         dollars = f"{format_usd(found.usd_per_million_output_tokens)} per M output tokens"
-        yield "Cost", f"{dollars}, {format_usd(found.usd_per_request)} per request, idle time and prompts included"
+        of_all = f"{format_usd(found.usd_per_million_blended_tokens)} per M tokens in and out"
+        request = f"{format_usd(found.usd_per_request)} per request"
+        yield "Cost", f"{dollars}, {of_all}, {request}, idle time and prompts included"
 
 
 def _against_load(found: Simulation) -> Grid:

@@ -63,11 +63,14 @@ def _served(estimate: Estimate) -> str:
         gpus += f", with {pool:,.3g} more for prefill,"
     asked = estimate.workload.batch * machine.replicas if demand is None else demand.users
     if asked is not None:
-        who = f"{users(asked)} user{'' if asked == 1 else 's'}"
+        mean = "" if float(asked).is_integer() else "a mean of "
+        who = f"{mean}{users(asked)} user{'' if asked == 1 else 's'}"
     else:
         who = f"{format_rate(demand.requests_per_s, '', 3).strip()} requests/s" if demand else ""
     each = " each" if asked != 1 else ""
-    rate = f"at {speed(estimate.serving.tokens_per_s_per_user)} tok/s{each}"
+    full = estimate.serving.tokens_per_s_per_user  # of a replica that holds as many as it may
+    reached = demand.tokens_per_s_per_user if demand is not None and demand.tokens_per_s_per_user else full
+    rate = f"at {speed(reached)} tok/s{each}"
     verb = "serves" if count == 1 and not pool else "serve"
     return f"{gpus} {verb} {who} {rate}{_price(estimate)}"
 
@@ -94,13 +97,10 @@ def _binds(estimate: Estimate) -> Iterator[str]:
 
 def _sold(estimate: Estimate) -> Iterator[str]:
     """The lowest list price, and what selling at it leaves."""
-    cost = estimate.cost.usd_per_million_blended_tokens
-    if estimate.demand is not None:
-        cost = estimate.demand.usd_per_million_tokens
     priced = [each for each in newest(estimate.market) if each.blended_usd_per_million]
     asked = min(priced, key=lambda each: each.blended_usd_per_million, default=None)
     if asked is not None:
-        left = f": {margin_told(1 - cost / asked.blended_usd_per_million)}" if cost else ""
+        left = "" if asked.margin is None else f": {margin_told(asked.margin)}"
         yield f"list price {format_usd(asked.blended_usd_per_million)} ({asked.provider}){left}"
 
 

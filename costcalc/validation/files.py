@@ -261,7 +261,7 @@ def _fitting(header: Sequence[str], where: str) -> str:
     }
     kind = max(alike, key=lambda name: alike[name])
     if alike[kind] < LEAST_ALIKE:
-        hint = f"say which it is with --kind: {', '.join(KINDS)}"
+        hint = f"say which it is with --kind: {', '.join(KINDS)}; results of a benchmark's own are for costcalc price"
         raise CostcalcError("the columns fit no kind of measurement", where, hint)
     missing = _missing_columns(header, KINDS[kind])
     message = f"the columns fit no kind of measurement; the nearest, {kind}, lacks: {', '.join(missing)}"

@@ -56,7 +56,7 @@ def test_an_entry_of_another_name_keeps_its_own(overlay: Path) -> None:
     found = load_gpu("big-hopper", catalog=overlay)
     assert (found.name, found.aliases, found.usable_memory) == ("big-hopper", (), 160e9)
     assert found.caveats == ()
-    assert found.prices[0].provider == "Us" and len(found.prices) == 1 + len(load_gpu("h100").prices)
+    assert [each.provider for each in found.prices] == ["Us"] and found.price is None  # nobody lets such a machine
     assert load_gpu("h100", catalog=overlay).name == "NVIDIA H100 SXM5 80GB"
 
 
@@ -174,3 +174,24 @@ def test_a_configuration_of_the_hub_is_imported_or_refused_where_it_lacks(overla
     (overlay / "config.yaml").write_text((overlay / "config.json").read_text())
     with pytest.raises(CostcalcError, match=r"Hugging Face configuration; .* costcalc models import config.yaml -o"):
         load_model("./config.yaml")
+
+
+def test_what_others_ask_for_a_gpu_is_not_the_price_of_another(overlay: Path) -> None:
+    own = "price: {usd_per_gpu_hour: 5, kind: on-demand, source: our quote, date: '2026-11'}\n"
+    gpu(overlay, "ours", f"extends: h100\n{own}")
+    assert load_gpu("ours", catalog=overlay).prices == ()
+    assert costcalc.estimate("llama-3.1-8b", "ours", catalog=overlay).deployment.price_range is None
+    gpu(overlay, "faster", "extends: h100\nmemory_bandwidth: 4 TB/s\n")
+    found = load_gpu("faster", catalog=overlay)
+    assert (found.price, found.prices) == (None, ())
+    gpu(overlay, "renamed", "extends: h100\nnotes: [of rack 4]\n")
+    assert load_gpu("renamed", catalog=overlay).prices == load_gpu("h100").prices
+    # Derived in Python, it keeps the price that was charged, and says whose that is; one of its own stands alone.
+    base = load_gpu("h100")
+    derived = base.derive(memory_bandwidth="4 TB/s")
+    kept, charged = derived.price_for(), base.price_for()
+    assert kept is not None and charged is not None and kept.usd_per_gpu_hour == charged.usd_per_gpu_hour
+    assert derived.prices == () and any(f"The price is that of {base.name}" in each for each in derived.caveats)
+    assert base.derive({"price.usd_per_gpu_hour": 5}).prices == ()
+    with pytest.raises(CostcalcError, match=r"price: expected a mapping, got 5; set a key of it, as price\.usd_per"):
+        base.derive(price=5)

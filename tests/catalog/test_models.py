@@ -11,6 +11,7 @@ from costcalc.catalog.catalog import Catalog, load_model
 from costcalc.catalog.files import CLOSED_MODELS, CatalogEntry, packaged_root
 from costcalc.catalog.names import normal_name
 from costcalc.catalog.read import load_spec
+from costcalc.errors import CostcalcError
 from costcalc.formats import cache_format
 from costcalc.model.spec import ApiPrice, ClosedModel, ClosedModels, ModelSpec
 
@@ -252,3 +253,27 @@ def test_formats_are_those_of_the_checkpoint(name: str, precision: tuple[str | N
 @pytest.mark.parametrize("name", ["phi-3-mini-4k", "phi-3-medium-4k"])
 def test_phi_3_keeps_a_window_as_vllm_does(name: str) -> None:
     assert [layer.window for layer in model(name).attention.values()] == [2047]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("typed", "model", "weights"),
+    [
+        ("Qwen3-32B-Q4_K_M.gguf", "Qwen3-32B", "q4_k_m"),  # the file of Qwen/Qwen3-32B-GGUF
+        ("/models/Qwen3-32B-UD-Q4_K_XL.gguf", "Qwen3-32B", "q4_k_m"),  # of unsloth/Qwen3-32B-GGUF
+        ("unsloth/Qwen3-32B-GGUF", "Qwen3-32B", "q4_k_m"),  # what llama-server -hf takes first
+        ("qwen3:32b-q4_K_M", "Qwen3-32B", "q4_k_m"),  # ollama.com/library/qwen3/tags
+        ("gemma3:27b-it-q8_0", "Gemma-3-27B", "q8_0"),
+        ("ggml-org/gpt-oss-20b-GGUF", "gpt-oss-20b", "bf16"),
+        ("gpt-oss-20b-mxfp4.gguf", "gpt-oss-20b", "bf16"),
+    ],
+)
+def test_names_of_gguf_and_ollama_say_the_model_and_its_format(typed: str, model: str, weights: str) -> None:
+    found = load_model(typed)
+    assert (found.name, found.precision.weights) == (model, weights)
+    if found.has_experts:
+        assert found.precision.experts == "mxfp4"
+
+
+def test_a_file_of_gguf_of_an_unknown_model_is_refused() -> None:
+    with pytest.raises(CostcalcError, match=r"unknown model 'nobody-Q4_K_M\.gguf'"):
+        load_model("nobody-Q4_K_M.gguf")

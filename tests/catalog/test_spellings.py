@@ -96,4 +96,6 @@ def test_what_a_name_says_of_its_weights_is_told() -> None:
 
 def test_formats_that_say_nothing_of_bits_are_not_guessed() -> None:
     with pytest.raises(CostcalcError, match=r"unknown model .*did you mean .*gemma-3-27b"):
-        Catalog().find("models", "unsloth/gemma-3-27b-it-GGUF")
+        Catalog().find("models", "unsloth/gemma-3-27b-it-quantized")
+    # Of a repository of GGUF files llama.cpp takes Q4_K_M unless told another (common/arg.cpp, --hf-repo).
+    assert load_model("unsloth/gemma-3-27b-it-GGUF").precision.weights == "q4_k_m"

@@ -451,7 +451,7 @@ def test_brief_shows_the_head_of_a_page_and_verbose_all_of_it(run: Run) -> None:
     ],
 )
 def test_every_page_has_a_head(run: Run, command: tuple[str, ...]) -> None:
-    head, whole = run(*command, "--brief"), run(*command)
+    head, whole = re.sub(r"(?m)^[†°].*\n", "", run(*command, "--brief")), run(*command)
     assert whole.startswith(head.rstrip()) and 2 < len(head.splitlines()) < len(whole.splitlines())
 
 
@@ -489,6 +489,16 @@ def test_pools_of_a_comparison_are_one_apart_or_found(run: Run, capfd: pytest.Ca
 def test_contexts_beside_a_context_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["compare", "gpus", "h100", "h200", "-m", "v3", "--context", "4k", "--contexts", "8k,16k"]
     assert main(words) == 2 and "--contexts: --context is given too" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", ["table", "markdown", "latex"])
+def test_the_head_of_several_contexts_is_one_table_with_its_signs(run: Run, form: str) -> None:
+    asked = ("compare", "attention", "-m", "v3", "-g", "h200", "--variants", "mla,none", "--contexts", "4k,32k")
+    head, whole = run(*asked, "--brief", "-f", form), run(*asked, "-f", form)
+    sign = "$\\dagger$" if form == "latex" else "†"
+    assert "At 4,000 tokens" in whole and "At 4,000 tokens" not in head
+    assert f"{sign} breaks the limit, TPOT of 50 ms" in head and whole.count(f"{sign} breaks") == 1
+    assert head.count(r"\begin{table}") == (form == "latex")
 
 
 def test_brief_csv_has_what_the_table_shows(run: Run) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from costcalc.cli import main
+from costcalc.report.export.files import cell_text
 
 ROOT = Path(__file__).parents[2]
 LLAMA = ["estimate", "-m", "llama-3.1-8b", "-g", "h100"]
@@ -78,9 +79,20 @@ def test_numbers_below_nothing_stay_numbers(capfd: pytest.CaptureFixture[str]) -
     )
     assert main(["validate", "--data", "f.csv", "-f", "json"]) == 0
     capfd.readouterr()
-    from costcalc.report.export.files import cell_text
-
     assert [cell_text(each) for each in ("-5", "-1e-3", "-", "-x", "-inf")] == ["-5", "-1e-3", "-", "'-x", "'-inf"]
+
+
+@pytest.mark.parametrize("text", ["--ttft 3s", "--pools", "--gpus N or --tp N", "--kv fp8 --context 32,768"])
+def test_an_option_as_typed_is_no_formula(text: str) -> None:
+    assert cell_text(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["--HYPERLINK(1)", "--a+cmd|' /C calc'!A0", "--set x=1", "--a @SUM(A1)", "-- 2+3", "--2+3", "-ttft 3s", "--a\n=1"],
+)
+def test_an_option_that_computes_is_guarded(text: str) -> None:
+    assert cell_text(text).startswith("'--") or cell_text(text).startswith("'-t")
 
 
 def test_a_name_is_no_link_and_ends_no_row(capfd: pytest.CaptureFixture[str]) -> None:

@@ -50,6 +50,7 @@ WIDER = 15.0
         "gpus amd",
         "gpus show h100",
         "gpus own h100",
+        *(f"compare gpus h100 b200 -m v3 --currency {code}=2" for code in ("EUR", "GBP", "JPY", "INR", "KRW")),
     ],
 )
 def test_tables_compile_and_fit_the_page(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,3 +66,4 @@ def test_tables_compile_and_fit_the_page(line: str, tmp_path: Path, monkeypatch:
     assert "Float too large" not in log and "multiply defined" not in log and "undefined" not in log
     wide = [float(points) for points in re.findall(r"Overfull \\hbox \(([\d.]+)pt too wide\)", log)]
     assert max(wide, default=0.0) <= WIDER
+    assert "U+" not in (tmp_path / "table.tex").read_text(encoding="utf-8")  # how a sign without a name is told

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -217,6 +218,21 @@ def test_sides_may_be_options_files_and_answers(run: Run, run_json: RunJson, sav
     assert [row["path"] for row in rows] == [each["path"] for each in tree["changes"]]
 
 
+def test_a_difference_is_in_the_currency_of_its_sides(run: Run, monkeypatch: pytest.MonkeyPatch, saved: str) -> None:
+    """What is typed counts before a side's own, and that before the user's default."""
+    shared = "model: llama-3.1-8b\ngpu: h100\ncurrency: EUR=0.5\n"
+    file = write(shared + "questions:\n  a: {gpus: 1}\n  b: {gpus: 1, price: 4}\n")
+    cost = json.loads(Path(saved).read_text(encoding="utf-8"))["cost"]["usd_per_million_blended_tokens"]
+    page = run("diff", f"{file}#a", f"{file}#b")
+    told = re.match(r"From €([\d.]+) to €[\d.]+ per M", page)
+    assert told and float(told[1]) == pytest.approx(cost / 2, rel=0.02)
+    assert run("diff", saved, f"{file}#b").startswith("From €")
+    assert run("diff", f"{file}#a", f"{file}#b", "--currency", "JPY=150").startswith("From ¥")
+    monkeypatch.setenv("COSTCALC_CURRENCY", "CHF=0.8")
+    assert run("diff", saved, f"{LLAMA} --price 4").startswith("From CHF")
+    assert run("diff", saved, f"{file}#b").startswith("From €")
+
+
 def test_what_options_do_not_explain_is_the_engine_or_the_catalog(run_json: RunJson, saved: str) -> None:
     tree = json.loads(Path(saved).read_text(encoding="utf-8"))
     today = tree["cost"]["usd_per_million_blended_tokens"]
@@ -360,6 +376,45 @@ def test_of_several_rows_the_cheapest_counts(run: Run, limited: Callable[..., tu
     assert limited(*words, "--fail-above", str((min(costs) + max(costs)) / 2))[0] == 0
     code, _, told = limited(*words, "--fail-above", str(min(costs) * 0.99))
     assert code == 1 and told.startswith("limit: the cheapest row costs $")
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "table"])
+def test_rows_of_a_sweep_are_judged_in_every_form(form: str, limited: Callable[..., tuple[int, str, str]]) -> None:
+    words = ["sweep", *ONE, "--batch", "1,64", "-f", form]
+    assert limited(*words, "--fail-above", "$1000/M")[0] == 0
+    code, printed, told = limited(*words, "--fail-above", "$0.0001/M")
+    assert code == 1 and printed and told.startswith("limit: ")
+    code, _, told = limited("sweep", *ONE, "--batch", "1,64", "-o", "cells.csv", "--fail-above", "$0.0001/M")
+    assert code == 1 and "$0.0001/M" in told and Path("cells.csv").read_text(encoding="utf-8").count("\n") == 3
+
+
+def test_a_benchmark_is_judged_by_what_was_measured(limited: Callable[..., tuple[int, str, str]]) -> None:
+    # An H100 at $3.60 an hour that takes in 10,240 tokens a second and writes 5,120: $0.0651 per million.
+    found = {
+        "backend": "vllm", "model_id": "meta-llama/Llama-3.1-8B-Instruct", "date": "20261101-120000",
+        "num_prompts": 1000, "completed": 1000, "max_concurrency": 64, "request_rate": "inf", "duration": 100.0,
+        "total_input_tokens": 1_024_000, "total_output_tokens": 512_000, "request_throughput": 10.0,
+        "output_throughput": 5120.0, "total_token_throughput": 15360.0, "mean_ttft_ms": 100.0, "median_ttft_ms": 90.0,
+        "p99_ttft_ms": 300.0, "mean_tpot_ms": 11.0, "median_tpot_ms": 11.0, "p99_tpot_ms": 14.0,
+    }  # fmt: skip
+    Path("bench.json").write_text(json.dumps(found), encoding="utf-8")
+    words = ["price", "bench.json", "-m", "llama-3.1-8b", "-g", "1xh100", "--price", "3.60"]
+    assert limited(*words, "--fail-above", "$0.066/M")[0] == 0
+    code, _, told = limited(*words, "--fail-above", "$0.064/M")
+    assert code == 1 and told.startswith("limit: $0.0651 per M tokens, blended")
+
+
+@pytest.mark.parametrize("words", [["sensitivity"], ["simulate", "--demand", "5rps", "--requests", "300"]])
+def test_what_varies_or_replays_an_answer_is_judged_by_all_its_tokens(
+    words: list[str], run: Run, limited: Callable[..., tuple[int, str, str]]
+) -> None:
+    tree = json.loads(run(*words, *ONE, "--format", "json"))
+    cost = tree.get("usd_per_million") or tree["usd_per_million_blended_tokens"]
+    if "usd_per_request" in tree:  # 4,096 tokens in and 1,024 out
+        assert cost == pytest.approx(tree["usd_per_request"] / 5120 * 1e6)
+    assert limited(*words, *ONE, "--fail-above", str(cost * 1.001))[0] == 0
+    code, _, told = limited(*words, *ONE, "--fail-above", str(cost * 0.999))
+    assert code == 1 and "per M tokens, blended" in told
 
 
 def test_with_a_demand_the_limit_is_of_what_its_fleet_costs(

@@ -14,8 +14,8 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
+import typer
 
 from costcalc.cli import main
 from costcalc.cli.app import build
@@ -97,13 +97,13 @@ def test_tab_lists_what_begins_as_typed(terminal: Terminal) -> None:
 
 
 def completed(command: Any, option: str, typed: str = "") -> list[str]:
-    context = click.Context(command)
+    context = typer.Context(command)
     param = next(each for each in command.get_params(context) if option in each.opts)
     return [each.value for each in param.shell_complete(context, typed)]
 
 
 def commands(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
-    context = click.Context(group)
+    context = typer.Context(group)
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         if hasattr(command, "list_commands"):
@@ -118,7 +118,7 @@ COMMANDS = dict(commands(build()))
 def test_every_option_whose_words_the_help_names_completes_them() -> None:
     found = 0
     for name, command in COMMANDS.items():
-        for param in command.get_params(click.Context(command)):
+        for param in command.get_params(typer.Context(command)):
             words = (
                 re.findall(r"(?:^|[|])([a-z][a-z0-9._-]+)", param.metavar or "") if "|" in (param.metavar or "") else []
             )
@@ -139,6 +139,14 @@ def test_every_option_whose_words_the_help_names_completes_them() -> None:
         ("gpus list", "--architecture", "hop", ["hopper"]),
         ("models list", "--family", "qw", ["qwen"]),
         ("validate", "--gpu", "h100-s", ["h100-sxm"]),
+        (
+            "estimate",
+            "--model",
+            "Qwen3-3",
+            ["Qwen3-30b", "Qwen3-30b-a3b", "Qwen3-32b"],
+        ),  # a name is found whatever its case
+        ("estimate", "--gpu", "8xH100-P", ["8xH100-Pcie"]),
+        ("estimate", "--weights", "Q8_", ["Q8_0"]),
         ("frontier", "--pools", "o", ["one"]),
         ("compare attention", "--variants", "mla,gq", ["mla,gqa:"]),
         ("models new", "--attention", "kd", ["kda"]),
@@ -146,6 +154,19 @@ def test_every_option_whose_words_the_help_names_completes_them() -> None:
 )
 def test_words_of_a_kind_are_completed(command: str, option: str, typed: str, wanted: list[str]) -> None:
     assert completed(COMMANDS[command], option, typed) == wanted
+
+
+def test_completion_needs_no_package_but_those_that_are_installed_with_costcalc() -> None:
+    """typer has click in it from 0.26 on, and no longer installs it."""
+    hides = "import sys; sys.modules['click'] = None; from costcalc.cli import main; sys.exit(main([]))"
+    env = {
+        **os.environ,
+        "_COSTCALC_COMPLETE": "complete_bash",
+        "COMP_WORDS": "costcalc estimate --owned ho",
+        "COMP_CWORD": "3",
+    }
+    told = subprocess.run([sys.executable, "-c", hides], env=env, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert "home" in told.stdout and "click" not in told.stderr
 
 
 def test_kinds_that_are_completed_are_those_there_are() -> None:

@@ -33,7 +33,7 @@ def test_experts_in_host_memory_are_read_at_its_bandwidth() -> None:
     assert seconds(found, "routed experts on CPU") == pytest.approx(36 * 4 * EXPERT_LAYER / 100e9)
     assert seconds(found, "activations over the link") == pytest.approx(72 * 2880 * 4 / 64e9)
     assert seconds(found, "routed experts") == 0
-    assert found.memory.host_bytes == pytest.approx(36 * 128 * EXPERT_LAYER + 201088 * 2880 * 2)
+    assert found.memory.host_bytes == pytest.approx(36 * 128 * EXPERT_LAYER + 201088 * 2880 * 34 / 32)  # q8_0
 
 
 def test_a_prompt_takes_weights_over_the_link() -> None:
@@ -140,7 +140,7 @@ def test_what_is_in_host_memory_leaves_the_gpu() -> None:
     everything = asked("llama-3.1-8b", backend="llamacpp").memory
     half = asked("llama-3.1-8b", gpu_layers=17).memory  # 16 layers and the head
     embedding = 128256 * 4096 * 2
-    layers = everything.weights_bytes_per_gpu - 2 * embedding - 4096 * 2
+    layers = everything.weights_bytes_per_gpu - embedding - 4096 * 2  # tokens are looked up on the CPU in any case
     assert half.weights_bytes_per_gpu == pytest.approx(layers / 2 + embedding, rel=1e-4)
     cache = 131_072 * (4096 + 128) / 2  # 8 KV heads in 16 bits
     assert half.host_bytes == pytest.approx(layers / 2 + embedding + cache, rel=1e-4)
@@ -262,3 +262,13 @@ def test_the_engine_where_none_is_told_is_that_of_the_card() -> None:
     usual = {"strix-halo": "llamacpp", "rx-7900-xtx": "llamacpp", "m4-max": "mlx", "rtx-4090": "vllm", "mi300x": "vllm"}
     found = {gpu: asked("llama-3.1-8b", gpu).deployment.backend for gpu in usual}
     assert found == usual
+
+
+def test_watts_of_a_cpu_that_computes_are_said_to_be_left_out() -> None:
+    noted = [asked(offload_experts="all"), asked("llama-3.3-70b", "h100", cpu_offload_gb=90), asked(gpu="h100")]
+    assert [any("what the CPU draws" in note for note in each.notes) for each in noted] == [True, False, False]
+
+
+def test_mxfp4_on_a_card_at_home_names_the_engine_that_it_is_not() -> None:
+    cards = [asked("gpt-oss-20b", "rtx-4090"), asked("gpt-oss-20b", "rtx-4090", backend="vllm"), asked(gpu="h100")]
+    assert [any("--backend llamacpp" in note for note in each.notes) for each in cards] == [True, False, False]

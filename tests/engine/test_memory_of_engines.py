@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import ceil, floor
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from costcalc.engine.memory import (
 from costcalc.engine.parallelism import DoesNotFit, Parallelism
 from costcalc.errors import CostcalcError
 from costcalc.model.attention.linear import RecurrentAttention
+from costcalc.model.variants import attention_variants
 from costcalc.predict.options import Options
 from costcalc.predict.scenario import Scenario, scenario_of
 
@@ -226,8 +228,9 @@ def test_llama_cpp_takes_all_but_its_context() -> None:
     assert 0.5 * GIB < kept < 1.0 * GIB
 
 
-def test_an_engine_that_is_not_listed_is_the_default_one() -> None:
-    assert Catalog().engine_memories().of("atom") == Catalog().engine_memories().of("vllm")
+def test_an_engine_that_is_not_listed_is_the_default_one_in_any_degrees() -> None:
+    known = Catalog().engine_memories()
+    assert known.of("atom") == replace(known.of("vllm"), degrees={})
 
 
 def test_inputs_of_experts_are_padded_to_the_kernels_multiple() -> None:
@@ -239,3 +242,47 @@ def test_inputs_of_experts_are_padded_to_the_kernels_multiple() -> None:
     assert padded == pytest.approx([3072 / 2880, 3072 / 2880, (2 * 3072 / 2880 + 512 / 360) / 3])
     plain = scenario("gpt-oss-120b", "h100", weights="bf16").formats
     assert padded_experts(routed, Parallelism(), plain) == 1
+
+
+def test_a_pool_that_decodes_alone_holds_windows_and_no_prompts_in_flight() -> None:
+    [windows], _ = attention_variants(Catalog().model("v3"), ("window:4Ki",))
+
+    def held(context: str, **options: Any) -> costcalc.Estimate:
+        given = {"gpus": 8, "tensor_parallel": 8, "batch": 1, **options}
+        return costcalc.estimate(windows.model, "h200", context=context, **given)
+
+    # Blocks of 16: a window of 4,096 that starts anywhere, and the next tokens of two steps, whatever the context.
+    apart = [held(context, disaggregated=True) for context in ("32k", "1m")]
+    of_pool = {each.memory.max_sequences for each in apart}
+    memory, cache = apart[0].memory, apart[0].kv_cache.bytes_per_sequence
+    blocks = ceil((4096 - 1 + 2) / 16) + 1
+    assert of_pool == {floor(memory.kv_pool_bytes_per_gpu / (cache / 4096 / 8 * 16 * blocks))}
+    # With prompts between them, each may have two steps of 8,192 tokens in flight (vLLM, SlidingWindowSpec).
+    one = held("1m")
+    assert one.memory.max_sequences < 0.3 * apart[0].memory.max_sequences
+    told = [each.formula for each in one.explanation if each.quantity == "memory.max_sequences"]
+    assert "windows with the tokens of steps in flight" in told[0]
+    assert held("1m", disaggregated=True, max_num_batched_tokens=8192).memory == one.memory
+
+
+def test_files_of_llama_cpp_are_as_large_as_they_are() -> None:
+    """What llama-bench says of ggml-org/gpt-oss-120b-GGUF: 59.02 GiB (community.frame.work/t/73280/26).
+
+    Qwen3-32B's is 4.9 bits of 32.8B; a card of its own holds all but the 151,936 rows of 5,120 that are looked up.
+    """
+    whole = costcalc.estimate("gpt-oss-120b", "m3-ultra", backend="llamacpp")  # one memory: nothing is elsewhere
+    assert whole.memory.weights_bytes_per_gpu == pytest.approx(59.02 * 2**30, rel=0.003)
+    assert whole.deployment.precision.weights == "q8_0 + mxfp4 experts"
+    wide = costcalc.estimate("gpt-oss-120b", "m3-ultra", backend="llamacpp", weights="bf16,experts=mxfp4")
+    assert wide.memory.weights_bytes_per_gpu > 1.02 * whole.memory.weights_bytes_per_gpu
+    card, shared = (
+        costcalc.estimate("qwen3-32b", gpu, weights="q4_k_m").memory.weights_bytes_per_gpu
+        for gpu in ("rtx-4090", "m3-ultra")
+    )
+    assert 0.4 * 151_936 * 5_120 < shared - card < 1.1 * 151_936 * 5_120  # between four and eight bits each
+
+
+def test_llama_cpp_loads_no_encoder_with_a_model_and_a_tied_head_once() -> None:
+    """ggml-org/gemma-3-27b-it-GGUF: the Q4_K_M is 16.5 GB, and the encoder a file beside it, mmproj (--mmproj)."""
+    alone = costcalc.estimate("gemma-3-27b", "rtx-3090", weights="q4_k_m").memory.weights_bytes_per_gpu
+    assert alone == pytest.approx(16.5e9, rel=0.01)

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from costcalc import CostcalcError, diff, estimate
 from costcalc.explore.diff import MOST_CHANGES, in_order, shapley
-from costcalc.report.diff import diff_title, steps_of
+from costcalc.report.diff import diff_page, diff_title, steps_of
+from costcalc.report.page import plain_page
 from costcalc.units import SHOWN_IN, Currency
 
 NAMES = ("a", "b", "c", "d")
@@ -90,13 +91,13 @@ def test_one_change_explains_all() -> None:
     [change] = found.changes
     costs = [estimate("v3", "h100", **more).cost.usd_per_million_blended_tokens for more in ({}, {"tuning": "tuned"})]
     assert (change.path, change.before, change.after) == ("tuning", "default", "tuned")
-    assert change.effect_usd_per_million == found.difference == costs[1] - costs[0]  # type: ignore[operator]
+    assert change.effect == found.difference == costs[1] - costs[0]  # type: ignore[operator]
 
 
 def test_several_changes_add_up() -> None:
     after = {"model": "deepseek-v3", "gpu": "16xh200", "disaggregated": True, "price": 2}
     found = diff(V3, after, of="output")
-    effects = [each.effect_usd_per_million for each in found.changes]
+    effects = [each.effect for each in found.changes]
     assert found.difference is not None
     assert sum(filter(None, effects)) == pytest.approx(found.difference, rel=1e-12)
     assert {each.path for each in found.changes} == {"gpu", "gpus", "disaggregated", "price"}  # an alias is no change
@@ -107,9 +108,9 @@ def test_several_changes_add_up() -> None:
 def test_the_sides_exchanged_turn_every_sign() -> None:
     after = {**V3, "context": "32k", "batch": 16}
     there, back = diff(V3, after), diff(after, V3)
-    effects = {each.path: each.effect_usd_per_million for each in back.changes}
+    effects = {each.path: each.effect for each in back.changes}
     for each in there.changes:
-        assert each.effect_usd_per_million == pytest.approx(-(effects[each.path] or 0), rel=1e-9)
+        assert each.effect == pytest.approx(-(effects[each.path] or 0), rel=1e-9)
 
 
 def test_many_changes_are_made_in_order() -> None:
@@ -120,7 +121,34 @@ def test_many_changes_are_made_in_order() -> None:
     found = diff({"model": "llama-3.1-8b", "gpu": "2xl40s"}, after)
     assert len(found.changes) > MOST_CHANGES and factorial(len(found.changes)) > 1e6
     assert found.method == "in order" and "one after the other" in found.notes[0]
-    assert sum(each.effect_usd_per_million or 0 for each in found.changes) == pytest.approx(found.difference, rel=1e-9)
+    assert sum(each.effect or 0 for each in found.changes) == pytest.approx(found.difference, rel=1e-9)
+
+
+def test_effects_on_a_month_add_up_to_the_difference_of_two_bills() -> None:
+    """Twice the price of every GPU-hour and half the requests: the bills are those that two estimates tell."""
+    twenty, ten = {**V3, "demand": "20rps"}, {**V3, "demand": "10rps", "price": 5}
+    found = diff(twenty, ten, of="month")
+    fleets = [estimate(**side).demand for side in (twenty, ten)]
+    bills = [each.usd_per_month for each in fleets if each and each.usd_per_month]
+    assert found.difference == pytest.approx(bills[1] - bills[0])
+    assert {each.path for each in found.changes} == {"demand", "price"}
+    assert sum(each.effect or 0 for each in found.changes) == pytest.approx(found.difference, rel=1e-9)
+    # What halves the requests saves about half of the fleet, in the mean of both prices.
+    [demand] = [each.effect for each in found.changes if each.path == "demand"]
+    assert demand is not None and demand < 0
+    tree = found.to_dict()
+    assert tree["difference_usd_per_month"] == found.difference and "difference_usd_per_million" not in tree
+    assert [side.demand_gpus for side in (found.before, found.after)] == [each.gpus for each in fleets if each]
+    with pytest.raises(CostcalcError, match="a month is that of a demand"):
+        diff(V3, ten, of="month")
+
+
+def test_a_demand_alone_moves_the_bill_and_draws_no_bar_of_nothing() -> None:
+    page = plain_page(diff_page(diff(*({"model": "v3", "gpu": "h200", "demand": each} for each in ("20rps", "10rps")))))
+    assert re.search(r"A month of the demand: \$[\d,]+ for \d+ GPUs to \$[\d,]+ for \d+ GPUs, -\d+%", page)
+    assert "GPUs of the demand" in page and "$ of a month of the demand" in page
+    [row] = [line for line in page.splitlines() if line.strip().startswith("--demand")]
+    assert row.rstrip().endswith("$0.000")
 
 
 def test_nothing_differs() -> None:
@@ -131,7 +159,7 @@ def test_nothing_differs() -> None:
 def test_without_a_price_nothing_is_explained() -> None:
     found = diff({"model": "llama-3.1-8b", "gpu": "rtx-pro-6000-blackwell"}, {"model": "llama-3.1-8b", "gpu": "h100"})
     if found.before.usd_per_gpu_hour is None:
-        assert found.difference is None and found.changes[0].effect_usd_per_million is None
+        assert found.difference is None and found.changes[0].effect is None
 
 
 @pytest.mark.parametrize(
@@ -150,7 +178,7 @@ def test_what_cannot_be_asked(before: dict[str, object], after: dict[str, object
 
 
 def test_of_unknown_tokens() -> None:
-    with pytest.raises(CostcalcError, match="one of: blended, output, input"):
+    with pytest.raises(CostcalcError, match="one of: blended, output, input, month"):
         diff(V3, V3, of="all")  # type: ignore[arg-type]
 
 

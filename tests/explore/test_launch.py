@@ -101,6 +101,45 @@ def test_attention_data_parallel_is_told_as_each_engine_counts_it() -> None:
     assert "--tp_size 8 --enable_attention_dp --ep_size 8" in line("v3", "8xh200", "trtllm", **eight)
 
 
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "trtllm"])
+@pytest.mark.parametrize(("model", "gpu"), [("v3", "h200"), ("gpt-oss-120b", "8xl40s"), ("qwen3-235b-a22b", "16xh100")])
+@pytest.mark.parametrize("context", [8_192, 131_072])
+def test_what_is_chosen_is_what_its_engine_starts(model: str, gpu: str, engine: str, context: int) -> None:
+    # vLLM's --enable-expert-parallel and TensorRT-LLM's --enable_attention_dp are switches: all GPUs of a stage or one.
+    written = line(model, gpu, engine, context=context)
+    at = costcalc.estimate(model, gpu, backend=engine, context=context).deployment
+    stage = at.tensor_parallel * at.attention_data_parallel
+    assert engine != "vllm" or at.expert_parallel in (1, stage)
+    assert engine != "trtllm" or at.attention_data_parallel in (1, stage)
+    assert ("--enable-expert-parallel" in written) is (engine == "vllm" and at.expert_parallel == stage > 1)
+
+
+def test_llama_cpp_is_given_no_experts_apart() -> None:
+    assert "--tensor-split" in line("gpt-oss-120b", "8xl40s", "llama.cpp", context=8_192)
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "trtllm", "llama.cpp"])
+def test_a_request_of_the_context_that_was_asked_about_fits_the_line(engine: str) -> None:
+    written = emitted("llama-3.1-8b", "h100", engine, context="128Ki").text
+    read = from_launch_line(written)
+    assert read.max_context is not None and read.max_context >= 131_072 + 1_024
+
+
+def test_a_typed_degree_that_the_engine_does_not_take_is_answered_with_a_note() -> None:
+    typed: dict[str, Any] = {"gpus": 8, "tensor_parallel": 8, "expert_parallel": 4}
+    said = "vLLM has all 8 GPUs of a stage share in --ep, or one: not 4."
+    assert said in costcalc.estimate("v3", "h200", **typed).notes
+    assert not [note for note in costcalc.estimate("v3", "h200", backend="sglang", **typed).notes if "--ep" in note]
+
+
+def test_switches_of_a_whole_stage_are_degrees_of_one_or_a_stage() -> None:
+    memories = CATALOG.serving_efficiency().of_memory
+    assert memories is not None
+    for engine, how in CATALOG.launching().engines.items():
+        switched = {name for name, rows in how.options.items() if rows[0].form == "whole_stage"}
+        assert switched == {name for name, takes in memories.of(engine).degrees.items() if "stage" in takes}
+
+
 def test_several_commands_pools_and_manifests_are_written() -> None:
     pools = line("v3", "8xh200", "sglang", disaggregated=True, attention_data_parallel=8, expert_parallel=8)
     assert [shlex.split(each)[-1] for each in pools.splitlines()] == ["prefill", "decode"]
@@ -207,8 +246,8 @@ def test_what_llama_cpp_is_told_on_a_gpu_starts_there() -> None:
     for options in ({"max_num_seqs": 200}, {"gpu_layers": "auto", "context": 32768}, {"kv_cache": "q8_0", "batch": 3}):
         text = line("qwen3-32b", "rtx-4090", "llama.cpp", weights="q4_k_m", **options)
         launch = from_launch_line(text, gpu="rtx-4090", catalog=CATALOG)
-        assert launch.options.get("gpu_layers") == (56 if "gpu_layers" in options else None)
-        assert launch.max_context == options.get("context", 5120)
+        assert launch.options.get("gpu_layers") == (55 if "gpu_layers" in options else None)
+        assert launch.max_context == options.get("context", 4096) + 1024
 
 
 def test_layers_leave_a_gpu_whose_cache_is_kept_from_the_start() -> None:
@@ -239,8 +278,40 @@ def test_what_an_estimate_cannot_know_is_said() -> None:
 
 
 @pytest.mark.parametrize(
+    "form", ["-m {file} -fa -c 16384 -np 2", "-m {file} -c 16384 -np 2 -fa", "-fa on -m {file} -c 16384 -np 2"]
+)
+def test_flash_attention_of_llama_cpp_may_stand_without_a_value(form: str) -> None:
+    """It took none until September 2025 (containers/ramalama#1928), and guides still write it so."""
+    launch = from_launch_line(f"llama-server {form.format(file='Qwen3-32B-Q4_K_M.gguf')}", catalog=CATALOG)
+    assert launch.max_context == 8192 and launch.options["max_num_seqs"] == 2
+
+
+@given(st.data())
+def test_flags_without_effect_never_take_the_next_flag_nor_fail_at_the_end(data: st.DataObject) -> None:
+    engine, command = data.draw(
+        st.sampled_from(
+            [
+                ("vllm", "vllm serve"),
+                ("sglang", "python -m sglang.launch_server --model-path"),
+                ("trtllm", "trtllm-serve"),
+                ("llamacpp", "llama-server -hf"),
+            ]
+        )
+    )
+    how = CATALOG.launching().engines[engine]
+    flag = data.draw(st.sampled_from([each for each in how.others if each != how.cache_of_one]))
+    own = how.options["max_num_batched_tokens"][0].flags[0]
+    for line in (f"{own} 512 {flag}", f"{flag} {own} 512"):
+        assert (
+            from_launch_line(f"{command} Qwen/Qwen3-8B {line}", catalog=CATALOG).options["max_num_batched_tokens"]
+            == 512
+        )
+
+
+@pytest.mark.parametrize(
     ("pasted", "words"),
     [
+        ("vllm serve Qwen/Qwen3-8B -tp --max-model-len 4096", "-tp has no value; '--max-model-len' follows it"),
         ("vllm serve Qwen/Qwen3-8B --tensor-paralel-size 2", "did you mean '--tensor-parallel-size'"),
         ("trtllm-serve Qwen/Qwen3-8B --max-model-len 2", "TensorRT-LLM has no flag '--max-model-len'"),
         ("vllm serve Qwen/Qwen3-8B --tensor-parallel-size", "has no value"),
@@ -290,3 +361,17 @@ def test_the_answer_of_a_line_is_that_of_its_options() -> None:
     plain = costcalc.estimate("llama-3.1-70b", "8xh100", tensor_parallel=8, backend="vllm")
     assert there.cost == plain.cost
     assert parse_machine("8xh100")[0] == there.deployment.gpus
+
+
+@pytest.mark.parametrize(("model", "stored", "gpus"), [("llama-3.3-70b", "Q4_K_M", 2), ("gpt-oss-120b", "MXFP4", 3)])
+def test_llama_cpp_splits_layers_over_gpus_unless_told(model: str, stored: str, gpus: int) -> None:
+    """tools/server/README.md, --split-mode: "layer (default): split layers and KV across GPUs"; as its line is read."""
+    cards, options = f"{gpus}xrtx-3090", {"weights": stored, "backend": "llamacpp"}
+    plain = costcalc.estimate(model, cards, batch=1, catalog=CATALOG, **options)
+    line = f"llama-server -m {costcalc.load_model(model).name}-{stored}.gguf -np 1 -c 5120"
+    read = from_launch_line(line, gpu=cards, catalog=CATALOG)
+    told = costcalc.estimate(read.model, cards, **{**read.options, "batch": 1})
+    assert plain.deployment.pipeline_parallel == told.deployment.pipeline_parallel == gpus
+    assert plain.serving == told.serving
+    asked = costcalc.estimate("qwen3-32b", "2xrtx-3090", weights="q4_k_m", tensor_parallel=2)
+    assert asked.deployment.tensor_parallel == 2

@@ -176,6 +176,37 @@ def test_of_a_demand_the_fleet_and_its_bill_come_first() -> None:
     assert f"{format_usd(asked.usd_per_month)} a month" in page[1]
 
 
+@pytest.mark.parametrize("more", [{}, {"utilization": "40%"}, {"disaggregated": True}, {"cached": "50%"}])
+def test_a_margin_is_what_a_month_of_the_demand_leaves(more: dict[str, Any]) -> None:
+    """Of what a month of the demand is sold for, the bill of its whole fleet leaves the margin that was asked for."""
+    asked = {"demand": "20rps", "input_tokens": 3000, "output_tokens": 700, **more}
+    found = costcalc.breakeven("v3", "h200", margin="60%", **asked)
+    fleet, sale = found.estimate.demand, found.sale
+    assert fleet is not None and fleet.usd_per_month is not None and sale is not None
+    assert sale.usd_per_month_at_demand is not None and found.left_usd_per_month is not None
+    sold = 20 * 3600 * 730 * (3000 * sale.input_usd_per_million + 700 * sale.output_usd_per_million) / 1e6
+    assert sale.usd_per_month_at_demand == pytest.approx(sold, rel=1e-9)
+    assert found.left_usd_per_month == pytest.approx(sold - fleet.usd_per_month, rel=1e-9)
+    assert found.left_usd_per_month / sold == pytest.approx(0.6) == sale.margin
+    # At 40% of the requests the same fleet takes in what it costs.
+    assert sale.break_even_requests_per_s == pytest.approx(8.0)
+    for each in found.estimate.market:
+        bill = each.usd_per_month_at_demand
+        assert bill and each.margin == pytest.approx(1 - fleet.usd_per_month / bill)
+        assert each.price_over_cost == pytest.approx(bill / fleet.usd_per_month)
+    page = plain_page(breakeven_page(found))
+    assert "leave 60% of it [" in page and "from 8 requests/s on (40% of the demand)" in page
+    assert f"Busy or not, {found.estimate.deployment.gpus:,} × NVIDIA H200" in page
+    assert "never idle, unlike those" not in page
+
+
+def test_an_estimate_of_a_demand_says_what_apis_ask_for_it() -> None:
+    asked = costcalc.estimate("v3", "h200", demand="20rps"), costcalc.breakeven("v3", "h200", demand="20rps").estimate
+    bills, same = ([each.usd_per_month_at_demand for each in found.market] for found in asked)
+    assert bills == same
+    assert all(bills)
+
+
 def test_shares_broadcast() -> None:
     import numpy as np
 

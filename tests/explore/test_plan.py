@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Callable
 from math import ceil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jsonschema
@@ -16,17 +17,18 @@ import costcalc
 from costcalc.cli import main
 from costcalc.engine.parallelism import Deployment
 from costcalc.errors import CostcalcError
-from costcalc.explore.fleet.fleets import MULTIPLES
-from costcalc.explore.fleet.plan import Plan, PlannedFleet
+from costcalc.explore.fleet.fleets import MULTIPLES, Card, Found
+from costcalc.explore.fleet.plan import Plan, PlannedFleet, _why_not
 from costcalc.explore.search import fewest, single_replicas
 from costcalc.predict.odds import chance_within
 from costcalc.predict.scenario import asked
 from costcalc.replay.run import simulated
 from costcalc.replay.traffic import LENGTHS, PROCESSES, drawn, drawn_by
+from costcalc.report.estimate import estimate_page
 from costcalc.report.export.schema import schema_of
 from costcalc.report.page import plain_page
 from costcalc.report.plan import plan_page
-from costcalc.units import format_price, format_usd
+from costcalc.units import format_percent, format_price, format_usd
 
 TRACES = Path(__file__).parents[1] / "replay" / "traces"
 CHAT: dict[str, Any] = {"demand": "20 rps", "input_tokens": 1000, "output_tokens": 200}
@@ -72,6 +74,49 @@ def test_dollars_are_those_of_all_gpus_for_a_month_of_requests(chat: Plan) -> No
             [row] = costcalc.compare_gpus([each.gpu], "llama-3.1-8b", price="on-demand").rows
             price = row.estimate.deployment.usd_per_gpu_hour
             assert price is not None and each.usd_per_month == pytest.approx(each.gpus * price * 730)
+
+
+def test_dollars_of_two_kinds_are_of_the_price_of_each() -> None:
+    """A month and the ends of its range: whole replicas and workers of either kind, each at its own price."""
+    found = costcalc.plan("llama-3.1-70b", ["h100", "h200"], demand="10 rps", seeds=1)
+    mixed = [each for each in sized(found) if each.prefill_gpu not in (None, each.gpu)]
+    assert mixed
+    for each in mixed:
+        own, pool = each.usd_per_gpu_hour, each.prefill_usd_per_gpu_hour
+        assert own and pool and own != pool and each.gpus and each.prefill_gpus and each.replica_gpus
+        assert each.usd_per_month_range and each.gpus_range and each.usd_per_month
+        month = ((each.gpus - each.prefill_gpus) * own + each.prefill_gpus * pool) * 730
+        assert each.usd_per_month == pytest.approx(month)
+        for gpus, usd in zip(each.gpus_range, each.usd_per_month_range, strict=True):
+            replicas = (usd / 730 - gpus * pool) / (own - pool) / each.replica_gpus
+            assert replicas == pytest.approx(round(replicas), abs=1e-6) and 1 <= replicas * each.replica_gpus < gpus
+        page = plain_page(plan_page(found))
+        assert f"{format_price(pool)} → {format_price(own)}" in page
+        if each is found.fleets[0]:
+            assert f"{each.prefill_gpu}: {format_price(pool)}° per GPU-hour" in page
+
+
+def test_of_fleets_that_are_as_good_as_equal_the_simpler_one_is_recommended() -> None:
+    size = SimpleNamespace(deployment=SimpleNamespace(gpus=1))
+    pool = SimpleNamespace(layout=SimpleNamespace(gpus=1))
+
+    def fleet(usd: float, *, apart: int) -> Found:
+        card, other = Card("a", None, usd, None), Card("b", None, usd, None)  # type: ignore[arg-type]
+        kind = SimpleNamespace(prefill=pool if apart else None, deployment=SimpleNamespace(gpus=1))
+        of_pool = None if not apart else card if apart == 1 else other
+        return Found(card, size, kind, 1, 1 if apart else 0, of_pool)  # type: ignore[arg-type]
+
+    one, near, far = fleet(200.0, apart=0), fleet(99.5, apart=2), fleet(90.0, apart=2)
+    assert min([near, one], key=lambda each: each.cost) is one and near.usd_per_hour < one.usd_per_hour
+    assert min([far, one], key=lambda each: each.cost) is far
+    told = _why_not(near, one)
+    assert told == "as good as equal, $730.00 less a month, with two kinds of GPU to run"
+    assert _why_not(one, far) == "costs 1.11 times as much, $14,600 more a month"
+
+
+def test_of_users_no_bound_is_told_that_says_nothing() -> None:
+    found = costcalc.plan("llama-3.1-8b", ["a100"], **{**CHAT, "demand": "60 users", "tpot": "p95=20ms"}, seeds=1)
+    assert found.lower_bound_gpus == {} and "scheduler" not in plain_page(plan_page(found))
 
 
 def test_no_perfect_scheduler_needs_more(chat: Plan) -> None:
@@ -264,6 +309,19 @@ def test_a_replica_is_started_for_the_longest_request_and_the_page_tells_its_def
     assert "° taken by default" in page and "--kv FORMAT" in page and "2026" in page
 
 
+@pytest.mark.parametrize(("engine", "command"), [("llamacpp", "llama-server"), ("mlx", None)])
+def test_a_replica_is_started_by_its_own_engine(
+    capsys: pytest.CaptureFixture[str], engine: str, command: str | None
+) -> None:
+    asked = ["-m", "qwen3-8b", "-g", "rtx-3090" if command else "m2-ultra", "--weights", "q4_k_m", "--backend", engine]
+    assert main(["plan", *asked, "--demand", "2 users", "--seeds", "1", "--price", "1"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if "--emit" in line]
+    assert len(lines) == (command is not None)
+    for line in lines:
+        assert main(shlex.split(line)[1:]) == 0
+        assert capsys.readouterr().out.startswith(command or "")
+
+
 def test_a_chance_is_that_of_a_range_which_holds_in_8_of_10_cases() -> None:
     # Of a normal, one in ten is beyond either end, and half of them beyond the middle.
     assert chance_within((0.5, 2.0), 2.0) == pytest.approx(0.9, abs=1e-4)
@@ -318,6 +376,12 @@ def test_users_take_replicas_by_the_batch_and_make_requests_by_their_waits() -> 
     first, each = same.serving.time_to_first_token_s, same.serving.time_per_output_token_s
     assert first is not None and each is not None
     assert found.requests_per_s == pytest.approx(500 / (first + 1024 * each), rel=0.02)
+    # Headline, block and JSON tell the speed of so many users, not that of a full batch.
+    assert found.tokens_per_s_per_user == pytest.approx(1 / each, rel=0.02)
+    page, rate = plain_page(estimate_page(answer)), f"{found.tokens_per_s_per_user:.1f}"
+    assert f"500 users at {rate} tok/s each" in page and f"{rate} tokens/s each while answered" in page
+    assert f"{format_percent(found.load, 2)} of the {batch * found.replicas:,.0f} users whom they hold" in page
+    assert "per user and month, of one who asks again at once" in page
 
 
 def test_rows_of_a_comparison_have_the_size_that_is_best_for_each() -> None:
@@ -325,6 +389,16 @@ def test_rows_of_a_comparison_have_the_size_that_is_best_for_each() -> None:
     for row, gpu in zip(rows, ("h100", "b200"), strict=True):
         alone = costcalc.estimate("llama-3.1-70b", gpu, demand="50 rps", price="on-demand")
         assert row.estimate.demand == alone.demand
+
+
+def test_rows_of_a_demand_are_set_against_the_bill_of_the_first() -> None:
+    rows = costcalc.compare_gpus(["h100", "h200", "b200"], "llama-3.1-70b", demand="10 rps").rows
+    bills = [row.estimate.demand.usd_per_month for row in rows if row.estimate.demand]
+    assert len(bills) == 3 and bills[0] is not None
+    for row, bill in zip(rows, bills, strict=True):
+        assert bill is not None and row.cost_ratio == pytest.approx(bill / bills[0])
+        # A bill that is as likely more as less is at even odds; a higher one at less.
+        assert row.chance_cheaper is None or (row.chance_cheaper > 0.5) == (bill < bills[0])
 
 
 def test_a_break_even_tells_what_the_api_asks_for_the_demand() -> None:

@@ -225,7 +225,7 @@ def test_degrees_that_are_left_out_of_a_layout_are_told() -> None:
     layout = {"gpus": 16, "tensor_parallel": 4, "pipeline_parallel": 2, "attention_data_parallel": 2, "batch": 92}
     (left,) = [each for each in costcalc.estimate("v3", "h100", **layout).assumptions if each.name == "layout"]
     assert (left.value, left.override) == ("ep 1", "--ep")
-    assert left.why == "cheapest of 4 that fit beside the degrees typed"
+    assert left.why == "cheapest of 2 that fit beside the degrees typed"
     whole = costcalc.estimate("v3", "h100", expert_parallel=1, **layout)
     assert not [each for each in whole.assumptions if each.name == "layout"]
 

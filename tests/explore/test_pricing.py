@@ -8,6 +8,7 @@ import pytest
 
 import costcalc
 from costcalc.catalog.catalog import Catalog
+from costcalc.errors import CostcalcError
 from costcalc.hardware.prices import NEWEST, age_in_months
 from costcalc.predict.results import Comparison
 
@@ -109,3 +110,45 @@ def test_the_offer_is_in_the_tree_and_in_the_explanation() -> None:
     told = next(each for each in found.explanation if each.quantity == "deployment.usd_per_gpu_hour")
     assert (told.value, told.numbers, told.source) == (4.29, "$4.29", machine.price_source)
     assert told.formula == "listed: on-demand, Lambda, 2026-09-16"
+
+
+def test_a_gpu_whose_capital_nobody_knows_leaves_the_others_theirs() -> None:
+    cards = ["rtx-3090", "strix-halo", "rtx-4090"]
+    found = costcalc.compare_gpus(cards, "qwen3-8b", owned="home", weights="q4_k_m")
+    costs = [row.estimate.cost.usd_per_million_output_tokens for row in found.rows]
+    assert costs[0] and costs[1] is None and costs[2]
+    assert found.rows[1].estimate.serving.output_tokens_per_s
+    assert "No price: what owning AMD Ryzen AI Max+ 395 (Strix Halo) takes is not known" in found.notes[0]
+    alone = costcalc.estimate("qwen3-8b", "rtx-4090", owned="home", weights="q4_k_m")
+    assert alone.cost.usd_per_million_output_tokens == costs[2]
+    with pytest.raises(CostcalcError, match="is not known"):
+        costcalc.compare_gpus(["strix-halo", "m4-max"], "qwen3-8b", owned="home")
+    with pytest.raises(CostcalcError, match="no term of owning"):
+        costcalc.compare_gpus(cards, "qwen3-8b", owned="hme=1")
+
+
+def test_one_kind_of_gpu_in_several_numbers_has_a_name_for_each() -> None:
+    rows = costcalc.compare_gpus(["1xrtx-3090", "2xrtx-3090", "rtx-4090"], "qwen3-32b", weights="q4_k_m").rows
+    card = "NVIDIA GeForce RTX 3090"
+    assert [row.variant for row in rows] == [f"1 × {card}", f"2 × {card}", "NVIDIA GeForce RTX 4090"]
+    twice = costcalc.compare_gpus(["rtx-3090", "rtx-3090"], "qwen3-8b", weights="q4_k_m")
+    assert not any("Nearest call" in note for note in twice.notes)
+
+
+def test_several_prices_of_one_gpu_are_rows_with_the_bill_of_each() -> None:
+    """One fleet at three prices: what each row costs is its price, and that is sure, whatever the model errs by."""
+    words = ["spot", "reserved", "owned", "$3/h"]
+    found = costcalc.compare_gpus(["h200"], "v3", price=",".join(words), demand="20 rps")
+    assert [row.variant.split(", ")[1] for row in found.rows] == ["spot", "reserved", "owned", "$3.00"]
+    for row, word in zip(found.rows, words, strict=True):
+        alone = costcalc.estimate("v3", "h200", price=word, demand="20 rps")
+        assert row.estimate.demand == alone.demand and row.estimate.demand is not None
+        paid, first = (each.estimate.demand.usd_per_month for each in (row, found.rows[0]))
+        assert row.cost_ratio == pytest.approx(paid / first)
+        # Of one's own, electricity is that of the hours with work.
+        bill = row.estimate.demand.gpus * row.estimate.deployment.usd_per_gpu_hour * 730
+        assert paid == pytest.approx(bill) if word != "owned" else 0.99 * bill < paid < bill
+        assert row.chance_cheaper == (None if row is found.rows[0] else float(paid < first))
+    assert not any("differ in kind" in note for note in found.notes)
+    same = costcalc.compare_gpus(["h200"], "v3", price=words, demand="20 rps")
+    assert [row.variant for row in same.rows] == [row.variant for row in found.rows]

@@ -92,3 +92,32 @@ def test_pools_are_one_or_the_other() -> None:
     for given in ({"vary": "pools="}, {"vary": "disaggregated="}, {"disaggregated": True, "prefill_gpus": 4}):
         left = sensitivity("llama-3.1-70b", "4xh100", **given).influences
         assert "disaggregated" not in {each.input for each in left}
+
+
+def test_of_a_demand_the_cost_of_its_fleet_is_moved() -> None:
+    """Every end is the bill of a month over its tokens, as an estimate of those options on such replicas tells it."""
+    asked = {"demand": "20 rps", "price": 2.0}
+    found = sensitivity("v3", "h200", **asked)
+    fleet = found.estimate.demand
+    assert fleet is not None and fleet.usd_per_month is not None
+    tokens = 20 * 3600 * 730 * (4096 + 1024)
+    assert found.usd_per_million == pytest.approx(fleet.usd_per_month / tokens * 1e6)
+    [each] = [each for each in found.influences if each.input == "demand"]
+    assert (each.low, each.high) == ("10 requests/s", "40 requests/s")
+    for rate, cost in ((10, each.usd_per_million_at_low), (40, each.usd_per_million_at_high)):
+        told = estimate("v3", "h200", gpus=found.estimate.deployment.gpus, demand=f"{rate} rps", price=2.0).demand
+        assert told is not None and told.usd_per_month is not None
+        assert cost == pytest.approx(told.usd_per_month / (rate / 20 * tokens) * 1e6)
+    assert "whole fleet" in found.notes[0] and "tokens of the demand, blended" in plain_page(sensitivity_page(found))
+    own = sensitivity("v3", "h200", demand="20 rps", vary="demand=5rps:80rps")
+    [each] = [each for each in own.influences if each.input == "demand"]
+    assert (each.low, each.high, each.why) == ("5rps", "80rps", "as told")
+
+
+def test_terms_of_an_owner_without_a_range_are_named() -> None:
+    found = sensitivity("llama-3.1-8b", "1xh100", price="owned")
+    owner = found.estimate.deployment.owned
+    assert owner is not None
+    fixed = round(100 * (1 - owner.parts.electricity / owner.usd_per_gpu_hour))
+    assert any(f"{fixed}% is fixed: capital, years, rate" in note for note in found.notes)
+    assert not any("is fixed" in note for note in sensitivity("llama-3.1-8b", "1xh100").notes)

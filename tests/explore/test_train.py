@@ -1,6 +1,7 @@
 """Training runs against the GPU-hours and the dollars that their makers published."""
 
 import json
+import re
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -11,6 +12,9 @@ from costcalc.cli import main
 from costcalc.errors import CostcalcError
 from costcalc.explore.money.train import published_runs, reached, train
 from costcalc.report.export.schema import schema_of
+from costcalc.report.money.train import train_page
+from costcalc.report.page import plain_page
+from costcalc.units import Currency, shown_in
 
 
 def of(model):
@@ -150,3 +154,23 @@ def test_every_face(capsys, tmp_path):
     assert main(words[:5]) == 2
     assert capsys.readouterr().err.startswith("error: --tokens is missing")
     assert costcalc.train is train
+
+
+def test_a_range_is_rounded_in_the_currency_that_is_shown():
+    found = train(model="v3", gpu="h800", tokens="14.8T")
+    for currency in (Currency("€", 0.92), Currency("€", 0.37), Currency("$", 1.0)):
+        with shown_in(currency):
+            page = plain_page(train_page(found))
+        sign = re.escape(currency.sign)
+        told = re.search(rf"{sign}[\d.]+M +\[{sign}([\d.]+)–([\d.]+)M\]", page)
+        ends = [f"{float(f'{end * currency.per_usd / 1e6:.1e}'):g}" for end in found.usd_range]
+        assert told and [f"{float(each):g}" for each in told.groups()] == ends
+
+
+def test_notes_are_in_the_answer_as_on_the_page():
+    found = train(model="v3", gpu="h800", tokens="14.8T")
+    assert [note.split(":")[0].split(",")[0] for note in found.notes[:2]] == [
+        "FLOPs",
+        "The share is over all GPU-hours",
+    ]
+    assert all(note in " ".join(plain_page(train_page(found)).split()) for note in found.to_dict()["notes"])

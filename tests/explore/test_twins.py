@@ -146,7 +146,7 @@ def test_a_limit_of_time_and_what_prefill_takes_are_told() -> None:
     short, long = (
         costcalc.compare_attention("v3", "h100", context=context, disaggregated=False) for context in (4096, 65_536)
     )
-    assert short.title.endswith("attention replaced, under 50 ms per token")
+    assert short.title.endswith("attention replaced, prefill and decode in one pool, under 50 ms per token")
     assert not any("Prefill takes" in note for note in short.notes)
     [told] = [note for note in long.notes if "Prefill takes" in note]
     assert "--pools apart" in told and "--terms kv" in told
@@ -169,7 +169,8 @@ def test_a_limit_of_time_and_what_prefill_takes_are_told() -> None:
 def test_all_comparisons_keep_prompts_apart_by_one_rule(compared: Callable[..., costcalc.Comparison]) -> None:
     # A list is decided as a whole, by its longest context: rows of a table stay comparable along it.
     auto, one, apart = (compared(contexts=["4k", "64k"], **way) for way in ({}, PLAIN, {"disaggregated": True}))
-    assert ", prefill on a pool of its own, under 50 ms per token" in auto.title and "pool" not in one.title
+    assert ", prefill on a pool of its own, under 50 ms per token" in auto.title
+    assert ", prefill and decode in one pool, under 50 ms per token" in one.title
     assert [row.estimate.cost for row in auto.rows] == [row.estimate.cost for row in apart.rows]
     assert {row.estimate.workload.disaggregated for row in one.rows} == {False}
     assert any("--pools one asks for that" in note for note in auto.notes)
@@ -230,7 +231,8 @@ def test_at_long_contexts_prompts_have_a_pool_of_their_own_in_every_row() -> Non
 def test_elsewhere_prompts_stay_in_the_one_pool(told: dict[str, Any]) -> None:
     found = costcalc.compare_attention("v3", "h100", variants=["mla", "mqa"], **told)
     assert not any(row.estimate.workload.disaggregated for row in found.rows)
-    assert "pool" not in found.title
+    assert ("prefill and decode in one pool" in found.title) is ("context" in told)
+    assert "of its own" not in found.title
 
 
 def test_at_a_million_tokens_ranks_share_the_latent() -> None:
@@ -353,3 +355,37 @@ def test_variants_without_copies_to_share_run_without_context_parallelism() -> N
     assert len(curves.curves) == len(found.rows)
     # Nor where the model itself is one of them.
     assert costcalc.compare_attention("llama-2-7b", "h100", gpus=4, context_parallel=4).rows
+
+
+def test_what_decides_a_batch_and_what_all_rows_take_are_told() -> None:
+    """A batch as large as what fits is marked, replicas are counted together, and one note says what fits them all."""
+    found = costcalc.compare_attention(
+        "llama-3.1-70b", "h100", variants=["mha", "gqa:8", "gqa:4", "mqa"], context="4k", ttft="2s"
+    )
+    assert found.title.endswith("under 50 ms per token and 2 s to the first one")
+    page = plain_page(comparison_page(found))
+    lines = {row.variant: next(each for each in page.splitlines() if f" {row.variant} " in each) for row in found.rows}
+    for row in found.rows:
+        at, held = row.estimate.deployment, row.estimate.memory.max_sequences
+        batch, full = int(row.estimate.workload.batch), row.estimate.workload.batch == held
+        assert f" {batch * at.replicas}°{'‡' * full}" in lines[row.variant]
+    assert {row.estimate.deployment.replicas for row in found.rows} == {1, 2}
+    assert "of all replicas of a row together" in page and "‡ as many as fit" in page
+    short = costcalc.compare_attention("v3", "h200", variants=["mha", "gqa:8", "mla"], context="128k")
+    needs = [row.needs_gpus for row in short.rows if row.note]
+    assert needs and short.notes[-1] == f"All rows fit with --gpus {max(filter(None, needs))}."
+    wider = costcalc.compare_attention("v3", "h200", variants=["mha", "gqa:8", "mla"], context="128k", gpus=needs[0])
+    assert not [row for row in wider.rows if row.note]
+
+
+def test_a_variant_has_the_chances_of_a_model_of_its_own() -> None:
+    """Two comparisons of the same two say the same: a variant's errors are no more shared than those of a model."""
+    base = costcalc.load_model("llama-3.1-70b")
+    twins, _ = attention_variants(base, ("gqa:8", "gqa:4"))
+    own = [replace(twin.model, name=twin.variant, measured_as=None) for twin in twins]
+    asked: dict[str, Any] = {"gpus": 8, "context": "4k", "disaggregated": False}
+    variants = costcalc.compare_attention(base, "h100", variants=["gqa:8", "gqa:4"], **asked)
+    models = costcalc.compare_models([twins[0].model, own[1]], "h100", **asked)
+    assert variants.rows[1].cost_ratio == models.rows[1].cost_ratio
+    assert variants.rows[1].chance_cheaper is not None
+    assert variants.rows[1].chance_cheaper == models.rows[1].chance_cheaper

@@ -35,6 +35,8 @@ def typed_layouts(model: ModelSpec, gpu: Accelerator, gpus: int) -> Iterator[dic
         heads = all(layer.shard_unit % tensor == 0 for _, layer in model.attention_layers())
         if not heads or gpus % size or tensor > domain or stage % expert or size > reach(gpu):
             continue
+        if expert not in (1, stage):  # which vLLM does not start
+            continue
         if not model.has_experts and (data > 1 or expert > 1):
             continue
         if pipeline > 1 and stage not in stages:

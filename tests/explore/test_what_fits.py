@@ -216,3 +216,40 @@ def test_formats_of_engines_are_known() -> None:
         assert all(cache_format(name).name == name for name in engine.caches)
         known = {Catalog().gpu(each.name).architecture for each in Catalog().entries("hardware_profiles")}
         assert known >= {arch for only in (*engine.weights.values(), *engine.caches.values()) for arch in only}
+
+
+SPLIT: dict[str, Any] = {"weights": "q4_k_m", "gpu_layers": "auto"}
+DESKTOP: dict[str, Any] = {**SPLIT, "host_memory": "32GB"}
+
+
+@pytest.mark.parametrize(
+    ("question", "found", "refused"),
+    [("context", "context", "in the 32 GB of the host"), ("users", "batch", "in the 32 GB of the host")],
+)
+def test_what_is_on_the_gpu_follows_what_is_asked(question: str, found: str, refused: str) -> None:
+    """One more token or user takes another split, until the host is full too; the estimate agrees on both sides."""
+    most = costcalc.capacity("qwen3-30b-a3b", "rtx-3060", max=question, **DESKTOP)
+    fixed = costcalc.estimate("qwen3-30b-a3b", "rtx-3060", **{**DESKTOP, "batch": 1, found: 1}).memory
+    there = most.rows[0].estimate.memory
+    assert isinstance(most.value, int) and refused in (most.beyond or "")
+    assert (there.host_bytes or 0) > (fixed.host_bytes or 0)
+    options: dict[str, Any] = {**DESKTOP, "batch": 1}
+    costcalc.estimate("qwen3-30b-a3b", "rtx-3060", **{**options, found: most.value})
+    with pytest.raises(CostcalcError, match=refused):
+        costcalc.estimate("qwen3-30b-a3b", "rtx-3060", **{**options, found: most.value + 1})
+
+
+def test_a_host_without_a_size_limits_nothing() -> None:
+    most = costcalc.capacity("qwen3-30b-a3b", "rtx-3060", **SPLIT)
+    # max_position_embeddings of https://huggingface.co/Qwen/Qwen3-30B-A3B/blob/main/config.json
+    assert most.value is None and most.about.endswith(": 40,960 tokens, as trained; memory sets none")
+    with pytest.raises(CostcalcError, match="host_memory"):
+        costcalc.capacity("qwen3-30b-a3b", "rtx-3060", max="users", **SPLIT)
+
+
+def test_the_answer_says_what_the_model_was_trained_for() -> None:
+    """max_position_embeddings of meta-llama/Llama-3.1-8B's config.json: 131072."""
+    most = costcalc.capacity("llama-3.1-8b", "8xh200")
+    assert most.trained == 131_072 and isinstance(most.value, int) and most.value > 131_072
+    assert f"131,072 tokens, as trained; memory would hold {most.value:,}" in most.about
+    assert costcalc.capacity("llama-3.1-8b", "rtx-4090").trained is None

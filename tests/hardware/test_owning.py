@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict, replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -199,8 +200,87 @@ def test_a_page_does_not_ask_for_a_draw_that_was_typed(capsys: pytest.CaptureFix
     for terms_typed in ("home", "home,draw=70%"):
         assert main([*words, terms_typed]) == 0
         pages.append(capsys.readouterr().out)
-    assert "in --owned makes it that" in pages[0] and "of electricity, at $0.19 per kWh" in pages[0]
+    assert "in --owned puts that into the price" in pages[0] and "of electricity, at $0.19 per kWh" in pages[0]
     assert (
-        "in --owned makes it that" not in pages[1]
-        and "70% of a GPU's limit around the clock, whatever it serves, as typed" in pages[1]
+        "in --owned puts that into the price" not in pages[1]
+        and "at 70% of a GPU's limit while it works by the owner's terms, as typed" in pages[1]
     )
+
+
+def test_electricity_of_a_month_is_told_of_both_draws_wherever_either_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """Four H100s of 700 W at half their limit, 1.82 times that with the host, PUE 1.54, $0.086 a kWh, 730 hours."""
+    assert main(["estimate", "-m", "llama-3.1-70b", "-g", "4xh100", "--price", "owned"]) == 0
+    page = capsys.readouterr().out
+    month = 4 * 0.7 * 0.5 * 1.82 * 1.54 * 0.086 * 730
+    told = re.search(r"The price has \$([\d.]+) of electricity a month.*\$([\d.]+) a month \(under Energy\)", page)
+    beside = re.search(r"\$([\d.]+) +of electricity, .*the price has \$([\d.]+),", page)
+    assert told and beside and told.groups() == beside.groups()[::-1]
+    assert float(told[1]) == pytest.approx(month, rel=1e-3)
+
+
+def test_shares_of_an_owned_hour_add_up_as_they_are_shown() -> None:
+    for entry in Catalog().entries("hardware_profiles"):
+        cost = owned(Catalog().gpu(entry.name), OWNING.told())
+        if cost is None:
+            continue
+        [grid] = [block for block in owned_block(cost) if isinstance(block, Grid)]
+        share = {row[0]: round(10 * float(row[-1].rstrip("%"))) for row in grid.rows}
+        parts = [share[name.replace("_", " ")] for name in asdict(cost.parts)]
+        assert sum(parts[:-1]) == share["fixed"] and share["fixed"] + parts[-1] == share["in all"] == 1000
+
+
+HOME: dict[str, Any] = {"weights": "q4_k_m", "owned": "home"}
+
+
+def test_electricity_follows_the_use_unless_the_hours_are_typed() -> None:
+    """What the meter counts: work at its draw in the hours of work, the others idle, at a household's price."""
+    alone = OWNING.told("home")
+    meter = (costcalc.load_gpu("rtx-3090").power or 0) * (1 + alone.host_power) * alone.pue / 1e3 * alone.power_price
+    for use in (1.0, 0.5, 0.08):
+        found = costcalc.estimate("qwen3-8b", "rtx-3090", utilization=use, **HOME).deployment
+        assert found.owned is not None
+        assert found.owned.parts.electricity == pytest.approx(meter * (use * alone.draw + (1 - use) * alone.idle))
+        assert found.usd_per_gpu_hour == found.owned.usd_per_gpu_hour
+    typed = costcalc.estimate("qwen3-8b", "rtx-3090", utilization=0.08, **{**HOME, "owned": "home,busy=1"}).deployment
+    assert typed.owned is not None and typed.owned.parts.electricity == pytest.approx(meter * alone.draw)
+
+
+def test_a_demand_pays_the_electricity_of_its_load() -> None:
+    found = costcalc.estimate("qwen3-32b", "rtx-3090", demand="200k tokens/day", **HOME)
+    own, asked = found.deployment.owned, found.demand
+    assert own is not None and asked is not None and asked.usd_per_month is not None
+    assert 0 < asked.load < 0.1
+    at_this_use = costcalc.estimate("qwen3-32b", "rtx-3090", utilization=asked.load, **HOME).deployment
+    assert asked.usd_per_month == pytest.approx((at_this_use.usd_per_gpu_hour or 0) * asked.gpus * 730)
+    # The block Energy counts the same hours; it differs by the draw alone, which it predicts.
+    energy = found.energy
+    assert energy.kwh_per_month is not None and energy.watts_per_gpu is not None
+    bill = asked.usd_per_month - own.fixed_usd_per_gpu_hour * asked.gpus * 730
+    assert energy.kwh_per_month * own.terms.power_price == pytest.approx(bill, rel=0.1)
+
+
+def test_a_sweep_of_use_is_the_estimate_of_each() -> None:
+    uses = [0.05, 0.3, 1.0]
+    swept = costcalc.sweep("qwen3-8b", "rtx-3090", utilization=uses, batch=1, **HOME)
+    each = [costcalc.estimate("qwen3-8b", "rtx-3090", utilization=use, batch=1, **HOME) for use in uses]
+    assert swept["usd_per_gpu_hour"] == pytest.approx([x.deployment.usd_per_gpu_hour for x in each])
+    costs = [x.cost.usd_per_million_output_tokens for x in each]
+    assert swept["cost.usd_per_million_output_tokens"] == pytest.approx(costs)
+
+
+@pytest.mark.parametrize("use", [0.08, 0.6, 1.0])
+def test_at_break_even_an_owner_pays_what_the_api_charges_whatever_use_was_assumed(use: float) -> None:
+    options: dict[str, Any] = {**HOME, "gpus": 2, "batch": 2}
+    even = costcalc.estimate("llama-3.3-70b", "rtx-3090", utilization=use, **options).market[0]
+    assert even.break_even_utilization is not None and even.break_even_utilization < 1
+    there = costcalc.estimate("llama-3.3-70b", "rtx-3090", utilization=even.break_even_utilization, **options)
+    assert there.cost.usd_per_million_blended_tokens == pytest.approx(even.blended_usd_per_million)
+    day = 24 * 2 * (there.deployment.usd_per_gpu_hour or 0)
+    assert even.break_even_tokens_per_day == pytest.approx(day / even.blended_usd_per_million * 1e6)
+
+
+def test_a_price_in_cents_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """The dearest household electricity of the EU in 2025 was 0.384 euros (Eurostat, 2025-10-29)."""
+    assert main(["estimate", "-m", "qwen3-8b", "-g", "rtx-3090", "--owned", "home", "--power-price", "38.4"]) == 2
+    told = capsys.readouterr()
+    assert not told.out and "in dollars, at most 5: 30 cents are 0.3" in told.err

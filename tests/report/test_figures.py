@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from itertools import pairwise
 
@@ -14,20 +15,31 @@ from matplotlib.figure import Figure
 import costcalc
 from costcalc.catalog.catalog import load_gpu
 from costcalc.errors import CostcalcError
-from costcalc.explore.attention import Curve, Curves
+from costcalc.explore.attention import Curve, Curves, attention_curves
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.predict.results import BreakEven, Comparison, Estimate, OpResult
 from costcalc.report.charts.comparison import draw_comparison
 from costcalc.report.charts.estimate import draw_estimate, draw_roofline, draw_step_time
 from costcalc.report.charts.frontier import draw_frontier
 from costcalc.report.charts.money import draw_breakeven
-from costcalc.report.charts.style import VARIANT_COLOURS, draw_over, look, panels, spread, variant_colour
+from costcalc.report.charts.style import (
+    VARIANT_COLOURS,
+    draw_over,
+    look,
+    own_colour,
+    own_mark,
+    panels,
+    shown_ticks,
+    spread,
+    variant_colour,
+)
 from costcalc.report.charts.sweep import draw_sweep
 from costcalc.report.charts.terminal import plots
 from costcalc.report.comparison import COST, RATE, USER
 from costcalc.report.money.breakeven import use_curve
 from costcalc.report.page import plain_page
 from costcalc.report.sweep import SWEPT_PANELS, curves_of
+from costcalc.units import Currency, format_bytes, format_usd, shown_in
 
 MAGIC = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
 
@@ -223,3 +235,33 @@ def test_pools_together_and_apart_of_two_gpus_all_have_bands() -> None:
     found = costcalc.frontier("llama-3.1-8b", ["1xh100", "1xl40s"], disaggregated=[False, True])
     chart = draw_frontier(found, ".svg", ("throughput",))
     assert len(found.fronts) == 4 and chart.count(b"PolyCollection_") == 4
+
+
+def test_ticks_of_money_are_round_in_the_currency_shown() -> None:
+    axes = Figure().add_subplot()
+    axes.set(yscale="log", ylim=(0.4, 900), xlim=(0, 1000))
+    with shown_in(Currency("€", 0.92, "EUR")):
+        for axis in (axes.xaxis, axes.yaxis):
+            shown_ticks(axis, format_usd)
+            low, high = axis.get_view_interval()
+            places = [each for each in axis.get_majorticklocs() if low <= each <= high]
+            told = [axis.get_major_formatter()(each, 0) for each in places]
+            assert len(told) > 2 and all(re.fullmatch(r"€(0|0\.[125]0|[1245][05]*|[68]00)", each) for each in told), (
+                told
+            )
+
+
+def test_a_variant_looks_the_same_in_any_company() -> None:
+    kinds = ("GQA-8", "GQA-16", "GQA-32", "SWA 4,000", "SWA 4,000/6", "MHA", "MQA", "Low rank", "MLA absorbed")
+    looks = [(own_colour(each), own_mark(each)) for each in kinds]
+    assert len({*looks}) == len(kinds) and None not in dict(looks)
+    assert looks == [(variant_colour(each, 7), own_mark(each)) for each in kinds]
+
+
+def test_caches_beside_lines_are_those_of_the_longest_context() -> None:
+    asked = {"variants": "gqa:8,window:4k", "contexts": ["2k", "64k"]}
+    table = costcalc.compare_attention("llama-3.1-8b", "1xh100", **asked)
+    lines = attention_curves("llama-3.1-8b", "1xh100", **asked)
+    picture = draw_comparison(table, lines, ".svg", ("cache",)).decode()
+    assert "<!-- KV cache per sequence, 64,000 tokens -->" in picture and "2,000 tokens" not in picture
+    assert f"<!-- {format_bytes(table.rows[2].estimate.kv_cache.bytes_per_sequence)} -->" in picture

@@ -23,6 +23,7 @@ from costcalc.report.html.document import report_html
 from costcalc.report.market import newest
 from costcalc.report.page import quantity
 from costcalc.report.verdict import verdict
+from costcalc.units import Currency, format_usd, shown_in
 
 ASKED: dict[str, tuple[str, str, dict[str, Any]]] = {
     "experts": ("v3", "h100", {}),
@@ -166,6 +167,19 @@ def test_cells_are_what_estimate_answers(name: str) -> None:
                 assert value == expected, path
 
 
+def test_a_report_shows_the_variants_and_contexts_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told: dict[str, Any] = {"variants": "mla,gqa:8,none", "contexts": "4k,32k", "disaggregated": False}
+    rows = costcalc.compare_attention("v3", "h200", **told).rows
+    assert overview("v3", "h200", attention=told).attention.rows == rows  # type: ignore[union-attr]
+    page = str(tmp_path / "report.html")
+    words = ["report", "-m", "v3", "-g", "h200", "-o", page, "--variants", "mla,gqa:8,none", "--contexts", "4k,32k"]
+    assert app.run([*words, "--pools", "one"]) == 0
+    named = re.findall(r'<th scope="row" class="unbroken name">([^<]*)', Path(page).read_text(encoding="utf-8"))
+    assert {"MLA absorbed", "GQA-8", "No cache"} <= {*named} and "MQA" not in named
+    for wrong in (["--variants", "gq:8"], ["--pools", "no"], ["--contexts", "4k", "--context", "8k"]):
+        assert app.run([*words[:7], *wrong]) == 2 and wrong[0] in capsys.readouterr().err
+
+
 # In a browser.
 
 
@@ -235,10 +249,51 @@ def test_a_page_begins_with_the_estimate(browser: Browser, tmp_path: Path, name:
     rows = browser.value(TEXTS)
     every = [quantity(path, result) for path in TOLD]
     shown = [each for each in every if each.title in {row[0] for row in rows}]
-    assert shown and rows == [[each.title, each.text, each.range] for each in shown]
+    told = [[each.title, each.text, each.range] for each in shown]
+    if result.demand is not None:
+        told.append(["$ per month, of the demand", format_usd(result.demand.usd_per_month), ""])
+        told.append(["$ per M tokens, busy or not", format_usd(result.demand.usd_per_million_tokens), ""])
+    assert shown and rows == told
     assert not browser.complaints() and browser.requests() == [page]
     # What waits for a script is shown, and nothing stands out of the window.
     assert browser.value("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+@in_a_browser
+@pytest.mark.parametrize(("price", "use"), [(None, None), (2.5, 0.9), (0.7, 0.13)])
+def test_a_month_of_a_demand_follows_price_and_use(
+    browser: Browser, tmp_path: Path, price: float | None, use: float | None
+) -> None:
+    page, (model, gpu, options) = address(tmp_path, "demand"), ASKED["demand"]
+    browser.open(page if price is None else f"{page}#price={price}&use={use}")
+    told = options if price is None else {**options, "price": price, "utilization": use}
+    answered = costcalc.estimate(model, gpu, **told, gpus=asked("demand").estimate.deployment.gpus)
+    numbers, summary = browser.value(NUMBERS), browser.value('document.getElementById("summary").textContent')
+    assert answered.demand is not None
+    for field in ("usd_per_month", "usd_per_million_tokens"):
+        assert float(numbers[f"demand.{field}"]) == pytest.approx(getattr(answered.demand, field), rel=1e-9)
+        assert format_usd(getattr(answered.demand, field)) in summary
+    # What is sold is what the demand costs, as the verdict has it.
+    lowest = min(newest(answered.market), key=lambda each: each.blended_usd_per_million)
+    left = browser.value('[...document.querySelectorAll("[data-list]")].map(each => each.textContent)')
+    assert verdict(answered).rpartition("): ")[2] in left and lowest.provider in verdict(answered)
+
+
+@in_a_browser
+def test_a_price_is_in_the_currency_shown_and_told_in_dollars(browser: Browser, tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    with shown_in(Currency("€", 0.92, "EUR")):
+        file.write_text(report_html(asked("experts"), "costcalc report", "1.2.3"), encoding="utf-8")
+    browser.open(file.as_uri())
+    assert "Price per GPU-hour [€]" in file.read_text(encoding="utf-8")
+    assert float(browser.value('document.getElementById("price").value')) == pytest.approx(3.24 * 0.92)
+    browser.value(
+        'const box = document.getElementById("price"); box.value = "1.84"; box.dispatchEvent(new Event("change"))'
+    )
+    assert "--price 2 " in browser.value('document.querySelector("#command code").textContent')
+    assert float(browser.value(NUMBERS)["cost.usd_per_million_blended_tokens"]) == pytest.approx(
+        costcalc.estimate("v3", "h100", price=2).cost.usd_per_million_blended_tokens, rel=1e-9
+    )
 
 
 @in_a_browser

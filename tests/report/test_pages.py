@@ -13,6 +13,7 @@ from terminal import fitted
 
 import costcalc
 from costcalc import compare_models, frontier
+from costcalc.cli import main
 from costcalc.cli.app import plain_text
 from costcalc.predict.results import (
     Assumption,
@@ -296,7 +297,8 @@ def set_in(cells: str) -> str:
         r"\textbackslash{}": "\\", r"\textasciitilde{}": "~", r"\textasciicircum{}": "^", r"\textasciigrave{}": "`",
         r"$\times$": "×", r"$\cdot$": "·", r"$\to$": "→", r"$\dagger$": "†", r"$^\circ$": "°", "$^2$": "²",
         r"$\lambda$": "λ", r"$\Sigma$": "Σ", r"$\mu$": "μ", "$-$": "−", "$<$": "<", "$>$": ">", "$|$": "|",
-        r"$\star$": "★", r"$\bullet$": "●", r"$\circ$": "○", "-{}": "-", "--": "–", "{[}": "[", "{]}": "]", "{*}": "*",
+        r"$\star$": "★", r"$\bullet$": "●", r"$\circ$": "○", "-{}": "-", "--{}": "–", "--": "–",
+        "{[}": "[", "{]}": "]", "{*}": "*",
         **{f"\\{sign}": sign for sign in "&%$#_{}"},
     }  # fmt: skip
     names = sorted(printed, key=len, reverse=True)
@@ -307,7 +309,7 @@ def set_in(cells: str) -> str:
 def test_latex_prints_every_sign_of_a_cell_and_obeys_none(text: str) -> None:
     told = latex_page([Grid([Column("x"), Column("y")], [["a", text]])])
     [row] = [line for line in told.splitlines() if line.startswith("    a &")]
-    cell = row.removeprefix("    a &").removesuffix(r" \\").strip()
+    cell = row.removeprefix("    a &").removesuffix(r"\tabularnewline").strip()
     assert set_in(cell) == text
     bare = re.sub(r"\\[&%$#_{}]", "", cell)  # what is left of signs that command are pairs of braces and of dollars
     assert not set("&%#_") & set(bare) and bare.count("{") == bare.count("}") and bare.count("$") % 2 == 0
@@ -348,13 +350,26 @@ def test_latex_has_a_float_for_each_table_with_caption_label_and_notes(estimate:
     [
         ("costcalc compare attention -m v3 -g h100 -o table.tex", "compare-attention-v3-h100"),
         ("costcalc compare attention --model v3 --gpu h100 -f latex --currency EUR=0.9", "compare-attention-v3-h100"),
-        ("costcalc estimate --model=v3 --gpu=8xh100 --context 64k --output t.tex", "estimate-v3-8xh100-context-64k"),
+        ("costcalc compare gpus h100 b200 -v -m v3 --brief", "compare-gpus-h100-b200-v3"),
+        ("costcalc estimate --model=v3 --gpu=8xh100 --context 64k --output t.tex", "estimate-v3-8xh100-[0-9a-f]{3}"),
+        ("costcalc estimate -m v3 -g 8xh100 --output 512 --spot", "estimate-v3-8xh100-[0-9a-f]{3}"),
     ],
 )
 def test_labels_of_latex_follow_the_question(command: str, label: str) -> None:
-    page: list[Block] = [Command(command), Line("16 GPUs", "title"), Line("Memory: 79 GiB", "heading")]
-    told = latex_page([*page, Grid([Column("a")], [["1"]]), Grid([Column("b")], [["2"]])])
-    assert re.findall(r"\\label{tab:(.*)}", told) == [f"{label}-memory", label]
+    page: list[Block] = [Command(command), Line("16 GPUs", "title")]
+    for heading in ("Cost: by context", "Memory: 79 GiB", "At 4,000 tokens"):
+        page += [Line(heading, "heading"), Grid([Column("a")], [["1"]])]
+    labels = re.findall(r"\\label{tab:(.*)}", latex_page(page))
+    assert re.fullmatch(label, labels[0]) and labels == [labels[0], f"{labels[0]}-memory", f"{labels[0]}-2"]
+
+
+def test_labels_of_latex_tell_options_apart_in_any_order() -> None:
+    def label(options: str) -> str:
+        page: list[Block] = [Command(f"costcalc estimate -m v3 -g h100 {options}"), Grid([Column("a")], [["1"]])]
+        return re.findall(r"\\label{tab:(.*)}", latex_page(page))[0]
+
+    assert label("--tp 2 --batch 3 -o a.tex") == label("--batch=3 --explain --tp 2") != label("--tp 3 --batch 2")
+    assert label("--output 512") != label("--output 513") != label("--output a.tex") == label("")
     long: list[Block] = [Command("costcalc " + "a" * 99), Grid([Column("a")], [["1"]])]
     assert len(re.findall(r"\\label{tab:(.*)}", latex_page(long))[0]) < 60
 
@@ -553,3 +568,28 @@ def test_a_gpu_without_a_price_says_so_instead_of_unknown_dollars(estimate: Esti
     assert page.count("no price is known") == 1 and "$ per M" not in page
     assert "here, at cost" not in page
     assert "Somebody" in page and not re.search(r"^  Price ", page, re.MULTILINE)
+
+
+def test_rows_of_a_comparison_say_what_is_in_host_memory(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = [
+        "qwen3-30b-a3b",
+        "llama-3.3-70b",
+        "qwen3-8b",
+        "-g",
+        "rtx-3060",
+        "--weights",
+        "q4_k_m",
+        "--gpu-layers",
+        "auto",
+    ]
+    assert main(["compare", "models", *asked]) == 0
+    page = " ".join(capsys.readouterr().out.split())
+    alone = {
+        name: costcalc.estimate(name, "rtx-3060", weights="q4_k_m", gpu_layers="auto").memory
+        for name in ("qwen3-30b-a3b", "llama-3.3-70b")
+    }
+    experts = alone["qwen3-30b-a3b"].host_expert_layers
+    # num_hidden_layers of both config.json: 48 and 80, and the head counts as one, as in -ngl.
+    assert f"Qwen3-30B-A3B: the experts of {experts}° of 48 layers are in host memory." in page
+    assert f"Llama-3.3-70B: {alone['llama-3.3-70b'].gpu_layers}° of 81 layers are on the GPU." in page
+    assert "Qwen3-8B: " not in page

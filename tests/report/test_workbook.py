@@ -17,9 +17,11 @@ import costcalc
 from costcalc.cli import app
 from costcalc.explore.overview import TOLD, Overview, overview
 from costcalc.predict.quantities import SIDES
+from costcalc.report.export.files import is_formula
 from costcalc.report.export.workbook import report_xlsx
 from costcalc.report.market import newest
 from costcalc.report.page import quantity
+from costcalc.units import Currency, shown_in
 
 openpyxl = pytest.importorskip("openpyxl")
 
@@ -129,6 +131,43 @@ def test_a_month_and_a_user_of_a_demand_follow_the_price(demand: str, price: flo
     assert math.isnan(computed(book, "Dollars", named["$ per month"].coordinate))
 
 
+def test_money_is_in_the_currency_shown_by_a_rate_that_may_be_changed() -> None:
+    demand = "100 users"
+    plain = opened(report_xlsx(overview(*SMALL, demand=demand), "costcalc report", "1.2.3"))
+    with shown_in(Currency("€", 0.5, "EUR")):
+        asked = overview(*SMALL, demand=demand)
+        book = opened(report_xlsx(asked, "costcalc report", "1.2.3"))
+    assert book.sheetnames == [each.replace("Dollars", "EUR") for each in plain.sheetnames]
+    for rate in (0.5, 0.8):
+        book["Inputs"]["B6"] = rate
+        for row in range(2, book["EUR"].max_row + 1):
+            before, unit = computed(plain, "Dollars", f"B{row}"), plain["Dollars"][f"E{row}"].value or ""
+            if isinstance(before, str):
+                continue
+            factor = rate if unit.startswith("$") else 1.0
+            assert computed(book, "EUR", f"B{row}") == pytest.approx(factor * before, rel=1e-9)
+            assert (book["EUR"][f"E{row}"].value or "") == unit.replace("$", "€")
+    terms = {row[0].value: row for row in book["Terms"].iter_rows(min_row=2)}
+    assert not [cell.value for row in terms.values() for cell in row if re.search(r"\$(?!\d)", str(cell.value))]
+    for each in asked.estimate.explanation:
+        if each.unit.startswith("$"):
+            row = terms[each.title.replace("Dollars", "EUR")]
+            assert row[3].value == pytest.approx(each.value * 0.5) and row[6].value == each.unit.replace("$", "€")
+
+
+def test_numbers_show_their_kind_and_a_sheet_prints_one_page_wide(found: Overview) -> None:
+    book = opened(report_xlsx(found, "costcalc report", "1.2.3"))
+    shown = {row[0].value: row[1].number_format for row in book["Dollars"].iter_rows(min_row=2) if row[0].value}
+    assert "0.00" in shown["$ per M output tokens"] and shown["Time to first token"].endswith("0.0000")
+    assert {book["Dollars"][f"C{row[0].row}"].number_format for row in book["Dollars"].iter_rows(min_row=12)} >= {"0%"}
+    assert book["Inputs"]["B3"].number_format == "0.0%" and book["Inputs"]["B4"].number_format == "#,##0"
+    for sheet in book:
+        assert sheet.sheet_properties.pageSetUpPr.fitToPage and sheet.page_setup.fitToHeight == 0
+    inputs = book["Inputs"]
+    texts = [(row[2].value, inputs.row_dimensions[row[2].row].height) for row in inputs.iter_rows()]
+    assert all(height >= 15 * len(text) / 90 for text, height in texts if text)
+
+
 def test_what_does_not_fit_or_has_no_price_is_not_known(found: Overview) -> None:
     book = opened(report_xlsx(found, "costcalc report", "1.2.3"))
     book["Inputs"]["B4"], book["Inputs"]["B5"] = found.choices.batches[-1], found.choices.contexts[-1]
@@ -156,8 +195,9 @@ def test_no_text_is_a_formula_but_those_of_costcalc(found: Overview) -> None:
             assert cell.parent.title in ("Inputs", "Dollars")
             assert set(re.findall(r"[A-Z]+(?=\()", cell.value)) <= set(FUNCTIONS) and "HYPERLINK" not in cell.value
         else:
-            assert cell.data_type == "b" or cell.value[:1] not in "=+-@" or len(cell.value) == 1
-    assert [cell.value for cell in book["Notes"]["A"]][1] == '\'=HYPERLINK("http://x","y")\\x1b'
+            assert cell.data_type in "bs" and cell.quotePrefix == (cell.data_type == "s" and is_formula(cell.value))
+    note = book["Notes"]["A2"]
+    assert (note.value, note.data_type, note.quotePrefix) == ('=HYPERLINK("http://x","y")\\x1b', "s", True)
 
 
 def test_every_part_is_a_sheet(found: Overview) -> None:

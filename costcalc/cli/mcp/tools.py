@@ -293,9 +293,12 @@ def _figures(
 
 
 def _range(row: Mapping[str, Any], name: str) -> list[float] | None:
-    """The ends of a range in three digits, more than it is sure of."""
-    ends = [row.get(f"{name}.low"), row.get(f"{name}.high")]
-    return None if None in ends else [float(f"{end:.3g}") for end in ends if end is not None]
+    """The ends of a range in three digits, more than it is sure of, the number itself never beyond them."""
+    low, value, high = (row.get(f"{name}{end}") for end in (".low", "", ".high"))
+    if low is None or high is None:
+        return None
+    ends = float(f"{low:.3g}"), float(f"{high:.3g}")
+    return [*ends] if value is None else [min(ends[0], value), max(ends[1], value)]
 
 
 def _prices(rows: list[dict[str, Any]]) -> str:

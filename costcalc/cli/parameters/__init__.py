@@ -41,5 +41,6 @@ from costcalc.cli.parameters.output import (
     check_chart,
     drawn_on,
     names_a_file,
+    read_currency,
 )
 from costcalc.cli.parameters.signature import with_options

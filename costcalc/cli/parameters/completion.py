@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ def backend_names() -> list[str]:
 
 def matching_backends(incomplete: str) -> list[str]:
     """Return the serving engines whose names begin as typed."""
-    return [name for name in backend_names() if name.startswith(incomplete.lower())]
+    return _begun(backend_names(), incomplete)
 
 
 def one_of(*words: str) -> Completing:
@@ -59,7 +59,7 @@ def one_of(*words: str) -> Completing:
 
     def begun(incomplete: str) -> list[str]:
         before, comma, last = incomplete.rpartition(",")
-        return [f"{before}{comma}{word}" for word in words if word.startswith(last.lower())]
+        return [f"{before}{comma}{word}" for word in _begun(words, last)]
 
     return begun
 
@@ -92,6 +92,11 @@ def completing(name: str, row: Row) -> Completing | None:
     return one_of(*words) if words else None
 
 
+def _begun(words: Iterable[str], typed: str) -> list[str]:
+    """The words that begin as typed, whatever its case, which stays: shells and typer drop what begins otherwise."""
+    return [typed + word[len(typed) :] for word in words if word.startswith(typed.lower())]
+
+
 def _names(kind: str, incomplete: str, prefix: str) -> list[str]:
     from costcalc.catalog.files import catalog_roots
 
@@ -107,7 +112,7 @@ def _names(kind: str, incomplete: str, prefix: str) -> list[str]:
         found |= {stem} if begun else set()
         # Of a file that is offered, only what is short for it: h100 of h100-sxm.
         found |= {each for each in _aliases(path) if each.startswith(typed) and (not begun or stem.startswith(each))}
-    return [prefix + name for name in sorted(found)]
+    return [prefix + name for name in _begun(sorted(found), incomplete)]
 
 
 _HEAD = 4096  # bytes of a file in which its aliases stand
@@ -174,13 +179,9 @@ def _completing(param: Any) -> Completing | None:
     )
 
 
-def _by(found: Completing) -> Callable[[Any, Any, str], list[Any]]:
-    def complete(_context: Any, _param: Any, incomplete: str) -> list[Any]:
-        from click.shell_completion import CompletionItem
-
-        return [CompletionItem(each) for each in found(incomplete)]
-
-    return complete
+def _by(found: Completing) -> Callable[[Any, Any, str], list[str]]:
+    """What typer asks for completions, which makes its own items of words: click has them, or a part of typer."""
+    return lambda _context, _param, incomplete: found(incomplete)
 
 
 def _of_profiles(kind: str, key: str) -> Completing:

@@ -338,14 +338,17 @@ class Limit(NamedTuple):
 
 
 def _dollars_of(row: Mapping[str, Any], tokens: str) -> list[float]:
-    """What a million tokens of a row cost [$], of its demand where one was told: what is paid, idle or not."""
+    """What a million tokens of a row cost [$]: of its demand where one was told, what is paid, idle or not; and what
+    was measured, at the price of the headline, before what was predicted of it or would be paid at other prices."""
     names = [f"usd_per_million_{tokens}_tokens", *(["usd_per_million_tokens"] if tokens == "blended" else [])]
     found = {
         path: cost
         for path, cost in row.items()
         if path.rpartition(".")[2] in names and cost is not None and math.isfinite(cost)
     }
-    return [cost for path, cost in found.items() if path.startswith("demand.")] or list(found.values())
+    first = min((path.count(".") for path in found), default=0)
+    of_demand = [cost for path, cost in found.items() if path.startswith("demand.")]
+    return of_demand or [cost for path, cost in found.items() if path.count(".") == first]
 
 
 _LIMIT = r"(.*?)(?:\s*(?:/|per)\s*(?:M|million))?(?:\s+tokens)?(?:,?\s+(blended|output|input)(?:\s+tokens)?)?"
@@ -396,12 +399,17 @@ class Opened(Record):
         from costcalc.report.export.rows import check_rows, row_texts, write_rows
 
         check_rows(self.form)
+        cheapest: list[dict[str, Any]] = []
+        if self.limit is not None:
+            parts = _judged(parts, cheapest)
         if self.text is None:
             for text in row_texts(self.form, parts):
                 write(text)
-            return
-        with self.text.opened() as stream:
-            write_rows(self.form, parts, stream)
+        else:
+            with self.text.opened() as stream:
+                write_rows(self.form, parts, stream)
+        if self.limit is not None:
+            self.above.extend(self.limit.broken_by(cheapest))
 
     def show_report(self, found: Overview) -> None:
         """Write the chart where one was asked for, and a report, in HTML or as a workbook."""
@@ -441,7 +449,19 @@ class Opened(Record):
         page = partial(whole_page, result, self.explain, self.plot, curves, self.depth)
         show(self.form, self.text, page, result.to_dict, rows, join(TYPED))
         if self.limit is not None:
-            self.above.extend(self.limit.broken_by(csv_rows(result)))
+            # What varies its inputs or is set against a price is judged by its own cost.
+            self.above.extend(self.limit.broken_by(csv_rows(getattr(result, "estimate", result))))
+
+
+_JUDGED = [f"cost.usd_per_million_{tokens}_tokens" for tokens in ("blended", "output", "input")]
+
+
+def _judged(parts: Iterable[Sweep], cheapest: list[dict[str, Any]]) -> Iterator[Sweep]:
+    """The parts of a sweep as they pass; the least dollars of each go into a row of `cheapest`."""
+    for part in parts:
+        known = {path: part.values[path] for path in _JUDGED if path in part.values}
+        cheapest.append({path: float(values[values == values].min(initial=math.inf)) for path, values in known.items()})
+        yield part
 
 
 def names_a_file(text: str) -> bool:

@@ -40,6 +40,8 @@ TRIED = 8
 """Layouts of a GPU that are replayed, those first of which the prediction takes the fewest GPUs."""
 UNLIKE = 3
 """Mixes of unlike GPUs that are weighed by replays or told, the cheapest first."""
+WORTH = 1.01
+"""What a pool or a kind of GPU more has to save to be recommended: less is lost in the ranges of every fleet."""
 MULTIPLES = (1.05, 1.1, 1.15, 1.2, 1.25, 1.3, 1.4, 1.5, 1.75, 2.0, 2.5, 3.0)
 """Of the peak, at which what is recommended is replayed to find its headroom, by bisection."""
 TIMES = {"ttft": "time to first token", "tpot": "time per output token"}
@@ -93,9 +95,14 @@ class Found(Record):
         return own + (self.pool_gpus * self.of_pool.price if self.of_pool and self.pool_gpus else 0.0)
 
     @property
-    def cost(self) -> tuple[float, int, bool]:
-        """By which fleets are ranked: dollars, GPUs, and whether it has two pools."""
-        return self.usd_per_hour, self.gpus, self.kind.prefill is not None
+    def apart(self) -> int:
+        """What there is to run beside one pool of one kind of GPU: a pool, and another kind."""
+        return 0 if self.kind.prefill is None else 1 if self.of_pool is self.card else 2
+
+    @property
+    def cost(self) -> tuple[float, int]:
+        """By which fleets are ranked: dollars, of which what there is more to run has to save a little, and GPUs."""
+        return self.usd_per_hour * WORTH**self.apart, self.gpus
 
 
 class Miss(Record):
@@ -169,17 +176,17 @@ class Search:
             return f"a replica takes {least} GPUs, and there are {card.most:,}"
         return str(does_not_fit(q, Deployment(Parallelism()), least).message)
 
-    def lower_bound(self, card: Card) -> int:
+    def lower_bound(self, card: Card) -> int | None:
         """GPUs that a perfect scheduler would need at the peak: every replica full, whatever the waits.
 
-        No batch and no layout gives a request less GPU time. Users wait for answers, and bring no rate: of them, only
-        what holds the model.
+        No batch and no layout gives a request less GPU time. Users wait for answers, and bring no rate: of them nothing
+        is known but what holds the model, which is no bound worth telling.
         """
-        both = [*self.sizes(card, limited=False), *self.sizes(card, apart=True, limited=False)]
-        least = min(each.deployment.gpus for each in both)
         rate = self.demand.requests_per_s(self.coming.lengths[1])
         if rate is None:
-            return least
+            return None
+        both = [*self.sizes(card, limited=False), *self.sizes(card, apart=True, limited=False)]
+        least = min(each.deployment.gpus for each in both)
         return max(least, ceil(SLACK * rate * min(each.exact_gpus for each in both)))
 
     def headroom(self, found: Found) -> float | None:
@@ -466,8 +473,7 @@ def _times_as(usd: float, least: float) -> str:
 
 def apart_of(card: Card) -> Scenario:
     """The question of a GPU with prefill and decode in pools of their own."""
-    q = card.scenario
-    return replace(q, options=replace(q.options, disaggregated=True), disaggregated=True)
+    return card.scenario.with_prompts_apart()
 
 
 def prompt_seconds(q: Scenario, layout: Parallelism) -> float:

@@ -20,7 +20,7 @@ from costcalc.engine.parallelism import Deployment, layout_name
 from costcalc.errors import CostcalcError
 from costcalc.explore.assumptions import defaults_of_plan, of_the_price
 from costcalc.explore.compare import mixed_prices
-from costcalc.explore.fleet.fleets import TIMES, Card, Found, Miss, Search
+from costcalc.explore.fleet.fleets import TIMES, WORTH, Card, Found, Miss, Search
 from costcalc.explore.fleet.traffic import (
     PREFIXES,
     Coming,
@@ -93,7 +93,7 @@ class PlannedFleet(Record):
     missed_by: float | None  # by those, over the level, less 1; null where they do not serve all
     replay: Replayed | None
     command: str | None  # that replays it
-    start: str | None  # the command that prints the launch lines of a replica
+    start: str | None  # the command that prints the launch lines of a replica; null where none are known
     usd_per_gpu_hour: float | None
     price: str | None  # where that is from
     weights: str | None
@@ -102,6 +102,8 @@ class PlannedFleet(Record):
     why_not: str | None  # null of the fleet that is recommended
     gpus_range: tuple[int, int] | None = None  # where steps take as long as the ends of their range
     usd_per_month_range: Range | None = None
+    prefill_usd_per_gpu_hour: float | None = None  # of the pool that prefills; null of one pool
+    prefill_price: str | None = None
 
 
 class Asked(Record):
@@ -207,15 +209,18 @@ def plan(
     words = _traffic_words(load, search, {**options, "prefix_cache": prefix_cache}, first)
     longest = coming.requests(LONG, first)
     most = int((longest.inputs + longest.outputs).max())
-    rows = []
+    rows, launched = [], folders.launching().engines
     for each in ranked:
         line = ["--model", asked_by(model), "--gpu", each.card.name]
         unlike = each.of_pool is not None and each.of_pool is not each.card  # an estimate has pools of like GPUs alone
-        start = None if unlike else _typed_line("estimate", line, _start_words(each, most), folders.typed())
+        start = None
+        if not unlike and _engine_of(each) in launched:
+            start = _typed_line("estimate", line, _start_words(each, most), folders.typed())
         command = _typed_line("simulate", line, _command_words(each, words), folders.typed())
         rows.append(_row(search, each, ranked[0], command, start))
     rows += [_lost(*each) for each in lost]
-    bound = {card.scenario.gpu.name: search.lower_bound(card) for card in cards if search.fits(card)}
+    bounds = {card.scenario.gpu.name: search.lower_bound(card) for card in cards if search.fits(card)}
+    bound = {gpu: least for gpu, least in bounds.items() if least is not None}
     return Plan(
         f"{spec.name}: what to run, and how many",
         Asked(
@@ -277,6 +282,7 @@ def _row(search: Search, found: Found, best: Found, command: str, start: str | N
     rate = search.coming.rate or _rate_of_users(found) / day.peak
     requests = rate * 3600 * HOURS_OF_A_MONTH
     spread = _spread(found)
+    ends = (found, found) if spread is None else _at_ends(found, spread)
     pool, miss, q = found.kind.prefill, search.binding(found), found.kind.scenario
     return PlannedFleet(
         gpu=found.card.scenario.gpu.name,
@@ -303,14 +309,24 @@ def _row(search: Search, found: Found, best: Found, command: str, start: str | N
         command=command,
         start=start,
         usd_per_gpu_hour=found.card.usd_per_gpu_hour,
-        price=f"{q.price.offer}: {q.price.source}" if q.price else None,
+        price=_price_of(found.card),
+        prefill_usd_per_gpu_hour=found.of_pool.usd_per_gpu_hour if found.of_pool else None,
+        prefill_price=_price_of(found.of_pool) if found.of_pool else None,
         weights=q.weights_name,
         kv_cache=q.formats.cache.name,
         backend=q.backend if q.calibrated else None,
         why_not=None if found is best else _why_not(found, best),
-        gpus_range=None if spread is None else _gpus_at(found, spread),
-        usd_per_month_range=None if monthly is None else scaled(monthly, _of_gpus(found, spread)),
+        gpus_range=None if spread is None else (ends[0].gpus, ends[1].gpus),
+        usd_per_month_range=None
+        if spread is None or usd is None
+        else (ends[0].usd_per_hour * HOURS_OF_A_MONTH, ends[1].usd_per_hour * HOURS_OF_A_MONTH),
     )
+
+
+def _price_of(card: Card) -> str | None:
+    """Where the price of a GPU is from."""
+    price = card.scenario.price
+    return f"{price.offer}: {price.source}" if price else None
 
 
 def _lost(card: Card, pool: Card | None, why: str) -> PlannedFleet:
@@ -338,10 +354,10 @@ def _spread(found: Found) -> Range | None:
     return low, high
 
 
-def _gpus_at(found: Found, spread: Range) -> tuple[int, int]:
-    """GPUs where requests take so many times the GPU time, in whole replicas and workers."""
+def _at_ends(found: Found, spread: Range) -> tuple[Found, Found]:
+    """The fleets where requests take so many times the GPU time, in whole replicas and workers."""
     low, high = (
-        replace(found, replicas=_at_least_one(found.replicas * x), workers=_at_least_one(found.workers * x)).gpus
+        replace(found, replicas=_at_least_one(found.replicas * x), workers=_at_least_one(found.workers * x))
         for x in spread
     )
     return low, high
@@ -349,13 +365,6 @@ def _gpus_at(found: Found, spread: Range) -> tuple[int, int]:
 
 def _at_least_one(number: float) -> int:
     return max(ceil(number * (1 - 1e-9)), 1)
-
-
-def _of_gpus(found: Found, spread: Range | None) -> Range | None:
-    if spread is None:
-        return None
-    low, high = _gpus_at(found, spread)
-    return low / found.gpus, high / found.gpus
 
 
 def _binds(found: Found, miss: Miss | None, levels: Mapping[str, Level]) -> str:
@@ -414,10 +423,13 @@ def _why_not(found: Found, best: Found) -> str:
     if np.isinf(best.usd_per_hour):
         return f"takes {found.gpus:,} GPUs instead of {best.gpus:,}"
     more = found.usd_per_hour - best.usd_per_hour
-    times, month = found.usd_per_hour / best.usd_per_hour, format_usd(more * HOURS_OF_A_MONTH)
-    if more > 0:
+    times, month = found.usd_per_hour / best.usd_per_hour, format_usd(abs(more) * HOURS_OF_A_MONTH)
+    if times >= WORTH:
         return f"costs {times:.2f} times as much, {month} more a month"
-    return "costs as much" + (", on more GPUs" if found.gpus > best.gpus else ", with two pools to run")
+    reasons = ("on more GPUs", "with two pools to run", "with two kinds of GPU to run")
+    why = reasons[found.apart if found.apart > best.apart else 0]
+    equal = "costs as much" if more == 0 else f"as good as equal, {month} {'more' if more > 0 else 'less'} a month"
+    return equal + (f", {why}" if found.apart > best.apart or found.gpus > best.gpus else "")
 
 
 # The command that replays a fleet.
@@ -485,7 +497,13 @@ def _start_words(found: Found, longest: int) -> dict[str, Any]:
     output = min(max(round(float(q.output_tokens)), 1), longest - 1)
     ranks = int(found.size.deployment.layout.attention_dp)
     words |= {"--input": longest - output, "--output": output, "--max-num-seqs": max(fleet.max_num_seqs // ranks, 1)}
-    return {**words, "--emit": q.backend if q.backend in ("sglang", "trtllm") else "vllm"}
+    return {**words, "--emit": _engine_of(found)}
+
+
+def _engine_of(found: Found) -> str:
+    """The engine whose launch line is written: of an ideal one, that which was told."""
+    q = found.kind.scenario
+    return q.backend or q.options.backend or "vllm"
 
 
 def _command_words(found: Found, traffic: Mapping[str, Any]) -> dict[str, Any]:

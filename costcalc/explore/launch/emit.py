@@ -20,7 +20,7 @@ from costcalc.catalog.names import is_hub_id
 from costcalc.engine.parallelism import Chosen, Parallelism
 from costcalc.errors import CostcalcError, did_you_mean, escaped, shown
 from costcalc.explore.launch.read import DEGREES, MANIFEST, PREFILL, Launch, ranks_are_replicas
-from costcalc.explore.search import choose_deployment
+from costcalc.explore.search import choose_deployment, refused_degree, why_refused
 from costcalc.formats import WEIGHT_FORMATS
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.engines import EngineFlags, LaunchFlag
@@ -87,6 +87,9 @@ def emitted(
     name = constants.backend_called(q.options.backend) if q.options.backend else usual
     if name not in known:
         raise _unknown_engine(name, known)
+    if name == "llamacpp" and float(q.full_length) < _request(q):  # whose cache is kept from its start, and must fit
+        lengths = {"input_tokens": float(q.input_tokens), "output_tokens": float(q.output_tokens)}
+        q = asked(model, gpu, options | lengths, folders)
     if q.options.terms != "all":
         raise CostcalcError("a term of the bill is no deployment", where="terms", hint="leave it out")
     how, chosen = known[name], choose_deployment(q)
@@ -141,7 +144,12 @@ def launch_of(q: Scenario, chosen: Chosen, engine: str, model: str) -> Launch:
             context = o.prefill_cp or 1
             told |= {"prefill_tp": int(worker.tp), "prefill_dp": int(worker.attention_dp) // context}
             told |= {"prefill_ep": int(worker.ep)} | ({"prefill_cp": context} if context > 1 else {})
-    return Launch(engine, model, told, ceil(float(q.full_length)))
+    return Launch(engine, model, told, ceil(max(float(q.full_length), _request(q))))
+
+
+def _request(q: Scenario) -> float:
+    """Tokens of a prompt and its answer, which a context that was asked about alone leaves out."""
+    return float(q.input_tokens + q.output_tokens)
 
 
 def _degrees(layout: Parallelism) -> tuple[int, ...]:
@@ -231,10 +239,21 @@ def _worker(
         raise CostcalcError(f"{how.name} spreads over GPUs in one way, not two", where="emit", hint=hint)
     words += how.one_of_several.split() if gpus == 1 and replicas > 1 else []
     stage = settings["tensor_parallel"] * int(layout.attention_dp)
+    _check_starts(q, how, settings)
     for name, rows in how.options.items():
         words += _said(how, name, rows, settings, stage)
     nodes = -(-gpus // q.gpu.node_size)
     return _Worker(role, _over_nodes(how, words, q.gpu, settings, gpus) if nodes > 1 else words, replicas, gpus)
+
+
+def _check_starts(q: Scenario, how: EngineFlags, settings: Mapping[str, Any]) -> None:
+    """Raise CostcalcError for a degree of parallelism that the engine cannot be started with."""
+    layout = Parallelism(settings["tensor_parallel"], settings["attention_data_parallel"], settings["expert_parallel"])
+    name = refused_degree(layout, q.budget.engine)
+    if name is not None and q.budget.engine is not None and "stage" in q.budget.engine.degrees[name]:
+        stage = int(layout.stage)
+        hint = f"ask for {stage} or 1" if stage > 1 else "ask for 1"
+        raise CostcalcError(why_refused(layout, q.budget.engine, name, how.name), where="emit", hint=hint)
 
 
 def _check_said(how: EngineFlags, name: str, value: Any) -> None:
@@ -251,7 +270,8 @@ def _check_said(how: EngineFlags, name: str, value: Any) -> None:
     if name == "weights":
         if value in (how.options[name][0].values if name in how.options else ()):
             return
-        hint = "name a checkpoint that is stored so as the model, such as ORG/NAME-AWQ"
+        ending = "FP8" if str(value).startswith("fp8") else "NVFP4" if "fp4" in str(value) else "AWQ"
+        hint = f"name a checkpoint that is stored so as the model, such as ORG/NAME-{ending}"
         raise CostcalcError(f"{how.name} does not store weights in {value} by itself", where="weights", hint=hint)
     number = "" if value is True or name == "pool" else f" {value}"
     hint = "ask for 1, or another engine" if name in DEGREES else "leave it out, or ask for another engine"
@@ -271,10 +291,6 @@ def _said(
         number *= settings["attention_data_parallel" if row.form == "ranks" else "max_num_seqs"]
     if number == 1 and (name in DEGREES or name in ("replicas", "prefill_cp")):
         return []
-    if row.form == "whole_stage" and value != stage:
-        hint = f"ask for {stage} or 1" if stage > 1 else "ask for 1"
-        cut = f"{how.name} has all {stage} GPUs of a stage share in `{name}`, or one: not {value}"
-        raise CostcalcError(cut, where="emit", hint=hint)
     if row.values and str(number) not in row.values:
         hint = f"one of: {', '.join(row.values)}"
         raise CostcalcError(f"{how.name} keeps no cache in {number}", where=name, hint=hint)

@@ -20,7 +20,7 @@ from costcalc.catalog.yaml import parse_yaml, read_text
 from costcalc.engine.parallelism import DoesNotFit
 from costcalc.errors import LONGEST_LINE, CostcalcError, nearest, shown
 from costcalc.fields import Record
-from costcalc.formats import WEIGHT_FORMATS, weight_format
+from costcalc.formats import GGUF_FIRST, gguf_format
 from costcalc.hardware.engines import EngineFlags, LaunchFlag
 from costcalc.model.spec import ModelSpec
 from costcalc.predict.options import MOST_GPUS, OPTIONS, WEIGHED, read_option
@@ -265,9 +265,12 @@ class _Reader:
             last = name = self._flag(flag)
             takes = name not in self.switches and not (name in self.rows and self.rows[name][1].form in _SWITCHES)
             if takes and not equals:
-                if not rest:
-                    raise CostcalcError(f"{flag} has no value", where="from", hint="the line is cut off there")
-                value = rest.pop(0)
+                if rest and not self._is_flag(rest[0]):
+                    value = rest.pop(0)
+                elif name in self.rows or name in self.models or name == _normal(self.how.cache_of_one or ""):
+                    hint = f"{shown(rest[0])} follows it" if rest else "the line is cut off there"
+                    raise CostcalcError(f"{flag} has no value", where="from", hint=hint)
+                # Of others the value may be left out: it had none once, as -fa of llama.cpp, or has a default.
             if name in self.models:
                 model, hub = value, name in {_normal(each) for each in self.how.hub} or not self.how.hub
             elif name in self.rows:
@@ -275,6 +278,10 @@ class _Reader:
             else:
                 self.typed[name] = value
         return self._done(model, hub, copies)
+
+    def _is_flag(self, word: str) -> bool:
+        """Whether a word is a flag of the engine, and no value."""
+        return _normal(word.partition("=")[0]) in self.known
 
     def _flag(self, typed: str) -> str:
         """The flag that was typed, perhaps cut short; raises CostcalcError with the nearest one."""
@@ -510,19 +517,16 @@ def _model_named(
         plain = re.sub(r"(?i)^ud-", "", stored)
         row = how.options["weights"][0]
         known = next((option for option, written in row.values.items() if written == plain.upper()), plain.lower())
-        near = [
-            name for name in (known, *(re.sub(r"_x?l$", size, known) for size in ("_m", ""))) if name in WEIGHT_FORMATS
-        ]
-        if near:
-            formats["weights"] = weight_format(near[0]).name
-            notes += [f"Weights in {stored} are taken as {near[0]}."] if near[0] != known else []
+        if near := gguf_format(known):
+            formats["weights"] = near
+            notes += [f"Weights in {stored} are taken as {near}."] if near != known else []
         else:
             notes.append(f"Weights in {stored} are not known: say a near format, as in --weights q4_k_m.")
     if model is None:
         model = _in_the_catalog(typed, how, folders)
     ships = folders.model(model).precision.experts
     if worker.hub and how.hub and not stored and ships not in how.options["weights"][0].values:
-        formats["weights"] = "q4_k_m"  # what llama.cpp takes first; gpt-oss is there as it ships alone
+        formats["weights"] = GGUF_FIRST  # gpt-oss is there as it ships alone
     return str(model), formats, notes
 
 

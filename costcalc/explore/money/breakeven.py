@@ -12,12 +12,12 @@ import numpy as np
 
 from costcalc.catalog.catalog import Catalog, catalog_of
 from costcalc.errors import CostcalcError, did_you_mean, shown
-from costcalc.explore.estimate import answer, market_price
+from costcalc.explore.estimate import answer, cost_scale, market_price
 from costcalc.explore.sizing import deployment_for
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.model.spec import ApiPrice, ModelSpec
 from costcalc.predict.readers import quantity, read_as
-from costcalc.predict.results import HOURS_OF_A_MONTH, BreakEven, Estimate, MarketPrice
+from costcalc.predict.results import BreakEven, Estimate, MarketPrice
 from costcalc.predict.scenario import asked
 
 ALL = "all"
@@ -50,7 +50,7 @@ def breakeven(
         '0.27/1.10' or '0.27/1.10/0.07', of input, output and cached input [$/M].
     tier: standard, or batch for what answers within a day cost. discount: off all these prices [share].
     sell: what is asked for the deployment's own tokens, written like prices [$/M]. margin: instead, what has to be left
-        of it above the cost [share]; both prices then follow from the costs.
+        of it above the cost [share]; both prices then follow from the costs, with a demand from those of its fleet.
     catalog, and the others: as of `costcalc.estimate`.
     Raises CostcalcError where no list price or no GPU price is known, and for a part of the bill alone.
     """
@@ -66,7 +66,7 @@ def breakeven(
         raise CostcalcError(f"no price per hour of {scenario.gpu.name} is known", hint="give one with --price")
     found = answer(scenario, deployment_for(scenario))
     own = scenario.model.name
-    market = tuple(replace(_priced(found, price), model=None if name == own else name) for name, price in offers)
+    market = tuple(replace(market_price(found, price), model=None if name == own else name) for name, price in offers)
     names = ", ".join(dict.fromkeys(name for name, _ in offers))
     if lacking:
         found = replace(
@@ -165,17 +165,9 @@ def _sale(found: Estimate, sell: str | None, margin: Any) -> MarketPrice | None:
         kept = read_as(_SHARE, margin, "margin")
         # A cached token is a part of the input's cost: fresh and cached ones are asked the same.
         into, out = found.cost.usd_per_million_input_tokens, found.cost.usd_per_million_output_tokens
+        asked_of_cost = cost_scale(found) / (1 - kept)
         price = ApiPrice(
-            provider="asked", input_usd_per_million=(into or 0.0) / (1 - kept),
-            output_usd_per_million=(out or 0.0) / (1 - kept), date="", source="as typed", provenance="derived",
+            provider="asked", input_usd_per_million=(into or 0.0) * asked_of_cost,
+            output_usd_per_million=(out or 0.0) * asked_of_cost, date="", source="as typed", provenance="derived",
         )  # fmt: skip
-    return _priced(found, replace(price, provider="asked of users"))
-
-
-def _priced(found: Estimate, price: ApiPrice) -> MarketPrice:
-    """A price against the cost, and what it makes of the demand in a month, where one is told."""
-    asks, demand, load = market_price(found, price), found.demand, found.workload
-    if demand is None:
-        return asks
-    tokens = demand.requests_per_s * (load.input_tokens + load.output_tokens) * 3600 * HOURS_OF_A_MONTH
-    return replace(asks, usd_per_month_at_demand=asks.blended_usd_per_million * tokens / 1e6)
+    return market_price(found, replace(price, provider="asked of users"))

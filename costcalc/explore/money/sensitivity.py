@@ -11,9 +11,9 @@ import numpy as np
 from costcalc.catalog.catalog import Catalog, catalog_of
 from costcalc.engine.parallelism import DoesNotFit
 from costcalc.errors import CostcalcError, did_you_mean, shown
-from costcalc.explore.estimate import answer
+from costcalc.explore.estimate import answer, cost_scale, cost_served
 from costcalc.explore.search import choose_deployment
-from costcalc.explore.sizing import deployment_for
+from costcalc.explore.sizing import demanded, deployment_for
 from costcalc.fields import Record, Result
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.owning import OwnedTerms, charged
@@ -22,7 +22,7 @@ from costcalc.predict.options import OPTIONS, Options, read_option
 from costcalc.predict.quantities import BLENDED
 from costcalc.predict.results import Estimate, plain_tree
 from costcalc.predict.scenario import Scenario, counted, owner_of, scenario_of, the_gpu, the_model
-from costcalc.units import format_usd
+from costcalc.units import format_percent, format_usd
 
 COSTS = {
     "blended": BLENDED,
@@ -34,8 +34,8 @@ EITHER = {"disaggregated": "pools"}
 """Options that are one or the other, of which both are tried, and how their row is called."""
 VARIED = (
     "price", "utilization", "input_tokens", "output_tokens", "context", "cached", "batch", "tpot", "ttft", "gpus",
-    "memory_utilization", "acceptance", "drafts", "max_num_seqs", "max_num_batched_tokens", "link", "bits", "pue",
-    "power_price",
+    "demand", "memory_utilization", "acceptance", "drafts", "max_num_seqs", "max_num_batched_tokens", "link", "bits",
+    "pue", "power_price",
 )  # fmt: skip
 """Options that have a low and a high end."""
 HIT_RATE = 0.563
@@ -51,8 +51,10 @@ class Influence(Record):
 
     input: str  # an option, or 'prediction' for what is observed over what is predicted
     base: float | str | bool | None  # None where the choice was costcalc's
-    low: float | bool | None  # ends of the range; of the prediction, observed over predicted cost; one and the other
-    high: float | bool | None
+    low: (
+        float | bool | str | None
+    )  # ends of the range; of the prediction, observed over predicted cost; one and the other
+    high: float | bool | str | None
     usd_per_million_at_low: float | None  # None where it does not fit
     usd_per_million_at_high: float | None
     swing: float  # between the ends, and where one does not fit, from the base [$/M]
@@ -64,7 +66,7 @@ class Sensitivity(Result):
 
     title: str
     of: str  # blended, output or input tokens
-    usd_per_million: float
+    usd_per_million: float  # of a demand's blended tokens, of its whole fleet, busy or not
     influences: tuple[Influence, ...]
     estimate: Estimate
     notes: tuple[str, ...] = ()
@@ -104,7 +106,7 @@ def sensitivity(
     """Move each input over its range, the others as they are, on as many GPUs; return them by how much the cost moves.
 
     model, gpu, catalog: as of `costcalc.estimate`.
-    of: blended, output or input: whose dollars per million.
+    of: blended, output or input: whose dollars per million; of a demand, blended ones are what its whole fleet costs.
     vary: ranges of one's own, as in 'price=1.5:4' or {'price': (1.5, 4)}; others keep theirs, and an empty one
         ('batch=') leaves an input out.
     options: those of `costcalc.estimate`. Layout and batch are chosen anew at every end, unless they were told.
@@ -140,10 +142,12 @@ def sensitivity(
     found += _of_prediction(base, of, cost) if own.get(PREDICTION, True) else ()
     found.sort(key=lambda each: -each.swing)
     title = f"{spec.name} on {base.deployment.gpus} × {machine.name}"
-    return Sensitivity(title, of, cost, tuple(found), base, tuple(_notes(found)))
+    return Sensitivity(title, of, cost, tuple(found), base, tuple(_notes(found, base, of)))
 
 
 def _cost(result: Estimate, of: str) -> float | None:
+    if of == "blended":
+        return cost_served(result)
     value: float | None = getattr(result.cost, COSTS[of].partition(".")[2])
     return value
 
@@ -232,6 +236,10 @@ def _usual(q: Scenario, base: Estimate) -> Iterator[_End]:
     if machine.owned is not None:
         electricity = machine.owned.terms.power_price
         yield _End("power_price", electricity / 2, electricity * 2, "half and twice as much for electricity")
+    if (demand := demanded(q)) is not None:
+        unit = "users" if demand.of == "users" else f"{demand.of}/s"
+        half, twice = (f"{demand.amount * each:.6g} {unit}" for each in (0.5, 2))
+        yield _End("demand", half, twice, "half and twice as much, in whole replicas")
     yield _End("utilization", IDLE, 1.0, "rented for a peak of twice the mean, and always busy")
     yield _End("cached", 0.0, max(HIT_RATE, o.cached), "none, and as much as DeepSeek's API finds in its cache")
     for name in ("input_tokens", "output_tokens"):
@@ -277,7 +285,8 @@ def _of_prediction(base: Estimate, of: str, cost: float) -> Iterator[Influence]:
     """The range of the prediction itself: what kernels and engines reach."""
     spread = getattr(base.cost, f"{COSTS[of].partition('.')[2]}_range")
     if spread is not None:
-        low, high = spread
+        scale = cost_scale(base) if of == "blended" else 1.0
+        low, high = (scale * each for each in spread)
         why = "of the prediction: in 8 of 10 cases"
         yield Influence(PREDICTION, 1.0, low / cost, high / cost, low, high, high - low, why)
 
@@ -293,7 +302,16 @@ SETTLED_BY = {
 """What can be measured of an input, rather than decided or negotiated."""
 
 
-def _notes(found: Sequence[Influence]) -> Iterator[str]:
+def _notes(found: Sequence[Influence], base: Estimate, of: str) -> Iterator[str]:
+    if base.demand is not None:
+        whose = f"the demand's whole fleet, {base.demand.gpus:,} GPUs in whole replicas of as many GPUs each"
+        yield f"Dollars are of {whose}." if of == "blended" else f"Dollars are of full replicas, not of {whose}."
+    if (owner := base.deployment.owned) is not None:
+        share = format_percent(owner.fixed_usd_per_gpu_hour / owner.usd_per_gpu_hour, 2)
+        yield (
+            f"Of the owner's price {share} is fixed: capital, years, rate and the other terms have no sourced range, "
+            "and are not varied. Say others with --owned, and see with costcalc diff what they change."
+        )
     first = next((each for each in found if each.input in SETTLED_BY), None)
     if first is not None:
         yield f"Measure first: {SETTLED_BY[first.input]}."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import field
 from functools import cache
 from pathlib import Path
@@ -204,12 +204,28 @@ def train(
         price_date=choice and choice.date,
         usd=None if usd is None else float(training_usd(hours, usd)),
         runs=runs,
-        notes=notes,
+        notes=(*_notes(runs, count), *notes),
         mfu_range=spread,
         gpu_hours_range=limits,
         days_range=None if limits is None or days is None else _range(each * days for each in limits),
         usd_range=None if limits is None or usd is None else _range(training_usd(each, usd) for each in limits),
     )
+
+
+def _notes(runs: tuple[ReachedShare, ...], gpus: int | None) -> Iterator[str]:
+    """What is counted, and what stands behind the share of the peak."""
+    yield (
+        "FLOPs: 6 for each active parameter and token, and three times causal attention, of which only the pairs that "
+        "are scored count; what the backward pass computes again does not."
+    )
+    if runs:
+        yield (
+            "The share is over all GPU-hours, restarts and what else the sources count included: the median of "
+            "published runs, and the range of 8 in 10; --mfu says another, as in 40% or 38%-43%. "
+            "measurements/training.yaml has the sources."
+        )
+    if gpus is None:
+        yield "Days follow from --gpus."
 
 
 def _range(values: Any) -> Range:

@@ -23,8 +23,12 @@ from costcalc.explore.search.layouts import (
     customary_layout,
     deployments_asked_for,
     deployments_on,
+    layouts_on,
     options_of,
+    refused_degree,
     single_replicas,
+    spreads_layers,
     stacked,
+    why_refused,
 )
 from costcalc.explore.search.misfits import check_prefill_workers, does_not_fit

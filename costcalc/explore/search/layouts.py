@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from math import gcd
@@ -24,6 +24,7 @@ from costcalc.engine.parallelism import (
 )
 from costcalc.engine.roofline import machine_of, reach
 from costcalc.hardware.accelerator import Accelerator
+from costcalc.hardware.engines import EngineMemory
 from costcalc.model.spec import ModelSpec
 from costcalc.predict.options import WEIGHED
 from costcalc.predict.scenario import Scenario
@@ -35,16 +36,23 @@ FEW_REPLICAS = 8
 
 
 def deployments_on(
-    model: ModelSpec, gpu: Accelerator, gpus: int, context_parallel: int | str | None = None
+    model: ModelSpec,
+    gpu: Accelerator,
+    gpus: int,
+    context_parallel: int | str | None = None,
+    engine: EngineMemory | None = None,
+    typed: Collection[str] = (),
 ) -> list[Deployment]:
     """Ways to spread a model over `gpus`: one replica or several, the customary layout of the largest first.
 
-    GPUs that no replica takes are left idle, and are paid for. context_parallel: WEIGHED, or nothing of it is.
+    GPUs that no replica takes are left idle, and are paid for. context_parallel: WEIGHED, or nothing of it is. engine,
+    typed: as `startable` has them.
     """
     found = []
     for size in replica_sizes(gpu, gpus):
         replicas = gpus // size
-        layouts = sharing_context(model, candidate_layouts(model, gpu, size), context_parallel)
+        few = startable(candidate_layouts(model, gpu, size), engine, typed)
+        layouts = sharing_context(model, few, context_parallel)
         found += [Deployment(each, replicas, gpus - replicas * size) for each in layouts]
     return found
 
@@ -63,9 +71,52 @@ def sharing_context(
     return found
 
 
+def startable(
+    layouts: Sequence[Parallelism], engine: EngineMemory | None, typed: Collection[str] = ()
+) -> list[Parallelism]:
+    """Layouts that an engine can be started in, or all of them where it can in none.
+
+    typed: degrees, by option, that are as they are whatever the engine takes.
+    """
+    return [each for each in layouts if refused_degree(each, engine, typed) is None] or list(layouts)
+
+
+def refused_degree(layout: Parallelism, engine: EngineMemory | None, typed: Collection[str] = ()) -> str | None:
+    """The option whose degree an engine cannot be started with; None for none."""
+    if engine is None:
+        return None
+    told = {"expert_parallel": int(layout.ep), "attention_data_parallel": int(layout.attention_dp)}
+    refused = (name for name, n in told.items() if name not in typed and not engine.takes(name, n, int(layout.stage)))
+    return next(refused, None)
+
+
+def typed_degrees(asked: Degrees) -> list[str]:
+    """The options that `startable` minds, of degrees that were typed."""
+    told = {"expert_parallel": asked.ep, "attention_data_parallel": asked.attention_dp}
+    return [name for name, degree in told.items() if degree is not None]
+
+
+def why_refused(layout: Parallelism, engine: EngineMemory, option: str, name: str) -> str:
+    """Why an engine cannot be started with the degree of an option, which `refused_degree` found.
+
+    name: of the engine, as people call it.
+    """
+    several = f"all {int(layout.stage)} GPUs of a stage share in `{option}`, or one"
+    told = int(layout.ep if option == "expert_parallel" else layout.attention_dp)
+    return f"{name} has {several if 'stage' in engine.degrees[option] else f'no `{option}`'}: not {told}"
+
+
 def layouts_on(q: Scenario, gpus: int) -> list[Parallelism]:
-    """The layouts of one replica to weigh for a question."""
-    return sharing_context(q.model, candidate_layouts(q.model, q.gpu, gpus), q.options.context_parallel)
+    """The layouts of one replica to weigh for a question: where the engine spreads layers unless told, that one."""
+    if spreads_layers(q) and gpus <= q.model.num_layers:
+        return [Parallelism(pp=gpus)]
+    few = startable(candidate_layouts(q.model, q.gpu, gpus), q.budget.engine)
+    return sharing_context(q.model, few, q.options.context_parallel)
+
+
+def spreads_layers(q: Scenario) -> bool:
+    """Whether the engine puts layers on GPUs in turn where nobody says how, as llama.cpp does."""
+    return q.budget.engine is not None and q.budget.engine.spreads_layers
 
 
 def replica_sizes(gpu: Accelerator, gpus: int) -> list[int]:
@@ -203,7 +254,15 @@ def deployments_asked_for(scenario: Scenario) -> list[Deployment]:
     if asked.layout_given:
         return _with_degrees(scenario, asked)
     assert asked.gpus is not None
-    return deployments_on(scenario.model, scenario.gpu, asked.gpus, scenario.options.context_parallel)
+    q = scenario
+    if spreads_layers(q):
+        sizes = {size: asked.gpus // size for size in replica_sizes(q.gpu, asked.gpus)}
+        return [
+            Deployment(each, replicas, asked.gpus - replicas * size)
+            for size, replicas in sizes.items()
+            for each in layouts_on(q, size)
+        ]
+    return deployments_on(q.model, q.gpu, asked.gpus, q.options.context_parallel, q.budget.engine)
 
 
 def _with_degrees(scenario: Scenario, asked: Degrees) -> list[Deployment]:
@@ -219,10 +278,13 @@ def _with_degrees(scenario: Scenario, asked: Degrees) -> list[Deployment]:
     def kept(layout: Parallelism) -> bool:
         return all(degree in (None, int(getattr(layout, name))) for name, degree in typed.items())
 
-    found = [each for each in deployments_on(q.model, q.gpu, gpus, context) if not each.idle and kept(each.layout)]
+    engine, told = q.budget.engine, typed_degrees(asked)
+    every = deployments_on(q.model, q.gpu, gpus, context, engine, told)
+    found = [each for each in every if not each.idle and kept(each.layout)]
     # Pipelines and data parallelism that nobody would weigh unless they are typed have their experts spread, too.
     layout = customary.layout
     for expert in _expert_degrees(q.model, int(layout.stage)) if asked.ep is None and q.model.has_experts else ():
         if splits_experts(q.model, int(layout.stage) // expert, q.formats):
             found.append(replace(customary, layout=replace(layout, ep=expert)))
-    return list(dict.fromkeys([*found, customary]))
+    every = list(dict.fromkeys([*found, customary]))
+    return [each for each in every if refused_degree(each.layout, engine, told) is None] or every

@@ -30,6 +30,7 @@ from costcalc.engine.parallelism import (
 )
 from costcalc.engine.roofline import reach
 from costcalc.errors import CostcalcError
+from costcalc.explore.search.layouts import refused_degree, typed_degrees
 from costcalc.model.attention.linear import RecurrentAttention
 from costcalc.predict.options import WEIGHED
 from costcalc.predict.predict import capacity, prefill_layout, ranks_of_prompt, sequences_held
@@ -170,7 +171,8 @@ def _beside_what_was_typed(scenario: Scenario) -> str | None:
     counts = [gpus] if gpus else [n * _typed(asked) for n in (2, 4, 8, 16) if n * _typed(asked) <= reach(scenario.gpu)]
     for count in counts:
         for layout in _completions(scenario, asked, count):
-            if capacity(scenario, layout)[1] >= (scenario.options.batch or 1):
+            starts = refused_degree(layout, scenario.budget.engine, typed_degrees(asked)) is None
+            if starts and capacity(scenario, layout)[1] >= (scenario.options.batch or 1):
                 return f"{_as_options(layout, asked, count)} would fit, or {NARROWER}"
     return None
 

@@ -23,7 +23,7 @@ from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.explore.spaces.cells import DEGREES, MONEY, Axis, Plan
 from costcalc.fields import Array, Result
 from costcalc.hardware.accelerator import Accelerator
-from costcalc.hardware.owning import charged
+from costcalc.hardware.owning import charged, electricity_at
 from costcalc.hardware.prices import PriceChoice
 from costcalc.model.spec import ModelSpec
 from costcalc.predict.breakdown import BOUNDS
@@ -309,7 +309,8 @@ class Grid:
         self.model, self.gpu = the_model(model, folders), the_gpu(name, folders)
         constants = folders.serving_efficiency()
         site = Options(owned=given.get("owned"), pue=given.get("pue"), power_price=given.get("power_price"))
-        self._charge = partial(charged, self.gpu, terms=owner_of(site, constants.of_owning))
+        self._owner = owner_of(site, constants.of_owning)
+        self._charge = partial(charged, self.gpu, terms=self._owner)
         axes, self.fixed = _axes(self._charge, given)
         self.axes = tuple(axes)
         told = {name: (value,) for name, value in self.fixed.items() if value is not None}
@@ -353,13 +354,19 @@ class Grid:
         )
         q = plans[0].scenario.over(along)
         price, use = along.get("price"), along.get("utilization", np.asarray(q.options.utilization))
-        offers = [q.price]
+        offers, busy = [q.price], q.options.utilization
         if price is None:
             price = np.asarray(np.nan if q.price is None else q.price.usd_per_gpu_hour)
         else:
             offers = [self._charge(value) for axis in axes if axis.name == "price" for value in axis.values]
+            busy = self._owner.busy
         price = np.asarray(price, dtype=float)
         told = {name: [getattr(each, name) if each else None for each in offers] for name in OFFERED}
+        paid = price
+        if any(each and each.computed for each in offers) and "busy" not in self._owner.typed:
+            follows = np.array([bool(each and each.computed) for each in offers]).reshape(price.shape)
+            more = electricity_at(self.gpu, self._owner, use) - electricity_at(self.gpu, self._owner, busy)
+            paid = price + follows * more
         at = Prediction(
             batch=np.asarray(kept["batch"], dtype=float),
             step=Step.lasting(kept["step"]),
@@ -375,7 +382,7 @@ class Grid:
         plain = {
             **{f"deployment.{name}": kept[name] for name in CELL["deployment"] if name in kept},
             "deployment.memory_bandwidth": np.asarray(q.machine.memory_bandwidth),
-            "deployment.usd_per_gpu_hour": price,
+            "deployment.usd_per_gpu_hour": paid,
             "deployment.utilization": use,
             **{f"deployment.price_{name}": _objects(each).reshape(price.shape) for name, each in told.items()},
             "workload.batch": kept["batch"],
@@ -387,7 +394,7 @@ class Grid:
             "decode.bound_by": kept["bound"],
         }
         drawn = (kept["drawn"], kept["drawn_by_prefill"]) if "drawn" in kept else None
-        cells = Cells(shape, plain, Answered(q, kept["replicas"], kept["gpus"], at, price, use, drawn))
+        cells = Cells(shape, plain, Answered(q, kept["replicas"], kept["gpus"], at, paid, use, drawn))
         counts = kept["gpus"][np.isfinite(kept["gpus"])]
         same = len(counts) and counts.min() == counts.max()
         title = f"{self.model.name} on {f'{int(counts.min())} × ' if same else ''}{self.gpu.name}"

@@ -19,6 +19,7 @@ from costcalc.report.charts.style import (
     BLUE,
     ENDS,
     INK,
+    MARKS,
     End,
     Line,
     draw_over,
@@ -28,6 +29,7 @@ from costcalc.report.charts.style import (
     name_ends,
     name_rows,
     own_colour,
+    own_mark,
     panels,
     saved,
     say_below,
@@ -42,6 +44,7 @@ from costcalc.report.comparison import (
     USER,
     by_context,
     caches,
+    context_told,
     cost_or_reason,
     row_name,
 )
@@ -57,7 +60,7 @@ def draw_lines(axes: Axes, curves: Sequence[Curve], path: str, show: Show, title
     ends: list[End] = []
     framed: list[float] = []
     drawn: list[Line] = []
-    remarks = ["dots: contexts of the table"]
+    remarks = ["marks: contexts of the table"]
     if any(curve.steps for curve in curves):
         remarks.append("lines: envelopes, a longer context is drawn no better")
     last_of_all = float(curves[0].contexts[-1])
@@ -84,6 +87,16 @@ def draw_lines(axes: Axes, curves: Sequence[Curve], path: str, show: Show, title
         if curve.keeps_limits is not None and (~curve.keeps_limits & np.isfinite(known)).any():
             remarks.append("dotted: breaks the limit")
     _scale(axes, [float(x) for x in curves[0].contexts], framed, show)
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    for line in axes.lines:  # marks on the frame are whole; those of lines off the chart are left out
+        places = np.asarray(line.get_xydata(), float)
+        if (
+            line.get_marker() in MARKS
+            and places.size
+            and ((left, low) <= places).all()
+            and (places <= (right, high)).all()
+        ):
+            line.set_clip_on(False)
     if outside := name_ends(axes, ends):
         remarks.append(f"off the chart: {', '.join(outside)}")
     axes.set_xlabel("context [tokens]")
@@ -107,7 +120,8 @@ def _draw_line(axes: Axes, curve: Curve, values: Any, path: str, colour: str, be
         beside = ~kept | ~np.roll(kept, -1) | ~np.roll(kept, 1)
         axes.plot(curve.contexts, np.where(beside, values, np.nan), color=colour, lw=width / 2, ls=":")
     at = np.isin(curve.contexts, curve.table)
-    axes.plot(curve.contexts[at], np.asarray(curve.numbers[path])[at], "o", color=colour, ms=4)
+    points, mark = np.asarray(curve.numbers[path])[at], own_mark(curve.variant)
+    axes.plot(curve.contexts[at], points, mark, color=colour, ms=5, zorder=3)
     return line
 
 
@@ -148,11 +162,11 @@ def draw_values(
     left = min([*known, *(low for low, _ in filter(None, limits))], default=1.0) / 2 if logarithmic else 0.0
     most = max([*known, *(high for _, high in filter(None, limits))], default=1.0)
     for number, (row, value) in enumerate(zip(rows, values, strict=True)):
-        colour = _colour(row, number)
+        colour = _colour(row)
         span = limits[number] if value else None
         if value and logarithmic:
             # A bar would have to start somewhere above nothing, and its length would say little.
-            axes.plot([value], [number], "o", color=colour, ms=9, zorder=3)
+            axes.plot([value], [number], own_mark(row_name(row)), color=colour, ms=9, zorder=3)
         elif value:
             axes.barh(number, value, color=colour, height=0.72)
         if span:
@@ -174,9 +188,9 @@ def draw_values(
     axes.set_title(title)
 
 
-def _colour(row: Row, number: int) -> str:
+def _colour(row: Row) -> str:
     """Of a variant of attention its own; all others are told by their names."""
-    return own_colour(row_name(row), number) or BLUE
+    return own_colour(row_name(row)) or BLUE
 
 
 def names_of(rows: Sequence[Row]) -> list[str]:
@@ -217,7 +231,8 @@ def draw_comparison(
     asked: whether somebody named the panels; else those in which all rows are the same are left out.
     """
     # Lines have an axis of contexts, and one panel of caches that none of them changes; bars stand for all contexts.
-    rows = comparison.rows if curves is None else next(rows for _, rows in by_context(comparison))
+    # The longest is the one at which caches, and windows beside whole ones, differ.
+    rows = comparison.rows if curves is None else max(by_context(comparison), key=lambda each: each[0])[1]
     if not asked:
         kinds = [each for each in kinds if not _constant(each, rows, curves)] or kinds
     wide = 5.0 if len(kinds) > 1 else 8.0
@@ -281,7 +296,7 @@ def _draw(kind: str, axes: Axes, rows: Sequence[Row], curves: Curves | None, *, 
     if kind == "cache":
         title, sizes = caches(rows)
         if curves is not None and title == PER_SEQUENCE:  # beside lines over contexts, of which it has one
-            title += f", {format_count(rows[0].estimate.workload.context_tokens)} tokens"
+            title += f", {context_told(rows[0].estimate.workload.context_tokens)} tokens"
         draw_values(axes, rows, sizes, format_bytes, title, named=named)
         return []
     path = _path(kind, rows)

@@ -50,7 +50,7 @@ def draw_memory(axes: Axes, rungs: Sequence[Rung], length: str, *, named: bool =
     axes.set_xlabel("memory of one GPU, which ends at the line")
     axes.set_title("Memory of a GPU, and users that fit on all")
     legend_below(axes, [Patch(color=colour, label=name) for name, colour in PARTS.items()])
-    told = [f"users: sequences {length}, all at once, as memory holds them; limits of time may allow fewer"]
+    told = [f"users: sequences {length}, on all replicas at once, as memory holds them; limits of time may allow fewer"]
     if any(each.weights_bytes > most for each in rungs):
         told.append("hatched: weights beyond the GPU; where torn off, they go on as far as is written")
     return told

@@ -23,7 +23,7 @@ from costcalc.report.charts.style import (
     shown_ticks,
     variant_colour,
 )
-from costcalc.report.diff import WHOLE, Step, diff_title, steps_of
+from costcalc.report.diff import WHOLE, Step, cost_title, diff_title, steps_of
 from costcalc.report.money.breakeven import use_curve
 from costcalc.report.money.sensitivity import NAMES, ends_of, range_told, tokens_named
 from costcalc.report.page import quantity
@@ -99,7 +99,7 @@ def draw_diff(result: Diff, suffix: str, *_: object) -> bytes:
         name_rows(axes, [_step_label(step) for step in steps])
         axes.set(ylim=(len(steps) - 0.4, -0.6), xlim=(1.12 * min(0.0, *(step.low for step in steps)), most * 1.12))
         shown_ticks(axes.xaxis, format_usd)
-        axes.set_title(quantity(f"cost.usd_per_million_{result.of}_tokens").title)
+        axes.set_title(cost_title(result))
         return saved(figure, suffix)
 
 

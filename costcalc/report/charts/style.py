@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import groupby, pairwise
-from math import ceil, floor, isnan, log, log10
+from math import ceil, floor, isnan, log, log2, log10
 from textwrap import wrap
 from typing import Any
 
@@ -32,7 +33,7 @@ from costcalc.report.charts.library import (
     mpl,
 )  # fmt: skip
 from costcalc.report.estimate import price_basis
-from costcalc.units import format_count, format_percent, format_seconds, in_currency
+from costcalc.units import SHOWN_IN, format_count, format_percent, format_price, format_seconds, format_usd, in_currency
 
 INK, FAINT, GRID, PAPER = "costcalc:ink", "costcalc:faint", "costcalc:grid", "costcalc:paper"
 _THEMES = {
@@ -62,9 +63,15 @@ _SHADES = {
     "MLA ": ("#a34700", RED, "#f0a273"),
     "SWA ": ("#7b68c8", "#5b4bb0", "#b3a8e6"),
     "DSA ": (PURPLE, "#a34d7d", "#e6b0cd"),
-    "KDA ": (ORANGE, "#b07a00", "#f4c95d"),
+    "KDA ": ("#b07a00", "#f4c95d", ORANGE),
     "Linear ": ("#7c6a3a", "#a8935a", "#5c4e26"),
 }
+_MARKS = {
+    "GQA-": "oPH", "MHA": "s", "MQA": "v", "MLA absorbed": "D", "MLA expanded": "d", "MLA ": "Dd*", "Low rank": "^",
+    "No cache": "X", "SWA ": "<>8", "DSA ": "pph", "KDA ": "*", "Linear ": "h",
+}  # fmt: skip
+"""Marks of variants by how their names begin."""
+MARKS = frozenset("o").union(*_MARKS.values())
 
 FONT = "DejaVu Sans"
 _RC: Any = {
@@ -219,15 +226,27 @@ _CONDITIONS: Sequence[tuple[Sequence[str], Callable[[Estimate], str]]] = (
 """What an answer holds fixed, and the options that vary it."""
 
 
-def own_colour(name: str, index: int) -> str | None:
+def own_colour(name: str) -> str | None:
     """Return the colour that a variant of attention has wherever it is drawn; None for other names."""
     shades = next((shades for kind, shades in _SHADES.items() if name.startswith(kind)), None)
-    return VARIANT_COLOURS.get(name) or (None if shades is None else shades[(index - 1) % len(shades)])
+    return VARIANT_COLOURS.get(name) or (None if shades is None else shades[_of_its_kind(name) % len(shades)])
+
+
+def own_mark(name: str) -> str:
+    """Return the mark that a variant of attention has wherever it is drawn, without colours too."""
+    marks = next((marks for kind, marks in _MARKS.items() if name.startswith(kind)), "o")
+    return marks[_of_its_kind(name) % len(marks)]
+
+
+def _of_its_kind(name: str) -> int:
+    """A number of a variant among those of its kind, by its size: neighbours of 8, 16, 32 ... have others."""
+    sizes = [int(each) for each in re.findall(r"[0-9]+", name.replace(",", ""))]
+    return len(sizes) + 4 - sum(round(log2(max(each, 1))) for each in sizes)
 
 
 def variant_colour(name: str, index: int) -> str:
     """Return the colour of a variant, of a line or of points."""
-    return own_colour(name, index) or SERIES[index % len(SERIES)]
+    return own_colour(name) or SERIES[index % len(SERIES)]
 
 
 # Axes, legends and marks.
@@ -246,11 +265,15 @@ def shown_ticks(axis: Any, show: Callable[[float], str]) -> None:
     """Label an axis with numbers as tables show them: a logarithmic one at 1, 2 and 5, as many as there is room for."""
     low, high = sorted(axis.get_view_interval())
     locator, minor = axis.get_major_locator(), list[float]()
-    even = MaxNLocator(
+    even: Any = MaxNLocator(
         max(2, min(5, int(_room(axis) / _label_room(axis, [low, high], show)))), steps=[1, 2, 2.5, 5, 10]
     )
+    # What is round is so in the currency shown.
+    per_usd = SHOWN_IN.get().per_usd if show in (format_usd, format_price) else 1.0
+    if per_usd != 1.0:
+        even = FixedLocator([each / per_usd for each in even.tick_values(low * per_usd, high * per_usd)])
     if axis.get_scale() == "log":
-        places, every = _log_places(axis, low, high, show)
+        places, every = _log_places(axis, low, high, show, per_usd)
         # So short an axis has one of 1, 2 and 5, or two: even steps are labelled.
         axis.set_major_locator(FixedLocator(places) if places else even)
         minor = every if places else []
@@ -259,17 +282,22 @@ def shown_ticks(axis: Any, show: Callable[[float], str]) -> None:
     elif not isinstance(locator, FixedLocator | MaxNLocator) or isinstance(locator, AutoLocator):
         axis.set_major_locator(even)
     axis.set_minor_locator(FixedLocator(minor))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: show(float(f"{value:.12g}"))))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: re.sub(r"\.00$", "", show(float(f"{value:.12g}")))))
     axis.set_minor_formatter(NullFormatter())
 
 
-def _log_places(axis: Any, low: float, high: float, show: Callable[[float], str]) -> tuple[list[float], list[float]]:
-    """Places at 1, 2 and 5 of every decade of which labels have room, none where they are too few, and all of them."""
-    decades = range(floor(log10(low)), ceil(log10(high)) + 1)
+def _log_places(
+    axis: Any, low: float, high: float, show: Callable[[float], str], per: float = 1.0
+) -> tuple[list[float], list[float]]:
+    """Places at 1, 2 and 5 of every decade of which labels have room, none where they are too few, and all of them.
+
+    per: of the unit shown, in which places are round, to one of the axis.
+    """
+    decades = range(floor(log10(low * per)), ceil(log10(high * per)) + 1)
     length = log10(high / low)
 
     def within(steps: Sequence[float], every: int = 1) -> list[float]:
-        found = [float(f"{step}e{power}") for power in decades if power % every == 0 for step in steps]
+        found = [float(f"{step}e{power}") / per for power in decades if power % every == 0 for step in steps]
         return [each for each in found if low * 0.999 <= each <= high * 1.001]
 
     all_places = within((1, 2, 5))

@@ -7,6 +7,7 @@ import errno
 import io
 import math
 import os
+import re
 import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -497,6 +498,8 @@ def csv_cell(value: Any) -> Any:
 
 FORMULAS = "=+-@\uff1d\uff0b\uff0d\uff20"
 """What begins a formula in a spreadsheet, also in full width."""
+_OPTION = re.compile(r"--[a-z]+(-[a-z]+)*( [\w ./,-]*)?", re.ASCII)
+"""An option with a value, which is all names and numbers: it calls no function, and names no program or other file."""
 
 
 def cell_text(text: str) -> str:
@@ -504,9 +507,16 @@ def cell_text(text: str) -> str:
 
     Source: OWASP, "CSV Injection".
     """
+    return f"'{escaped(text)}" if is_formula(text) else escaped(text)
+
+
+def is_formula(text: str) -> bool:
+    """Return whether a spreadsheet would take text for a formula; numbers and options ('--ttft 3s') are none."""
     cell = escaped(text)
     begins = cell.lstrip()[:1]
-    return f"'{cell}" if begins and begins in FORMULAS and len(cell) > 1 and not _is_number(cell) else cell
+    if not begins or begins not in FORMULAS or len(cell) == 1:
+        return False
+    return not _is_number(cell) and not _OPTION.fullmatch(cell)
 
 
 def _is_number(text: str) -> bool:

@@ -62,10 +62,13 @@ def _read(blocks: Iterable[Block]) -> tuple[list[str], list[Table], list[str]]:
     begins = True  # no table yet under this title, whose first one has what is said before it
     for block in safe(blocks):
         if isinstance(block, Command):
-            asked = asked or (_slug(_question(block.text)) if begins else "")
+            asked = asked or (_question(block.text) if begins else "")
             comments += [f"% {line}" for line in text_lines(block)]
         elif isinstance(block, Grid) and any(column.role != "dim" for column in block.columns):
-            label = "-".join(filter(None, (asked or _slug(title), _slug(re.split(r"[:,] | \(", heading)[0]))))
+            # The first table is the answer; what headings with numbers are of changes with the question.
+            of = re.split(r"[:,] | \(", heading)[0]
+            told = "" if begins or re.search(r"\d", of) else _slug(of)
+            label = "-".join(filter(None, (asked or _slug(title), told)))
             tables.append(Table(block, ". ".join(filter(None, (title, heading))), label, held))
             held, heading, begins = [], "", False
         elif isinstance(block, Grid):  # a list of footnotes, in words
@@ -94,19 +97,35 @@ _OF_THE_ANSWER = {
     "--currency",
 }  # fmt: skip
 """Options with a value that change what an answer looks like, and not what is asked."""
+_OF_THE_PAGE = {"-v", "--verbose", "--brief", "--explain", "--plot"}
+"""Options without one that do."""
 
 
 def _question(command: str) -> str:
-    """What a command asks, in words that stay while its answer changes."""
+    """A label of what a command asks, which stays while its answer changes: its names, and a number of its options."""
     words = shlex.split(command)[1:]
-    kept: list[str] = []
-    for before, word in zip(["", *words], words, strict=False):
-        option, _, value = word.partition("=") if word.startswith("--") else (word, "", "")
-        if before in _OF_THE_ANSWER or option in _OF_THE_ANSWER or word.endswith(".tex"):
-            kept = kept[:-1] if before == "--output" else kept
-            continue
-        kept.append(value if option in ("-m", "--model", "-g", "--gpu") else f"{option} {value}")
-    return " ".join(kept)
+    names, options = list[str](), list[str]()
+    before = ""
+    for word in words:
+        if word.startswith("-") and " " not in word:
+            before, _, value = word.partition("=")
+            if not value and before not in {*_OF_THE_PAGE, *_OF_THE_ANSWER, *_NAMING, "--output"}:
+                options.append(before)
+            if not value:
+                continue
+            word = value
+        if before in _NAMING or not before:
+            names.append(word)
+        elif before == "--output" and not word.endswith(".tex"):
+            options.append(f"{before} {word}")
+        elif before not in {*_OF_THE_ANSWER, "--output"}:
+            options.append(f"{options.pop() if options and options[-1] == before else before} {word}")
+        before = ""
+    told = _slug(" ".join(names))
+    return f"{told}-{zlib.crc32(' '.join(sorted(options)).encode()) % 0x1000:03x}" if options else told
+
+
+_NAMING = {"-m", "--model", "-g", "--gpu"}
 
 
 MOST_LETTERS = 48
@@ -168,7 +187,7 @@ def _tabular(grid: Grid, part: Sequence[int], rows: Sequence[Sequence[str]]) -> 
     if has_head(grid):
         yield from (_row([_latex(grid.columns[at].title) for at in part]), r"    \midrule")
     for row in rows:
-        yield _row([f"{{\\raggedright {_lines(row[at])}}}" if at in broken else _latex(row[at]) for at in part])
+        yield _row([rf"\raggedright {_breaking(row[at])}" if at in broken else _latex(row[at]) for at in part])
     yield from (r"    \bottomrule", r"  \end{tabular}")
 
 
@@ -201,13 +220,18 @@ def _chunks(grid: Grid, part: Sequence[int]) -> list[list[Sequence[str]]]:
 
 
 def _lines(text: str) -> str:
-    """Text of several lines, which ends a paragraph; addresses break behind their slashes."""
-    told = _latex(text)
-    return re.sub(r"\S{16,}", lambda word: word[0].replace("/", r"/\allowbreak{}"), told) + r"\par"
+    """Text of several lines, which ends a paragraph."""
+    return _breaking(text) + r"\par"
+
+
+def _breaking(text: str) -> str:
+    """Text of several lines; addresses break behind their slashes."""
+    return re.sub(r"\S{16,}", lambda word: word[0].replace("/", r"/\allowbreak{}"), _latex(text))
 
 
 def _row(cells: Iterable[str]) -> str:
-    return f"    {' & '.join(cells)} \\\\"
+    # In a cell that is set ragged, two backslashes would end a line of it, and a paragraph leave an empty one.
+    return rf"    {' & '.join(cells)} \tabularnewline"
 
 
 _LATEX = {
@@ -215,14 +239,23 @@ _LATEX = {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$",
     "|": "$|$", "-": "-{}", "`": r"\textasciigrave{}", "[": "{[}", "]": "{]}", "*": "{*}", '"': "''",
     DASH: "--", "−": "$-$", "×": r"$\times$", "·": r"$\cdot$",
-    "→": r"$\to$", "†": r"$\dagger$", MARK: r"$^\circ$", "²": "$^2$", "λ": r"$\lambda$", "Σ": r"$\Sigma$",
+    "→": r"$\to$", "†": r"$\dagger$", "‡": r"$\ddagger$", MARK: r"$^\circ$", "²": "$^2$",
+    "λ": r"$\lambda$", "Σ": r"$\Sigma$",
     "µ": r"$\mu$", "μ": r"$\mu$", "★": r"$\star$", "●": r"$\bullet$", "○": r"$\circ$",
+    "≤": r"$\leq$", "≥": r"$\geq$", "≠": r"$\neq$", "≈": r"$\approx$", "√": r"$\surd$",
+    "α": r"$\alpha$", "β": r"$\beta$", "φ": r"$\varphi$",
+    "€": r"\texteuro{}", "£": r"\textsterling{}", "¥": r"\textyen{}", "₩": r"\textwon{}", "₹": "INR ",
 }  # fmt: skip
 _LATIN = "\u00c0-\u00cf\u00d1-\u00d6\u00d8-\u00dd\u00df-\u00ef\u00f1-\u00f6\u00f8-\u00fd\u00ff"
 """Letters that LaTeX, which reads UTF-8 since 2018, has in its first font encoding; others are told by their number."""
-_LATEX_SIGNS = re.compile(rf"-(?=-)|[^\w\s!'()+,./:;=?@-]|_|[^\x00-\x7f{_LATIN}]")
+_LATEX_SIGNS = re.compile(rf"-(?=[-{DASH}])|[^\w\s!'()+,./:;=?@-]|_|[^\x00-\x7f{_LATIN}]")
 
 
 def _latex(text: str) -> str:
     """Text as LaTeX sets it: no sign of it commands, joins another, or is taken for an option of a row."""
-    return _LATEX_SIGNS.sub(lambda found: _LATEX.get(found[0]) or f"U+{ord(found[0]):04X}", text).strip()
+
+    def told(found: re.Match[str]) -> str:
+        sign = _LATEX.get(found[0]) or f"U+{ord(found[0]):04X}"
+        return f"{sign}{{}}" if found[0] == DASH and text[found.end() :].startswith(("-", DASH)) else sign
+
+    return _LATEX_SIGNS.sub(told, text).strip()

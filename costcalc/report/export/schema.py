@@ -9,7 +9,7 @@ from typing import Any, Union, get_args, get_origin
 from costcalc.catalog.check import json_schema
 from costcalc.catalog.summary import ClosedSummary, GpuSummary, ModelSummary
 from costcalc.explore.capacity import QUESTIONS, Capacity, Fit
-from costcalc.explore.diff import REMAINDER, TOKENS, Headline
+from costcalc.explore.diff import OF, REMAINDER, Headline
 from costcalc.explore.fleet.plan import Asked, PlannedFleet
 from costcalc.explore.money.sensitivity import Sensitivity
 from costcalc.explore.money.train import Training
@@ -110,7 +110,8 @@ def capacity_schema() -> dict[str, Any]:
     _reference(Estimate, definitions)
     own = {name: _schema(hint, definitions) for name, hint in hints(Fit).items() if name != "estimate"}
     definitions["Fit"] = _around_an_estimate(Fit, definitions, own, {})
-    told = {name: _schema(hints(Capacity)[name], definitions) for name in ("title", "value", "unit", "beyond")}
+    names = ("title", "value", "unit", "trained", "beyond")
+    told = {name: _schema(hints(Capacity)[name], definitions) for name in names}
     properties = {
         "question": {"enum": list(QUESTIONS)},
         **told,
@@ -120,8 +121,8 @@ def capacity_schema() -> dict[str, Any]:
     return _document(
         "What fits, by costcalc capacity",
         "The value of the first row: tokens, users, sequences, a model's name or bits per weight, null where "
-        "nothing limits it; `beyond` says why one step more does not fit. Of models and bits there is a row for "
-        "each that fits, the largest first. Numbers are SI.",
+        "nothing limits it; `trained` is the model's own limit, where memory holds more, `beyond` why one step more "
+        "does not fit. Of models and bits there is a row for each that fits, the largest first. Numbers are SI.",
         _object(properties),
         definitions,
     )
@@ -270,22 +271,25 @@ def diff_schema() -> dict[str, Any]:
     definitions: dict[str, Any] = {}
     side = _reference(Headline, definitions)
     dollars = {"type": ["number", "null"]}
-    change = _object({"path": {"type": "string"}, "from": {}, "to": {}, "effect_usd_per_million": dollars})
+    change = _object({"path": {"type": "string"}, "from": {}, "to": {}})
+    change["properties"] |= {f"effect_usd_per_{unit}": dollars for unit in ("million", "month")}
     properties = {
-        "of": {"enum": list(TOKENS)},
+        "of": {"enum": list(OF)},
         **dict.fromkeys(("from", "to"), side),
-        "difference_usd_per_million": dollars,
         "changes": _array(change),
         "method": {"enum": ["shapley", "in order"]},
         "notes": _array({"type": "string"}),
     }
+    told = _object(properties)
+    told["properties"] |= {f"difference_usd_per_{unit}": dollars for unit in ("million", "month")}
     return _document(
         "A difference of costcalc",
-        "Two estimates, and how much of the difference in cost [$/M of the tokens in `of`] each change makes; the "
-        "effects add up to the difference. `path` is an option's keyword, 'gpu.memory' of --set, several joined by "
+        "Two estimates, and how much of the difference in cost [$/M of the tokens in `of`, or $ of a month where that "
+        "is asked of] each change makes; the effects add up to the difference. `path` is an option's keyword, "
+        "'gpu.memory' of --set, several joined by "
         f"' + ' that only go together (an object of values each), or '{REMAINDER}': what a saved answer and "
         "today's differ by. Values are SI; null where costcalc chooses.",
-        _object(properties),
+        told,
         definitions,
     )
 

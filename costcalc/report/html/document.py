@@ -8,12 +8,14 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from costcalc.errors import CostcalcError, escaped
-from costcalc.explore.overview import TOLD, Overview
-from costcalc.predict.results import Comparison, Estimate, MarketPrice
+from costcalc.explore.estimate import cost_served
+from costcalc.explore.overview import TOLD, Overview, fleet_of
+from costcalc.predict.results import HOURS_OF_A_MONTH, Comparison, Estimate, MarketPrice
 from costcalc.report.charts import drawn
 from costcalc.report.comparison import comparison_page
 from costcalc.report.estimate import estimate_page, explanation
@@ -23,7 +25,7 @@ from costcalc.report.html.drawings import Drawings
 from costcalc.report.market import newest
 from costcalc.report.page import Block, Column, Grid, Line, defaults_taken, notes, numbers, quantity
 from costcalc.report.verdict import margin_told, verdict
-from costcalc.units import NOTHING, SHOWN_IN, in_currency
+from costcalc.units import DOLLARS, NOTHING, SHOWN_IN, in_currency
 from costcalc.units import format_usd as usd
 
 _HERE = Path(__file__).parent
@@ -35,7 +37,7 @@ def report_html(found: Overview, command: str, version: str) -> str:
 
     command: that made it, as typed. version: of costcalc.
     """
-    result, page = found.estimate, estimate_page(found.estimate)
+    result, page, money = found.estimate, estimate_page(found.estimate), SHOWN_IN.get()
     title = next(each.text for each in page if isinstance(each, Line) and each.role == "title")
     style, script = (_HERE.joinpath(f"report.{each}").read_text(encoding="utf-8") for each in ("css", "js"))
     filled = {
@@ -46,10 +48,11 @@ def report_html(found: Overview, command: str, version: str) -> str:
         "script": script,
         "style_hash": _hash(style),
         "script_hash": _hash(script),
-        "most_price": f"{math.ceil(max(10.0, 4 * (result.deployment.usd_per_gpu_hour or 0.0)))}",
+        "money": _text("US$" if money == DOLLARS else money.sign.strip()),
+        "most_price": f"{math.ceil(max(10.0, 4 * (result.deployment.usd_per_gpu_hour or 0.0)) * money.per_usd)}",
         "batch_label": "Users at once" if result.prefill.time_s is not None else "Batch [sequences]",
         "results": "".join(_results(result, found.choices.columns)),
-        "market": _market(newest(result.market)),
+        "market": _market(result),
         "held": _text(found.choices.held),
         "sections": "".join(_sections(found, page, title)),
         "footer": _text(f"costcalc {version}; {command}{_currency()}"),
@@ -85,21 +88,30 @@ def _results(result: Estimate, columns: Mapping[str, Any]) -> Iterator[str]:
     for path in TOLD:
         shown = quantity(path, result)
         if path in columns and any(value is not None for value in columns[path]):
-            yield (
-                f'<tr><th scope="row">{_text(shown.title)}</th>'
-                f'<td class="right unbroken value"><data data-path="{path}" data-unit="{shown.unit}" value="">'
-                f'{_text(shown.text)}</data></td><td class="dim unbroken range">{_text(shown.range)}</td></tr>'
-            )
+            yield _result(path, shown.title, shown.unit, shown.text, shown.range)
+    if result.demand is not None:
+        yield _result("demand.usd_per_month", "$ per month, of the demand", "$", usd(result.demand.usd_per_month))
+        tokens = usd(result.demand.usd_per_million_tokens)
+        yield _result("demand.usd_per_million_tokens", "$ per M tokens, busy or not", "$/M", tokens)
 
 
-def _market(prices: Iterable[MarketPrice]) -> str:
+def _result(path: str, title: str, unit: str, text: str, limits: str = "") -> str:
+    return (
+        f'<tr><th scope="row">{_text(title)}</th>'
+        f'<td class="right unbroken value"><data data-path="{path}" data-unit="{unit}" value="">'
+        f'{_text(text)}</data></td><td class="dim unbroken range">{_text(limits)}</td></tr>'
+    )
+
+
+def _market(result: Estimate) -> str:
     """The list prices that costs are set against as they change."""
+    cost = cost_served(result)
     rows = "".join(
         f'<tr><th scope="row">{_text(each.provider)}</th>'
         f'<td class="right">{_text(usd(each.blended_usd_per_million))}</td>'
-        f'<td class="unbroken" data-list="{each.blended_usd_per_million!r}">{_text(_left(each))}</td>'
+        f'<td class="unbroken" data-list="{each.blended_usd_per_million!r}">{_text(_left(each, cost))}</td>'
         f'<td class="dim unbroken">{_text(each.date or NOTHING)}</td></tr>'
-        for each in prices
+        for each in newest(result.market)
         if each.blended_usd_per_million
     )
     titles = ("list price", "$ per M tokens, blended", "sold at it", "date")
@@ -111,13 +123,15 @@ def _market(prices: Iterable[MarketPrice]) -> str:
     return f'<div class="scrolled">{table}</div>' if rows else ""
 
 
-def _left(price: MarketPrice) -> str:
-    return NOTHING if price.margin is None else margin_told(price.margin)
+def _left(price: MarketPrice, cost: float | None) -> str:
+    asked = price.blended_usd_per_million
+    return margin_told(1 - cost / asked) if cost and asked else NOTHING
 
 
 def _data(found: Overview) -> str:
     """What the script reads, as JSON in which no sign ends or begins an element."""
     result, choices, money = found.estimate, found.choices, SHOWN_IN.get()
+    fleet = fleet_of(result)
     batch, context = divmod(choices.start, len(choices.contexts))
     told = {
         "price": result.deployment.usd_per_gpu_hour,
@@ -129,6 +143,7 @@ def _data(found: Overview) -> str:
         "replicas": result.deployment.replicas,
         "columns": choices.columns,
         "command": None if choices.command is None else escaped(choices.command),
+        "fleet": None if fleet is None else {**asdict(fleet), "hours": HOURS_OF_A_MONTH},
         "sign": money.sign,
         "per_usd": money.per_usd,
     }

@@ -56,7 +56,16 @@
   // The numbers of a state.
 
   const cell = () => data.batches.indexOf(state.batch) * data.contexts.length + data.contexts.indexOf(state.context);
+  // What serves a demand: replicas follow the use, dollars the price.
+  const fleet = (path) => {
+    const { each, pool, replicas, busy, hours, tokens_per_h } = data.fleet;
+    if (state.price === null) return null;
+    const hour = ((busy === null ? replicas : Math.max(1, Math.ceil(busy / state.use))) * each + pool) * state.price;
+    return path === "demand.usd_per_month" ? hour * hours : (hour / tokens_per_h) * 1e6;
+  };
+
   const number = (path) => {
+    if (path.startsWith("demand.")) return path.endsWith(".low") || path.endsWith(".high") ? null : fleet(path);
     const column = data.columns[path], value = column ? column[cell()] : null;
     if (value === null || value === undefined) return null;
     if (!path.startsWith("cost.")) return value;
@@ -74,7 +83,8 @@
       range.dataset.high = high === null ? "" : String(high);
       range.textContent = low === null || high === null ? "" : `[${ends(low, high, ofEnd)}]`;
     }
-    const cost = number("cost.usd_per_million_blended_tokens");
+    const month = data.fleet === null ? null : number("demand.usd_per_month");
+    const cost = number(data.fleet === null ? "cost.usd_per_million_blended_tokens" : "demand.usd_per_million_tokens");
     for (const each of document.querySelectorAll("#list-prices [data-list]")) {
       const margin = cost === null ? null : 1 - cost / Number(each.dataset.list);
       const told = margin === null ? "" : percent(margin < 0 ? margin / (margin - 1) : margin);
@@ -88,6 +98,7 @@
     if (!data.columns["memory.fits"][cell()]) parts[0] += ` do not fit: ${grouped(most, 0)} do`;
     else {
       if (per_user !== null) parts.push(`${speed(per_user)} tok/s each`);
+      if (month !== null) parts.push(`${usd(month)} a month`);
       if (cost !== null) parts.push(`${usd(cost)} per million tokens`);
       const bound = data.columns["decode.bound_by"][cell()];
       if (bound) parts.push(`${bound} binds`);
@@ -99,7 +110,7 @@
       const told = [data.command];
       if (data.batches.length > 1) told.push(`--batch ${state.batch}`);
       if (data.contexts.length > 1) told.push(`--context ${state.context}`);
-      if (state.price !== null) told.push(`--price ${state.price}`);
+      if (state.price !== null) told.push(`--price ${Number(state.price.toPrecision(12))}`);
       told.push(`--utilization ${state.use}`);
       element("command").hidden = false;
       const words = told.join(" ").split(" ").flatMap((word) => {
@@ -116,8 +127,9 @@
   // The settings: what is typed, the sliders, and the address.
 
   const put = () => {
-    element("price").value = state.price === null ? "" : String(state.price);
-    element("price-slider").value = String(state.price ?? 0);
+    const paid = (state.price ?? 0) * data.per_usd;  // prices are told and linked to in US dollars
+    element("price").value = state.price === null ? "" : String(Number(paid.toPrecision(6)));
+    element("price-slider").value = String(paid);
     element("use").value = String(Number((state.use * 100).toPrecision(15)));
     element("use-slider").value = String(state.use * 100);
     for (const [name, values, unit] of [["batch", data.batches, "users"], ["context", data.contexts, "tokens"]]) {
@@ -153,7 +165,7 @@
   };
   const price = (text) => {
     const value = Number(text);
-    if (text !== "" && value >= 0 && value <= 1e9) set({ price: value });
+    if (text !== "" && value >= 0 && value <= 1e9) set({ price: value / data.per_usd });
   };
   const use = (text) => {
     const value = Number(text) / 100;

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from costcalc.engine.cost import break_even_utilization
 from costcalc.fields import Record
 from costcalc.hardware.prices import OLD_MONTHS, age_in_months
-from costcalc.predict.results import BreakEven, Estimate, MarketPrice, Range
+from costcalc.predict.results import BreakEven, DemandResult, Estimate, MarketPrice, Range
 from costcalc.report.estimate import demand_asked, pool_size, price_basis, unmet
-from costcalc.report.market import break_even_range, break_even_use, distinct, newest
+from costcalc.report.market import break_even_range, break_even_use, distinct, newest, own_costs
 from costcalc.report.page import (
     HEAD_ENDS,
     RANGE,
@@ -23,7 +24,7 @@ from costcalc.report.page import (
     span,
     times,
 )
-from costcalc.units import format_count, format_percent, format_price
+from costcalc.units import format_count, format_percent, format_price, format_rate
 from costcalc.units import format_usd as usd
 
 # Lines against the share of busy hours.
@@ -51,13 +52,18 @@ def use_curve(result: BreakEven) -> UseCurve | None:
     cost, assumed = here.cost.usd_per_million_blended_tokens, here.deployment.utilization
     if cost is None:
         return None
-    at_full_use = cost * assumed
+    idle = here.deployment.paid_idle
+    # What a share of the hours costs, in costs of tokens at the use assumed: an owner's electricity follows it.
+    each = [assumed * idle / share + (1 - idle) for share in SHARES]
     asking = [*newest(here.market), *([result.sale] if result.sale else [])]
     return UseCurve(
         SHARES,
-        [at_full_use / share for share in SHARES],
-        _limits(here.cost.usd_per_million_blended_tokens_range, assumed),
-        [(f"{providers} {usd(price)}", price, at_full_use / price) for providers, price in _asked(asking)],
+        [cost * factor for factor in each],
+        _limits(here.cost.usd_per_million_blended_tokens_range, each),
+        [
+            (f"{providers} {usd(price)}", price, float(break_even_utilization(cost * assumed, price, assumed, idle)))
+            for providers, price in _asked(asking)
+        ],
     )
 
 
@@ -70,10 +76,10 @@ def _asked(market: Sequence[MarketPrice]) -> list[tuple[str, float]]:
     return [(" and ".join(dict.fromkeys(providers)), price) for price, providers in asking.items()]
 
 
-def _limits(spread: Range | None, assumed: float) -> tuple[list[float], list[float]] | None:
+def _limits(spread: Range | None, each: Sequence[float]) -> tuple[list[float], list[float]] | None:
     if spread is None:
         return None
-    low, high = ([limit * assumed / share for share in SHARES] for limit in spread)
+    low, high = ([limit * factor for factor in each] for limit in spread)
     return low, high
 
 
@@ -99,7 +105,6 @@ def breakeven_page(result: BreakEven) -> list[Block]:
     load = here.workload
     cached = f", {format_percent(load.cached_share)} of the input cached" if load.cached_share else ""
     first, *others = [*_of_the_demand(here), *conclusion(result)]
-    busy = "" if here.demand is None else ", on GPUs that are never idle, unlike those of the demand above"
     return [
         Line(f"{here.model.name} on {_fleet(here)}, or {result.against} by API", "title"),
         Line(),
@@ -112,9 +117,9 @@ def breakeven_page(result: BreakEven) -> list[Block]:
         Line(),
         Line(
             f"Over a request of {format_count(load.input_tokens)} tokens in and "
-            f"{format_count(load.output_tokens)} out{cached}{busy}. price/cost: above 1, self-hosting is cheaper. "
-            "margin: what a price leaves above the cost, as a share of the price. "
-            "break-even use: share of the paid hours that the GPUs must be busy for both to cost the same; "
+            f"{format_count(load.output_tokens)} out{cached}. price/cost: above 1, self-hosting is cheaper. "
+            f"margin: what a price leaves above the cost, as a share of the price.{_whose_cost(here)} "
+            f"break-even use: share of the paid hours that {_fleet(here)} must be busy for both to cost the same; "
             "in brackets, the range that holds in 8 of 10 cases. "
             "tokens/day: that use in tokens of this mix, in and out. A month has 730 hours. "
             f"GPUs: {price_basis([here.deployment])}.",
@@ -129,7 +134,7 @@ def breakeven_page(result: BreakEven) -> list[Block]:
 
 def _grid(result: BreakEven) -> Grid:
     here = result.estimate
-    rows = [["here, at cost", usd(here.cost.usd_per_million_blended_tokens), *[""] * 5]]
+    rows = [[label, usd(cost), *[""] * 5] for label, cost in own_costs(here)]
     asking = [*([result.sale] if result.sale else []), *distinct(here.market)]
     rows += [
         [
@@ -166,15 +171,18 @@ def conclusion(result: BreakEven) -> list[str]:
             f"per million tokens: from {format_count(hardest[0].break_even_tokens_per_day, 3)} tokens a day"
         )
         if others:
-            uses = "; ".join(f"{break_even_use(each[0])}, less than {_named(each)}" for each in others)
-            sentences.append(f"Busy {uses}")
+            uses = [f"less than {_named(each)} from {break_even_use(each[0])} on" for each in others]
+            sentences.append(f"{'They cost' if here.gpus_paid > 1 else 'It costs'} {_listed(uses)}")
         subject = "they" if here.gpus_paid > 1 else "it"
     if unbeaten:
         named = _listed([_named(each) for each in unbeaten])
         sentences.append(f"Even when never idle, {subject} {cost} more than {named}")
+    sentences[:0] = _of_the_fleet(here, prices)
     if here.deployment.utilization < 1:
         sentences.insert(0, _at_the_use_assumed(here, prices))
-    bill = f"Busy or not, {'they' if here.gpus_paid > 1 else 'it'} {cost} {usd(result.usd_per_month)} a month"
+    whose = _fleet(here) if here.demand is not None else "they" if here.gpus_paid > 1 else "it"
+    bill = f"Busy or not, {whose} {cost} {usd(result.usd_per_month)} a month"
+    bill += "" if here.demand is None else f", the demand's {here.demand.gpus:,} {usd(here.demand.usd_per_month)}"
     at_full_use = f". {_at_the_use_assumed(here, prices)}" if here.deployment.utilization == 1 else ""
     sentences += [*_sold(result), f"{bill}{at_full_use}"]
     return [f"{each}." for each in sentences]
@@ -196,30 +204,58 @@ def _of_the_demand(here: Estimate) -> Iterator[str]:
     )
 
 
+def _of_the_fleet(here: Estimate, prices: Sequence[MarketPrice]) -> Iterator[str]:
+    """From how many requests per second the GPUs of a demand cost what each of those compared asks."""
+    found = here.demand
+    if found is None or not prices:
+        return
+    rates = [(seller(each), each.break_even_requests_per_s) for each in prices]
+    less = [f"than {who} from {_of_it(rate, found)}" for who, rate in rates if rate is not None]
+    more = [who for who, rate in rates if rate is None]
+    told = [f"less {_listed(list(dict.fromkeys(less)))}"] if less else []
+    told += [f"more than {_listed(list(dict.fromkeys(more)))} at whatever they can serve"] if more else []
+    yield f"Its {found.gpus:,} GPUs cost {'; '.join(told)}"
+
+
+def _of_it(rate: float, demand: DemandResult) -> str:
+    """A rate of requests, and the share of a demand that it is."""
+    return f"{format_rate(rate, 'requests/s', 3)} on ({format_percent(rate / demand.requests_per_s, 2)} of the demand)"
+
+
+def _whose_cost(here: Estimate) -> str:
+    """Whose cost ratios and margins are against, where a demand is told."""
+    return " Both are against what the demand's fleet costs, busy or not." if here.demand is not None else ""
+
+
 def _sold(result: BreakEven) -> Iterator[str]:
     """What is left where a price is asked of one's own users."""
     sale, left = result.sale, result.left_usd_per_month
     if sale is None or left is None:
         return
-    use = result.estimate.deployment.utilization
+    use, demand = result.estimate.deployment.utilization, result.estimate.demand
     lost = left < 0
     kept = f"{'lose' if lost else 'leave'} {format_percent(abs(sale.margin or 0.0), 2)} of it"
     kept += "" if lost else f" {span(sale.margin_range, format_percent)}".rstrip()
     never = sale.break_even_utilization is None or sale.break_even_utilization > 1
     even = "even GPUs that are never idle lose" if never else f"nothing is lost from {break_even_use(sale)} use on"
-    when = f"at {format_percent(use)} use" if result.estimate.demand is None else "at this demand"
+    when = f"at {format_percent(use)} use" if demand is None else "at this demand"
+    if demand is not None:
+        rate = sale.break_even_requests_per_s
+        even = "its GPUs lose at whatever they can serve"
+        if rate is not None:
+            even = f"its {demand.gpus:,} GPUs lose nothing from {_of_it(rate, demand)}"
     yield (
         f"Sold at {usd(sale.input_usd_per_million)} in and {usd(sale.output_usd_per_million)} out, "
-        f"{usd(sale.blended_usd_per_million)} blended, they {kept}: "
+        f"{usd(sale.blended_usd_per_million)} blended, {'they' if demand is None else 'tokens'} {kept}: "
         f"{usd(abs(left))} a month {'of loss' if lost else 'left'} {when}, and {even}"
     )
 
 
 def _at_the_use_assumed(here: Estimate, prices: Sequence[MarketPrice]) -> str:
-    use = here.deployment.utilization
+    use, cost = here.deployment.utilization, here.cost.usd_per_million_blended_tokens
     when = "At full use" if use == 1 else f"At the {format_percent(use)} use assumed"
-    ratios = [each.price_over_cost for each in prices if each.price_over_cost is not None]
-    own = f"{when} a million tokens of this mix cost {usd(here.cost.usd_per_million_blended_tokens)}"
+    ratios = [each.blended_usd_per_million / cost for each in prices] if cost else []
+    own = f"{when} a million tokens of this mix cost {usd(cost)}"
     if not ratios:
         return own
     low, high = times(min(ratios)), times(max(ratios))

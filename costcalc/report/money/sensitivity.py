@@ -54,7 +54,7 @@ def sensitivity_page(result: Sensitivity) -> list[Block]:
         filled_grid(columns, rows),
         HEAD_ENDS,
         Line(
-            "Each input alone, the others as they are, on as many GPUs; layout and batch are chosen anew unless they"
+            f"Each input alone, the others as they are, {_on(result)}; layout and batch are chosen anew unless they"
             f" were told. {MARK} chosen. Ranges of your own: --vary price=1.5:4,batch=16:64.",
             "dim",
         ),
@@ -63,9 +63,14 @@ def sensitivity_page(result: Sensitivity) -> list[Block]:
     ]
 
 
+def _on(result: Sensitivity) -> str:
+    return "in replicas of as many GPUs" if result.estimate.demand else "on as many GPUs"
+
+
 def tokens_named(result: Sensitivity) -> str:
     """Return which tokens the dollars are of: 'output tokens'."""
-    return "tokens, blended" if result.of == "blended" else f"{result.of} tokens"
+    whose = " of the demand" if result.estimate.demand else ""
+    return f"tokens{whose}, blended" if result.of == "blended" else f"{result.of} tokens"
 
 
 def base_shown(each: Influence) -> str:

@@ -18,7 +18,7 @@ def train_page(found: Training) -> list[Block]:
     page += [filled_grid(columns, list(_numbers(found))), HEAD_ENDS]
     if found.runs:
         page += [Line("Share of the peak that published runs reached", "heading"), _runs(found), Line()]
-    return [*page, *notes([*_told(found), *found.notes])]
+    return [*page, *notes(found.notes)]
 
 
 def _machine(found: Training) -> str:
@@ -38,7 +38,9 @@ def _how(found: Training) -> str:
 
 def _numbers(found: Training) -> Iterator[tuple[str, str, str]]:
     def row(title: str, value: float | None, limits: Range | None, show: Show) -> tuple[str, str, str]:
-        return title, show(value), span(limits, lambda end, digits: show(float(f"{end:.{digits - 1}e}")))
+        # Dollars are rounded in the currency that is shown.
+        rate = SHOWN_IN.get().per_usd if show is _dollars else 1.0
+        return title, show(value), span(limits, lambda end, digits: show(float(f"{end * rate:.{digits - 1}e}") / rate))
 
     yield "FLOPs per token", format_rate(found.flops_per_token, "FLOP"), ""
     yield "of these, attention", format_percent(found.attention_share), ""
@@ -68,18 +70,3 @@ def _runs(found: Training) -> Grid:
         for each in found.runs
     ]
     return Grid(columns, rows)
-
-
-def _told(found: Training) -> Iterator[str]:
-    yield (
-        "FLOPs: 6 for each active parameter and token, and three times causal attention, of which only the pairs that "
-        "are scored count; what the backward pass computes again does not."
-    )
-    if found.runs:
-        yield (
-            "The share is over all GPU-hours, restarts and what else the sources count included: the median of "
-            "published runs, and the range of 8 in 10; --mfu says another, as in 40% or 38%-43%. "
-            "measurements/training.yaml has the sources."
-        )
-    if found.gpus is None:
-        yield "Days follow from --gpus."
