@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
 
 from costcalc.hardware.prices import OLD_MONTHS
 from costcalc.predict.predict import UNBOUNDED
-from costcalc.predict.results import Comparison, DemandResult, DeploymentResult, Estimate, Formula, MemoryResult
+from costcalc.predict.results import DemandResult, DeploymentResult, Estimate, MemoryResult
 from costcalc.report.market import market
 from costcalc.report.owning import electricity_of_a_month, energy_block, owned_block
 from costcalc.report.page import (
@@ -35,7 +33,6 @@ from costcalc.units import (
     NOTHING,
     capital,
     counted,
-    ends_in_one_unit,
     format_binary,
     format_bytes,
     format_count,
@@ -45,9 +42,6 @@ from costcalc.units import (
     format_rate,
 )
 from costcalc.units import format_usd as usd
-
-if TYPE_CHECKING:
-    from costcalc.explore.spaces.sweep import Sweep
 
 _MEDIAN = "median"
 
@@ -288,7 +282,7 @@ def demand(result: Estimate) -> Iterator[Block]:
     replicas = f"{counted(found.replicas, 'replica')} of {counted(each, 'GPU')}"
     replicas += f" and {pool:,} for prefill" if pool else ""
     use = "" if machine.utilization == 1 else f" at {format_percent(machine.utilization)} utilization"
-    what = f"what they can serve{use}"
+    what = f"what {'it' if found.replicas == 1 else 'they'} can serve{use}"
     if found.users is not None:
         seats = result.workload.batch * found.replicas
         what = f"the {format_count(seats, 4)} users whom they hold, {users(result.workload.batch)} each"
@@ -567,68 +561,3 @@ def _breakdown(result: Estimate) -> Iterator[Block]:
 def bound_role(bound: str | None) -> Role:
     """Return the role of what bounds a step."""
     return next((each for each in _BOUNDS if each == bound), "text")
-
-
-# Every headline number as a formula, the numbers put in, the result and its source.
-
-
-PER_MILLION = " per million tokens"
-
-
-def explanation(result: Estimate | Comparison | Sweep) -> list[Block]:
-    """Return the formulas behind a result as a page.
-
-    result: an estimate; a comparison, of which every row is explained; or a sweep, of each of whose deployments the
-        most demanding cell is.
-    """
-    if isinstance(result, Estimate):
-        return [Line(), Line("How each number comes about", "title"), Line(), *_formulas(result.explanation)]
-    page: list[Block] = []
-    if isinstance(result, Comparison):
-        page = [Line()]
-        for row in result.rows:
-            if row.estimate.explanation:
-                page += [Line(f"How each number of {row.variant} comes about", "title"), Line()]
-                page += _formulas(row.estimate.explanation)
-        return page
-    for each in result.references:
-        load = each.workload
-        where = f"batch {users(load.batch)}, {format_count(load.context_tokens)} tokens of context"
-        title = f"How each number comes about at {where}, on {each.deployment.gpus} × {each.deployment.gpu}"
-        page += [Line(), Line(title, "title"), Line(), *_formulas(each.explanation)]
-    return page
-
-
-def _formulas(formulas: Sequence[Formula]) -> Iterator[Block]:
-    for each in formulas:
-        yield Line(f"{each.title}: {shown_value(each)}", "value")
-        yield Line(f"= {each.formula}", indent=2)
-        yield Line(f"= {each.numbers}", indent=2)
-        for part in each.parts:
-            yield Line(f"{part.title} {shown_value(part)} = {part.numbers}", indent=4)
-        if each.value_range is not None:
-            low, high = ends_in_one_unit(*each.value_range, partial(_end_shown, each), 4)
-            yield Line(f"range {low} to {high}: {each.range_source}", indent=2)
-        yield Line(f"{each.quantity}; {each.source}", "dim", indent=2)
-        yield Line()
-
-
-def _end_shown(formula: Formula, value: float, _digits: int) -> str:
-    return shown_value(formula, value).removesuffix(PER_MILLION)
-
-
-def shown_value(formula: Formula, other: float | None = None) -> str:
-    """Return the result of a formula with its unit.
-
-    formula: the formula. other: a value to show in place of its own, such as an end of its range.
-    """
-    value, unit = formula.value if other is None else other, formula.unit
-    if isinstance(value, str):
-        return value
-    if unit in ("B", "B/token"):
-        return format_bytes(value) + unit[1:]
-    if unit == "s":
-        return seconds(value, 4)
-    if unit.startswith("$"):
-        return f"{usd(value)}{PER_MILLION if unit == '$/M' else unit[1:]}"
-    return format_rate(value, unit) if unit == "tokens/s" else f"{format_count(value)} {unit}".strip()

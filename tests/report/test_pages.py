@@ -29,7 +29,8 @@ from costcalc.predict.results import (
 )
 from costcalc.report.charts.terminal import bars, plots
 from costcalc.report.comparison import comparison_page
-from costcalc.report.estimate import estimate_page, explanation
+from costcalc.report.estimate import estimate_page
+from costcalc.report.explanation import explanation
 from costcalc.report.export.latex import latex_page
 from costcalc.report.frontier import frontier_page
 from costcalc.report.money.breakeven import breakeven_page

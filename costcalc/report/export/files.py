@@ -347,7 +347,7 @@ def whole_page(
     told: Any = getattr(result, "estimate", result)
     # Other results have no formulas of their own: their commands refuse to explain, or tell where to ask.
     if explain and type(told).__name__ in ("Estimate", "Comparison", "Sweep"):
-        from costcalc.report.estimate import explanation
+        from costcalc.report.explanation import explanation
 
         page += explanation(told)
     return page

@@ -18,7 +18,8 @@ from costcalc.explore.overview import TOLD, Overview, fleet_of
 from costcalc.predict.results import HOURS_OF_A_MONTH, Comparison, Estimate, MarketPrice
 from costcalc.report.charts import drawn
 from costcalc.report.comparison import comparison_page
-from costcalc.report.estimate import estimate_page, explanation
+from costcalc.report.estimate import estimate_page
+from costcalc.report.explanation import explanation
 from costcalc.report.frontier import frontier_page
 from costcalc.report.html.blocks import document_blocks, html_text
 from costcalc.report.html.drawings import Drawings
