@@ -24,7 +24,7 @@ from costcalc.explore.compare import (
     terms_of,
     without_effect,
 )
-from costcalc.explore.pools import as_told, freed_of_prompts, said_of_prompts
+from costcalc.explore.pools import as_told, freed_of_prompts, of_contexts, said_of_prompts
 from costcalc.explore.search import (
     LayoutSearch,
     along_cells,
@@ -96,7 +96,7 @@ def attention_asked(
     lengths, whole = contexts_of(contexts), asked(model, gpu, options, catalog)
     (whole,) = as_told([whole], lengths)
     given, gpus, twins, left_out = variants_on(whole, variants)
-    if not (lengths or given.context is not None) or given.terms != "all":
+    if not of_contexts(whole, lengths) or given.terms != "all":
         return AttentionAsked(whole, lengths, given, gpus, twins, left_out, None)
     share = max((_prefill_share(twin, whole, given, lengths) for twin in twins), default=0.0)
     (freed,), told = freed_of_prompts([whole], lengths, options, share)

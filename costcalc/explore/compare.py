@@ -17,7 +17,7 @@ from costcalc.engine.parallelism import DoesNotFit
 from costcalc.errors import CostcalcError
 from costcalc.explore.assumptions import WITHOUT_EFFECT, beyond_training
 from costcalc.explore.estimate import answer, unanswered
-from costcalc.explore.pools import as_told, freed_of_prompts, most_prefill, said_of_prompts
+from costcalc.explore.pools import as_told, freed_of_prompts, most_prefill, of_contexts, said_of_prompts
 from costcalc.explore.sizing import deployment_for
 from costcalc.hardware.accelerator import Accelerator
 from costcalc.hardware.prices import BY_COMPARABILITY, kinds_priced
@@ -72,7 +72,7 @@ def terms_of(q: Scenario, rows: Sequence[Row], lengths: Sequence[float]) -> str:
     lengths: contexts that are asked about [tokens]: they decide where prompts are served unasked.
     """
     pools = ", prefill on a pool of its own" if q.decode_alone else ""
-    if not q.disaggregated and q.options.terms == "all" and (lengths or q.options.context is not None):
+    if not q.disaggregated and q.options.terms == "all" and of_contexts(q, lengths):
         pools = ", prefill and decode in one pool"
     limits = {row.estimate.limits.time_per_output_token_s for row in rows if _batch_chosen(row)}
     limit = limits.pop() if len(limits) == 1 and all(_batch_chosen(row) for row in rows if row.note is None) else None

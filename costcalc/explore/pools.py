@@ -16,6 +16,11 @@ PREFILL_DECIDES = 1 / 3
 with weights and overheads."""
 
 
+def of_contexts(q: Scenario, lengths: Sequence[float]) -> bool:
+    """Whether contexts [tokens] are asked about: of a table, or one."""
+    return bool(lengths) or q.options.context is not None
+
+
 def as_told(questions: Sequence[Scenario], lengths: Sequence[float]) -> Sequence[Scenario]:
     """The questions of a comparison: of decoding alone, where prompts are told to have a pool of their own."""
     return [decoding_alone(q, lengths) if q.disaggregated else q for q in questions]
@@ -53,8 +58,12 @@ def _may_be_apart(q: Scenario, lengths: Sequence[float], given: Mapping[str, Any
     """Whether prompts may get a pool of their own unasked: a context is asked about, and that they are as long, and
     stand in its way, is nobody's wish."""
     told = {"disaggregated", "input_tokens"} & {name for name, value in given.items() if value is not None}
-    of_contexts = bool(lengths) or q.options.context is not None
-    return of_contexts and not told and q.options.terms == "all" and not (q.options.load_told or q.options.offloads)
+    return (
+        of_contexts(q, lengths)
+        and not told
+        and q.options.terms == "all"
+        and not (q.options.load_told or q.options.offloads)
+    )
 
 
 def _freed(q: Scenario, lengths: Sequence[float], given: Mapping[str, Any], share: float) -> Scenario:
@@ -67,9 +76,8 @@ def _freed(q: Scenario, lengths: Sequence[float], given: Mapping[str, Any], shar
         return q
     if _may_be_apart(q, lengths, given):
         return decoding_alone(q, lengths)
-    of_contexts = bool(lengths) or q.options.context is not None
     free = q.options.context_parallel is None and not q.disaggregated and q.options.terms == "all"
-    return replace(q, options=replace(q.options, context_parallel=WEIGHED)) if of_contexts and free else q
+    return replace(q, options=replace(q.options, context_parallel=WEIGHED)) if of_contexts(q, lengths) and free else q
 
 
 def decoding_alone(q: Scenario, lengths: Sequence[float]) -> Scenario:

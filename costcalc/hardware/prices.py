@@ -124,7 +124,7 @@ def choose_price(words: str, default: Price | None, prices: Sequence[ProviderPri
     if tokens == ["market"]:
         hint = "on-demand is the median of the market, marketplace what private hosts ask"
         raise CostcalcError(f"{shown(words.strip())} may mean two things", hint=hint)
-    by_name = [price for price in prices if _squashed(price.provider) == _squashed(wanted)]
+    by_name = [price for price in prices if squashed(price.provider) == squashed(wanted)]
     kind = None if by_name else _kind(tokens)
     found = price_of_kind(kind, default, prices) if kind else _of_provider(tokens, by_name or prices, of)
     if found is None:
@@ -236,8 +236,8 @@ def _current(kind: str, prices: Sequence[ProviderPrice]) -> list[ProviderPrice]:
 
 
 def _of_provider(tokens: Sequence[str], prices: Sequence[ProviderPrice], of: str) -> PriceChoice | None:
-    kinds = {_SYNONYMS.get(_squashed(word), word) for word in tokens} & set(KINDS)
-    names = [word for word in tokens if _SYNONYMS.get(_squashed(word), word) not in KINDS]
+    kinds = {_SYNONYMS.get(squashed(word), word) for word in tokens} & set(KINDS)
+    names = [word for word in tokens if _SYNONYMS.get(squashed(word), word) not in KINDS]
     named = [price for price in prices if len(kinds) < 2 and names and all(_fits(word, price) for word in names)]
     named = [price for price in named if not kinds or price.kind in kinds]
     offered = [kind for kind in BY_COMPARABILITY if any(price.kind == kind for price in named)]
@@ -258,7 +258,7 @@ def _of_provider(tokens: Sequence[str], prices: Sequence[ProviderPrice], of: str
 
 def _kind(tokens: Sequence[str]) -> str | None:
     """The kind that words mean when they name nothing else."""
-    kinds = {_SYNONYMS.get("".join(map(_squashed, tokens)), ""), *(_SYNONYMS.get(_squashed(t), t) for t in tokens)}
+    kinds = {_SYNONYMS.get("".join(map(squashed, tokens)), ""), *(_SYNONYMS.get(squashed(t), t) for t in tokens)}
     kinds -= {"", "market"}
     return kinds.pop() if len(kinds) == 1 and kinds <= set(KINDS) else None
 
@@ -275,12 +275,13 @@ def _chosen(price: Price, matches: int = 1) -> PriceChoice:
     )
 
 
-def _squashed(text: str) -> str:
+def squashed(text: str) -> str:
+    """Return what tells names of providers apart: letters and digits, whatever their case."""
     return re.sub(r"[^a-z0-9]", "", text.lower())
 
 
 def _fits(word: str, price: ProviderPrice) -> bool:
-    return _squashed(word) in {_squashed(price.provider), *_provider_words(price.provider)}
+    return squashed(word) in {squashed(price.provider), *_provider_words(price.provider)}
 
 
 def _provider_words(provider: str) -> list[str]:

@@ -20,6 +20,7 @@ from costcalc.cli.parameters.given import TAKEN, TYPED, Given, choice
 from costcalc.errors import AboveLimit, CostcalcError, shortened, shown
 from costcalc.fields import Record, Result
 from costcalc.predict.options import LOAD
+from costcalc.predict.readers import read_as
 from costcalc.report.charts import THEME, THEMES
 from costcalc.units import SHOWN_IN, format_usd, parse_currency, parse_quantity, shown_in
 from costcalc.units import Currency as Money
@@ -169,10 +170,8 @@ class WrittenInMoney(Written):
 
 def read_currency(typed: str | None) -> Money:
     """Return the currency typed, or else the one shown; raises CostcalcError."""
-    try:
-        return SHOWN_IN.get() if typed is None else parse_currency(typed)
-    except CostcalcError as error:
-        raise CostcalcError(error.message, where="--currency", hint=error.hint) from None
+    money: Money = SHOWN_IN.get() if typed is None else read_as(parse_currency, typed, "--currency")
+    return money
 
 
 Brief = Annotated[

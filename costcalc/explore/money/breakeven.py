@@ -15,6 +15,7 @@ from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.explore.estimate import answer, cost_scale, market_price
 from costcalc.explore.sizing import deployment_for
 from costcalc.hardware.accelerator import Accelerator
+from costcalc.hardware.prices import squashed
 from costcalc.model.spec import ApiPrice, ModelSpec
 from costcalc.predict.readers import quantity, read_as
 from costcalc.predict.results import BreakEven, Estimate, MarketPrice
@@ -93,7 +94,7 @@ def _named(spec: ModelSpec, word: str, catalog: Catalog) -> list[Offer]:
         return [(spec.name, _typed(word, "against"))]
     own = [(spec.name, price) for price in spec.api_prices]
     if word.lower() != ALL:
-        by = [offer for offer in own if _squashed(offer[1].provider).startswith(_squashed(word) or "-")]
+        by = [offer for offer in own if squashed(offer[1].provider).startswith(squashed(word) or "-")]
         if by:
             return by
         try:
@@ -107,10 +108,6 @@ def _named(spec: ModelSpec, word: str, catalog: Catalog) -> list[Offer]:
     if not own:
         raise CostcalcError(f"no list price of {name} is known", hint="name a model that has one with --against")
     return own
-
-
-def _squashed(text: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", text.lower())
 
 
 def _typed(text: str, where: str) -> ApiPrice:

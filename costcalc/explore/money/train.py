@@ -22,13 +22,13 @@ from costcalc.engine.cost import (
 from costcalc.errors import CostcalcError, did_you_mean, shown
 from costcalc.fields import Count, Limits, Record, Result, Size, Spec
 from costcalc.hardware.accelerator import Accelerator
-from costcalc.hardware.owning import Owning, charged
+from costcalc.hardware.owning import Owning
 from costcalc.hardware.prices import Date, Provenance
 from costcalc.model.spec import ModelSpec
 from costcalc.predict.options import MOST_GPUS, Options
 from costcalc.predict.readers import quantity, read_as, whole
 from costcalc.predict.results import Range, plain_tree
-from costcalc.predict.scenario import counted, owner_of, the_gpu, the_model, words_of_price
+from costcalc.predict.scenario import charged_as_told, counted, owner_of, the_gpu, the_model, words_of_price
 from costcalc.units import format_count, format_percent, format_usd
 
 Precision = Literal["bf16", "fp8"]
@@ -245,10 +245,7 @@ def _peak(gpu: Accelerator, precision: str) -> float:
 def _price(gpu: Accelerator, paid: Mapping[str, Any], owning: Owning | None) -> Any:
     options = Options(**{name: value for name, value in paid.items() if value is not None})
     owner = owner_of(options, owning)
-    try:
-        return charged(gpu, words_of_price(options), owner)
-    except CostcalcError as error:
-        raise CostcalcError(error.message, where="price", hint=error.hint) from None
+    return charged_as_told(gpu, words_of_price(options), owner)
 
 
 def _share(told: Any, precision: str) -> tuple[float, Range | None, tuple[ReachedShare, ...], tuple[str, ...]]:

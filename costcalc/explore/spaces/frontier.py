@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ from costcalc.predict.odds import HALF, deviation, deviation_between
 from costcalc.predict.options import WEIGHED, Options, command_of, read_option
 from costcalc.predict.predict import predict, scheduled_at_most
 from costcalc.predict.quantities import BLENDED, Answered, numbers_of
-from costcalc.predict.readers import is_several, values_of
+from costcalc.predict.readers import is_several, read_as, values_of
 from costcalc.predict.results import Range, plain_tree
 from costcalc.predict.scenario import Scenario, asked_by, counted, scenario_of, the_gpu, the_model
 from costcalc.units import counted as number_of
@@ -236,10 +237,7 @@ def _refuse_loads(options: Mapping[str, Any]) -> None:
 
 
 def _most_gpus(given: int | str | None) -> int | None:
-    try:
-        return None if given is None else int(read_option("gpus", given))
-    except CostcalcError as error:
-        raise CostcalcError(error.message, where="max_gpus", hint=error.hint) from None
+    return None if given is None else int(read_as(partial(read_option, "gpus"), given, "max_gpus"))
 
 
 def named(given: Any, kind: Any, catalog: Catalog) -> list[Any]:

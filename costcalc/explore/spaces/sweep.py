@@ -40,7 +40,7 @@ from costcalc.predict.quantities import (
     ranges_of,
     value_of,
 )
-from costcalc.predict.readers import is_several, values_of
+from costcalc.predict.readers import is_several, read_as, values_of
 from costcalc.predict.results import Estimate
 from costcalc.predict.scenario import counted, owner_of, scenario_of, the_gpu, the_model
 
@@ -555,8 +555,5 @@ def _read(charge: Charge, name: str, value: Any) -> Any:
     read = read_option(name, value)
     if name != "price":
         return read
-    try:
-        choice = charge(str(read))  # a gap among prices is no default
-    except CostcalcError as error:
-        raise CostcalcError(error.message, where=name, hint=error.hint) from None
+    choice = read_as(charge, str(read), name)  # a gap among prices is no default
     return choice.usd_per_gpu_hour if choice and choice.kind is None else read
